@@ -46,7 +46,10 @@ export class Alarm {
   }
 
   #arm(due: number): void {
-    if (due === Number.POSITIVE_INFINITY) return this.clear();
+    if (due === Number.POSITIVE_INFINITY) {
+      this.clear();
+      return;
+    }
     this.#armedFor = due;
     const delay = Math.max(0, due - this.#clock.now());
     if (this.#clock === monotonic) {

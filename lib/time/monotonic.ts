@@ -6,7 +6,7 @@ import { asyncScheduler, type SchedulerLike } from 'rxjs';
  */
 export const monotonic: SchedulerLike = {
   now: () => performance.now(),
-  schedule: (...args) => asyncScheduler.schedule(...args),
+  schedule: asyncScheduler.schedule.bind(asyncScheduler) as SchedulerLike['schedule'],
 };
 
 /**
