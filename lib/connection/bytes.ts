@@ -1,4 +1,4 @@
-import { Observable, type Subscriber, type Subscription } from 'rxjs';
+import { Observable, type SchedulerLike, type Subscriber, type Subscription } from 'rxjs';
 
 /**
  * Takes bytes in place. A chunk is **borrowed**: it lies in a buffer that the next read overwrites, so it holds only
@@ -8,7 +8,7 @@ export interface ByteSink {
   next(chunk: Uint8Array): void;
   error(error: unknown): void;
   complete(): void;
-  /** The input may flow again: go on with what was held back while {@link Gate.closed} was set. */
+  /** The input may flow again: go on with what was held back while {@link Gate.held} was set. */
   resume?(): void;
   /** The server drains: complete at the next frame boundary, which may be now. Without it the input completes now. */
   drain?(): void;
@@ -19,12 +19,14 @@ export interface ByteSink {
  */
 export interface Gate {
   /** Whether the input is held back. A framing loop looks after each frame, and keeps the rest until `resume`. */
-  readonly closed: boolean;
+  readonly held: boolean;
   /** Milliseconds a begun frame may take, if the operator sets no limit of its own. `Infinity` for no limit. */
   readonly frameTimeout: number;
-  /** When a byte last went in or out, in milliseconds of the connection's own clock. */
+  /** The connection's clock. */
+  readonly clock: SchedulerLike;
+  /** When a byte last went in or out, in milliseconds of that clock. */
   readonly lastActivity: number;
-  /** Gives way to the other connections: the gate is closed, and opens again after one turn of the event loop. */
+  /** Gives way to the other connections: the input is held, and flows again after one turn of the event loop. */
   yield(): void;
   /** Tells the connection what is wrong with its input, so that its close reason is true whatever the handler replies. */
   blame(error: Error): void;

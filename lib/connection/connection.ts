@@ -1,0 +1,616 @@
+import { Observable, type OperatorFunction, type SchedulerLike, type Subscriber, Subscription } from 'rxjs';
+import { AlreadySubscribedError, ConnectionClosedError, DeadlineError } from '../errors.ts';
+import type { Closed, CloseReason } from '../events.ts';
+import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+import { afterTurn } from '../time/turn.ts';
+import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
+import { type ByteSink, Bytes, type Gate } from './bytes.ts';
+import { closeReason } from './closeReason.ts';
+import { flushLater } from './flushLater.ts';
+import { type Sender, send } from './send.ts';
+import { type Data, Writes } from './writes.ts';
+
+/** What all connections of one listener have in common. Times are in milliseconds; `Infinity` for no limit. */
+export interface ConnectionSettings {
+  readonly clock: SchedulerLike;
+  /** How long to go on reading after our FIN. */
+  readonly linger: number;
+  /** How long the peer may take nothing of what is written. */
+  readonly stall: number;
+  /** Unsent bytes at which the input pauses. */
+  readonly highWaterMark: number;
+}
+
+/** The deadlines of a served connection, in milliseconds; `Infinity` for none. */
+export interface Deadlines {
+  /** Silence in both directions. */
+  readonly idle: number;
+  /** Until the first byte. */
+  readonly greeting: number;
+  /** From the first byte of a frame to its last. */
+  readonly frame: number;
+  /** How long it may take to finish when it is asked to because its lifetime is over. */
+  readonly grace: number;
+}
+
+/** Who is told of a connection's turning points. */
+export interface ConnectionOwner {
+  /** The pipe took it: it was subscribed, or somebody began to send. */
+  taken(connection: Connection): void;
+  /** Somebody downstream does not want it. */
+  refuse(connection: Connection, reason: string): void;
+  /** Its socket is gone. */
+  closed(connection: Connection, closed: Closed): void;
+}
+
+/** Why the input is held back: a set of bits, one for each cause. */
+export const Hold = { peer: 1, handler: 2, budget: 4, turn: 8 } as const;
+
+const NEVER = Number.POSITIVE_INFINITY;
+const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, grace: NEVER };
+
+/** So much of a turn's output, in characters or bytes, is handed on before the turn is over. */
+const EARLY = 64 * 1024;
+
+/**
+ * One peer: an Observable of the bytes it sends, and the way to answer.
+ *
+ * ```text
+ * connection   --bytes----bytes-bytes---|    the peer's FIN
+ *              --bytes----#                  broken off: ConnectionClosedError
+ * ```
+ *
+ * **Cold**: nothing is read before the subscription, and there can be one only. Chunks are copies, the receiver's to keep;
+ * the framing operators of this library, applied directly, read in place instead. The input completes on the peer's FIN,
+ * and what was asked before it can still be answered: TCP is half-open then. Unsubscribing ends the connection, unless a
+ * `send()` is at work: then what still comes is discarded, and the connection ends when that is done.
+ *
+ * **Ending lingers**: after our FIN what comes is read and discarded until the peer's FIN, or for `linger` ms. A close with
+ * unread input would send a RST, and that can destroy replies on their way.
+ */
+export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner {
+  /** Unique among the connections of one listener: 1, 2, 3 … in the order of their accept. */
+  readonly id: number;
+  /** The other end. */
+  readonly peer: Address;
+  /** Our end. */
+  readonly local: Address;
+  /** When it was accepted, in milliseconds since 1970. */
+  readonly openedAt = Date.now();
+
+  readonly #socket: TransportSocket;
+  readonly #settings: ConnectionSettings;
+  readonly #owner: ConnectionOwner;
+  readonly #writes: Writes;
+  readonly #alarm: Alarm;
+  #deadlines = NO_DEADLINES;
+  #sink: ByteSink | undefined;
+  #sender: Sender | undefined;
+  #watchers: Set<() => void> | undefined;
+  #bytesIn = 0;
+  /** Once gone: the last figure. */
+  #bytesOut = 0;
+  #holds = 0;
+  /** The first reason wins, and with it the error that goes along. */
+  #reason: CloseReason | undefined;
+  #error: unknown;
+  #closed: Closed | undefined;
+  #taken = false;
+  #subscribed = false;
+  #reading = false;
+  #peerEnded = false;
+  #draining = false;
+  /** We send no more: what is written is on its way, then our FIN, then the linger. */
+  #ending = false;
+  /** The handler is out, and the socket is gone or going. */
+  #gone = false;
+  /** Moments, in milliseconds of the clock. */
+  readonly #acceptedAt: number;
+  #takenAt = NEVER;
+  #activeAt: number;
+  #progressAt = NEVER;
+  #destroyAt = NEVER;
+  #lifeEndsAt = NEVER;
+  /** What was unsent when the output last made progress; when the socket goes, what was unsent then. */
+  #left = 0;
+
+  /** @internal */
+  constructor(id: number, socket: TransportSocket, settings: ConnectionSettings, owner: ConnectionOwner) {
+    super();
+    this.id = id;
+    this.peer = socket.peer;
+    this.local = socket.local;
+    this.#socket = socket;
+    this.#settings = settings;
+    this.#owner = owner;
+    this.#writes = new Writes(socket);
+    this.#alarm = new Alarm(settings.clock, this);
+    this.#acceptedAt = this.#activeAt = settings.clock.now();
+    socket.handler = this;
+  }
+
+  /** Bytes received so far. */
+  get bytesIn(): number {
+    return this.#bytesIn;
+  }
+
+  /** Bytes sent so far. */
+  get bytesOut(): number {
+    return this.#gone ? this.#bytesOut : this.#socket.bytesWritten - this.#socket.pending;
+  }
+
+  /** Bytes that were written and have not left yet. */
+  get unsent(): number {
+    return this.#gone ? this.#left : this.#writes.unsent;
+  }
+
+  /**
+   * The end of a handler: writes what it emits, in order, and ends the connection when it completes.
+   *
+   * ```text
+   * source              --a-b---c--|
+   * source.pipe(send()) -----------------|   all of it flushed
+   * ```
+   *
+   * What is emitted in one turn leaves in one write. While more than `highWaterMark` bytes are unsent the connection's
+   * input pauses. When the source completes, what is queued is flushed, our FIN follows, and this completes. When it errors,
+   * the same, and this errors at once. When the peer breaks off, the source is unsubscribed in the same tick and this
+   * completes: nothing runs on for a peer that is gone. Unsubscribing breaks the connection off.
+   *
+   * @returns An operator that emits nothing. It errors with what the source errors with; with a TypeError if that emits what
+   * is neither string nor bytes; and with {@link AlreadySubscribedError} if somebody sends on the connection already.
+   */
+  send(): OperatorFunction<Data, never> {
+    return send(this);
+  }
+
+  /** Ends in good order: what was written is flushed, a FIN is sent, and what still comes is discarded. */
+  end(): void {
+    if (this.#ending || this.#gone) return;
+    this.#ending = true;
+    this.#reason ??= this.#draining ? 'drained' : this.#peerEnded ? 'ended' : 'completed';
+    this.#call((sink) => {
+      this.#sink = undefined;
+      sink.complete();
+    });
+    this.#sender?.stop();
+    this.#writes.end();
+    this.#watchOutput();
+    this.#discard();
+    this.#alarm.set();
+  }
+
+  /** Breaks off at once, with a RST: what is unsent is dropped. */
+  abort(): void {
+    this.#reason ??= 'aborted';
+    this.#break();
+  }
+
+  /**
+   * Says that a connection which waits is not wanted, and frees its place: for operators that drop one, such as `filter`.
+   *
+   * @param reason Goes into the `refused` event. @default 'unwanted'
+   */
+  refuse(reason = 'unwanted'): void {
+    if (!this.#taken && !this.#gone) this.#owner.refuse(this, reason);
+  }
+
+  /**
+   * Asks the connection to finish: its input completes at the next frame boundary, as if the peer had ended, so that what
+   * is in progress is answered and nothing else begun.
+   */
+  drain(): void {
+    if (this.#draining || this.#ending || this.#gone) return;
+    this.#draining = true;
+    this.#notify();
+    if (this.#sink?.drain) this.#call((sink) => sink.drain?.());
+    else this.#completeInput();
+  }
+
+  /** Emits once, and completes, when the connection is asked to finish: for a handler that wants to say goodbye. */
+  get draining(): Observable<void> {
+    return this.#watch((to) => {
+      if (this.#draining) to.next();
+      return this.#draining || this.#closed !== undefined;
+    });
+  }
+
+  /** Emits why the connection ended, with its figures, and completes; to whoever subscribes later, too. */
+  get closed(): Observable<Closed> {
+    return this.#watch((to) => {
+      if (this.#closed) to.next(this.#closed);
+      return this.#closed !== undefined;
+    });
+  }
+
+  // What operators ask for (Gate) -------------------------------------------------------------------------------------
+
+  /** @internal */
+  get gate(): Gate {
+    return this;
+  }
+
+  /** @internal */
+  get clock(): SchedulerLike {
+    return this.#settings.clock;
+  }
+
+  /** @internal */
+  get held(): boolean {
+    return this.#holds !== 0;
+  }
+
+  /** @internal */
+  get frameTimeout(): number {
+    return this.#deadlines.frame;
+  }
+
+  /** @internal */
+  get lastActivity(): number {
+    return this.#activeAt;
+  }
+
+  /** @internal */
+  yield(): void {
+    this.hold(Hold.turn);
+    afterTurn(this.clock, () => this.release(Hold.turn));
+  }
+
+  /** @internal */
+  blame(error: unknown): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = closeReason(error);
+    this.#error = error;
+  }
+
+  /** @internal Holds the input back, for a cause. */
+  hold(cause: number): void {
+    if (this.#holds === 0) this.#socket.pause();
+    this.#holds |= cause;
+  }
+
+  /** @internal Takes a cause back; the input flows when the last one is gone. */
+  release(cause: number): void {
+    if ((this.#holds & cause) === 0 || this.#gone) return;
+    this.#holds &= ~cause;
+    if (this.#holds !== 0) return;
+    if (this.#sink?.resume) this.#call((sink) => sink.resume?.());
+    if (this.#holds === 0 && !this.#gone) this.#socket.resume();
+  }
+
+  /** @internal */
+  borrow(sink: ByteSink): Subscription {
+    if (this.#subscribed) {
+      sink.error(new AlreadySubscribedError(this.id, 'subscribed to'));
+      return Subscription.EMPTY;
+    }
+    this.#subscribed = true;
+    const subscription = new Subscription(() => this.#unsubscribed(sink));
+    if (!this.#take()) {
+      // It was refused, or its client left, while the pipe was full. Not at once: an inner stream that completes while it
+      // is being subscribed makes mergeMap recurse, as deep as its buffer is long, and it may stop for ever.
+      queueMicrotask(() => !subscription.closed && sink.complete());
+      return subscription;
+    }
+    if (this.#draining || this.#ending) {
+      sink.complete();
+      this.#settle();
+      return subscription;
+    }
+    this.#sink = sink;
+    if (this.#holds === 0) this.#socket.resume();
+    return subscription;
+  }
+
+  // What send() asks for ----------------------------------------------------------------------------------------------
+
+  /** @internal @returns Whether there is anybody to send to. */
+  attach(sender: Sender): boolean {
+    if (this.#sender) throw new AlreadySubscribedError(this.id, 'given a sender');
+    this.#sender = sender;
+    if (this.#take()) return true;
+    queueMicrotask(() => sender.flushed());
+    return false;
+  }
+
+  /** @internal */
+  push(data: Data): void {
+    if (this.#ending || this.#gone) return;
+    if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
+      this.#sender?.fail(new TypeError(`Cannot send ${String(data)}: it is neither a string nor a Uint8Array`));
+      return;
+    }
+    if (this.#writes.push(data) && !this.#reading) flushLater(this);
+    if (this.#writes.waiting >= EARLY) this.flush();
+  }
+
+  /** @internal */
+  flush(): void {
+    if (this.#gone || this.#writes.waiting === 0) return;
+    if (!this.#reading) this.#activeAt = this.clock.now();
+    this.#writes.flush();
+    this.#watchOutput();
+  }
+
+  /** @internal The handler failed. */
+  fail(error: unknown): void {
+    this.blame(error);
+    this.end();
+  }
+
+  // What serve asks for -----------------------------------------------------------------------------------------------
+
+  /** @internal Puts the connection under deadlines, from when it was taken. */
+  guard(deadlines: Deadlines, lifetime: number): void {
+    this.#deadlines = deadlines;
+    this.#lifeEndsAt = this.clock.now() + lifetime;
+    this.#alarm.set();
+  }
+
+  /** @internal Whether the pipe took it. */
+  get taken(): boolean {
+    return this.#taken;
+  }
+
+  /** @internal Whether it was sent away with words that it is still given. */
+  get hasFarewell(): boolean {
+    return !this.#taken && this.#ending;
+  }
+
+  /** @internal Sends it away unserved. */
+  dismiss(farewell: Data | undefined, linger: number): void {
+    if (farewell === undefined) {
+      this.#gone = true;
+      this.#socket.destroy();
+      return;
+    }
+    this.#writes.push(farewell);
+    this.#ending = true;
+    this.#writes.end();
+    this.#socket.resume();
+    this.#destroyAt = this.clock.now() + linger;
+    this.#alarm.set();
+  }
+
+  // What the socket says (SocketHandler) ------------------------------------------------------------------------------
+
+  /** @internal */
+  received(chunk: Uint8Array): void {
+    this.#bytesIn += chunk.length;
+    // What is discarded does not count as activity: nobody stays by sending on and on what nobody reads.
+    if (this.#sink === undefined) return;
+    this.#activeAt = this.clock.now();
+    this.#reading = true;
+    try {
+      this.#sink.next(chunk);
+    } catch (error) {
+      this.#crashed(error);
+    }
+    // Before the flag falls: the flush is part of the read, and needs no new look at the clock.
+    this.flush();
+    this.#reading = false;
+  }
+
+  /** @internal */
+  peerEnded(): void {
+    this.#peerEnded = true;
+    this.#completeInput();
+  }
+
+  /** @internal */
+  drained(): void {
+    this.#progressAt = NEVER;
+    this.#activeAt = this.clock.now();
+    this.#writes.drained();
+    this.#watchOutput();
+    if (!this.#writes.stalled) this.release(Hold.peer);
+  }
+
+  /** @internal */
+  finished(): void {
+    this.#writes.finish();
+    this.#progressAt = NEVER;
+    this.#destroyAt = Math.min(this.#destroyAt, this.clock.now() + this.#settings.linger);
+    this.#sender?.flushed();
+    this.#alarm.set();
+  }
+
+  /** @internal */
+  broken(error: Error): void {
+    // A reason that promises delivery does not hold if the end came before it.
+    const promised = this.#reason === 'completed' || this.#reason === 'ended' || this.#reason === 'drained';
+    if (this.#reason === undefined || (promised && !this.#writes.finished)) {
+      this.#reason = 'reset';
+      this.#error = error;
+    }
+    this.#leave();
+  }
+
+  /** @internal */
+  freed(): void {
+    if (this.#closed) return;
+    this.#reason ??= this.#peerEnded ? 'ended' : 'aborted';
+    this.#leave();
+    this.#alarm.clear();
+    this.#closed = {
+      reason: this.#reason,
+      ...(this.#error instanceof DeadlineError && { deadline: this.#error.deadline }),
+      ...(this.#error !== undefined && { error: this.#error }),
+      bytesIn: this.#bytesIn,
+      bytesOut: this.#bytesOut,
+      unsent: this.#left,
+      duration: this.clock.now() - this.#acceptedAt,
+    };
+    this.#owner.closed(this, this.#closed);
+    this.#notify();
+  }
+
+  // What the alarm asks (AlarmOwner) ----------------------------------------------------------------------------------
+
+  /** @internal */
+  due(): number {
+    const due = Math.min(this.#destroyAt, this.#progressAt + this.#settings.stall);
+    if (!this.#taken || this.#ending || this.#destroyAt !== NEVER) return due;
+    const greeted = this.#bytesIn > 0 ? NEVER : this.#takenAt + this.#deadlines.greeting;
+    return Math.min(due, this.#activeAt + this.#deadlines.idle, greeted, this.#lifeEndsAt);
+  }
+
+  /** @internal */
+  expire(): void {
+    const now = this.clock.now();
+    const { idle, greeting, grace } = this.#deadlines;
+    if (now >= this.#destroyAt) {
+      this.#break();
+    } else if (now >= this.#progressAt + this.#settings.stall) {
+      // One large write is one piece to us, but it may have been moving all the while.
+      if (this.#writes.unsent < this.#left) this.#progressed(now);
+      else this.#slow(new DeadlineError('stall', this.#settings.stall));
+    } else if (this.#ending || this.#destroyAt !== NEVER) {
+      // Only these two are left.
+    } else if (now >= this.#lifeEndsAt) {
+      this.#destroyAt = now + grace;
+      this.blame(new DeadlineError('lifetime', this.#lifeEndsAt - this.#takenAt));
+      this.drain();
+    } else if (this.#bytesIn === 0 && now >= this.#takenAt + greeting) {
+      this.#miss(new DeadlineError('greeting', greeting));
+    } else if (now >= this.#activeAt + idle) {
+      this.#miss(new DeadlineError('idle', idle));
+    }
+    if (!this.#gone) this.#alarm.set();
+  }
+
+  // The rest ----------------------------------------------------------------------------------------------------------
+
+  #take(): boolean {
+    if (this.#gone || this.hasFarewell) return false;
+    if (!this.#taken) {
+      this.#taken = true;
+      this.#takenAt = this.#activeAt = this.clock.now();
+      this.#owner.taken(this);
+    }
+    return true;
+  }
+
+  /** Calls the sink outside a read: what it throws must not reach the event loop, and what it writes leaves together. */
+  #call(work: (sink: ByteSink) => void): void {
+    if (this.#sink === undefined) return;
+    const within = this.#reading;
+    this.#reading = true;
+    try {
+      work(this.#sink);
+    } catch (error) {
+      this.#crashed(error);
+    }
+    this.#reading = within;
+    if (!within) this.flush();
+  }
+
+  /** User code threw where RxJS does not catch it, in a teardown. It ends this connection, and no other. */
+  #crashed(error: unknown): void {
+    if (this.#sender === undefined) {
+      this.fail(error);
+      throw error;
+    }
+    this.#sender.fail(error);
+  }
+
+  #completeInput(): void {
+    this.#call((sink) => {
+      this.#sink = undefined;
+      sink.complete();
+    });
+    this.#settle();
+  }
+
+  #unsubscribed(sink: ByteSink): void {
+    if (this.#sink !== sink) return;
+    this.#sink = undefined;
+    this.#settle();
+  }
+
+  /** The input is over. Without somebody who sends, so is the connection; with one, what still comes is discarded. */
+  #settle(): void {
+    if (!this.#subscribed || this.#sink) return;
+    if (this.#sender) this.#discard();
+    else this.end();
+  }
+
+  /** Reads on, to see the peer's FIN or RST, and for our close to be a lingering one. */
+  #discard(): void {
+    if (this.#gone || this.#peerEnded) return;
+    this.#holds = 0;
+    this.#socket.resume();
+  }
+
+  /** Looks after the output once some has been handed on. */
+  #watchOutput(): void {
+    if (!this.#writes.stalled) return;
+    if (this.#progressAt === NEVER) {
+      this.#progressed(this.clock.now());
+      this.#alarm.set();
+    }
+    if (this.#sink && this.#writes.unsent > this.#settings.highWaterMark) this.hold(Hold.peer);
+  }
+
+  #progressed(now: number): void {
+    this.#progressAt = now;
+    this.#left = this.#writes.unsent;
+  }
+
+  #slow(error: Error): void {
+    this.blame(error);
+    this.#break();
+  }
+
+  /** A deadline is missed. The handler hears of it, and may say so to the peer; but not for longer than the linger. */
+  #miss(error: DeadlineError): void {
+    this.blame(error);
+    this.#destroyAt = this.clock.now() + this.#settings.linger;
+    if (this.#sink === undefined) return this.end();
+    this.#call((sink) => {
+      this.#sink = undefined;
+      sink.error(error);
+    });
+    this.#settle();
+  }
+
+  #break(): void {
+    if (this.#gone) return;
+    this.#leave();
+    // After our FIN a RST has nothing to tell any more, and before the peer has read all it would take from it.
+    if (this.#writes.finished) this.#socket.destroy();
+    else this.#socket.reset();
+  }
+
+  /** The handler stops, in this tick. */
+  #leave(): void {
+    if (this.#gone) return;
+    this.#left = this.#writes.unsent;
+    this.#bytesOut = this.bytesOut;
+    this.#gone = true;
+    this.#writes.drop();
+    const sink = this.#sink;
+    this.#sink = undefined;
+    this.#sender?.stop();
+    this.#sender?.flushed();
+    sink?.error(new ConnectionClosedError(this.id, this.#reason ?? 'aborted', { cause: this.#error }));
+  }
+
+  #watch<T>(look: (to: Subscriber<T>) => boolean): Observable<T> {
+    return new Observable<T>((to) => {
+      const attempt = () => {
+        const over = look(to);
+        if (over) to.complete();
+        return over;
+      };
+      if (attempt()) return;
+      this.#watchers ??= new Set();
+      this.#watchers.add(attempt);
+      to.add(() => this.#watchers?.delete(attempt));
+    });
+  }
+
+  #notify(): void {
+    for (const attempt of this.#watchers ?? []) attempt();
+  }
+}

@@ -1,0 +1,20 @@
+/** Who has output that waits for the end of the turn. */
+interface Flushable {
+  flush(): void;
+}
+
+let dirty: Flushable[] = [];
+
+/**
+ * Flushes at the end of this turn, in a microtask: one for all connections, so that a broadcast to a thousand costs one.
+ * Called once for each that has begun to queue.
+ */
+export function flushLater(connection: Flushable): void {
+  if (dirty.push(connection) === 1) queueMicrotask(flushAll);
+}
+
+function flushAll(): void {
+  const turn = dirty;
+  dirty = [];
+  for (const connection of turn) connection.flush();
+}

@@ -1,0 +1,18 @@
+import type { MonoTypeOperatorFunction, SchedulerLike } from 'rxjs';
+import { watched } from './watched.ts';
+
+/**
+ * Errors when the source has not completed in time, whatever it emits.
+ *
+ * ```text
+ * source        -a--b--c--d-|
+ * deadline(8)   -a--b--c#
+ * ```
+ *
+ * @param after Time to allow, from the subscription, in milliseconds.
+ * @param scheduler The clock. @default the connection's own, or monotonic
+ * @returns An operator that mirrors its source, or errors with {@link DeadlineError}, `total`.
+ */
+export function deadline<T>(after: number, scheduler?: SchedulerLike): MonoTypeOperatorFunction<T> {
+  return watched('total', after, ({ started }) => started + after, scheduler);
+}

@@ -1,0 +1,23 @@
+import type { MonoTypeOperatorFunction, SchedulerLike } from 'rxjs';
+import { watched } from './watched.ts';
+
+/**
+ * Errors when the first value does not come in time.
+ *
+ * ```text
+ * source       ---------a-|       --a---------|
+ * greeting(5)  -----#             --a---------|
+ * ```
+ *
+ * @param after Time to allow, in milliseconds.
+ * @param scheduler The clock. @default the connection's own, or monotonic
+ * @returns An operator that mirrors its source, or errors with {@link DeadlineError}, `greeting`.
+ */
+export function greeting<T>(after: number, scheduler?: SchedulerLike): MonoTypeOperatorFunction<T> {
+  return watched(
+    'greeting',
+    after,
+    ({ started, any }) => (any ? Number.POSITIVE_INFINITY : started + after),
+    scheduler,
+  );
+}

@@ -1,0 +1,130 @@
+import { type MonoTypeOperatorFunction, Observable, type Observer, type SchedulerLike, type Subscription } from 'rxjs';
+import { type ByteSink, Bytes, type Gate, LiftedBytes } from '../connection/bytes.ts';
+import { DeadlineError, type DeadlineName } from '../errors.ts';
+import { milliseconds } from '../options.ts';
+import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+import { defaultClock } from '../time/monotonic.ts';
+
+/** What a deadline may look at. Moments are in milliseconds of the clock. */
+export interface Seen {
+  /** When the subscription was made. */
+  readonly started: number;
+  /** When the last value came, or the subscription was made; with a connection behind it, when a byte last came or went. */
+  readonly lastActivity: number;
+  /** Whether a value has come. */
+  readonly any: boolean;
+}
+
+/**
+ * The common part of our deadlines: mirrors the source, and errors when what is due is over.
+ *
+ * @param name Goes into the error.
+ * @param after Goes into the error, in milliseconds.
+ * @param due When it is over, given what has been seen; `Infinity` for not any more.
+ * @param scheduler The clock. @default the connection's own, or monotonic
+ */
+export function watched<T>(
+  name: DeadlineName,
+  after: number,
+  due: (seen: Seen) => number,
+  scheduler?: SchedulerLike,
+): MonoTypeOperatorFunction<T> {
+  const wrong = milliseconds(after);
+  if (wrong) throw new RangeError(`Cannot set the ${name} deadline: it ${wrong}`);
+  return (source) => {
+    if (source instanceof Bytes) {
+      const { gate } = source;
+      const subscribe = (sink: ByteSink) =>
+        new Watch<Uint8Array>(new DeadlineError(name, after), due, scheduler ?? gate.clock, sink, gate).watch((watch) =>
+          source.borrow(watch),
+        );
+      return new LiftedBytes(source, subscribe) as Observable<unknown> as Observable<T>;
+    }
+    return new Observable((subscriber) =>
+      new Watch<T>(new DeadlineError(name, after), due, scheduler ?? defaultClock(), subscriber).watch((watch) =>
+        source.subscribe(watch),
+      ),
+    );
+  };
+}
+
+type Target<T> = Observer<T> & Pick<ByteSink, 'resume' | 'drain'>;
+
+class Watch<T> implements Observer<T>, AlarmOwner, Seen {
+  readonly started: number;
+  any = false;
+  readonly #error: DeadlineError;
+  readonly #due: (seen: Seen) => number;
+  readonly #clock: SchedulerLike;
+  readonly #to: Target<T>;
+  readonly #gate: Gate | undefined;
+  readonly #alarm: Alarm;
+  #lastValue: number;
+  #source: Subscription | undefined;
+  #over = false;
+
+  constructor(error: DeadlineError, due: (seen: Seen) => number, clock: SchedulerLike, to: Target<T>, gate?: Gate) {
+    this.#error = error;
+    this.#due = due;
+    this.#clock = clock;
+    this.#to = to;
+    this.#gate = gate;
+    this.#alarm = new Alarm(clock, this);
+    this.started = this.#lastValue = clock.now();
+  }
+
+  get lastActivity(): number {
+    return this.#gate ? Math.max(this.started, this.#gate.lastActivity) : this.#lastValue;
+  }
+
+  watch(subscribe: (watch: this) => Subscription): Subscription {
+    this.#alarm.set();
+    const source = subscribe(this);
+    this.#source = source;
+    source.add(() => this.#alarm.clear());
+    if (this.#over) source.unsubscribe();
+    return source;
+  }
+
+  next(value: T): void {
+    this.any = true;
+    // A connection keeps the time of its last byte itself.
+    if (this.#gate === undefined) this.#lastValue = this.#clock.now();
+    this.#to.next(value);
+  }
+
+  error(error: unknown): void {
+    this.#alarm.clear();
+    this.#to.error(error);
+  }
+
+  complete(): void {
+    this.#alarm.clear();
+    this.#to.complete();
+  }
+
+  resume(): void {
+    this.#to.resume?.();
+  }
+
+  drain(): void {
+    if (this.#to.drain) return this.#to.drain();
+    this.#stop();
+    this.#to.complete();
+  }
+
+  due(): number {
+    return this.#due(this);
+  }
+
+  expire(): void {
+    this.#gate?.blame(this.#error);
+    this.#stop();
+    this.#to.error(this.#error);
+  }
+
+  #stop(): void {
+    this.#over = true;
+    this.#source?.unsubscribe();
+  }
+}

@@ -1,0 +1,149 @@
+import type { DeadlineName } from './errors.ts';
+import type { Address } from './transport/transport.ts';
+
+/**
+ * Why a connection ended: exactly one a connection, and the first that came true.
+ *
+ * - `ended`: the peer said all it wanted to say, and has its answers.
+ * - `completed`: the handler was done.
+ * - `drained`: the server (or the connection's lifetime) asked it to finish, and it did.
+ * - `reset`: the peer or the network broke it off.
+ * - `failed`: the handler failed.
+ * - `deadline`: the peer let a deadline pass; `deadline` says which.
+ * - `frame-too-long`, `frame-truncated`, `frame-invalid`: its input could not be framed or decoded.
+ * - `slow-consumer`: it did not read what the handler wrote.
+ * - `aborted`: the server broke it off, because somebody asked or because the drain's grace was over.
+ */
+export type CloseReason =
+  | 'ended'
+  | 'completed'
+  | 'drained'
+  | 'reset'
+  | 'failed'
+  | 'deadline'
+  | 'frame-too-long'
+  | 'frame-truncated'
+  | 'frame-invalid'
+  | 'slow-consumer'
+  | 'aborted';
+
+/**
+ * Why a connection was not served.
+ *
+ * - `full`: the waiting room was full.
+ * - `timeout`: it waited too long.
+ * - `draining`: the server was shutting down.
+ * - `exhausted`: the process is about to run out of descriptors.
+ * - `gone`: its client left while it waited.
+ *
+ * Whoever refuses one downstream may use words of his own.
+ */
+export type RefusalReason = 'full' | 'timeout' | 'draining' | 'exhausted' | 'gone' | (string & {});
+
+/** A connection's last figures. */
+export interface Closed {
+  /** Why it ended. */
+  readonly reason: CloseReason;
+  /** Which deadline, where the reason is one (for a slow consumer: `stall`, if it was that one). */
+  readonly deadline?: DeadlineName;
+  /** What went wrong, where something did. */
+  readonly error?: unknown;
+  /** Bytes received. */
+  readonly bytesIn: number;
+  /** Bytes sent. */
+  readonly bytesOut: number;
+  /** Bytes written by the handler that did not leave. */
+  readonly unsent: number;
+  /** Milliseconds from its accept to its end. */
+  readonly duration: number;
+}
+
+/** How many connections there are and were: `accepted = waiting + active + closed + refused`, at any moment. */
+export interface Counters {
+  /** All that the port ever accepted. */
+  readonly accepted: number;
+  /** Accepted, and not yet taken by the pipe. */
+  readonly waiting: number;
+  /** In the hands of a handler, or ending. */
+  readonly active: number;
+  /** Served and gone. */
+  readonly closed: number;
+  /** Not served. */
+  readonly refused: number;
+}
+
+/** How a drain went. */
+export interface DrainReport {
+  /** Connections that finished in time. */
+  readonly drained: number;
+  /** Connections that were broken off. */
+  readonly aborted: number;
+  /** Connections that were refused from the beginning of the drain on. */
+  readonly refused: number;
+  /** Bytes that handlers wrote and peers did not take, over all connections that were broken off. */
+  readonly unsent: number;
+  /** Milliseconds from the signal to the end. */
+  readonly duration: number;
+}
+
+/** The port is open. `counters` is live: it says the truth whenever it is looked at. */
+export interface ListeningEvent {
+  readonly type: 'listening';
+  readonly address: Address;
+  readonly counters: Counters;
+}
+/** A connection was taken by the pipe. */
+export interface OpenedEvent {
+  readonly type: 'opened';
+  readonly id: number;
+  readonly peer: Address;
+  readonly local: Address;
+  /** Milliseconds it had waited. */
+  readonly waited: number;
+}
+/** A connection that was served is gone. */
+export interface ClosedEvent extends Closed {
+  readonly type: 'closed';
+  readonly id: number;
+  readonly peer: Address;
+}
+/** A connection was not served. */
+export interface RefusedEvent {
+  readonly type: 'refused';
+  readonly id: number;
+  readonly peer: Address;
+  readonly reason: RefusalReason;
+  /** Milliseconds it had waited. */
+  readonly waited: number;
+}
+/** A handler failed, and its connection with it; or one accept failed, and there is no `id`. Nothing else is affected. */
+export interface FailedEvent {
+  readonly type: 'failed';
+  readonly id?: number;
+  readonly peer?: Address;
+  readonly error: unknown;
+}
+/** The process is about to run out of descriptors, and refuses connections until some are free. Said once each time. */
+export interface ExhaustedEvent {
+  readonly type: 'exhausted';
+  /** How many descriptors the process may have. */
+  readonly limit: number;
+}
+/** The shutdown has begun. Readiness can flip now. */
+export interface DrainingEvent {
+  readonly type: 'draining';
+  /** Connections in the hands of handlers. */
+  readonly active: number;
+  /** Connections that wait. */
+  readonly waiting: number;
+}
+/** The shutdown is over: the last event. */
+export interface DrainedEvent extends DrainReport {
+  readonly type: 'drained';
+}
+
+/** What `listen` says. */
+export type ListenEvent = ListeningEvent | OpenedEvent | ClosedEvent | RefusedEvent | ExhaustedEvent | FailedEvent;
+
+/** What `serve` says. */
+export type ServerEvent = ListenEvent | DrainingEvent | DrainedEvent;

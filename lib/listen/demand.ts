@@ -1,0 +1,144 @@
+import type { SchedulerLike } from 'rxjs';
+import type { RefusalReason } from '../events.ts';
+import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+
+export interface DemandOptions {
+  /** How many may wait. */
+  readonly max: number;
+  /** Milliseconds each may wait. */
+  readonly timeout: number;
+  /** How many are handed out before one of them has been taken. */
+  readonly ahead: number;
+  readonly clock: SchedulerLike;
+}
+
+/** What the waiting room does with those who leave it. */
+export interface DemandHandler<T> {
+  /** Hands one to the pipe, which may take it at once, later, or never. */
+  hand(item: T): void;
+  /** Sends one away. */
+  refuse(item: T, reason: RefusalReason): void;
+}
+
+/**
+ * The waiting room: how a limit downstream reaches the accept loop.
+ *
+ * A pipe that is full does not subscribe to what it is handed. So only {@link DemandOptions.ahead} are ever in hand, that is
+ * handed out and not yet taken, and the rest waits here: bounded in number and time, first in first out. Being taken frees
+ * the place in hand, and the next one follows.
+ *
+ * Somebody who is sent away while in hand still lies in the pipe's own buffer, and keeps his place in hand until the pipe
+ * takes him (and finds him gone). Otherwise that buffer would grow by one whenever a wait is over, without bound. But a
+ * pipe may also have forgotten him. So his place is freed when the time of a wait has passed since he was handed out.
+ */
+export class Demand<T> implements AlarmOwner {
+  readonly #options: DemandOptions;
+  readonly #handler: DemandHandler<T>;
+  readonly #alarm: Alarm;
+  /** Those who wait for their turn, with the time when their wait is over, oldest first. */
+  readonly #queue = new Map<T, number>();
+  /** Those in hand, with the time when they count as forgotten, oldest first. */
+  readonly #inHand = new Map<T, number>();
+  /** Those of them who were not sent away yet, with the time when their wait is over. */
+  readonly #alive = new Map<T, number>();
+  #releasing = false;
+  #open = true;
+
+  constructor(options: DemandOptions, handler: DemandHandler<T>) {
+    this.#options = options;
+    this.#handler = handler;
+    this.#alarm = new Alarm(options.clock, this);
+  }
+
+  /** How many wait, those in hand included. */
+  get size(): number {
+    return this.#queue.size + this.#alive.size;
+  }
+
+  /** Somebody comes: is handed out at once, waits, or is refused. */
+  arrive(item: T): void {
+    if (!this.#open) return this.#handler.refuse(item, 'draining');
+    this.#queue.set(item, this.#options.clock.now() + this.#options.timeout);
+    this.#release();
+    if (this.size > this.#options.max && this.#forget(item)) this.#handler.refuse(item, 'full');
+    this.#alarm.set();
+  }
+
+  /** The pipe takes somebody who was handed to it. */
+  taken(item: T): void {
+    this.#alive.delete(item);
+    if (this.#inHand.delete(item)) this.#release();
+  }
+
+  /**
+   * Somebody goes by himself, or is sent away by someone else, who says whether he also frees his place.
+   *
+   * @returns Whether he was waiting.
+   */
+  leave(item: T, freesPlace: boolean): boolean {
+    const waited = this.#forget(item);
+    if (freesPlace) this.taken(item);
+    return waited;
+  }
+
+  /** Sends all away, and everyone who comes from now on. */
+  close(): void {
+    this.#open = false;
+    this.#alarm.clear();
+    for (const item of [...this.#alive.keys(), ...this.#queue.keys()]) {
+      if (this.#forget(item)) this.#handler.refuse(item, 'draining');
+    }
+    this.#inHand.clear();
+  }
+
+  due(): number {
+    const wait = Math.min(oldest(this.#queue), oldest(this.#alive));
+    // One who is forgotten matters only to those who wait behind him.
+    return this.#queue.size > 0 ? Math.min(wait, oldest(this.#inHand)) : wait;
+  }
+
+  expire(): void {
+    const now = this.#options.clock.now();
+    for (const waiting of [this.#alive, this.#queue]) {
+      for (const [item, until] of waiting) {
+        if (until > now) break;
+        waiting.delete(item);
+        this.#handler.refuse(item, 'timeout');
+      }
+    }
+    for (const [item, until] of this.#inHand) {
+      if (until > now) break;
+      this.#inHand.delete(item);
+    }
+    this.#release();
+    this.#alarm.set();
+  }
+
+  #forget(item: T): boolean {
+    return this.#queue.delete(item) || this.#alive.delete(item);
+  }
+
+  /** Hands out as many as may be in hand. A loop: a thousand who are taken at once are a thousand rounds, not frames. */
+  #release(): void {
+    if (this.#releasing) return;
+    this.#releasing = true;
+    try {
+      while (this.#open && this.#inHand.size < this.#options.ahead) {
+        const next = this.#queue.entries().next();
+        if (next.done) break;
+        const [item, until] = next.value;
+        this.#queue.delete(item);
+        this.#alive.set(item, until);
+        this.#inHand.set(item, this.#options.clock.now() + this.#options.timeout);
+        this.#handler.hand(item);
+      }
+    } finally {
+      this.#releasing = false;
+    }
+  }
+}
+
+function oldest(times: ReadonlyMap<unknown, number>): number {
+  const first = times.values().next();
+  return first.done ? Number.POSITIVE_INFINITY : first.value;
+}

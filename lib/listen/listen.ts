@@ -1,0 +1,241 @@
+import { type NextObserver, Observable, type SchedulerLike } from 'rxjs';
+import { Connection, type ConnectionOwner } from '../connection/connection.ts';
+import type { Data } from '../connection/writes.ts';
+import type { Closed, Counters, ListenEvent, RefusalReason } from '../events.ts';
+import { bytes, type Check, check, flag, having, milliseconds, object, oneOf, whole } from '../options.ts';
+import { defaultClock } from '../time/monotonic.ts';
+import { nodeTransport } from '../transport/node.ts';
+import type { Address, PortHandler, Transport, TransportSocket, Where } from '../transport/transport.ts';
+import { Demand } from './demand.ts';
+import { descriptorLimit } from './descriptors.ts';
+
+/** How to listen. Times are in milliseconds; `Infinity` for no limit. */
+export interface ListenOptions {
+  /** Where events go: a Subject, or any observer. */
+  readonly events?: NextObserver<ListenEvent>;
+  /** Connections that have been accepted and wait for the pipe. */
+  readonly waiting?: {
+    /** How many may wait; one more is refused as `full`. @default 1000 */
+    readonly max?: number;
+    /** How long each may wait; then it is refused as `timeout`. @default 5000 */
+    readonly timeout?: number;
+  };
+  /** What happens to those who find no room: `refuse` closes them at once. (`park` is to come.) @default 'refuse' */
+  readonly overflow?: 'refuse';
+  /** What a refused connection is told before it is closed. @default nothing */
+  readonly farewell?: Data;
+  /** Connections handed out before one of them has been taken; more than 1 for several independent limits. @default 1 */
+  readonly ahead?: number;
+  /** How long to go on reading after our FIN, so that the last reply is not destroyed by a RST. @default 1000 */
+  readonly linger?: number;
+  /** How long a peer may take nothing of what is written; then it is closed as `slow-consumer`. @default 10000 */
+  readonly stall?: number;
+  /** Unsent bytes of a connection at which its input pauses. @default 65536 */
+  readonly highWaterMark?: number;
+  /** Connections the kernel completes before they are accepted; it has a limit of its own (`net.core.somaxconn`). @default 4096 */
+  readonly backlog?: number;
+  /** Whether small writes leave at once (`TCP_NODELAY`). @default true */
+  readonly noDelay?: boolean;
+  /** Silence before the kernel probes whether the peer is there, or `false` to never do so. @default 60000 */
+  readonly keepAlive?: number | false;
+  /** The network. @default node:net */
+  readonly transport?: Transport;
+  /** The clock. @default monotonic */
+  readonly scheduler?: SchedulerLike;
+}
+
+/** @internal */
+export const listenChecks: Record<string, Check> = {
+  events: having('an observer', 'next'),
+  waiting: object({ max: whole(0), timeout: milliseconds }),
+  overflow: (value) => (value === 'park' ? "cannot be 'park' yet: only 'refuse' is there" : oneOf('refuse')(value)),
+  farewell: (value) => {
+    return typeof value === 'string' || value instanceof Uint8Array ? undefined : 'must be a string or a Uint8Array';
+  },
+  ahead: whole(1),
+  linger: milliseconds,
+  stall: milliseconds,
+  highWaterMark: bytes,
+  backlog: whole(1, 0x7fffffff),
+  noDelay: flag,
+  keepAlive: (value) => (value === false ? undefined : milliseconds(value)),
+  transport: having('a Transport', 'listen'),
+  scheduler: having('a SchedulerLike', 'now', 'schedule'),
+};
+
+/** @internal */
+export function checkWhere(what: string, where: Where): void {
+  const kind =
+    'port' in where
+      ? { port: whole(0, 65535), host: text, ipv6Only: flag }
+      : 'path' in where
+        ? { path: text }
+        : { fd: whole(0) };
+  check(what, where, kind);
+}
+
+const text: Check = (value) =>
+  typeof value === 'string' && value !== '' ? undefined : 'must be a string that is not empty';
+
+/** Descriptors kept for everything else in the process: files, sockets of its own, the ones a drain needs. */
+const RESERVE = 32;
+
+/** How long a refused connection may take to read its farewell, in milliseconds, and how many may be at it at once. */
+const PARTING = { linger: 100, max: 1000 };
+
+/**
+ * Listens for connections: an Observable of {@link Connection}s, each an Observable of bytes.
+ *
+ * ```text
+ * listen({ port })   --A---B-C----     each waits to be subscribed
+ *                    #                 EADDRINUSE, EACCES …
+ * ```
+ *
+ * **Cold**: the port is opened by the subscription and closed when it ends; connections that have been taken stay as they
+ * are. It never completes by itself.
+ *
+ * **It hands out a connection only when the last one has been subscribed.** So whatever limits by not subscribing, such as
+ * `mergeMap` with its concurrency argument, limits the server. Others wait: bounded, first in first out; and who finds no room
+ * or waits too long is refused, with an event. An operator that drops a connection says so with `connection.refuse()`.
+ *
+ * @example
+ * listen({ port: 7000 }).pipe(
+ *   takeUntil(shutdown),
+ *   mergeMap((connection) => connection.pipe(lines(), map(encodeLine), connection.send(), catchError(() => EMPTY)), 1000),
+ * ).subscribe();
+ *
+ * @param where A TCP port and host, the path of a unix socket, or a descriptor.
+ * @param options See {@link ListenOptions}.
+ * @returns Connections. It errors with Node's own error if the port cannot be opened.
+ * @throws TypeError or RangeError for options that do not exist or cannot be.
+ */
+export function listen(where: Where, options: ListenOptions = {}): Observable<Connection> {
+  checkWhere('listen', where);
+  check('listen', options, listenChecks);
+  const { backlog = 4096, noDelay = true, keepAlive = 60_000, transport = nodeTransport } = options;
+  return new Observable((subscriber) => {
+    const listener = new Listener(
+      options,
+      (connection) => subscriber.next(connection),
+      (error) => subscriber.error(error),
+    );
+    const port = transport.listen(where, { backlog, noDelay, keepAlive }, listener);
+    return () => {
+      port.close();
+      listener.close();
+    };
+  });
+}
+
+/** One subscription of `listen`: counts, refuses, and tells. */
+class Listener implements PortHandler, ConnectionOwner {
+  readonly #options: ListenOptions;
+  readonly #error: (error: Error) => void;
+  readonly #demand: Demand<Connection>;
+  readonly #settings;
+  readonly #clock: SchedulerLike;
+  readonly #limit = descriptorLimit();
+  readonly #counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
+  /** When each that has not been taken was accepted, in milliseconds of the clock. */
+  readonly #arrivals = new Map<Connection, number>();
+  #listening = false;
+  #exhausted = false;
+  #parting = 0;
+
+  constructor(options: ListenOptions, hand: (connection: Connection) => void, error: (error: Error) => void) {
+    const { waiting: { max = 1000, timeout = 5000 } = {}, ahead = 1, linger = 1000, stall = 10_000 } = options;
+    const { highWaterMark = 64 * 1024, scheduler = defaultClock() } = options;
+    this.#options = options;
+    this.#error = error;
+    this.#clock = scheduler;
+    this.#settings = { clock: scheduler, linger, stall, highWaterMark };
+    this.#demand = new Demand(
+      { max, timeout, ahead, clock: scheduler },
+      { hand, refuse: (...who) => this.#refuse(...who) },
+    );
+  }
+
+  listening(address: Address): void {
+    this.#listening = true;
+    this.#tell({ type: 'listening', address, counters: this.#counters as Counters });
+  }
+
+  accepted(socket: TransportSocket): void {
+    const { descriptor } = socket;
+    const connection = new Connection(++this.#counters.accepted, socket, this.#settings, this);
+    this.#counters.waiting++;
+    this.#arrivals.set(connection, this.#clock.now());
+    if (descriptor !== undefined && this.#isExhausted(descriptor)) this.#refuse(connection, 'exhausted');
+    else this.#demand.arrive(connection);
+  }
+
+  error(error: Error): void {
+    // One accept that goes wrong (a client that gave up, a lack of memory) is no reason to end a server.
+    if (this.#listening) this.#tell({ type: 'failed', error });
+    else this.#error(error);
+  }
+
+  taken(connection: Connection): void {
+    const waited = this.#leftRoom(connection);
+    this.#counters.active++;
+    this.#tell({ type: 'opened', id: connection.id, peer: connection.peer, local: connection.local, waited });
+    this.#demand.taken(connection);
+  }
+
+  refuse(connection: Connection, reason: string): void {
+    this.#demand.leave(connection, true);
+    this.#refuse(connection, reason);
+  }
+
+  closed(connection: Connection, closed: Closed): void {
+    if (this.#arrivals.has(connection)) {
+      // Its client left while it waited. Its place in the pipe's own buffer, if it has one, is not free for that.
+      this.#demand.leave(connection, false);
+      this.#count(connection, 'gone');
+    } else if (connection.taken) {
+      this.#counters.active--;
+      this.#counters.closed++;
+      this.#tell({ type: 'closed', id: connection.id, peer: connection.peer, ...closed });
+    } else if (connection.hasFarewell) {
+      this.#parting--;
+    }
+  }
+
+  close(): void {
+    this.#demand.close();
+  }
+
+  #refuse(connection: Connection, reason: RefusalReason): void {
+    if (!this.#arrivals.has(connection)) return;
+    this.#count(connection, reason);
+    const farewell = this.#parting < PARTING.max ? this.#options.farewell : undefined;
+    if (farewell !== undefined) this.#parting++;
+    connection.dismiss(farewell, PARTING.linger);
+  }
+
+  #count(connection: Connection, reason: RefusalReason): void {
+    const waited = this.#leftRoom(connection);
+    this.#counters.refused++;
+    this.#tell({ type: 'refused', id: connection.id, peer: connection.peer, reason, waited });
+  }
+
+  /** @returns How long it had waited, in milliseconds. */
+  #leftRoom(connection: Connection): number {
+    const arrived = this.#arrivals.get(connection) ?? 0;
+    this.#arrivals.delete(connection);
+    this.#counters.waiting--;
+    return this.#clock.now() - arrived;
+  }
+
+  /** The system gives out the lowest number that is free: a high one says that all below it are taken. */
+  #isExhausted(descriptor: number): boolean {
+    const exhausted = descriptor >= this.#limit - RESERVE;
+    if (exhausted && !this.#exhausted) this.#tell({ type: 'exhausted', limit: this.#limit });
+    this.#exhausted = exhausted;
+    return exhausted;
+  }
+
+  #tell(event: ListenEvent): void {
+    this.#options.events?.next(event);
+  }
+}

@@ -1,0 +1,68 @@
+import { type Logger, pino } from 'pino';
+import type { NextObserver } from 'rxjs';
+import type { ServerEvent } from '../events.ts';
+
+type Level = 'debug' | 'info' | 'warn' | 'error';
+
+const LEVELS = {
+  listening: 'info',
+  opened: 'debug',
+  closed: 'info',
+  refused: 'warn',
+  failed: 'error',
+  exhausted: 'error',
+  draining: 'info',
+  drained: 'info',
+} as const satisfies Record<ServerEvent['type'], Level>;
+
+/**
+ * Logs what a server says: an observer of its events.
+ *
+ * Each event is one line: its type, its fields, and a sentence. `listening`, `draining` and `drained` are `info`, and so is
+ * `closed`, which makes it an access log; `opened` is `debug`, `refused` is `warn`, `failed` and `exhausted` are `error`.
+ *
+ * @param logger A pino logger. @default pino(), which writes JSON lines to the standard output
+ * @returns An observer for `serve(…).subscribe(…)`. It logs an error that ends the stream as `error`, too.
+ */
+export function logTo(
+  logger: Logger = pino(),
+): Required<Pick<NextObserver<ServerEvent>, 'next'>> & { error(error: unknown): void } {
+  return {
+    next: (event) => logger[LEVELS[event.type]](fields(event), sentence(event)),
+    error: (error) => logger.error({ type: 'error', err: error }, 'the server ended with an error'),
+  };
+}
+
+function fields(event: ServerEvent): object {
+  if (event.type === 'listening') return { type: event.type, address: event.address };
+  if (!('error' in event)) return event;
+  // The name under which pino knows how to print an error.
+  const { error, ...others } = event;
+  return { ...others, err: error };
+}
+
+const at = ({ address = 'unknown', port }: { address: string | undefined; port: number | undefined }) => {
+  if (port === undefined) return address;
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+};
+
+function sentence(event: ServerEvent): string {
+  switch (event.type) {
+    case 'listening':
+      return `listening on ${at(event.address)}`;
+    case 'opened':
+      return `connection ${event.id} opened`;
+    case 'closed':
+      return `connection ${event.id} closed: ${event.reason}${event.deadline ? ` (${event.deadline})` : ''}`;
+    case 'refused':
+      return `connection ${event.id} refused: ${event.reason}`;
+    case 'failed':
+      return event.id === undefined ? 'an accept failed' : `connection ${event.id}: its handler failed`;
+    case 'exhausted':
+      return `out of descriptors: the process may have ${event.limit}`;
+    case 'draining':
+      return `draining ${event.active} connections, ${event.waiting} wait`;
+    case 'drained':
+      return `drained: ${event.drained} finished, ${event.aborted} aborted, ${event.refused} refused`;
+  }
+}

@@ -1,0 +1,139 @@
+import {
+  catchError,
+  concat,
+  defer,
+  EMPTY,
+  from,
+  ignoreElements,
+  mergeMap,
+  Observable,
+  type ObservableInput,
+  takeUntil,
+} from 'rxjs';
+import { closeReason } from './connection/closeReason.ts';
+import type { Connection, Deadlines } from './connection/connection.ts';
+import type { Data } from './connection/writes.ts';
+import type { ServerEvent } from './events.ts';
+import { checkWhere, type ListenOptions, listen, listenChecks } from './listen/listen.ts';
+import { check, milliseconds, share, whole } from './options.ts';
+import { Drain } from './shutdown/drain.ts';
+import { defaultClock } from './time/monotonic.ts';
+import type { Where } from './transport/transport.ts';
+
+/**
+ * What a server does with a connection: takes it, an Observable of bytes, and returns what to reply. Any operator from bytes
+ * to replies is one. When the replies complete, what is queued is flushed and the connection ends; when they fail, that
+ * connection ends, and no other.
+ */
+export type Handler = (connection: Connection) => ObservableInput<Data>;
+
+/** How to serve. Times are in milliseconds; `Infinity` for no limit. */
+export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
+  /** Connections served at once; the others wait. @default 1000 */
+  readonly concurrency?: number;
+  /** The first value begins the drain, a second one ends it at once; so does its error, with that error. @default never */
+  readonly shutdown?: ObservableInput<unknown>;
+  /** How long to go on accepting after the signal, for a load balancer to notice. @default 0 */
+  readonly announce?: number;
+  /** How long connections have to finish once the port is freed; then they are aborted. @default 10000 */
+  readonly grace?: number;
+  /** How long nothing may come or go on a connection. @default 30000 */
+  readonly idle?: number;
+  /** How long a peer may take to send its first byte. @default 10000 */
+  readonly greeting?: number;
+  /** How long a frame that has begun may take to end, for framing operators that set no `timeout` of their own. @default 10000 */
+  readonly frame?: number;
+  /** How long a connection lasts before it is asked to finish, as in a drain. @default Infinity */
+  readonly lifetime?: number;
+  /** The share of `lifetime` that is left to chance, so that not all connections end at once. @default 0.1 */
+  readonly jitter?: number;
+  /** Where chance comes from: numbers from 0 to 1. @default Math.random */
+  readonly random?: () => number;
+}
+
+/**
+ * A whole server, with every protection on, as a stream of what happens.
+ *
+ * ```text
+ * clients            --A--B--------C--
+ * shutdown           --------------------x
+ * serve(…, handler)  l-o--o---c----o-----d---c--c-D|    listening, opened, closed, draining, drained
+ * ```
+ *
+ * Subscribing opens the port. It completes when the shutdown is over, with the report as its last value, and after that no
+ * code of the handler runs. Unsubscribing breaks everything off.
+ *
+ * @example
+ * serve({ port: 7000 }, (requests) => requests.pipe(lines(), map(encodeLine)), { shutdown: signals() })
+ *   .subscribe(logTo(pino()));
+ *
+ * @param where A TCP port and host, the path of a unix socket, or a descriptor.
+ * @param handler From a connection to its replies.
+ * @param options See {@link ServeOptions}.
+ * @returns Events. It errors with Node's own error if the port cannot be opened.
+ * @throws TypeError or RangeError for options that do not exist or cannot be.
+ */
+export function serve(where: Where, handler: Handler, options: ServeOptions = {}): Observable<ServerEvent> {
+  checkWhere('serve', where);
+  if (typeof handler !== 'function')
+    throw new TypeError(`Cannot serve: the handler must be a function, not ${String(handler)}`);
+  check('serve', options, serveChecks);
+  const { concurrency = 1000, shutdown = EMPTY, announce = 0, grace = 10_000, ...more } = options;
+  const { idle = 30_000, greeting = 10_000, frame = 10_000, ...others } = more;
+  const { lifetime = Number.POSITIVE_INFINITY, jitter = 0.1, random = Math.random, ...listening } = others;
+  const deadlines: Deadlines = { idle, greeting, frame, grace };
+
+  return new Observable((events) => {
+    const clock = options.scheduler ?? defaultClock();
+    const drain = new Drain({ announce, grace, clock }, (event) => events.next(event));
+
+    const conversation = (connection: Connection): Observable<never> => {
+      const replies = defer(() => {
+        connection.guard(deadlines, lifetime * (1 - jitter * random()));
+        return handler(connection);
+      });
+      const fault = (error: unknown) => {
+        if (closeReason(error) === 'failed')
+          drain.tell({ type: 'failed', id: connection.id, peer: connection.peer, error });
+        return EMPTY;
+      };
+      return concat(replies.pipe(connection.send(), catchError(fault)), connection.closed.pipe(ignoreElements()));
+    };
+
+    const server = listen(where, { ...listening, scheduler: clock, events: drain }).pipe(
+      takeUntil(drain.closePort),
+      mergeMap((connection) => drain.attend(connection, conversation(connection)), concurrency),
+      takeUntil(drain.overdue),
+    );
+
+    events.add(drain);
+    events.add(
+      server.subscribe({
+        error: (error) => events.error(error),
+        complete: () => {
+          drain.end();
+          events.complete();
+        },
+      }),
+    );
+    if (!events.closed)
+      events.add(from(shutdown).subscribe({ next: () => drain.signal(), error: (error) => events.error(error) }));
+  });
+}
+
+const serveChecks = (() => {
+  const { events: _events, ahead: _ahead, ...others } = listenChecks;
+  return {
+    ...others,
+    concurrency: whole(1),
+    shutdown: () => undefined,
+    announce: milliseconds,
+    grace: milliseconds,
+    idle: milliseconds,
+    greeting: milliseconds,
+    frame: milliseconds,
+    lifetime: milliseconds,
+    jitter: share,
+    random: (value: unknown) => (typeof value === 'function' ? undefined : 'must be a function'),
+  };
+})();

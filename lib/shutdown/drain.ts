@@ -1,0 +1,141 @@
+import { Observable, type SchedulerLike, Subject, Subscription } from 'rxjs';
+import type { Connection } from '../connection/connection.ts';
+import type { ListenEvent, ServerEvent } from '../events.ts';
+import { afterTurn } from '../time/turn.ts';
+
+export interface DrainOptions {
+  /** Milliseconds to go on accepting after the signal. */
+  readonly announce: number;
+  /** Milliseconds that connections have to finish, from when the port is freed. */
+  readonly grace: number;
+  readonly clock: SchedulerLike;
+}
+
+/** Milliseconds after the grace in which broken-off sockets are waited for. Then the end comes without them. */
+const LAST_CALL = 100;
+
+/**
+ * The shutdown of a server, and the book of who is still there.
+ *
+ * ```text
+ * signal   ---x------------------------y----      y: a second signal, the grace is over at once
+ * events   ---draining-----------------------drained|
+ * port     =================                      announce, and a turn of the event loop
+ * handlers ===================================    they finish what is in progress, at most for grace
+ * ```
+ *
+ * It is on each connection's way in and out, in constant time: no Subject has an observer for each of them, as one that
+ * completes forty thousand takes seconds to let them go.
+ */
+export class Drain {
+  readonly #options: DrainOptions;
+  /** Where events go. */
+  readonly tell: (event: ServerEvent) => void;
+  readonly #connections = new Set<Connection>();
+  readonly #closePort = new Subject<void>();
+  readonly #overdue = new Subject<void>();
+  readonly #timers = new Subscription();
+  readonly #report = { drained: 0, aborted: 0, refused: 0, unsent: 0 };
+  #waiting = () => 0;
+  #begun: number | undefined;
+  #accepting = true;
+  #aborting = false;
+
+  constructor(options: DrainOptions, tell: (event: ServerEvent) => void) {
+    this.#options = options;
+    this.tell = tell;
+  }
+
+  /** Emits when the port is to be freed. */
+  get closePort(): Observable<void> {
+    return this.#closePort;
+  }
+
+  /** Emits when the end comes whether or not all sockets are gone. */
+  get overdue(): Observable<void> {
+    return this.#overdue;
+  }
+
+  /** The first signal begins the drain, the second ends the grace, further ones change nothing. */
+  signal(): void {
+    if (this.#begun === undefined) this.#begin();
+    else this.#abort();
+  }
+
+  /** Listens in on what happens at the port, and passes it on. */
+  next(event: ListenEvent): void {
+    if (event.type === 'listening') this.#waiting = () => event.counters.waiting;
+    if (this.#begun !== undefined) this.#count(event);
+    this.tell(event);
+  }
+
+  /** Keeps a connection in the book while its conversation lasts. */
+  attend<T>(connection: Connection, conversation: Observable<T>): Observable<T> {
+    return new Observable((subscriber) => {
+      this.#connections.add(connection);
+      subscriber.add(() => this.#connections.delete(connection));
+      const subscription = conversation.subscribe(subscriber);
+      // It was in the pipe's hands when the port was freed, or the signal came while the handler was being built.
+      if (!this.#accepting) connection.drain();
+      return subscription;
+    });
+  }
+
+  /** All are gone: says so. Only after a signal; a pipe that was stopped otherwise has nothing to report. */
+  end(): void {
+    this.#timers.unsubscribe();
+    if (this.#begun === undefined) return;
+    const { drained, refused } = this.#report;
+    const left = [...this.#connections];
+    this.tell({
+      type: 'drained',
+      drained,
+      refused,
+      aborted: this.#report.aborted + left.length,
+      unsent: left.reduce((sum, connection) => sum + connection.unsent, this.#report.unsent),
+      duration: this.#options.clock.now() - this.#begun,
+    });
+  }
+
+  /** Forgets its timers. */
+  unsubscribe(): void {
+    this.#timers.unsubscribe();
+  }
+
+  #begin(): void {
+    const { announce, clock } = this.#options;
+    this.#begun = clock.now();
+    this.tell({ type: 'draining', active: this.#connections.size, waiting: this.#waiting() });
+    // What the kernel has accepted already is served, not reset: it takes a turn of the loop to see it all.
+    this.#after(announce, () => afterTurn(clock, () => this.#stopAccepting()));
+  }
+
+  #stopAccepting(): void {
+    if (!this.#accepting) return;
+    this.#accepting = false;
+    this.#after(this.#options.grace, () => this.#abort());
+    this.#closePort.next();
+    for (const connection of this.#connections) connection.drain();
+  }
+
+  #abort(): void {
+    if (this.#aborting) return;
+    this.#stopAccepting();
+    this.#aborting = true;
+    this.#after(LAST_CALL, () => this.#overdue.next());
+    for (const connection of this.#connections) connection.abort();
+  }
+
+  #count(event: ListenEvent): void {
+    if (event.type === 'refused') this.#report.refused++;
+    if (event.type !== 'closed') return;
+    if (event.reason === 'aborted') this.#report.aborted++;
+    else this.#report.drained++;
+    this.#report.unsent += event.unsent;
+  }
+
+  #after(delay: number, work: () => void): void {
+    if (delay === Number.POSITIVE_INFINITY || this.#timers.closed) return;
+    this.#timers.add(this.#options.clock.schedule(work, delay));
+  }
+}

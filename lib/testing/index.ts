@@ -1,0 +1,1 @@
+export { MemoryClient, type MemoryClientOptions, MemoryNetwork } from './memory.ts';

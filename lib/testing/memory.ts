@@ -1,0 +1,326 @@
+import { asapScheduler, type SchedulerLike } from 'rxjs';
+import type { Address, PortHandler, SocketHandler, Transport, TransportSocket } from '../transport/transport.ts';
+
+/** How a client in memory behaves. */
+export interface MemoryClientOptions {
+  /** Bytes that the network takes from the server while the client does not read. @default 65536 */
+  readonly window?: number;
+  /** The client's address. @default { address: '127.0.0.1', port: 49152 and up } */
+  readonly address?: Address;
+}
+
+/**
+ * A network in memory: a {@link Transport} for `listen` and `serve`, and clients for it. What happens on one side is seen on
+ * the other in a later turn of the scheduler, and never within the call that made it happen: on virtual time a whole server
+ * runs in no time, and the same way each time.
+ */
+export class MemoryNetwork {
+  readonly #scheduler: SchedulerLike;
+  #port: { handler: PortHandler; open: boolean } | undefined;
+  #clients = 0;
+  /** Sockets of the server that are not free yet. */
+  readonly sockets = new Set<object>();
+
+  /** @param scheduler Whose turns it takes. @default asapScheduler */
+  constructor(scheduler: SchedulerLike = asapScheduler) {
+    this.#scheduler = scheduler;
+  }
+
+  /** What to give to `listen` or `serve` as their `transport`. It has one port at a time. */
+  readonly transport: Transport = {
+    listen: (_where, _options, handler) => {
+      if (this.#port?.open) {
+        this.#later(() =>
+          handler.error(Object.assign(new Error('listen EADDRINUSE: address already in use'), { code: 'EADDRINUSE' })),
+        );
+        return { close() {} };
+      }
+      const port = { handler, open: true };
+      this.#port = port;
+      this.#later(() => port.open && handler.listening({ address: 'memory', port: 0 }));
+      return {
+        close: () => {
+          port.open = false;
+        },
+      };
+    },
+  };
+
+  /** Whether the port is open. */
+  get listening(): boolean {
+    return this.#port?.open ?? false;
+  }
+
+  /** Connects a client; the server sees it in the next turn. If nobody listens by then, it is reset. */
+  connect({ window = 64 * 1024, address }: MemoryClientOptions = {}): MemoryClient {
+    const peer = address ?? { address: '127.0.0.1', port: 49_152 + (this.#clients++ % 16_384) };
+    const client = new MemoryClient((work) => this.#later(work), window);
+    const socket = new MemorySocket(
+      client,
+      peer,
+      (work) => this.#later(work),
+      (gone) => this.sockets.delete(gone),
+    );
+    client.attach(socket);
+    this.#later(() => {
+      if (!this.#port?.open) return client.lost();
+      this.sockets.add(socket);
+      this.#port.handler.accepted(socket);
+    });
+    return client;
+  }
+
+  #later(work: () => void): void {
+    this.#scheduler.schedule(work, 0);
+  }
+}
+
+type Later = (work: () => void) => void;
+
+/** The client's end. */
+export class MemoryClient {
+  readonly #later: Later;
+  readonly #window: number;
+  readonly #chunks: Uint8Array[] = [];
+  #socket: MemorySocket | undefined;
+  #untaken = 0;
+  #reads = true;
+  /** Whether the server's FIN has come. */
+  ended = false;
+  /** Whether it was reset. */
+  reset = false;
+
+  /** @internal */
+  constructor(later: Later, window: number) {
+    this.#later = later;
+    this.#window = window;
+  }
+
+  /** Whether the connection is over, in good order or not. */
+  get over(): boolean {
+    return this.ended || this.reset;
+  }
+
+  /** All bytes that have come. */
+  get bytes(): Uint8Array {
+    return Buffer.concat(this.#chunks);
+  }
+
+  /** All that has come, as UTF-8. */
+  get text(): string {
+    return Buffer.concat(this.#chunks).toString();
+  }
+
+  /** Sends. */
+  write(data: string | Uint8Array): this {
+    const copy = typeof data === 'string' ? Buffer.from(data) : Uint8Array.from(data);
+    if (copy.length > 0) this.#later(() => this.#socket?.arrive(copy));
+    return this;
+  }
+
+  /** Sends a FIN. */
+  end(): this {
+    this.#later(() => this.#socket?.arriveEnd());
+    return this;
+  }
+
+  /** Sends a RST. */
+  break(): this {
+    this.reset = true;
+    this.#later(() => this.#socket?.arriveReset());
+    return this;
+  }
+
+  /** Stops reading: the network takes what its window holds, and no more. */
+  pause(): this {
+    this.#reads = false;
+    return this;
+  }
+
+  /** Reads on. */
+  resume(): this {
+    this.#reads = true;
+    this.#untaken = 0;
+    this.#later(() => this.#socket?.pump());
+    return this;
+  }
+
+  /** @internal Takes as much as there is room for. @returns How much that was. */
+  take(chunk: Uint8Array): number {
+    if (this.reset) return chunk.length;
+    const room = this.#reads ? chunk.length : Math.min(chunk.length, this.#window - this.#untaken);
+    if (!this.#reads) this.#untaken += room;
+    if (room > 0) this.#chunks.push(chunk.slice(0, room));
+    return room;
+  }
+
+  /** @internal */
+  attach(socket: MemorySocket): void {
+    this.#socket = socket;
+  }
+
+  /** @internal */
+  lost(): void {
+    this.reset = true;
+  }
+}
+
+/** The server's end. */
+class MemorySocket implements TransportSocket {
+  handler!: SocketHandler;
+  readonly local: Address = { address: 'memory', port: 0 };
+  readonly peer: Address;
+  readonly descriptor = undefined;
+  readonly borrows = true;
+  readonly #client: MemoryClient;
+  readonly #later: Later;
+  readonly #free: (socket: MemorySocket) => void;
+  readonly #arrived: Uint8Array[] = [];
+  readonly #queue: Uint8Array[] = [];
+  #sent = 0;
+  #flowing = false;
+  #delivering = false;
+  #peerEnd: 'no' | 'arrived' | 'seen' = 'no';
+  #ending = false;
+  #finished = false;
+  #over = false;
+
+  constructor(client: MemoryClient, peer: Address, later: Later, free: (socket: MemorySocket) => void) {
+    this.#client = client;
+    this.peer = peer;
+    this.#later = later;
+    this.#free = free;
+  }
+
+  get pending(): number {
+    return this.#queue.reduce((sum, chunk) => sum + chunk.length, 0);
+  }
+
+  get bytesWritten(): number {
+    return this.#sent + this.pending;
+  }
+
+  resume(): void {
+    if (this.#flowing) return;
+    this.#flowing = true;
+    this.#later(() => this.#deliver());
+  }
+
+  pause(): void {
+    this.#flowing = false;
+  }
+
+  write(data: string | Uint8Array | readonly (string | Uint8Array)[]): boolean {
+    const pieces = typeof data === 'string' || data instanceof Uint8Array ? [data] : data;
+    const chunk = Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece)));
+    const taken = this.#queue.length > 0 ? 0 : this.#client.take(chunk);
+    this.#sent += taken;
+    if (taken < chunk.length) this.#queue.push(chunk.subarray(taken));
+    return this.#queue.length === 0;
+  }
+
+  end(): void {
+    if (this.#ending) return;
+    this.#ending = true;
+    this.#later(() => this.#finish());
+  }
+
+  destroy(): void {
+    if (this.#over) return;
+    if (this.#finished) this.#close();
+    else this.reset();
+  }
+
+  reset(): void {
+    if (this.#over) return;
+    this.#later(() => {
+      this.#client.reset = true;
+    });
+    this.#close();
+  }
+
+  arrive(chunk: Uint8Array): void {
+    if (this.#over || this.#peerEnd !== 'no') return;
+    this.#arrived.push(chunk);
+    this.#deliver();
+  }
+
+  arriveEnd(): void {
+    if (this.#over || this.#peerEnd !== 'no') return;
+    this.#peerEnd = 'arrived';
+    this.#deliver();
+  }
+
+  arriveReset(): void {
+    if (this.#over) return;
+    // A socket that is not read does not notice, unless it writes.
+    if (!this.#flowing && this.#queue.length === 0) {
+      this.#resetUnseen = true;
+      return;
+    }
+    this.handler.broken(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
+    this.#close();
+  }
+
+  #resetUnseen = false;
+
+  /** The client reads again. */
+  pump(): void {
+    if (this.#over) return;
+    const waited = this.#queue.length > 0;
+    while (this.#queue.length > 0) {
+      const chunk = this.#queue[0] as Uint8Array;
+      const taken = this.#client.take(chunk);
+      this.#sent += taken;
+      if (taken < chunk.length) {
+        this.#queue[0] = chunk.subarray(taken);
+        return;
+      }
+      this.#queue.shift();
+    }
+    if (waited) this.handler.drained();
+    this.#finish();
+  }
+
+  #deliver(): void {
+    if (this.#delivering || this.#over) return;
+    this.#delivering = true;
+    while (this.#flowing && !this.#over) {
+      const chunk = this.#arrived.shift();
+      if (chunk === undefined) break;
+      // The buffer is the next read's: whoever kept a view of it now holds garbage.
+      this.handler.received(chunk);
+      chunk.fill(0xaa);
+    }
+    this.#delivering = false;
+    if (this.#over || !this.#flowing) return;
+    if (this.#resetUnseen) {
+      this.arriveReset();
+    } else if (this.#arrived.length === 0 && this.#peerEnd === 'arrived') {
+      this.#peerEnd = 'seen';
+      this.handler.peerEnded();
+      this.#closeIfBothEnded();
+    }
+  }
+
+  #finish(): void {
+    if (!this.#ending || this.#finished || this.#over || this.#queue.length > 0) return;
+    this.#finished = true;
+    this.#client.ended = true;
+    this.handler.finished();
+    this.#closeIfBothEnded();
+  }
+
+  #closeIfBothEnded(): void {
+    if (this.#finished && this.#peerEnd === 'seen') this.#close();
+  }
+
+  #close(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#later(() => {
+      this.#free(this);
+      this.handler.freed();
+    });
+  }
+}

@@ -1,0 +1,8 @@
+import type { SchedulerLike } from 'rxjs';
+import { monotonic } from './monotonic.ts';
+
+/** Calls back when the event loop has polled once more: what is waiting to be read or accepted comes first. */
+export function afterTurn(clock: SchedulerLike, work: () => void): void {
+  if (clock === monotonic) setImmediate(() => setImmediate(work));
+  else clock.schedule(work, 0);
+}

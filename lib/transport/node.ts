@@ -1,0 +1,131 @@
+import { createServer, type ListenOptions, type Socket } from 'node:net';
+import type { Address, SocketHandler, Transport, TransportSocket, Where } from './transport.ts';
+
+/** Bytes that Node reads, or keeps unsent, before it holds back. Node 20 has 16 KiB, later ones 64: one number for all. */
+const HIGH_WATER_MARK = 64 * 1024;
+
+/** TCP and unix sockets, by `node:net`. */
+export const nodeTransport: Transport = {
+  listen(where, { backlog, noDelay, keepAlive }, handler) {
+    const server = createServer({
+      allowHalfOpen: true,
+      pauseOnConnect: true,
+      noDelay,
+      keepAlive: keepAlive !== false,
+      keepAliveInitialDelay: keepAlive === false ? 0 : keepAlive,
+      highWaterMark: HIGH_WATER_MARK,
+    });
+    server.on('connection', (socket) => handler.accepted(new NodeSocket(socket)));
+    server.on('listening', () => handler.listening(boundTo(server.address(), where)));
+    server.on('error', (error) => handler.error(error));
+    server.listen({ ...where, backlog } satisfies ListenOptions);
+    return { close: () => server.close() };
+  },
+};
+
+function boundTo(bound: string | { address: string; port: number } | null, where: Where): Address {
+  if (bound !== null && typeof bound === 'object') return { address: bound.address, port: bound.port };
+  return { address: bound ?? ('path' in where ? where.path : undefined), port: undefined };
+}
+
+/** The key under which a `net.Socket` knows its {@link NodeSocket}: listeners are shared, so a socket costs no closures. */
+const OWNER = Symbol('owner');
+
+interface OwnedSocket extends Socket {
+  [OWNER]: NodeSocket;
+  /** Not documented, but there in every release: the descriptor and what libuv has not written yet. */
+  _handle?: { fd?: number; writeQueueSize?: number } | null;
+}
+
+class NodeSocket implements TransportSocket {
+  handler: SocketHandler = NOBODY;
+  readonly local: Address;
+  readonly peer: Address;
+  readonly borrows = false;
+  readonly #socket: OwnedSocket;
+
+  constructor(accepted: Socket) {
+    const socket = accepted as OwnedSocket;
+    this.#socket = socket;
+    this.peer = { address: socket.remoteAddress, port: socket.remotePort };
+    this.local = { address: socket.localAddress, port: socket.localPort };
+    socket[OWNER] = this;
+    socket.on('error', onError);
+    socket.on('data', onData);
+    socket.on('end', onEnd);
+    socket.on('finish', onFinish);
+    socket.on('close', onClose);
+  }
+
+  get descriptor(): number | undefined {
+    return this.#socket._handle?.fd;
+  }
+
+  get pending(): number {
+    // What libuv holds falls while a large write makes progress; what waits behind it in Node is added.
+    const queued = this.#socket._handle?.writeQueueSize ?? 0;
+    return queued > 0 ? queued : this.#socket.writableLength;
+  }
+
+  get bytesWritten(): number {
+    return this.#socket.bytesWritten;
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  write(data: string | Uint8Array | readonly (string | Uint8Array)[]): boolean {
+    const socket = this.#socket;
+    if (typeof data === 'string' || data instanceof Uint8Array) {
+      socket.write(data, this.#taken);
+    } else {
+      socket.cork();
+      for (const piece of data) socket.write(piece, this.#taken);
+      socket.uncork();
+    }
+    return socket.writableLength === 0;
+  }
+
+  /** One for all writes of a socket: Node then folds the calls of one turn into one. */
+  readonly #taken = (error?: Error | null): void => {
+    if (!error && this.#socket.writableLength === 0) this.handler.drained();
+  };
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  reset(): void {
+    // A unix socket knows no RST.
+    if (this.local.port === undefined) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
+  }
+}
+
+function onError(this: Socket, error: Error): void {
+  (this as OwnedSocket)[OWNER].handler.broken(error);
+}
+function onData(this: Socket, chunk: Buffer): void {
+  (this as OwnedSocket)[OWNER].handler.received(chunk);
+}
+function onEnd(this: Socket): void {
+  (this as OwnedSocket)[OWNER].handler.peerEnded();
+}
+function onFinish(this: Socket): void {
+  (this as OwnedSocket)[OWNER].handler.finished();
+}
+function onClose(this: Socket): void {
+  (this as OwnedSocket)[OWNER].handler.freed();
+}
+
+/** For the moment between a socket's birth and its handler's; nothing can happen in it, as both are in one call. */
+const NOBODY: SocketHandler = { received() {}, peerEnded() {}, drained() {}, finished() {}, broken() {}, freed() {} };
