@@ -1,0 +1,67 @@
+// The front door: every public name, by room.
+
+// The whole server.
+export { type Handler, type ServeOptions, serve } from './serve.ts';
+
+// The port.
+export { type ListenOptions, listen } from './listen/listen.ts';
+
+// One peer.
+export type { Connection } from './connection/connection.ts';
+export type { Data } from './connection/writes.ts';
+
+// Deadlines.
+export { deadline } from './deadline/deadline.ts';
+export { greeting } from './deadline/greeting.ts';
+export { idle } from './deadline/idle.ts';
+
+// Shutdown.
+export { signals } from './shutdown/signals.ts';
+
+// Logging.
+export { logTo } from './logging/logTo.ts';
+
+// What is said.
+export type {
+  Closed,
+  ClosedEvent,
+  CloseReason,
+  Counters,
+  DrainedEvent,
+  DrainingEvent,
+  DrainReport,
+  ExhaustedEvent,
+  FailedEvent,
+  ListenEvent,
+  ListeningEvent,
+  OpenedEvent,
+  RefusalReason,
+  RefusedEvent,
+  ServerEvent,
+} from './events.ts';
+
+// What can go wrong.
+export {
+  AlreadySubscribedError,
+  ConnectionClosedError,
+  DeadlineError,
+  type DeadlineName,
+  FrameInvalidError,
+  FrameTooLongError,
+  FrameTruncatedError,
+  SlowConsumerError,
+} from './errors.ts';
+
+// The seams: the network and the clock.
+export { monotonic } from './time/monotonic.ts';
+export { nodeTransport } from './transport/node.ts';
+export type {
+  Address,
+  Port,
+  PortHandler,
+  SocketHandler,
+  Transport,
+  TransportOptions,
+  TransportSocket,
+  Where,
+} from './transport/transport.ts';
