@@ -10,6 +10,14 @@ export { type ListenOptions, listen } from './listen/listen.ts';
 export type { Connection } from './connection/connection.ts';
 export type { Data } from './connection/writes.ts';
 
+// Framing.
+export { type DelimitedOptions, delimited, encodeDelimited } from './framing/delimited.ts';
+export { type Decoder, frames } from './framing/frames.ts';
+export { encodeJson, json } from './framing/json.ts';
+export { encodeLengthPrefixed } from './framing/lengthPrefix.ts';
+export { type LengthPrefixedOptions, lengthPrefixed } from './framing/lengthPrefixed.ts';
+export { encodeLine, type LinesOptions, lines } from './framing/lines.ts';
+
 // Deadlines.
 export { deadline } from './deadline/deadline.ts';
 export { greeting } from './deadline/greeting.ts';

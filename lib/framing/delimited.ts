@@ -1,7 +1,7 @@
 import { constants } from 'node:buffer';
 import type { OperatorFunction } from 'rxjs';
 import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../errors.ts';
-import { asBuffer, Carry, own } from './carry.ts';
+import { Carry, own } from './carry.ts';
 import { type Decoder, frames, type Input, PENDING } from './frames.ts';
 import { checkKeys, checkLength, type FrameOptions, frameKeys } from './options.ts';
 

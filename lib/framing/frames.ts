@@ -71,7 +71,7 @@ export function frames<T>(decoder: () => Decoder<T>, options: FrameTimeOptions =
   return (source) =>
     new Observable((subscriber) => {
       const gate = source instanceof Bytes ? source.gate : undefined;
-      const { timeout = gate?.frameTimeout ?? NEVER, scheduler = defaultClock() } = options;
+      const { timeout = gate?.frameTimeout ?? NEVER, scheduler = gate?.clock ?? defaultClock() } = options;
       const loop = new FrameLoop(subscriber, decoder(), gate, timeout, scheduler);
       // Subscribing to an endless synchronous source does not return: it must be told from within that we have enough.
       const bytes = gate === undefined ? source.pipe(takeWhile(() => !subscriber.closed)) : source;
@@ -137,7 +137,7 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   }
 
   resume(): void {
-    if (this.#held && !this.#running && !this.#gate?.closed) this.#run();
+    if (this.#held && !this.#running && !this.#gate?.held) this.#run();
   }
 
   drain(): void {
@@ -178,7 +178,7 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
           gate.yield();
           turn = FRAMES_A_TURN;
         }
-        if (gate.closed) {
+        if (gate.held) {
           this.#hold();
           break;
         }
