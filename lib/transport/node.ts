@@ -1,12 +1,19 @@
 import { createServer, type ListenOptions, type Socket } from 'node:net';
+import { takeAccepted } from './sharedReads.ts';
 import type { Address, SocketHandler, Transport, TransportSocket, Where } from './transport.ts';
 
 /** Bytes that Node reads, or keeps unsent, before it holds back. Node 20 has 16 KiB, later ones 64: one number for all. */
 const HIGH_WATER_MARK = 64 * 1024;
 
-/** TCP and unix sockets, by `node:net`. */
+/**
+ * TCP and unix sockets, by `node:net`.
+ *
+ * Reads go into one buffer that all connections share, where this Node can do that; else, or with `SLUICE_READS=data` in
+ * the environment, each read has memory of its own.
+ */
 export const nodeTransport: Transport = {
-  listen(where, { backlog, noDelay, keepAlive }, handler) {
+  listen(where, options, handler) {
+    const { backlog, noDelay, keepAlive } = options;
     const server = createServer({
       allowHalfOpen: true,
       pauseOnConnect: true,
@@ -15,8 +22,14 @@ export const nodeTransport: Transport = {
       keepAliveInitialDelay: keepAlive === false ? 0 : keepAlive,
       highWaterMark: HIGH_WATER_MARK,
     });
-    server.on('connection', (socket) => handler.accepted(new NodeSocket(socket)));
-    server.on('listening', () => handler.listening(boundTo(server.address(), where)));
+    server.on('connection', (socket) => handler.accepted(new NodeSocket(socket, false)));
+    server.on('listening', () => {
+      if (process.env['SLUICE_READS'] !== 'data') {
+        const accepted = (socket: Socket) => handler.accepted(new NodeSocket(socket, true));
+        takeAccepted(server, { noDelay, keepAlive, highWaterMark: HIGH_WATER_MARK }, onData, accepted);
+      }
+      handler.listening(boundTo(server.address(), where));
+    });
     server.on('error', (error) => handler.error(error));
     server.listen({ ...where, backlog } satisfies ListenOptions);
     return { close: () => server.close() };
@@ -41,17 +54,18 @@ class NodeSocket implements TransportSocket {
   handler: SocketHandler = NOBODY;
   readonly local: Address;
   readonly peer: Address;
-  readonly borrows = false;
+  readonly borrows: boolean;
   readonly #socket: OwnedSocket;
 
-  constructor(accepted: Socket) {
+  constructor(accepted: Socket, borrows: boolean) {
+    this.borrows = borrows;
     const socket = accepted as OwnedSocket;
     this.#socket = socket;
     this.peer = { address: socket.remoteAddress, port: socket.remotePort };
     this.local = { address: socket.localAddress, port: socket.localPort };
     socket[OWNER] = this;
     socket.on('error', onError);
-    socket.on('data', onData);
+    if (!borrows) socket.on('data', onData);
     socket.on('end', onEnd);
     socket.on('finish', onFinish);
     socket.on('close', onClose);

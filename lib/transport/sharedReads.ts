@@ -1,0 +1,93 @@
+import { type Server, Socket } from 'node:net';
+
+/**
+ * One read buffer for all connections.
+ *
+ * Node reads into a fresh slab of 64 KiB each time, unless a socket is given a buffer of its own (`onread`), which a server
+ * gives to no socket it accepts. So we take the accepted handle before the server makes a socket of it, and make one with
+ * `onread` ourselves. The callback runs within the read, so one buffer serves everybody, and an idle connection holds none.
+ *
+ * This rests on what Node does not document: that a listening server has a `_handle` that calls `onconnection(status,
+ * handle)`, and that such a handle knows `useUserBuffer`. It is so in Node 20, 22, 24 and 26. {@link takeAccepted} looks first,
+ * and where it is not so says no: then the server's own sockets and their `data` events do.
+ */
+
+/** As large as one read of libuv's can be. */
+const BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
+
+/** Views of the first bytes of the buffer, by length: most reads are short, and a view costs more than looking it up. */
+const VIEWS: Buffer[] = [];
+const LONGEST_VIEW = 4096;
+
+function view(length: number): Buffer {
+  if (length > LONGEST_VIEW) return BUFFER.subarray(0, length);
+  const known = VIEWS[length];
+  if (known !== undefined) return known;
+  const made = BUFFER.subarray(0, length);
+  VIEWS[length] = made;
+  return made;
+}
+
+interface AcceptedHandle {
+  useUserBuffer?: unknown;
+  setNoDelay?(on: boolean): void;
+  setKeepAlive?(on: boolean, seconds: number): void;
+}
+
+interface ListeningHandle {
+  onconnection?: (status: number, handle: AcceptedHandle | undefined) => void;
+}
+
+export interface SharedReadOptions {
+  readonly noDelay: boolean;
+  /** Milliseconds, or `false`. */
+  readonly keepAlive: number | false;
+  readonly highWaterMark: number;
+}
+
+/**
+ * Takes what a listening server accepts, and makes sockets that read into the shared buffer.
+ *
+ * @param server A server that is listening.
+ * @param options As for the server itself, which is passed by.
+ * @param received Called within each read, with the socket as `this` and bytes that the next read overwrites.
+ * @param accepted Called with each socket, paused and half-open.
+ * @returns Whether this Node is one where that can be done. If not, the server emits `connection` as ever.
+ */
+export function takeAccepted(
+  server: Server,
+  options: SharedReadOptions,
+  received: (this: Socket, chunk: Buffer) => void,
+  accepted: (socket: Socket) => void,
+): boolean {
+  const listening = (server as { _handle?: ListeningHandle | null })._handle;
+  const original = listening?.onconnection;
+  if (!listening || typeof original !== 'function') return false;
+  const { noDelay, keepAlive, highWaterMark } = options;
+  const onread = {
+    buffer: BUFFER,
+    callback(this: Socket, length: number): boolean {
+      received.call(this, view(length));
+      return true;
+    },
+  };
+  listening.onconnection = function (this: ListeningHandle, status, handle) {
+    // An accept that went wrong, or a handle of a kind that reads otherwise: the server knows what to do.
+    if (status !== 0 || typeof handle?.useUserBuffer !== 'function') return original.call(this, status, handle);
+    if (noDelay) handle.setNoDelay?.(true);
+    if (keepAlive !== false) handle.setKeepAlive?.(true, Math.trunc(keepAlive / 1000));
+    // `handle`, `onread` and `pauseOnCreate` are what the server itself passes, and the types do not know.
+    accepted(
+      new Socket({
+        handle,
+        onread,
+        allowHalfOpen: true,
+        pauseOnCreate: true,
+        readable: true,
+        writable: true,
+        highWaterMark,
+      } as object),
+    );
+  };
+  return true;
+}
