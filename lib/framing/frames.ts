@@ -42,6 +42,9 @@ export interface Decoder<T> {
  * tens of thousands of tiny frames; a thousand take well under a millisecond, and keep the turn's own cost invisible.
  */
 const FRAMES_A_TURN = 1024;
+/** The same in milliseconds, for handlers that have more to do with a frame; looked at each so many frames. */
+const TIME_A_TURN = 5;
+const LOOK_EACH = 32;
 
 const NOTHING = Buffer.alloc(0);
 const NEVER = Number.POSITIVE_INFINITY;
@@ -94,6 +97,8 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   readonly #timeout: number;
   readonly #clock: SchedulerLike;
   #alarm: Alarm | undefined;
+  /** What the gate has been told. */
+  #carried = 0;
   /** When the pending frame began. */
   #begun = NEVER;
   /** The loop is on the stack: whoever comes now comes from downstream. */
@@ -150,6 +155,7 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
     const gate = this.#gate;
     const decoder = this.#decoder;
     let turn = FRAMES_A_TURN;
+    let began = NEVER;
     this.#running = true;
     while (!to.closed) {
       // Read before the frame is handed on: a drain that comes from inside `next` is not for this frame but after it.
@@ -174,9 +180,10 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
         break;
       }
       if (gate !== undefined) {
-        if (--turn === 0) {
-          gate.yield();
-          turn = FRAMES_A_TURN;
+        if (--turn % LOOK_EACH === 0) {
+          const now = gate.clock.now();
+          began = Math.min(began, now);
+          if (turn === 0 || now - began >= TIME_A_TURN) gate.yield();
         }
         if (gate.held) {
           this.#hold();
@@ -185,6 +192,15 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
       }
     }
     this.#running = false;
+    if (gate !== undefined) this.#weigh(gate);
+  }
+
+  /** Says what is kept from here to the next call, if that has changed. */
+  #weigh(gate: Gate): void {
+    const carried = this.#held ? this.bytes.length - this.at + this.#decoder.pending : this.#decoder.pending;
+    if (carried === this.#carried) return;
+    this.#carried = carried;
+    gate.carry(carried);
   }
 
   /** Keeps the rest of the chunk, which the next read overwrites. What is held already is not copied again. */
