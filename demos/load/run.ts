@@ -1,4 +1,4 @@
-import { firstValueFrom, from, race, Subject, skip, take, timer } from 'rxjs';
+import { firstValueFrom, from, race, Subject, timer } from 'rxjs';
 import { codeOf } from '../support/index.ts';
 import { Conversation, type Target } from './conversation.ts';
 import { Tally } from './tally.ts';
@@ -37,7 +37,7 @@ export class Run {
     return this.#conversations.reduce((sum, conversation) => sum + Number(conversation.live), 0);
   }
 
-  /** Stops sending before the time. Called again, it waits no longer for replies. */
+  /** Stops sending before the time. While the last replies are waited for, it ends that. */
   stop(): void {
     this.#stopped++;
     this.#stops.next();
@@ -57,10 +57,7 @@ export class Run {
 
     this.stoppedAt = performance.now();
     for (const conversation of conversations) conversation.stop();
-    if (this.#stopped < 2) {
-      const again = this.#stopped === 0 ? this.#stops.pipe(skip(1), take(1)) : this.#stops;
-      await firstValueFrom(race(timer(this.options.grace), gone, again));
-    }
+    if (this.#stopped < 2) await firstValueFrom(race(timer(this.options.grace), gone, this.#stops));
     for (const conversation of conversations) conversation.abandon();
     await firstValueFrom(gone);
   }

@@ -114,7 +114,7 @@ export class Window {
     while (same < length && chunk[at + same] === ring[start + same]) same++;
     this.#match(same, now);
     const line = (this.#due % this.#inFlight) * this.#size;
-    this.#astray = ring.latin1Slice(line, line + this.#matched);
+    this.#astray = ring.toString('latin1', line, line + this.#matched);
     this.#matched = 0;
     return at + same;
   }
@@ -139,7 +139,7 @@ export class Window {
     const end = newline === -1 ? chunk.length : newline + 1;
     const text = this.#astray ?? '';
     const room = Math.max(0, this.#size + 1 - text.length);
-    this.#astray = text + chunk.latin1Slice(at, Math.min(end, at + room));
+    this.#astray = text + chunk.toString('latin1', at, Math.min(end, at + room));
     if (newline !== -1) {
       this.#judge(this.#astray, now);
       this.#astray = undefined;
@@ -170,7 +170,7 @@ export class Window {
 
   #line(sequence: number): string {
     const start = (sequence % this.#inFlight) * this.#size;
-    return this.#ring.latin1Slice(start, start + this.#size);
+    return this.#ring.toString('latin1', start, start + this.#size);
   }
 }
 

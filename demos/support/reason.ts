@@ -15,9 +15,9 @@ const REASONS: Record<string, string> = {
   ENFILE: 'no file descriptors are left on this machine',
 };
 
-/** Says in words why something could not be done: `the port is already taken (EADDRINUSE)`. */
+/** Says in words why something could not be done, given the error or its code: `the port is already taken (EADDRINUSE)`. */
 export function reason(error: unknown): string {
-  const code = codeOf(error);
+  const code = typeof error === 'string' ? error : codeOf(error);
   const known = code === undefined ? undefined : REASONS[code];
   if (known !== undefined) return `${known} (${code})`;
   return error instanceof Error && error.message !== '' ? error.message : String(code ?? error);
