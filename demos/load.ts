@@ -55,7 +55,7 @@ command
   .option('--json', 'print the report as one JSON object, and nothing else')
   .addHelpText(
     'after',
-    '\nExits with 1 if a reply was wrong, lost or unanswered, if a connection was reset,\nor if none could be opened.',
+    '\nExits with 1 if a reply was wrong, lost or unanswered, if a connection was\nreset, or if none could be opened.',
   )
   .parse();
 
@@ -80,15 +80,24 @@ const result = report(run, { expectDrain: options.expectDrain === true, cpu: (us
 process.stdout.write(options.json ? `${JSON.stringify(result)}\n` : print(result, run.tally.latency));
 process.exitCode = result.failures.length > 0 ? 1 : 0;
 
-/** Shows the first lines that were wrong. The others are counted. */
+/** Shows the first lines that were wrong, where they begin to be. The others are counted. */
 function tell({ connection, due, expected, received }: Fault): void {
   const seen = run.tally.wrong + run.tally.unexpected;
-  if (seen < 5) log.warn({ connection, due, expected: excerpt(expected), received: excerpt(received) }, 'wrong reply');
-  else if (seen === 5) log.warn('more wrong replies, not shown');
+  if (seen > 5) return;
+  if (seen === 5) {
+    log.warn('more wrong replies, not shown');
+  } else if (expected === undefined) {
+    log.warn({ received: excerpt(received, 0) }, `connection ${connection}: a line that answers nothing`);
+  } else {
+    const at = [...expected].findIndex((byte, i) => byte !== received[i]);
+    const around = { expected: excerpt(expected, at), received: excerpt(received, at) };
+    log.warn(around, `connection ${connection}, reply ${due}: wrong from byte ${at}`);
+  }
 }
 
-function excerpt(line: string | undefined): string | undefined {
-  return line !== undefined && line.length > 60 ? `${line.slice(0, 60)}…` : line;
+function excerpt(line: string, at: number): string {
+  const from = Math.max(0, at - 8);
+  return `${from > 0 ? '…' : ''}${line.slice(from, at + 9)}${line.length > at + 9 ? '…' : ''}`;
 }
 
 function nothingConnected(): string {

@@ -4,7 +4,7 @@ import { duration, paint } from '../support/index.ts';
 /** How many rows a factor of ten in latency may have, from fine to coarse. */
 const ROWS_PER_DECADE = [48, 24, 12, 6, 3, 1];
 const MOST_ROWS = 16;
-const BAR = 44;
+const BAR = 36;
 const MARKS: [number, string][] = [
   [50, 'p50'],
   [90, 'p90'],

@@ -37,7 +37,7 @@ export class Tally {
   readonly latency = new Int32Histogram(1, LONGEST, 3);
   /** When the last right reply came, on the clock of `performance.now()`. */
   lastReplyAt = 0;
-  /** Told of each wrong or unexpected line. */
+  /** Told of each wrong or unexpected line, before it is counted. */
   onFault: (fault: Fault) => void = () => {};
 
   /** Counts right replies to requests that were sent, and answered, at the same time. */
