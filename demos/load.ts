@@ -69,14 +69,12 @@ process.on('SIGINT', () => run.stop());
 process.on('SIGTERM', () => run.stop());
 
 const shown = options.json ? undefined : progress(run, status, log);
-const before = process.cpuUsage();
 await run.finish();
-const { user, system } = process.cpuUsage(before);
 shown?.unsubscribe();
 status.clear();
 
 if (run.connected === 0) command.error(nothingConnected());
-const result = report(run, { expectDrain: options.expectDrain === true, cpu: (user + system) / 1000 });
+const result = report(run, options.expectDrain === true);
 process.stdout.write(options.json ? `${JSON.stringify(result)}\n` : print(result, run.tally.latency));
 process.exitCode = result.failures.length > 0 ? 1 : 0;
 

@@ -73,7 +73,7 @@ function outcomes({ requests, connections, unexpected }: Report): string[] {
     [ended.reset, 'connections reset'],
     [ended.fin, 'connections closed by the server (FIN)'],
     [ended.open, 'connections that the server did not close in time'],
-    ...Object.entries(failed).map(([code, n]): [number, string] => [n, `not connected: ${reason(code)}`]),
+    ...Object.entries(failed).map(([code, n]): [number, string] => [n, `not opened: ${reason(code)}`]),
   ];
   const seen = rows.filter(([n]) => n > 0);
   if (seen.length === 0) return [row('errors', paint('green', 'none'))];
@@ -82,7 +82,7 @@ function outcomes({ requests, connections, unexpected }: Report): string[] {
 }
 
 function verdict({ failures, requests }: Report): string {
-  if (failures.length > 0) return `  ${paint(['bold', 'red'], '✘')} ${failures.join(', ')}`;
+  if (failures.length > 0) return `  ${paint(['bold', 'red'], '✘')} ${failures.join('\n    ')}`;
   if (requests.answered === 0) return `  ${paint('yellow', '–')} No reply came, and none was wrong.`;
   return `  ${paint(['bold', 'green'], '✔')} Every reply was identical to its request, and in order.`;
 }

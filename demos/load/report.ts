@@ -28,22 +28,18 @@ export interface Report {
   unexpected: number;
   throughput: { requests: number; bytesOut: number; bytesIn: number };
   latency: { min: number; mean: number; p50: number; p90: number; p99: number; p999: number; max: number } | null;
-  /** Processor time of this process: when `share` is near 1, load is the bottleneck and not the server. */
+  /** Processor time of this process while it was sending: when `share` is near 1, load is the bottleneck and not the server. */
   client: { cpu: number; share: number };
   /** What makes this run a failure, in words. Empty if nothing does. */
   failures: string[];
 }
 
-/** Settings of {@link report}. */
-export interface ReportOptions {
-  /** Whether the server may end connections by FIN with requests unanswered. */
-  expectDrain: boolean;
-  /** Processor time this process used during the run, in milliseconds. */
-  cpu: number;
-}
-
-/** Sums a finished run up. */
-export function report(run: Run, options: ReportOptions): Report {
+/**
+ * Sums a finished run up.
+ *
+ * @param expectDrain Whether the server may end connections by FIN with requests unanswered.
+ */
+export function report(run: Run, expectDrain: boolean): Report {
   const { tally } = run;
   const { host, port, inFlight, size, connections } = run.options;
   const elapsed = Math.max((tally.lastReplyAt || run.stoppedAt) - run.startedAt, 0);
@@ -75,8 +71,8 @@ export function report(run: Run, options: ReportOptions): Report {
       bytesIn: perSecond(tally.received),
     },
     latency: latency(run),
-    client: { cpu: thousandths(options.cpu), share: thousandths(ran > 0 ? options.cpu / ran : 0) },
-    failures: failures(run, options.expectDrain),
+    client: { cpu: thousandths(run.cpu), share: thousandths(ran > 0 ? run.cpu / ran : 0) },
+    failures: failures(run, expectDrain),
   };
 }
 

@@ -24,6 +24,8 @@ export class Run {
   /** When sending began and when it ended, on the clock of `performance.now()`; 0 before that. */
   startedAt = 0;
   stoppedAt = 0;
+  /** Processor time this process used between the two, in milliseconds. */
+  cpu = 0;
   readonly #conversations: Conversation[] = [];
   readonly #stops = new Subject<void>();
   #stopped = 0;
@@ -52,10 +54,13 @@ export class Run {
 
     // They all begin together, so that the time measured is time at full load.
     this.startedAt = performance.now();
+    const before = process.cpuUsage();
     for (const conversation of conversations) conversation.start();
     if (this.#stopped < 1) await firstValueFrom(race(timer(this.options.duration), gone, this.#stops));
 
     this.stoppedAt = performance.now();
+    const { user, system } = process.cpuUsage(before);
+    this.cpu = (user + system) / 1000;
     for (const conversation of conversations) conversation.stop();
     if (this.#stopped < 2) await firstValueFrom(race(timer(this.options.grace), gone, this.#stops));
     for (const conversation of conversations) conversation.abandon();

@@ -2,7 +2,7 @@
 const REASONS: Record<string, string> = {
   EADDRINUSE: 'the port is already taken',
   EACCES: 'this user may not use that port',
-  EADDRNOTAVAIL: 'that address, or another free port on it, is not available on this machine',
+  EADDRNOTAVAIL: 'no such address here, or no port left on it',
   ENOTFOUND: 'there is no host of that name',
   EAI_AGAIN: 'the host name could not be looked up',
   ECONNREFUSED: 'nobody is listening there',
@@ -11,8 +11,8 @@ const REASONS: Record<string, string> = {
   ETIMEDOUT: 'no answer came in time',
   EHOSTUNREACH: 'there is no route to that host',
   ENETUNREACH: 'there is no route to that network',
-  EMFILE: 'no file descriptors are left for this process (see ulimit -n)',
-  ENFILE: 'no file descriptors are left on this machine',
+  EMFILE: 'out of file descriptors, see ulimit -n',
+  ENFILE: 'this machine is out of file descriptors',
 };
 
 /** Says in words why something could not be done, given the error or its code: `the port is already taken (EADDRINUSE)`. */
