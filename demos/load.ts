@@ -15,7 +15,16 @@ import { report } from './load/report.ts';
 import { Run } from './load/run.ts';
 import type { Fault } from './load/tally.ts';
 import { SHORTEST_LINE } from './load/window.ts';
-import { type AddressOptions, address, logger, numberOption, program, reason, statusLine } from './support/index.ts';
+import {
+  type AddressOptions,
+  address,
+  interrupts,
+  logger,
+  numberOption,
+  program,
+  reason,
+  statusLine,
+} from './support/index.ts';
 
 interface Options extends AddressOptions {
   connections: number;
@@ -65,8 +74,8 @@ const log = logger({ status, level: options.json ? 'silent' : 'info' });
 
 const run = new Run({ ...options, duration: options.duration * 1000, grace: options.grace * 1000 });
 run.tally.onFault = tell;
-process.on('SIGINT', () => run.stop());
-process.on('SIGTERM', () => run.stop());
+// To the very end: a Ctrl-C that comes twice must not kill the report.
+interrupts().subscribe(() => run.stop());
 
 const shown = options.json ? undefined : progress(run, status, log);
 await run.finish();

@@ -58,7 +58,7 @@ export class Conversation {
     });
     this.closed = new Promise((resolve) => {
       this.#socket.once('close', () => {
-        if (this.#open) this.#count();
+        if (this.#open && this.#ending !== undefined) this.#count(this.#ending);
         resolve();
       });
     });
@@ -116,8 +116,7 @@ export class Conversation {
     this.#socket.end();
   }
 
-  #count(): void {
-    const ending = this.#ending ?? 'fin';
+  #count(ending: keyof Tally['endings']): void {
     this.#tally.endings[ending]++;
     const outstanding = this.#window.abandon();
     if (ending === 'fin' || ending === 'reset') this.#tally.unanswered[ending] += outstanding;

@@ -84,7 +84,8 @@ function outcomes({ requests, connections, unexpected }: Report): string[] {
 function verdict({ failures, requests }: Report): string {
   if (failures.length > 0) return `  ${paint(['bold', 'red'], '✘')} ${failures.join('\n    ')}`;
   if (requests.answered === 0) return `  ${paint('yellow', '–')} No reply came, and none was wrong.`;
-  return `  ${paint(['bold', 'green'], '✔')} Every reply was identical to its request, and in order.`;
+  const replies = requests.answered === requests.sent ? 'Every reply' : 'Every reply that came';
+  return `  ${paint(['bold', 'green'], '✔')} ${replies} was identical to its request, and in order.`;
 }
 
 function perRequest({ client, requests }: Report): string {

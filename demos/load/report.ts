@@ -1,3 +1,4 @@
+import { count } from '../support/index.ts';
 import type { Run } from './run.ts';
 
 /** What comes of a run: what `--json` prints. Times are in milliseconds, sizes in bytes. */
@@ -101,7 +102,7 @@ function failures({ tally }: Run, expectDrain: boolean): string[] {
     [reset, 'request was unanswered at a reset', 'requests were unanswered at a reset'],
   ];
   if (!expectDrain) found.push([fin, 'request was unanswered at a FIN', 'requests were unanswered at a FIN']);
-  return found.filter(([n]) => n > 0).map(([n, one, many]) => `${n} ${n === 1 ? one : many}`);
+  return found.filter(([n]) => n > 0).map(([n, one, many]) => `${count(n)} ${n === 1 ? one : many}`);
 }
 
 function thousandths(n: number): number {

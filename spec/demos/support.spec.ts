@@ -3,12 +3,13 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   address,
   bytes,
   count,
   duration,
+  interrupts,
   numberOption,
   paint,
   program,
@@ -200,5 +201,24 @@ describe('logger', () => {
       .map((line) => JSON.parse(line));
     expect(lines.map((line) => line.i)).toEqual(Array.from({ length: 2000 }, (_, i) => i));
     expect(lines[0]).toMatchObject({ level: 30, msg: 'line' });
+  });
+});
+
+describe('interrupts', () => {
+  it('takes signals that come together for one, and listens only while subscribed', () => {
+    const before = process.listenerCount('SIGINT');
+    vi.useFakeTimers();
+    let seen = 0;
+    const subscription = interrupts().subscribe(() => seen++);
+    process.emit('SIGINT');
+    process.emit('SIGINT');
+    process.emit('SIGTERM');
+    expect(seen).toBe(1);
+    vi.advanceTimersByTime(251);
+    process.emit('SIGINT');
+    expect(seen).toBe(2);
+    subscription.unsubscribe();
+    vi.useRealTimers();
+    expect(process.listenerCount('SIGINT')).toBe(before);
   });
 });
