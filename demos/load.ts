@@ -18,6 +18,7 @@ import { SHORTEST_LINE } from './load/window.ts';
 import {
   type AddressOptions,
   address,
+  bytes,
   interrupts,
   logger,
   numberOption,
@@ -68,7 +69,14 @@ command
   )
   .parse();
 
+/** The most that all requests in flight may take together, in bytes: they are kept to be compared. */
+const MOST_IN_FLIGHT = 1024 ** 3;
+
 const options = command.opts<Options>();
+const inFlight = options.connections * options.inFlight * options.size;
+if (inFlight > MOST_IN_FLIGHT) {
+  command.error(`requests in flight would take ${bytes(inFlight)}, and at most ${bytes(MOST_IN_FLIGHT)} is allowed`);
+}
 const status = statusLine();
 const log = logger({ status, level: options.json ? 'silent' : 'info' });
 

@@ -203,6 +203,10 @@ describe('load', () => {
 
   it.each([
     [['-c', 'many'], "load: --connections must be a whole number from 1 to 65000, and not 'many'\n"],
+    [
+      ['-c', '1000', '-n', '4000', '--size', '1000'],
+      'load: requests in flight would take 3.73 GiB, and at most 1.00 GiB is allowed\n',
+    ],
     [['--conections', '5'], "load: unknown option '--conections' (Did you mean --connections?)\n"],
   ])('refuses %j in one sentence', async (args, sentence) => {
     const { code, stdout, stderr } = await spawnDemo('load', args).done;
