@@ -64,7 +64,7 @@ async function findNest(): Promise<Built> {
 
 function isInstalled(name: string): boolean {
   try {
-    createRequire(import.meta.url).resolve(`${name}/package.json`);
+    createRequire(import.meta.url).resolve(name);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND') return false;

@@ -13,6 +13,8 @@ export interface Arguments {
 
 /** How many connections a server that has a limit allows; more than any case opens. */
 export const limit = 20_000;
+/** How long a server that has an idle deadline lets its peers be silent, in ms; longer than any case holds one. */
+export const silence = 120_000;
 /** Clients that may wait in the kernel until the server accepts them. */
 export const backlog = 4096;
 /** What a source sends, over and over: bytes 0 to 255, 64 KiB long. */

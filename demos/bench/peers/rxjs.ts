@@ -20,9 +20,7 @@ import {
   timeout,
 } from 'rxjs';
 import type { Mode } from '../load/job.ts';
-import { count64, limit, pattern, pick, readArguments, start } from './program.ts';
-
-const silence = 30_000;
+import { count64, limit, pattern, pick, readArguments, silence, start } from './program.ts';
 
 /** The bytes of a peer until it ends, or an error when it is silent for too long. */
 const reads = (socket: Socket): Observable<Buffer> =>

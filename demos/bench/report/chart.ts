@@ -52,12 +52,14 @@ text { font: 12px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #1f232
 .unit { fill: #59636e }
 .bar { fill: #b6bec8 }
 .ours { fill: #1a7f6b }
+.cut { stroke: #ffffff; stroke-width: 2.5; fill: none }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 }
 .page { fill: #0d1117 }
 .unit { fill: #9198a1 }
 .bar { fill: #4a535e }
 .ours { fill: #3fb89f }
+.cut { stroke: #0d1117 }
 }
 </style>`;
 
@@ -70,14 +72,17 @@ function barsOf(entry: Case, results: readonly Result[], peers: readonly Peer[])
 }
 
 function panel(entry: Case, bars: readonly Bar[], left: number, top: number): string {
-  const longest = Math.max(...bars.map(({ value }) => value), Number.MIN_VALUE);
+  const end = scaleEnd(bars.map(({ value }) => value));
   const room = panelWidth - labelWidth - 16 - 60;
   const rows = bars.map(({ peer, title, value }, index) => {
     const y = headHeight + index * rowHeight;
-    const length = Math.max(1, (Math.max(0, value) / longest) * room);
+    const length = Math.max(1, (Math.min(Math.max(0, value), end) / end) * room);
+    const x = 16 + labelWidth;
+    const cut =
+      value > end ? `<path class="cut" d="M${x + room - 26} ${y + barHeight + 2} l8 -20 m6 0 l-8 20"/>\n` : '';
     return `<text x="16" y="${y + 12}">${xml(title)}</text>
-<rect class="bar${peer === ours ? ' ours' : ''}" x="${16 + labelWidth}" y="${y}" width="${length.toFixed(1)}" height="${barHeight}" rx="2"/>
-<text x="${(16 + labelWidth + length + 6).toFixed(1)}" y="${y + 12}">${show(value)}</text>
+<rect class="bar${peer === ours ? ' ours' : ''}" x="${x}" y="${y}" width="${length.toFixed(1)}" height="${barHeight}" rx="2"/>
+${cut}<text x="${(x + length + 6).toFixed(1)}" y="${y + 12}">${show(value)}</text>
 `;
   });
   return `<g transform="translate(${left} ${top})">
@@ -85,6 +90,17 @@ function panel(entry: Case, bars: readonly Bar[], left: number, top: number): st
 <text class="unit" x="16" y="32">${xml(entry.unit)}</text>
 ${rows.join('')}</g>
 `;
+}
+
+/**
+ * The value at which a panel ends: the largest, but at most five times the second smallest, so that one slow
+ * server does not press all others flat. A bar that goes further is drawn with a cut in it.
+ */
+function scaleEnd(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const largest = sorted.at(-1) ?? 0;
+  const second = sorted[1] ?? largest;
+  return Math.max(Math.min(largest, second > 0 ? 5 * second : largest), Number.MIN_VALUE);
 }
 
 function xml(text: string): string {

@@ -17,7 +17,7 @@ import (
 
 const (
 	limit      = 20000
-	silence    = 30 * time.Second
+	silence    = 120 * time.Second
 	stall      = 30 * time.Second
 	bufferSize = 4 * 1024
 	bulkSize   = 64 * 1024
