@@ -24,6 +24,7 @@ const every: readonly Mode[] = ['echo', 'lines', 'length-prefixed', 'discard', '
 export const peers: readonly Peer[] = [
   node('net', 'node:net, a write per reply', every),
   node('net-corked', 'node:net, corked by hand', ['lines', 'length-prefixed']),
+  node('net-joined', 'node:net, one string a read', ['lines']),
   node('rxjs', 'Plain RxJS', every, () => `rxjs ${versionOf('rxjs')}`),
   { name: 'go', title: 'Go', modes: every, protocol: 'plain', build: buildGo },
   { name: 'c', title: 'C, epoll, one buffer (floor)', modes: every, protocol: 'plain', build: buildC },

@@ -1,18 +1,26 @@
-/** node:net, a `write` per reply, corked by hand: what one read has caused leaves in one system call. */
+/**
+ * node:net, a `write` per reply, corked by hand: what one read has caused leaves in one system call. Lines stay
+ * bytes here: corked strings cost about half as much again, and this is the best of its kind.
+ */
 import { createServer, type Socket } from 'node:net';
 import type { Mode } from '../load/job.ts';
 import { pick, readArguments, start } from './program.ts';
 
+const newline = 10;
+
 const handlers: Partial<Record<Mode, (socket: Socket) => void>> = {
   lines(socket) {
-    let rest = '';
-    socket.setEncoding('utf8');
-    socket.on('data', (text: string) => {
-      const lines = (rest + text).split('\n');
-      rest = lines.pop() ?? '';
+    let rest: Buffer | undefined;
+    socket.on('data', (bytes) => {
+      const input = rest === undefined ? bytes : Buffer.concat([rest, bytes]);
+      let at = 0;
       socket.cork();
-      for (const line of lines) socket.write(`${line}\n`);
+      for (let end = input.indexOf(newline); end >= 0; end = input.indexOf(newline, at)) {
+        socket.write(input.subarray(at, end + 1));
+        at = end + 1;
+      }
       socket.uncork();
+      rest = at < input.length ? input.subarray(at) : undefined;
       if (socket.writableNeedDrain) waitForDrain(socket);
     });
   },
