@@ -6,7 +6,7 @@ import { median, show } from './numbers.ts';
 const width = 880;
 const gap = 40;
 const panelWidth = (width - gap) / 2;
-const labelWidth = 165;
+const labelWidth = 185;
 const barHeight = 16;
 const rowHeight = 24;
 const headHeight = 46;

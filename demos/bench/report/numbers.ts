@@ -7,9 +7,12 @@ export function median(numbers: readonly number[]): number | undefined {
   return upper === undefined || lower === undefined ? undefined : (lower + upper) / 2;
 }
 
+/** What is shown where there is no number. */
+export const none = '–';
+
 /** A number with about three digits that matter, thousands apart; a dash for none. */
 export function show(number: number | undefined): string {
-  if (number === undefined) return '–';
+  if (number === undefined) return none;
   const size = Math.abs(number);
   const digits = size >= 100 ? 0 : size >= 10 ? 1 : 2;
   return number.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });

@@ -3,7 +3,7 @@ import type { Sample } from '../load/job.ts';
 import type { Peer } from '../peers.ts';
 import type { Result } from '../rounds.ts';
 import type { Verdict } from '../targets.ts';
-import { median, show } from './numbers.ts';
+import { median, none, show } from './numbers.ts';
 
 /** A Markdown table whose columns are aligned in a terminal too; every column but the first is for numbers. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -35,7 +35,11 @@ export function caseTable(entry: Case, results: readonly Result[], peers: readon
         show(median(of((sample) => sample.p99))),
       ];
     });
-  return table(['server', entry.unit, 'min to max', rateName(entry), 'p50 µs', 'p99 µs'], rows);
+  const head = ['server', entry.unit, 'min to max', rateName(entry), 'p50 µs', 'p99 µs'];
+  // A case without latencies, or where nothing moves, has no columns for them.
+  const filled = head.map((_, column) => rows.length === 0 || rows.some((row) => row[column] !== none));
+  const keep = (cells: readonly string[]) => cells.filter((_, column) => filled[column]);
+  return table(keep(head), rows.map(keep));
 }
 
 /** The targets, each with what was found. */
@@ -59,7 +63,7 @@ function column(result: Result, read: (sample: Sample) => number | undefined): n
 }
 
 function spread(figures: readonly number[]): string {
-  return figures.length === 0 ? '–' : `${show(Math.min(...figures))} to ${show(Math.max(...figures))}`;
+  return figures.length === 0 ? none : `${show(Math.min(...figures))} to ${show(Math.max(...figures))}`;
 }
 
 function rateName({ unit }: Case): string {
