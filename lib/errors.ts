@@ -43,12 +43,12 @@ export class FrameTruncatedError extends Error {
   }
 }
 
-/** A frame was complete, but is not what its format allows. */
+/** A frame is not what its format allows: one that came in, or one that was to be sent. */
 export class FrameInvalidError extends Error {
   override readonly name = 'FrameInvalidError';
 
   constructor(message: string, options?: ErrorOptions) {
-    super(`Cannot decode frame: ${message}`, options);
+    super(`Cannot frame: ${message}`, options);
   }
 }
 

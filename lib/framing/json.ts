@@ -1,0 +1,73 @@
+import type { OperatorFunction } from 'rxjs';
+import { FrameInvalidError } from '../errors.ts';
+import { BLANK, type Decoder, frames, type Input, PENDING } from './frames.ts';
+import { type LineDecoder, type LinesOptions, lineFormat } from './lines.ts';
+
+export interface JsonOptions extends LinesOptions {}
+
+/**
+ * Reads a JSON value from each line (newline-delimited JSON).
+ *
+ * ```text
+ * source   --({"a":)----(1}\n\n[2]\n)----|
+ * json()   -------------({ a: 1 }, [2])--|
+ * ```
+ *
+ * Blank lines are skipped. The type parameter is a promise of the peer's, not a check: validate what you rely on.
+ *
+ * It ends as {@link lines} does, and errors with {@link FrameInvalidError}, whose `cause` is the `SyntaxError`, for a
+ * line that is not JSON.
+ *
+ * @param options As for {@link lines}: `maxLength` in bytes, `timeout` in milliseconds, `unterminated`, `scheduler`.
+ * @returns An operator from chunks of bytes, cut anywhere, to values.
+ */
+export function json<T = unknown>(options: JsonOptions = {}): OperatorFunction<Uint8Array, T> {
+  const { decoder, time } = lineFormat(options);
+  return frames<T>(() => new JsonDecoder<T>(decoder()), time);
+}
+
+/**
+ * A value as one line of JSON with its `\n`, as {@link json} reads it: `map(encodeJson)`.
+ *
+ * @throws FrameInvalidError for what has no JSON form: `undefined`, a function, a symbol, a bigint, a circle.
+ */
+export function encodeJson(value: unknown): string {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch (cause) {
+    throw new FrameInvalidError('the value has no JSON form', { cause });
+  }
+  if (text === undefined) throw new FrameInvalidError('the value has no JSON form');
+  return `${text}\n`;
+}
+
+class JsonDecoder<T> implements Decoder<T> {
+  readonly #lines: LineDecoder;
+
+  constructor(lines: LineDecoder) {
+    this.#lines = lines;
+  }
+
+  get pending(): number {
+    return this.#lines.pending;
+  }
+
+  cut(input: Input): T | typeof PENDING | typeof BLANK {
+    const line = this.#lines.cut(input);
+    return line === PENDING ? PENDING : parse(line);
+  }
+
+  end(): T | typeof BLANK {
+    return parse(this.#lines.end());
+  }
+}
+
+function parse<T>(line: string): T | typeof BLANK {
+  if (line.trim() === '') return BLANK;
+  try {
+    return JSON.parse(line) as T;
+  } catch (cause) {
+    throw new FrameInvalidError('the line is not JSON', { cause });
+  }
+}

@@ -1,0 +1,134 @@
+import { FrameInvalidError, FrameTooLongError } from '../errors.ts';
+import { checkKeys, checkOneOf } from './options.ts';
+
+/** How a length is written in front of a frame. The same object serves the decoder and the encoder. */
+export interface LengthPrefix {
+  /**
+   * Bytes of the header, or `'varint'`: unsigned LEB128 as in protobuf, 7 bits a byte, the lowest first, 10 bytes at most.
+   * @default 4
+   */
+  readonly size?: 1 | 2 | 4 | 8 | 'varint';
+  /**
+   * The order of the header's bytes. A varint has only one.
+   * @default 'big'
+   */
+  readonly endian?: 'big' | 'little';
+  /**
+   * Whether the length that is sent counts the header too.
+   * @default false
+   */
+  readonly includesHeader?: boolean;
+}
+
+export const prefixKeys = ['size', 'endian', 'includesHeader'] as const;
+
+/** A header, read and written. */
+export interface Header {
+  /** The bytes of the header that begins at `at`, or 0 if its end has not come by `end`. */
+  measure(bytes: Buffer, at: number, end: number): number;
+  /** The number in a header of `size` bytes: a bigint where a number would not be exact. */
+  read(bytes: Buffer, at: number, size: number): number | bigint;
+  /** The largest number a header can say. */
+  readonly most: number;
+  /** The bytes that a header takes to say this number. */
+  sizeFor(value: number): number;
+  write(bytes: Buffer, value: number): void;
+}
+
+/** Checks a prefix and finds its header. */
+export function headerOf(prefix: LengthPrefix): { header: Header; includesHeader: boolean } {
+  const { size = 4, endian = 'big', includesHeader = false } = prefix;
+  checkOneOf('size', size, [1, 2, 4, 8, 'varint']);
+  checkOneOf('endian', endian, ['big', 'little']);
+  checkOneOf('includesHeader', includesHeader, [true, false]);
+  return { header: size === 'varint' ? varint : fixed(size, endian === 'little'), includesHeader };
+}
+
+/**
+ * Makes the function that puts a frame's length in front of it, as `lengthPrefixed` reads it:
+ * `map(encodeLengthPrefixed({ size: 2 }))`.
+ *
+ * It throws {@link FrameTooLongError} for a frame whose length the header cannot say.
+ */
+export function encodeLengthPrefixed(prefix: LengthPrefix = {}): (frame: string | Uint8Array) => Buffer {
+  checkKeys(prefix, prefixKeys);
+  const { header, includesHeader } = headerOf(prefix);
+  return (frame) => {
+    const body = typeof frame === 'string' ? Buffer.from(frame) : frame;
+    let size = header.sizeFor(body.length);
+    // A varint that counts itself can grow by counting itself; once is enough.
+    if (includesHeader) size = header.sizeFor(body.length + size);
+    const counted = includesHeader ? size : 0;
+    if (body.length + counted > header.most) throw new FrameTooLongError(header.most - counted, body.length);
+    const bytes = Buffer.allocUnsafe(size + body.length);
+    header.write(bytes, body.length + counted);
+    bytes.set(body, size);
+    return bytes;
+  };
+}
+
+function fixed(size: 1 | 2 | 4 | 8, little: boolean): Header {
+  return {
+    measure: (_bytes, at, end) => (end - at < size ? 0 : size),
+    read: readers[size][little ? 1 : 0],
+    most: size === 8 ? Number.MAX_SAFE_INTEGER : 2 ** (8 * size) - 1,
+    sizeFor: () => size,
+    write: (bytes, value) => {
+      if (size === 8) {
+        if (little) bytes.writeBigUInt64LE(BigInt(value));
+        else bytes.writeBigUInt64BE(BigInt(value));
+      } else if (little) bytes.writeUIntLE(value, 0, size);
+      else bytes.writeUIntBE(value, 0, size);
+    },
+  };
+}
+
+type Reader = Header['read'];
+const readers: Record<1 | 2 | 4 | 8, readonly [big: Reader, little: Reader]> = {
+  1: [(bytes, at) => bytes.readUInt8(at), (bytes, at) => bytes.readUInt8(at)],
+  2: [(bytes, at) => bytes.readUInt16BE(at), (bytes, at) => bytes.readUInt16LE(at)],
+  4: [(bytes, at) => bytes.readUInt32BE(at), (bytes, at) => bytes.readUInt32LE(at)],
+  8: [(bytes, at) => exact(bytes.readBigUInt64BE(at)), (bytes, at) => exact(bytes.readBigUInt64LE(at))],
+};
+
+function exact(value: bigint): number | bigint {
+  return value > Number.MAX_SAFE_INTEGER ? value : Number(value);
+}
+
+/** 64 bits are nine groups of seven, and one bit in a tenth byte. A padded form (0x80 0x00 for 0) is accepted. */
+const LONGEST_VARINT = 10;
+
+const varint: Header = {
+  most: Number.MAX_SAFE_INTEGER,
+  measure(bytes, at, end) {
+    for (let size = 1; size <= LONGEST_VARINT && at + size <= end; size++) {
+      const byte = bytes.readUInt8(at + size - 1);
+      if (size === LONGEST_VARINT && byte > 1) throw new FrameInvalidError('a varint of more than 64 bits');
+      if (byte < 0x80) return size;
+    }
+    return 0;
+  },
+  read(bytes, at, size) {
+    if (size > 7) return exact(readBigVarint(bytes, at, size));
+    let value = 0;
+    for (let i = size - 1; i >= 0; i--) value = value * 128 + (bytes.readUInt8(at + i) & 0x7f);
+    return value;
+  },
+  sizeFor(value) {
+    let size = 1;
+    for (let rest = value; rest >= 128; rest = Math.floor(rest / 128)) size++;
+    return size;
+  },
+  write(bytes, value) {
+    let at = 0;
+    let rest = value;
+    for (; rest >= 128; rest = Math.floor(rest / 128)) bytes[at++] = (rest % 128) | 0x80;
+    bytes[at] = rest;
+  },
+};
+
+function readBigVarint(bytes: Buffer, at: number, size: number): bigint {
+  let value = 0n;
+  for (let i = size - 1; i >= 0; i--) value = value * 128n + BigInt(bytes.readUInt8(at + i) & 0x7f);
+  return value;
+}
