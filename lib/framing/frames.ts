@@ -3,7 +3,7 @@ import { type ByteSink, Bytes, borrow, type Gate } from '../connection/bytes.ts'
 import { DeadlineError, FrameInvalidError } from '../errors.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
 import { defaultClock } from '../time/monotonic.ts';
-import { asBuffer, own } from './carry.ts';
+import { asBuffer, copyOf } from './carry.ts';
 import { checkKeys, checkTimeout, type FrameTimeOptions, timeKeys } from './options.ts';
 
 /** What a {@link Decoder} answers when all input is taken and no further frame has ended in it. */
@@ -194,7 +194,7 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   /** Keeps the rest of the chunk, which the next read overwrites. What is held already is not copied again. */
   #hold(): void {
     if (this.#held) return;
-    this.bytes = own(this.bytes, this.at, this.bytes.length);
+    this.bytes = copyOf(this.bytes, this.at, this.bytes.length);
     this.at = 0;
     this.#held = true;
   }

@@ -69,7 +69,7 @@ describe('delimited', () => {
     expect(watch(of(letters('a;b;')).pipe(operator, map(String))).values).toEqual(['a', 'b']);
   });
 
-  it('hands out Buffers that share memory with nothing', () => {
+  it('hands out Buffers; tiny ones share their memory with nothing', () => {
     const source = letters('ab;cd;');
     const { values } = watch(of(source).pipe(delimited(';')));
     expect(values.every((frame) => Buffer.isBuffer(frame))).toBe(true);
