@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { concat, from, NEVER, type Observable, of, repeat, Subject, take, throwError } from 'rxjs';
+import { concat, from, NEVER, type Observable, of, repeat, Subject, take, tap, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { LiftedBytes } from '../../lib/connection/bytes.ts';
 import { FrameTooLongError, FrameTruncatedError } from '../../lib/errors.ts';
@@ -208,6 +208,18 @@ describe('frames, between source and subscriber', () => {
     expect(seen).toEqual(['a', 'b', 'c', 'd', '|']);
   });
 
+  it('hands on what is left of a chunk when its own observer completes the source', () => {
+    const source = new Subject<Uint8Array>();
+    const seen = watch(
+      source.pipe(
+        lines(),
+        tap(() => source.complete()),
+      ),
+    );
+    source.next(bytes('a\nb\n'));
+    expect(seen).toEqual({ values: ['a', 'b'], completed: true });
+  });
+
   it('blames the peer before it tells downstream', () => {
     const peer = new Borrowed();
     let blamed = 0;
@@ -400,6 +412,19 @@ describe('frames, by the million', () => {
       .pipe(lengthPrefixed({ size: 1 }))
       .subscribe(() => count++);
     expect(count).toBe(1_000_000);
+  });
+
+  it('are cut from one held chunk in one loop, when each closes and opens the gate', () => {
+    const peer = new Borrowed();
+    let count = 0;
+    peer.pipe(lines()).subscribe(() => {
+      count++;
+      peer.gate.closed = true;
+      if (count > 1) peer.open();
+    });
+    peer.push(Buffer.alloc(64 * 1024, '\n'));
+    peer.openAll();
+    expect(count).toBe(64 * 1024);
   });
 
   it('are cut from one held chunk, when each closes the gate', () => {
