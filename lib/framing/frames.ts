@@ -3,7 +3,7 @@ import { type ByteSink, Bytes, borrow, type Gate } from '../connection/bytes.ts'
 import { DeadlineError, FrameInvalidError } from '../errors.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
 import { defaultClock } from '../time/monotonic.ts';
-import { asBuffer, own } from './carry.ts';
+import { asBuffer, copyOf } from './carry.ts';
 import { checkKeys, checkTimeout, type FrameTimeOptions, timeKeys } from './options.ts';
 
 /** What a {@link Decoder} answers when all input is taken and no further frame has ended in it. */
@@ -45,6 +45,9 @@ const FRAMES_A_TURN = 1024;
 /** The same in milliseconds, for handlers that have more to do with a frame; looked at each so many frames. */
 const TIME_A_TURN = 5;
 const LOOK_EACH = 32;
+
+/** What stands in for a decoder after the end, so that a frame it was in the middle of is not kept. */
+const GONE: Decoder<never> = { pending: 0, cut: () => PENDING, end: () => BLANK };
 
 const NOTHING = Buffer.alloc(0);
 const NEVER = Number.POSITIVE_INFINITY;
@@ -92,7 +95,7 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   at = 0;
 
   readonly #to: Subscriber<T>;
-  readonly #decoder: Decoder<T>;
+  #decoder: Decoder<T>;
   readonly #gate: Gate | undefined;
   readonly #timeout: number;
   readonly #clock: SchedulerLike;
@@ -157,7 +160,7 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
     let turn = FRAMES_A_TURN;
     let began = NEVER;
     this.#running = true;
-    while (!to.closed) {
+    for (;;) {
       // Read before the frame is handed on: a drain that comes from inside `next` is not for this frame but after it.
       const draining = this.#draining;
       let frame: T | typeof PENDING | typeof BLANK;
@@ -174,6 +177,7 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
       }
       this.#begun = NEVER;
       if (frame !== BLANK) to.next(frame);
+      if (to.closed) break;
       if (this.#draining) {
         if (draining) to.complete();
         else this.#drainHere();
@@ -197,7 +201,8 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
 
   /** Says what is kept from here to the next call, if that has changed. */
   #weigh(gate: Gate): void {
-    const carried = this.#held ? this.bytes.length - this.at + this.#decoder.pending : this.#decoder.pending;
+    const { pending } = this.#decoder;
+    const carried = this.#held ? this.bytes.length - this.at + pending : pending;
     if (carried === this.#carried) return;
     this.#carried = carried;
     gate.carry(carried);
@@ -206,7 +211,7 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   /** Keeps the rest of the chunk, which the next read overwrites. What is held already is not copied again. */
   #hold(): void {
     if (this.#held) return;
-    this.bytes = own(this.bytes, this.at, this.bytes.length);
+    this.bytes = copyOf(this.bytes, this.at, this.bytes.length);
     this.at = 0;
     this.#held = true;
   }
@@ -276,9 +281,11 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
     this.#to.error(fault);
   }
 
+  /** Lets go of everything: the source may outlive us, and would keep what we hold. */
   release(): void {
     this.#alarm?.clear();
     this.#begun = NEVER;
+    this.#decoder = GONE;
     this.#forget();
   }
 }
