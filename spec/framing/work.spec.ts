@@ -26,8 +26,8 @@ beforeEach(() => {
     return copied;
   });
   vi.spyOn(Buffer.prototype, 'toString').mockImplementation(function (this: Buffer, encoding, start, end) {
-    work += (end ?? this.length) - (start ?? 0);
-    return decode.call(this, encoding, start, end);
+    work += Number(end ?? this.length) - Number(start ?? 0);
+    return decode.call(this, encoding as BufferEncoding, start as number, end as number);
   });
   vi.spyOn(Uint8Array.prototype, 'slice').mockImplementation(function (this: Uint8Array<ArrayBuffer>, start, end) {
     const copied = slice.call(this, start, end);
