@@ -24,8 +24,9 @@ beforeEach(() => {
     work += copied;
     return copied;
   });
-  vi.spyOn(Buffer.prototype, 'toString').mockImplementation(function (this: Buffer, encoding, start, end) {
-    work += (end ?? this.length) - (start ?? 0);
+  vi.spyOn(Buffer.prototype, 'toString').mockImplementation(function (this: Buffer, ...args: unknown[]) {
+    const [encoding, start = 0, end = this.length] = args as [BufferEncoding?, number?, number?];
+    work += end - start;
     return decode.call(this, encoding, start, end);
   });
   vi.spyOn(Uint8Array.prototype, 'slice').mockImplementation(function (this: Uint8Array<ArrayBuffer>, start, end) {
