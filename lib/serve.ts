@@ -92,7 +92,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     const conversation = (connection: Connection): Observable<never> => {
       const replies = defer(() => {
         connection.guard(deadlines, lifetime * (1 - jitter * random()));
-        return demanded(handler(connection), connection);
+        return demanded(handler(connection) as ObservableInput<Data | undefined>, connection);
       });
       const fault = (error: unknown) => {
         if (closeReason(error) === 'failed')

@@ -1,7 +1,7 @@
-import { Observable, type ObservableInput, Subscriber } from 'rxjs';
+import { Observable, type ObservableInput, type Subscriber } from 'rxjs';
+import type { Connection } from '../connection/connection.ts';
 import type { Data } from '../connection/writes.ts';
 import { nextTurn } from '../time/turn.ts';
-import type { Connection } from '../connection/connection.ts';
 
 /** So many values of one source that has them all at once, and others have their turn. */
 const VALUES_A_TURN = 1024;
@@ -39,7 +39,10 @@ export function pull(source: Pullable, connection: Connection): Observable<Data 
 }
 
 /** Any input a handler may return, pulled if it can be. */
-export function demanded<T extends ObservableInput<Data | undefined>>(input: T, connection: Connection): T | Observable<Data | undefined> {
+export function demanded<T extends ObservableInput<Data | undefined>>(
+  input: T,
+  connection: Connection,
+): T | Observable<Data | undefined> {
   return isPullable(input) ? pull(input, connection) : input;
 }
 
@@ -72,7 +75,11 @@ function pullAsync(
   ask();
 }
 
-function pullSync(values: Iterator<Data | undefined>, connection: Connection, subscriber: Subscriber<Data | undefined>): void {
+function pullSync(
+  values: Iterator<Data | undefined>,
+  connection: Connection,
+  subscriber: Subscriber<Data | undefined>,
+): void {
   let over = false;
   const ask = (): void => {
     for (let turn = VALUES_A_TURN; !subscriber.closed; turn--) {
