@@ -8,13 +8,17 @@ export { type ListenOptions, listen } from './listen/listen.ts';
 
 // One peer.
 export type { Connection } from './connection/connection.ts';
+export type { Stream } from './connection/bytes.ts';
 export type { Paused } from './connection/blame.ts';
 export type { Data, Overrun } from './connection/writes.ts';
 
 // Framing.
 export { type DelimitedOptions, delimited, encodeDelimited } from './framing/delimited.ts';
 export { BLANK, type Decoder, type Input, PENDING } from './framing/decoder.ts';
+export { Carry } from './framing/carry.ts';
 export { frames } from './framing/frames.ts';
+export type { FrameOptions, FrameTimeOptions } from './framing/options.ts';
+export { inPlace } from './framing/inPlace.ts';
 export { encodeJson, type JsonOptions, json } from './framing/json.ts';
 export { encodeLengthPrefixed, type LengthPrefix } from './framing/lengthPrefix.ts';
 export { type LengthPrefixedOptions, lengthPrefixed } from './framing/lengthPrefixed.ts';
