@@ -63,18 +63,14 @@ export class Session implements Listener {
   handle(request: Request): ByteString {
     if (this.#closing) return '';
     const { transaction } = this;
-    const command = commandOf(request[0] ?? '');
-    const problem = complaint(command, request);
-    if (command === undefined || problem !== undefined) {
-      transaction.spoil();
-      return failure(problem ?? '');
-    }
+    const command = chosen(request);
+    if (typeof command === 'string') return this.#reject(request, command);
     this.lastCommand = command.name;
     this.lastActive = this.db.recently;
     if (this.form.version === 2 && this.subscriptions > 0 && !listening.has(command.name)) {
-      transaction.spoil();
-      return failure(
-        `ERR Can't execute '${command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
+      return this.#reject(
+        request,
+        `Can't execute '${command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
       );
     }
     if (transaction.open && !immediate.has(command.name)) {
@@ -82,6 +78,16 @@ export class Session implements Listener {
       return QUEUED;
     }
     return this.db.run(command, request, this);
+  }
+
+  /** A command that could not even be queued. An EXEC that is wrong itself ends the transaction. */
+  #reject([name]: Request, problem: string): ByteString {
+    if (name?.toLowerCase() === 'exec') {
+      this.transaction.discard();
+      return failure(`EXECABORT Transaction discarded because of: ${problem}`);
+    }
+    this.transaction.spoil();
+    return failure(`ERR ${problem}`);
   }
 
   push(message: ByteString): void {
@@ -124,18 +130,30 @@ export class Session implements Listener {
   }
 }
 
-/** Why a request cannot be carried out, whatever the keys hold. */
-function complaint(command: Command | undefined, request: Request): string | undefined {
+/** The command that a request names, or why there is none, whatever the keys hold. */
+function chosen(request: Request): Command | string {
+  let command = commandOf(request[0] ?? '');
   if (command === undefined) return unknownCommand(request);
+  const word = request[1];
+  if (command.subcommands !== undefined && word !== undefined) {
+    const { name, subcommands } = command;
+    command = subcommands.get(word.toLowerCase());
+    if (command === undefined) {
+      return `unknown subcommand '${upToZero(word.slice(0, 128))}'. Try ${name.toUpperCase()} HELP.`;
+    }
+  }
   const fits = command.arity < 0 ? request.length >= -command.arity : request.length === command.arity;
-  return fits ? undefined : `ERR wrong number of arguments for '${command.name}' command`;
+  return fits ? command : `wrong number of arguments for '${command.name}' command`;
 }
 
+/** As Redis shows it: 128 characters, each argument up to its first zero byte. */
 function unknownCommand([name = '', ...args]: Request): string {
   let shown = '';
   for (const arg of args) {
     if (shown.length >= 128) break;
-    shown += `'${arg.slice(0, 128 - shown.length)}' `;
+    shown += `'${upToZero(arg.slice(0, 128 - shown.length))}' `;
   }
-  return `ERR unknown command '${name.slice(0, 128)}', with args beginning with: ${shown}`;
+  return `unknown command '${upToZero(name.slice(0, 128))}', with args beginning with: ${shown}`;
 }
+
+const upToZero = (text: ByteString): ByteString => text.split('\0', 1)[0] ?? '';

@@ -30,6 +30,8 @@ export interface Command {
   readonly keys: Keys;
   readonly group: string;
   readonly summary: string;
+  /** What its first argument chooses from, by the name in lower case. */
+  readonly subcommands?: ReadonlyMap<string, Command>;
   /** Carries it out. @returns The reply, encoded. @throws {Refusal} If it cannot be done; then nothing has changed. */
   run(args: Args, session: Session): ByteString;
 }
@@ -53,6 +55,23 @@ export function family(
     summary,
     run,
   }));
+}
+
+/**
+ * A command whose first argument names what is to be done. Each of these is a command of its own, `parent|name`.
+ *
+ * @param alone What it does without an argument, where its arity allows that.
+ */
+export function container(
+  name: string,
+  arity: number,
+  children: readonly Command[],
+  summary: string,
+  alone: Command['run'] = () => '',
+): Command {
+  const subcommands = new Map(children.map((child) => [child.name, { ...child, name: `${name}|${child.name}` }]));
+  const group = children[0]?.group ?? '';
+  return { name, arity, flags: [], writes: false, keys: NO_KEYS, group, summary, subcommands, run: alone };
 }
 
 /** What comes after the name, from the given argument on. */

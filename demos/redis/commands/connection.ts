@@ -3,7 +3,7 @@ import { array, type ByteString, bulk, integer, OK, resp2, resp3, simple } from 
 import type { Session } from '../session.ts';
 import { VERSION } from '../version.ts';
 import { kill, listing } from './clients.ts';
-import { type Args, family, NO_KEYS } from './command.ts';
+import { type Args, container, family, NO_KEYS } from './command.ts';
 
 function ping(args: Args, { form, subscriptions }: Session): ByteString {
   if (args.length > 2) throw new Refusal("ERR wrong number of arguments for 'ping' command");
@@ -66,49 +66,59 @@ function setInfo(args: Args, session: Session): ByteString {
   return OK;
 }
 
-const subcommands: Readonly<Record<string, [arity: number, run: (args: Args, session: Session) => ByteString]>> = {
-  setname: [
-    3,
-    ([, , name], session) => {
-      session.clientName = checkName(name);
-      return OK;
-    },
-  ],
-  getname: [2, (_, { clientName, form }) => (clientName === '' ? form.null : bulk(clientName))],
-  id: [2, (_, { id }) => integer(id)],
-  info: [2, (_, session) => session.form.text(listing([session]))],
-  list: [-2, (args, session) => session.form.text(listing(session.db.sessions.values(), args))],
-  kill: [-3, kill],
-  setinfo: [4, setInfo],
+const setName = ([, , name]: Args, session: Session): ByteString => {
+  session.clientName = checkName(name);
+  return OK;
 };
 
-function client(args: Args, session: Session): ByteString {
-  const word = args[1].toLowerCase();
-  const known = Object.hasOwn(subcommands, word) ? subcommands[word] : undefined;
-  if (known === undefined) throw new Refusal(`ERR unknown subcommand '${args[1].slice(0, 128)}'. Try CLIENT HELP.`);
-  const [arity, run] = known;
-  if (arity < 0 ? args.length < -arity : args.length !== arity) {
-    throw new Refusal(`ERR wrong number of arguments for 'client|${word}' command`);
-  }
-  return run(args, session);
-}
-
-export const connection = family(
-  'connection',
-  ['ping', -1, 'fast', NO_KEYS, 'Answers.', ping],
-  ['echo', 2, 'fast', NO_KEYS, 'Answers with what was said.', ([, said]) => bulk(said)],
-  ['hello', -1, 'loading stale fast', NO_KEYS, 'Chooses the version of the protocol.', hello],
-  ['client', -2, 'admin', NO_KEYS, 'Names, shows and ends connections.', client],
-  ['quit', -1, 'loading stale fast', NO_KEYS, 'Ends the connection.', (_, session) => session.quit()],
-  [
-    'reset',
-    1,
-    'loading stale fast',
-    NO_KEYS,
-    'Makes the connection as it was at the beginning.',
-    (_, session) => {
-      session.reset();
-      return simple('RESET');
-    },
-  ],
+const client = container(
+  'client',
+  -2,
+  family(
+    'connection',
+    ['setname', 3, 'fast', NO_KEYS, 'Names the connection.', setName],
+    [
+      'getname',
+      2,
+      'fast',
+      NO_KEYS,
+      'Tells the name.',
+      (_, { clientName, form }) => (clientName === '' ? form.null : bulk(clientName)),
+    ],
+    ['id', 2, 'fast', NO_KEYS, 'Tells the number.', (_, { id }) => integer(id)],
+    ['info', 2, 'fast', NO_KEYS, 'Tells about the connection.', (_, session) => session.form.text(listing([session]))],
+    [
+      'list',
+      -2,
+      'admin',
+      NO_KEYS,
+      'Tells about all connections.',
+      (args, { form, db }) => form.text(listing(db.sessions.values(), args)),
+    ],
+    ['kill', -3, 'admin', NO_KEYS, 'Ends connections.', kill],
+    ['setinfo', 4, 'fast', NO_KEYS, 'Takes down what library the client uses.', setInfo],
+  ),
+  'Names, shows and ends connections.',
 );
+
+export const connection = [
+  client,
+  ...family(
+    'connection',
+    ['ping', -1, 'fast', NO_KEYS, 'Answers.', ping],
+    ['echo', 2, 'fast', NO_KEYS, 'Answers with what was said.', ([, said]) => bulk(said)],
+    ['hello', -1, 'loading stale fast', NO_KEYS, 'Chooses the version of the protocol.', hello],
+    ['quit', -1, 'loading stale fast', NO_KEYS, 'Ends the connection.', (_, session) => session.quit()],
+    [
+      'reset',
+      1,
+      'loading stale fast',
+      NO_KEYS,
+      'Makes the connection as it was at the beginning.',
+      (_, session) => {
+        session.reset();
+        return simple('RESET');
+      },
+    ],
+  ),
+];

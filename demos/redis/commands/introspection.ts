@@ -1,7 +1,6 @@
 import { Refusal } from '../refusal.ts';
 import { array, type ByteString, bulk, bulks, type Form, integer, simple } from '../resp/reply.ts';
-import type { Session } from '../session.ts';
-import { type Args, type Command, family, NO_KEYS, rest } from './command.ts';
+import { type Command, container, family, NO_KEYS, rest } from './command.ts';
 
 /** What COMMAND says of one command, in the ten places that Redis 7 has. */
 const describe = ({ name, arity, flags, keys, group }: Command, form: Form): ByteString =>
@@ -39,34 +38,44 @@ export interface Table {
   commandOf(name: ByteString): Command | undefined;
 }
 
-function command(args: Args, { form }: Session, { commands, commandOf }: Table): ByteString {
-  if (args.length === 1) return array(commands.map((each) => describe(each, form)));
-  const names = rest(args, 2);
-  const chosen = (): (Command | undefined)[] => (names.length > 0 ? names.map(commandOf) : [...commands]);
-  switch (args[1].toLowerCase()) {
-    case 'count':
-      return integer(commands.length);
-    case 'list':
-      return bulks(commands.map(({ name }) => name));
-    case 'info':
-      return array(chosen().map((each) => (each === undefined ? form.nullArray : describe(each, form))));
-    case 'docs':
-      return form.map(chosen().flatMap((each) => (each === undefined ? [] : document(each, form))));
-    case 'getkeys':
-      if (names.length > 0) return bulks(keysOf(commandOf(names[0] ?? ''), names));
-      throw new Refusal("ERR wrong number of arguments for 'command|getkeys' command");
-    default:
-      throw new Refusal(`ERR unknown subcommand '${args[1].slice(0, 128)}'. Try COMMAND HELP.`);
-  }
-}
-
 /** The table tells about itself, so it is handed in: it does not exist yet when this family joins it. */
-export const introspection = (table: () => Table): Command[] =>
-  family('server', [
-    'command',
-    -1,
-    'loading stale',
-    NO_KEYS,
-    'Tells which commands there are.',
-    (args, session) => command(args, session, table()),
-  ]);
+export function introspection(table: () => Table): Command[] {
+  const chosen = (names: readonly ByteString[]): (Command | undefined)[] =>
+    names.length > 0 ? names.map(table().commandOf) : [...table().commands];
+  const info = (names: readonly ByteString[], form: Form): ByteString =>
+    array(chosen(names).map((each) => (each === undefined ? form.nullArray : describe(each, form))));
+  const docs = (names: readonly ByteString[], form: Form): ByteString =>
+    form.map(chosen(names).flatMap((each) => (each === undefined ? [] : document(each, form))));
+  const getKeys = (request: readonly ByteString[]): ByteString =>
+    bulks(keysOf(table().commandOf(request[0] ?? ''), request));
+  const children = family(
+    'server',
+    ['count', 2, 'loading stale', NO_KEYS, 'Counts the commands.', () => integer(table().commands.length)],
+    [
+      'list',
+      -2,
+      'loading stale',
+      NO_KEYS,
+      'Names the commands.',
+      () => bulks(table().commands.map(({ name }) => name)),
+    ],
+    [
+      'info',
+      -2,
+      'loading stale',
+      NO_KEYS,
+      'Describes commands for programs.',
+      (args, { form }) => info(rest(args, 2), form),
+    ],
+    [
+      'docs',
+      -2,
+      'loading stale',
+      NO_KEYS,
+      'Describes commands for people.',
+      (args, { form }) => docs(rest(args, 2), form),
+    ],
+    ['getkeys', -4, 'loading stale', NO_KEYS, 'Finds the keys in a command.', (args) => getKeys(rest(args, 2))],
+  );
+  return [container('command', -1, children, 'Tells which commands there are.', (_, { form }) => info([], form))];
+}

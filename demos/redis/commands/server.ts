@@ -1,15 +1,10 @@
 import { glob } from '../glob.ts';
-import { Refusal } from '../refusal.ts';
 import { type ByteString, bulk } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
 import { VERSION } from '../version.ts';
-import { type Args, family, NO_KEYS, rest } from './command.ts';
+import { type Args, container, family, NO_KEYS, rest } from './command.ts';
 
-function config(args: Args, { db, form }: Session): ByteString {
-  if (args[1].toLowerCase() !== 'get') {
-    throw new Refusal(`ERR unknown subcommand '${args[1].slice(0, 128)}'. Try CONFIG HELP.`);
-  }
-  if (args.length < 3) throw new Refusal("ERR wrong number of arguments for 'config|get' command");
+function configGet(args: Args, { db, form }: Session): ByteString {
   const patterns = rest(args, 2).map((pattern) => glob(pattern.toLowerCase()));
   const found = [...db.config].filter(([name]) => patterns.some((matches) => matches(name)));
   return form.map(found.flat().map(bulk));
@@ -67,8 +62,14 @@ function info(args: Args, session: Session): ByteString {
   return session.form.text(text.join('\r\n'));
 }
 
-export const server = family(
-  'server',
-  ['config', -2, 'admin loading stale', NO_KEYS, 'Tells the settings.', config],
-  ['info', -1, 'loading stale', NO_KEYS, 'Tells how the server is doing.', info],
+const config = container(
+  'config',
+  -2,
+  family('server', ['get', -3, 'admin loading stale', NO_KEYS, 'Tells the settings that match patterns.', configGet]),
+  'Tells the settings.',
 );
+
+export const server = [
+  config,
+  ...family('server', ['info', -1, 'loading stale', NO_KEYS, 'Tells how the server is doing.', info]),
+];

@@ -1,8 +1,9 @@
-import { Refusal, syntaxError, wrongArity } from '../refusal.ts';
+import { Refusal, wrongArity } from '../refusal.ts';
 import { array, type ByteString, bulk, flag, integer, OK } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
 import { ALL_KEYS, type Args, family, ONE_KEY, rest } from './command.ts';
-import { futureExpiry, isUnit, type Unit } from './expiry.ts';
+import { futureExpiry, type Unit } from './expiry.ts';
+import { stringOptions } from './stringOptions.ts';
 
 const NEVER = Number.POSITIVE_INFINITY;
 /** The longest string, as Redis has it by default; V8's own limit is a little above. */
@@ -13,29 +14,6 @@ function get([, key]: Args, { db, form }: Session): ByteString {
   return value === undefined ? form.null : bulk(value);
 }
 
-interface SetOptions {
-  only: 'NX' | 'XX' | undefined;
-  get: boolean;
-  keepTtl: boolean;
-  unit: Unit | undefined;
-  time: ByteString;
-}
-
-function setOptions(args: Args): SetOptions {
-  const options: SetOptions = { only: undefined, get: false, keepTtl: false, unit: undefined, time: '' };
-  for (let index = 3; index < args.length; index++) {
-    const word = (args[index] ?? '').toUpperCase();
-    if ((word === 'NX' || word === 'XX') && (options.only ?? word) === word) options.only = word;
-    else if (word === 'GET') options.get = true;
-    else if (word === 'KEEPTTL' && options.unit === undefined) options.keepTtl = true;
-    else if (isUnit(word) && !options.keepTtl && options.unit === undefined && index + 1 < args.length) {
-      options.unit = word;
-      options.time = args[++index] ?? '';
-    } else throw syntaxError();
-  }
-  return options;
-}
-
 function set(args: Args, session: Session): ByteString {
   const { db, form } = session;
   const [, key, value] = args;
@@ -43,7 +21,7 @@ function set(args: Args, session: Session): ByteString {
     db.store.set(key, value);
     return OK;
   }
-  const { only, get: wantsOld, keepTtl, unit, time } = setOptions(args);
+  const { only, get: wantsOld, keepTtl, unit, time } = stringOptions(args, 3, ['NX', 'XX', 'GET', 'KEEPTTL']);
   const expiresAt = unit === undefined ? NEVER : futureExpiry(time, unit, db.store.now, 'set');
   const old = wantsOld ? db.store.string(key) : undefined;
   const entry = db.store.find(key);
@@ -87,17 +65,13 @@ function getdel([, key]: Args, { db, form }: Session): ByteString {
 }
 
 function getex(args: Args, { db, form }: Session): ByteString {
-  const [, key, option = '', time] = args;
-  const word = option.toUpperCase();
-  const timed = isUnit(word) && args.length === 4;
-  if (args.length > 2 && !timed && !(word === 'PERSIST' && args.length === 3)) throw syntaxError();
+  const [, key] = args;
+  const { unit, time, persist } = stringOptions(args, 2, ['PERSIST']);
   const value = db.store.string(key);
   const entry = db.store.find(key);
   if (value === undefined || entry === undefined) return form.null;
-  if (timed) {
-    const expiresAt = futureExpiry(time, word, db.store.now, 'getex');
-    db.expire(entry, expiresAt);
-  } else if (word === 'PERSIST' && entry.expiresAt !== NEVER) {
+  if (unit !== undefined) db.expire(entry, futureExpiry(time, unit, db.store.now, 'getex'));
+  else if (persist && entry.expiresAt !== NEVER) {
     db.store.expireAt(entry, NEVER);
     db.rewrite(['PERSIST', key]);
   }
