@@ -108,6 +108,16 @@ export class RealClient {
     return replies;
   }
 
+  /** Everything that comes until the server ends the connection. */
+  async everything(): Promise<Reply[]> {
+    return this.replies(Number.POSITIVE_INFINITY);
+  }
+
+  /** Ends our half. */
+  end(): void {
+    this.#socket.end();
+  }
+
   close(): void {
     this.#socket.destroy();
   }
