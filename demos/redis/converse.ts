@@ -39,7 +39,14 @@ export function converse(
     subscriber.add(() => session.leave());
     const subscription = source.pipe(requests(limits)).subscribe({
       next: (request) => {
-        const reply = session.handle(request);
+        let reply: ByteString;
+        try {
+          reply = session.handle(request);
+        } catch (error) {
+          // A defect of ours ends this conversation, and no other.
+          subscriber.error(error);
+          return;
+        }
         if (reply !== '') subscriber.next(reply);
         if (session.closing) subscriber.complete();
       },

@@ -80,6 +80,8 @@ export class Database {
       return reply;
     } catch (error) {
       if (error instanceof Refusal) return failure(error.message);
+      // A string or a Map at its end: V8 holds 2^29 characters in the one and 2^24 entries in the other.
+      if (error instanceof RangeError) return failure(`ERR ${error.message}`);
       throw error;
     }
   }

@@ -34,6 +34,8 @@ export function gather({ size = 16_384, before }: GatherOptions = {}): OperatorF
       };
       const subscription = source.subscribe({
         next: (text) => {
+          // On its own, as one more character may be too many for a string.
+          if (text.length >= size) flush();
           if (gathered === '') process.nextTick(flush);
           gathered += text;
           if (gathered.length >= size) flush();

@@ -60,6 +60,28 @@ describe('a client', () => {
     expect(client.ended).toBe('completed');
   });
 
+  it('is told when its reply is longer than a string can be', async () => {
+    const db = new Database();
+    db.store.set('a', 'x'.repeat(2 ** 26));
+    const client = new OurClient(db);
+    expect(await client.ask('MGET', ...Array.from({ length: 9 }, () => 'a'))).toBe('-ERR Invalid string length\r\n');
+    expect(await client.ask('PING')).toBe('+PONG\r\n');
+  });
+
+  it('ends alone when a command of ours is broken', async () => {
+    const db = new Database({
+      random: () => {
+        throw new Error('broken');
+      },
+    });
+    const [client, other] = [new OurClient(db), new OurClient(db)];
+    await client.ask('SADD', 's', 'a');
+    client.send('SPOP s\r\nPING\r\n');
+    expect(client.ended).toEqual(new Error('broken'));
+    expect(await other.ask('PING')).toBe('+PONG\r\n');
+    expect(db.sessions.size).toBe(1);
+  });
+
   it('cannot put a line end into an error', async () => {
     const client = new OurClient(new Database());
     expect(await client.ask('a\r\n+OK')).toBe("-ERR unknown command 'a  +OK', with args beginning with: \r\n");
