@@ -1,6 +1,6 @@
 import { ftruncateSync, openSync, readSync } from 'node:fs';
 import type { SchedulerLike } from 'rxjs';
-import { BLANK, type Input, PENDING } from '../../../lib/framing/frames.ts';
+import { BLANK, type Input, PENDING } from '../../../lib/framing/decoder.ts';
 import type { Database } from '../database.ts';
 import { ProtocolError, RequestDecoder } from '../resp/request.ts';
 import { Session } from '../session.ts';
