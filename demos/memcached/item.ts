@@ -10,6 +10,13 @@ export function itemSize(keyLength: number, flags: number, dataLength: number): 
 }
 
 /**
+ * What an item takes beyond that in this process, in bytes: its objects, its place in the map, its key as a string.
+ * Measured on Node 20 with a full store: 336 with values of 10 bytes, 311 with 100, 247 with 1000. A limit on memory that
+ * left it out would let small items take six times as much.
+ */
+export const OVERHEAD = 320;
+
+/**
  * One entry of the cache. Its data are never written to: a changed value is a new array, so that a reply may send the
  * old one without a copy, however long the peer takes to read it.
  */

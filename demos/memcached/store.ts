@@ -2,7 +2,7 @@ import type { TimestampProvider } from 'rxjs';
 import { defaultClock } from '../../lib/time/monotonic.ts';
 import { type Counters, noCounts } from './counters.ts';
 import { increased } from './delta.ts';
-import { Item, itemSize } from './item.ts';
+import { Item, itemSize, OVERHEAD } from './item.ts';
 import { Recency } from './recency.ts';
 
 /** How to store: always, only what is new, only what is there, only what has not changed, or as part of what is there. */
@@ -78,9 +78,14 @@ export class Store {
     this.#epoch = epoch;
   }
 
-  /** What the items take, in bytes. */
+  /** The size of all items, in bytes, as the original counts. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** What the items take in this process, in bytes: what the limit is for. */
+  get used(): number {
+    return this.#bytes + this.#items.size * OVERHEAD;
   }
 
   /** How many items there are, those included that are over but have not been looked at. */
@@ -232,7 +237,8 @@ export class Store {
   }
 
   #replace(old: Item | undefined, item: Item): Item | 'noMemory' {
-    if (!this.#makeRoom(item.size - (old?.size ?? 0), old)) return 'noMemory';
+    const growth = old === undefined ? item.size + OVERHEAD : item.size - old.size;
+    if (!this.#makeRoom(growth, old)) return 'noMemory';
     if (old !== undefined) this.remove(old);
     item.cas = this.nextCas();
     item.time = this.now();
@@ -245,11 +251,11 @@ export class Store {
 
   /** Makes room for so many more bytes, at the cost of anything but one item. */
   #makeRoom(bytes: number, keep?: Item): boolean {
-    if (this.#bytes + bytes <= this.#limit) return true;
+    if (this.used + bytes <= this.#limit) return true;
     // What is kept is on the way to being the newest anyway, and must not be found as the oldest.
     if (keep !== undefined) this.#recency.touch(keep);
     const now = this.now();
-    while (this.#bytes + bytes > this.#limit) {
+    while (this.used + bytes > this.#limit) {
       const oldest = this.#recency.oldest;
       if (oldest === undefined || oldest === keep) return false;
       const over = oldest.expires <= now || oldest.cas <= this.#flushed;

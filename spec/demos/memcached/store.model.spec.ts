@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { itemSize } from '../../../demos/memcached/item.ts';
+import { itemSize, OVERHEAD } from '../../../demos/memcached/item.ts';
 import type { Mode, Store } from '../../../demos/memcached/store.ts';
 import { bytesOf, bytesToText, type StillClock, still } from './support.ts';
 
-const LIMIT = 1400;
+const LIMIT = 1400 + 3 * OVERHEAD;
 const MAX_ITEM = 600;
 
 interface Entry {
@@ -46,7 +46,7 @@ class Model {
   store(key: string, text: string, expires: number): void {
     this.cas += 1;
     this.toEnd({ key, text, expires, cas: this.cas });
-    while (this.bytes > LIMIT) {
+    while (this.bytes + this.entries.length * OVERHEAD > LIMIT) {
       const [oldest, ...others] = this.entries;
       if (oldest === undefined) throw new Error('one entry is larger than all may be');
       if (this.dead(oldest)) this.reclaimed += 1;
@@ -81,7 +81,8 @@ class Step implements fc.Command<Model, Real> {
   run(model: Model, real: Real): void {
     this.#run(model, real);
     expect(real.store.bytes).toBe(model.bytes);
-    expect(real.store.bytes).toBeLessThanOrEqual(LIMIT);
+    expect(real.store.used).toBe(model.bytes + model.entries.length * OVERHEAD);
+    expect(real.store.used).toBeLessThanOrEqual(LIMIT);
     expect(real.store.size).toBe(model.entries.length);
     expect(real.store.counters).toMatchObject({ evictions: model.evictions, reclaimed: model.reclaimed });
   }

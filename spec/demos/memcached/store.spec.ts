@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Item, itemSize } from '../../../demos/memcached/item.ts';
+import { Item, itemSize, OVERHEAD } from '../../../demos/memcached/item.ts';
 import { Store } from '../../../demos/memcached/store.ts';
 import { bytesOf, bytesToText, EPOCH, still } from './support.ts';
 
@@ -51,7 +51,7 @@ describe('Store', () => {
   });
 
   it('evicts what has not been used for the longest time', () => {
-    const { store } = still({ maxItem: 1060 }, 3 * itemSize(1, 0, 1000));
+    const { store } = still({ maxItem: 1060 }, 3 * (itemSize(1, 0, 1000) + OVERHEAD));
     for (const key of ['a', 'b', 'c']) store.put('set', key, Buffer.alloc(1000));
     const a = store.find('a');
     if (a instanceof Item) store.use(a);
@@ -61,7 +61,7 @@ describe('Store', () => {
   });
 
   it('refuses instead of evicting, where it is told to', () => {
-    const { store } = still({ maxItem: 1100, evictions: false }, 3000);
+    const { store } = still({ maxItem: 1100, evictions: false }, 3000 + 3 * OVERHEAD);
     store.put('set', 'a', Buffer.alloc(900));
     store.put('set', 'b', Buffer.alloc(1000));
     store.put('set', 'c', Buffer.alloc(900));
@@ -79,8 +79,8 @@ describe('Store', () => {
   it('gives room back when the limit is lowered', () => {
     const { store } = still({ maxItem: 1024 }, 10_000);
     for (const key of ['a', 'b', 'c', 'd']) store.put('set', key, Buffer.alloc(900));
-    store.limit = 2048;
-    expect([store.size, store.bytes <= 2048]).toEqual([2, true]);
+    store.limit = 3000;
+    expect([store.size, store.used <= 3000]).toEqual([2, true]);
     expect(store.find('d')).toBeDefined();
   });
 
