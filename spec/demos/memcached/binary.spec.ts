@@ -1,59 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import { numbers, type Packet, packet, replies, stored } from './packets.ts';
 import { bytesOf, cacheOf, decode, replyTo, still } from './support.ts';
 
-interface Packet {
-  opcode: number;
-  extras?: Uint8Array;
-  key?: string;
-  value?: string;
-  opaque?: number;
-  cas?: number;
-}
-
-function packet({ opcode, extras = new Uint8Array(), key = '', value = '', opaque = 7, cas = 0 }: Packet): Buffer {
-  const header = Buffer.alloc(24);
-  header[0] = 0x80;
-  header[1] = opcode;
-  header.writeUInt16BE(key.length, 2);
-  header[4] = extras.length;
-  header.writeUInt32BE(extras.length + key.length + value.length, 8);
-  header.writeUInt32BE(opaque, 12);
-  header.writeBigUInt64BE(BigInt(cas), 16);
-  return Buffer.concat([header, extras, bytesOf(key), bytesOf(value)]);
-}
-
-/** The replies to some packets: opcode, status, cas id, extras, key and value of each. */
+/** The replies to some packets. */
 function exchange(cache: ReturnType<typeof cacheOf>, ...packets: Packet[]) {
   const [found] = decode([Buffer.concat(packets.map(packet))]);
-  const bytes = bytesOf(found.map((request) => replyTo(cache, request)).join(''));
-  const replies = [];
-  for (let at = 0; at < bytes.length; ) {
-    const [keyLength, extras, status] = [bytes.readUInt16BE(at + 2), bytes[at + 4] ?? 0, bytes.readUInt16BE(at + 6)];
-    const end = at + 24 + bytes.readUInt32BE(at + 8);
-    expect([bytes[at], bytes.readUInt32BE(at + 12)]).toEqual([0x81, 7]);
-    replies.push({
-      opcode: bytes[at + 1],
-      status,
-      cas: Number(bytes.readBigUInt64BE(at + 16)),
-      extras: bytes.toString('hex', at + 24, at + 24 + extras),
-      key: bytes.toString('latin1', at + 24 + extras, at + 24 + extras + keyLength),
-      value: bytes.toString('latin1', at + 24 + extras + keyLength, end),
-    });
-    at = end;
-  }
-  return replies;
+  return replies(found.map((request) => replyTo(cache, request)).join(''));
 }
-
-const stored = Buffer.from('0000000500000000', 'hex');
-
-/** Delta, initial value and expiry time. */
-const numbers = (delta: number, initial: number, exptime = 0): Buffer => {
-  const extras = Buffer.alloc(20);
-  extras.writeBigUInt64BE(BigInt(delta), 0);
-  extras.writeBigUInt64BE(BigInt(initial), 8);
-  extras.writeUInt32BE(exptime, 16);
-  return extras;
-};
 
 describe('binary commands', () => {
   it('store and retrieve', () => {
@@ -131,7 +84,7 @@ describe('binary commands', () => {
 
   it('are quiet about what was to be expected', () => {
     const cache = cacheOf(still().store);
-    const replies = exchange(
+    const loud = exchange(
       cache,
       { opcode: 0x11, extras: stored, key: 'k', value: '1' },
       { opcode: 0x12, extras: stored, key: 'k', value: '1' },
@@ -145,7 +98,7 @@ describe('binary commands', () => {
       { opcode: 0x18 },
       { opcode: 0x0a },
     );
-    expect(replies.map(({ opcode, status, value }) => [opcode, status, value])).toEqual([
+    expect(loud.map(({ opcode, status, value }) => [opcode, status, value])).toEqual([
       [0x12, 2, 'Data exists for key.'],
       [0x09, 0, '11'],
       [0x14, 1, 'Not found'],

@@ -1,103 +1,10 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { connect, createServer, type Socket } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Store } from '../../../demos/memcached/store.ts';
+import { Original, skipped } from './original.ts';
 import { cacheOf, talk } from './support.ts';
 
-const present = spawnSync('memcached', ['-V']).status === 0;
-// Where everything is to be checked, an original that is missing is a failure; elsewhere it is only said.
-if (!present && process.env.CI === undefined)
-  console.warn('memcached is not installed: not compared with the original');
-
-/** The end of a reply, whatever it is: the reply to a command that is sent behind each. */
-const MARK = 'MN\r\n';
-
-/** The original, one command at a time. */
-class Original {
-  readonly #process: ChildProcess;
-  readonly #port: number;
-  #socket: Socket | undefined;
-  #got = '';
-  #wake: () => void = () => {};
-  #lost: (reason: string) => void = () => {};
-
-  private constructor(process: ChildProcess, port: number) {
-    this.#process = process;
-    this.#port = port;
-  }
-
-  static async start(): Promise<Original> {
-    const port = await freePort();
-    const args = ['-l', '127.0.0.1', '-p', String(port), '-U', '0', '-t', '1', '-u', 'nobody'];
-    const child = spawn('memcached', args, { stdio: 'inherit' });
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        const original = new Original(child, port);
-        await original.connect();
-        return original;
-      } catch (error) {
-        // It listens within milliseconds, and has no way to say when.
-        if (attempt === 100 || child.exitCode !== null) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-    }
-  }
-
-  /** Begins a new conversation, in which nothing is left over from the one before. */
-  async connect(): Promise<void> {
-    this.#socket?.destroy();
-    this.#got = '';
-    const socket = await connected(this.#port);
-    this.#socket = socket.setEncoding('latin1');
-    socket.on('data', (text: string) => {
-      this.#got += text;
-      this.#wake();
-    });
-    socket.on('close', () => {
-      if (socket === this.#socket) this.#lost('connection closed');
-    });
-  }
-
-  async ask(command: string): Promise<string> {
-    this.#got = '';
-    this.#socket?.write(Buffer.from(`${command}mn\r\n`, 'latin1'));
-    while (!this.#got.endsWith(MARK)) {
-      await new Promise<void>((resolve, reject) => {
-        this.#wake = resolve;
-        this.#lost = (reason) => reject(new Error(`${reason} after ${JSON.stringify(command.slice(0, 200))}`));
-        // A command that makes the original wait for more is a mistake of this file.
-        this.#socket?.setTimeout(5000, () => this.#lost('no reply'));
-      });
-    }
-    return this.#got.slice(0, -MARK.length);
-  }
-
-  async stop(): Promise<void> {
-    this.#socket?.destroy();
-    const gone = new Promise((resolve) => this.#process.once('exit', resolve));
-    this.#process.kill('SIGKILL');
-    await gone;
-  }
-}
-
-function connected(port: number): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(port, '127.0.0.1', () => resolve(socket)).on('error', reject);
-  });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() =>
-        typeof address === 'object' && address ? resolve(address.port) : reject(new Error('no port')),
-      );
-    });
-  });
-}
+if (skipped) console.warn('memcached is not installed: not compared with the original');
 
 const key = fc.oneof(
   { weight: 30, arbitrary: fc.constantFrom('a', 'b', 'c', 'n', 'YWI=') },
@@ -234,11 +141,10 @@ const command = fc.oneof(
   fc.oneof(retrieval, other, meta).map((line) => `${line}\r\n`),
 );
 
-describe.skipIf(!present && process.env.CI === undefined)('the original and ours', () => {
+describe.skipIf(skipped)('the original and ours', () => {
   let original: Original;
   let seen: [command: string, reply: string][];
   beforeAll(async () => {
-    if (!present) throw new Error('memcached is not installed, and CI compares with it');
     original = await Original.start();
   });
   afterAll(() => original?.stop());
