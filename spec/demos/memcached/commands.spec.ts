@@ -416,6 +416,8 @@ describe('meta commands', () => {
       < HD t20 l40 h1 W
       > mg k R30
       < HD Z
+      > mg k l u
+      < HD l0 Z
       > md k I T30
       < HD
       > mg k t c
