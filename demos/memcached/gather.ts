@@ -1,12 +1,12 @@
-import { type Carry, own } from '../../lib/framing/carry.ts';
-import type { Input } from '../../lib/framing/frames.ts';
+import { type Carry, copyOf } from '../../lib/framing/carry.ts';
+import type { Input } from '../../lib/framing/decoder.ts';
 
 /** So many bytes, in memory of their own, once they have come. Until then they are gathered in `carry`. */
 export function gather(carry: Carry, input: Input, length: number): Buffer | undefined {
   const { bytes, at } = input;
   const end = Math.min(bytes.length, at + length - carry.length);
   input.at = end;
-  if (end - at === length) return own(bytes, at, end);
+  if (end - at === length) return copyOf(bytes, at, end);
   if (end > at) carry.add(bytes, at, end, length);
   return carry.length < length ? undefined : carry.take(length);
 }

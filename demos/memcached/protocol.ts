@@ -1,5 +1,6 @@
 import { type OperatorFunction, takeWhile } from 'rxjs';
-import { BLANK, type Decoder, frames, type Input, PENDING } from '../../lib/framing/frames.ts';
+import { BLANK, type Decoder, type Input, PENDING } from '../../lib/framing/decoder.ts';
+import { frames } from '../../lib/framing/frames.ts';
 import { checkKeys, checkLength } from '../../lib/framing/options.ts';
 import { BinaryDecoder, REQUEST_MAGIC } from './binary-decoder.ts';
 import { isLast } from './commands.ts';

@@ -1,6 +1,6 @@
 import { FrameTooLongError, FrameTruncatedError } from '../../lib/errors.ts';
 import { Carry } from '../../lib/framing/carry.ts';
-import { BLANK, type Decoder, type Input, PENDING } from '../../lib/framing/frames.ts';
+import { BLANK, type Decoder, type Input, PENDING } from '../../lib/framing/decoder.ts';
 import { gather, pass } from './gather.ts';
 import { readLine, refused } from './lines.ts';
 import type { Limits, MetaSetRequest, Request, StorageRequest } from './requests.ts';

@@ -3,7 +3,7 @@ import { EMPTY, of } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { RequestDecoder, requests } from '../../../demos/memcached/protocol.ts';
 import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../../../lib/errors.ts';
-import { BLANK, PENDING } from '../../../lib/framing/frames.ts';
+import { BLANK, PENDING } from '../../../lib/framing/decoder.ts';
 import { marbles } from '../../support/marbles.ts';
 import { bytesOf, cutAt, decode } from './support.ts';
 
