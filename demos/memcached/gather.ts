@@ -1,12 +1,17 @@
-import { type Carry, copyOf } from '../../lib/framing/carry.ts';
+import type { Carry } from '../../lib/framing/carry.ts';
 import type { Input } from '../../lib/framing/decoder.ts';
 
-/** So many bytes, in memory of their own, once they have come. Until then they are gathered in `carry`. */
+/**
+ * So many bytes, in memory of their own, once they have come. Until then they are gathered in `carry`.
+ *
+ * Of their own, and not from Node's pool: a cache keeps some values and evicts their neighbours, and each would keep the
+ * 8 KiB that it lay in.
+ */
 export function gather(carry: Carry, input: Input, length: number): Buffer | undefined {
   const { bytes, at } = input;
   const end = Math.min(bytes.length, at + length - carry.length);
   input.at = end;
-  if (end - at === length) return copyOf(bytes, at, end);
+  if (end - at === length) return Uint8Array.prototype.slice.call(bytes, at, end) as Buffer;
   if (end > at) carry.add(bytes, at, end, length);
   return carry.length < length ? undefined : carry.take(length);
 }

@@ -94,6 +94,17 @@ describe('requests', () => {
     ]);
   });
 
+  it('hands out data that keep no other memory alive', () => {
+    for (const length of [0, 10, 100, 1000, 5000, 100_000]) {
+      const bytes = bytesOf(`set k 0 0 ${length}\r\n${'x'.repeat(length)}\r\n`);
+      for (const chunks of [[bytes], cutAt(bytes, [length >> 1, length])]) {
+        const [[request]] = decode(chunks);
+        if (request?.type !== 'storage') throw new Error('no such request');
+        expect([request.data.length, request.data.buffer.byteLength]).toEqual([length, length]);
+      }
+    }
+  });
+
   it('passes over data that are too large, and goes on behind them', () => {
     const [found] = decode([bytesOf('set k 0 0 300\r\n'), Buffer.alloc(300, 'x'), bytesOf('\r\nmn\r\n')], {
       maxItem: 200,
