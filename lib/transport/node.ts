@@ -105,9 +105,11 @@ class NodeSocket implements TransportSocket {
   }
 
   reset(): void {
-    // A unix socket knows no RST.
-    if (this.local.port === undefined) this.#socket.destroy();
-    else this.#socket.resetAndDestroy();
+    const socket = this.#socket;
+    // A unix socket knows no RST. And libuv refuses to reset while it shuts down: Node would then keep the socket for ever.
+    const shutsDown = socket.writableEnded && socket.writableLength === 0;
+    if (this.local.port === undefined || shutsDown) socket.destroy();
+    else socket.resetAndDestroy();
   }
 }
 
