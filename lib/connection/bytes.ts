@@ -50,7 +50,8 @@ class Copies implements ByteSink {
     this.#to = to;
   }
   next(chunk: Uint8Array): void {
-    this.#to.next(chunk.slice());
+    // Not `slice`: a Buffer's is a view of the same memory.
+    this.#to.next(new Uint8Array(chunk));
   }
   error(error: unknown): void {
     this.#to.error(error);

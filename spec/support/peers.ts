@@ -1,4 +1,4 @@
-import { asapScheduler, type SchedulerLike } from 'rxjs';
+import type { SchedulerLike } from 'rxjs';
 import { Connection, type ConnectionOwner, type ConnectionSettings } from '../../lib/connection/connection.ts';
 import type { Closed } from '../../lib/events.ts';
 import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/memory.ts';
