@@ -2,7 +2,7 @@ import { Observable, type OperatorFunction, type SchedulerLike, type Subscriber,
 import { AlreadySubscribedError, ConnectionClosedError, DeadlineError } from '../errors.ts';
 import type { Closed, CloseReason } from '../events.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
-import { afterTurn } from '../time/turn.ts';
+import { afterTurn, endOfTurn } from '../time/turn.ts';
 import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
 import { type ByteSink, Bytes, type Gate } from './bytes.ts';
 import { closeReason } from './closeReason.ts';
@@ -289,7 +289,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
     if (!this.#take()) {
       // It was refused, or its client left, while the pipe was full. Not at once: an inner stream that completes while it
       // is being subscribed makes mergeMap recurse, as deep as its buffer is long, and it may stop for ever.
-      queueMicrotask(() => !subscription.closed && sink.complete());
+      endOfTurn(this.clock, () => !subscription.closed && sink.complete());
       return subscription;
     }
     if (this.#draining || this.#ending) {
@@ -309,7 +309,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
     if (this.#sender) throw new AlreadySubscribedError(this.id, 'given a sender');
     this.#sender = sender;
     if (this.#take()) return true;
-    queueMicrotask(() => sender.flushed());
+    endOfTurn(this.clock, () => sender.flushed());
     return false;
   }
 
@@ -320,7 +320,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
       this.#sender?.fail(new TypeError(`Cannot send ${String(data)}: it is neither a string nor a Uint8Array`));
       return;
     }
-    if (this.#writes.push(data) && !this.#reading) flushLater(this);
+    if (this.#writes.push(data) && !this.#reading) flushLater(this, this.clock);
     if (this.#writes.waiting >= EARLY) this.flush();
   }
 
