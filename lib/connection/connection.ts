@@ -308,8 +308,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
   attach(sender: Sender): boolean {
     if (this.#sender) throw new AlreadySubscribedError(this.id, 'given a sender');
     this.#sender = sender;
-    if (this.#take()) return true;
-    endOfTurn(this.clock, () => sender.flushed());
+    if (this.#take() && !this.#ending) return true;
+    if (this.#gone || this.#writes.finished) endOfTurn(this.clock, () => sender.flushed());
     return false;
   }
 
