@@ -88,7 +88,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
   #sender: Sender | undefined;
   #watchers: Set<() => void> | undefined;
   #bytesIn = 0;
-  /** Once gone: the last figure. */
+  /** What had been sent when the output last made progress; once gone: the last figure. */
   #bytesOut = 0;
   #holds = 0;
   /** The first reason wins, and with it the error that goes along. */
@@ -111,7 +111,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
   #progressAt = NEVER;
   #destroyAt = NEVER;
   #lifeEndsAt = NEVER;
-  /** What was unsent when the output last made progress; when the socket goes, what was unsent then. */
+  /** When the socket went: what was unsent then. */
   #left = 0;
 
   /** @internal */
@@ -247,6 +247,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
 
   /** @internal */
   get lastActivity(): number {
+    this.#look();
     return this.#activeAt;
   }
 
@@ -327,7 +328,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
   /** @internal */
   flush(): void {
     if (this.#gone || this.#writes.waiting === 0) return;
-    if (!this.#reading) this.#activeAt = this.clock.now();
+    if (!this.#reading && !this.#writes.stalled) this.#activeAt = this.clock.now();
     this.#writes.flush();
     this.#watchOutput();
   }
@@ -449,6 +450,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
 
   /** @internal */
   due(): number {
+    this.#look();
     const due = Math.min(this.#destroyAt, this.#progressAt + this.#settings.stall);
     if (!this.#taken || this.#ending || this.#destroyAt !== NEVER) return due;
     const greeted = this.#bytesIn > 0 ? NEVER : this.#takenAt + this.#deadlines.greeting;
@@ -462,9 +464,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
     if (now >= this.#destroyAt) {
       this.#break();
     } else if (now >= this.#progressAt + this.#settings.stall) {
-      // One large write is one piece to us, but it may have been moving all the while.
-      if (this.#writes.unsent < this.#left) this.#progressed(now);
-      else this.#slow(new DeadlineError('stall', this.#settings.stall));
+      this.#slow(new DeadlineError('stall', this.#settings.stall));
     } else if (this.#ending || this.#destroyAt !== NEVER) {
       // Only these two are left.
     } else if (now >= this.#lifeEndsAt) {
@@ -552,9 +552,16 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
     if (this.#sink && this.#writes.unsent > this.#settings.highWaterMark) this.hold(Hold.peer);
   }
 
+  /** One large write is one piece to us, but it may have been moving all the while. */
+  #look(): void {
+    if (this.#progressAt === NEVER || this.#gone || this.bytesOut <= this.#bytesOut) return;
+    this.#activeAt = this.clock.now();
+    this.#progressed(this.#activeAt);
+  }
+
   #progressed(now: number): void {
     this.#progressAt = now;
-    this.#left = this.#writes.unsent;
+    this.#bytesOut = this.bytesOut;
   }
 
   #slow(error: Error): void {
