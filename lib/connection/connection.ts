@@ -470,6 +470,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
     } else if (now >= this.#lifeEndsAt) {
       this.#destroyAt = now + grace;
       this.blame(new DeadlineError('lifetime', this.#lifeEndsAt - this.#takenAt));
+      // It is over once. With a grace without end the alarm would else go off for ever.
+      this.#lifeEndsAt = NEVER;
       this.drain();
     } else if (this.#bytesIn === 0 && now >= this.#takenAt + greeting) {
       this.#miss(new DeadlineError('greeting', greeting));
