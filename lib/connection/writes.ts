@@ -34,7 +34,7 @@ export class Writes {
 
   /** Bytes that were written and have not left. */
   get unsent(): number {
-    return this.#socket.pending + this.#length;
+    return this.#socket.pending + (this.#underWay ? this.#length : this.#count());
   }
 
   /** Of what waits to be flushed: bytes, or characters where they have not been counted. */
@@ -94,6 +94,12 @@ export class Writes {
   /** Our FIN is out. */
   finish(): void {
     this.#finished = true;
+  }
+
+  /** What waits while nothing is under way was not counted when it was queued. */
+  #count(): number {
+    const pieces = this.#pieces ?? [this.#text];
+    return pieces.reduce((sum, piece) => sum + (typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length), 0);
   }
 
   /** Forgets what waits. */
