@@ -412,8 +412,9 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
     this.#writes.finish();
     this.#progressAt = NEVER;
     this.#destroyAt = Math.min(this.#destroyAt, this.clock.now() + this.#settings.linger);
-    this.#sender?.flushed();
+    // The linger stands before user code is called, which may throw.
     this.#alarm.set();
+    this.#sender?.flushed();
   }
 
   /** @internal */
@@ -431,10 +432,17 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
   freed(): void {
     if (this.#closed) return;
     this.#reason ??= this.#peerEnded ? 'ended' : 'aborted';
-    this.#leave();
     this.#alarm.clear();
+    try {
+      this.#leave();
+    } finally {
+      this.#close(this.#reason);
+    }
+  }
+
+  #close(reason: CloseReason): void {
     this.#closed = {
-      reason: this.#reason,
+      reason,
       ...(this.#error instanceof DeadlineError && { deadline: this.#error.deadline }),
       ...(this.#error !== undefined && { error: this.#error }),
       bytesIn: this.#bytesIn,
@@ -585,10 +593,13 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
 
   #break(): void {
     if (this.#gone) return;
-    this.#leave();
-    // After our FIN a RST has nothing to tell any more, and before the peer has read all it would take from it.
-    if (this.#writes.finished) this.#socket.destroy();
-    else this.#socket.reset();
+    try {
+      this.#leave();
+    } finally {
+      // After our FIN a RST has nothing to tell any more, and before the peer has read all it would take from it.
+      if (this.#writes.finished) this.#socket.destroy();
+      else this.#socket.reset();
+    }
   }
 
   /** The handler stops, in this tick. */
@@ -601,8 +612,11 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
     const sink = this.#sink;
     this.#sink = undefined;
     this.#sender?.stop();
-    this.#sender?.flushed();
-    sink?.error(new ConnectionClosedError(this.id, this.#reason ?? 'aborted', { cause: this.#error }));
+    try {
+      this.#sender?.flushed();
+    } finally {
+      sink?.error(new ConnectionClosedError(this.id, this.#reason ?? 'aborted', { cause: this.#error }));
+    }
   }
 
   #watch<T>(look: (to: Subscriber<T>) => boolean): Observable<T> {

@@ -99,7 +99,10 @@ export class Writes {
   /** What waits while nothing is under way was not counted when it was queued. */
   #count(): number {
     const pieces = this.#pieces ?? [this.#text];
-    return pieces.reduce((sum, piece) => sum + (typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length), 0);
+    return pieces.reduce(
+      (sum, piece) => sum + (typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length),
+      0,
+    );
   }
 
   /** Forgets what waits. */
