@@ -3,6 +3,7 @@ import { Connection, type ConnectionOwner, type ConnectionSettings } from '../..
 import type { Closed } from '../../lib/events.ts';
 import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/memory.ts';
 import type { SocketHandler, TransportSocket } from '../../lib/transport/transport.ts';
+import { marbles } from './marbles.ts';
 
 /** What a connection told its owner, in order. */
 export class Book implements ConnectionOwner {
@@ -105,3 +106,30 @@ export function spied(socket: TransportSocket, writes: string[], flow: string[])
     reset: () => socket.reset(),
   };
 }
+
+export type At = Pair & {
+  connection: Connection;
+  say: (what: unknown) => void;
+  at: (ms: number, work: () => void) => void;
+};
+
+/** Runs one connection on virtual time until nothing happens any more; returns what was said, each with its time, and the pair. */
+export function run(options: PairOptions, test: (at: At) => void): { said: unknown[]; made: Pair } {
+  const said: unknown[] = [];
+  let made: Pair | undefined;
+  marbles(({ clock, flush }) => {
+    const say = (what: unknown) => said.push(`${clock.now()} ${what}`);
+    const at = (ms: number, work: () => void) => void clock.schedule(work, ms);
+    made = pair(clock, options, (all) => {
+      all.connection.closed.subscribe(({ reason, bytesOut, unsent }) => say(`${reason} ${bytesOut} ${unsent}`));
+      test({ ...all, client: (made as Pair).client, say, at });
+    });
+    flush();
+  })();
+  return { said, made: made as Pair };
+}
+
+export const heard = (say: At['say']) => ({
+  error: (error: unknown) => say(error instanceof Error ? error.message : error),
+  complete: () => say('complete'),
+});
