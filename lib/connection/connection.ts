@@ -182,7 +182,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
 
   /** Breaks off at once, with a RST: what is unsent is dropped. */
   abort(): void {
-    this.#reason ??= 'aborted';
+    this.#breaks('aborted');
     this.#break();
   }
 
@@ -419,12 +419,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
 
   /** @internal */
   broken(error: Error): void {
-    // A reason that promises delivery does not hold if the end came before it.
-    const promised = this.#reason === 'completed' || this.#reason === 'ended' || this.#reason === 'drained';
-    if (this.#reason === undefined || (promised && !this.#writes.finished)) {
-      this.#reason = 'reset';
-      this.#error = error;
-    }
+    this.#breaks('reset', error);
     this.#leave();
   }
 
@@ -575,8 +570,16 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
   }
 
   #slow(error: Error): void {
-    this.blame(error);
+    this.#breaks('slow-consumer', error);
     this.#break();
+  }
+
+  /** The first reason wins; but one that promises delivery does not hold if the end came before it. */
+  #breaks(reason: CloseReason, error?: unknown): void {
+    const promised = this.#reason === 'completed' || this.#reason === 'ended' || this.#reason === 'drained';
+    if (this.#gone || (this.#reason !== undefined && (!promised || this.#writes.finished))) return;
+    this.#reason = reason;
+    this.#error = error;
   }
 
   /** A deadline is missed. The handler hears of it, and may say so to the peer; but not for longer than the linger. */
