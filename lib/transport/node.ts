@@ -43,6 +43,7 @@ class NodeSocket implements TransportSocket {
   readonly peer: Address;
   readonly borrows = false;
   readonly #socket: OwnedSocket;
+  #pending = 0;
 
   constructor(accepted: Socket) {
     const socket = accepted as OwnedSocket;
@@ -62,9 +63,10 @@ class NodeSocket implements TransportSocket {
   }
 
   get pending(): number {
-    // What libuv holds falls while a large write makes progress; what waits behind it in Node is added.
-    const queued = this.#socket._handle?.writeQueueSize ?? 0;
-    return queued > 0 ? queued : this.#socket.writableLength;
+    // What libuv holds, in bytes, falls while a large write makes progress. Node's own figure counts characters of a string,
+    // and all of a write until its end. When the handle is gone what was known last is what did not leave.
+    this.#pending = this.#socket._handle?.writeQueueSize ?? this.#pending;
+    return this.#pending;
   }
 
   get bytesWritten(): number {
@@ -88,12 +90,15 @@ class NodeSocket implements TransportSocket {
       for (const piece of data) socket.write(piece, this.#taken);
       socket.uncork();
     }
+    this.#pending = socket._handle?.writeQueueSize ?? 0;
     return socket.writableLength === 0;
   }
 
   /** One for all writes of a socket: Node then folds the calls of one turn into one. */
   readonly #taken = (error?: Error | null): void => {
-    if (!error && this.#socket.writableLength === 0) this.handler.drained();
+    if (error || this.#socket.writableLength > 0) return;
+    this.#pending = 0;
+    this.handler.drained();
   };
 
   end(): void {
