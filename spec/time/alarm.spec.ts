@@ -123,6 +123,23 @@ describe('Alarm', () => {
   });
 });
 
+it('rings within a second on a loop that has nothing else to do', async () => {
+  const begun = monotonic.now();
+  const rang = await new Promise<number>((resolve) => {
+    let due = begun + 20;
+    const alarm = new Alarm(monotonic, {
+      due: () => due,
+      expire: () => {
+        due = Number.POSITIVE_INFINITY;
+        resolve(monotonic.now());
+      },
+    });
+    alarm.set();
+  });
+  expect(rang - begun).toBeGreaterThanOrEqual(20);
+  expect(rang - begun).toBeLessThan(1000);
+});
+
 /** Lets no code run, and nothing be read, for so many milliseconds. */
 function freeze(ms: number): void {
   const end = performance.now() + ms;
