@@ -52,6 +52,10 @@ export async function openConnections(
   return { ...opened, book };
 }
 
+export function dialTo(port: number): Socket {
+  return dial({ address: '127.0.0.1', port });
+}
+
 function dial({ address, port }: Address): Socket {
   if (address === undefined) throw new Error('the port has no address');
   const options = port === undefined ? { path: address } : { host: address, port };

@@ -188,7 +188,8 @@ describe('nodeTransport', () => {
     await lookup('localhost');
     await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
     expect(heard).toEqual([]);
-    expect(open()).toBe(before);
+    // One of another spec may have gone meanwhile.
+    expect(open()).toBeLessThanOrEqual(before);
   });
 
   it('tells that a port is taken', async () => {
