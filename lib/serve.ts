@@ -89,7 +89,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
 
     const conversation = (connection: Connection): Observable<never> => {
       const replies = defer(() => {
-        connection.guard(deadlines, lifetime * (1 - jitter * random()));
+        connection.guard(deadlines, lifetime === Number.POSITIVE_INFINITY ? lifetime : lifetime * (1 - jitter * random()));
         return handler(connection);
       });
       const fault = (error: unknown) => {
@@ -126,7 +126,14 @@ const serveChecks = (() => {
   return {
     ...others,
     concurrency: whole(1),
-    shutdown: () => undefined,
+    shutdown: (value: unknown) => {
+      try {
+        from(value as ObservableInput<unknown>);
+        return undefined;
+      } catch {
+        return `must be an Observable, or what RxJS can make one of, not ${String(value)}`;
+      }
+    },
     announce: milliseconds,
     grace: milliseconds,
     idle: milliseconds,
