@@ -89,7 +89,10 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
 
     const conversation = (connection: Connection): Observable<never> => {
       const replies = defer(() => {
-        connection.guard(deadlines, lifetime === Number.POSITIVE_INFINITY ? lifetime : lifetime * (1 - jitter * random()));
+        connection.guard(
+          deadlines,
+          lifetime === Number.POSITIVE_INFINITY ? lifetime : lifetime * (1 - jitter * random()),
+        );
         return handler(connection);
       });
       const fault = (error: unknown) => {
