@@ -1,3 +1,5 @@
+import type { Paused } from './connection/blame.ts';
+import type { Connection } from './connection/connection.ts';
 import type { DeadlineName } from './errors.ts';
 import type { Address } from './transport/transport.ts';
 
@@ -34,11 +36,12 @@ export type CloseReason =
  * - `timeout`: it waited too long.
  * - `draining`: the server was shutting down.
  * - `exhausted`: the process is about to run out of descriptors.
+ * - `budget`: all connections together held more than the server may.
  * - `gone`: its client left while it waited.
  *
  * Whoever refuses one downstream may use words of his own.
  */
-export type RefusalReason = 'full' | 'timeout' | 'draining' | 'exhausted' | 'gone' | (string & {});
+export type RefusalReason = 'full' | 'timeout' | 'draining' | 'exhausted' | 'budget' | 'gone' | (string & {});
 
 /** A connection's last figures. */
 export interface Closed {
@@ -54,6 +57,10 @@ export interface Closed {
   readonly bytesOut: number;
   /** Bytes written by the handler that did not leave. */
   readonly unsent: number;
+  /** Values that were dropped because the peer did not keep pace. */
+  readonly dropped: number;
+  /** For how long its input was held back, by who was to blame. */
+  readonly paused: Paused;
   /** Milliseconds from its accept to its end. */
   readonly duration: number;
 }
@@ -86,11 +93,13 @@ export interface DrainReport {
   readonly duration: number;
 }
 
-/** The port is open. `counters` is live: it says the truth whenever it is looked at. */
+/** The port is open. `counters` and `connections` are live: they say the truth whenever they are looked at. */
 export interface ListeningEvent {
   readonly type: 'listening';
   readonly address: Address;
   readonly counters: Counters;
+  /** Those in the hands of handlers, or ending. */
+  readonly connections: ReadonlySet<Connection>;
 }
 /** A connection was taken by the pipe. */
 export interface OpenedEvent {

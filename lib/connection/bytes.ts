@@ -26,6 +26,10 @@ export interface Gate {
   readonly clock: SchedulerLike;
   /** When a byte last went in or out, in milliseconds of that clock. */
   readonly lastActivity: number;
+  /** Whether the chunks of a {@link ByteSink} are borrowed, or the receiver's to keep. */
+  readonly borrowed: boolean;
+  /** Says how many bytes are carried from one call to the next: of a frame that has not ended, or held back. */
+  carry(bytes: number): void;
   /** Gives way to the other connections: the input is held, and flows again after one turn of the event loop. */
   yield(): void;
   /** Tells the connection what is wrong with its input, so that its close reason is true whatever the handler replies. */
@@ -40,17 +44,19 @@ export abstract class Bytes extends Observable<Uint8Array> {
   abstract borrow(sink: ByteSink): Subscription;
 
   constructor() {
-    super((subscriber) => this.borrow(new Copies(subscriber)));
+    super((subscriber) => this.borrow(new Copies(subscriber, this)));
   }
 }
 
 class Copies implements ByteSink {
   readonly #to: Subscriber<Uint8Array>;
-  constructor(to: Subscriber<Uint8Array>) {
+  readonly #from: Bytes;
+  constructor(to: Subscriber<Uint8Array>, from: Bytes) {
     this.#to = to;
+    this.#from = from;
   }
   next(chunk: Uint8Array): void {
-    this.#to.next(chunk.slice());
+    this.#to.next(this.#from.gate.borrowed ? Buffer.from(chunk) : chunk);
   }
   error(error: unknown): void {
     this.#to.error(error);

@@ -1,14 +1,17 @@
 import { Observable, type OperatorFunction, type SchedulerLike, type Subscriber, Subscription } from 'rxjs';
-import { AlreadySubscribedError, ConnectionClosedError, DeadlineError } from '../errors.ts';
+import { AlreadySubscribedError, ConnectionClosedError, DeadlineError, SlowConsumerError } from '../errors.ts';
 import type { Closed, CloseReason } from '../events.ts';
+import type { Budget } from '../flow/budget.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
-import { afterTurn } from '../time/turn.ts';
 import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
+import { Hold, type Paused } from './blame.ts';
 import { type ByteSink, Bytes, type Gate } from './bytes.ts';
 import { closeReason } from './closeReason.ts';
 import { flushLater } from './flushLater.ts';
+import type { Pulse } from './pulse.ts';
+import { Reads, type ReadsOwner } from './reads.ts';
 import { type Sender, send } from './send.ts';
-import { type Data, Writes } from './writes.ts';
+import { type Data, type Overrun, Writes } from './writes.ts';
 
 /** What all connections of one listener have in common. Times are in milliseconds; `Infinity` for no limit. */
 export interface ConnectionSettings {
@@ -19,6 +22,11 @@ export interface ConnectionSettings {
   readonly stall: number;
   /** Unsent bytes at which the input pauses. */
   readonly highWaterMark: number;
+  /** Unsent bytes at which `overrun` says what happens. */
+  readonly maxOutbound: number;
+  readonly overrun: Overrun;
+  readonly budget: Budget;
+  readonly pulse: Pulse;
 }
 
 /** The deadlines of a served connection, in milliseconds; `Infinity` for none. */
@@ -45,9 +53,6 @@ export interface ConnectionOwner {
   closed(connection: Connection, closed: Closed): void;
 }
 
-/** Why the input is held back: a set of bits, one for each cause. */
-export const Hold = { peer: 1, handler: 2, budget: 4, turn: 8 } as const;
-
 const NEVER = Number.POSITIVE_INFINITY;
 const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, grace: NEVER };
 
@@ -70,7 +75,7 @@ const EARLY = 64 * 1024;
  * **Ending lingers**: after our FIN what comes is read and discarded until the peer's FIN, or for `linger` ms. A close with
  * unread input would send a RST, and that can destroy replies on their way.
  */
-export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner {
+export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner, AlarmOwner {
   /** Unique among the connections of one listener: 1, 2, 3 … in the order of their accept. */
   readonly id: number;
   /** The other end. */
@@ -83,24 +88,22 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
   readonly #socket: TransportSocket;
   readonly #settings: ConnectionSettings;
   readonly #owner: ConnectionOwner;
+  readonly #reads: Reads;
   readonly #writes: Writes;
   readonly #alarm: Alarm;
   #deadlines = NO_DEADLINES;
-  #sink: ByteSink | undefined;
   #sender: Sender | undefined;
+  /** Who must be done before the connection ends by itself: the sender, and loops over its frames. */
+  #users = 0;
   #watchers: Set<() => void> | undefined;
-  #bytesIn = 0;
-  /** Once gone: the last figure. */
-  #bytesOut = 0;
-  #holds = 0;
+  /** Who waits for the output to have room. */
+  #waiters: (() => void)[] | undefined;
   /** The first reason wins, and with it the error that goes along. */
   #reason: CloseReason | undefined;
   #error: unknown;
   #closed: Closed | undefined;
   #taken = false;
   #subscribed = false;
-  #reading = false;
-  #peerEnded = false;
   #draining = false;
   /** We send no more: what is written is on its way, then our FIN, then the linger. */
   #ending = false;
@@ -115,6 +118,13 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
   #lifeEndsAt = NEVER;
   /** What was unsent when the output last made progress; when the socket goes, what was unsent then. */
   #left = 0;
+  /** Once gone: the last figures. */
+  #bytesOut = 0;
+  #paused: Paused | undefined;
+  /** Bytes that others hold for this connection. */
+  #elsewhere = 0;
+  /** What the budget has been told. */
+  #weight = 0;
 
   /** @internal */
   constructor(id: number, socket: TransportSocket, settings: ConnectionSettings, owner: ConnectionOwner) {
@@ -125,7 +135,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
     this.#socket = socket;
     this.#settings = settings;
     this.#owner = owner;
-    this.#writes = new Writes(socket);
+    this.#reads = new Reads(socket, settings.clock, settings.pulse, this);
+    this.#writes = new Writes(socket, settings.maxOutbound, settings.overrun);
     this.#alarm = new Alarm(settings.clock, this);
     this.#acceptedAt = this.#activeAt = settings.clock.now();
     socket.handler = this;
@@ -133,7 +144,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
 
   /** Bytes received so far. */
   get bytesIn(): number {
-    return this.#bytesIn;
+    return this.#reads.bytes;
   }
 
   /** Bytes sent so far. */
@@ -146,6 +157,21 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
     return this.#gone ? this.#left : this.#writes.unsent;
   }
 
+  /** Values that were dropped because the peer does not keep pace. */
+  get dropped(): number {
+    return this.#writes.dropped;
+  }
+
+  /** For how long its input has been held back, by who was to blame. */
+  get paused(): Paused {
+    return this.#paused ?? this.#reads.paused;
+  }
+
+  /** Whether it has been asked to finish. */
+  get isDraining(): boolean {
+    return this.#draining;
+  }
+
   /**
    * The end of a handler: writes what it emits, in order, and ends the connection when it completes.
    *
@@ -155,30 +181,50 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
    * ```
    *
    * What is emitted in one turn leaves in one write. While more than `highWaterMark` bytes are unsent the connection's
-   * input pauses. When the source completes, what is queued is flushed, our FIN follows, and this completes. When it errors,
-   * the same, and this errors at once. When the peer breaks off, the source is unsubscribed in the same tick and this
-   * completes: nothing runs on for a peer that is gone. Unsubscribing breaks the connection off.
+   * input pauses; a source that goes on all the same meets `maxOutbound`, and `overrun` says what happens then. When the
+   * source completes, what is queued is flushed, our FIN follows, and this completes. When it errors, the same, and this errors
+   * at once. When the peer breaks off, the source is unsubscribed in the same tick and this completes: nothing runs on for a
+   * peer that is gone. Unsubscribing breaks the connection off.
    *
    * @returns An operator that emits nothing. It errors with what the source errors with; with a TypeError if that emits what
    * is neither string nor bytes; and with {@link AlreadySubscribedError} if somebody sends on the connection already.
    */
-  send(): OperatorFunction<Data, never> {
+  send(): OperatorFunction<Data | undefined, never> {
     return send(this);
+  }
+
+  /**
+   * Writes, for whoever is not a stream: an `async` function that loops over the frames of the connection.
+   *
+   * @param data A string or bytes.
+   * @returns A promise that is kept when there is room for more: at once, or when the peer has taken enough for less than
+   * `highWaterMark` bytes to be unsent. It is broken with {@link ConnectionClosedError} if the connection goes before that;
+   * not awaiting it is no fault.
+   */
+  write(data: Data): Promise<void> {
+    const room = new Promise<void>((kept, broken) => {
+      if (!this.#gone && !this.#ending) this.push(data);
+      const look = () => {
+        if (this.#gone || this.#ending) broken(this.#closedError());
+        else kept();
+      };
+      if (this.congested) this.whenRoom(look);
+      else look();
+    });
+    room.catch(() => {});
+    return room;
   }
 
   /** Ends in good order: what was written is flushed, a FIN is sent, and what still comes is discarded. */
   end(): void {
     if (this.#ending || this.#gone) return;
     this.#ending = true;
-    this.#reason ??= this.#draining ? 'drained' : this.#peerEnded ? 'ended' : 'completed';
-    this.#call((sink) => {
-      this.#sink = undefined;
-      sink.complete();
-    });
+    this.#reason ??= this.#draining ? 'drained' : this.#reads.peerEnded ? 'ended' : 'completed';
+    this.#reads.complete();
     this.#sender?.stop();
     this.#writes.end();
     this.#watchOutput();
-    this.#discard();
+    this.#reads.discard();
     this.#alarm.set();
   }
 
@@ -205,8 +251,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
     if (this.#draining || this.#ending || this.#gone) return;
     this.#draining = true;
     this.#notify();
-    if (this.#sink?.drain) this.#call((sink) => sink.drain?.());
-    else this.#completeInput();
+    this.#reads.drain();
   }
 
   /** Emits once, and completes, when the connection is asked to finish: for a handler that wants to say goodbye. */
@@ -238,8 +283,13 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
   }
 
   /** @internal */
+  get borrowed(): boolean {
+    return this.#socket.borrows;
+  }
+
+  /** @internal */
   get held(): boolean {
-    return this.#holds !== 0;
+    return this.#reads.held;
   }
 
   /** @internal */
@@ -254,8 +304,12 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
 
   /** @internal */
   yield(): void {
-    this.hold(Hold.turn);
-    afterTurn(this.clock, () => this.release(Hold.turn));
+    this.#reads.yield();
+  }
+
+  /** @internal */
+  carry(bytes: number): void {
+    this.#reads.carry(bytes);
   }
 
   /** @internal */
@@ -267,17 +321,14 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
 
   /** @internal Holds the input back, for a cause. */
   hold(cause: number): void {
-    if (this.#holds === 0) this.#socket.pause();
-    this.#holds |= cause;
+    if (!this.#gone && !this.#ending) this.#reads.hold(cause);
   }
 
   /** @internal Takes a cause back; the input flows when the last one is gone. */
   release(cause: number): void {
-    if ((this.#holds & cause) === 0 || this.#gone) return;
-    this.#holds &= ~cause;
-    if (this.#holds !== 0) return;
-    if (this.#sink?.resume) this.#call((sink) => sink.resume?.());
-    if (this.#holds === 0 && !this.#gone) this.#socket.resume();
+    if (this.#gone) return;
+    this.#reads.release(cause);
+    if (cause === Hold.budget) this.#roomMade();
   }
 
   /** @internal */
@@ -287,7 +338,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
       return Subscription.EMPTY;
     }
     this.#subscribed = true;
-    const subscription = new Subscription(() => this.#unsubscribed(sink));
+    const subscription = new Subscription(() => this.#reads.stop(sink));
     if (!this.#take()) {
       // It was refused, or its client left, while the pipe was full. Not at once: an inner stream that completes while it
       // is being subscribed makes mergeMap recurse, as deep as its buffer is long, and it may stop for ever.
@@ -296,42 +347,79 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
     }
     if (this.#draining || this.#ending) {
       sink.complete();
-      this.#settle();
-      return subscription;
+      this.inputOver();
+    } else {
+      this.#reads.start(sink);
     }
-    this.#sink = sink;
-    if (this.#holds === 0) this.#socket.resume();
     return subscription;
   }
 
-  // What send() asks for ----------------------------------------------------------------------------------------------
+  // What those who write ask for --------------------------------------------------------------------------------------
 
   /** @internal @returns Whether there is anybody to send to. */
   attach(sender: Sender): boolean {
     if (this.#sender) throw new AlreadySubscribedError(this.id, 'given a sender');
     this.#sender = sender;
+    this.#users++;
     if (this.#take()) return true;
     queueMicrotask(() => sender.flushed());
     return false;
   }
 
-  /** @internal */
-  push(data: Data): void {
-    if (this.#ending || this.#gone) return;
+  /** @internal Keeps the connection from ending by itself when its input is over. @returns A function that lets it. */
+  use(): () => void {
+    let using = true;
+    this.#users++;
+    return () => {
+      if (using) this.#users--;
+      using = false;
+      this.inputOver();
+    };
+  }
+
+  /** @internal Queues a value; it leaves with the turn. */
+  push(data: Data | undefined): void {
+    if (this.#ending || this.#gone || data === undefined) return;
     if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
-      this.#sender?.fail(new TypeError(`Cannot send ${String(data)}: it is neither a string nor a Uint8Array`));
+      this.crashed(new TypeError(`Cannot send ${String(data)}: it is neither a string nor a Uint8Array`));
       return;
     }
-    if (this.#writes.push(data) && !this.#reading) flushLater(this);
-    if (this.#writes.waiting >= EARLY) this.flush();
+    const writes = this.#writes;
+    const first = writes.waiting === 0;
+    if (!writes.push(data)) {
+      this.#slow(new SlowConsumerError(this.#settings.maxOutbound, writes.unsent + data.length));
+    } else if (writes.stalled) {
+      this.#watchOutput();
+    } else if (writes.waiting >= EARLY) {
+      this.flush();
+    } else if (first && !this.#reads.running) {
+      flushLater(this);
+    }
   }
 
   /** @internal */
   flush(): void {
     if (this.#gone || this.#writes.waiting === 0) return;
-    if (!this.#reading) this.#activeAt = this.clock.now();
+    if (!this.#reads.running) this.active();
     this.#writes.flush();
     this.#watchOutput();
+  }
+
+  /** @internal Whether there is no room for more: whoever can wait does. */
+  get congested(): boolean {
+    return this.#writes.stalled && (this.#writes.unsent > this.#settings.highWaterMark || this.#settings.budget.passed);
+  }
+
+  /** @internal Calls back, once, when there is room, or the connection ends. */
+  whenRoom(waiter: () => void): void {
+    this.#waiters ??= [];
+    this.#waiters.push(waiter);
+  }
+
+  /** @internal Says how many bytes are held for this connection outside of it. */
+  holdElsewhere(bytes: number): void {
+    this.#elsewhere += bytes;
+    this.weigh();
   }
 
   /** @internal The handler failed. */
@@ -340,7 +428,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
     this.end();
   }
 
-  // What serve asks for -----------------------------------------------------------------------------------------------
+  // What the one who listens and serves asks for ----------------------------------------------------------------------
 
   /** @internal Puts the connection under deadlines, from when it was taken. */
   guard(deadlines: Deadlines, lifetime: number): void {
@@ -378,34 +466,22 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
 
   /** @internal */
   received(chunk: Uint8Array): void {
-    this.#bytesIn += chunk.length;
-    // What is discarded does not count as activity: nobody stays by sending on and on what nobody reads.
-    if (this.#sink === undefined) return;
-    this.#activeAt = this.clock.now();
-    this.#reading = true;
-    try {
-      this.#sink.next(chunk);
-    } catch (error) {
-      this.#crashed(error);
-    }
-    // Before the flag falls: the flush is part of the read, and needs no new look at the clock.
-    this.flush();
-    this.#reading = false;
+    this.#reads.received(chunk);
   }
 
   /** @internal */
   peerEnded(): void {
-    this.#peerEnded = true;
-    this.#completeInput();
+    this.#reads.ended();
   }
 
   /** @internal */
   drained(): void {
     this.#progressAt = NEVER;
-    this.#activeAt = this.clock.now();
+    this.active();
     this.#writes.drained();
     this.#watchOutput();
-    if (!this.#writes.stalled) this.release(Hold.peer);
+    this.weigh();
+    if (!this.congested) this.#roomMade();
   }
 
   /** @internal */
@@ -431,20 +507,58 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
   /** @internal */
   freed(): void {
     if (this.#closed) return;
-    this.#reason ??= this.#peerEnded ? 'ended' : 'aborted';
+    this.#reason ??= this.#reads.peerEnded ? 'ended' : 'aborted';
     this.#leave();
     this.#alarm.clear();
     this.#closed = {
       reason: this.#reason,
       ...(this.#error instanceof DeadlineError && { deadline: this.#error.deadline }),
       ...(this.#error !== undefined && { error: this.#error }),
-      bytesIn: this.#bytesIn,
+      bytesIn: this.bytesIn,
       bytesOut: this.#bytesOut,
       unsent: this.#left,
+      dropped: this.dropped,
+      paused: this.paused,
       duration: this.clock.now() - this.#acceptedAt,
     };
     this.#owner.closed(this, this.#closed);
     this.#notify();
+  }
+
+  // What the input says (ReadsOwner) ----------------------------------------------------------------------------------
+
+  /** @internal */
+  active(): void {
+    this.#activeAt = this.clock.now();
+  }
+
+  /** @internal User code threw where RxJS does not catch it, in a teardown. It ends this connection, and no other. */
+  crashed(error: unknown): void {
+    if (this.#sender) this.#sender.fail(error);
+    else this.fail(error);
+  }
+
+  /** @internal Without somebody who sends the connection is over with its input; else what still comes is discarded. */
+  inputOver(): void {
+    if (!this.#subscribed || this.#reads.open || this.#gone) return;
+    if (this.#users > 0) this.#reads.discard();
+    else this.end();
+  }
+
+  /** @internal */
+  weigh(): void {
+    const output = this.#writes.stalled ? this.#writes.unsent : 0;
+    const weight = this.#gone ? 0 : this.#reads.weight + output + this.#elsewhere;
+    if (weight === this.#weight) return;
+    const before = this.#weight;
+    this.#weight = weight;
+    this.#settings.budget.change(this, before, weight);
+  }
+
+  /** @internal */
+  lost(): void {
+    this.broken(new Error('the peer has reset the connection'));
+    this.#socket.destroy();
   }
 
   // What the alarm asks (AlarmOwner) ----------------------------------------------------------------------------------
@@ -453,7 +567,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
   due(): number {
     const due = Math.min(this.#destroyAt, this.#progressAt + this.#settings.stall);
     if (!this.#taken || this.#ending || this.#destroyAt !== NEVER) return due;
-    const greeted = this.#bytesIn > 0 ? NEVER : this.#takenAt + this.#deadlines.greeting;
+    const greeted = this.bytesIn > 0 ? NEVER : this.#takenAt + this.#deadlines.greeting;
     return Math.min(due, this.#activeAt + this.#deadlines.idle, greeted, this.#lifeEndsAt);
   }
 
@@ -468,12 +582,12 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
       if (this.#writes.unsent < this.#left) this.#progressed(now);
       else this.#slow(new DeadlineError('stall', this.#settings.stall));
     } else if (this.#ending || this.#destroyAt !== NEVER) {
-      // Only these two are left.
+      // Only those two are left.
     } else if (now >= this.#lifeEndsAt) {
       this.#destroyAt = now + grace;
       this.blame(new DeadlineError('lifetime', this.#lifeEndsAt - this.#takenAt));
       this.drain();
-    } else if (this.#bytesIn === 0 && now >= this.#takenAt + greeting) {
+    } else if (this.bytesIn === 0 && now >= this.#takenAt + greeting) {
       this.#miss(new DeadlineError('greeting', greeting));
     } else if (now >= this.#activeAt + idle) {
       this.#miss(new DeadlineError('idle', idle));
@@ -496,57 +610,6 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
     return true;
   }
 
-  /** Calls the sink outside a read: what it throws must not reach the event loop, and what it writes leaves together. */
-  #call(work: (sink: ByteSink) => void): void {
-    if (this.#sink === undefined) return;
-    const within = this.#reading;
-    this.#reading = true;
-    try {
-      work(this.#sink);
-    } catch (error) {
-      this.#crashed(error);
-    }
-    this.#reading = within;
-    if (!within) this.flush();
-  }
-
-  /** User code threw where RxJS does not catch it, in a teardown. It ends this connection, and no other. */
-  #crashed(error: unknown): void {
-    if (this.#sender === undefined) {
-      this.fail(error);
-      throw error;
-    }
-    this.#sender.fail(error);
-  }
-
-  #completeInput(): void {
-    this.#call((sink) => {
-      this.#sink = undefined;
-      sink.complete();
-    });
-    this.#settle();
-  }
-
-  #unsubscribed(sink: ByteSink): void {
-    if (this.#sink !== sink) return;
-    this.#sink = undefined;
-    this.#settle();
-  }
-
-  /** The input is over. Without somebody who sends, so is the connection; with one, what still comes is discarded. */
-  #settle(): void {
-    if (!this.#subscribed || this.#sink) return;
-    if (this.#sender) this.#discard();
-    else this.end();
-  }
-
-  /** Reads on, to see the peer's FIN or RST, and for our close to be a lingering one. */
-  #discard(): void {
-    if (this.#gone || this.#peerEnded) return;
-    this.#holds = 0;
-    this.#socket.resume();
-  }
-
   /** Looks after the output once some has been handed on. */
   #watchOutput(): void {
     if (!this.#writes.stalled) return;
@@ -554,12 +617,21 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
       this.#progressed(this.clock.now());
       this.#alarm.set();
     }
-    if (this.#sink && this.#writes.unsent > this.#settings.highWaterMark) this.hold(Hold.peer);
+    this.weigh();
+    if (this.#reads.open && this.congested) this.#reads.hold(Hold.peer);
   }
 
   #progressed(now: number): void {
     this.#progressAt = now;
     this.#left = this.#writes.unsent;
+  }
+
+  /** The output has room again, or is over: whoever waits for it goes on. */
+  #roomMade(): void {
+    if (!this.#gone) this.#reads.release(Hold.peer);
+    const waiters = this.#waiters;
+    this.#waiters = undefined;
+    for (const waiter of waiters ?? []) waiter();
   }
 
   #slow(error: Error): void {
@@ -571,12 +643,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
   #miss(error: DeadlineError): void {
     this.blame(error);
     this.#destroyAt = this.clock.now() + this.#settings.linger;
-    if (this.#sink === undefined) return this.end();
-    this.#call((sink) => {
-      this.#sink = undefined;
-      sink.error(error);
-    });
-    this.#settle();
+    if (this.#reads.open) this.#reads.fail(error);
+    else this.end();
   }
 
   #break(): void {
@@ -592,13 +660,19 @@ export class Connection extends Bytes implements Gate, SocketHandler, AlarmOwner
     if (this.#gone) return;
     this.#left = this.#writes.unsent;
     this.#bytesOut = this.bytesOut;
+    this.#paused = this.paused;
     this.#gone = true;
     this.#writes.drop();
-    const sink = this.#sink;
-    this.#sink = undefined;
+    this.weigh();
+    const sink = this.#reads.leave();
     this.#sender?.stop();
     this.#sender?.flushed();
-    sink?.error(new ConnectionClosedError(this.id, this.#reason ?? 'aborted', { cause: this.#error }));
+    sink?.error(this.#closedError());
+    this.#roomMade();
+  }
+
+  #closedError(): ConnectionClosedError {
+    return new ConnectionClosedError(this.id, this.#reason ?? 'aborted', { cause: this.#error });
   }
 
   #watch<T>(look: (to: Subscriber<T>) => boolean): Observable<T> {

@@ -13,11 +13,11 @@ export interface Sender {
 }
 
 /** The operator behind `connection.send()`; see there. */
-export function send(connection: Connection): OperatorFunction<Data, never> {
+export function send(connection: Connection): OperatorFunction<Data | undefined, never> {
   return (source) =>
     new Observable<never>((subscriber) => {
       let done = false;
-      const handler = new Subscriber<Data>({
+      const handler = new Subscriber<Data | undefined>({
         next: (data) => connection.push(data),
         error: (error: unknown) => sender.fail(error),
         complete: () => {

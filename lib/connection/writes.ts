@@ -4,22 +4,40 @@ import type { TransportSocket } from '../transport/transport.ts';
 export type Data = string | Uint8Array;
 
 /**
+ * What becomes of output that is more than a slow peer's connection may hold: the peer is disconnected, or what has waited
+ * longest is dropped, or what is new. Only whole values are dropped.
+ */
+export type Overrun = 'disconnect' | 'drop-oldest' | 'drop-newest';
+
+export const overruns: readonly Overrun[] = ['disconnect', 'drop-oldest', 'drop-newest'];
+
+export const byteLength = (data: Data): number => (typeof data === 'string' ? Buffer.byteLength(data) : data.length);
+
+/**
  * The output of one connection. What is written in one turn leaves in one write, and at most one write is under way: what
- * is written meanwhile waits here, where it can be counted.
+ * is written meanwhile waits here, where it can be counted and, if it must be, dropped.
  */
 export class Writes {
+  /** Values that were dropped. */
+  dropped = 0;
   readonly #socket: TransportSocket;
+  readonly #max: number;
+  readonly #overrun: Overrun;
   /** While all pieces of the turn are strings they are joined, which costs next to nothing. */
   #text = '';
   #pieces: Data[] | undefined;
-  /** Of the pieces: bytes, or characters, which are at most as many. */
+  /** The first of them that was not dropped. */
+  #head = 0;
+  /** Of what waits: bytes, or characters, which are at most as many, while nothing is under way. */
   #length = 0;
   #underWay = false;
   #ended = false;
   #finished = false;
 
-  constructor(socket: TransportSocket) {
+  constructor(socket: TransportSocket, max: number, overrun: Overrun) {
     this.#socket = socket;
+    this.#max = max;
+    this.#overrun = overrun;
   }
 
   /** Whether a write is under way, that is, the peer does not keep pace. */
@@ -34,7 +52,7 @@ export class Writes {
 
   /** Bytes that were written and have not left. */
   get unsent(): number {
-    return this.#socket.pending + this.#length;
+    return this.#underWay ? this.#socket.pending + this.#length : this.#length;
   }
 
   /** Of what waits to be flushed: bytes, or characters where they have not been counted. */
@@ -43,34 +61,35 @@ export class Writes {
   }
 
   /**
-   * Queues a piece.
+   * Queues a value.
    *
-   * @returns Whether it is the first that waits, so that a flush must be arranged.
+   * @returns Whether it was queued or dropped by the rules. If not, more would be unsent than may be.
    */
   push(data: Data): boolean {
-    if (this.#ended || data.length === 0) return false;
-    const first = this.#length === 0;
-    if (typeof data === 'string') {
-      // While the peer does not keep pace the queue is what memory is spent on: then it is counted exactly.
-      this.#length += this.#underWay ? Buffer.byteLength(data) : data.length;
-      if (this.#pieces === undefined) this.#text += data;
-      else this.#pieces.push(data);
-    } else {
-      this.#length += data.length;
-      if (this.#pieces === undefined) {
-        this.#pieces = this.#text === '' ? [] : [this.#text];
-        this.#text = '';
-      }
-      this.#pieces.push(data);
+    if (this.#ended || data.length === 0) return true;
+    if (!this.#underWay) {
+      this.#join(data, data.length);
+      return true;
     }
-    return first;
+    // While the peer does not keep pace the queue is what memory is spent on: it is counted exactly.
+    const length = byteLength(data);
+    if (this.unsent + length <= this.#max) {
+      if (this.#overrun === 'disconnect') this.#join(data, length);
+      else this.#append(data, length);
+      return true;
+    }
+    if (this.#overrun === 'disconnect') return false;
+    if (this.#overrun === 'drop-oldest') this.#makeRoom(length);
+    if (this.unsent + length <= this.#max) this.#append(data, length);
+    else this.dropped++;
+    return true;
   }
 
   /** Hands on what waits, unless the last write is still under way. */
   flush(): void {
     if (this.#underWay) return;
     if (this.#length > 0) {
-      const pieces = this.#pieces;
+      const pieces = this.#head > 0 ? this.#pieces?.slice(this.#head) : this.#pieces;
       const data = pieces === undefined ? this.#text : pieces.length === 1 ? (pieces[0] as Data) : pieces;
       this.drop();
       this.#underWay = !this.#socket.write(data);
@@ -100,6 +119,37 @@ export class Writes {
   drop(): void {
     this.#text = '';
     this.#pieces = undefined;
+    this.#head = 0;
     this.#length = 0;
+  }
+
+  #join(data: Data, length: number): void {
+    if (typeof data !== 'string' || this.#pieces !== undefined) return this.#append(data, length);
+    this.#text += data;
+    this.#length += length;
+  }
+
+  #append(data: Data, length: number): void {
+    if (this.#pieces === undefined) {
+      this.#pieces = this.#text === '' ? [] : [this.#text];
+      this.#text = '';
+    }
+    this.#pieces.push(data);
+    this.#length += length;
+  }
+
+  /** Drops what has waited longest until so many bytes have room, or nothing is left to drop. */
+  #makeRoom(length: number): void {
+    const pieces = this.#pieces ?? [];
+    while (this.#head < pieces.length && this.unsent + length > this.#max) {
+      this.#length -= byteLength(pieces[this.#head] as Data);
+      pieces[this.#head++] = '';
+      this.dropped++;
+    }
+    // Moved up in batches: taking each off the front would move all that are behind it, each time.
+    if (this.#head > pieces.length / 2) {
+      this.#pieces = pieces.slice(this.#head);
+      this.#head = 0;
+    }
   }
 }

@@ -1,7 +1,7 @@
 import { constants } from 'node:buffer';
 import type { OperatorFunction } from 'rxjs';
 import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../errors.ts';
-import { Carry, own } from './carry.ts';
+import { Carry, copyOf } from './carry.ts';
 import { type Decoder, frames, type Input, PENDING } from './frames.ts';
 import { checkKeys, checkLength, type FrameOptions, frameKeys } from './options.ts';
 
@@ -22,7 +22,7 @@ export interface DelimitedOptions extends FrameOptions {
  * ```
  *
  * The delimiter is found wherever the chunks are cut, and is not part of the frame. Two in a row have an empty frame
- * between them. A frame is a Buffer with memory of its own.
+ * between them. A frame is a Buffer to keep.
  *
  * It completes with its source, and errors
  * - with {@link FrameTooLongError} at the first byte too many;
@@ -97,7 +97,7 @@ class DelimitedDecoder implements Decoder<Buffer> {
     if (end < 0) return this.#keep(input, before);
     this.#check(before + end - at);
     input.at = end + this.#mark.length;
-    if (before === 0) return own(bytes, at, end);
+    if (before === 0) return copyOf(bytes, at, end);
     this.#add(bytes, at + this.#carry.length - before, end);
     return this.#carry.take(before + end - at);
   }

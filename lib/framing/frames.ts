@@ -3,7 +3,7 @@ import { type ByteSink, Bytes, borrow, type Gate } from '../connection/bytes.ts'
 import { DeadlineError, FrameInvalidError } from '../errors.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
 import { defaultClock } from '../time/monotonic.ts';
-import { asBuffer, own } from './carry.ts';
+import { asBuffer, copyOf } from './carry.ts';
 import { checkKeys, checkTimeout, type FrameTimeOptions, timeKeys } from './options.ts';
 
 /** What a {@link Decoder} answers when all input is taken and no further frame has ended in it. */
@@ -42,6 +42,12 @@ export interface Decoder<T> {
  * tens of thousands of tiny frames; a thousand take well under a millisecond, and keep the turn's own cost invisible.
  */
 const FRAMES_A_TURN = 1024;
+/** The same in milliseconds, for handlers that have more to do with a frame; looked at each so many frames. */
+const TIME_A_TURN = 5;
+const LOOK_EACH = 32;
+
+/** What stands in for a decoder after the end, so that a frame it was in the middle of is not kept. */
+const GONE: Decoder<never> = { pending: 0, cut: () => PENDING, end: () => BLANK };
 
 const NOTHING = Buffer.alloc(0);
 const NEVER = Number.POSITIVE_INFINITY;
@@ -89,11 +95,13 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   at = 0;
 
   readonly #to: Subscriber<T>;
-  readonly #decoder: Decoder<T>;
+  #decoder: Decoder<T>;
   readonly #gate: Gate | undefined;
   readonly #timeout: number;
   readonly #clock: SchedulerLike;
   #alarm: Alarm | undefined;
+  /** What the gate has been told. */
+  #carried = 0;
   /** When the pending frame began. */
   #begun = NEVER;
   /** The loop is on the stack: whoever comes now comes from downstream. */
@@ -150,8 +158,9 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
     const gate = this.#gate;
     const decoder = this.#decoder;
     let turn = FRAMES_A_TURN;
+    let began = NEVER;
     this.#running = true;
-    while (!to.closed) {
+    for (;;) {
       // Read before the frame is handed on: a drain that comes from inside `next` is not for this frame but after it.
       const draining = this.#draining;
       let frame: T | typeof PENDING | typeof BLANK;
@@ -168,15 +177,17 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
       }
       this.#begun = NEVER;
       if (frame !== BLANK) to.next(frame);
+      if (to.closed) break;
       if (this.#draining) {
         if (draining) to.complete();
         else this.#drainHere();
         break;
       }
       if (gate !== undefined) {
-        if (--turn === 0) {
-          gate.yield();
-          turn = FRAMES_A_TURN;
+        if (--turn % LOOK_EACH === 0) {
+          const now = gate.clock.now();
+          began = Math.min(began, now);
+          if (turn === 0 || now - began >= TIME_A_TURN) gate.yield();
         }
         if (gate.held) {
           this.#hold();
@@ -185,12 +196,22 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
       }
     }
     this.#running = false;
+    if (gate !== undefined) this.#weigh(gate);
+  }
+
+  /** Says what is kept from here to the next call, if that has changed. */
+  #weigh(gate: Gate): void {
+    const { pending } = this.#decoder;
+    const carried = this.#held ? this.bytes.length - this.at + pending : pending;
+    if (carried === this.#carried) return;
+    this.#carried = carried;
+    gate.carry(carried);
   }
 
   /** Keeps the rest of the chunk, which the next read overwrites. What is held already is not copied again. */
   #hold(): void {
     if (this.#held) return;
-    this.bytes = own(this.bytes, this.at, this.bytes.length);
+    this.bytes = copyOf(this.bytes, this.at, this.bytes.length);
     this.at = 0;
     this.#held = true;
   }
@@ -260,9 +281,11 @@ class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
     this.#to.error(fault);
   }
 
+  /** Lets go of everything: the source may outlive us, and would keep what we hold. */
   release(): void {
     this.#alarm?.clear();
     this.#begun = NEVER;
+    this.#decoder = GONE;
     this.#forget();
   }
 }

@@ -28,8 +28,10 @@ export interface Header {
   measure(bytes: Buffer, at: number, end: number): number;
   /** The number in a header of `size` bytes: a bigint where a number would not be exact. */
   read(bytes: Buffer, at: number, size: number): number | bigint;
-  /** The bytes that a header takes to say this number, or `undefined` if it cannot. */
-  sizeFor(value: number): number | undefined;
+  /** The largest number a header can say. */
+  readonly most: number;
+  /** The bytes that a header takes to say this number. */
+  sizeFor(value: number): number;
   write(bytes: Buffer, value: number): void;
 }
 
@@ -53,33 +55,24 @@ export function encodeLengthPrefixed(prefix: LengthPrefix = {}): (frame: string 
   const { header, includesHeader } = headerOf(prefix);
   return (frame) => {
     const body = typeof frame === 'string' ? Buffer.from(frame) : frame;
-    const size = headerSize(header, body.length, includesHeader);
+    let size = header.sizeFor(body.length);
+    // A varint that counts itself can grow by counting itself; once is enough.
+    if (includesHeader) size = header.sizeFor(body.length + size);
+    const counted = includesHeader ? size : 0;
+    if (body.length + counted > header.most) throw new FrameTooLongError(header.most - counted, body.length);
     const bytes = Buffer.allocUnsafe(size + body.length);
-    header.write(bytes, includesHeader ? size + body.length : body.length);
+    header.write(bytes, body.length + counted);
     bytes.set(body, size);
     return bytes;
   };
-}
-
-function headerSize(header: Header, length: number, includesHeader: boolean): number {
-  let size = header.sizeFor(length);
-  // A varint that counts itself can grow by counting itself; once is enough.
-  if (includesHeader && size !== undefined) size = header.sizeFor(length + size);
-  if (size !== undefined) return size;
-  throw new FrameTooLongError(largest(header, includesHeader), length);
-}
-
-/** The longest body that a header of one or two or four bytes can announce; the larger ones can announce any. */
-function largest(header: Header, includesHeader: boolean): number {
-  const size = [1, 2, 4].find((bytes) => header.sizeFor(0) === bytes) ?? 0;
-  return 2 ** (8 * size) - 1 - (includesHeader ? size : 0);
 }
 
 function fixed(size: 1 | 2 | 4 | 8, little: boolean): Header {
   return {
     measure: (_bytes, at, end) => (end - at < size ? 0 : size),
     read: readers[size][little ? 1 : 0],
-    sizeFor: (value) => (size === 8 || value < 2 ** (8 * size) ? size : undefined),
+    most: size === 8 ? Number.MAX_SAFE_INTEGER : 2 ** (8 * size) - 1,
+    sizeFor: () => size,
     write: (bytes, value) => {
       if (size === 8) {
         if (little) bytes.writeBigUInt64LE(BigInt(value));
@@ -106,6 +99,7 @@ function exact(value: bigint): number | bigint {
 const LONGEST_VARINT = 10;
 
 const varint: Header = {
+  most: Number.MAX_SAFE_INTEGER,
   measure(bytes, at, end) {
     for (let size = 1; size <= LONGEST_VARINT && at + size <= end; size++) {
       const byte = bytes.readUInt8(at + size - 1);

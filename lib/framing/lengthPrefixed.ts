@@ -1,7 +1,7 @@
 import { constants } from 'node:buffer';
 import type { OperatorFunction } from 'rxjs';
 import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../errors.ts';
-import { Carry, own } from './carry.ts';
+import { Carry, copyOf } from './carry.ts';
 import { type Decoder, frames, type Input, PENDING } from './frames.ts';
 import { type Header, headerOf, type LengthPrefix, prefixKeys } from './lengthPrefix.ts';
 import { checkKeys, checkLength, type FrameOptions, frameKeys } from './options.ts';
@@ -22,7 +22,7 @@ export interface LengthPrefixedOptions extends FrameOptions, LengthPrefix {
  * lengthPrefixed({ size: 2 })  ---------------(abc, d)---|
  * ```
  *
- * A frame is a Buffer with memory of its own, without the header. Memory is taken as bytes arrive, not as they are
+ * A frame is a Buffer to keep, without the header. Memory is taken as bytes arrive, not as they are
  * announced: a peer that announces a mebibyte and sends nothing costs nothing.
  *
  * It completes with its source, and errors
@@ -101,15 +101,15 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
 
   #begin(bytes: Buffer, at: number, size: number): void {
     const announced = this.#header.read(bytes, at, size);
-    const own = this.#includesHeader ? size : 0;
-    if (announced < own) {
+    const counted = this.#includesHeader ? size : 0;
+    if (announced < counted) {
       throw new FrameInvalidError(`a length of ${announced} bytes that counts its header of ${size} bytes`);
     }
-    if (typeof announced === 'bigint' || announced - own > this.#maxLength) {
+    if (typeof announced === 'bigint' || announced - counted > this.#maxLength) {
       throw new FrameTooLongError(this.#maxLength, announced);
     }
     this.#headerSize = size;
-    this.#length = announced - own;
+    this.#length = announced - counted;
   }
 
   #cutBody(input: Input): Buffer | typeof PENDING {
@@ -119,7 +119,7 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
     input.at = end;
     if (end - at === this.#length) {
       this.#headerSize = 0;
-      return own(bytes, at, end);
+      return copyOf(bytes, at, end);
     }
     if (end > at) carry.add(bytes, at, end, this.#length);
     if (carry.length < this.#length) return PENDING;

@@ -101,9 +101,9 @@ export class LineDecoder implements Decoder<string> {
     if (this.#text !== '') return this.#cutText();
     if (this.#carry.length > 0) return this.#cutBytes(input);
     const { bytes, at } = input;
-    // Lines that end within maxLength bytes from here are not too long, and need no further look. The search stops at
+    // Lines that end at most maxLength bytes from here are not too long, and need no further look. The search stops at
     // the latest at the end of the line before.
-    const last = bytes.lastIndexOf(LF, at + Math.min(WINDOW, this.#maxLength) - 1);
+    const last = bytes.lastIndexOf(LF, at + Math.min(WINDOW, this.#maxLength));
     if (last < at) return this.#cutBytes(input);
     input.at = last + 1;
     this.#text = bytes.toString('utf8', at, last + 1);
@@ -125,7 +125,7 @@ export class LineDecoder implements Decoder<string> {
       this.#text = '';
       this.#at = 0;
     }
-    return text.slice(at, end > at && text.charCodeAt(end - 1) === CR ? end - 1 : end);
+    return text.slice(at, text.charCodeAt(end - 1) === CR ? end - 1 : end);
   }
 
   #cutBytes(input: Input): string | typeof PENDING {

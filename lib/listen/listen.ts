@@ -1,7 +1,9 @@
 import { type NextObserver, Observable, type SchedulerLike } from 'rxjs';
 import { Connection, type ConnectionOwner } from '../connection/connection.ts';
-import type { Data } from '../connection/writes.ts';
+import { Pulse } from '../connection/pulse.ts';
+import { type Data, type Overrun, overruns } from '../connection/writes.ts';
 import type { Closed, Counters, ListenEvent, RefusalReason } from '../events.ts';
+import { Budget, defaultBudget } from '../flow/budget.ts';
 import { bytes, type Check, check, flag, having, milliseconds, object, oneOf, whole } from '../options.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import { nodeTransport } from '../transport/node.ts';
@@ -32,6 +34,18 @@ export interface ListenOptions {
   readonly stall?: number;
   /** Unsent bytes of a connection at which its input pauses. @default 65536 */
   readonly highWaterMark?: number;
+  /** Unsent bytes of a connection at which `overrun` says what happens; for handlers that do not wait. @default 1048576 */
+  readonly maxOutbound?: number;
+  /**
+   * What happens to a connection's output past `maxOutbound`: the peer is disconnected as `slow-consumer`, or the oldest
+   * values that wait are dropped, or the new ones. @default 'disconnect'
+   */
+  readonly overrun?: Overrun;
+  /**
+   * Bytes that all connections may hold together, read and not worked off or written and not sent. Past it the fattest
+   * pause; a quarter past it new connections are refused as `budget`. @default a quarter of V8's heap limit
+   */
+  readonly budget?: number;
   /** Connections the kernel completes before they are accepted; it has a limit of its own (`net.core.somaxconn`). @default 4096 */
   readonly backlog?: number;
   /** Whether small writes leave at once (`TCP_NODELAY`). @default true */
@@ -56,6 +70,9 @@ export const listenChecks: Record<string, Check> = {
   linger: milliseconds,
   stall: milliseconds,
   highWaterMark: bytes,
+  maxOutbound: bytes,
+  overrun: oneOf(...overruns),
+  budget: bytes,
   backlog: whole(1, 0x7fffffff),
   noDelay: flag,
   keepAlive: (value) => (value === false ? undefined : milliseconds(value)),
@@ -143,17 +160,20 @@ class Listener implements PortHandler, ConnectionOwner {
   readonly #counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
   /** When each that has not been taken was accepted, in milliseconds of the clock. */
   readonly #arrivals = new Map<Connection, number>();
+  readonly #connections = new Set<Connection>();
   #listening = false;
   #exhausted = false;
   #parting = 0;
 
   constructor(options: ListenOptions, hand: (connection: Connection) => void, error: (error: Error) => void) {
     const { waiting: { max = 1000, timeout = 5000 } = {}, ahead = 1, linger = 1000, stall = 10_000 } = options;
-    const { highWaterMark = 64 * 1024, scheduler = defaultClock() } = options;
+    const { highWaterMark = 64 * 1024, maxOutbound = 1024 * 1024, overrun = 'disconnect' } = options;
+    const { budget = defaultBudget(), scheduler = defaultClock() } = options;
     this.#options = options;
     this.#error = error;
     this.#clock = scheduler;
-    this.#settings = { clock: scheduler, linger, stall, highWaterMark };
+    const output = { highWaterMark, maxOutbound, overrun };
+    this.#settings = { clock: scheduler, linger, stall, ...output, budget: new Budget(budget), pulse: new Pulse() };
     this.#demand = new Demand(
       { max, timeout, ahead, clock: scheduler },
       { hand, refuse: (...who) => this.#refuse(...who) },
@@ -162,7 +182,7 @@ class Listener implements PortHandler, ConnectionOwner {
 
   listening(address: Address): void {
     this.#listening = true;
-    this.#tell({ type: 'listening', address, counters: this.#counters as Counters });
+    this.#tell({ type: 'listening', address, counters: this.#counters as Counters, connections: this.#connections });
   }
 
   accepted(socket: TransportSocket): void {
@@ -171,6 +191,7 @@ class Listener implements PortHandler, ConnectionOwner {
     this.#counters.waiting++;
     this.#arrivals.set(connection, this.#clock.now());
     if (descriptor !== undefined && this.#isExhausted(descriptor)) this.#refuse(connection, 'exhausted');
+    else if (this.#settings.budget.exhausted) this.#refuse(connection, 'budget');
     else this.#demand.arrive(connection);
   }
 
@@ -182,6 +203,7 @@ class Listener implements PortHandler, ConnectionOwner {
 
   taken(connection: Connection): void {
     const waited = this.#leftRoom(connection);
+    this.#connections.add(connection);
     this.#counters.active++;
     this.#tell({ type: 'opened', id: connection.id, peer: connection.peer, local: connection.local, waited });
     this.#demand.taken(connection);
@@ -202,6 +224,7 @@ class Listener implements PortHandler, ConnectionOwner {
       this.#demand.leave(connection, false);
       this.#count(connection, 'gone');
     } else if (connection.taken) {
+      this.#connections.delete(connection);
       this.#counters.active--;
       this.#counters.closed++;
       this.#tell({ type: 'closed', id: connection.id, peer: connection.peer, ...closed });

@@ -171,6 +171,7 @@ class MemorySocket implements TransportSocket {
   readonly local: Address = { address: 'memory', port: 0 };
   readonly peer: Address;
   readonly descriptor = undefined;
+  readonly alive = undefined;
   readonly borrows = true;
   readonly #client: MemoryClient;
   readonly #later: Later;

@@ -24,7 +24,7 @@ export const nodeTransport: Transport = {
     });
     server.on('connection', (socket) => handler.accepted(new NodeSocket(socket, false)));
     server.on('listening', () => {
-      if (process.env['SLUICE_READS'] !== 'data') {
+      if (process.env.SLUICE_READS !== 'data') {
         const accepted = (socket: Socket) => handler.accepted(new NodeSocket(socket, true));
         takeAccepted(server, { noDelay, keepAlive, highWaterMark: HIGH_WATER_MARK }, onData, accepted);
       }
@@ -47,7 +47,7 @@ const OWNER = Symbol('owner');
 interface OwnedSocket extends Socket {
   [OWNER]: NodeSocket;
   /** Not documented, but there in every release: the descriptor and what libuv has not written yet. */
-  _handle?: { fd?: number; writeQueueSize?: number } | null;
+  _handle?: { fd?: number; writeQueueSize?: number; getpeername?(out: object): number } | null;
 }
 
 class NodeSocket implements TransportSocket {
@@ -83,6 +83,12 @@ class NodeSocket implements TransportSocket {
 
   get bytesWritten(): number {
     return this.#socket.bytesWritten;
+  }
+
+  get alive(): boolean | undefined {
+    // After a RST the kernel knows the peer no more: ENOTCONN.
+    const answer = this.local.port === undefined ? undefined : this.#socket._handle?.getpeername?.({});
+    return answer === undefined ? undefined : answer === 0;
   }
 
   resume(): void {

@@ -75,6 +75,11 @@ export interface TransportSocket {
   readonly pending: number;
   /** Bytes handed to the network, and those still waiting for it. */
   readonly bytesWritten: number;
+  /**
+   * Whether the connection still stands, for one that is not being read and so does not notice; `undefined` where the
+   * transport cannot tell, or notices anyway.
+   */
+  readonly alive: boolean | undefined;
   resume(): void;
   pause(): void;
   /**

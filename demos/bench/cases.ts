@@ -1,0 +1,65 @@
+import type { Job, LoadKind, Mode } from './load/job.ts';
+
+/** What one figure of a case is for. */
+export type Unit = 'µs CPU / request' | 'µs CPU / MiB' | 'µs CPU / connection' | 'bytes / connection';
+
+/** One thing that servers are compared at. */
+export interface Case {
+  /** What `--case` calls it. */
+  readonly name: string;
+  readonly title: string;
+  readonly unit: Unit;
+  readonly kind: LoadKind;
+  readonly mode: Mode;
+  readonly connections: number;
+  readonly inFlight: number;
+}
+
+/** How much of everything a run does. */
+export interface Effort {
+  readonly rounds: number;
+  /** Load before each measurement, in milliseconds. */
+  readonly warm: number;
+  /** CPU time that a measurement aims at, in milliseconds. */
+  readonly cpu: number;
+  /** Wait before memory is read, in milliseconds. */
+  readonly settle: number;
+  /** Idle connections to hold. */
+  readonly idle: number;
+}
+
+export const full: Effort = { rounds: 5, warm: 1500, cpu: 1500, settle: 3000, idle: 10_000 };
+export const quick: Effort = { rounds: 1, warm: 400, cpu: 250, settle: 500, idle: 1000 };
+
+/** Every case, with as many idle connections as `effort` says. */
+export function casesFor({ idle }: Pick<Effort, 'idle'>): readonly Case[] {
+  const request = 'µs CPU / request';
+  return [
+    one('echo', '64 B echo, 1 in flight, 50 connections', request, 'turns', 'echo', 50, 1),
+    one('lines', '64 B lines, 16 in flight, 50 connections', request, 'turns', 'lines', 50, 16),
+    one('prefixed', '1 KiB length-prefixed, 4 in flight, 50 connections', request, 'turns', 'length-prefixed', 50, 4),
+    one('bulk-in', 'Bulk in, 64 KiB chunks, discarded, 8 connections', 'µs CPU / MiB', 'bulk-in', 'discard', 8, 1),
+    one('bulk-out', 'Bulk out, 64 KiB chunks, 8 connections', 'µs CPU / MiB', 'bulk-out', 'source', 8, 1),
+    one('connect', 'Connect, one request, close, 50 at once', 'µs CPU / connection', 'connect', 'echo', 50, 1),
+    one('idle', `Resident memory, ${idle} idle connections`, 'bytes / connection', 'idle', 'echo', idle, 1),
+  ];
+}
+
+function one(
+  name: string,
+  title: string,
+  unit: Unit,
+  kind: LoadKind,
+  mode: Mode,
+  connections: number,
+  inFlight: number,
+): Case {
+  return { name, title, unit, kind, mode, connections, inFlight };
+}
+
+/** The job of a load process for this case, against a server that listens there. */
+export function jobFor(entry: Case, effort: Effort, server: Pick<Job, 'protocol' | 'port' | 'pid'>): Job {
+  const { kind, mode, connections, inFlight } = entry;
+  const { warm, cpu, settle } = effort;
+  return { kind, mode, connections, inFlight, warm, cpu, settle, ...server };
+}

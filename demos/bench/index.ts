@@ -1,0 +1,73 @@
+/**
+ * The benchmark: what each server needs for the same work, in CPU time of its process.
+ *
+ *     npm run bench                  everything, about half an hour; writes RESULTS.md, results.json, results.svg
+ *     npm run bench -- --quick       one short round of everything
+ *     npm run bench -- --case lines --peer net-corked,go --rounds 7
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { buildAll } from './build.ts';
+import { casesFor } from './cases.ts';
+import { choose, readOptions, usage } from './options.ts';
+import { peers } from './peers.ts';
+import { chart } from './report/chart.ts';
+import { describeMachine } from './report/machine.ts';
+import { show } from './report/numbers.ts';
+import { type Run, resultsJson, resultsPage, tables } from './report/results.ts';
+import { gather, type Turn, turnsOf } from './rounds.ts';
+import { judge, targets } from './targets.ts';
+
+async function main(args: readonly string[]): Promise<void> {
+  const options = readOptions(args, fileURLToPath(new URL('.', import.meta.url)));
+  if (options.help) return console.log(usage);
+  if (!existsSync('/proc/self/stat')) throw new Error('The bench reads CPU time from /proc, which this system has not');
+  const cases = choose('case', casesFor(options.effort), options.cases);
+  const builds = await buildAll(choose('peer', peers, options.peers));
+  for (const [name, why] of Object.entries(builds.absent)) console.error(`${name} is left out: ${why}`);
+
+  const turns: Turn[] = [];
+  for await (const turn of turnsOf(cases, builds.runners, options.effort)) {
+    turns.push(turn);
+    console.error(tell(turn));
+  }
+
+  const results = gather(turns);
+  const run: Run = {
+    date: new Date().toISOString(),
+    command: ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' '),
+    machine: await describeMachine(),
+    effort: options.effort,
+    versions: builds.versions,
+    absent: builds.absent,
+    failures: turns.flatMap((turn) => (turn.outcome instanceof Error ? [tell(turn)] : [])),
+    cases,
+    results,
+    verdicts: targets
+      .filter((target) => cases.some(({ name }) => name === target.case))
+      .map((target) => judge(target, results)),
+  };
+  console.log(tables(run, peers));
+  if (options.out !== undefined) await write(options.out, run);
+  const missed = run.verdicts.some(({ met }) => met === false);
+  // A wrong reply or a server that fell over is an error of the run; a missed target only when asked.
+  if (run.failures.length > 0 || (options.check && missed)) process.exitCode = 1;
+}
+
+function tell({ case: entry, peer, round, outcome }: Turn): string {
+  const what = `${entry.name} ${peer.name}, round ${round + 1}`;
+  return outcome instanceof Error
+    ? `${what} failed: ${outcome.message}`
+    : `${what}: ${show(outcome.figure)} ${entry.unit}`;
+}
+
+async function write(folder: string, run: Run): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'RESULTS.md'), resultsPage(run, peers));
+  await writeFile(join(folder, 'results.json'), resultsJson(run));
+  await writeFile(join(folder, 'results.svg'), chart(run.cases, run.results, peers));
+}
+
+await main(process.argv.slice(2));

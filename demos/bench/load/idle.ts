@@ -1,0 +1,30 @@
+import type { Socket } from 'node:net';
+import { settledResident } from '../proc/memory.ts';
+import type { Job, Sample } from './job.ts';
+import { once } from './once.ts';
+import { wireOf } from './wire.ts';
+
+/** Connections opened side by side. */
+const aside = 100;
+/** Connections open before memory is read first: a server's first clients cost it more than the rest. */
+const first = 100;
+
+/** Memory of an idle connection: each has had one request and its reply, and then says nothing. */
+export async function idle(job: Job): Promise<Sample> {
+  const wire = wireOf(job);
+  const held: Socket[] = [];
+  let lost = 0;
+  const hold = async (count: number) => {
+    let left = count;
+    const opener = async () => {
+      while (left-- > 0) held.push(await once(job.port, wire, held.length, () => lost++));
+    };
+    await Promise.all(Array.from({ length: aside }, opener));
+  };
+  await hold(first);
+  const before = await settledResident(job.pid, job.settle);
+  await hold(job.connections);
+  const after = await settledResident(job.pid, job.settle);
+  if (lost > 0) throw new Error(`The server closed ${lost} idle connections`);
+  return { figure: (after - before) / job.connections, count: job.connections };
+}

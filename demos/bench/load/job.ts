@@ -1,0 +1,42 @@
+/** What a server of the bench can be asked to do with what it reads. */
+export type Mode = 'echo' | 'lines' | 'length-prefixed' | 'discard' | 'source';
+
+/** How a load talks to its server. */
+export type LoadKind = 'turns' | 'bulk-in' | 'bulk-out' | 'connect' | 'idle';
+
+/** The language on the wire: the frames of the mode, or those of NestJS's TCP transport. */
+export type Protocol = 'plain' | 'nest';
+
+/** What the load process is told, as JSON in its first argument. */
+export interface Job {
+  readonly kind: LoadKind;
+  readonly mode: Mode;
+  readonly protocol: Protocol;
+  readonly port: number;
+  /** Process id of the server, whose CPU and memory are read. */
+  readonly pid: number;
+  /** Connections open at once. */
+  readonly connections: number;
+  /** Requests kept in flight on each connection. */
+  readonly inFlight: number;
+  /** Load before anything is measured, in milliseconds. */
+  readonly warm: number;
+  /** CPU time of the server that a measurement aims at, in milliseconds; the count of requests follows from it. */
+  readonly cpu: number;
+  /** Wait before memory is read, in milliseconds. */
+  readonly settle: number;
+}
+
+/** What one measurement has found. */
+export interface Sample {
+  /** The figure of the case: CPU microseconds per request or per MiB, or resident bytes per connection. */
+  readonly figure: number;
+  /** What was counted: requests, MiB, or connections. */
+  readonly count: number;
+  /** Counted things per second of wall time; absent where nothing moves. */
+  readonly rate?: number;
+  /** Median latency of a request, in microseconds. */
+  readonly p50?: number;
+  /** 99th percentile of the latency of a request, in microseconds. */
+  readonly p99?: number;
+}

@@ -1,0 +1,74 @@
+import type { Job } from './job.ts';
+
+/** Frames in a ring: enough that the replies of different connections and requests are told apart. */
+const frames = 256;
+const letters = 'abcdefghijklmnopqrstuvwxyz0123456789';
+
+/**
+ * Requests of one size and the replies that must come back, each as one buffer with every frame in a row, and
+ * twice over, so that any run of up to a full round is one slice. A reply is checked by comparing what has
+ * arrived with the slice that is due: no parsing in the load.
+ */
+export interface Wire {
+  readonly frames: number;
+  readonly requests: Buffer;
+  readonly requestSize: number;
+  readonly replies: Buffer;
+  readonly replySize: number;
+}
+
+/** The wire of a job: 64 byte frames, or 1 KiB behind a four byte length. */
+export function wireOf({ mode, protocol }: Pick<Job, 'mode' | 'protocol'>): Wire {
+  if (protocol === 'nest') return build(nestRequest, nestReply);
+  if (mode === 'length-prefixed') return build(prefixed, prefixed);
+  if (mode === 'lines') return build(line, line);
+  return build(raw, raw);
+}
+
+function build(request: (index: number) => Buffer, reply: (index: number) => Buffer): Wire {
+  const all = (make: (index: number) => Buffer) =>
+    Array.from({ length: frames * 2 }, (_, index) => make(index % frames));
+  const requests = all(request);
+  const replies = all(reply);
+  return {
+    frames,
+    requests: Buffer.concat(requests),
+    requestSize: sizeOf(requests),
+    replies: Buffer.concat(replies),
+    replySize: sizeOf(replies),
+  };
+}
+
+function sizeOf(all: readonly Buffer[]): number {
+  const size = all[0]?.length ?? 0;
+  if (size === 0 || all.some((frame) => frame.length !== size)) {
+    throw new Error('Cannot build a wire: its frames have different sizes');
+  }
+  return size;
+}
+
+/** Printable text that begins with the number of its frame. */
+function text(index: number, length: number): string {
+  let out = String(index).padStart(4, '0');
+  for (let at = out.length; at < length; at++) out += letters[(index * 7 + at) % letters.length];
+  return out;
+}
+
+const raw = (index: number) => Buffer.from(text(index, 64));
+const line = (index: number) => Buffer.from(`${text(index, 63)}\n`);
+
+function prefixed(index: number): Buffer {
+  const frame = Buffer.alloc(4 + 1024);
+  frame.writeUInt32BE(1024);
+  frame.write(text(index, 1024), 4);
+  return frame;
+}
+
+/** NestJS frames a message as the length of its JSON in characters, a `#`, and the JSON. */
+const nest = (message: object) => {
+  const json = JSON.stringify(message);
+  return Buffer.from(`${json.length}#${json}`);
+};
+const idOf = (index: number) => String(index).padStart(4, '0');
+const nestRequest = (index: number) => nest({ pattern: 'echo', data: text(index, 64), id: idOf(index) });
+const nestReply = (index: number) => nest({ response: text(index, 64), isDisposed: true, id: idOf(index) });

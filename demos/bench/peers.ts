@@ -1,0 +1,83 @@
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type { Mode, Protocol } from './load/job.ts';
+import { firstLine, succeed } from './proc/command.ts';
+
+/** A server program that can be run, or why it cannot be. */
+export type Built = { readonly command: readonly string[]; readonly version: string } | { readonly missing: string };
+
+/** One of the servers that are compared. */
+export interface Peer {
+  /** What `--peer` calls it. */
+  readonly name: string;
+  readonly title: string;
+  /** What it can be asked for. */
+  readonly modes: readonly Mode[];
+  readonly protocol: Protocol;
+  /** Makes the program, once a run. */
+  readonly build: () => Promise<Built>;
+}
+
+const every: readonly Mode[] = ['echo', 'lines', 'length-prefixed', 'discard', 'source'];
+
+/** The servers in the order of their turns. A further Node server is one file under `peers` and one line here. */
+export const peers: readonly Peer[] = [
+  node('net', 'node:net, a write per reply', every),
+  node('net-corked', 'node:net, corked by hand', ['lines', 'length-prefixed']),
+  node('net-joined', 'node:net, one string a read', ['lines']),
+  node('rxjs', 'Plain RxJS', every, () => `rxjs ${versionOf('rxjs')}`),
+  { name: 'go', title: 'Go', modes: every, protocol: 'plain', build: buildGo },
+  { name: 'c', title: 'C, epoll, one buffer (floor)', modes: every, protocol: 'plain', build: buildC },
+  { name: 'nest', title: 'NestJS (own protocol)', modes: ['echo', 'lines'], protocol: 'nest', build: findNest },
+];
+
+/** A TypeScript server, compiled beforehand so that it runs in plain Node with no loader in the way. */
+function node(name: string, title: string, modes: readonly Mode[], version = () => `node ${process.version}`): Peer {
+  const command = [process.execPath, here(`dist/demos/bench/peers/${name}.js`)];
+  return { name, title, modes, protocol: 'plain', build: async () => ({ command, version: version() }) };
+}
+
+async function buildGo(): Promise<Built> {
+  const version = await firstLine('go', ['version']);
+  if (version === undefined) return { missing: 'there is no go on the PATH' };
+  const program = here('dist/go-server');
+  await succeed('go', ['build', '-o', program, here('peers/go/main.go')]);
+  return { command: [program], version };
+}
+
+async function buildC(): Promise<Built> {
+  const version = await firstLine('cc', ['--version']);
+  if (version === undefined) return { missing: 'there is no cc on the PATH' };
+  const program = here('dist/c-server');
+  await succeed('cc', ['-O2', '-Wall', '-Wextra', '-o', program, here('peers/epoll.c')]);
+  return { command: [program], version };
+}
+
+async function findNest(): Promise<Built> {
+  const needed = ['@nestjs/common', '@nestjs/core', '@nestjs/microservices', 'reflect-metadata'];
+  const absent = needed.filter((name) => !isInstalled(name));
+  if (absent.length > 0) return { missing: `not installed: ${absent.join(', ')}` };
+  return {
+    command: [process.execPath, here('peers/nest.js')],
+    version: `@nestjs/microservices ${versionOf('@nestjs/microservices')}`,
+  };
+}
+
+function isInstalled(name: string): boolean {
+  try {
+    createRequire(import.meta.url).resolve(name);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND') return false;
+    throw error;
+  }
+}
+
+function versionOf(name: string): string {
+  const manifest = createRequire(import.meta.url)(`${name}/package.json`) as { version: string };
+  return manifest.version;
+}
+
+function here(path: string): string {
+  return fileURLToPath(new URL(path, import.meta.url));
+}

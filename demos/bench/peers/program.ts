@@ -1,0 +1,52 @@
+import type { AddressInfo, Server } from 'node:net';
+import { parseArgs } from 'node:util';
+import type { Mode } from '../load/job.ts';
+
+/** What a server of the bench is told on its command line. */
+export interface Arguments {
+  readonly mode: Mode;
+  /** Address to listen on. @default '127.0.0.1' */
+  readonly host: string;
+  /** @default 0, which means any free port */
+  readonly port: number;
+}
+
+/** How many connections a server that has a limit allows; more than any case opens. */
+export const limit = 20_000;
+/** How long a server that has an idle deadline lets its peers be silent, in ms; longer than any case holds one. */
+export const silence = 120_000;
+/** Clients that may wait in the kernel until the server accepts them. */
+export const backlog = 4096;
+/** What a source sends, over and over: bytes 0 to 255, 64 KiB long. */
+export const pattern = Buffer.from(Uint8Array.from({ length: 64 * 1024 }, (_, index) => index & 255));
+
+export function readArguments(): Arguments {
+  const { values } = parseArgs({
+    options: { mode: { type: 'string' }, host: { type: 'string' }, port: { type: 'string' } },
+  });
+  const { mode, host = '127.0.0.1', port = '0' } = values;
+  if (mode === undefined) throw new TypeError('Cannot start: --mode is missing');
+  return { mode: mode as Mode, host, port: Number(port) };
+}
+
+/** Listens, and prints where, as every server of the bench does. */
+export function start(server: Server, { host, port }: Arguments): void {
+  server.listen({ host, port, backlog }, () => {
+    const address = server.address() as AddressInfo;
+    console.log(`listening on ${address.address}:${address.port}`);
+  });
+}
+
+/** The handler for this mode, out of those that a server has. */
+export function pick<T>(handlers: Partial<Record<Mode, T>>, mode: Mode): T {
+  const handler = handlers[mode];
+  if (handler === undefined) throw new TypeError(`Cannot start: there is no mode "${mode}" here`);
+  return handler;
+}
+
+/** Eight bytes, big endian: the reply of a `discard`, the request to a `source`. */
+export function count64(count: number): Buffer {
+  const bytes = Buffer.allocUnsafe(8);
+  bytes.writeBigUInt64BE(BigInt(count));
+  return bytes;
+}

@@ -1,0 +1,107 @@
+/** Plain RxJS, as people write it: `fromEvent`, `timeout({ each })`, `mergeMap` with a limit, a `write` per value. */
+import { createServer, type Socket } from 'node:net';
+import {
+  catchError,
+  concatMap,
+  EMPTY,
+  endWith,
+  finalize,
+  from,
+  fromEvent,
+  map,
+  mergeMap,
+  type Observable,
+  of,
+  range,
+  reduce,
+  take,
+  takeUntil,
+  tap,
+  timeout,
+} from 'rxjs';
+import type { Mode } from '../load/job.ts';
+import { count64, limit, pattern, pick, readArguments, silence, start } from './program.ts';
+
+/** The bytes of a peer until it ends, or an error when it is silent for too long. */
+const reads = (socket: Socket): Observable<Buffer> =>
+  (fromEvent(socket, 'data') as Observable<Buffer>).pipe(
+    takeUntil(fromEvent(socket, 'end')),
+    timeout({ each: silence }),
+  );
+
+const handlers: Record<Mode, (socket: Socket) => Observable<unknown>> = {
+  echo: (socket) => reads(socket).pipe(tap((bytes) => socket.write(bytes))),
+
+  lines(socket) {
+    let rest = '';
+    return reads(socket).pipe(
+      mergeMap((bytes) => {
+        const lines = (rest + bytes.toString('utf8')).split('\n');
+        rest = lines.pop() ?? '';
+        return from(lines);
+      }),
+      map((line) => `${line}\n`),
+      tap((reply) => socket.write(reply)),
+    );
+  },
+
+  'length-prefixed'(socket) {
+    let rest: Buffer = Buffer.alloc(0);
+    return reads(socket).pipe(
+      mergeMap((bytes) => {
+        const input = rest.length === 0 ? bytes : Buffer.concat([rest, bytes]);
+        const frames: Buffer[] = [];
+        let at = 0;
+        while (input.length - at >= 4) {
+          const end = at + 4 + input.readUInt32BE(at);
+          if (end > input.length) break;
+          frames.push(input.subarray(at, end));
+          at = end;
+        }
+        rest = input.subarray(at);
+        return from(frames);
+      }),
+      tap((frame) => socket.write(frame)),
+    );
+  },
+
+  discard: (socket) =>
+    reads(socket).pipe(
+      reduce((count, bytes) => count + bytes.length, 0),
+      tap((count) => socket.end(count64(count))),
+    ),
+
+  source: (socket) =>
+    reads(socket).pipe(
+      take(1),
+      concatMap((request) => blocks(Number(request.readBigUInt64BE()))),
+      concatMap((block) => (socket.write(block) ? of(true) : fromEvent(socket, 'drain').pipe(take(1)))),
+    ),
+};
+
+/** The pattern as often as `bytes` needs it. */
+function blocks(bytes: number): Observable<Buffer> {
+  const whole = Math.floor(bytes / pattern.length);
+  return range(whole).pipe(
+    map(() => pattern),
+    endWith(pattern.subarray(0, bytes - whole * pattern.length)),
+  );
+}
+
+const settings = readArguments();
+const handle = pick(handlers, settings.mode);
+const server = createServer({ noDelay: true, allowHalfOpen: settings.mode === 'discard' });
+(fromEvent(server, 'connection') as Observable<Socket>)
+  .pipe(
+    mergeMap((socket) => {
+      const closed = fromEvent(socket, 'close');
+      socket.on('error', () => socket.destroy());
+      return handle(socket).pipe(
+        takeUntil(closed),
+        catchError(() => EMPTY),
+        finalize(() => socket.end()),
+      );
+    }, limit),
+  )
+  .subscribe();
+start(server, settings);

@@ -1,0 +1,42 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+
+/** Resident memory of a process, in bytes. */
+export function readResident(pid: number): number {
+  return parseResident(readRollup(pid) ?? readFileSync(`/proc/${pid}/status`, 'utf8'));
+}
+
+/** Resident bytes out of the text of `/proc/<pid>/smaps_rollup` or `/proc/<pid>/status`. */
+export function parseResident(text: string): number {
+  const found = /^(?:Rss|VmRSS):\s+(\d+) kB$/m.exec(text);
+  if (found === null) throw new Error('Cannot read resident memory: no Rss and no VmRSS line');
+  return Number(found[1]) * 1024;
+}
+
+/**
+ * Resident memory once it has come to rest: at least `settle` ms from now, then as soon as two looks, half a
+ * second apart, differ by less than half a percent. Gives up waiting after three times `settle`.
+ */
+export async function settledResident(pid: number, settle: number): Promise<number> {
+  await pause(settle);
+  const until = performance.now() + 2 * settle;
+  let last = readResident(pid);
+  while (performance.now() < until) {
+    await pause(500);
+    const now = readResident(pid);
+    if (Math.abs(now - last) < last * 0.005) return now;
+    last = now;
+  }
+  return last;
+}
+
+/** `smaps_rollup` counts page by page, `status` may be some hundred kilobytes behind; older kernels have only that. */
+function readRollup(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT' || code === 'EACCES') return undefined;
+    throw error;
+  }
+}

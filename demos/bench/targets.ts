@@ -1,0 +1,50 @@
+import { median } from './report/numbers.ts';
+import type { Result } from './rounds.ts';
+
+/** A promise: in this case `peer` needs at most `limit` times what `over` needs. */
+export interface Target {
+  readonly case: string;
+  readonly peer: string;
+  readonly over: string;
+  readonly limit: number;
+}
+
+export const targets: readonly Target[] = [
+  { case: 'lines', peer: 'sluice', over: 'net-corked', limit: 0.8 },
+  { case: 'lines', peer: 'sluice', over: 'go', limit: 0.95 },
+  { case: 'lines', peer: 'sluice', over: 'rxjs', limit: 0.1 },
+  { case: 'echo', peer: 'sluice', over: 'net', limit: 0.95 },
+  { case: 'echo', peer: 'sluice', over: 'go', limit: 1.05 },
+  { case: 'echo', peer: 'sluice', over: 'c', limit: 1.7 },
+  { case: 'prefixed', peer: 'sluice', over: 'net-corked', limit: 0.9 },
+  { case: 'bulk-in', peer: 'sluice', over: 'net', limit: 0.8 },
+  { case: 'connect', peer: 'sluice', over: 'net', limit: 1.15 },
+  { case: 'idle', peer: 'sluice', over: 'go', limit: 0.8 },
+];
+
+/** What became of a target in a run. */
+export interface Verdict extends Target {
+  /** Median over the rounds of the two figures' ratio; undefined when the run has no round with both. */
+  readonly ratio: number | undefined;
+  readonly met: boolean | undefined;
+}
+
+export function judge(target: Target, results: readonly Result[]): Verdict {
+  const ratio = ratioOf(results, target.case, target.peer, target.over);
+  return { ...target, ratio, met: ratio === undefined ? undefined : ratio <= target.limit };
+}
+
+/**
+ * The median of the ratios, each between two turns of the same round: what disturbs the machine for a while
+ * disturbs neighbours alike.
+ */
+export function ratioOf(results: readonly Result[], name: string, peer: string, over: string): number | undefined {
+  const figures = (of: string) => results.find((result) => result.case === name && result.peer === of)?.samples ?? [];
+  const below = figures(over);
+  return median(
+    figures(peer).flatMap((sample, round) => {
+      const other = below[round];
+      return sample && other && other.figure > 0 ? [sample.figure / other.figure] : [];
+    }),
+  );
+}

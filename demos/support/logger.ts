@@ -1,0 +1,28 @@
+import { type Logger, pino } from 'pino';
+import { prettyFactory } from 'pino-pretty';
+import { hasColors } from './format.ts';
+import { type StatusLine, statusLine } from './statusLine.ts';
+
+/** Settings of {@link logger}. */
+export interface LoggerOptions {
+  /** The status line to print above, where the demo has one. */
+  status?: StatusLine;
+  /** The least level that is logged, a name of pino's. @default 'info' */
+  level?: string;
+}
+
+/**
+ * A pino logger for standard output: JSON lines where it is piped, lines for people on a terminal. Both are written at
+ * once, so nothing is lost when the process ends.
+ */
+export function logger(options: LoggerOptions = {}): Logger {
+  const { status = statusLine(), level = 'info' } = options;
+  if (!status.live) return pino({ level }, pino.destination({ dest: 1, sync: true }));
+  const pretty = prettyFactory({
+    colorize: hasColors(),
+    ignore: 'pid,hostname',
+    singleLine: true,
+    translateTime: 'SYS:HH:MM:ss.l',
+  });
+  return pino({ level }, { write: (line: string) => status.print(pretty(line)) });
+}

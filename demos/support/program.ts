@@ -1,0 +1,83 @@
+import { Command } from 'commander';
+import { paint } from './format.ts';
+
+/** Settings of {@link program}. */
+export interface ProgramOptions {
+  /** @default '127.0.0.1' */
+  host?: string;
+  /** @default 0 */
+  port?: number;
+  /** Whether `--host` and `--port` say where to connect to, and not where to listen. @default false */
+  connects?: boolean;
+}
+
+/** What every demo's `command.opts<…>()` has. */
+export interface AddressOptions {
+  host: string;
+  port: number;
+}
+
+/**
+ * A demo's command line, with `--host`, `--port` and `--help`. What is wrong with it is told in one sentence on standard
+ * error, and the exit code is 1. A demo tells its own failures the same way:
+ *
+ * ```ts
+ * command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`);
+ * ```
+ *
+ * @param name What the demo is called, `echo`.
+ * @param description What it shows, for the help.
+ */
+export function program(name: string, description: string, options: ProgramOptions = {}): Command {
+  const { host = '127.0.0.1', port = 0, connects = false } = options;
+  const command = new Command(name)
+    .description(description)
+    .helpOption('-h, --help', 'show this help')
+    .option('--host <address>', connects ? 'address to connect to' : 'address to listen on', host)
+    .configureOutput({ outputError: (text, write) => write(`${name}: ${oneLine(text)}\n`) })
+    .configureHelp({
+      styleTitle: (text) => paint('bold', text),
+      styleOptionTerm: (text) => paint('cyan', text),
+      styleCommandText: (text) => paint('bold', text),
+    });
+  return numberOption(command, '--port <number>', connects ? 'port to connect to' : 'port to listen on, 0 for any', {
+    min: connects ? 1 : 0,
+    max: 65_535,
+    default: port,
+  });
+}
+
+/** What a number on the command line may be. */
+export interface NumberRange {
+  min: number;
+  max: number;
+  /** What it is when it is not given. */
+  default: number;
+  /** Whether only whole numbers will do. @default true */
+  whole?: boolean;
+}
+
+/**
+ * Adds an option that takes a number. Anything else, and a number out of range, ends the program with a sentence.
+ *
+ * @param flags As commander has them: `'-c, --connections <count>'`.
+ * @returns The command, for chaining.
+ */
+export function numberOption(command: Command, flags: string, description: string, range: NumberRange): Command {
+  const { min, max, default: preset, whole = true } = range;
+  const name = flags.match(/--[\w-]+/)?.[0] ?? flags;
+  const parse = (text: string): number => {
+    const value = text.trim() === '' ? Number.NaN : Number(text);
+    if (value >= min && value <= max && (!whole || Number.isInteger(value))) return value;
+    return command.error(`${name} must be a ${whole ? 'whole ' : ''}number from ${min} to ${max}, and not '${text}'`);
+  };
+  return command.option(flags, description, parse, preset);
+}
+
+/** Commander's own messages come with a prefix, and with their suggestions on a line of their own. */
+function oneLine(text: string): string {
+  return text
+    .replace(/^error: /, '')
+    .trim()
+    .replace(/\s*\n\s*/g, ' ');
+}

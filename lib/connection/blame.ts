@@ -1,0 +1,47 @@
+/** Why the input is held back: a set of bits, one for each cause. */
+export const Hold = {
+  /** The peer does not take what is written. */
+  peer: 1,
+  /** The handler has as much to do as it allows itself. */
+  handler: 2,
+  /** All connections together hold more than the server's budget. */
+  budget: 4,
+  /** Others have their turn. It lasts one, and nobody is to blame. */
+  turn: 8,
+} as const;
+
+/** Milliseconds for which a connection's input was held back, by who was to blame. Several may be at once. */
+export interface Paused {
+  /** The peer did not take what was written. */
+  readonly peer: number;
+  /** The handler had as much to do as it allows itself. */
+  readonly handler: number;
+  /** All connections together held more than the server's budget. */
+  readonly budget: number;
+}
+
+const NOT_AT_ALL: Paused = { peer: 0, handler: 0, budget: 0 };
+
+/** Keeps the book of who is to blame. It begins with the first hold: most connections never have one. */
+export class Blame {
+  #peer = 0;
+  #handler = 0;
+  #budget = 0;
+  #since = 0;
+
+  /** Books the time since the last change on the causes that held until now. */
+  change(holds: number, now: number): void {
+    const time = now - this.#since;
+    this.#since = now;
+    if (holds & Hold.peer) this.#peer += time;
+    if (holds & Hold.handler) this.#handler += time;
+    if (holds & Hold.budget) this.#budget += time;
+  }
+
+  /** The sums up to now. */
+  static sums(blame: Blame | undefined, holds: number, now: number): Paused {
+    if (blame === undefined) return NOT_AT_ALL;
+    blame.change(holds, now);
+    return { peer: blame.#peer, handler: blame.#handler, budget: blame.#budget };
+  }
+}

@@ -1,0 +1,262 @@
+import type { SchedulerLike } from 'rxjs';
+import { nextTurn } from '../time/turn.ts';
+import type { TransportSocket } from '../transport/transport.ts';
+import { Blame, Hold, type Paused } from './blame.ts';
+import type { ByteSink } from './bytes.ts';
+import type { Pulse, Pulsed } from './pulse.ts';
+
+/** Who owns an input. */
+export interface ReadsOwner {
+  /** Bytes came that somebody reads. */
+  active(): void;
+  /** A call of the sink is over: what it wrote may leave. */
+  flush(): void;
+  /** User code threw where RxJS does not catch it. */
+  crashed(error: unknown): void;
+  /** The input is over, one way or another. */
+  inputOver(): void;
+  /** What is held of the input, in bytes, has changed. */
+  weigh(): void;
+  /** The peer has broken it off, unseen. */
+  lost(): void;
+}
+
+/** A read of this many bytes had more behind it: it filled libuv's buffer. */
+const FULL = 64 * 1024;
+/** So many full reads in a row, and others have their turn. libuv itself would go on for 32. */
+const FULL_READS_A_TURN = 4;
+
+/**
+ * The input of one connection: hands reads to a sink, and holds them back while somebody asks for it.
+ *
+ * Holding back is lazy. The socket goes on reading until something more comes, which is then kept: one read. So a handler
+ * that is done before its peer speaks again costs no call of the system, and a peer that leaves meanwhile is noticed.
+ */
+export class Reads implements Pulsed {
+  /** Bytes received. */
+  bytes = 0;
+  /** The peer's FIN has come. */
+  peerEnded = false;
+  /** The sink is being called. */
+  running = false;
+  readonly #socket: TransportSocket;
+  readonly #clock: SchedulerLike;
+  readonly #pulse: Pulse;
+  readonly #owner: ReadsOwner;
+  #sink: ByteSink | undefined;
+  #holds = 0;
+  #blame: Blame | undefined;
+  /** What came while the input was held back. */
+  #kept: Uint8Array | undefined;
+  /** The peer's FIN came while the input was held back. */
+  #endKept = false;
+  #fullReads = 0;
+  /** Bytes that the sink holds: of a frame that has not ended, or of frames that were held back. */
+  #carried = 0;
+
+  constructor(socket: TransportSocket, clock: SchedulerLike, pulse: Pulse, owner: ReadsOwner) {
+    this.#socket = socket;
+    this.#clock = clock;
+    this.#pulse = pulse;
+    this.#owner = owner;
+  }
+
+  /** Whether somebody reads. */
+  get open(): boolean {
+    return this.#sink !== undefined;
+  }
+
+  get held(): boolean {
+    return this.#holds !== 0;
+  }
+
+  /** Bytes that have been read and not worked off. */
+  get weight(): number {
+    return this.#carried + (this.#kept?.length ?? 0);
+  }
+
+  get alive(): boolean {
+    return this.#socket.alive ?? true;
+  }
+
+  get paused(): Paused {
+    return Blame.sums(this.#blame, this.#holds, this.#clock.now());
+  }
+
+  /** Begins to read. */
+  start(sink: ByteSink): void {
+    this.#sink = sink;
+    if (this.#holds === 0) this.#socket.resume();
+  }
+
+  /** The sink wants no more. */
+  stop(sink: ByteSink): void {
+    if (this.#sink !== sink) return;
+    this.#sink = undefined;
+    this.#carried = 0;
+    this.#owner.inputOver();
+  }
+
+  /** The sink gets its end, if it has not had it. */
+  complete(): void {
+    this.#finish((sink) => sink.complete());
+  }
+
+  /** The sink gets an error, if it has not ended. */
+  fail(error: unknown): void {
+    this.#finish((sink) => sink.error(error));
+  }
+
+  /** The sink is asked to complete at its next boundary. */
+  drain(): void {
+    if (this.#sink?.drain) this.#call((sink) => sink.drain?.());
+    else this.complete();
+  }
+
+  /** Reads on, with nobody to read it: to see the peer's FIN or RST, and for our close to be a lingering one. */
+  discard(): void {
+    if (this.peerEnded) return;
+    this.#setHolds(0);
+    this.#kept = undefined;
+    if (this.#endKept) this.#end();
+    else this.#socket.resume();
+  }
+
+  /** The connection is gone. Its sink is told with an error, last. */
+  leave(): ByteSink | undefined {
+    const sink = this.#sink;
+    this.#sink = undefined;
+    this.#kept = undefined;
+    this.#carried = 0;
+    this.#setHolds(0);
+    return sink;
+  }
+
+  carry(bytes: number): void {
+    this.#carried = bytes;
+    this.#owner.weigh();
+  }
+
+  hold(cause: number): void {
+    this.#setHolds(this.#holds | cause);
+  }
+
+  release(cause: number): void {
+    if ((this.#holds & cause) === 0) return;
+    this.#setHolds(this.#holds & ~cause);
+    if (this.#holds === 0) this.#flow();
+  }
+
+  /** Gives way to the others, for one turn of the event loop. */
+  yield(): void {
+    if (this.#holds & Hold.turn) return;
+    this.hold(Hold.turn);
+    nextTurn(this.#clock, () => this.release(Hold.turn));
+  }
+
+  received(chunk: Uint8Array): void {
+    this.bytes += chunk.length;
+    // What is discarded does not count as activity: nobody stays by sending on and on what nobody reads.
+    if (this.#sink === undefined) return;
+    this.#owner.active();
+    if (this.#holds !== 0) {
+      this.#kept = this.#socket.borrows ? Uint8Array.prototype.slice.call(chunk) : chunk;
+      this.#socket.pause();
+      this.#owner.weigh();
+      return;
+    }
+    this.#deliver(chunk);
+    if (chunk.length < FULL) {
+      this.#fullReads = 0;
+    } else if (++this.#fullReads === FULL_READS_A_TURN) {
+      this.#fullReads = 0;
+      this.yield();
+    }
+    // The sink holds what it has not worked off: that is the one read that may be held.
+    if (this.#holds !== 0 && (this.#carried > 0 || this.#holds & Hold.turn)) this.#socket.pause();
+  }
+
+  ended(): void {
+    if (this.#holds !== 0 || this.#kept !== undefined) this.#endKept = true;
+    else this.#end();
+  }
+
+  died(): void {
+    this.#owner.lost();
+  }
+
+  #end(): void {
+    this.#endKept = false;
+    this.peerEnded = true;
+    if (this.#sink) this.complete();
+    else this.#owner.inputOver();
+  }
+
+  /** Goes on where it was held back: first what the sink holds, then what was kept, then the socket. */
+  #flow(): void {
+    if (this.#sink?.resume) this.#call((sink) => sink.resume?.());
+    const kept = this.#kept;
+    if (this.#holds === 0 && kept !== undefined) {
+      this.#kept = undefined;
+      this.#owner.weigh();
+      this.#deliver(kept);
+    }
+    if (this.#holds !== 0) return;
+    if (this.#endKept) this.#end();
+    else if (this.#sink) this.#socket.resume();
+  }
+
+  #deliver(chunk: Uint8Array): void {
+    const sink = this.#sink;
+    if (sink === undefined) return;
+    this.running = true;
+    try {
+      sink.next(chunk);
+    } catch (error) {
+      this.#owner.crashed(error);
+    }
+    // Before the flag falls: the flush is part of the read.
+    this.#owner.flush();
+    this.running = false;
+  }
+
+  #finish(end: (sink: ByteSink) => void): void {
+    const sink = this.#sink;
+    if (sink === undefined) return;
+    this.#call(() => {
+      this.#sink = undefined;
+      this.#carried = 0;
+      end(sink);
+    });
+    this.#owner.inputOver();
+  }
+
+  /** Calls the sink outside a read: what it throws must not reach the event loop, and what it writes leaves together. */
+  #call(work: (sink: ByteSink) => void): void {
+    const sink = this.#sink;
+    if (sink === undefined) return;
+    const within = this.running;
+    this.running = true;
+    try {
+      work(sink);
+    } catch (error) {
+      this.#owner.crashed(error);
+    }
+    if (!within) this.#owner.flush();
+    this.running = within;
+  }
+
+  #setHolds(holds: number): void {
+    if (holds === this.#holds) return;
+    // The turns of others are nobody's fault, and over before a peer could be missed.
+    if ((holds | this.#holds) & ~Hold.turn) {
+      this.#blame ??= new Blame();
+      this.#blame.change(this.#holds, this.#clock.now());
+      if (this.#socket.alive === undefined) {
+        // This transport cannot tell, or needs not be asked.
+      } else if (holds === 0) this.#pulse.unwatch(this);
+      else this.#pulse.watch(this);
+    }
+    this.#holds = holds;
+  }
+}

@@ -1,0 +1,69 @@
+import fc, { type Arbitrary } from 'fast-check';
+import type { OperatorFunction } from 'rxjs';
+import { delimited, encodeDelimited } from '../../lib/framing/delimited.ts';
+import { encodeJson, json } from '../../lib/framing/json.ts';
+import { encodeLengthPrefixed } from '../../lib/framing/lengthPrefix.ts';
+import { lengthPrefixed } from '../../lib/framing/lengthPrefixed.ts';
+import { encodeLine, lines } from '../../lib/framing/lines.ts';
+
+/** A format, with frames of it as they were sent and as they are to come out. */
+export interface Example {
+  readonly name: string;
+  readonly decode: OperatorFunction<Uint8Array, unknown>;
+  readonly sent: readonly Buffer[];
+  readonly frames: readonly unknown[];
+}
+
+const text = fc.string({
+  unit: fc.oneof(fc.constantFrom('a', '\r', 'é', '€', '😀', ' '), fc.string({ unit: 'binary' })),
+});
+const body = fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes));
+
+function example<T>(
+  name: string,
+  decode: OperatorFunction<Uint8Array, unknown>,
+  frames: Arbitrary<T[]>,
+  encode: (frame: T) => string | Uint8Array,
+): Arbitrary<Example> {
+  return frames.map((all) => ({ name, decode, frames: all, sent: all.map((frame) => Buffer.from(encode(frame))) }));
+}
+
+function encodes<T>(encode: (frame: T) => unknown) {
+  return (frame: T): boolean => {
+    try {
+      encode(frame);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+}
+
+const many = <T>(frame: Arbitrary<T>): Arbitrary<T[]> => fc.array(frame, { maxLength: 40 });
+
+const prefixes = fc.record({
+  size: fc.constantFrom(2 as const, 4 as const, 8 as const, 'varint' as const),
+  endian: fc.constantFrom('big' as const, 'little' as const),
+  includesHeader: fc.boolean(),
+});
+
+/** A delimiter over few letters, so that frames are full of what begins like one. */
+const delimiters = fc.array(fc.constantFrom(0, 1), { minLength: 1, maxLength: 4 }).map((bytes) => Buffer.from(bytes));
+const nearly = fc.array(fc.constantFrom(0, 1, 2), { maxLength: 30 }).map((bytes) => Buffer.from(bytes));
+
+/** Any frames of any format, encoded by its encoder. */
+export const examples: Arbitrary<Example> = fc.oneof(
+  example('lines', lines(), many(text.filter(encodes(encodeLine))), encodeLine),
+  example('json', json(), many(fc.jsonValue()), encodeJson).map((it) => ({
+    ...it,
+    // What JSON makes of a value: -0 becomes 0, for one.
+    frames: it.frames.map((frame) => JSON.parse(JSON.stringify(frame))),
+  })),
+  delimiters.chain((delimiter) => {
+    const encode = encodeDelimited(delimiter);
+    return example('delimited', delimited(delimiter), many(fc.oneof(nearly, body).filter(encodes(encode))), encode);
+  }),
+  prefixes.chain((prefix) =>
+    example('lengthPrefixed', lengthPrefixed(prefix), many(body), encodeLengthPrefixed(prefix)),
+  ),
+);

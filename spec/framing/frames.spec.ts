@@ -1,0 +1,441 @@
+import fc from 'fast-check';
+import { concat, from, NEVER, type Observable, of, repeat, Subject, take, tap, throwError } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import { LiftedBytes } from '../../lib/connection/bytes.ts';
+import { FrameTooLongError, FrameTruncatedError } from '../../lib/errors.ts';
+import { BLANK, type Decoder, frames, type Input, PENDING } from '../../lib/framing/frames.ts';
+import { lengthPrefixed } from '../../lib/framing/lengthPrefixed.ts';
+import { lines } from '../../lib/framing/lines.ts';
+import { Borrowed } from '../support/borrowed.ts';
+import { chop, chunkings, watch } from '../support/bytes.ts';
+import { examples } from './formats.ts';
+
+const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
+
+describe('frames, for any format and any bytes', () => {
+  it('are the same however the bytes are cut, and are what was encoded', () => {
+    fc.assert(
+      fc.property(examples, chunkings, ({ decode, sent, frames }, cuts) => {
+        const seen = watch(from(chop(Buffer.concat(sent), cuts)).pipe(decode));
+        expect(seen).toEqual({ values: frames, completed: true });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('are nobody else’s memory: the next read changes none', () => {
+    fc.assert(
+      fc.property(examples, chunkings, ({ decode, sent, frames }, cuts) => {
+        const peer = new Borrowed();
+        const seen = watch(peer.pipe(decode));
+        for (const chunk of chop(Buffer.concat(sent), cuts)) peer.push(chunk);
+        peer.end();
+        expect(seen).toEqual({ values: frames, completed: true });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('are neither lost nor doubled nor moved by a gate that closes at any of them', () => {
+    fc.assert(
+      fc.property(examples, chunkings, fc.infiniteStream(fc.boolean()), ({ decode, sent, frames }, cuts, closings) => {
+        const peer = new Borrowed();
+        const values: unknown[] = [];
+        let completed = false;
+        peer.pipe(decode).subscribe({
+          next: (value) => {
+            expect(peer.gate.held).toBe(false);
+            values.push(value);
+            peer.gate.held = closings.next().value === true;
+          },
+          complete: () => {
+            completed = true;
+          },
+        });
+        for (const chunk of chop(Buffer.concat(sent), cuts)) {
+          peer.push(chunk);
+          if (closings.next().value === true) peer.open();
+        }
+        peer.end();
+        peer.openAll();
+        expect({ values, completed }).toEqual({ values: frames, completed: true });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('end on a frame boundary, and no frame later than need be, wherever the drain begins', () => {
+    fc.assert(
+      fc.property(examples, fc.nat(), chunkings, ({ decode, sent, frames }, at, cuts) => {
+        const all = Buffer.concat(sent);
+        const begin = all.length === 0 ? 0 : at % (all.length + 1);
+        const peer = new Borrowed();
+        const seen = watch(peer.pipe(decode));
+        for (const chunk of chop(all.subarray(0, begin), cuts)) peer.push(chunk);
+        peer.drain();
+        for (const chunk of chop(all.subarray(begin), cuts)) peer.push(chunk);
+        let count = 0;
+        for (let end = 0; end < begin; count++) end += sent[count]?.length ?? 0;
+        expect(seen).toEqual({ values: frames.slice(0, count), completed: true });
+        expect(peer.released).toBe(true);
+        expect(peer.gate.blamed).toEqual([]);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('stop at once when downstream has enough', () => {
+    fc.assert(
+      fc.property(examples, chunkings, fc.nat(10), ({ decode, sent, frames }, cuts, enough) => {
+        const peer = new Borrowed();
+        const seen = watch(peer.pipe(decode, take(enough)));
+        for (const chunk of chop(Buffer.concat(sent), cuts)) peer.push(chunk);
+        expect(seen.values).toEqual(frames.slice(0, enough));
+        expect(peer.released || enough === 0).toBe(enough <= frames.length);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('that the input ends in the middle of are an error, after those before it', () => {
+    fc.assert(
+      fc.property(
+        examples.filter(({ sent }) => sent.some((frame) => frame.length > 1)),
+        chunkings,
+        fc.nat(),
+        ({ decode, sent, frames }, cuts, pick) => {
+          const long = sent.flatMap((frame, i) => (frame.length > 1 ? [i] : []));
+          const last = long[pick % long.length] ?? 0;
+          const part = sent[last]?.subarray(0, 1 + (pick % ((sent[last]?.length ?? 0) - 1))) ?? bytes('');
+          const peer = new Borrowed();
+          const seen = watch(peer.pipe(decode));
+          for (const chunk of chop(Buffer.concat([...sent.slice(0, last), part]), cuts)) peer.push(chunk);
+          peer.end();
+          expect(seen.values).toEqual(frames.slice(0, last));
+          expect(seen.error).toEqual(new FrameTruncatedError(part.length));
+          expect(seen.error).toMatchObject({ length: part.length });
+          expect(peer.gate.blamed).toEqual([seen.error]);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe('frames, between source and subscriber', () => {
+  it('never: is silent and holds its source until it is left', () => {
+    const peer = new Borrowed();
+    const subscription = peer.pipe(lines()).subscribe();
+    expect(peer.released).toBe(false);
+    subscription.unsubscribe();
+    expect(peer.released).toBe(true);
+  });
+
+  it('empty: completes', () => {
+    expect(watch(of().pipe(lines()))).toEqual({ values: [], completed: true });
+    expect(watch(of(bytes(''), bytes('')).pipe(lines()))).toEqual({ values: [], completed: true });
+  });
+
+  it('error: passes at once, and drops what was pending without blaming the peer', () => {
+    const peer = new Borrowed();
+    const seen = watch(peer.pipe(lines()));
+    peer.push(bytes('a\nb'));
+    peer.fail('reset');
+    expect(seen).toEqual({ values: ['a'], error: 'reset', completed: false });
+    expect(peer.gate.blamed).toEqual([]);
+    expect(
+      watch(
+        concat(
+          of(bytes('a\nb')),
+          throwError(() => 'no'),
+        ).pipe(lines()),
+      ),
+    ).toMatchObject({ error: 'no' });
+  });
+
+  it('error: does not wait for a closed gate', () => {
+    const peer = new Borrowed();
+    const seen = watch(peer.pipe(lines()));
+    peer.gate.held = true;
+    peer.fail('reset');
+    expect(seen.error).toBe('reset');
+  });
+
+  it('endless and synchronous: stops when downstream has enough', () => {
+    expect(watch(of(bytes('a\nb\n')).pipe(repeat(), lines(), take(3))).values).toEqual(['a', 'b', 'a']);
+  });
+
+  it('endless and synchronous: stops at an error', () => {
+    const endless: Observable<Uint8Array> = of(bytes('aaaa')).pipe(repeat());
+    expect(watch(endless.pipe(lines({ maxLength: 10 }))).error).toEqual(new FrameTooLongError(10, 11));
+  });
+
+  it('each subscription begins anew', () => {
+    const source = concat(of(bytes('a\nb')), NEVER).pipe(lines());
+    expect(watch(source).values).toEqual(['a']);
+    expect(watch(source).values).toEqual(['a']);
+  });
+
+  it('takes any Uint8Array, also one that is a part of a larger one', () => {
+    const part = new Uint8Array([120, 97, 10, 120]).subarray(1, 3);
+    expect(watch(of(part).pipe(lines())).values).toEqual(['a']);
+  });
+
+  it('reads in place behind an operator that hands bytes on', () => {
+    const peer = new Borrowed();
+    const seen = watch(new LiftedBytes(peer, (sink) => peer.borrow(sink)).pipe(lines({ maxLength: 5 })));
+    peer.push(bytes('abc'));
+    peer.push(bytes('de\n123456'));
+    expect(seen.values).toEqual(['abcde']);
+    expect(peer.gate.blamed).toEqual([new FrameTooLongError(5, 6)]);
+  });
+
+  it('keeps the order when its own observer feeds and completes the source', () => {
+    const source = new Subject<Uint8Array>();
+    const seen: string[] = [];
+    source.pipe(lines()).subscribe({
+      next: (line) => {
+        seen.push(line);
+        if (line === 'a') {
+          source.next(bytes('c\nd'));
+          source.next(bytes('\n'));
+          source.complete();
+        }
+      },
+      complete: () => seen.push('|'),
+    });
+    source.next(bytes('a\nb\n'));
+    expect(seen).toEqual(['a', 'b', 'c', 'd', '|']);
+  });
+
+  it('hands on what is left of a chunk when its own observer completes the source', () => {
+    const source = new Subject<Uint8Array>();
+    const seen = watch(
+      source.pipe(
+        lines(),
+        tap(() => source.complete()),
+      ),
+    );
+    source.next(bytes('a\nb\n'));
+    expect(seen).toEqual({ values: ['a', 'b'], completed: true });
+  });
+
+  it('blames the peer before it tells downstream', () => {
+    const peer = new Borrowed();
+    let blamed = 0;
+    peer.pipe(lines({ maxLength: 1 })).subscribe({
+      error: () => {
+        blamed = peer.gate.blamed.length;
+      },
+    });
+    peer.push(bytes('ab'));
+    expect(blamed).toBe(1);
+    expect(peer.released).toBe(true);
+  });
+});
+
+describe('frames, at the gate', () => {
+  it('hand on one for each time it opens, when each closes it', () => {
+    const peer = new Borrowed();
+    const seen: string[] = [];
+    peer.pipe(lines()).subscribe((line) => {
+      seen.push(line);
+      peer.gate.held = true;
+    });
+    peer.push(bytes('a\nb\nc'));
+    expect(seen).toEqual(['a']);
+    peer.open();
+    expect(seen).toEqual(['a', 'b']);
+    peer.push(bytes('\n'));
+    peer.open();
+    expect(seen).toEqual(['a', 'b', 'c']);
+  });
+
+  it('go on in the same loop when it is closed and opened within one frame', () => {
+    const peer = new Borrowed();
+    const seen: string[] = [];
+    peer.pipe(lines()).subscribe((line) => {
+      seen.push(line);
+      peer.gate.held = true;
+      peer.open();
+      seen.push('.');
+    });
+    peer.push(bytes('a\nb\n'));
+    expect(seen).toEqual(['a', '.', 'b', '.']);
+  });
+
+  it('give way to the other connections after a thousand or so', () => {
+    const peer = new Borrowed();
+    const seen = watch(peer.pipe(lines()));
+    peer.push(Buffer.alloc(5000, '\n'));
+    const turns = [seen.values.length];
+    while (peer.gate.held) {
+      peer.open();
+      turns.push(seen.values.length);
+    }
+    expect(turns).toEqual([1024, 2048, 3072, 4096, 5000]);
+    expect(peer.gate.yields).toBe(4);
+  });
+
+  it('are dropped with it: what is held is not handed on after the subscriber left', () => {
+    const peer = new Borrowed();
+    const seen: string[] = [];
+    const subscription = peer.pipe(lines()).subscribe((line) => {
+      seen.push(line);
+      peer.gate.held = true;
+    });
+    peer.push(bytes('a\nb\n'));
+    subscription.unsubscribe();
+    peer.open();
+    expect(seen).toEqual(['a']);
+  });
+});
+
+describe('frames, when the server drains', () => {
+  it('complete at once between two frames', () => {
+    const peer = new Borrowed();
+    const seen = watch(peer.pipe(lines()));
+    peer.drain();
+    expect(seen.completed).toBe(true);
+    expect(peer.released).toBe(true);
+  });
+
+  it('complete right after the frame that had begun', () => {
+    const peer = new Borrowed();
+    const seen = watch(peer.pipe(lines()));
+    peer.push(bytes('a\nb'));
+    peer.drain();
+    expect(seen.completed).toBe(false);
+    peer.push(bytes('c'));
+    peer.push(bytes('d\ne\nf'));
+    expect(seen).toEqual({ values: ['a', 'bcd'], completed: true });
+  });
+
+  it.each([
+    ['drops the complete ones', 'a\nb\nc', 'd\n', ['a']],
+    ['drops a complete one that is too long', 'a\n12345\n', '', ['a']],
+    ['waits for one that has begun', 'a\nb', 'c\nd\n', ['a', 'bc']],
+    ['has nothing to drop', 'a\n', 'b\n', ['a']],
+  ])('with frames held at the gate: %s', (_, before, after, expected) => {
+    const peer = new Borrowed();
+    const values: string[] = [];
+    let completed = false;
+    peer.pipe(lines({ maxLength: 4 })).subscribe({
+      next: (line) => {
+        values.push(line);
+        peer.gate.held = true;
+      },
+      complete: () => {
+        completed = true;
+      },
+    });
+    peer.push(bytes(before));
+    peer.drain();
+    peer.push(bytes(after));
+    peer.openAll();
+    expect({ values, completed }).toEqual({ values: expected, completed: true });
+    expect(peer.gate.blamed).toEqual([]);
+  });
+
+  it.each([
+    ['a\nb\n', '', ['a']],
+    ['a\nb', 'c\nd\n', ['a', 'bc']],
+    ['a\n', 'b\n', ['a']],
+  ])('from within a frame: %j then %j', (before, after, expected) => {
+    const peer = new Borrowed();
+    const values: string[] = [];
+    let completed = false;
+    peer.pipe(lines()).subscribe({
+      next: (line) => {
+        values.push(line);
+        peer.drain();
+      },
+      complete: () => {
+        completed = true;
+      },
+    });
+    peer.push(bytes(before));
+    peer.push(bytes(after));
+    expect({ values, completed }).toEqual({ values: expected, completed: true });
+  });
+
+  it('are truncated as ever when the peer leaves in the middle of one', () => {
+    const peer = new Borrowed();
+    const seen = watch(peer.pipe(lines()));
+    peer.push(bytes('ab'));
+    peer.drain();
+    peer.end();
+    expect(seen.error).toEqual(new FrameTruncatedError(2));
+  });
+});
+
+describe('frames, of a format of one’s own', () => {
+  /** Digits; a space ends nothing; anything else is not allowed. */
+  class Digits implements Decoder<number> {
+    pending = 0;
+    cut(input: Input): number | typeof PENDING | typeof BLANK {
+      const byte = input.bytes[input.at];
+      if (byte === undefined) return PENDING;
+      input.at++;
+      if (byte === 32) return BLANK;
+      if (byte < 48 || byte > 57) throw 'not a digit';
+      return byte - 48;
+    }
+    end(): number {
+      return -1;
+    }
+  }
+
+  it('need no more than a decoder', () => {
+    expect(watch(of(bytes('1 2'), bytes('3')).pipe(frames(() => new Digits())))).toEqual({
+      values: [1, 2, 3],
+      completed: true,
+    });
+  });
+
+  it('turn what a decoder throws into an Error, with its cause', () => {
+    const seen = watch(of(bytes('1x')).pipe(frames(() => new Digits())));
+    expect(seen.values).toEqual([1]);
+    expect(seen.error).toMatchObject({ name: 'FrameInvalidError', cause: 'not a digit' });
+  });
+});
+
+describe('frames, by the million', () => {
+  it('are cut from one chunk in one loop', () => {
+    let count = 0;
+    of(Buffer.alloc(2_000_000, 'a\n'))
+      .pipe(lines())
+      .subscribe(() => count++);
+    expect(count).toBe(1_000_000);
+    count = 0;
+    of(Buffer.alloc(1_000_000))
+      .pipe(lengthPrefixed({ size: 1 }))
+      .subscribe(() => count++);
+    expect(count).toBe(1_000_000);
+  });
+
+  it('are cut from one held chunk in one loop, when each closes and opens the gate', () => {
+    const peer = new Borrowed();
+    let count = 0;
+    peer.pipe(lines()).subscribe(() => {
+      count++;
+      peer.gate.held = true;
+      if (count > 1) peer.open();
+    });
+    peer.push(Buffer.alloc(64 * 1024, '\n'));
+    peer.openAll();
+    expect(count).toBe(64 * 1024);
+  });
+
+  it('are cut from one held chunk, when each closes the gate', () => {
+    const peer = new Borrowed();
+    let count = 0;
+    peer.pipe(lines()).subscribe(() => {
+      count++;
+      peer.gate.held = true;
+    });
+    peer.push(Buffer.alloc(64 * 1024, '\n'));
+    peer.openAll();
+    expect(count).toBe(64 * 1024);
+  });
+});

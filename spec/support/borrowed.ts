@@ -1,0 +1,97 @@
+import { asyncScheduler, type SchedulerLike, Subscription } from 'rxjs';
+import { type ByteSink, Bytes, type Gate } from '../../lib/connection/bytes.ts';
+import { defaultClock, monotonic } from '../../lib/time/monotonic.ts';
+
+const STILL: SchedulerLike = { now: () => 0, schedule: monotonic.schedule };
+
+/** A gate to be opened and closed by hand, and what it was told. */
+export class HandGate implements Gate {
+  held = false;
+  frameTimeout = Number.POSITIVE_INFINITY;
+  lastActivity = 0;
+  readonly borrowed = true;
+  /** What the sink says it carries, in bytes. */
+  carried = 0;
+  /** Virtual time, or none at all: how fast this machine is decides nothing here. */
+  readonly clock = defaultClock() === monotonic ? STILL : asyncScheduler;
+  /** How often the input gave way to others. */
+  yields = 0;
+  readonly blamed: Error[] = [];
+
+  carry(bytes: number): void {
+    this.carried = bytes;
+  }
+
+  yield(): void {
+    this.yields++;
+    this.held = true;
+  }
+
+  blame(error: Error): void {
+    this.blamed.push(error);
+  }
+}
+
+/**
+ * Bytes as a connection lends them, driven by hand: every chunk lies in one and the same buffer, which is poisoned when
+ * the sink has returned. What arrives while the gate is closed waits, as it would in the kernel.
+ */
+export class Borrowed extends Bytes {
+  readonly gate = new HandGate();
+  /** Whether the subscriber has gone, or been told the end. */
+  released = false;
+  readonly #buffer = Buffer.alloc(64 * 1024);
+  readonly #waiting: Uint8Array[] = [];
+  #ended = false;
+  #sink: ByteSink | undefined;
+
+  borrow(sink: ByteSink): Subscription {
+    this.#sink = sink;
+    return new Subscription(() => {
+      this.#sink = undefined;
+      this.released = true;
+    });
+  }
+
+  push(chunk: Uint8Array): void {
+    this.#waiting.push(chunk);
+    this.#flow();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#flow();
+  }
+
+  fail(error: unknown): void {
+    this.#sink?.error(error);
+  }
+
+  drain(): void {
+    if (this.#sink?.drain) this.#sink.drain();
+    else this.#sink?.complete();
+  }
+
+  /** Opens the gate, once: it may be closed again before this returns. */
+  open(): void {
+    this.gate.held = false;
+    this.#sink?.resume?.();
+    this.#flow();
+  }
+
+  /** Opens the gate as often as it is closed. */
+  openAll(): void {
+    while (this.gate.held) this.open();
+  }
+
+  #flow(): void {
+    while (!this.gate.held) {
+      const chunk = this.#waiting.shift();
+      if (chunk === undefined) break;
+      this.#buffer.set(chunk);
+      this.#sink?.next(this.#buffer.subarray(0, chunk.length));
+      this.#buffer.fill(0xaa);
+    }
+    if (this.#ended && !this.gate.held && this.#waiting.length === 0) this.#sink?.complete();
+  }
+}
