@@ -230,7 +230,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
 
   /** Breaks off at once, with a RST: what is unsent is dropped. */
   abort(): void {
-    this.#reason ??= 'aborted';
+    this.#breakFor('aborted');
     this.#break();
   }
 
@@ -495,12 +495,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
 
   /** @internal */
   broken(error: Error): void {
-    // A reason that promises delivery does not hold if the end came before it.
-    const promised = this.#reason === 'completed' || this.#reason === 'ended' || this.#reason === 'drained';
-    if (this.#reason === undefined || (promised && !this.#writes.finished)) {
-      this.#reason = 'reset';
-      this.#error = error;
-    }
+    this.#breakFor('reset', error);
     this.#leave();
   }
 
@@ -635,8 +630,16 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   }
 
   #slow(error: Error): void {
-    this.blame(error);
+    this.#breakFor('slow-consumer', error);
     this.#break();
+  }
+
+  /** A reason that promises delivery does not hold if the end came before it. */
+  #breakFor(reason: CloseReason, error?: Error): void {
+    const promised = this.#reason === 'completed' || this.#reason === 'ended' || this.#reason === 'drained';
+    if (this.#reason !== undefined && (!promised || this.#writes.finished)) return;
+    this.#reason = reason;
+    this.#error = error;
   }
 
   /** A deadline is missed. The handler hears of it, and may say so to the peer; but not for longer than the linger. */
