@@ -1,4 +1,4 @@
-import { Subject } from 'rxjs';
+import { identity, Subject } from 'rxjs';
 import type { Transport, TransportSocket } from '../../lib/index.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/memory.ts';
@@ -12,14 +12,14 @@ export class House {
   readonly shutdown = new Subject<unknown>();
   readonly log: Log;
 
-  constructor(handler: Handler, options: ServeOptions = {}) {
-    const seams = { transport: this.network.transport, scheduler: this.clock, shutdown: this.shutdown };
+  constructor(handler: Handler, options: ServeOptions = {}, over: (network: Transport) => Transport = identity) {
+    const seams = { transport: over(this.network.transport), scheduler: this.clock, shutdown: this.shutdown };
     this.log = Log.follow(serve({ port: 0 }, handler, { ...seams, ...options }));
   }
 
   /** A server that listens. */
-  static async open(handler: Handler, options: ServeOptions = {}): Promise<House> {
-    const house = new House(handler, options);
+  static async open(...how: ConstructorParameters<typeof House>): Promise<House> {
+    const house = new House(...how);
     await house.clock.settle();
     return house;
   }
