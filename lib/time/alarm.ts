@@ -70,9 +70,9 @@ export class Alarm {
     else this.#ring();
   };
 
+  /** These turns keep the process alive: an event loop with nothing else to do sleeps over an immediate that does not. */
   #poll(turns: number): void {
     const turn = setImmediate(() => (turns > 1 ? this.#poll(turns - 1) : this.#lookAgain()));
-    turn.unref();
     this.#disarm = () => clearImmediate(turn);
   }
 
