@@ -85,9 +85,10 @@ export function checkWhere(what: string, where: Where): void {
   const given = typeof where === 'object' && where !== null ? where : {};
   const kind = KINDS.find(([key]) => key in given);
   if (!kind) throw new TypeError(`Cannot ${what}: where must have a port, a path or an fd`);
-  const [key, { [key]: needed, ...others }] = kind;
+  const [key, checks] = kind;
   // Node takes a port that is there but undefined for 0, any that is free.
-  check(what, where, { ...others, [key]: (value) => (value === undefined ? 'is missing' : needed?.(value)) });
+  if ((given as Record<string, unknown>)[key] === undefined) throw new TypeError(`Cannot ${what}: ${key} is undefined`);
+  check(what, where, checks);
 }
 
 const text: Check = (value) =>
