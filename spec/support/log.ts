@@ -83,6 +83,15 @@ export class Log extends Watched {
     return this.until((log) => log.of(type).length >= count, `${count} × ${type}`);
   }
 
+  /** Waits until so many have been accepted: turn by turn of the event loop, as nothing is said when somebody begins to wait. */
+  async whenAccepted(count: number, within = 8000): Promise<void> {
+    const until = performance.now() + within;
+    while (this.counters.accepted < count) {
+      if (performance.now() > until) throw new Error(`Only ${this.counters.accepted} of ${count} have been accepted`);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
   /** Waits for the end of the stream. */
   whenCompleted(within?: number): Promise<this> {
     return this.until((log) => log.completed || log.fault !== undefined, 'the end of the server', within);

@@ -39,7 +39,7 @@ export class Program extends Log {
     const { stdout, stderr } = this.child;
     if (stdout)
       createInterface(stdout).on('line', (line) =>
-        line.startsWith('{') ? this.next(JSON.parse(line)) : this.#hear(line),
+        line.startsWith('{') ? this.next(JSON.parse(line)) : this.#hear(`${line}\n`),
       );
     stderr?.setEncoding('utf8').on('data', (text: string) => this.#hear(text));
     this.child.on('close', (code, signal) => {
