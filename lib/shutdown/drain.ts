@@ -14,8 +14,8 @@ export interface DrainOptions {
 /** Milliseconds after the grace in which broken-off sockets are waited for. Then the end comes without them. */
 const LAST_CALL = 100;
 
-/** Milliseconds for which the port is kept open at most because connections keep coming. */
-const LAST_TURNS = 100;
+/** Milliseconds for which the port is kept open at most because connections keep coming, if the grace is not shorter. */
+const LAST_TURNS = 1000;
 
 /** The longest time a timer of Node's can hold, in milliseconds: 25 days. What is longer is never. */
 const LONGEST = 0x7fffffff;
@@ -110,11 +110,11 @@ export class Drain {
   }
 
   #begin(): void {
-    const { announce, clock } = this.#options;
+    const { announce, grace, clock } = this.#options;
     this.#begun = clock.now();
     const { active, waiting } = this.#counters;
     this.tell({ type: 'draining', active, waiting });
-    this.#after(announce, () => this.#acceptTheLast(clock.now() + LAST_TURNS));
+    this.#after(announce, () => this.#acceptTheLast(clock.now() + Math.min(LAST_TURNS, grace)));
   }
 
   /**
