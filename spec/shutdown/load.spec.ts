@@ -87,7 +87,7 @@ it('a burst of 50 that connects in the tick of the signal is served, and nobody 
 
 it('the port stays open for a moment only, though connections keep coming', async () => {
   const shutdown = new Subject<void>();
-  const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, (connection) => connection, { shutdown }));
+  const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, (connection) => connection, { shutdown, grace: 200 }));
   servers.push(log);
   const port = await log.whenListening();
   let flooding = true;
