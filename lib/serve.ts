@@ -91,7 +91,8 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
 
     const conversation = (connection: Connection): Observable<never> => {
       const replies = defer(() => {
-        connection.guard(deadlines, lifetime * (1 - jitter * random()));
+        const jittered = lifetime === Number.POSITIVE_INFINITY ? lifetime : lifetime * (1 - jitter * random());
+        connection.guard(deadlines, jittered);
         return demanded(handler(connection) as ObservableInput<Data | undefined>, connection);
       });
       const fault = (error: unknown) => {
@@ -128,7 +129,14 @@ const serveChecks = (() => {
   return {
     ...others,
     concurrency: whole(1),
-    shutdown: () => undefined,
+    shutdown: (value: unknown) => {
+      try {
+        from(value as ObservableInput<unknown>);
+        return undefined;
+      } catch {
+        return `must be an Observable, or what RxJS can make one of, not ${String(value)}`;
+      }
+    },
     announce: milliseconds,
     grace: milliseconds,
     idle: milliseconds,

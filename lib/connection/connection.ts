@@ -46,6 +46,8 @@ export interface Deadlines {
 export interface ConnectionOwner {
   /** The pipe took it: it was subscribed, or somebody began to send. */
   taken(connection: Connection): void;
+  /** The pipe came to it when it had been sent away already, or its client had left. */
+  missed(connection: Connection): void;
   /** Somebody downstream does not want it. */
   refuse(connection: Connection, reason: string): void;
   /** Its socket is gone. */
@@ -239,7 +241,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
    * @param reason Goes into the `refused` event. @default 'unwanted'
    */
   refuse(reason = 'unwanted'): void {
-    if (!this.#taken && !this.#gone) this.#owner.refuse(this, reason);
+    if (!this.#taken) this.#owner.refuse(this, reason);
   }
 
   /**
@@ -613,7 +615,10 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   // The rest ----------------------------------------------------------------------------------------------------------
 
   #take(): boolean {
-    if (this.#gone || this.hasFarewell) return false;
+    if (this.#gone || this.hasFarewell) {
+      if (!this.#taken) this.#owner.missed(this);
+      return false;
+    }
     if (!this.#taken) {
       this.#taken = true;
       this.#takenAt = this.#activeAt = this.clock.now();
