@@ -8,15 +8,25 @@ export { type ListenOptions, listen } from './listen/listen.ts';
 
 // One peer.
 export type { Connection } from './connection/connection.ts';
-export type { Data } from './connection/writes.ts';
+export type { Stream } from './connection/bytes.ts';
+export type { Paused } from './connection/blame.ts';
+export type { Data, Overrun } from './connection/writes.ts';
 
 // Framing.
 export { type DelimitedOptions, delimited, encodeDelimited } from './framing/delimited.ts';
-export { type Decoder, frames } from './framing/frames.ts';
-export { encodeJson, json } from './framing/json.ts';
-export { encodeLengthPrefixed } from './framing/lengthPrefix.ts';
+export { BLANK, type Decoder, type Input, PENDING } from './framing/decoder.ts';
+export { Carry } from './framing/carry.ts';
+export { frames } from './framing/frames.ts';
+export type { FrameOptions, FrameTimeOptions } from './framing/options.ts';
+export { inPlace } from './framing/inPlace.ts';
+export { encodeJson, type JsonOptions, json } from './framing/json.ts';
+export { encodeLengthPrefixed, type LengthPrefix } from './framing/lengthPrefix.ts';
 export { type LengthPrefixedOptions, lengthPrefixed } from './framing/lengthPrefixed.ts';
 export { encodeLine, type LinesOptions, lines } from './framing/lines.ts';
+
+// Flow.
+export { type Broadcast, broadcast, type MemberOptions } from './flow/broadcast.ts';
+export { type ExchangeOptions, exchange, type Reply } from './flow/exchange.ts';
 
 // Deadlines.
 export { deadline } from './deadline/deadline.ts';

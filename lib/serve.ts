@@ -14,6 +14,7 @@ import { closeReason } from './connection/closeReason.ts';
 import type { Connection, Deadlines } from './connection/connection.ts';
 import type { Data } from './connection/writes.ts';
 import type { ServerEvent } from './events.ts';
+import { demanded } from './flow/pull.ts';
 import { checkWhere, type ListenOptions, listen, listenChecks } from './listen/listen.ts';
 import { check, milliseconds, share, whole } from './options.ts';
 import { Drain } from './shutdown/drain.ts';
@@ -23,9 +24,10 @@ import type { Where } from './transport/transport.ts';
 /**
  * What a server does with a connection: takes it, an Observable of bytes, and returns what to reply. Any operator from bytes
  * to replies is one. When the replies complete, what is queued is flushed and the connection ends; when they fail, that
- * connection ends, and no other.
+ * connection ends, and no other. An async generator is asked for replies only while there is room for them; an async function
+ * that writes for itself is fine, too.
  */
-export type Handler = (connection: Connection) => ObservableInput<Data>;
+export type Handler = (connection: Connection) => ObservableInput<Data | undefined> | Promise<void>;
 
 /** How to serve. Times are in milliseconds; `Infinity` for no limit. */
 export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
@@ -93,7 +95,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
           deadlines,
           lifetime === Number.POSITIVE_INFINITY ? lifetime : lifetime * (1 - jitter * random()),
         );
-        return handler(connection);
+        return demanded(handler(connection) as ObservableInput<Data | undefined>, connection);
       });
       const fault = (error: unknown) => {
         if (closeReason(error) === 'failed')

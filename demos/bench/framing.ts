@@ -25,6 +25,9 @@ class Open extends Bytes {
     frameTimeout: 10_000,
     lastActivity: 0,
     carry() {},
+    hold() {},
+    release() {},
+    use: () => () => {},
     yield() {},
     blame() {},
   };

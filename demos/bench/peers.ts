@@ -22,6 +22,7 @@ const every: readonly Mode[] = ['echo', 'lines', 'length-prefixed', 'discard', '
 
 /** The servers in the order of their turns. A further Node server is one file under `peers` and one line here. */
 export const peers: readonly Peer[] = [
+  node('sluice', 'Sluice', every),
   node('net', 'node:net, a write per reply', every),
   node('net-corked', 'node:net, corked by hand', ['lines', 'length-prefixed']),
   node('net-joined', 'node:net, one string a read', ['lines']),

@@ -33,8 +33,9 @@ export class Blame {
   change(holds: number, now: number): void {
     const time = now - this.#since;
     this.#since = now;
+    // A handler that waits for its peer has more to do than it may, too, but not by its own fault.
     if (holds & Hold.peer) this.#peer += time;
-    if (holds & Hold.handler) this.#handler += time;
+    else if (holds & Hold.handler) this.#handler += time;
     if (holds & Hold.budget) this.#budget += time;
   }
 

@@ -1,4 +1,11 @@
-import { Observable, type SchedulerLike, type Subscriber, type Subscription } from 'rxjs';
+import {
+  Observable,
+  type OperatorFunction as Operator,
+  type SchedulerLike,
+  type Subscriber,
+  type Subscription,
+} from 'rxjs';
+import { iterate } from './iterate.ts';
 
 /**
  * Takes bytes in place. A chunk is **borrowed**: it lies in a buffer that the next read overwrites, so it holds only
@@ -30,14 +37,27 @@ export interface Gate {
   readonly borrowed: boolean;
   /** Says how many bytes are carried from one call to the next: of a frame that has not ended, or held back. */
   carry(bytes: number): void;
+  /** Holds the input back, for a cause (see `Hold`), until it is released. */
+  hold(cause: number): void;
+  release(cause: number): void;
+  /** Keeps the connection from ending by itself when its input is over. @returns A function that lets it. */
+  use(): () => void;
   /** Gives way to the other connections: the input is held, and flows again after one turn of the event loop. */
   yield(): void;
   /** Tells the connection what is wrong with its input, so that its close reason is true whatever the handler replies. */
   blame(error: Error): void;
 }
 
-/** An Observable of bytes that our own operators can read in place; to everyone else it hands out copies. */
-export abstract class Bytes extends Observable<Uint8Array> {
+/** An Observable that can also be looped over with `for await`, at the loop's pace. */
+export type Stream<T> = Observable<T> & AsyncIterable<T>;
+
+/**
+ * An Observable of bytes that our own operators can read in place; to everyone else it hands out copies.
+ *
+ * It can be looped over with `for await`, and so can what `pipe` makes of it: no more is read than the loop's body has worked
+ * off. Leaving the loop ends the connection.
+ */
+export abstract class Bytes extends Observable<Uint8Array> implements AsyncIterable<Uint8Array> {
   /** The connection these bytes come from. */
   abstract readonly gate: Gate;
   /** Subscribes in place. */
@@ -45,6 +65,57 @@ export abstract class Bytes extends Observable<Uint8Array> {
 
   constructor() {
     super((subscriber) => this.borrow(new Copies(subscriber, this)));
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    return iterate(this, this.gate);
+  }
+
+  override pipe(): this;
+  override pipe<A>(a: Operator<Uint8Array, A>): Stream<A>;
+  override pipe<A, B>(a: Operator<Uint8Array, A>, b: Operator<A, B>): Stream<B>;
+  override pipe<A, B, C>(a: Operator<Uint8Array, A>, b: Operator<A, B>, c: Operator<B, C>): Stream<C>;
+  override pipe<A, B, C, D>(
+    a: Operator<Uint8Array, A>,
+    b: Operator<A, B>,
+    c: Operator<B, C>,
+    d: Operator<C, D>,
+  ): Stream<D>;
+  override pipe<A, B, C, D, E>(
+    a: Operator<Uint8Array, A>,
+    b: Operator<A, B>,
+    c: Operator<B, C>,
+    d: Operator<C, D>,
+    e: Operator<D, E>,
+  ): Stream<E>;
+  override pipe<A, B, C, D, E, F>(
+    a: Operator<Uint8Array, A>,
+    b: Operator<A, B>,
+    c: Operator<B, C>,
+    d: Operator<C, D>,
+    e: Operator<D, E>,
+    f: Operator<E, F>,
+  ): Stream<F>;
+  override pipe<A, B, C, D, E, F>(
+    a: Operator<Uint8Array, A>,
+    b: Operator<A, B>,
+    c: Operator<B, C>,
+    d: Operator<C, D>,
+    e: Operator<D, E>,
+    f: Operator<E, F>,
+    ...more: Operator<unknown, unknown>[]
+  ): Stream<unknown>;
+  override pipe(...operators: Operator<never, never>[]): unknown {
+    const result: unknown = operators.reduce<unknown>(
+      (source, operator) => operator(source as Observable<never>),
+      this,
+    );
+    // An operator may return what it likes; only a plain Observable is given the loop.
+    if (result instanceof Observable && !(Symbol.asyncIterator in result)) {
+      const { gate } = this;
+      Object.defineProperty(result, Symbol.asyncIterator, { value: () => iterate(result, gate) });
+    }
+    return result;
   }
 }
 

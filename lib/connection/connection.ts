@@ -387,7 +387,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     const writes = this.#writes;
     const first = writes.waiting === 0;
     if (!writes.push(data)) {
-      this.#slow(new SlowConsumerError(this.#settings.maxOutbound, writes.unsent + data.length));
+      this.cut(new SlowConsumerError(this.#settings.maxOutbound, writes.unsent + data.length));
     } else if (writes.stalled) {
       this.#watchOutput();
     } else if (writes.waiting >= EARLY) {
@@ -420,6 +420,17 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   holdElsewhere(bytes: number): void {
     this.#elsewhere += bytes;
     this.weigh();
+  }
+
+  /** @internal Counts a value that somebody who writes for it has dropped. */
+  drop(): void {
+    this.#writes.dropped++;
+  }
+
+  /** @internal Breaks off, and blames the peer. */
+  cut(error: Error): void {
+    this.#breakFor(closeReason(error), error);
+    this.#break();
   }
 
   /** @internal The handler failed. */
@@ -575,7 +586,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     } else if (now >= this.#progressAt + this.#settings.stall) {
       // One large write is one piece to us, but it may have been moving all the while.
       if (this.#writes.unsent < this.#left) this.#progressed(now);
-      else this.#slow(new DeadlineError('stall', this.#settings.stall));
+      else this.cut(new DeadlineError('stall', this.#settings.stall));
     } else if (this.#ending || this.#destroyAt !== NEVER) {
       // Only those two are left.
     } else if (now >= this.#lifeEndsAt) {
@@ -627,11 +638,6 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     const waiters = this.#waiters;
     this.#waiters = undefined;
     for (const waiter of waiters ?? []) waiter();
-  }
-
-  #slow(error: Error): void {
-    this.#breakFor('slow-consumer', error);
-    this.#break();
   }
 
   /** A reason that promises delivery does not hold if the end came before it. */

@@ -1,6 +1,7 @@
 import type { OperatorFunction } from 'rxjs';
 import { FrameInvalidError } from '../errors.ts';
-import { BLANK, type Decoder, frames, type Input, PENDING } from './frames.ts';
+import { BLANK, type Decoder, type Input, PENDING } from './decoder.ts';
+import { frames } from './frames.ts';
 import { type LineDecoder, type LinesOptions, lineFormat } from './lines.ts';
 
 export interface JsonOptions extends LinesOptions {}

@@ -2,7 +2,8 @@ import { constants } from 'node:buffer';
 import type { OperatorFunction } from 'rxjs';
 import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../errors.ts';
 import { Carry } from './carry.ts';
-import { type Decoder, frames, type Input, PENDING } from './frames.ts';
+import { type Decoder, type Input, PENDING } from './decoder.ts';
+import { frames } from './frames.ts';
 import { checkKeys, checkLength, checkOneOf, type FrameOptions, frameKeys } from './options.ts';
 
 export interface LinesOptions extends FrameOptions {

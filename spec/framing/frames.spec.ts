@@ -3,7 +3,8 @@ import { concat, from, NEVER, type Observable, of, repeat, Subject, take, tap, t
 import { describe, expect, it } from 'vitest';
 import { LiftedBytes } from '../../lib/connection/bytes.ts';
 import { FrameTooLongError, FrameTruncatedError } from '../../lib/errors.ts';
-import { BLANK, type Decoder, frames, type Input, PENDING } from '../../lib/framing/frames.ts';
+import { BLANK, type Decoder, type Input, PENDING } from '../../lib/framing/decoder.ts';
+import { frames } from '../../lib/framing/frames.ts';
 import { lengthPrefixed } from '../../lib/framing/lengthPrefixed.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { Borrowed } from '../support/borrowed.ts';

@@ -15,9 +15,8 @@ beforeEach(() => {
   const { indexOf, copy, toString: decode } = Buffer.prototype;
   const { slice } = Uint8Array.prototype;
   vi.spyOn(Buffer.prototype, 'indexOf').mockImplementation(function (this: Buffer, value, offset, encoding) {
-    const from = Number(offset ?? 0);
-    const found = Number(indexOf.call(this, value, from, encoding));
-    work += (found < 0 ? this.length : found) - from;
+    const found = indexOf.call(this, value, offset, encoding);
+    work += (found < 0 ? this.length : found) - Number(offset ?? 0);
     return found;
   });
   vi.spyOn(Buffer.prototype, 'copy').mockImplementation(function (this: Buffer, target, at, start, end) {
@@ -25,9 +24,10 @@ beforeEach(() => {
     work += copied;
     return copied;
   });
-  vi.spyOn(Buffer.prototype, 'toString').mockImplementation(function (this: Buffer, encoding, start, end) {
-    work += Number(end ?? this.length) - Number(start ?? 0);
-    return decode.call(this, encoding as BufferEncoding, start as number, end as number);
+  vi.spyOn(Buffer.prototype, 'toString').mockImplementation(function (this: Buffer, ...args: unknown[]) {
+    const [encoding, start = 0, end = this.length] = args as [BufferEncoding?, number?, number?];
+    work += end - start;
+    return decode.call(this, encoding, start, end);
   });
   vi.spyOn(Uint8Array.prototype, 'slice').mockImplementation(function (this: Uint8Array<ArrayBuffer>, start, end) {
     const copied = slice.call(this, start, end);

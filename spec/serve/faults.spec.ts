@@ -68,7 +68,7 @@ const CASES: Record<string, Case> = {
   },
   rejects: { handler: () => Promise.reject(fault), failed: 1, reason: 'failed' },
   'rejects later': {
-    handler: (one) => new Promise<string>((_, reject) => requests(one).subscribe(() => reject(fault))),
+    handler: (one) => new Promise<never>((_, reject) => requests(one).subscribe(() => reject(fault))),
     failed: 1,
     reason: 'failed',
   },

@@ -22,6 +22,18 @@ export class HandGate implements Gate {
     this.carried = bytes;
   }
 
+  hold(): void {
+    this.held = true;
+  }
+
+  release(): void {
+    this.held = false;
+  }
+
+  use(): () => void {
+    return () => {};
+  }
+
   yield(): void {
     this.yields++;
     this.held = true;

@@ -1,0 +1,45 @@
+/** Sluice, with every protection of `serve` at its default; only the limit is as high as the idle case needs it. */
+import { map, reduce } from 'rxjs';
+import {
+  encodeLengthPrefixed,
+  encodeLine,
+  exchange,
+  type Handler,
+  inPlace,
+  lengthPrefixed,
+  lines,
+  serve,
+} from '../../../lib/index.ts';
+import type { Mode } from '../load/job.ts';
+import { count64, limit, pattern, pick, readArguments } from './program.ts';
+
+const handlers: Record<Mode, Handler> = {
+  echo: (connection) => connection,
+
+  lines: (connection) => connection.pipe(lines(), map(encodeLine)),
+
+  'length-prefixed': (connection) => connection.pipe(lengthPrefixed(), map(encodeLengthPrefixed())),
+
+  discard: (connection) =>
+    connection.pipe(
+      inPlace((chunk) => chunk.length),
+      reduce((sum, length) => sum + length, 0),
+      map(count64),
+    ),
+
+  source: exchange(
+    (requests) => requests,
+    (request) => blocks(Number(Buffer.from(request).readBigUInt64BE())),
+  ),
+};
+
+/** The pattern as often as `bytes` needs it, one block whenever there is room for it. */
+function* blocks(bytes: number): Iterable<Uint8Array> {
+  for (let left = bytes; left > 0; left -= pattern.length)
+    yield left < pattern.length ? pattern.subarray(0, left) : pattern;
+}
+
+const { mode, host, port } = readArguments();
+serve({ host, port }, pick(handlers, mode), { concurrency: limit }).subscribe((event) => {
+  if (event.type === 'listening') console.log(`listening on ${event.address.address}:${event.address.port}`);
+});

@@ -1,0 +1,122 @@
+import { closeSync, fstatSync, fsync, fsyncSync, writeSync } from 'node:fs';
+import { asyncScheduler, interval, type SchedulerLike, type Subscription } from 'rxjs';
+import { type ByteString, request } from '../resp/reply.ts';
+import type { Request } from '../resp/request.ts';
+
+/** The file that a log is written to. */
+export interface LogFile {
+  /** @returns How many bytes were written, which may be fewer. */
+  write(bytes: Uint8Array): number;
+  /** Calls back when everything written is on the disk. */
+  sync(done: (error: Error | null) => void): void;
+  /** Makes sure of it, and closes. */
+  close(): void;
+}
+
+/** An open descriptor as a {@link LogFile}. */
+export const logFile = (descriptor: number): LogFile => ({
+  write: (bytes) => writeSync(descriptor, bytes),
+  sync: (done) => fsync(descriptor, done),
+  close: () => {
+    fsyncSync(descriptor);
+    closeSync(descriptor);
+  },
+});
+
+/** How large it is now, in bytes. */
+export const sizeOf = (descriptor: number): number => fstatSync(descriptor).size;
+
+/**
+ * The append-only log: every change as the command that makes it again.
+ *
+ * Changes are handed to the system by {@link flush}, before their replies leave: who was told OK loses nothing when
+ * this process dies. They are forced to the disk once a second, so a power cut loses a second.
+ */
+export class Log {
+  readonly #file: LogFile;
+  readonly #timer: Subscription;
+  #pending: ByteString = '';
+  #size: number;
+  #unsynced = false;
+  #syncing = false;
+  /** What {@link together} has gathered. */
+  #group: ByteString[] | undefined;
+  #writeProblem: string | undefined;
+  #syncProblem: string | undefined;
+
+  /**
+   * @param file What to write to.
+   * @param size How much is in it already, in bytes.
+   * @param scheduler The clock of the second.
+   */
+  constructor(file: LogFile, size: number, scheduler: SchedulerLike = asyncScheduler) {
+    this.#file = file;
+    this.#size = size;
+    if (size === 0) this.append(['SELECT', '0']);
+    this.#timer = interval(1000, scheduler).subscribe(() => this.#sync());
+  }
+
+  /** Bytes in the file. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Why changes cannot be kept at the moment: they must be refused until it is over. */
+  get problem(): string | undefined {
+    return this.#writeProblem ?? this.#syncProblem;
+  }
+
+  append(args: Request): void {
+    if (this.#group !== undefined) this.#group.push(request(args));
+    else this.#pending += request(args);
+  }
+
+  /** What is appended during `work` is replayed as a whole or not at all. */
+  together<T>(work: () => T): T {
+    const group: ByteString[] = [];
+    this.#group = group;
+    try {
+      return work();
+    } finally {
+      this.#group = undefined;
+      const whole = group.length > 1 ? [request(['MULTI']), ...group, request(['EXEC'])] : group;
+      this.#pending += whole.join('');
+    }
+  }
+
+  /** Hands everything to the system. What could not be written stays, and is tried again with the next flush. */
+  flush(): void {
+    if (this.#pending === '') return;
+    const bytes = Buffer.from(this.#pending, 'latin1');
+    let written = 0;
+    try {
+      while (written < bytes.length) written += this.#file.write(bytes.subarray(written));
+      this.#writeProblem = undefined;
+    } catch (error) {
+      this.#writeProblem = reason(error);
+    }
+    this.#size += written;
+    this.#unsynced ||= written > 0;
+    this.#pending = written === bytes.length ? '' : this.#pending.slice(written);
+  }
+
+  close(): void {
+    this.#timer.unsubscribe();
+    this.flush();
+    this.#file.close();
+  }
+
+  #sync(): void {
+    this.flush();
+    if (!this.#unsynced || this.#syncing) return;
+    this.#unsynced = false;
+    this.#syncing = true;
+    this.#file.sync((error) => {
+      this.#syncing = false;
+      this.#unsynced ||= error !== null;
+      this.#syncProblem = error === null ? undefined : reason(error);
+    });
+  }
+}
+
+const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,89 @@
+import { toNumber } from '../numbers.ts';
+import { Refusal, syntaxError } from '../refusal.ts';
+import { type ByteString, integer, OK } from '../resp/reply.ts';
+import type { Session } from '../session.ts';
+import type { Args } from './command.ts';
+
+/** A line for each client. Only what this server knows is in it. */
+export function listing(sessions: Iterable<Session>, args: readonly string[] = []): string {
+  const accepts = args.length > 2 ? chosen(args.slice(2)) : () => true;
+  let text = '';
+  for (const session of sessions) if (accepts(session)) text += `${line(session)}\n`;
+  return text;
+}
+
+function chosen([word = '', ...values]: readonly string[]): (session: Session) => boolean {
+  if (word.toUpperCase() === 'ID' && values.length > 0) {
+    const ids = new Set(values.map((text) => toNumber(text, 'ERR Invalid client ID')));
+    return ({ id }) => ids.has(id);
+  }
+  if (word.toUpperCase() === 'TYPE' && values.length === 1) return ofType(values[0] ?? '');
+  throw syntaxError();
+}
+
+function ofType(type: string): (session: Session) => boolean {
+  const word = type.toLowerCase();
+  if (!['normal', 'pubsub', 'master', 'replica', 'slave'].includes(word)) {
+    throw new Refusal(`ERR Unknown client type '${type}'`);
+  }
+  return ({ subscriptions }) => (subscriptions > 0 ? 'pubsub' : 'normal') === word;
+}
+
+function line(session: Session): string {
+  const { id, peer, clientName, transaction, form, db } = session;
+  const seconds = (since: number): number => Math.max(0, Math.floor((db.store.now - since) / 1000));
+  const flags = `${session.subscriptions > 0 ? 'P' : ''}${transaction.open ? 'x' : ''}` || 'N';
+  return [
+    `id=${id} addr=${peer.address} laddr=${peer.localAddress} name=${clientName}`,
+    `age=${seconds(session.since)} idle=${seconds(session.lastActive)} flags=${flags} db=0`,
+    `sub=${session.channels.size} psub=${session.patterns.size} multi=${transaction.length}`,
+    `cmd=${session.lastCommand} user=default resp=${form.version}`,
+    `lib-name=${session.library.get('lib-name') ?? ''} lib-ver=${session.library.get('lib-ver') ?? ''}`,
+  ].join(' ');
+}
+
+/**
+ * `CLIENT KILL host:port`, or any number of filters that must all fit: `ID`, `ADDR`, `LADDR`, `TYPE`, `USER`, and
+ * `SKIPME no` to include the one who asks.
+ */
+export function kill(args: Args, session: Session): ByteString {
+  const everybody = [...session.db.sessions.values()];
+  if (args.length === 3) {
+    const found = everybody.find(({ peer }) => peer.address === args[2]);
+    if (found === undefined) throw new Refusal('ERR No such client');
+    end(found, session);
+    return OK;
+  }
+  const { accepts, skipMe } = filters(args.slice(2));
+  const found = everybody.filter((other) => accepts.every((accept) => accept(other)) && !(skipMe && other === session));
+  for (const other of found) end(other, session);
+  return integer(found.length);
+}
+
+/** Who ends his own connection still gets the reply. */
+function end(other: Session, session: Session): void {
+  if (other === session) session.quit();
+  else other.kill();
+}
+
+function filters(words: readonly string[]): { accepts: ((session: Session) => boolean)[]; skipMe: boolean } {
+  const accepts: ((session: Session) => boolean)[] = [];
+  let skipMe = true;
+  for (let index = 0; index < words.length; index += 2) {
+    const word = words[index]?.toUpperCase();
+    const value = words[index + 1];
+    if (value === undefined) throw syntaxError();
+    if (word === 'ID') {
+      const wanted = toNumber(value, 'ERR client-id should be greater than 0');
+      if (wanted < 1) throw new Refusal('ERR client-id should be greater than 0');
+      accepts.push(({ id }) => id === wanted);
+    } else if (word === 'ADDR') accepts.push(({ peer }) => peer.address === value);
+    else if (word === 'LADDR') accepts.push(({ peer }) => peer.localAddress === value);
+    else if (word === 'TYPE') accepts.push(ofType(value));
+    else if (word === 'USER') {
+      if (value !== 'default') throw new Refusal(`ERR No such user '${value}'`);
+    } else if (word === 'SKIPME' && /^(yes|no)$/i.test(value)) skipMe = value.toLowerCase() === 'yes';
+    else throw syntaxError();
+  }
+  return { accepts, skipMe };
+}

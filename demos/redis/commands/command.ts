@@ -1,0 +1,78 @@
+import type { ByteString } from '../resp/reply.ts';
+import type { Session } from '../session.ts';
+
+/**
+ * A command's name and arguments. The arity is checked before a command runs, so the first ones are typed as being
+ * there; a command reads none that its arity does not promise without looking at the length.
+ */
+export type Args = readonly [
+  name: ByteString,
+  one: ByteString,
+  two: ByteString,
+  three: ByteString,
+  ...rest: ByteString[],
+];
+
+/** What COMMAND says of a command. */
+export type Flag = 'write' | 'readonly' | 'fast' | 'admin' | 'pubsub' | 'loading' | 'stale';
+
+/** The first key among the arguments, the last one (from the end when negative), and the step between two. */
+export type Keys = readonly [first: number, last: number, step: number];
+
+export interface Command {
+  /** In lower case. */
+  readonly name: ByteString;
+  /** How many arguments with the name itself; at least so many when negative. */
+  readonly arity: number;
+  readonly flags: readonly Flag[];
+  /** Whether it may change what a key holds. */
+  readonly writes: boolean;
+  readonly keys: Keys;
+  readonly group: string;
+  readonly summary: string;
+  /** What its first argument chooses from, by the name in lower case. */
+  readonly subcommands?: ReadonlyMap<string, Command>;
+  /** Carries it out. @returns The reply, encoded. @throws {Refusal} If it cannot be done; then nothing has changed. */
+  run(args: Args, session: Session): ByteString;
+}
+
+export const NO_KEYS: Keys = [0, 0, 0];
+export const ONE_KEY: Keys = [1, 1, 1];
+export const ALL_KEYS: Keys = [1, -1, 1];
+
+/** The commands of one family, each a line: name, arity, flags, keys, summary, what it does. */
+export function family(
+  group: string,
+  ...lines: [name: string, arity: number, flags: string, keys: Keys, summary: string, run: Command['run']][]
+): Command[] {
+  return lines.map(([name, arity, flags, keys, summary, run]) => ({
+    name,
+    arity,
+    flags: flags.split(' ') as Flag[],
+    writes: flags.startsWith('write'),
+    keys,
+    group,
+    summary,
+    run,
+  }));
+}
+
+/**
+ * A command whose first argument names what is to be done. Each of these is a command of its own, `parent|name`.
+ *
+ * @param alone What it does without an argument, where its arity allows that.
+ */
+export function container(
+  name: string,
+  arity: number,
+  children: readonly Command[],
+  summary: string,
+  alone: Command['run'] = () => '',
+): Command {
+  const subcommands = new Map(children.map((child) => [child.name, { ...child, name: `${name}|${child.name}` }]));
+  const group = children[0]?.group ?? '';
+  return { name, arity, flags: [], writes: false, keys: NO_KEYS, group, summary, subcommands, run: alone };
+}
+
+/** What comes after the name, from the given argument on. */
+export const rest = (args: Args, from = 1): ByteString[] => args.slice(from);

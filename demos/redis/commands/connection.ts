@@ -1,0 +1,124 @@
+import { Refusal } from '../refusal.ts';
+import { array, type ByteString, bulk, integer, OK, resp2, resp3, simple } from '../resp/reply.ts';
+import type { Session } from '../session.ts';
+import { VERSION } from '../version.ts';
+import { kill, listing } from './clients.ts';
+import { type Args, container, family, NO_KEYS } from './command.ts';
+
+function ping(args: Args, { form, subscriptions }: Session): ByteString {
+  if (args.length > 2) throw new Refusal("ERR wrong number of arguments for 'ping' command");
+  const said = args.length === 2 ? args[1] : undefined;
+  if (form.version === 2 && subscriptions > 0) return array([bulk('pong'), bulk(said ?? '')]);
+  return said === undefined ? simple('PONG') : bulk(said);
+}
+
+function checkName(name: ByteString): ByteString {
+  if (/^[!-~]*$/.test(name)) return name;
+  throw new Refusal('ERR Client names cannot contain spaces, newlines or special characters.');
+}
+
+/** Nothing has changed until every option is understood. */
+function hello(args: Args, session: Session): ByteString {
+  let { form, clientName } = session;
+  if (args.length > 1) {
+    const version = args[1];
+    if (!/^-?\d{1,18}$/.test(version)) throw new Refusal('ERR Protocol version is not an integer or out of range');
+    if (version !== '2' && version !== '3') throw new Refusal('NOPROTO unsupported protocol version');
+    form = version === '3' ? resp3 : resp2;
+  }
+  for (let index = 2; index < args.length; ) {
+    const word = args[index] ?? '';
+    const left = args.length - index - 1;
+    if (word.toUpperCase() === 'AUTH' && left >= 2) {
+      // There is one user without a password, who takes any.
+      if (args[index + 1] !== 'default') {
+        throw new Refusal('WRONGPASS invalid username-password pair or user is disabled.');
+      }
+      index += 3;
+    } else if (word.toUpperCase() === 'SETNAME' && left >= 1) {
+      clientName = checkName(args[index + 1] ?? '');
+      index += 2;
+    } else throw new Refusal(`ERR Syntax error in HELLO option '${word}'`);
+  }
+  session.form = form;
+  session.clientName = clientName;
+  const about = {
+    server: 'redis',
+    version: VERSION,
+    proto: form.version,
+    id: session.id,
+    mode: 'standalone',
+    role: 'master',
+  };
+  const items = Object.entries(about).flatMap(([name, value]) => [
+    bulk(name),
+    typeof value === 'number' ? integer(value) : bulk(value),
+  ]);
+  return form.map([...items, bulk('modules'), array([])]);
+}
+
+/** What libraries say of themselves; CLIENT LIST shows it. */
+function setInfo(args: Args, session: Session): ByteString {
+  const [, , attribute, value] = args;
+  const name = attribute.toLowerCase();
+  if (name !== 'lib-name' && name !== 'lib-ver') throw new Refusal(`ERR Unrecognized option '${attribute}'`);
+  session.library.set(name, checkName(value));
+  return OK;
+}
+
+const setName = ([, , name]: Args, session: Session): ByteString => {
+  session.clientName = checkName(name);
+  return OK;
+};
+
+const client = container(
+  'client',
+  -2,
+  family(
+    'connection',
+    ['setname', 3, 'fast', NO_KEYS, 'Names the connection.', setName],
+    [
+      'getname',
+      2,
+      'fast',
+      NO_KEYS,
+      'Tells the name.',
+      (_, { clientName, form }) => (clientName === '' ? form.null : bulk(clientName)),
+    ],
+    ['id', 2, 'fast', NO_KEYS, 'Tells the number.', (_, { id }) => integer(id)],
+    ['info', 2, 'fast', NO_KEYS, 'Tells about the connection.', (_, session) => session.form.text(listing([session]))],
+    [
+      'list',
+      -2,
+      'admin',
+      NO_KEYS,
+      'Tells about all connections.',
+      (args, { form, db }) => form.text(listing(db.sessions.values(), args)),
+    ],
+    ['kill', -3, 'admin', NO_KEYS, 'Ends connections.', kill],
+    ['setinfo', 4, 'fast', NO_KEYS, 'Takes down what library the client uses.', setInfo],
+  ),
+  'Names, shows and ends connections.',
+);
+
+export const connection = [
+  client,
+  ...family(
+    'connection',
+    ['ping', -1, 'fast', NO_KEYS, 'Answers.', ping],
+    ['echo', 2, 'fast', NO_KEYS, 'Answers with what was said.', ([, said]) => bulk(said)],
+    ['hello', -1, 'loading stale fast', NO_KEYS, 'Chooses the version of the protocol.', hello],
+    ['quit', -1, 'loading stale fast', NO_KEYS, 'Ends the connection.', (_, session) => session.quit()],
+    [
+      'reset',
+      1,
+      'loading stale fast',
+      NO_KEYS,
+      'Makes the connection as it was at the beginning.',
+      (_, session) => {
+        session.reset();
+        return simple('RESET');
+      },
+    ],
+  ),
+];

@@ -1,0 +1,41 @@
+import { addDecimals, addIntegers, toBigInt } from '../numbers.ts';
+import { Refusal } from '../refusal.ts';
+import { type ByteString, bulk } from '../resp/reply.ts';
+import type { Session } from '../session.ts';
+import { type Args, family, ONE_KEY } from './command.ts';
+
+/** A counter keeps its time to live. */
+function add(key: ByteString, by: bigint, { db }: Session): ByteString {
+  const sum = addIntegers(db.store.string(key) ?? '0', by);
+  db.store.set(key, sum, db.store.find(key)?.expiresAt);
+  return `:${sum}\r\n`;
+}
+
+function decrby([, key, by]: Args, session: Session): ByteString {
+  const amount = toBigInt(by);
+  if (amount === -(2n ** 63n)) throw new Refusal('ERR decrement would overflow');
+  return add(key, -amount, session);
+}
+
+function incrbyfloat([, key, by]: Args, { db }: Session): ByteString {
+  const sum = addDecimals(db.store.string(key) ?? '0', by);
+  db.store.set(key, sum, db.store.find(key)?.expiresAt);
+  db.rewrite(['SET', key, sum, 'KEEPTTL']);
+  return bulk(sum);
+}
+
+export const counters = family(
+  'string',
+  ['incr', 2, 'write fast', ONE_KEY, 'Adds one to a whole number.', ([, key], session) => add(key, 1n, session)],
+  ['decr', 2, 'write fast', ONE_KEY, 'Takes one from a whole number.', ([, key], session) => add(key, -1n, session)],
+  [
+    'incrby',
+    3,
+    'write fast',
+    ONE_KEY,
+    'Adds to a whole number.',
+    ([, key, by], session) => add(key, toBigInt(by), session),
+  ],
+  ['decrby', 3, 'write fast', ONE_KEY, 'Takes from a whole number.', decrby],
+  ['incrbyfloat', 3, 'write fast', ONE_KEY, 'Adds to a decimal number.', incrbyfloat],
+);

@@ -1,0 +1,33 @@
+import { toBigInt } from '../numbers.ts';
+import { Refusal } from '../refusal.ts';
+import type { ByteString } from '../resp/reply.ts';
+
+/** How a time to live is written: in seconds or milliseconds, from now or from 1970. */
+export type Unit = 'EX' | 'PX' | 'EXAT' | 'PXAT';
+
+export const isUnit = (word: string): word is Unit =>
+  word === 'EX' || word === 'PX' || word === 'EXAT' || word === 'PXAT';
+
+const MAX = 2n ** 63n - 1n;
+
+/**
+ * When something expires, in milliseconds since 1970.
+ *
+ * @throws {Refusal} If the text is no number, or the time does not fit in 64 bits.
+ */
+export function expiryTime(text: ByteString, unit: Unit, now: number, command: string): number {
+  const amount = toBigInt(text);
+  const milliseconds = unit === 'EX' || unit === 'EXAT' ? amount * 1000n : amount;
+  const time = unit === 'EX' || unit === 'PX' ? milliseconds + BigInt(now) : milliseconds;
+  if (time > MAX || time < -MAX || milliseconds > MAX || milliseconds < -MAX) throw invalidExpiry(command);
+  return Number(time);
+}
+
+export const invalidExpiry = (command: string): Refusal =>
+  new Refusal(`ERR invalid expire time in '${command}' command`);
+
+/** The same where only a time to come is allowed: what SET and GETEX take. */
+export function futureExpiry(text: ByteString, unit: Unit, now: number, command: string): number {
+  if (toBigInt(text) <= 0n) throw invalidExpiry(command);
+  return expiryTime(text, unit, now, command);
+}

@@ -1,0 +1,65 @@
+import { Observable } from 'rxjs';
+import type { Database } from './database.ts';
+import { gather } from './resp/gather.ts';
+import { type ByteString, failure } from './resp/reply.ts';
+import { ProtocolError, type RequestLimits } from './resp/request.ts';
+import { requests } from './resp/requests.ts';
+import { Session } from './session.ts';
+
+export interface ConverseOptions extends RequestLimits {
+  /** The peer's `host:port`. @default '' */
+  readonly address?: string;
+  /** Ours. @default '' */
+  readonly localAddress?: string;
+}
+
+/** What a client is told that finds no room. */
+export const FULL = failure('ERR max number of clients reached');
+
+/**
+ * One client's conversation: requests in, replies and messages out. It completes when the client says QUIT or is
+ * killed, after the reply to bytes that are no request, and with its source.
+ *
+ * @param db What all clients share.
+ * @param source The client's bytes.
+ * @returns The bytes to send, those of one turn in one piece.
+ */
+export function converse(
+  db: Database,
+  source: Observable<Uint8Array>,
+  { address = '', localAddress = '', ...limits }: ConverseOptions = {},
+): Observable<Uint8Array> {
+  const replies = new Observable<ByteString>((subscriber) => {
+    const session = new Session(db, {
+      address,
+      localAddress,
+      push: (message) => subscriber.next(message),
+      close: () => subscriber.complete(),
+    });
+    subscriber.add(() => session.leave());
+    const subscription = source.pipe(requests(limits)).subscribe({
+      next: (request) => {
+        let reply: ByteString;
+        try {
+          reply = session.handle(request);
+        } catch (error) {
+          // A defect of ours ends this conversation, and no other.
+          subscriber.error(error);
+          return;
+        }
+        if (reply !== '') subscriber.next(reply);
+        if (session.closing) subscriber.complete();
+      },
+      error: (error) => {
+        if (error instanceof ProtocolError) {
+          subscriber.next(failure(error.reply));
+          subscriber.complete();
+        } else subscriber.error(error);
+      },
+      complete: () => subscriber.complete(),
+    });
+    subscriber.add(subscription);
+  });
+  // Changes are in the log before the client hears of them.
+  return replies.pipe(gather({ before: () => db.log?.flush() }));
+}

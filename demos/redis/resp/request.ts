@@ -1,0 +1,198 @@
+import { FrameInvalidError, FrameTruncatedError } from '../../../lib/errors.ts';
+import { Carry } from '../../../lib/framing/carry.ts';
+import { BLANK, type Decoder, type Input, PENDING } from '../../../lib/framing/decoder.ts';
+import { splitInline } from './inline.ts';
+import type { ByteString } from './reply.ts';
+
+const CR = 0x0d;
+const LF = 0x0a;
+const ZERO = 0x30;
+const STAR = 0x2a;
+const DOLLAR = 0x24;
+/** V8 copies a cut of up to 12 characters; a longer one would keep the text of the whole chunk in memory. */
+const SHORT = 12;
+
+/** The client does not speak the protocol: nothing that follows can be understood. */
+export class ProtocolError extends FrameInvalidError {
+  /** What to tell the client. */
+  readonly reply: string;
+
+  constructor(problem: string) {
+    super(problem);
+    this.reply = `ERR Protocol error: ${problem}`;
+  }
+}
+
+/** What a request may ask of the server's memory. */
+export interface RequestLimits {
+  /** Bytes of a line: an inline command, or the head of an array or a bulk. @default 65536 */
+  readonly maxLine?: number;
+  /** Arguments of a command. @default 1048576 */
+  readonly maxArguments?: number;
+  /** Bytes of one argument; Redis itself allows 512 MiB. @default 67108864 */
+  readonly maxBulk?: number;
+}
+
+/** A command's name and its arguments. */
+export type Request = readonly ByteString[];
+
+/**
+ * Takes requests out of bytes, wherever they are cut into chunks. Every byte is looked at once: what a chunk leaves
+ * unfinished is carried, and the next one goes on from there.
+ */
+export class RequestDecoder implements Decoder<Request> {
+  readonly #maxLine: number;
+  readonly #maxArguments: number;
+  readonly #maxBulk: number;
+  #args: ByteString[] = [];
+  /** Arguments still to come; 0 between two requests. */
+  #missing = 0;
+  /** Bytes of the bulk to come, without its line end; -1 before its head. */
+  #bulk = -1;
+  /** The first bytes of an unfinished line or bulk. */
+  readonly #carry = new Carry();
+  /** Bytes of the unfinished request that are no longer in the input. */
+  #taken = 0;
+  /** The chunk as text, which short arguments are cut from, and the chunk it was made of. */
+  #text = '';
+  #textOf: Buffer | undefined;
+
+  constructor({ maxLine = 65_536, maxArguments = 1_048_576, maxBulk = 67_108_864 }: RequestLimits = {}) {
+    this.#maxLine = maxLine;
+    this.#maxArguments = maxArguments;
+    this.#maxBulk = maxBulk;
+  }
+
+  get pending(): number {
+    return this.#taken;
+  }
+
+  /** @throws {ProtocolError} With the words that Redis uses. */
+  cut(input: Input): Request | typeof PENDING | typeof BLANK {
+    const { bytes, at } = input;
+    let found: Request | typeof BLANK | undefined;
+    while (input.at < bytes.length && found === undefined) {
+      found = this.#bulk >= 0 ? this.#cutBulk(input) : this.#cutLine(input);
+    }
+    if (found !== undefined) {
+      this.#taken = 0;
+      return found;
+    }
+    this.#taken += bytes.length - at;
+    // The next chunk may lie in the same buffer, which makes the text one of other bytes.
+    this.#textOf = undefined;
+    this.#text = '';
+    return PENDING;
+  }
+
+  end(): never {
+    throw new FrameTruncatedError(this.#taken);
+  }
+
+  #cutBulk(input: Input): Request | undefined {
+    const { bytes, at } = input;
+    const length = this.#bulk;
+    const end = Math.min(bytes.length, at + length + 2 - this.#carry.length);
+    input.at = end;
+    if (end - at === length + 2) return this.#add(this.#textAt(bytes, at, at + length));
+    this.#carry.add(bytes, at, end, length + 2);
+    if (this.#carry.length < length + 2) return undefined;
+    const argument = this.#carry.view.toString('latin1', 0, length);
+    this.#carry.clear();
+    return this.#add(argument);
+  }
+
+  #add(argument: ByteString): Request | undefined {
+    this.#bulk = -1;
+    this.#args.push(argument);
+    if (--this.#missing > 0) return undefined;
+    const args = this.#args;
+    this.#args = [];
+    return args;
+  }
+
+  #textAt(bytes: Buffer, start: number, end: number): ByteString {
+    if (end - start > SHORT) return bytes.toString('latin1', start, end);
+    if (this.#textOf !== bytes) {
+      this.#textOf = bytes;
+      this.#text = bytes.toString('latin1');
+    }
+    return this.#text.substring(start, end);
+  }
+
+  #cutLine(input: Input): Request | typeof BLANK | undefined {
+    const { bytes, at } = input;
+    const carry = this.#carry;
+    if (carry.length === 0) {
+      const end = this.#cutHead(bytes, at);
+      if (end > 0) {
+        input.at = end;
+        return undefined;
+      }
+    }
+    const feed = bytes.indexOf(LF, at);
+    const end = feed < 0 ? bytes.length : feed + 1;
+    if (carry.length + end - at > this.#maxLine) throw this.#tooLong(carry.view[0] ?? bytes[at]);
+    input.at = end;
+    if (carry.length === 0 && feed >= 0) return this.#finish(bytes.toString('latin1', at, feed));
+    carry.add(bytes, at, end, this.#maxLine);
+    if (feed < 0) return undefined;
+    const line = carry.view.toString('latin1', 0, carry.length - 1);
+    carry.clear();
+    return this.#finish(line);
+  }
+
+  /** The straight way, for a `*3\r\n` or `$10\r\n` that is all here, makes no string. @returns Its end, or 0. */
+  #cutHead(bytes: Buffer, start: number): number {
+    if (bytes[start] !== (this.#missing === 0 ? STAR : DOLLAR)) return 0;
+    let at = start + 1;
+    let value = 0;
+    for (; at < start + 9; at++) {
+      const digit = (bytes[at] ?? 0) - ZERO;
+      if (digit < 0 || digit > 9) break;
+      value = value * 10 + digit;
+    }
+    if (at === start + 1 || (bytes[start + 1] === ZERO && (at > start + 2 || this.#missing === 0))) return 0;
+    if (bytes[at] !== CR || bytes[at + 1] !== LF) return 0;
+    this.#announce(value);
+    return at + 2;
+  }
+
+  #finish(untrimmed: ByteString): Request | typeof BLANK | undefined {
+    const line = untrimmed.endsWith('\r') ? untrimmed.slice(0, -1) : untrimmed;
+    if (this.#missing > 0) {
+      if (!line.startsWith('$')) throw new ProtocolError(`expected '$', got '${line[0] ?? ' '}'`);
+      this.#announce(wholeNumber(line));
+      return undefined;
+    }
+    if (line.startsWith('*')) {
+      this.#announce(wholeNumber(line));
+      return this.#missing === 0 ? BLANK : undefined;
+    }
+    const args = splitInline(line);
+    if (args === undefined) throw new ProtocolError('unbalanced quotes in request');
+    return args.length === 0 ? BLANK : args;
+  }
+
+  /** How many arguments the request has, or bytes the argument. An array of none or fewer is no request. */
+  #announce(value: number): void {
+    if (this.#missing > 0) {
+      if (!(value >= 0 && value <= this.#maxBulk)) throw new ProtocolError('invalid bulk length');
+      this.#bulk = value;
+    } else {
+      if (!(value <= this.#maxArguments)) throw new ProtocolError('invalid multibulk length');
+      this.#missing = Math.max(0, value);
+    }
+  }
+
+  #tooLong(first: number | undefined): ProtocolError {
+    if (this.#missing > 0) return new ProtocolError('too big bulk count string');
+    return new ProtocolError(first === STAR ? 'too big mbulk count string' : 'too big inline request');
+  }
+}
+
+/** Strictly as Redis reads it; what is no number is not a number. */
+function wholeNumber(line: string): number {
+  const text = line.slice(1);
+  return /^(?:0|-?[1-9]\d{0,18})$/.test(text) ? Number(text) : Number.NaN;
+}

@@ -1,0 +1,159 @@
+import type { Command } from './commands/command.ts';
+import { commandOf } from './commands/table.ts';
+import type { Database } from './database.ts';
+import type { Listener } from './pubsub.ts';
+import { type ByteString, type Form, failure, OK, QUEUED, resp2 } from './resp/reply.ts';
+import type { Request } from './resp/request.ts';
+import { Transaction } from './transaction.ts';
+
+/** The connection below a session. */
+export interface Peer {
+  /** Addresses, `host:port`. */
+  readonly address: string;
+  readonly localAddress: string;
+  /** Sends what the client did not ask for. */
+  push(message: ByteString): void;
+  /** Ends the connection after what has been sent. */
+  close(): void;
+}
+
+/** What may still be asked in RESP2 by a client who listens: a reply would look like a message. */
+const listening = new Set(['subscribe', 'unsubscribe', 'psubscribe', 'punsubscribe', 'ping', 'quit', 'reset']);
+/** What is carried out at once within a transaction. */
+const immediate = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);
+
+/** One client: requests go in, replies come out. It knows nothing of sockets. */
+export class Session implements Listener {
+  readonly db: Database;
+  readonly peer: Peer;
+  readonly id: number;
+  readonly since: number;
+  readonly transaction: Transaction;
+  readonly channels = new Set<ByteString>();
+  readonly patterns = new Set<ByteString>();
+  /** Which version of the protocol it speaks. */
+  form: Form = resp2;
+  clientName = '';
+  /** What the client says of its library: `lib-name`, `lib-ver`. */
+  readonly library = new Map<string, ByteString>();
+  lastCommand = 'NULL';
+  lastActive: number;
+  #closing = false;
+
+  constructor(db: Database, peer: Peer) {
+    this.db = db;
+    this.peer = peer;
+    this.id = db.nextId();
+    this.since = db.store.now;
+    this.lastActive = this.since;
+    this.transaction = new Transaction(this);
+    db.sessions.set(this.id, this);
+  }
+
+  /** Whether it has said goodbye: no further request is answered. */
+  get closing(): boolean {
+    return this.#closing;
+  }
+
+  get subscriptions(): number {
+    return this.channels.size + this.patterns.size;
+  }
+
+  /** @returns The reply, encoded; empty once it has said goodbye. */
+  handle(request: Request): ByteString {
+    if (this.#closing) return '';
+    const { transaction } = this;
+    const command = chosen(request);
+    if (typeof command === 'string') return this.#reject(request, command);
+    this.lastCommand = command.name;
+    this.lastActive = this.db.recently;
+    if (this.form.version === 2 && this.subscriptions > 0 && !listening.has(command.name)) {
+      return this.#reject(
+        request,
+        `Can't execute '${command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
+      );
+    }
+    if (transaction.open && !immediate.has(command.name)) {
+      transaction.queue(command, request);
+      return QUEUED;
+    }
+    return this.db.run(command, request, this);
+  }
+
+  /** A command that could not even be queued. An EXEC that is wrong itself ends the transaction. */
+  #reject([name]: Request, problem: string): ByteString {
+    if (name?.toLowerCase() === 'exec') {
+      this.transaction.discard();
+      return failure(`EXECABORT Transaction discarded because of: ${problem}`);
+    }
+    this.transaction.spoil();
+    return failure(`ERR ${problem}`);
+  }
+
+  push(message: ByteString): void {
+    if (!this.#closing) this.peer.push(message);
+  }
+
+  /** Ends the connection after the reply to the running command. */
+  quit(): ByteString {
+    this.#closing = true;
+    return OK;
+  }
+
+  /** Ends the connection from outside. */
+  kill(): void {
+    this.#closing = true;
+    this.peer.close();
+  }
+
+  /** As it was at the beginning. */
+  reset(): void {
+    this.transaction.discard();
+    this.#unsubscribe();
+    this.form = resp2;
+    this.clientName = '';
+  }
+
+  /** The client is gone. */
+  leave(): void {
+    this.#closing = true;
+    this.transaction.discard();
+    this.#unsubscribe();
+    this.db.sessions.delete(this.id);
+  }
+
+  #unsubscribe(): void {
+    for (const channel of this.channels) this.db.pubsub.unsubscribe(channel, this);
+    for (const pattern of this.patterns) this.db.pubsub.unsubscribePattern(pattern, this);
+    this.channels.clear();
+    this.patterns.clear();
+  }
+}
+
+/** The command that a request names, or why there is none, whatever the keys hold. */
+function chosen(request: Request): Command | string {
+  let command = commandOf(request[0] ?? '');
+  if (command === undefined) return unknownCommand(request);
+  const word = request[1];
+  if (command.subcommands !== undefined && word !== undefined) {
+    const { name, subcommands } = command;
+    command = subcommands.get(word.toLowerCase());
+    if (command === undefined) {
+      return `unknown subcommand '${upToZero(word.slice(0, 128))}'. Try ${name.toUpperCase()} HELP.`;
+    }
+  }
+  const fits = command.arity < 0 ? request.length >= -command.arity : request.length === command.arity;
+  return fits ? command : `wrong number of arguments for '${command.name}' command`;
+}
+
+/** As Redis shows it: 128 characters, each argument up to its first zero byte. */
+function unknownCommand([name = '', ...args]: Request): string {
+  let shown = '';
+  for (const arg of args) {
+    if (shown.length >= 128) break;
+    shown += `'${upToZero(arg.slice(0, 128 - shown.length))}' `;
+  }
+  return `unknown command '${upToZero(name.slice(0, 128))}', with args beginning with: ${shown}`;
+}
+
+const upToZero = (text: ByteString): ByteString => text.split('\0', 1)[0] ?? '';

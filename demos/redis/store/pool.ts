@@ -1,0 +1,51 @@
+/**
+ * A set that can also draw one of its items by chance, in constant time: SPOP needs it, and so does the search for
+ * keys that have expired.
+ */
+export class Pool<T> {
+  readonly #places = new Map<T, number>();
+  readonly #items: T[] = [];
+
+  get size(): number {
+    return this.#items.length;
+  }
+
+  has(item: T): boolean {
+    return this.#places.has(item);
+  }
+
+  /** @returns Whether it is new. */
+  add(item: T): boolean {
+    if (this.#places.has(item)) return false;
+    this.#places.set(item, this.#items.length);
+    this.#items.push(item);
+    return true;
+  }
+
+  /** The last item takes the place of the one that leaves. @returns Whether it was there. */
+  delete(item: T): boolean {
+    const place = this.#places.get(item);
+    if (place === undefined) return false;
+    this.#places.delete(item);
+    const last = this.#items.pop() as T;
+    if (last !== item) {
+      this.#items[place] = last;
+      this.#places.set(last, place);
+    }
+    return true;
+  }
+
+  clear(): void {
+    this.#places.clear();
+    this.#items.length = 0;
+  }
+
+  /** @param chance From 0 up to, and without, 1. */
+  draw(chance: number): T | undefined {
+    return this.#items[Math.floor(chance * this.#items.length)];
+  }
+
+  values(): readonly T[] {
+    return this.#items;
+  }
+}

@@ -1,0 +1,230 @@
+import { wrongType } from '../refusal.ts';
+import type { ByteString } from '../resp/reply.ts';
+import { Deque } from './deque.ts';
+import { Pool } from './pool.ts';
+import { type Enrolled, Roll } from './roll.ts';
+import { Watches } from './watches.ts';
+
+export type List = Deque<ByteString>;
+export type Members = Pool<ByteString>;
+export type Fields = Map<ByteString, ByteString>;
+/** What a key holds. */
+export type Value = ByteString | List | Members | Fields;
+
+/** A key with its value. */
+export interface Entry extends Enrolled {
+  readonly key: ByteString;
+  value: Value;
+  /** When it goes, in milliseconds since 1970; `Infinity` for never. */
+  expiresAt: number;
+}
+
+export interface StoreOptions {
+  /** Milliseconds since 1970. @default Date.now */
+  readonly now?: () => number;
+  /** From 0 up to, and without, 1. @default Math.random */
+  readonly random?: () => number;
+}
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+/**
+ * The key space. A key that has expired is gone for everybody who asks, and is removed when somebody does or when
+ * {@link sweep} finds it.
+ */
+export class Store {
+  readonly watches = new Watches();
+  readonly random: () => number;
+  /** Rises with every change: who wants to know whether a command changed anything compares. */
+  changes = 0;
+  /** Is told of each key that expired. */
+  expired: (key: ByteString) => void = () => {};
+  readonly #now: () => number;
+  #heldNow: number | undefined;
+  readonly #entries = new Map<ByteString, Entry>();
+  readonly #roll = new Roll<Entry>();
+  readonly #mortal = new Pool<Entry>();
+  #serial = 0;
+
+  constructor({ now = Date.now, random = Math.random }: StoreOptions = {}) {
+    this.#now = now;
+    this.random = random;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** How many keys have a time to live. */
+  get mortals(): number {
+    return this.#mortal.size;
+  }
+
+  get now(): number {
+    return this.#heldNow ?? this.#now();
+  }
+
+  /** Stops the clock while `work` runs: nothing expires in the middle of a transaction, or while a log is replayed. */
+  holdClock<T>(time: number, work: () => T): T {
+    const before = this.#heldNow;
+    this.#heldNow = time;
+    try {
+      return work();
+    } finally {
+      this.#heldNow = before;
+    }
+  }
+
+  find(key: ByteString): Entry | undefined {
+    const entry = this.#entries.get(key);
+    if (entry === undefined || entry.expiresAt === NEVER || this.now <= entry.expiresAt) return entry;
+    this.#expire(entry);
+    return undefined;
+  }
+
+  /** @throws {Refusal} If the key holds something else; so do the three below. */
+  string(key: ByteString): ByteString | undefined {
+    const value = this.find(key)?.value;
+    if (value === undefined || typeof value === 'string') return value;
+    throw wrongType();
+  }
+
+  list(key: ByteString): List | undefined {
+    const value = this.find(key)?.value;
+    if (value === undefined || value instanceof Deque) return value;
+    throw wrongType();
+  }
+
+  members(key: ByteString): Members | undefined {
+    const value = this.find(key)?.value;
+    if (value === undefined || value instanceof Pool) return value;
+    throw wrongType();
+  }
+
+  fields(key: ByteString): Fields | undefined {
+    const value = this.find(key)?.value;
+    if (value === undefined || value instanceof Map) return value;
+    throw wrongType();
+  }
+
+  /** Sets a key anew, as if it had not been there: an old time to live goes, unless another is given. */
+  set(key: ByteString, value: Value, expiresAt = NEVER): void {
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      entry = { key, value, expiresAt: NEVER, serial: ++this.#serial, place: 0 };
+      this.#entries.set(key, entry);
+      this.#roll.join(entry);
+    } else entry.value = value;
+    if (entry.expiresAt !== expiresAt) this.#mark(entry, expiresAt);
+    this.changed(key);
+  }
+
+  /** Changes when a key goes. */
+  expireAt(entry: Entry, time: number): void {
+    this.#mark(entry, time);
+    this.changed(entry.key);
+  }
+
+  /** @returns Whether it was there. */
+  delete(key: ByteString): boolean {
+    const entry = this.find(key);
+    if (entry === undefined) return false;
+    this.#remove(entry);
+    this.changed(key);
+    return true;
+  }
+
+  /** Says that what a key holds was changed in place. A list, set or hash that became empty is gone. */
+  changed(key: ByteString): void {
+    this.changes++;
+    this.watches.changed(key);
+  }
+
+  clear(): void {
+    for (const key of this.watches.keys()) if (this.#entries.has(key)) this.watches.changed(key);
+    this.#entries.clear();
+    this.#roll.clear();
+    this.#mortal.clear();
+    this.changes++;
+  }
+
+  /** Every key that is there, in order of arrival. */
+  *keys(): Generator<ByteString> {
+    for (const entry of this.#entries.values()) if (this.#isAlive(entry)) yield entry.key;
+  }
+
+  /** Every key with its value. */
+  *entries(): Generator<Entry> {
+    for (const entry of this.#entries.values()) if (this.#isAlive(entry)) yield entry;
+  }
+
+  /**
+   * The next keys of a walk over all of them.
+   *
+   * @param cursor Where the walk stands; 0 at its beginning.
+   * @param count How many keys to look at.
+   * @returns The keys, and the cursor to go on from; 0 at the end.
+   */
+  scan(cursor: number, count: number): { cursor: number; entries: Entry[] } {
+    const found = this.#roll.before(cursor === 0 ? NEVER : cursor, count);
+    const last = found.length < count ? undefined : found.at(-1);
+    const more = last !== undefined && this.#roll.before(last.serial, 1).length > 0;
+    return { cursor: more ? last.serial : 0, entries: found.filter((entry) => this.#isAlive(entry)) };
+  }
+
+  /** A key by chance. */
+  draw(): ByteString | undefined {
+    for (;;) {
+      const entry = this.#roll.draw(this.random);
+      if (entry === undefined || this.find(entry.key) !== undefined) return entry?.key;
+    }
+  }
+
+  /**
+   * Removes keys that have expired without anybody asking for them. It looks at a few by chance, and at more as long as
+   * more than a quarter of them had expired: so at most about a quarter of what can expire is waiting to be removed.
+   *
+   * @param sample How many keys to look at each time.
+   * @param rounds How many times at most, so that everybody else gets a turn.
+   * @returns How many were removed.
+   */
+  sweep(sample = 20, rounds = 100): number {
+    const { now } = this;
+    let removed = 0;
+    for (let round = 0; round < rounds; round++) {
+      let found = 0;
+      for (let look = 0; look < sample; look++) {
+        const entry = this.#mortal.draw(this.random());
+        if (entry === undefined) break;
+        if (now <= entry.expiresAt) continue;
+        this.#expire(entry);
+        found++;
+      }
+      removed += found;
+      if (found * 4 <= sample) break;
+    }
+    return removed;
+  }
+
+  #isAlive(entry: Entry): boolean {
+    return entry.expiresAt === NEVER || this.now <= entry.expiresAt;
+  }
+
+  #mark(entry: Entry, time: number): void {
+    entry.expiresAt = time;
+    if (time === NEVER) this.#mortal.delete(entry);
+    else this.#mortal.add(entry);
+  }
+
+  #expire(entry: Entry): void {
+    this.#remove(entry);
+    this.watches.changed(entry.key);
+    this.expired(entry.key);
+  }
+
+  #remove(entry: Entry): void {
+    this.#entries.delete(entry.key);
+    this.#roll.leave(entry);
+    this.#mortal.delete(entry);
+  }
+}

@@ -1,0 +1,179 @@
+import { Observable, type Observer } from 'rxjs';
+import type { Connection } from '../connection/connection.ts';
+import { type Data, type Overrun, overruns } from '../connection/writes.ts';
+import { SlowConsumerError } from '../errors.ts';
+import { bytes, check, oneOf } from '../options.ts';
+
+export interface MemberOptions {
+  /** Bytes that may wait for this member. @default 1048576 */
+  readonly maxOutbound?: number;
+  /** What happens past that: the member is disconnected as `slow-consumer`, or loses the oldest values, or the new ones. @default 'disconnect' */
+  readonly overrun?: Overrun;
+}
+
+/**
+ * One source of values for many connections: a room, a topic, a channel.
+ *
+ * ```text
+ * room.next       --a--b--c------d-
+ * room.to(fast)   --a--b--c------d-
+ * room.to(slow)   --a---------bc-d-     waits for room, and holds nobody else up
+ * ```
+ *
+ * A value is encoded once, and the same bytes go to all. Each member has its own queue and its own policy; joining and leaving
+ * take constant time. It is an Observer: any stream can be poured into it.
+ */
+export class Broadcast implements Observer<Data> {
+  readonly #members = new Set<Member>();
+  #over = false;
+
+  /** How many are in. */
+  get size(): number {
+    return this.#members.size;
+  }
+
+  /**
+   * Joins, for as long as it is subscribed.
+   *
+   * @param connection Whose pace it obeys.
+   * @param options See {@link MemberOptions}.
+   * @returns The room's values, as bytes, to be merged into what the handler replies. It completes when the room does, or when
+   * the connection is asked to finish and what waited has left.
+   * @throws TypeError or RangeError for options that do not exist or cannot be.
+   */
+  to(connection: Connection, options: MemberOptions = {}): Observable<Uint8Array> {
+    check('join a broadcast', options, { maxOutbound: bytes, overrun: oneOf(...overruns) });
+    return new Observable((subscriber) => {
+      const member = new Member(connection, options, subscriber);
+      if (this.#over) return subscriber.complete();
+      this.#members.add(member);
+      subscriber.add(connection.draining.subscribe(() => member.end()));
+      return () => {
+        this.#members.delete(member);
+        member.leave();
+      };
+    });
+  }
+
+  /** Sends a value to all who are in. */
+  next(value: Data): void {
+    const shared = typeof value === 'string' ? Buffer.from(value) : value;
+    for (const member of this.#members) member.offer(shared);
+  }
+
+  /** Ends the room: all members complete when what waits for them has left. */
+  complete(): void {
+    this.#over = true;
+    for (const member of this.#members) member.end();
+  }
+
+  /** Ends the room with an error, for all members. */
+  error(error: unknown): void {
+    this.#over = true;
+    for (const member of this.#members) member.fail(error);
+  }
+}
+
+/** Makes a room. */
+export function broadcast(): Broadcast {
+  return new Broadcast();
+}
+
+class Member {
+  readonly #connection: Connection;
+  readonly #to: Observer<Uint8Array> & { readonly closed: boolean };
+  readonly #max: number;
+  readonly #overrun: Overrun;
+  #queue: Uint8Array[] = [];
+  /** The first of the queue that has not left or been dropped. */
+  #head = 0;
+  #length = 0;
+  #waiting = false;
+  #ending = false;
+
+  constructor(
+    connection: Connection,
+    { maxOutbound = 1024 * 1024, overrun = 'disconnect' }: MemberOptions,
+    to: Observer<Uint8Array> & { readonly closed: boolean },
+  ) {
+    this.#connection = connection;
+    this.#to = to;
+    this.#max = maxOutbound;
+    this.#overrun = overrun;
+  }
+
+  offer(value: Uint8Array): void {
+    if (this.#ending) return;
+    if (!this.#waiting && !this.#connection.congested) return this.#to.next(value);
+    if (this.#length + value.length > this.#max && !this.#overran(value)) return;
+    this.#queue.push(value);
+    this.#hold(value.length);
+    this.#wait();
+  }
+
+  end(): void {
+    this.#ending = true;
+    if (this.#length === 0) this.#to.complete();
+  }
+
+  fail(error: unknown): void {
+    this.leave();
+    this.#to.error(error);
+  }
+
+  leave(): void {
+    this.#hold(-this.#length);
+    this.#queue = [];
+    this.#head = 0;
+  }
+
+  /** @returns Whether there is room for the value after all. */
+  #overran(value: Uint8Array): boolean {
+    if (this.#overrun === 'disconnect') {
+      this.#connection.cut(new SlowConsumerError(this.#max, this.#length + value.length));
+      return false;
+    }
+    while (this.#overrun === 'drop-oldest' && this.#length > 0 && this.#length + value.length > this.#max) {
+      this.#shift();
+      this.#connection.drop();
+    }
+    if (this.#length + value.length <= this.#max) return true;
+    this.#connection.drop();
+    return false;
+  }
+
+  #wait(): void {
+    if (this.#waiting) return;
+    this.#waiting = true;
+    this.#connection.whenRoom(() => this.#go());
+  }
+
+  #go(): void {
+    this.#waiting = false;
+    while (this.#length > 0 && !this.#to.closed) {
+      if (this.#connection.congested) return this.#wait();
+      this.#to.next(this.#shift());
+    }
+    if (this.#ending && !this.#to.closed) this.#to.complete();
+  }
+
+  #shift(): Uint8Array {
+    const value = this.#queue[this.#head] as Uint8Array;
+    this.#queue[this.#head++] = NOTHING;
+    // Moved up in batches: taking each off the front would move all that are behind it.
+    if (this.#head > 64 && this.#head > this.#queue.length / 2) {
+      this.#queue = this.#queue.slice(this.#head);
+      this.#head = 0;
+    }
+    this.#hold(-value.length);
+    return value;
+  }
+
+  #hold(bytes: number): void {
+    if (bytes === 0) return;
+    this.#length += bytes;
+    this.#connection.holdElsewhere(bytes);
+  }
+}
+
+const NOTHING = new Uint8Array(0);

@@ -1,0 +1,225 @@
+import type { SchedulerLike, Subscriber } from 'rxjs';
+import type { ByteSink, Gate } from '../connection/bytes.ts';
+import { DeadlineError, FrameInvalidError } from '../errors.ts';
+import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+import { asBuffer, copyOf } from './carry.ts';
+import { BLANK, type Decoder, type Input, PENDING } from './decoder.ts';
+
+/**
+ * Frames handed on in one turn of the event loop before the other connections get theirs. A chunk of 64 KiB can hold
+ * tens of thousands of tiny frames; a thousand take well under a millisecond, and keep the turn's own cost invisible.
+ */
+const FRAMES_A_TURN = 1024;
+/** The same in milliseconds, for handlers that have more to do with a frame; looked at each so many frames. */
+const TIME_A_TURN = 5;
+const LOOK_EACH = 32;
+
+/** What stands in for a decoder after the end, so that a frame it was in the middle of is not kept. */
+const GONE: Decoder<never> = { pending: 0, cut: () => PENDING, end: () => BLANK };
+
+const NOTHING = Buffer.alloc(0);
+const NEVER = Number.POSITIVE_INFINITY;
+
+/**
+ * The one loop. It is a pull loop over pushed chunks: the decoder is asked for one frame at a time, so that between any
+ * two frames there is a place to stop, and what is left lies in one piece with one index into it.
+ */
+export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
+  bytes: Buffer = NOTHING;
+  at = 0;
+
+  readonly #to: Subscriber<T>;
+  #decoder: Decoder<T>;
+  readonly #gate: Gate | undefined;
+  readonly #timeout: number;
+  readonly #clock: SchedulerLike;
+  #alarm: Alarm | undefined;
+  /** What the gate has been told. */
+  #carried = 0;
+  /** When the pending frame began. */
+  #begun = NEVER;
+  /** The loop is on the stack: whoever comes now comes from downstream. */
+  #running = false;
+  /** `bytes` is a copy of our own, and waits until the gate opens. */
+  #held = false;
+  /** Complete at the next frame boundary. */
+  #draining = false;
+  /** The source completed while frames were still to be cut. */
+  #ended = false;
+
+  constructor(to: Subscriber<T>, decoder: Decoder<T>, gate: Gate | undefined, timeout: number, clock: SchedulerLike) {
+    this.#to = to;
+    this.#decoder = decoder;
+    this.#gate = gate;
+    this.#timeout = timeout;
+    this.#clock = clock;
+  }
+
+  next(chunk: Uint8Array): void {
+    if (this.#to.closed) return;
+    if (this.#running || this.#held) {
+      // A Subject that is fed by its own observer: in order, after what is still to be cut.
+      this.bytes = Buffer.concat([this.bytes.subarray(this.at), chunk]);
+      this.#held = true;
+      this.at = 0;
+      return;
+    }
+    this.bytes = asBuffer(chunk);
+    this.at = 0;
+    this.#run();
+  }
+
+  error(error: unknown): void {
+    this.#to.error(error);
+  }
+
+  complete(): void {
+    this.#ended = true;
+    if (!this.#running && !this.#held) this.#settle();
+  }
+
+  resume(): void {
+    if (this.#held && !this.#running && !this.#gate?.held) this.#run();
+  }
+
+  drain(): void {
+    this.#draining = true;
+    if (!this.#running) this.#drainHere();
+  }
+
+  #run(): void {
+    const to = this.#to;
+    const gate = this.#gate;
+    const decoder = this.#decoder;
+    let turn = FRAMES_A_TURN;
+    let began = NEVER;
+    this.#running = true;
+    for (;;) {
+      // Read before the frame is handed on: a drain that comes from inside `next` is not for this frame but after it.
+      const draining = this.#draining;
+      let frame: T | typeof PENDING | typeof BLANK;
+      try {
+        frame = decoder.cut(this);
+      } catch (error) {
+        this.#fail(error);
+        break;
+      }
+      if (frame === PENDING) {
+        this.#forget();
+        this.#settle();
+        break;
+      }
+      this.#begun = NEVER;
+      if (frame !== BLANK) to.next(frame);
+      if (to.closed) break;
+      if (this.#draining) {
+        if (draining) to.complete();
+        else this.#drainHere();
+        break;
+      }
+      if (gate !== undefined) {
+        if (--turn % LOOK_EACH === 0) {
+          const now = gate.clock.now();
+          began = Math.min(began, now);
+          if (turn === 0 || now - began >= TIME_A_TURN) gate.yield();
+        }
+        if (gate.held) {
+          this.#hold();
+          break;
+        }
+      }
+    }
+    this.#running = false;
+    if (gate !== undefined) this.#weigh(gate);
+  }
+
+  /** Says what is kept from here to the next call, if that has changed. */
+  #weigh(gate: Gate): void {
+    const { pending } = this.#decoder;
+    const carried = this.#held ? this.bytes.length - this.at + pending : pending;
+    if (carried === this.#carried) return;
+    this.#carried = carried;
+    gate.carry(carried);
+  }
+
+  /** Keeps the rest of the chunk, which the next read overwrites. What is held already is not copied again. */
+  #hold(): void {
+    if (this.#held) return;
+    this.bytes = copyOf(this.bytes, this.at, this.bytes.length);
+    this.at = 0;
+    this.#held = true;
+  }
+
+  #forget(): void {
+    this.bytes = NOTHING;
+    this.at = 0;
+    this.#held = false;
+  }
+
+  /** All input is taken: the end, the drain, or the deadline of what is pending. */
+  #settle(): void {
+    const pending = this.#decoder.pending > 0;
+    if (this.#ended) this.#end(pending);
+    else if (this.#draining && !pending) this.#to.complete();
+    else if (pending) this.#await();
+    else this.#begun = NEVER;
+  }
+
+  #end(pending: boolean): void {
+    if (this.#to.closed) return;
+    if (pending) {
+      try {
+        const last = this.#decoder.end();
+        if (last !== BLANK) this.#to.next(last);
+      } catch (error) {
+        this.#fail(error);
+      }
+    }
+    this.#to.complete();
+  }
+
+  /**
+   * Between two frames, or in the middle of one. A frame that is complete but was never handed on has not begun, and
+   * neither has what lies behind it: that is dropped, whatever is in it.
+   */
+  #drainHere(): void {
+    if (this.#to.closed) return;
+    try {
+      if (this.#decoder.cut(this) !== PENDING) this.#to.complete();
+    } catch {
+      this.#to.complete();
+    }
+    this.#forget();
+    if (!this.#to.closed) this.#settle();
+  }
+
+  /** The deadline runs from the first byte: more bytes of the same frame find it running. */
+  #await(): void {
+    if (this.#timeout === NEVER || this.#begun !== NEVER) return;
+    this.#begun = this.#clock.now();
+    this.#alarm ??= new Alarm(this.#clock, this);
+    this.#alarm.set();
+  }
+
+  due(): number {
+    return this.#begun + this.#timeout;
+  }
+
+  expire(): void {
+    this.#fail(new DeadlineError('frame', this.#timeout));
+  }
+
+  #fail(error: unknown): void {
+    const fault = error instanceof Error ? error : new FrameInvalidError('the decoder failed', { cause: error });
+    this.#gate?.blame(fault);
+    this.#to.error(fault);
+  }
+
+  /** Lets go of everything: the source may outlive us, and would keep what we hold. */
+  release(): void {
+    this.#alarm?.clear();
+    this.#begun = NEVER;
+    this.#decoder = GONE;
+    this.#forget();
+  }
+}

@@ -1,0 +1,60 @@
+import { concat, EMPTY, NEVER, of, Subject, throwError } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import { gather } from '../../../demos/redis/resp/gather.ts';
+import { watch } from '../../support/bytes.ts';
+
+const turn = (): Promise<void> => new Promise(process.nextTick);
+const texts = (chunks: readonly Uint8Array[]): string[] => chunks.map((chunk) => Buffer.from(chunk).toString('latin1'));
+
+describe('gather', () => {
+  it('joins what comes in one turn, and only that', async () => {
+    const source = new Subject<string>();
+    const seen = watch(source.pipe(gather()));
+    source.next('a');
+    source.next('b\xff\0');
+    expect(seen.values).toEqual([]);
+    await turn();
+    source.next('c');
+    await turn();
+    expect(texts(seen.values)).toEqual(['ab\xff\0', 'c']);
+  });
+
+  it('ends as its source does, after what was gathered', () => {
+    expect(watch(EMPTY.pipe(gather()))).toEqual({ values: [], completed: true });
+    expect(watch(NEVER.pipe(gather()))).toEqual({ values: [], completed: false });
+    expect(watch(of('a', 'b').pipe(gather()))).toEqual({ values: [Buffer.from('ab')], completed: true });
+    const failing = concat(
+      of('a'),
+      throwError(() => 'no'),
+    );
+    expect(watch(failing.pipe(gather()))).toEqual({ values: [Buffer.from('a')], error: 'no', completed: false });
+  });
+
+  it('hands on at once when much has been gathered, so that the input can be held back', () => {
+    const source = new Subject<string>();
+    const seen = watch(source.pipe(gather({ size: 4 })));
+    source.next('abc');
+    source.next('de');
+    source.next('f');
+    expect(texts(seen.values)).toEqual(['abcde']);
+  });
+
+  it('says nothing after it is left', async () => {
+    const source = new Subject<string>();
+    const values: Uint8Array[] = [];
+    const subscription = source.pipe(gather()).subscribe((value) => values.push(value));
+    source.next('a');
+    subscription.unsubscribe();
+    await turn();
+    expect(values).toEqual([]);
+    expect(source.observed).toBe(false);
+  });
+
+  it('calls before each piece, and before the reader sees it', () => {
+    const order: string[] = [];
+    of('abcd', 'e')
+      .pipe(gather({ size: 4, before: () => order.push('kept') }))
+      .subscribe((bytes) => order.push(String(bytes)));
+    expect(order).toEqual(['kept', 'abcd', 'kept', 'e']);
+  });
+});

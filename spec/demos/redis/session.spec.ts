@@ -1,0 +1,190 @@
+import { describe, expect, it } from 'vitest';
+import { commands } from '../../../demos/redis/commands/table.ts';
+import { FULL } from '../../../demos/redis/converse.ts';
+import { Database } from '../../../demos/redis/database.ts';
+import { OurClient } from './support/ours.ts';
+
+describe('a client', () => {
+  it('is seen by others, with its name, its library and what it does', async () => {
+    let now = 10_000;
+    const db = new Database({ now: () => now });
+    const client = new OurClient(db, { address: '1.2.3.4:5', localAddress: '6.7.8.9:10' });
+    const other = new OurClient(db);
+    await client.ask('CLIENT', 'SETNAME', 'me');
+    await client.ask('CLIENT', 'SETINFO', 'lib-name', 'mine');
+    await client.ask('SUBSCRIBE', 'a', 'b');
+    now = 12_500;
+    const list = await other.ask('CLIENT', 'LIST');
+    expect(list).toContain(
+      'id=1 addr=1.2.3.4:5 laddr=6.7.8.9:10 name=me age=2 idle=2 flags=P db=0 sub=2 psub=0 multi=-1 cmd=subscribe',
+    );
+    expect(list).toContain('lib-name=mine');
+    expect(list.trim().split('\n').length).toBe(3);
+    expect(await other.ask('CLIENT', 'LIST', 'TYPE', 'pubsub')).toContain('id=1 ');
+    expect(await other.ask('CLIENT', 'LIST', 'ID', '2')).not.toContain('id=1 ');
+    client.leave();
+    expect(await other.ask('CLIENT', 'LIST')).not.toContain('id=1 ');
+    expect(db.sessions.size).toBe(1);
+    expect(db.pubsub.channels).toBe(0);
+  });
+
+  it('is ended by others, and by itself after the reply', async () => {
+    const db = new Database();
+    const clients = Array.from({ length: 5 }, (_, index) => new OurClient(db, { address: `host:${index}` }));
+    const [first, second, third, fourth, fifth] = clients;
+    expect(await first?.ask('CLIENT', 'KILL', 'host:1')).toBe('+OK\r\n');
+    expect(second?.ended).toBe('completed');
+    expect(await first?.ask('CLIENT', 'KILL', 'ID', '3')).toBe(':1\r\n');
+    expect(third?.ended).toBe('completed');
+    expect(await first?.ask('CLIENT', 'KILL', 'ADDR', 'host:3', 'LADDR', 'no')).toBe(':0\r\n');
+    expect(fourth?.ended).toBeUndefined();
+    expect(await first?.ask('CLIENT', 'KILL', 'TYPE', 'normal')).toBe(':2\r\n');
+    expect(fifth?.ended).toBe('completed');
+    expect(first?.ended).toBeUndefined();
+    expect(await first?.ask('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'no')).toBe(':1\r\n');
+    expect(first?.ended).toBe('completed');
+    expect(db.sessions.size).toBe(0);
+  });
+
+  it('gets no reply to what it sent behind its QUIT', async () => {
+    const client = new OurClient(new Database());
+    client.send('PING\r\nQUIT\r\nPING\r\n');
+    expect(String(await client.received())).toBe('+PONG\r\n+OK\r\n');
+    expect(client.ended).toBe('completed');
+  });
+
+  it('is told what was wrong with its bytes, after the replies to what was right', async () => {
+    const client = new OurClient(new Database());
+    client.send('PING\r\n*1\r\n+PING\r\nPING\r\n');
+    expect(String(await client.received())).toBe("+PONG\r\n-ERR Protocol error: expected '$', got '+'\r\n");
+    expect(client.ended).toBe('completed');
+  });
+
+  it('is told when its reply is longer than a string can be', async () => {
+    const db = new Database();
+    db.store.set('a', 'x'.repeat(2 ** 26));
+    const client = new OurClient(db);
+    expect(await client.ask('MGET', ...Array.from({ length: 9 }, () => 'a'))).toBe('-ERR Invalid string length\r\n');
+    expect(await client.ask('PING')).toBe('+PONG\r\n');
+  });
+
+  it('ends alone when a command of ours is broken', async () => {
+    const db = new Database({
+      random: () => {
+        throw new Error('broken');
+      },
+    });
+    const [client, other] = [new OurClient(db), new OurClient(db)];
+    await client.ask('SADD', 's', 'a');
+    client.send('SPOP s\r\nPING\r\n');
+    expect(client.ended).toEqual(new Error('broken'));
+    expect(await other.ask('PING')).toBe('+PONG\r\n');
+    expect(db.sessions.size).toBe(1);
+  });
+
+  it('cannot put a line end into an error', async () => {
+    const client = new OurClient(new Database());
+    expect(await client.ask('a\r\n+OK')).toBe("-ERR unknown command 'a  +OK', with args beginning with: \r\n");
+  });
+
+  it('leaves neither subscriptions nor watched keys behind', async () => {
+    const db = new Database();
+    const client = new OurClient(db);
+    await client.ask('WATCH', 'a', 'b');
+    await client.ask('SUBSCRIBE', 'a');
+    await client.ask('PSUBSCRIBE', 'a*');
+    expect([...db.store.watches.keys()]).toEqual(['a', 'b']);
+    expect([db.pubsub.channels, db.pubsub.patterns]).toEqual([1, 1]);
+    client.leave();
+    expect([...db.store.watches.keys()]).toEqual([]);
+    expect([db.pubsub.channels, db.pubsub.patterns, db.sessions.size]).toEqual([0, 0, 0]);
+  });
+
+  it('fails its transaction when a watched key expires meanwhile', async () => {
+    let now = 0;
+    const db = new Database({ now: () => now });
+    const client = new OurClient(db);
+    await client.ask('SET', 'a', '1', 'PX', '10');
+    await client.ask('WATCH', 'a');
+    await client.ask('MULTI');
+    await client.ask('PING');
+    now = 11;
+    expect(await client.ask('EXEC')).toBe('*-1\r\n');
+    await client.ask('WATCH', 'a');
+    await client.ask('MULTI');
+    now = 1000;
+    expect(await client.ask('EXEC')).toBe('*0\r\n');
+  });
+
+  it('sees no key expire within its transaction', async () => {
+    let now = 0;
+    const db = new Database({ now: () => now++ });
+    const client = new OurClient(db);
+    client.send('MULTI\r\nSET a 1 PX 1\r\nGET a\r\nGET a\r\nGET a\r\nEXEC\r\n');
+    expect(String(await client.received())).toContain('*4\r\n+OK\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n');
+  });
+
+  it('may know what time a key has left', async () => {
+    let now = 1_000_000;
+    const client = new OurClient(new Database({ now: () => now }));
+    await client.ask('SET', 'a', '1', 'PX', '2500');
+    expect(await client.ask('PTTL', 'a')).toBe(':2500\r\n');
+    now += 1001;
+    expect(await client.ask('PTTL', 'a')).toBe(':1499\r\n');
+    expect(await client.ask('TTL', 'a')).toBe(':1\r\n');
+    now += 1500;
+    expect(await client.ask('TTL', 'a')).toBe(':-2\r\n');
+  });
+});
+
+describe('SPOP and RANDOMKEY', () => {
+  it('draw what is there, each as often as the others', async () => {
+    const db = new Database();
+    const client = new OurClient(db);
+    const drawn = new Map<string, number>();
+    for (let round = 0; round < 3000; round++) {
+      await client.ask('SADD', 's', 'a', 'b', 'c');
+      const member = await client.ask('SPOP', 's');
+      drawn.set(member, (drawn.get(member) ?? 0) + 1);
+    }
+    expect(drawn.size).toBe(3);
+    for (const times of drawn.values()) expect(times).toBeGreaterThan(800);
+    expect(await client.ask('RANDOMKEY')).toBe('$1\r\ns\r\n');
+  });
+});
+
+describe('what the server tells of itself', () => {
+  const db = new Database({ config: { maxclients: '7', appendonly: 'no', save: '' } });
+  const client = new OurClient(db);
+
+  it('CONFIG GET finds settings by pattern', async () => {
+    expect(await client.ask('CONFIG', 'GET', 'MAX*', 'save')).toBe(
+      '*4\r\n$10\r\nmaxclients\r\n$1\r\n7\r\n$4\r\nsave\r\n$0\r\n\r\n',
+    );
+  });
+
+  it('INFO tells all sections, or one', async () => {
+    await client.ask('SET', 'a', '1', 'EX', '100');
+    const all = await client.ask('INFO');
+    for (const section of ['Server', 'Clients', 'Memory', 'Persistence', 'Stats', 'Replication', 'Keyspace']) {
+      expect(all).toContain(`# ${section}\r\n`);
+    }
+    expect(await client.ask('INFO', 'keyspace')).toMatch(
+      /^\$\d+\r\n# Keyspace\r\ndb0:keys=1,expires=1,avg_ttl=0\r\n\r\n$/,
+    );
+  });
+
+  it('COMMAND knows every command, once', async () => {
+    const names = commands.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    expect(await client.ask('COMMAND', 'COUNT')).toBe(`:${names.length}\r\n`);
+    expect(await client.ask('COMMAND', 'INFO', 'get')).toBe(
+      '*1\r\n*10\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n*1\r\n+@string\r\n*0\r\n*0\r\n*0\r\n',
+    );
+    expect(await client.ask('COMMAND', 'DOCS', 'get')).toContain('summary');
+  });
+
+  it('has a farewell for whom there is no room for', () => {
+    expect(FULL).toBe('-ERR max number of clients reached\r\n');
+  });
+});

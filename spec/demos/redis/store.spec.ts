@@ -1,0 +1,241 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Deque } from '../../../demos/redis/store/deque.ts';
+import { Pool } from '../../../demos/redis/store/pool.ts';
+import { Store } from '../../../demos/redis/store/store.ts';
+
+describe('Deque', () => {
+  type Real = Deque<number>;
+  type Model = number[];
+  const commands = [
+    fc.integer().map((item) =>
+      step(
+        `pushBack ${item}`,
+        (m) => m.push(item),
+        (r) => r.pushBack(item),
+      ),
+    ),
+    fc.integer().map((item) =>
+      step(
+        `pushFront ${item}`,
+        (m) => m.unshift(item),
+        (r) => r.pushFront(item),
+      ),
+    ),
+    fc.constant(
+      step(
+        'popBack',
+        (m) => m.pop(),
+        (r) => r.popBack(),
+      ),
+    ),
+    fc.constant(
+      step(
+        'popFront',
+        (m) => m.shift(),
+        (r) => r.popFront(),
+      ),
+    ),
+    fc.tuple(fc.nat(20), fc.nat(20)).map(([from, to]) =>
+      step(
+        `slice ${from} ${to}`,
+        (m) => m.slice(from, to),
+        (r) => r.slice(from, to),
+      ),
+    ),
+  ];
+  function step(
+    name: string,
+    onModel: (model: Model) => unknown,
+    onReal: (real: Real) => unknown,
+  ): fc.Command<Model, Real> {
+    return {
+      check: () => true,
+      run: (model, real) => {
+        const [expected, actual] = [onModel(model), onReal(real)];
+        if (!name.startsWith('push')) expect(actual).toEqual(expected);
+        expect(real.length).toBe(model.length);
+        expect(real.slice(0, real.length)).toEqual(model);
+      },
+      toString: () => name,
+    };
+  }
+
+  it('is an array that is quick at both ends', () => {
+    fc.assert(
+      fc.property(fc.commands(commands, { maxCommands: 200, size: 'max' }), (steps) => {
+        fc.modelRun(() => ({ model: [], real: new Deque<number>() }), steps);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('takes a million items at either end, and gives them back', () => {
+    const deque = new Deque<number>();
+    for (let item = 0; item < 500_000; item++) {
+      deque.pushFront(-item);
+      deque.pushBack(item);
+    }
+    let sum = 0;
+    while (deque.length > 0) sum += (deque.popFront() ?? 0) + (deque.popBack() ?? 0);
+    expect(sum).toBe(0);
+  });
+});
+
+describe('Pool', () => {
+  it('is a set whose draws reach every member', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(10))), (steps) => {
+        const [pool, model] = [new Pool<number>(), new Set<number>()];
+        for (const [adds, item] of steps) {
+          if (adds) expect(pool.add(item)).toBe(!model.has(item) && !!model.add(item));
+          else expect(pool.delete(item)).toBe(model.delete(item));
+        }
+        expect([...pool.values()].sort()).toEqual([...model].sort());
+        const drawn = pool.values().map((_, place) => pool.draw(place / pool.size));
+        expect(new Set(drawn)).toEqual(model);
+      }),
+    );
+  });
+});
+
+/** What the store should be: the plainest thing that says the same. */
+interface Model {
+  now: number;
+  values: Map<string, { value: string; expiresAt: number }>;
+}
+interface Real {
+  store: Store;
+  clock: { now: number };
+}
+
+const alive = (model: Model): [string, { value: string; expiresAt: number }][] =>
+  [...model.values].filter(([, { expiresAt }]) => model.now <= expiresAt);
+
+const act = (name: string, run: (model: Model, real: Real) => void): fc.Command<Model, Real> => ({
+  check: () => true,
+  run: (model, real) => {
+    run(model, real);
+    model.values = new Map(alive(model));
+    expect([...real.store.keys()].sort()).toEqual(
+      alive(model)
+        .map(([key]) => key)
+        .sort(),
+    );
+  },
+  toString: () => name,
+});
+
+const key = fc.constantFrom('a', 'b', 'c', 'd');
+const actions = [
+  fc.tuple(key, fc.string(), fc.option(fc.nat(50), { nil: undefined })).map(([name, value, life]) =>
+    act(`set ${name} for ${life}`, (model, { store, clock }) => {
+      const expiresAt = life === undefined ? Number.POSITIVE_INFINITY : clock.now + life;
+      model.values.delete(name);
+      model.values.set(name, { value, expiresAt });
+      store.set(name, value, expiresAt);
+    }),
+  ),
+  key.map((name) =>
+    act(`delete ${name}`, (model, { store }) => expect(store.delete(name)).toBe(model.values.delete(name))),
+  ),
+  key.map((name) =>
+    act(`get ${name}`, (model, { store }) => expect(store.string(name)).toBe(model.values.get(name)?.value)),
+  ),
+  fc.tuple(key, fc.nat(50)).map(([name, life]) =>
+    act(`expire ${name} in ${life}`, (model, { store, clock }) => {
+      const [entry, known] = [store.find(name), model.values.get(name)];
+      expect(entry === undefined).toBe(known === undefined);
+      if (entry !== undefined && known !== undefined) {
+        store.expireAt(entry, clock.now + life);
+        known.expiresAt = clock.now + life;
+      }
+    }),
+  ),
+  fc.nat(30).map((passed) =>
+    act(`wait ${passed}`, (model, { clock }) => {
+      clock.now += passed;
+      model.now += passed;
+    }),
+  ),
+  fc.constant(act('sweep', (_, { store }) => void store.sweep())),
+  fc.constant(
+    act('draw', (model, { store }) => {
+      const drawn = store.draw();
+      if (drawn === undefined) expect(alive(model)).toEqual([]);
+      else expect(model.values.has(drawn)).toBe(true);
+    }),
+  ),
+  fc.constant(
+    act('clear', (model, { store }) => {
+      store.clear();
+      model.values.clear();
+    }),
+  ),
+];
+
+describe('Store', () => {
+  it('is a map whose keys go when their time is over', () => {
+    fc.assert(
+      fc.property(fc.commands(actions, { maxCommands: 100, size: 'max' }), (steps) => {
+        const clock = { now: 1000 };
+        const setup = () => ({
+          model: { now: 1000, values: new Map() } as Model,
+          real: { store: new Store({ now: () => clock.now }), clock },
+        });
+        fc.modelRun(setup, steps);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('removes most of what has expired without anybody asking, and says what', () => {
+    let now = 0;
+    const store = new Store({ now: () => now });
+    const gone: string[] = [];
+    store.expired = (name) => gone.push(name);
+    for (let count = 0; count < 10_000; count++) store.set(`k${count}`, '', count < 8000 ? 10 : 1_000_000);
+    store.set('forever', '');
+    now = 11;
+    for (let cycle = 0; cycle < 100; cycle++) store.sweep();
+    expect(gone.length).toBe(10_001 - store.size);
+    expect(store.size).toBeLessThan(2001 * 2);
+    expect(store.size).toBeGreaterThanOrEqual(2001);
+  });
+
+  it('looks at a bounded number of keys in one sweep', () => {
+    let now = 0;
+    const store = new Store({ now: () => now });
+    for (let count = 0; count < 10_000; count++) store.set(`k${count}`, '', 10);
+    now = 11;
+    expect(store.sweep(20, 5)).toBe(100);
+  });
+
+  it('shows in a scan exactly once what is there all the time, whatever else comes and goes', () => {
+    const changes = fc.array(fc.tuple(fc.boolean(), fc.nat(60)), { maxLength: 60 });
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 20 }), fc.array(changes, { maxLength: 30 }), (count, rounds) => {
+        const store = new Store();
+        for (let index = 0; index < 50; index++) {
+          store.set(`passing${index}`, '');
+          store.set(`stays${index}`, '');
+        }
+        const shown: string[] = [];
+        let cursor = 0;
+        let steps = 0;
+        do {
+          const page = store.scan(cursor, count);
+          cursor = page.cursor;
+          shown.push(...page.entries.map((entry) => entry.key));
+          for (const [adds, index] of rounds[steps] ?? []) {
+            if (adds) store.set(`passing${index}`, '');
+            else store.delete(`passing${index}`);
+          }
+          expect(++steps).toBeLessThanOrEqual(101);
+        } while (cursor !== 0);
+        const stayed = shown.filter((name) => name.startsWith('stays'));
+        expect(stayed.sort()).toEqual(Array.from({ length: 50 }, (_, index) => `stays${index}`).sort());
+      }),
+    );
+  });
+});

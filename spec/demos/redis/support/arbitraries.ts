@@ -1,0 +1,8 @@
+import fc from 'fast-check';
+
+/** Strings of any bytes, one character each. */
+export const byteString = (maxLength = 30): fc.Arbitrary<string> =>
+  fc.oneof(
+    fc.string({ unit: fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code)), maxLength }),
+    fc.constantFrom('', '\r\n', '$3\r\n', '*1\r\n', '\0'),
+  );
