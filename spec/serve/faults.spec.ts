@@ -66,7 +66,7 @@ const CASES: Record<string, Case> = {
     failed: 1,
     reason: 'failed',
   },
-  rejects: { handler: () => Promise.reject(fault), failed: 1, reason: 'failed' },
+  rejects: { handler: () => Promise.reject<string>(fault), failed: 1, reason: 'failed' },
   'rejects later': {
     handler: (one) => new Promise<never>((_, reject) => requests(one).subscribe(() => reject(fault))),
     failed: 1,
