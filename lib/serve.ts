@@ -91,10 +91,8 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
 
     const conversation = (connection: Connection): Observable<never> => {
       const replies = defer(() => {
-        connection.guard(
-          deadlines,
-          lifetime === Number.POSITIVE_INFINITY ? lifetime : lifetime * (1 - jitter * random()),
-        );
+        const jittered = lifetime === Number.POSITIVE_INFINITY ? lifetime : lifetime * (1 - jitter * random());
+        connection.guard(deadlines, jittered);
         return demanded(handler(connection) as ObservableInput<Data | undefined>, connection);
       });
       const fault = (error: unknown) => {

@@ -4,7 +4,8 @@ import { answer } from '../../../demos/memcached/commands.ts';
 import { requests } from '../../../demos/memcached/protocol.ts';
 import type { Limits, Request } from '../../../demos/memcached/requests.ts';
 import { Store, type StoreOptions } from '../../../demos/memcached/store.ts';
-import { type ByteSink, Bytes, type Gate } from '../../../lib/connection/bytes.ts';
+import { type ByteSink, Bytes } from '../../../lib/connection/bytes.ts';
+import { HandGate } from '../../support/borrowed.ts';
 
 /** A clock that stands still until it is told to go on. */
 export class StillClock {
@@ -79,7 +80,7 @@ export function decode(chunks: readonly Uint8Array[], limits?: Partial<Limits>):
 
 /** Chunks that are overwritten with 0xdb behind whoever borrowed them. They never complete. */
 class Poisoned extends Bytes {
-  readonly gate: Gate = { closed: false, frameTimeout: Infinity, lastActivity: 0, yield: () => {}, blame: () => {} };
+  readonly gate = new HandGate();
   readonly #chunks: readonly Uint8Array[];
 
   constructor(chunks: readonly Uint8Array[]) {
