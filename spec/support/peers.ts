@@ -11,6 +11,9 @@ export class Book implements ConnectionOwner {
   readonly taken = (connection: Connection) => void this.log.push(`taken ${connection.id}`);
   readonly log: string[] = [];
   readonly ends: Closed[] = [];
+  missed(connection: Connection): void {
+    this.log.push(`missed ${connection.id}`);
+  }
   refuse(connection: Connection, reason: string): void {
     this.log.push(`refuse ${connection.id} ${reason}`);
     connection.dismiss(undefined, 0);
