@@ -188,8 +188,6 @@ class Exchange<T> {
 
   #end(): void {
     this.#ended = true;
-    // None is begun in a drain: what was read too early goes unanswered, as what was not read does.
-    if (this.#connection.isDraining) this.#early.clear();
     this.#finish();
   }
 
@@ -303,6 +301,8 @@ class Exchange<T> {
   #finish(): void {
     // A loop: a thousand that are answered at once are a thousand rounds, not frames.
     if (this.#starting) return;
+    // None is begun in a drain: what was read too early goes unanswered, as what was not read does.
+    if (this.#connection.isDraining) this.#early.clear();
     this.#starting = true;
     while (!this.#full && this.#early.size > 0 && !this.#to.closed) this.#begin(this.#early.shift() as T);
     this.#starting = false;

@@ -102,7 +102,7 @@ const CASES: Record<string, Case> = {
         map((text) => text),
       ),
     failed: 1,
-    reason: 'completed',
+    reason: 'failed',
     told: 'bye\n',
   },
   'completes at once': { handler: () => EMPTY, failed: 0, reason: 'completed' },
