@@ -27,5 +27,6 @@ export function logger(options: LoggerOptions = {}): Logger {
     hideObject: !fields,
     translateTime: 'SYS:HH:MM:ss.l',
   });
-  return pino({ level }, { write: (line: string) => status.print(pretty(line)) });
+  // Without fields the line comes without its end.
+  return pino({ level }, { write: (line: string) => status.print(`${pretty(line)?.trimEnd()}\n`) });
 }
