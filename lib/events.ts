@@ -8,7 +8,7 @@ import type { Address } from './transport/transport.ts';
  *
  * - `ended`: the peer said all it wanted to say, and has its answers.
  * - `completed`: the handler was done.
- * - `drained`: the server (or the connection's lifetime) asked it to finish, and it did.
+ * - `drained`: the server asked it to finish, and it did.
  * - `reset`: the peer or the network broke it off.
  * - `failed`: the handler failed.
  * - `deadline`: the peer let a deadline pass; `deadline` says which.

@@ -1,7 +1,9 @@
+import { inspect } from 'node:util';
+
 /** Looks at one option: returns what is wrong with it, to stand behind its name, or nothing. */
 export type Check = (value: unknown) => string | undefined;
 
-const describe = (value: unknown) => (typeof value === 'string' ? JSON.stringify(value) : String(value));
+const describe = (value: unknown) => inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY });
 
 const number =
   (says: string, allows: (value: number) => boolean): Check =>
@@ -46,6 +48,8 @@ export const having =
     return methods.every(has) ? undefined : `must be ${says}, not ${describe(value)}`;
   };
 
+const separator = (wrong: string) => (wrong.startsWith('.') ? '' : wrong.startsWith('there') ? ': ' : ' ');
+
 /** An object of options, each with its own check. */
 export const object =
   (checks: Record<string, Check>): Check =>
@@ -53,9 +57,9 @@ export const object =
     if (typeof value !== 'object' || value === null) return `must be an object, not ${describe(value)}`;
     for (const [name, option] of Object.entries(value)) {
       if (!Object.hasOwn(checks, name))
-        return `has no option ${describe(name)}; it knows ${Object.keys(checks).join(', ')}`;
+        return `there is no option ${describe(name)}; it knows ${Object.keys(checks).join(', ')}`;
       const wrong = option === undefined ? undefined : checks[name]?.(option);
-      if (wrong) return `.${name} ${wrong}`;
+      if (wrong) return `.${name}${separator(wrong)}${wrong}`;
     }
     return undefined;
   };
@@ -69,9 +73,8 @@ export const object =
 export function check(where: string, options: unknown, checks: Record<string, Check>): void {
   const wrong = object(checks)(options);
   if (wrong === undefined) return;
-  const path = wrong.startsWith('.') ? wrong.slice(1) : `options ${wrong}`;
-  const isRange =
-    /must be (a whole number|milliseconds|bytes|from)/.test(wrong) && /not (-?[\d.]|NaN|-?Infinity)/.test(wrong);
-  const Failure = isRange ? RangeError : TypeError;
+  const path = wrong.startsWith('.') ? wrong.slice(1) : `options${separator(wrong)}${wrong}`;
+  const isRange = /must be (a whole number|milliseconds|bytes|from).*, not (-?[\d.]+(e[+-]\d+)?|NaN|-?Infinity)$/;
+  const Failure = isRange.test(wrong) ? RangeError : TypeError;
   throw new Failure(`Cannot ${where}: ${path}`);
 }

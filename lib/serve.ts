@@ -27,7 +27,7 @@ import type { Where } from './transport/transport.ts';
  * connection ends, and no other. An async generator is asked for replies only while there is room for them; an async function
  * that writes for itself is fine, too.
  */
-export type Handler = (connection: Connection) => ObservableInput<Data | undefined> | Promise<void>;
+export type Handler = (connection: Connection) => ObservableInput<Data | undefined> | Promise<Data | void>;
 
 /** How to serve. Times are in milliseconds; `Infinity` for no limit. */
 export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
@@ -91,7 +91,8 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
 
     const conversation = (connection: Connection): Observable<never> => {
       const replies = defer(() => {
-        connection.guard(deadlines, lifetime * (1 - jitter * random()));
+        const jittered = lifetime === Number.POSITIVE_INFINITY ? lifetime : lifetime * (1 - jitter * random());
+        connection.guard(deadlines, jittered);
         return demanded(handler(connection) as ObservableInput<Data | undefined>, connection);
       });
       const fault = (error: unknown) => {
@@ -128,7 +129,14 @@ const serveChecks = (() => {
   return {
     ...others,
     concurrency: whole(1),
-    shutdown: () => undefined,
+    shutdown: (value: unknown) => {
+      try {
+        from(value as ObservableInput<unknown>);
+        return undefined;
+      } catch {
+        return `must be an Observable, or what RxJS can make one of, not ${String(value)}`;
+      }
+    },
     announce: milliseconds,
     grace: milliseconds,
     idle: milliseconds,

@@ -3,6 +3,7 @@ import { AlreadySubscribedError, ConnectionClosedError, DeadlineError, SlowConsu
 import type { Closed, CloseReason } from '../events.ts';
 import type { Budget } from '../flow/budget.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+import { endOfTurn } from '../time/turn.ts';
 import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
 import { Hold, type Paused } from './blame.ts';
 import { type ByteSink, Bytes, type Gate } from './bytes.ts';
@@ -45,6 +46,8 @@ export interface Deadlines {
 export interface ConnectionOwner {
   /** The pipe took it: it was subscribed, or somebody began to send. */
   taken(connection: Connection): void;
+  /** The pipe came to it when it had been sent away already, or its client had left. */
+  missed(connection: Connection): void;
   /** Somebody downstream does not want it. */
   refuse(connection: Connection, reason: string): void;
   /** Its socket is gone. */
@@ -114,9 +117,9 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   #progressAt = NEVER;
   #destroyAt = NEVER;
   #lifeEndsAt = NEVER;
-  /** What was unsent when the output last made progress; when the socket goes, what was unsent then. */
+  /** When the socket went: what was unsent then. */
   #left = 0;
-  /** Once gone: the last figures. */
+  /** What had been sent when the output last made progress; once gone: the last figure. */
   #bytesOut = 0;
   #paused: Paused | undefined;
   /** Bytes that others hold for this connection. */
@@ -228,7 +231,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
 
   /** Breaks off at once, with a RST: what is unsent is dropped. */
   abort(): void {
-    this.#reason ??= 'aborted';
+    this.#breaks('aborted');
     this.#break();
   }
 
@@ -238,7 +241,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
    * @param reason Goes into the `refused` event. @default 'unwanted'
    */
   refuse(reason = 'unwanted'): void {
-    if (!this.#taken && !this.#gone) this.#owner.refuse(this, reason);
+    if (!this.#taken) this.#owner.refuse(this, reason);
   }
 
   /**
@@ -297,6 +300,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
 
   /** @internal */
   get lastActivity(): number {
+    this.#look();
     return this.#activeAt;
   }
 
@@ -340,7 +344,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     if (!this.#take()) {
       // It was refused, or its client left, while the pipe was full. Not at once: an inner stream that completes while it
       // is being subscribed makes mergeMap recurse, as deep as its buffer is long, and it may stop for ever.
-      queueMicrotask(() => !subscription.closed && sink.complete());
+      endOfTurn(this.clock, () => !subscription.closed && sink.complete());
       return subscription;
     }
     if (this.#draining || this.#ending) {
@@ -359,8 +363,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     if (this.#sender) throw new AlreadySubscribedError(this.id, 'given a sender');
     this.#sender = sender;
     this.#users++;
-    if (this.#take()) return true;
-    queueMicrotask(() => sender.flushed());
+    if (this.#take() && !this.#ending) return true;
+    if (this.#gone || this.#writes.finished) endOfTurn(this.clock, () => sender.flushed());
     return false;
   }
 
@@ -391,14 +395,14 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     } else if (writes.waiting >= EARLY) {
       this.flush();
     } else if (first && !this.#reads.running) {
-      flushLater(this);
+      flushLater(this, this.clock);
     }
   }
 
   /** @internal */
   flush(): void {
     if (this.#gone || this.#writes.waiting === 0) return;
-    if (!this.#reads.running) this.active();
+    if (!this.#reads.running && !this.#writes.stalled) this.active();
     this.#writes.flush();
     this.#watchOutput();
   }
@@ -420,14 +424,14 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.weigh();
   }
 
-  /** @internal Counts a value that somebody who writes for it has dropped. */
+  /** @internal Counts a value that was dropped by somebody who writes for it. */
   drop(): void {
     this.#writes.dropped++;
   }
 
   /** @internal Breaks off, and blames the peer. */
   cut(error: Error): void {
-    this.blame(error);
+    this.#breaks('slow-consumer', error);
     this.#break();
   }
 
@@ -498,18 +502,14 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#writes.finish();
     this.#progressAt = NEVER;
     this.#destroyAt = Math.min(this.#destroyAt, this.clock.now() + this.#settings.linger);
-    this.#sender?.flushed();
+    // The linger stands before user code is called, which may throw.
     this.#alarm.set();
+    this.#sender?.flushed();
   }
 
   /** @internal */
   broken(error: Error): void {
-    // A reason that promises delivery does not hold if the end came before it.
-    const promised = this.#reason === 'completed' || this.#reason === 'ended' || this.#reason === 'drained';
-    if (this.#reason === undefined || (promised && !this.#writes.finished)) {
-      this.#reason = 'reset';
-      this.#error = error;
-    }
+    this.#breaks('reset', error);
     this.#leave();
   }
 
@@ -517,10 +517,17 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   freed(): void {
     if (this.#closed) return;
     this.#reason ??= this.#reads.peerEnded ? 'ended' : 'aborted';
-    this.#leave();
     this.#alarm.clear();
+    try {
+      this.#leave();
+    } finally {
+      this.#close(this.#reason);
+    }
+  }
+
+  #close(reason: CloseReason): void {
     this.#closed = {
-      reason: this.#reason,
+      reason,
       ...(this.#error instanceof DeadlineError && { deadline: this.#error.deadline }),
       ...(this.#error !== undefined && { error: this.#error }),
       bytesIn: this.bytesIn,
@@ -574,6 +581,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
 
   /** @internal */
   due(): number {
+    this.#look();
     const due = Math.min(this.#destroyAt, this.#progressAt + this.#settings.stall);
     if (!this.#taken || this.#ending || this.#destroyAt !== NEVER) return due;
     const greeted = this.bytesIn > 0 ? NEVER : this.#takenAt + this.#deadlines.greeting;
@@ -587,14 +595,14 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     if (now >= this.#destroyAt) {
       this.#break();
     } else if (now >= this.#progressAt + this.#settings.stall) {
-      // One large write is one piece to us, but it may have been moving all the while.
-      if (this.#writes.unsent < this.#left) this.#progressed(now);
-      else this.cut(new DeadlineError('stall', this.#settings.stall));
+      this.cut(new DeadlineError('stall', this.#settings.stall));
     } else if (this.#ending || this.#destroyAt !== NEVER) {
       // Only those two are left.
     } else if (now >= this.#lifeEndsAt) {
       this.#destroyAt = now + grace;
       this.blame(new DeadlineError('lifetime', this.#lifeEndsAt - this.#takenAt));
+      // It is over once. With a grace without end the alarm would else go off for ever.
+      this.#lifeEndsAt = NEVER;
       this.drain();
     } else if (this.bytesIn === 0 && now >= this.#takenAt + greeting) {
       this.#miss(new DeadlineError('greeting', greeting));
@@ -607,7 +615,10 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   // The rest ----------------------------------------------------------------------------------------------------------
 
   #take(): boolean {
-    if (this.#gone || this.hasFarewell) return false;
+    if (this.#gone || this.hasFarewell) {
+      if (!this.#taken) this.#owner.missed(this);
+      return false;
+    }
     if (!this.#taken) {
       this.#taken = true;
       this.#takenAt = this.#activeAt = this.clock.now();
@@ -627,9 +638,16 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     if (this.#reads.open && this.congested) this.#reads.hold(Hold.peer);
   }
 
+  /** One large write is one piece to us, but it may have been moving all the while. */
+  #look(): void {
+    if (this.#progressAt === NEVER || this.#gone || this.bytesOut <= this.#bytesOut) return;
+    this.#activeAt = this.clock.now();
+    this.#progressed(this.#activeAt);
+  }
+
   #progressed(now: number): void {
     this.#progressAt = now;
-    this.#left = this.#writes.unsent;
+    this.#bytesOut = this.bytesOut;
   }
 
   /** The output has room again, or is over: whoever waits for it goes on. */
@@ -648,12 +666,23 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     else this.end();
   }
 
+  /** The first reason wins; but one that promises delivery does not hold if the end came before it. */
+  #breaks(reason: CloseReason, error?: unknown): void {
+    const promised = this.#reason === 'completed' || this.#reason === 'ended' || this.#reason === 'drained';
+    if (this.#gone || (this.#reason !== undefined && (!promised || this.#writes.finished))) return;
+    this.#reason = reason;
+    this.#error = error;
+  }
+
   #break(): void {
     if (this.#gone) return;
-    this.#leave();
-    // After our FIN a RST has nothing to tell any more, and before the peer has read all it would take from it.
-    if (this.#writes.finished) this.#socket.destroy();
-    else this.#socket.reset();
+    try {
+      this.#leave();
+    } finally {
+      // After our FIN a RST has nothing to tell any more, and before the peer has read all it would take from it.
+      if (this.#writes.finished) this.#socket.destroy();
+      else this.#socket.reset();
+    }
   }
 
   /** The handler stops, in this tick. */
@@ -667,9 +696,12 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.weigh();
     const sink = this.#reads.leave();
     this.#sender?.stop();
-    this.#sender?.flushed();
-    sink?.error(this.#closedError());
-    this.#roomMade();
+    try {
+      this.#sender?.flushed();
+    } finally {
+      sink?.error(this.#closedError());
+      this.#roomMade();
+    }
   }
 
   #closedError(): ConnectionClosedError {

@@ -1,3 +1,6 @@
+import type { SchedulerLike } from 'rxjs';
+import { monotonic } from '../time/monotonic.ts';
+
 /** Who has output that waits for the end of the turn. */
 interface Flushable {
   flush(): void;
@@ -7,9 +10,13 @@ let dirty: Flushable[] = [];
 
 /**
  * Flushes at the end of this turn, in a microtask: one for all connections, so that a broadcast to a thousand costs one.
- * Called once for each that has begun to queue.
+ * Called once for each that has begun to queue. On virtual time, where a microtask comes when all is over, an action of
+ * the clock is quicker.
+ *
+ * @param clock The connection's clock.
  */
-export function flushLater(connection: Flushable): void {
+export function flushLater(connection: Flushable, clock: SchedulerLike): void {
+  if (clock !== monotonic) clock.schedule(() => connection.flush(), 0);
   if (dirty.push(connection) === 1) queueMicrotask(flushAll);
 }
 

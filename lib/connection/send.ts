@@ -21,7 +21,9 @@ export function send(connection: Connection): OperatorFunction<Data | undefined,
         next: (data) => connection.push(data),
         error: (error: unknown) => sender.fail(error),
         complete: () => {
-          done = true;
+          // First of all the handler lets go of its input, as any source is let go of by who is done: it is not to hear
+          // an end of it that has not come.
+          sender.stop();
           connection.end();
         },
       });
@@ -32,20 +34,23 @@ export function send(connection: Connection): OperatorFunction<Data | undefined,
           try {
             handler.unsubscribe();
           } catch (error) {
+            connection.blame(error);
             subscriber.error(error);
           }
         },
         flushed: () => subscriber.complete(),
         fail(error) {
-          done = true;
-          connection.fail(error);
+          connection.blame(error);
           sender.stop();
+          connection.end();
           subscriber.error(error);
         },
       };
-      if (connection.attach(sender)) source.subscribe(handler);
-      return () => {
+      if (!connection.attach(sender)) return;
+      // Before the source is subscribed: one that emits at once may make somebody downstream unsubscribe.
+      subscriber.add(() => {
         if (!done) connection.abort();
-      };
+      });
+      source.subscribe(handler);
     });
 }

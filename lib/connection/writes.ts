@@ -52,7 +52,7 @@ export class Writes {
 
   /** Bytes that were written and have not left. */
   get unsent(): number {
-    return this.#underWay ? this.#socket.pending + this.#length : this.#length;
+    return this.#socket.pending + (this.#underWay ? this.#length : this.#count());
   }
 
   /** Of what waits to be flushed: bytes, or characters where they have not been counted. */
@@ -121,6 +121,12 @@ export class Writes {
     this.#pieces = undefined;
     this.#head = 0;
     this.#length = 0;
+  }
+
+  /** What waits while nothing is under way was not counted when it was queued. */
+  #count(): number {
+    const pieces = this.#pieces ?? [this.#text];
+    return pieces.reduce((sum, piece) => sum + byteLength(piece), 0);
   }
 
   #join(data: Data, length: number): void {

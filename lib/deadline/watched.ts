@@ -1,7 +1,14 @@
-import { type MonoTypeOperatorFunction, Observable, type Observer, type SchedulerLike, type Subscription } from 'rxjs';
+import {
+  type MonoTypeOperatorFunction,
+  Observable,
+  type Observer,
+  type SchedulerLike,
+  Subscriber,
+  type Subscription,
+} from 'rxjs';
 import { type ByteSink, Bytes, type Gate, LiftedBytes } from '../connection/bytes.ts';
 import { DeadlineError, type DeadlineName } from '../errors.ts';
-import { milliseconds } from '../options.ts';
+import { check, milliseconds } from '../options.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
 import { defaultClock } from '../time/monotonic.ts';
 
@@ -29,8 +36,7 @@ export function watched<T>(
   due: (seen: Seen) => number,
   scheduler?: SchedulerLike,
 ): MonoTypeOperatorFunction<T> {
-  const wrong = milliseconds(after);
-  if (wrong) throw new RangeError(`Cannot set the ${name} deadline: it ${wrong}`);
+  check(`set the ${name} deadline`, { after }, { after: milliseconds });
   return (source) => {
     if (source instanceof Bytes) {
       const { gate } = source;
@@ -41,9 +47,12 @@ export function watched<T>(
       return new LiftedBytes(source, subscribe) as Observable<unknown> as Observable<T>;
     }
     return new Observable((subscriber) =>
-      new Watch<T>(new DeadlineError(name, after), due, scheduler ?? defaultClock(), subscriber).watch((watch) =>
-        source.subscribe(watch),
-      ),
+      new Watch<T>(new DeadlineError(name, after), due, scheduler ?? defaultClock(), subscriber).watch((watch) => {
+        // Of the chain before it is subscribed, so that who has enough of a source that emits at once can stop it.
+        const link = new Subscriber<T>(watch);
+        subscriber.add(link);
+        return source.subscribe(link);
+      }),
     );
   };
 }
@@ -74,7 +83,11 @@ class Watch<T> implements Observer<T>, AlarmOwner, Seen {
   }
 
   get lastActivity(): number {
-    return this.#gate ? Math.max(this.started, this.#gate.lastActivity) : this.#lastValue;
+    if (this.#gate === undefined) return this.#lastValue;
+    const { clock, lastActivity } = this.#gate;
+    // Another clock than the connection's has another zero; only what has passed is the same on both.
+    const last = clock === this.#clock ? lastActivity : this.#clock.now() - (clock.now() - lastActivity);
+    return Math.max(this.started, last);
   }
 
   watch(subscribe: (watch: this) => Subscription): Subscription {

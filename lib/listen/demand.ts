@@ -1,6 +1,7 @@
 import type { SchedulerLike } from 'rxjs';
 import type { RefusalReason } from '../events.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+import { Line } from './line.ts';
 
 export interface DemandOptions {
   /** How many may wait. */
@@ -35,12 +36,12 @@ export class Demand<T> implements AlarmOwner {
   readonly #options: DemandOptions;
   readonly #handler: DemandHandler<T>;
   readonly #alarm: Alarm;
-  /** Those who wait for their turn, with the time when their wait is over, oldest first. */
-  readonly #queue = new Map<T, number>();
-  /** Those in hand, with the time when they count as forgotten, oldest first. */
-  readonly #inHand = new Map<T, number>();
+  /** Those who wait for their turn, with the time when their wait is over. */
+  readonly #queue = new Line<T>();
+  /** Those in hand, with the time when they count as forgotten. */
+  readonly #inHand = new Line<T>();
   /** Those of them who were not sent away yet, with the time when their wait is over. */
-  readonly #alive = new Map<T, number>();
+  readonly #alive = new Line<T>();
   #releasing = false;
   #open = true;
 
@@ -58,7 +59,7 @@ export class Demand<T> implements AlarmOwner {
   /** Somebody comes: is handed out at once, waits, or is refused. */
   arrive(item: T): void {
     if (!this.#open) return this.#handler.refuse(item, 'draining');
-    this.#queue.set(item, this.#options.clock.now() + this.#options.timeout);
+    this.#queue.add(item, this.#options.clock.now() + this.#options.timeout);
     this.#release();
     if (this.size > this.#options.max && this.#forget(item)) this.#handler.refuse(item, 'full');
     this.#alarm.set();
@@ -85,33 +86,29 @@ export class Demand<T> implements AlarmOwner {
   close(): void {
     this.#open = false;
     this.#alarm.clear();
-    for (const item of [...this.#alive.keys(), ...this.#queue.keys()]) {
-      if (this.#forget(item)) this.#handler.refuse(item, 'draining');
-    }
-    this.#inHand.clear();
+    this.#sendAway('draining', Number.POSITIVE_INFINITY);
   }
 
   due(): number {
-    const wait = Math.min(oldest(this.#queue), oldest(this.#alive));
+    const wait = Math.min(due(this.#queue), due(this.#alive));
     // One who is forgotten matters only to those who wait behind him.
-    return this.#queue.size > 0 ? Math.min(wait, oldest(this.#inHand)) : wait;
+    return this.#queue.size > 0 ? Math.min(wait, due(this.#inHand)) : wait;
   }
 
   expire(): void {
-    const now = this.#options.clock.now();
-    for (const waiting of [this.#alive, this.#queue]) {
-      for (const [item, until] of waiting) {
-        if (until > now) break;
-        waiting.delete(item);
-        this.#handler.refuse(item, 'timeout');
-      }
-    }
-    for (const [item, until] of this.#inHand) {
-      if (until > now) break;
-      this.#inHand.delete(item);
-    }
+    this.#sendAway('timeout', this.#options.clock.now());
     this.#release();
     this.#alarm.set();
+  }
+
+  /** Sends those away whose wait is over at a moment. */
+  #sendAway(reason: RefusalReason, now: number): void {
+    for (const waiting of [this.#alive, this.#queue]) {
+      for (let first = waiting.first; first !== undefined && first[1] <= now; first = waiting.first) {
+        waiting.delete(first[0]);
+        this.#handler.refuse(first[0], reason);
+      }
+    }
   }
 
   #forget(item: T): boolean {
@@ -123,22 +120,26 @@ export class Demand<T> implements AlarmOwner {
     if (this.#releasing) return;
     this.#releasing = true;
     try {
-      while (this.#open && this.#inHand.size < this.#options.ahead) {
-        const next = this.#queue.entries().next();
-        if (next.done) break;
-        const [item, until] = next.value;
+      for (let next = this.#queue.first; next !== undefined && this.#hasPlace(); next = this.#queue.first) {
+        const [item, until] = next;
         this.#queue.delete(item);
-        this.#alive.set(item, until);
-        this.#inHand.set(item, this.#options.clock.now() + this.#options.timeout);
+        this.#alive.add(item, until);
+        this.#inHand.add(item, this.#options.clock.now() + this.#options.timeout);
         this.#handler.hand(item);
       }
     } finally {
       this.#releasing = false;
     }
   }
+
+  /** Whether one more may be in hand: because there is a place, or because whoever has the oldest one is forgotten. */
+  #hasPlace(): boolean {
+    if (!this.#open) return false;
+    if (this.#inHand.size < this.#options.ahead) return true;
+    const [oldest, until] = this.#inHand.first ?? [];
+    if (oldest === undefined || until === undefined || until > this.#options.clock.now()) return false;
+    return !this.#alive.has(oldest) && this.#inHand.delete(oldest);
+  }
 }
 
-function oldest(times: ReadonlyMap<unknown, number>): number {
-  const first = times.values().next();
-  return first.done ? Number.POSITIVE_INFINITY : first.value;
-}
+const due = (line: Line<unknown>): number => line.first?.[1] ?? Number.POSITIVE_INFINITY;

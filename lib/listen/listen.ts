@@ -82,17 +82,23 @@ export const listenChecks: Record<string, Check> = {
 
 /** @internal */
 export function checkWhere(what: string, where: Where): void {
-  const kind =
-    'port' in where
-      ? { port: whole(0, 65535), host: text, ipv6Only: flag }
-      : 'path' in where
-        ? { path: text }
-        : { fd: whole(0) };
-  check(what, where, kind);
+  const given = typeof where === 'object' && where !== null ? where : {};
+  const kind = KINDS.find(([key]) => key in given);
+  if (!kind) throw new TypeError(`Cannot ${what}: where must have a port, a path or an fd`);
+  const [key, checks] = kind;
+  // Node takes a port that is there but undefined for 0, any that is free.
+  if ((given as Record<string, unknown>)[key] === undefined) throw new TypeError(`Cannot ${what}: ${key} is undefined`);
+  check(what, where, checks);
 }
 
 const text: Check = (value) =>
   typeof value === 'string' && value !== '' ? undefined : 'must be a string that is not empty';
+
+const KINDS: readonly (readonly [string, Record<string, Check>])[] = [
+  ['port', { port: whole(0, 65535), host: text, ipv6Only: flag }],
+  ['path', { path: text }],
+  ['fd', { fd: whole(0) }],
+];
 
 /** Descriptors kept for everything else in the process: files, sockets of its own, the ones a drain needs. */
 const RESERVE = 32;
@@ -204,9 +210,13 @@ class Listener implements PortHandler, ConnectionOwner {
     this.#demand.taken(connection);
   }
 
+  missed(connection: Connection): void {
+    this.#demand.taken(connection);
+  }
+
   refuse(connection: Connection, reason: string): void {
-    this.#demand.leave(connection, true);
     this.#refuse(connection, reason);
+    this.#demand.leave(connection, true);
   }
 
   closed(connection: Connection, closed: Closed): void {
@@ -231,7 +241,8 @@ class Listener implements PortHandler, ConnectionOwner {
   #refuse(connection: Connection, reason: RefusalReason): void {
     if (!this.#arrivals.has(connection)) return;
     this.#count(connection, reason);
-    const farewell = this.#parting < PARTING.max ? this.#options.farewell : undefined;
+    // Whoever is told something keeps his descriptor until he has read it.
+    const farewell = this.#parting < PARTING.max && reason !== 'exhausted' ? this.#options.farewell : undefined;
     if (farewell !== undefined) this.#parting++;
     connection.dismiss(farewell, PARTING.linger);
   }

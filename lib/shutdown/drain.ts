@@ -1,6 +1,6 @@
 import { Observable, type SchedulerLike, Subject, Subscription } from 'rxjs';
 import type { Connection } from '../connection/connection.ts';
-import type { ListenEvent, ServerEvent } from '../events.ts';
+import type { Counters, ListenEvent, ServerEvent } from '../events.ts';
 import { afterTurn } from '../time/turn.ts';
 
 export interface DrainOptions {
@@ -13,6 +13,12 @@ export interface DrainOptions {
 
 /** Milliseconds after the grace in which broken-off sockets are waited for. Then the end comes without them. */
 const LAST_CALL = 100;
+
+/** Milliseconds for which the port is kept open at most because connections keep coming, if the grace is not shorter. */
+const LAST_TURNS = 1000;
+
+/** The longest time a timer of Node's can hold, in milliseconds: 25 days. What is longer is never. */
+const LONGEST = 0x7fffffff;
 
 /**
  * The shutdown of a server, and the book of who is still there.
@@ -36,7 +42,7 @@ export class Drain {
   readonly #overdue = new Subject<void>();
   readonly #timers = new Subscription();
   readonly #report = { drained: 0, aborted: 0, refused: 0, unsent: 0 };
-  #waiting = () => 0;
+  #counters: Counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
   #begun: number | undefined;
   #accepting = true;
   #aborting = false;
@@ -64,7 +70,7 @@ export class Drain {
 
   /** Listens in on what happens at the port, and passes it on. */
   next(event: ListenEvent): void {
-    if (event.type === 'listening') this.#waiting = () => event.counters.waiting;
+    if (event.type === 'listening') this.#counters = event.counters;
     if (this.#begun !== undefined) this.#count(event);
     this.tell(event);
   }
@@ -86,7 +92,8 @@ export class Drain {
     this.#timers.unsubscribe();
     if (this.#begun === undefined) return;
     const { drained, refused } = this.#report;
-    const left = [...this.#connections];
+    // The pipe may have come to one that was refused just before.
+    const left = [...this.#connections].filter(({ taken }) => taken);
     this.tell({
       type: 'drained',
       drained,
@@ -103,11 +110,24 @@ export class Drain {
   }
 
   #begin(): void {
-    const { announce, clock } = this.#options;
+    const { announce, grace, clock } = this.#options;
     this.#begun = clock.now();
-    this.tell({ type: 'draining', active: this.#connections.size, waiting: this.#waiting() });
-    // What the kernel has accepted already is served, not reset: it takes a turn of the loop to see it all.
-    this.#after(announce, () => afterTurn(clock, () => this.#stopAccepting()));
+    const { active, waiting } = this.#counters;
+    this.tell({ type: 'draining', active, waiting });
+    this.#after(announce, () => this.#acceptTheLast(clock.now() + Math.min(LAST_TURNS, grace)));
+  }
+
+  /**
+   * What the kernel has accepted already is served, not reset. A turn of the event loop may bring one of them only, so it
+   * takes turns until one brings none.
+   */
+  #acceptTheLast(until: number): void {
+    const { clock } = this.#options;
+    const { accepted } = this.#counters;
+    afterTurn(clock, () => {
+      if (this.#counters.accepted > accepted && clock.now() < until) this.#acceptTheLast(until);
+      else this.#stopAccepting();
+    });
   }
 
   #stopAccepting(): void {
@@ -135,7 +155,7 @@ export class Drain {
   }
 
   #after(delay: number, work: () => void): void {
-    if (delay === Number.POSITIVE_INFINITY || this.#timers.closed) return;
+    if (delay > LONGEST || this.#timers.closed) return;
     this.#timers.add(this.#options.clock.schedule(work, delay));
   }
 }

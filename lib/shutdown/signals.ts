@@ -13,6 +13,7 @@ import { fromEvent, map, merge, type Observable } from 'rxjs';
  * @returns Names of signals; it never completes.
  */
 export function signals(...names: NodeJS.Signals[]): Observable<NodeJS.Signals> {
-  const wanted: NodeJS.Signals[] = names.length > 0 ? names : ['SIGINT', 'SIGTERM'];
-  return merge(...wanted.map((name) => fromEvent(process, name).pipe(map(() => name))));
+  // A name given twice would be a second signal each time.
+  const wanted = new Set<NodeJS.Signals>(names.length > 0 ? names : ['SIGINT', 'SIGTERM']);
+  return merge(...[...wanted].map((name) => fromEvent(process, name).pipe(map(() => name))));
 }

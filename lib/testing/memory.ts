@@ -212,6 +212,8 @@ class MemorySocket implements TransportSocket {
   }
 
   write(data: string | Uint8Array | readonly (string | Uint8Array)[]): boolean {
+    // Who writes to a peer that broke off is told of it.
+    if (this.#resetUnseen) this.#later(() => this.#breakOff('write EPIPE', 'EPIPE'));
     const pieces = typeof data === 'string' || data instanceof Uint8Array ? [data] : data;
     const chunk = Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece)));
     const taken = this.#queue.length > 0 ? 0 : this.#client.take(chunk);
@@ -259,7 +261,12 @@ class MemorySocket implements TransportSocket {
       this.#resetUnseen = true;
       return;
     }
-    this.handler.broken(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
+    this.#breakOff('read ECONNRESET', 'ECONNRESET');
+  }
+
+  #breakOff(message: string, code: string): void {
+    if (this.#over) return;
+    this.handler.broken(Object.assign(new Error(message), { code }));
     this.#close();
   }
 
@@ -286,17 +293,20 @@ class MemorySocket implements TransportSocket {
   #deliver(): void {
     if (this.#delivering || this.#over) return;
     this.#delivering = true;
-    while (this.#flowing && !this.#over) {
-      const chunk = this.#arrived.shift();
-      if (chunk === undefined) break;
-      // The buffer is the next read's: whoever kept a view of it now holds garbage.
-      this.handler.received(chunk);
-      chunk.fill(0xaa);
+    try {
+      while (this.#flowing && !this.#over) {
+        const chunk = this.#arrived.shift();
+        if (chunk === undefined) break;
+        // The buffer is the next read's: whoever kept a view of it now holds garbage.
+        this.handler.received(chunk);
+        chunk.fill(0xaa);
+      }
+    } finally {
+      this.#delivering = false;
     }
-    this.#delivering = false;
     if (this.#over || !this.#flowing) return;
     if (this.#resetUnseen) {
-      this.arriveReset();
+      this.#breakOff('read ECONNRESET', 'ECONNRESET');
     } else if (this.#arrived.length === 0 && this.#peerEnd === 'arrived') {
       this.#peerEnd = 'seen';
       this.handler.peerEnded();
@@ -307,7 +317,7 @@ class MemorySocket implements TransportSocket {
   #finish(): void {
     if (!this.#ending || this.#finished || this.#over || this.#queue.length > 0) return;
     this.#finished = true;
-    this.#client.ended = true;
+    if (!this.#client.reset) this.#client.ended = true;
     this.handler.finished();
     this.#closeIfBothEnded();
   }

@@ -70,9 +70,11 @@ export class Alarm {
     else this.#ring();
   };
 
+  /** These turns keep the process alive: an event loop with nothing else to do sleeps over an immediate that does not. */
   #poll(turns: number): void {
+    // Not unref'd: a loop that has nothing else to do would sleep until the next event before it runs this, and on a quiet
+    // server that is seconds away. It keeps the process for two turns at most.
     const turn = setImmediate(() => (turns > 1 ? this.#poll(turns - 1) : this.#lookAgain()));
-    turn.unref();
     this.#disarm = () => clearImmediate(turn);
   }
 

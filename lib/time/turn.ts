@@ -11,3 +11,9 @@ export function nextTurn(clock: SchedulerLike, work: () => void): void {
 export function afterTurn(clock: SchedulerLike, work: () => void): void {
   nextTurn(clock, () => nextTurn(clock, work));
 }
+
+/** Calls back at the end of this turn: in a microtask, or where time is virtual, and microtasks wait for its end, in its next action. */
+export function endOfTurn(clock: SchedulerLike, work: () => void): void {
+  if (clock === monotonic) queueMicrotask(work);
+  else clock.schedule(work, 0);
+}

@@ -56,6 +56,7 @@ class NodeSocket implements TransportSocket {
   readonly peer: Address;
   readonly borrows: boolean;
   readonly #socket: OwnedSocket;
+  #pending = 0;
 
   constructor(accepted: Socket, borrows: boolean) {
     this.borrows = borrows;
@@ -76,9 +77,10 @@ class NodeSocket implements TransportSocket {
   }
 
   get pending(): number {
-    // What libuv holds falls while a large write makes progress; what waits behind it in Node is added.
-    const queued = this.#socket._handle?.writeQueueSize ?? 0;
-    return queued > 0 ? queued : this.#socket.writableLength;
+    // What libuv holds, in bytes, falls while a large write makes progress. Node's own figure counts characters of a string,
+    // and all of a write until its end. When the handle is gone what was known last is what did not leave.
+    this.#pending = this.#socket._handle?.writeQueueSize ?? this.#pending;
+    return this.#pending;
   }
 
   get bytesWritten(): number {
@@ -108,12 +110,15 @@ class NodeSocket implements TransportSocket {
       for (const piece of data) socket.write(piece, this.#taken);
       socket.uncork();
     }
+    this.#pending = socket._handle?.writeQueueSize ?? 0;
     return socket.writableLength === 0;
   }
 
   /** One for all writes of a socket: Node then folds the calls of one turn into one. */
   readonly #taken = (error?: Error | null): void => {
-    if (!error && this.#socket.writableLength === 0) this.handler.drained();
+    if (error || this.#socket.writableLength > 0) return;
+    this.#pending = 0;
+    this.handler.drained();
   };
 
   end(): void {
@@ -125,9 +130,11 @@ class NodeSocket implements TransportSocket {
   }
 
   reset(): void {
-    // A unix socket knows no RST.
-    if (this.local.port === undefined) this.#socket.destroy();
-    else this.#socket.resetAndDestroy();
+    const socket = this.#socket;
+    // A unix socket knows no RST. And libuv refuses to reset while it shuts down: Node would then keep the socket for ever.
+    const shutsDown = socket.writableEnded && socket.writableLength === 0;
+    if (this.local.port === undefined || shutsDown) socket.destroy();
+    else socket.resetAndDestroy();
   }
 }
 

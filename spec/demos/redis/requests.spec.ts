@@ -70,10 +70,10 @@ describe('requests', () => {
         const values: (readonly string[])[] = [];
         source.pipe(requests()).subscribe((value) => {
           values.push(value);
-          source.gate.closed = true;
+          source.gate.held = true;
         });
         for (const chunk of chop(bytesOf(sent.map(request).join('')), lengths)) source.push(chunk);
-        while (source.gate.closed) {
+        while (source.gate.held) {
           const before = values.length;
           source.open();
           expect(values.length - before).toBeLessThanOrEqual(1);

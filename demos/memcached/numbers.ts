@@ -1,0 +1,49 @@
+/**
+ * Numbers as memcached reads them, which is C's `strtol` family: white space and a sign may come before the digits, the
+ * number ends at white space or the end of the text, and what is read as 64 bits is then cut to 32 without a word.
+ */
+
+const NUMBER = /^[ \t\n\v\f\r]*([+-]?)(\d+)(?=[ \t\n\v\f\r]|$)/;
+
+/** Flags: a 32-bit unsigned number. @returns `undefined` where memcached refuses the text. */
+export function parseU32(text: string): number | undefined {
+  const small = fewDigits(text);
+  if (small >= 0) return small;
+  const value = parseU64(text);
+  return value === undefined ? undefined : Number(BigInt.asUintN(32, value));
+}
+
+/** Expiry times and lengths: a 32-bit signed number. @returns `undefined` where memcached refuses the text. */
+export function parseI32(text: string): number | undefined {
+  const small = fewDigits(text);
+  if (small >= 0) return small;
+  const [, sign, digits] = NUMBER.exec(text) ?? [];
+  if (digits === undefined) return undefined;
+  const value = sign === '-' ? -BigInt(digits) : BigInt(digits);
+  if (BigInt.asIntN(64, value) !== value) return undefined;
+  return Number(BigInt.asIntN(32, value));
+}
+
+/** Deltas and cas ids: a 64-bit unsigned number. @returns `undefined` where memcached refuses the text. */
+export function parseU64(text: string): bigint | undefined {
+  const [, sign, digits] = NUMBER.exec(text) ?? [];
+  if (digits === undefined) return undefined;
+  const value = BigInt(digits);
+  if (BigInt.asUintN(64, value) !== value) return undefined;
+  if (sign !== '-') return value;
+  // A minus sign wraps round, and is refused where that shows: where the result has its highest bit set.
+  const wrapped = BigInt.asUintN(64, -value);
+  return BigInt.asIntN(64, wrapped) < 0n ? undefined : wrapped;
+}
+
+/** The value of one to nine plain digits, which is what nearly every number on the wire is; -1 for anything else. */
+function fewDigits(text: string): number {
+  if (text.length === 0 || text.length > 9) return -1;
+  let value = 0;
+  for (let index = 0; index < text.length; index += 1) {
+    const digit = text.charCodeAt(index) - 48;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return value;
+}

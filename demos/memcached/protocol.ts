@@ -1,0 +1,60 @@
+import { type OperatorFunction, takeWhile } from 'rxjs';
+import { BLANK, type Decoder, type Input, PENDING } from '../../lib/framing/decoder.ts';
+import { frames } from '../../lib/framing/frames.ts';
+import { checkKeys, checkLength } from '../../lib/framing/options.ts';
+import { BinaryDecoder, REQUEST_MAGIC } from './binary-decoder.ts';
+import { isLast } from './commands.ts';
+import type { Limits, Request } from './requests.ts';
+import { TextDecoder } from './text-decoder.ts';
+
+/**
+ * Cuts bytes into requests, of the text protocol or of the binary one: the first byte says which.
+ *
+ * ```text
+ * source    --(set k 0 0 3\r\n)--(abc\r\nget k\r\nqu)--(it\r\n)
+ * requests  ---------------------(set k, get k)--------(quit|)
+ * ```
+ *
+ * It completes behind a request that nothing may follow, and errors
+ * - with `FrameTooLongError` at a line of more than 2048 bytes that is not a list of keys, or than `maxLine` if it is:
+ *   the original closes without a word, and knows no limit for keys;
+ * - with `FrameInvalidError` at a binary request that does not begin like one;
+ * - with `FrameTruncatedError` when the input ends in the middle of a request.
+ *
+ * What is merely wrong is a request too, with a reply that says so. Data that are too large are passed over as they come.
+ */
+export function requests(limits: Partial<Limits> = {}): OperatorFunction<Uint8Array, Request> {
+  checkKeys(limits, ['maxItem', 'maxLine']);
+  const { maxItem = 1024 * 1024, maxLine = 1024 * 1024 } = limits;
+  checkLength(maxItem, 1024 * 1024 * 1024);
+  checkLength(maxLine, 1024 * 1024 * 1024);
+  const cut = frames(() => new RequestDecoder({ maxItem, maxLine }));
+  return (source) => cut(source).pipe(takeWhile((request) => !isLast(request), true));
+}
+
+/** Looks at the first byte, and leaves the rest to the decoder of that protocol. */
+export class RequestDecoder implements Decoder<Request> {
+  readonly #limits: Limits;
+  #decoder: Decoder<Request> | undefined;
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
+  }
+
+  get pending(): number {
+    return this.#decoder?.pending ?? 0;
+  }
+
+  cut(input: Input): Request | typeof PENDING | typeof BLANK {
+    const first = input.bytes[input.at];
+    if (this.#decoder === undefined) {
+      if (first === undefined) return PENDING;
+      this.#decoder = first === REQUEST_MAGIC ? new BinaryDecoder(this.#limits) : new TextDecoder(this.#limits);
+    }
+    return this.#decoder.cut(input);
+  }
+
+  end(): Request | typeof BLANK {
+    return this.#decoder?.end() ?? BLANK;
+  }
+}

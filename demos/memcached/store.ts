@@ -1,0 +1,277 @@
+import type { TimestampProvider } from 'rxjs';
+import { defaultClock } from '../../lib/time/monotonic.ts';
+import { type Counters, noCounts } from './counters.ts';
+import { increased } from './delta.ts';
+import { Item, itemSize, OVERHEAD } from './item.ts';
+import { Recency } from './recency.ts';
+
+/** How to store: always, only what is new, only what is there, only what has not changed, or as part of what is there. */
+export type Mode = 'set' | 'add' | 'replace' | 'cas' | 'append' | 'prepend';
+
+/** Why something was not stored. */
+export type Failure = 'exists' | 'notFound' | 'notStored' | 'noMemory' | 'tooLarge';
+
+export interface StoreOptions {
+  /** The largest item, in bytes, as {@link itemSize} counts. @default 1 MiB */
+  maxItem?: number;
+  /** Whether old items make room for new ones. Otherwise a full store refuses. @default true */
+  evictions?: boolean;
+  /** Milliseconds that never jump. @default a monotonic clock, or virtual time while a `TestScheduler` runs */
+  clock?: TimestampProvider;
+  /** The wall clock's reading, in milliseconds since 1970, when `clock` was at 0. @default from `Date.now()` */
+  epoch?: number;
+}
+
+/** What comes with the data of an item. */
+export interface Details {
+  /** @default 0 */
+  flags?: number;
+  /** In milliseconds of the store's clock, from {@link Store.expiry}. @default Infinity */
+  expires?: number;
+  /** The cas id to match. @default 0, for any */
+  cas?: number;
+  /** With a smaller cas id than the item's: store all the same, and mark as stale. @default false */
+  orStale?: boolean;
+  /** @default false */
+  binaryKey?: boolean;
+}
+
+const OLDEST_RELATIVE = 60 * 60 * 24 * 30;
+
+/**
+ * The items, the order of their use, and the room they may take. Every operation takes constant time: what has expired
+ * or was flushed goes when it is next looked at, or when it is the oldest and room is needed.
+ */
+export class Store {
+  /** For `stats`. */
+  counters: Counters = noCounts();
+  /** The largest item, in bytes. */
+  readonly maxItem: number;
+  readonly #items = new Map<string, Item>();
+  readonly #recency = new Recency();
+  readonly #evictions: boolean;
+  readonly #clock: TimestampProvider;
+  readonly #epoch: number;
+  #limit: number;
+  #bytes = 0;
+  #lastCas = 0;
+  /** Items with this cas id or a smaller one are flushed. */
+  #flushed = 0;
+  #flushAt = Number.POSITIVE_INFINITY;
+
+  /**
+   * @param limit What all items may take together, in bytes.
+   * @throws RangeError for a limit that does not hold at least two of the largest items.
+   */
+  constructor(limit: number, options: StoreOptions = {}) {
+    const {
+      maxItem = 1024 * 1024,
+      evictions = true,
+      clock = defaultClock(),
+      epoch = Date.now() - clock.now(),
+    } = options;
+    if (!(limit >= 2 * maxItem)) throw new RangeError(`Cannot make a store of ${limit} bytes for items of ${maxItem}`);
+    this.#limit = limit;
+    this.maxItem = maxItem;
+    this.#evictions = evictions;
+    this.#clock = clock;
+    this.#epoch = epoch;
+  }
+
+  /** The size of all items, in bytes, as the original counts. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** What the items take in this process, in bytes: what the limit is for. */
+  get used(): number {
+    return this.#bytes + this.#items.size * OVERHEAD;
+  }
+
+  /** How many items there are, those included that are over but have not been looked at. */
+  get size(): number {
+    return this.#items.size;
+  }
+
+  /** What all items may take together, in bytes. A smaller limit evicts. */
+  get limit(): number {
+    return this.#limit;
+  }
+
+  set limit(limit: number) {
+    this.#limit = limit;
+    this.#makeRoom(0);
+  }
+
+  /** Whether old items make room for new ones. */
+  get evicts(): boolean {
+    return this.#evictions;
+  }
+
+  /** How long ago the item that would be evicted next was last used, in milliseconds. */
+  get oldestAge(): number {
+    const oldest = this.#recency.oldest;
+    return oldest === undefined ? 0 : this.now() - oldest.time;
+  }
+
+  /** The time, in milliseconds of the store's clock. */
+  now(): number {
+    return this.#clock.now();
+  }
+
+  /** An expiry time as the protocol gives it, in milliseconds of the store's clock. */
+  expiry(exptime: number): number {
+    if (exptime === 0) return Number.POSITIVE_INFINITY;
+    if (exptime < 0) return Number.NEGATIVE_INFINITY;
+    if (exptime <= OLDEST_RELATIVE) return this.now() + exptime * 1000;
+    return exptime * 1000 - this.#epoch;
+  }
+
+  /** Looks up a live item. It does not count as a use. */
+  find(key: string): Item | undefined {
+    this.#flushWhenDue();
+    const item = this.#items.get(key);
+    if (item === undefined) return undefined;
+    if (item.cas <= this.#flushed) this.counters.get_flushed += 1;
+    else if (item.expires <= this.now()) {
+      this.counters.get_expired += 1;
+      if (!item.fetched) this.counters.expired_unfetched += 1;
+    } else return item;
+    this.remove(item);
+    return undefined;
+  }
+
+  /** An item has been fetched: it is now the last that would be evicted. */
+  use(item: Item): void {
+    item.fetched = true;
+    item.time = this.now();
+    this.#recency.touch(item);
+  }
+
+  /** Stores data under a key, if the mode allows it. The data must stay as they are. */
+  put(mode: Mode, key: string, data: Uint8Array, details: Details = {}): Item | Failure {
+    const { flags = 0, expires = Number.POSITIVE_INFINITY, cas = 0, orStale = false, binaryKey = false } = details;
+    if (itemSize(key.length, flags, data.length) > this.maxItem) return 'tooLarge';
+    const old = this.find(key);
+    if (old === undefined) {
+      if (mode === 'cas') this.counters.cas_misses += 1;
+      if (mode === 'cas') return 'notFound';
+      if (mode !== 'set' && mode !== 'add') return 'notStored';
+      return this.#replace(undefined, new Item(key, flags, expires, data, binaryKey));
+    }
+    if (mode === 'add') {
+      this.#recency.touch(old);
+      return 'notStored';
+    }
+    if (mode === 'append' || mode === 'prepend') {
+      if (cas !== 0 && cas !== old.cas) return 'exists';
+      const joined = mode === 'append' ? join(old.data, data) : join(data, old.data);
+      if (itemSize(key.length, old.flags, joined.length) > this.maxItem) return 'notStored';
+      const stored = this.#replace(old, new Item(key, old.flags, old.expires, joined));
+      return stored === 'noMemory' ? 'notStored' : stored;
+    }
+    const item = new Item(key, flags, expires, data, binaryKey);
+    if (mode === 'cas') {
+      if (cas !== 0 && cas === old.cas) this.counters.cas_hits += 1;
+      else if (orStale && cas !== 0 && cas < old.cas) {
+        this.counters.cas_hits += 1;
+        item.expires = old.expires;
+        item.stale = true;
+        item.won = old.won;
+      } else {
+        this.counters.cas_badval += 1;
+        return 'exists';
+      }
+    }
+    const stored = this.#replace(old, item);
+    // A value that could not be replaced is out of date: better none.
+    if (stored === 'noMemory' && mode === 'set') this.remove(old);
+    return stored;
+  }
+
+  /**
+   * Adds to a value that is a number, or subtracts, stopping at 0.
+   *
+   * @returns The new number, or why there is none.
+   */
+  delta(item: Item, by: bigint, up: boolean, cas = 0): bigint | 'exists' | 'nonNumeric' | 'noMemory' {
+    if (cas !== 0 && cas !== item.cas) return 'exists';
+    const changed = increased(item.data, by, up);
+    if (changed === undefined) return 'nonNumeric';
+    this.counters[up ? 'incr_hits' : 'decr_hits'] += 1;
+    const growth = changed.data.length - item.data.length;
+    if (growth > 0 && !this.#makeRoom(growth, item)) return 'noMemory';
+    this.#bytes += growth;
+    item.data = changed.data;
+    // A value that outgrows its place is a new item to the original, with no memory of what was said about the old one.
+    if (growth > 0) item.fetched = item.stale = item.won = false;
+    item.cas = this.nextCas();
+    item.time = this.now();
+    this.#recency.touch(item);
+    return changed.value;
+  }
+
+  /** A cas id that nothing has had before. */
+  nextCas(): number {
+    this.#lastCas += 1;
+    return this.#lastCas;
+  }
+
+  /** Takes an item out. */
+  remove(item: Item): void {
+    this.#items.delete(item.key);
+    this.#recency.remove(item);
+    this.#bytes -= item.size;
+  }
+
+  /** Invalidates everything that is there at a time: at once, or later. A later call takes the place of one that waits. */
+  flush(exptime = 0): void {
+    this.#flushAt = exptime > 0 ? this.expiry(exptime) : this.now();
+    this.#flushWhenDue();
+  }
+
+  #flushWhenDue(): void {
+    if (this.#flushAt === Number.POSITIVE_INFINITY || this.#flushAt > this.now()) return;
+    this.#flushAt = Number.POSITIVE_INFINITY;
+    this.#flushed = this.#lastCas;
+  }
+
+  #replace(old: Item | undefined, item: Item): Item | 'noMemory' {
+    const growth = old === undefined ? item.size + OVERHEAD : item.size - old.size;
+    if (!this.#makeRoom(growth, old)) return 'noMemory';
+    if (old !== undefined) this.remove(old);
+    item.cas = this.nextCas();
+    item.time = this.now();
+    this.#items.set(item.key, item);
+    this.#recency.add(item);
+    this.#bytes += item.size;
+    this.counters.total_items += 1;
+    return item;
+  }
+
+  /** Makes room for so many more bytes, at the cost of anything but one item. */
+  #makeRoom(bytes: number, keep?: Item): boolean {
+    if (this.used + bytes <= this.#limit) return true;
+    // What is kept is on the way to being the newest anyway, and must not be found as the oldest.
+    if (keep !== undefined) this.#recency.touch(keep);
+    const now = this.now();
+    while (this.used + bytes > this.#limit) {
+      const oldest = this.#recency.oldest;
+      if (oldest === undefined || oldest === keep) return false;
+      const over = oldest.expires <= now || oldest.cas <= this.#flushed;
+      if (!over && !this.#evictions) return false;
+      if (over) this.counters.reclaimed += 1;
+      else this.counters.evictions += 1;
+      if (!oldest.fetched) this.counters[over ? 'expired_unfetched' : 'evicted_unfetched'] += 1;
+      this.remove(oldest);
+    }
+    return true;
+  }
+}
+
+function join(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const joined = new Uint8Array(first.length + second.length);
+  joined.set(first);
+  joined.set(second, first.length);
+  return joined;
+}

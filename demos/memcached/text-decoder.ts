@@ -1,0 +1,107 @@
+import { FrameTooLongError, FrameTruncatedError } from '../../lib/errors.ts';
+import { Carry } from '../../lib/framing/carry.ts';
+import { BLANK, type Decoder, type Input, PENDING } from '../../lib/framing/decoder.ts';
+import { gather, pass } from './gather.ts';
+import { readLine, refused } from './lines.ts';
+import type { Limits, MetaSetRequest, Request, StorageRequest } from './requests.ts';
+
+const CR = 13;
+const LF = 10;
+/** The longest line that is not a list of keys, in bytes. */
+const LINE = 2048;
+const LIST_OF_KEYS = /^ {0,100}(get|gets|gat|gats) /;
+
+type Waiting = StorageRequest | MetaSetRequest;
+
+/** The text protocol: a line, and behind some lines a block of data of the length that the line says. */
+export class TextDecoder implements Decoder<Request> {
+  readonly #limits: Limits;
+  readonly #carry = new Carry();
+  /** What waits for its data, how many bytes of them, and the data once they are there and only their end is not. */
+  #waiting: Waiting | undefined;
+  #length = 0;
+  #data: Buffer | undefined;
+  /** Bytes to pass over: the data of a request that has been refused. */
+  #skip = 0;
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
+  }
+
+  get pending(): number {
+    return this.#carry.length + this.#skip + (this.#waiting === undefined ? 0 : 1);
+  }
+
+  cut(input: Input): Request | typeof PENDING | typeof BLANK {
+    if (this.#waiting !== undefined) return this.#cutBlock(input, this.#waiting);
+    if (this.#skip === 0) return this.#cutLine(input);
+    this.#skip = pass(input, this.#skip);
+    return this.#skip > 0 ? PENDING : BLANK;
+  }
+
+  end(): never {
+    throw new FrameTruncatedError(this.pending);
+  }
+
+  #cutLine(input: Input): Request | typeof PENDING {
+    const { bytes, at } = input;
+    const found = bytes.indexOf(LF, at);
+    const end = found < 0 ? bytes.length : found;
+    if (this.#carry.length + end - at > LINE) this.#checkLength(input, end);
+    input.at = found < 0 ? end : end + 1;
+    if (found < 0 || this.#carry.length > 0) {
+      if (end > at) this.#carry.add(bytes, at, end, this.#limits.maxLine);
+      if (found < 0) return PENDING;
+      const line = textOf(this.#carry.view, 0, this.#carry.length);
+      this.#carry.clear();
+      return this.#begin(input, line);
+    }
+    return this.#begin(input, textOf(bytes, at, end));
+  }
+
+  #begin(input: Input, line: string): Request | typeof PENDING {
+    const { request, block } = readLine(line, this.#limits.maxItem);
+    if (block < 0) return request;
+    if (request.type !== 'storage' && request.type !== 'metaSet') {
+      this.#skip = block + 2;
+      return request;
+    }
+    this.#waiting = request;
+    this.#length = block;
+    return this.#cutBlock(input, request);
+  }
+
+  #cutBlock(input: Input, request: Waiting): Request | typeof PENDING {
+    const { bytes } = input;
+    if (this.#data === undefined) {
+      this.#data = gather(this.#carry, input, this.#length);
+      if (this.#data === undefined) return PENDING;
+    }
+    let ends: boolean;
+    if (this.#carry.length === 0 && bytes.length - input.at >= 2) {
+      ends = bytes[input.at] === CR && bytes[input.at + 1] === LF;
+      input.at += 2;
+    } else {
+      const end = gather(this.#carry, input, 2);
+      if (end === undefined) return PENDING;
+      ends = end[0] === CR && end[1] === LF;
+    }
+    request.data = this.#data;
+    this.#waiting = undefined;
+    this.#data = undefined;
+    if (ends) return request;
+    return refused(request.type === 'storage' && request.noreply ? '' : 'CLIENT_ERROR bad data chunk');
+  }
+
+  #checkLength({ bytes, at }: Input, end: number): void {
+    const length = this.#carry.length + end - at;
+    const start = this.#carry.view.toString('latin1', 0, 106) + bytes.toString('latin1', at, Math.min(end, at + 106));
+    const limit = LIST_OF_KEYS.test(start) ? this.#limits.maxLine : LINE;
+    if (length > limit) throw new FrameTooLongError(limit, length);
+  }
+}
+
+/** A line without the CR it may end with. One that is nothing else is left as it is, as the original does. */
+function textOf(bytes: Buffer, start: number, end: number): string {
+  return bytes.toString('latin1', start, end - start > 1 && bytes[end - 1] === CR ? end - 1 : end);
+}

@@ -1,0 +1,21 @@
+/** What `-h` prints: the flags of memcached that have a meaning here. */
+export const USAGE = `Flags, as memcached has them:
+  -p, --port=<n>             TCP port; 0 for any free one (default: 11211)
+  -l, --listen=<addresses>   addresses to listen on, between commas, each with :port or without (default: all)
+  -s, --unix-socket=<file>   listen on a socket in the file system instead
+  -c, --conn-limit=<n>       connections served at once (default: 1024)
+  -b, --listen-backlog=<n>   connections that wait in the kernel's queue (default: 1024)
+  -m, --memory-limit=<n>     memory for items, in mebibytes (default: 64)
+  -I, --max-item-size=<n>    largest item, in bytes or with k or m (default: 1m)
+  -M, --disable-evictions    refuse new items when the memory is full, instead of evicting old ones
+  -F, --disable-flush-all    do not allow flush_all
+  -A, --enable-shutdown      allow the command shutdown
+  -v, --verbose              say more; -vv and -vvv even more
+  -V, --version              print the version
+  -h, --help                 print this
+  -o, --extended=<options>   between commas:
+       idle_timeout=<n>      seconds a connection may be silent (default: 0, for ever)
+       maxconns_fast         close connections above the limit at once (default)
+       no_maxconns_fast      let them wait in the kernel's queue
+  -t, -u, -U 0               taken and ignored
+`;

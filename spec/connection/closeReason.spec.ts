@@ -1,0 +1,26 @@
+import { expect, it } from 'vitest';
+import { closeReason } from '../../lib/connection/closeReason.ts';
+import {
+  DeadlineError,
+  FrameInvalidError,
+  FrameTooLongError,
+  FrameTruncatedError,
+  SlowConsumerError,
+} from '../../lib/errors.ts';
+
+it.each([
+  [new DeadlineError('idle', 1), 'deadline'],
+  [new DeadlineError('greeting', 1), 'deadline'],
+  [new DeadlineError('frame', 1), 'deadline'],
+  [new DeadlineError('total', 1), 'deadline'],
+  [new DeadlineError('stall', 1), 'slow-consumer'],
+  [new FrameTooLongError(1, 2), 'frame-too-long'],
+  [new FrameTruncatedError(1), 'frame-truncated'],
+  [new FrameInvalidError('no'), 'frame-invalid'],
+  [new SlowConsumerError(1, 2), 'slow-consumer'],
+  [new Error('any other'), 'failed'],
+  ['not even an error', 'failed'],
+  [undefined, 'failed'],
+])('%o ends a connection as %s', (error, reason) => {
+  expect(closeReason(error)).toBe(reason);
+});

@@ -1,0 +1,432 @@
+import {
+  catchError,
+  concat,
+  filter,
+  finalize,
+  ignoreElements,
+  map,
+  merge,
+  NEVER,
+  Observable,
+  of,
+  Subject,
+  take,
+  tap,
+} from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import type { Deadlines } from '../../lib/connection/connection.ts';
+import type { Data } from '../../lib/connection/writes.ts';
+import { FrameInvalidError, FrameTooLongError, FrameTruncatedError, SlowConsumerError } from '../../lib/errors.ts';
+import { heard, run } from '../support/peers.ts';
+
+const text = (chunk: Uint8Array) => Buffer.from(chunk).toString();
+const endless = Number.POSITIVE_INFINITY;
+const deadlines = (some: Partial<Deadlines>): Deadlines => ({
+  idle: endless,
+  greeting: endless,
+  frame: endless,
+  grace: 100,
+  ...some,
+});
+const ignored = { error: () => undefined };
+
+describe('a connection', () => {
+  it('reads nothing before it is subscribed', () => {
+    const { said } = run({}, ({ connection, client, flow, at, say }) => {
+      client.write('early');
+      at(5, () => say(`${connection.bytesIn} ${flow.length}`));
+      at(6, () => connection.subscribe((chunk) => say(text(chunk))));
+      at(7, () => client.end());
+    });
+    expect(said).toEqual(['5 0 0', '6 early', '7 ended 0 0']);
+  });
+
+  it('is subscribed once', () => {
+    const { said } = run({}, ({ connection, client, say }) => {
+      connection.subscribe(heard(say));
+      connection.subscribe(heard(say));
+      client.end();
+    });
+    expect(said).toEqual(['0 Cannot use connection 1: it has already been subscribed to', '0 complete', '0 ended 0 0']);
+  });
+
+  it('tells its owner that it is taken once, by whoever comes first', () => {
+    const { made } = run({}, ({ connection, client }) => {
+      connection.pipe(connection.send()).subscribe(ignored);
+      client.end();
+    });
+    expect(made.book.log).toEqual(['taken 1', 'closed 1 ended']);
+  });
+
+  it('ends when it is unsubscribed, and nobody sends', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      connection.pipe(take(1)).subscribe((chunk) => say(text(chunk)));
+      client.write('one').write('two');
+      at(5, () => client.end());
+    });
+    expect(said).toEqual(['0 one', '5 completed 0 0']);
+  });
+
+  it('answers after the FIN of its peer: it is half-open', () => {
+    const { said, made } = run({}, ({ connection, client, at, say }) => {
+      const late = new Observable<Data>((to) => {
+        at(10, () => {
+          to.next('late');
+          to.complete();
+        });
+      });
+      concat(connection.pipe(map((chunk) => text(chunk).toUpperCase())), late)
+        .pipe(connection.send())
+        .subscribe(heard(say));
+      client.write('quick').end();
+    });
+    expect(made.client.text).toBe('QUICKlate');
+    expect(said).toEqual(['10 complete', '10 ended 9 0']);
+  });
+
+  it('lingers: it discards what comes after its FIN, until that of the peer', () => {
+    const { said, made } = run({ linger: 50 }, ({ connection, client, at, say }) => {
+      connection
+        .pipe(
+          take(1),
+          map(() => 'bye'),
+          connection.send(),
+        )
+        .subscribe(heard(say));
+      for (const ms of [5, 10, 15, 20]) at(ms, () => client.write('more'));
+      at(30, () => client.end());
+    });
+    expect(said).toEqual(['5 complete', '30 completed 3 0']);
+    expect(made.book.ends[0]?.bytesIn).toBe(16);
+    expect(made.client.reset).toBe(false);
+  });
+
+  it('lingers no longer than it is allowed', () => {
+    const { said } = run({ linger: 50 }, ({ connection, client, at, say }) => {
+      connection
+        .pipe(
+          take(1),
+          map(() => 'bye'),
+          connection.send(),
+        )
+        .subscribe(heard(say));
+      for (let ms = 5; ms < 100; ms += 5) at(ms, () => client.write('more'));
+    });
+    expect(said).toEqual(['5 complete', '55 completed 3 0']);
+  });
+
+  it('errors when it is broken off, after what runs for it was let go of', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      connection
+        .pipe(finalize(() => say('let go')))
+        .subscribe({ error: (error) => say(`${error.name}: ${error.reason}`) });
+      at(5, () => client.break());
+    });
+    expect(said).toEqual(['5 ConnectionClosedError: reset', '5 let go', '5 reset 0 0']);
+  });
+
+  it('has its figures while it lives, and after', () => {
+    const { said, made } = run({ window: 4, linger: 10 }, ({ connection, client, at, say }) => {
+      const figures = () => say(`in ${connection.bytesIn}, out ${connection.bytesOut}, unsent ${connection.unsent}`);
+      client.pause().write('12345');
+      merge(connection, NEVER)
+        .pipe(
+          map(() => 'aé'),
+          take(1),
+          (one) => merge(one, of('bé'), NEVER),
+          connection.send(),
+        )
+        .subscribe(ignored);
+      at(1, figures);
+      at(2, () => connection.abort());
+      at(3, figures);
+    });
+    expect(said).toEqual(['1 in 5, out 4, unsent 2', '2 aborted 4 2', '3 in 5, out 4, unsent 2']);
+    expect(made.book.ends).toEqual([{ reason: 'aborted', bytesIn: 5, bytesOut: 4, unsent: 2, duration: 2 }]);
+  });
+
+  it('counts as unsent, in bytes, what was written in the turn in which it is aborted', () => {
+    const { made } = run({}, ({ connection, at }) => {
+      const replies = new Subject<Data>();
+      replies.pipe(connection.send()).subscribe(ignored);
+      at(5, () => {
+        replies.next('é');
+        connection.abort();
+      });
+    });
+    expect(made.book.ends).toMatchObject([{ reason: 'aborted', bytesOut: 0, unsent: 2 }]);
+  });
+});
+
+describe('a close reason', () => {
+  it.each([
+    [new FrameTooLongError(1, 2), 'frame-too-long'],
+    [new FrameTruncatedError(1), 'frame-truncated'],
+    [new FrameInvalidError('no'), 'frame-invalid'],
+    [new SlowConsumerError(1, 2), 'slow-consumer'],
+    [new Error('any'), 'failed'],
+  ])('is what the handler fails with: %s', (error, reason) => {
+    const { made } = run({}, ({ connection, client, at }) => {
+      merge(connection, NEVER)
+        .pipe(
+          tap(() => {
+            throw error;
+          }),
+          connection.send(),
+        )
+        .subscribe(ignored);
+      client.write('x');
+      at(3, () => client.end());
+    });
+    expect(made.book.ends).toEqual([{ reason, error, bytesIn: 1, bytesOut: 0, unsent: 0, duration: 3 }]);
+  });
+
+  it('is the first that came true', () => {
+    const { made } = run({}, ({ connection, client, at }) => {
+      NEVER.pipe(connection.send()).subscribe(ignored);
+      at(1, () => connection.blame(new FrameTooLongError(1, 2)));
+      at(2, () => connection.blame(new FrameInvalidError('no')));
+      at(3, () => connection.abort());
+      at(4, () => client.break());
+    });
+    expect(made.book.ends.map(({ reason }) => reason)).toEqual(['frame-too-long']);
+  });
+
+  it('is reset for one that was to be completed, when its output did not arrive', () => {
+    const { made } = run({ window: 2 }, ({ connection, client, at }) => {
+      client.pause();
+      of('abcdef').pipe(connection.send()).subscribe(ignored);
+      at(5, () => client.break());
+    });
+    expect(made.book.ends).toMatchObject([{ reason: 'reset', bytesOut: 2, unsent: 4, duration: 5 }]);
+  });
+
+  it('is aborted for one that was to be drained, when it was broken off before its output had left', () => {
+    const { made } = run({ window: 2 }, ({ connection, client, at }) => {
+      client.pause();
+      merge(of('abcdef'), connection.pipe(ignoreElements())).pipe(connection.send()).subscribe(ignored);
+      at(5, () => connection.drain());
+      at(8, () => connection.abort());
+    });
+    expect(made.book.ends).toEqual([{ reason: 'aborted', bytesIn: 0, bytesOut: 2, unsent: 4, duration: 8 }]);
+  });
+
+  it('is what it was when a connection is aborted that has sent its FIN', () => {
+    const { made } = run({}, ({ connection, at }) => {
+      of('abcdef').pipe(connection.send()).subscribe(ignored);
+      at(8, () => connection.abort());
+    });
+    expect(made.book.ends).toEqual([{ reason: 'completed', bytesIn: 0, bytesOut: 6, unsent: 0, duration: 8 }]);
+  });
+
+  it('is drained for one that was asked to finish, and did', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      connection.pipe(map(text), connection.send()).subscribe(heard(say));
+      at(5, () => connection.drain());
+      at(7, () => client.end());
+    });
+    expect(said).toEqual(['5 complete', '7 drained 0 0']);
+  });
+});
+
+describe('a slow peer', () => {
+  it('is broken off as slow-consumer when it takes nothing for the time of a stall', () => {
+    const { made } = run({ window: 10, stall: 50 }, ({ connection, client, at }) => {
+      client.pause();
+      at(10, () => of('x'.repeat(100)).pipe(connection.send()).subscribe(ignored));
+    });
+    expect(made.book.ends).toMatchObject([
+      { reason: 'slow-consumer', deadline: 'stall', bytesOut: 10, unsent: 90, duration: 60 },
+    ]);
+    expect(made.client.reset).toBe(true);
+  });
+
+  it('is served as long as something moves, in one large write or with more and more behind it', () => {
+    for (const behind of [0, 100]) {
+      const { made } = run({ window: 10, stall: 50 }, ({ connection, client, at }) => {
+        client.pause();
+        const replies = new Subject<Data>();
+        replies.pipe(connection.send()).subscribe(ignored);
+        at(0, () => replies.next('x'.repeat(100)));
+        // It reads what its window holds, now and then; meanwhile more may be written than it takes.
+        for (let ms = 40; ms <= 400; ms += 40) {
+          at(ms, () => {
+            client.resume().pause();
+            replies.next('y'.repeat(behind));
+          });
+        }
+      });
+      // The last move was at 400; it is looked at once in the time of a stall.
+      expect(made.book.ends.map(({ reason }) => reason)).toEqual(behind === 0 ? [] : ['slow-consumer']);
+      for (const { duration } of made.book.ends) expect(duration).toBeGreaterThanOrEqual(450);
+      for (const { duration } of made.book.ends) expect(duration).toBeLessThanOrEqual(500);
+    }
+  });
+
+  it('is not idle while its output moves', () => {
+    const { made } = run({ window: 10, stall: 1000, linger: 0 }, ({ connection, client, at }) => {
+      at(0, () => connection.guard(deadlines({ idle: 50 }), endless));
+      client.pause();
+      merge(of('x'.repeat(100)), connection.pipe(ignoreElements()))
+        .pipe(connection.send())
+        .subscribe(ignored);
+      for (let ms = 40; ms <= 200; ms += 40) at(ms, () => client.resume().pause());
+    });
+    expect(made.book.ends).toMatchObject([{ reason: 'deadline', deadline: 'idle' }]);
+    expect(made.book.ends[0]?.duration).toBeGreaterThanOrEqual(250);
+    expect(made.book.ends[0]?.duration).toBeLessThanOrEqual(300);
+  });
+
+  it('is idle however much is queued for it, when it takes nothing', () => {
+    const { made } = run({ window: 10, stall: 1000, linger: 0 }, ({ connection, client, at }) => {
+      at(0, () => connection.guard(deadlines({ idle: 50 }), endless));
+      client.pause();
+      const replies = new Subject<Data>();
+      merge(replies, connection.pipe(ignoreElements())).pipe(connection.send()).subscribe(ignored);
+      for (let ms = 0; ms <= 200; ms += 10) at(ms, () => replies.next('x'.repeat(70_000)));
+    });
+    expect(made.book.ends).toMatchObject([{ reason: 'deadline', deadline: 'idle', duration: 50 }]);
+  });
+});
+
+describe('deadlines of a served connection', () => {
+  it('lets the handler say goodbye when one is missed', () => {
+    const { said, made } = run({}, ({ connection, client, at, say }) => {
+      at(0, () => connection.guard(deadlines({ idle: 50 }), endless));
+      connection
+        .pipe(
+          map(text),
+          catchError((error) => of(`ERR ${error.deadline}`)),
+          connection.send(),
+        )
+        .subscribe(heard(say));
+      at(60, () => client.end());
+    });
+    expect(made.client.text).toBe('ERR idle');
+    expect(said).toEqual(['50 complete', '60 deadline 8 0']);
+    expect(made.book.ends).toMatchObject([{ deadline: 'idle' }]);
+  });
+
+  it('lets it stay no longer than the linger', () => {
+    const { said } = run({ linger: 30 }, ({ connection, at, say }) => {
+      at(0, () => connection.guard(deadlines({ greeting: 50 }), endless));
+      connection
+        .pipe(
+          map(text),
+          catchError(() => NEVER),
+          connection.send(),
+        )
+        .subscribe(heard(say));
+    });
+    expect(said).toEqual(['80 complete', '80 deadline 0 0']);
+  });
+
+  it('asks it to finish when its lifetime is over, and breaks it off when its grace is', () => {
+    const { said } = run({}, ({ connection, at, say }) => {
+      at(0, () => connection.guard(deadlines({ grace: 40 }), 60));
+      connection.draining.subscribe(() => say('draining'));
+      merge(connection.pipe(map(text)), NEVER)
+        .pipe(connection.send())
+        .subscribe(heard(say));
+    });
+    expect(said).toEqual(['60 draining', '100 complete', '100 deadline 0 0']);
+  });
+
+  it('ends a lifetime once, with a grace without end too', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      at(0, () => connection.guard(deadlines({ grace: endless }), 60));
+      connection.pipe(map(text), (replies) => merge(replies, NEVER), connection.send()).subscribe(heard(say));
+      connection.draining.subscribe(() => say('draining'));
+      at(90, () => client.break());
+    });
+    expect(said).toEqual(['60 draining', '90 complete', '90 deadline 0 0']);
+  });
+});
+
+describe('draining and closed', () => {
+  it('tell those who are there and those who come later, once', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      const look = (who: string) => {
+        connection.draining.subscribe({ next: () => say(`${who} draining`), complete: () => say(`${who} over`) });
+        connection.closed.subscribe({
+          next: ({ reason }) => say(`${who} ${reason}`),
+          complete: () => say(`${who} closed`),
+        });
+      };
+      NEVER.pipe(connection.send()).subscribe(ignored);
+      look('early');
+      at(5, () => connection.drain());
+      at(6, () => connection.drain());
+      at(7, () => look('late'));
+      at(9, () => client.write('').break());
+      at(10, () => connection.abort());
+      at(11, () => look('last'));
+    });
+    expect(said).toEqual([
+      '5 early draining',
+      '5 early over',
+      '7 late draining',
+      '7 late over',
+      '10 aborted 0 0',
+      '10 early aborted',
+      '10 early closed',
+      '10 late aborted',
+      '10 late closed',
+      '11 last draining',
+      '11 last over',
+      '11 last aborted',
+      '11 last closed',
+    ]);
+  });
+
+  it('completes draining without a value when it closes without', () => {
+    const { said } = run({}, ({ connection, at, say }) => {
+      connection.draining.subscribe(heard(say));
+      at(3, () => connection.abort());
+    });
+    expect(said).toEqual(['3 aborted 0 0', '3 complete']);
+  });
+
+  it('completes the input at the boundary of a sink that knows one, and now elsewhere', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      let draining = false;
+      const framed = new Observable<Data>((to) =>
+        connection.borrow({
+          next: (chunk) => {
+            to.next(text(chunk));
+            if (draining) to.complete();
+          },
+          error: (error) => to.error(error),
+          complete: () => to.complete(),
+          drain: () => {
+            draining = true;
+            say('asked');
+          },
+        }),
+      );
+      framed.pipe(connection.send()).subscribe(heard(say));
+      at(5, () => connection.drain());
+      at(8, () => client.write('rest').end());
+    });
+    expect(said).toEqual(['5 asked', '8 complete', '8 drained 4 0']);
+  });
+});
+
+describe('refuse', () => {
+  it('tells the owner while nobody has taken it, and nothing later', () => {
+    const { made, said } = run({}, ({ connection, say }) => {
+      connection.refuse('full moon');
+      connection.refuse();
+      connection.subscribe(heard(say));
+      connection.pipe(filter(() => true)).subscribe({ error: (error) => say(error.name) });
+    });
+    expect(made.book.log).toEqual(['refuse 1 full moon', 'closed 1 aborted']);
+    expect(said).toEqual(['0 AlreadySubscribedError', '0 aborted 0 0', '0 complete']);
+    const taken = run({}, ({ connection, client }) => {
+      connection.subscribe(ignored);
+      connection.refuse();
+      client.end();
+    });
+    expect(taken.made.book.log).toEqual(['taken 1', 'closed 1 ended']);
+  });
+});

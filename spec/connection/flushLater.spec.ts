@@ -1,0 +1,39 @@
+import { asapScheduler } from 'rxjs';
+import { expect, it } from 'vitest';
+import { flushLater } from '../../lib/connection/flushLater.ts';
+import { monotonic } from '../../lib/time/monotonic.ts';
+import { marbles } from '../support/marbles.ts';
+
+const microtask = () => new Promise<void>((resolve) => queueMicrotask(resolve));
+
+it('flushes all of a turn in one microtask, in the order in which they came', async () => {
+  const flushed: string[] = [];
+  for (const name of ['a', 'b', 'c']) flushLater({ flush: () => flushed.push(name) }, monotonic);
+  expect(flushed).toEqual([]);
+  await microtask();
+  expect(flushed).toEqual(['a', 'b', 'c']);
+});
+
+it('flushes in the next microtask what is queued while others are flushed', async () => {
+  const flushed: string[] = [];
+  flushLater({ flush: () => flushLater({ flush: () => flushed.push('later') }, monotonic) }, monotonic);
+  await microtask();
+  await microtask();
+  expect(flushed).toEqual(['later']);
+});
+
+it('flushes on virtual time before it goes on', () => {
+  const flushed: number[] = [];
+  marbles(({ clock, flush }) => {
+    clock.schedule(() => flushLater({ flush: () => flushed.push(clock.now()) }, clock), 5);
+    flush();
+  })();
+  expect(flushed).toEqual([5]);
+});
+
+it('flushes in a microtask with any other clock, too', async () => {
+  let flushes = 0;
+  flushLater({ flush: () => flushes++ }, asapScheduler);
+  await microtask();
+  expect(flushes).toBeGreaterThan(0);
+});

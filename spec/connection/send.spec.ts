@@ -1,0 +1,208 @@
+import { concat, finalize, merge, NEVER, Observable, of, Subject, takeUntil, tap, throwError } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import type { Connection } from '../../lib/connection/connection.ts';
+import type { Data } from '../../lib/connection/writes.ts';
+import { marbles } from '../support/marbles.ts';
+import { heard, pair, run } from '../support/peers.ts';
+
+describe('send', () => {
+  it(
+    'writes in order what is emitted, and completes when all of it is flushed',
+    marbles(({ clock, hot, expectObservable, expectSubscriptions }) => {
+      const source = hot<Data>('            --a-b---c--|      ');
+      const sent = '                        -----------------|';
+      const subscribed = '                  ^----------!      ';
+      const at = pair(clock, { window: 1 }, ({ connection }) => {
+        expectObservable(source.pipe(connection.send())).toBe(sent);
+        expectSubscriptions(source.subscriptions).toBe(subscribed);
+        expectObservable(new Observable<string>((to) => void clock.schedule(() => to.next(at.client.text), 20))).toBe(
+          '20ms t',
+          { t: 'abc' },
+        );
+      });
+      at.client.pause();
+      clock.schedule(() => at.client.resume(), 17);
+    }),
+  );
+
+  it('makes one write of what is emitted in one turn', () => {
+    const { made } = run({}, ({ connection, client, at, say }) => {
+      const source = new Observable<Data>((to) => {
+        for (const ms of [5, 9]) at(ms, () => of('a', Buffer.from('b'), 'c').subscribe((piece) => to.next(piece)));
+      });
+      source.pipe(connection.send()).subscribe(heard(say));
+      at(20, () => client.break());
+    });
+    expect(made.writes).toEqual(['abc', 'abc']);
+  });
+
+  it('makes one write of the replies to one chunk, and its FIN goes behind them', () => {
+    const { said, made } = run({}, ({ connection, client, say }) => {
+      const replies = new Observable<Data>((to) =>
+        connection.subscribe((chunk) => {
+          for (const byte of chunk) to.next(`${byte};`);
+          to.complete();
+        }),
+      );
+      replies.pipe(connection.send()).subscribe(heard(say));
+      client.write(Uint8Array.of(1, 2, 3)).end();
+    });
+    expect(made.writes).toEqual(['1;2;3;']);
+    expect(made.client.ended).toBe(true);
+    expect(said).toEqual(['0 complete', '0 completed 6 0']);
+  });
+
+  it('errors at once with what the source errors with, flushes what was written, and closes as failed', () => {
+    const { said, made } = run({}, ({ connection, client, say }) => {
+      concat(
+        of('last words'),
+        throwError(() => new Error('broken')),
+      )
+        .pipe(connection.send())
+        .subscribe(heard(say));
+      client.end();
+    });
+    expect(made.client.text).toBe('last words');
+    expect(said).toEqual(['0 broken', '0 failed 10 0']);
+  });
+
+  it.each([[undefined], [null], [5], [{}], [[1, 2]], [Symbol('s')]])('errors with a TypeError for %s', (value) => {
+    const { said, made } = run({}, ({ connection, client, say }) => {
+      concat(of('before', value as Data, 'after'), NEVER)
+        .pipe(connection.send())
+        .subscribe(heard(say));
+      client.end();
+    });
+    expect(said[0]).toMatch(/^0 Cannot send .*: it is neither a string nor a Uint8Array$/);
+    expect(said[1]).toBe('0 failed 6 0');
+    expect(made.client.text).toBe('before');
+  });
+
+  it('breaks off, and lets go of the source, when it is unsubscribed', () => {
+    const { said, made } = run({}, ({ connection, at, say }) => {
+      const source = concat(of('a'), NEVER).pipe(finalize(() => say('let go')));
+      const subscription = source.pipe(connection.send()).subscribe(heard(say));
+      at(5, () => subscription.unsubscribe());
+    });
+    expect(said).toEqual(['5 let go', '5 aborted 1 0']);
+    expect(made.client.reset).toBe(true);
+  });
+
+  it('stops a source that emits at once when it is unsubscribed meanwhile', () => {
+    const stop = new Subject<void>();
+    let asked = 0;
+    run({}, ({ connection, say }) => {
+      const endless = new Observable<Data>((to) => {
+        while (!to.closed && asked < 1000) {
+          to.next(String(++asked));
+          if (asked === 3) stop.next();
+        }
+      });
+      endless.pipe(connection.send(), takeUntil(stop)).subscribe(heard(say));
+    });
+    expect(asked).toBe(3);
+  });
+
+  it('completes, with its source let go of, in the tick in which the peer breaks off', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      const source = merge(connection, NEVER).pipe(finalize(() => say('let go')));
+      source.pipe(connection.send()).subscribe(heard(say));
+      at(7, () => client.break());
+    });
+    expect(said).toEqual(['7 let go', '7 complete', '7 reset 0 0']);
+  });
+
+  it('is for one at a time', () => {
+    const { said } = run({}, ({ connection, client, say }) => {
+      NEVER.pipe(connection.send()).subscribe(heard(say));
+      of('a').pipe(connection.send()).subscribe(heard(say));
+      client.break();
+      connection.abort();
+    });
+    expect(said).toEqual([
+      '0 Cannot use connection 1: it has already been given a sender',
+      '0 complete',
+      '0 aborted 0 0',
+    ]);
+  });
+
+  it('completes without a look at its source on a connection that is gone', () => {
+    const { said } = run({}, ({ connection, at, say }) => {
+      connection.abort();
+      const source = new Observable<Data>(() => say('subscribed'));
+      source.pipe(connection.send()).subscribe(heard(say));
+      at(5, () => source.pipe(connection.send()).subscribe({ error: () => undefined }));
+    });
+    expect(said).toEqual(['0 aborted 0 0', '0 complete']);
+  });
+
+  it('completes without a look at its source on a connection that has been ended', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      connection.end();
+      const source = new Observable<Data>(() => say('subscribed'));
+      source.pipe(connection.send()).subscribe(heard(say));
+      at(5, () => client.end());
+    });
+    expect(said).toEqual(['0 complete', '5 completed 0 0']);
+  });
+
+  it('lets a handler that is done go without an end of its input that has not come', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      const stop = new Subject<void>();
+      const input = connection.pipe(tap({ complete: () => say('input completed'), finalize: () => say('let go') }));
+      input.pipe(takeUntil(stop), connection.send()).subscribe(heard(say));
+      at(5, () => stop.next());
+      at(9, () => client.end());
+    });
+    expect(said).toEqual(['5 let go', '5 complete', '9 completed 0 0']);
+  });
+
+  it('lets a handler that failed go without an end of its input that has not come', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      const fail = new Subject<Data>();
+      const input = connection.pipe(tap({ complete: () => say('input completed'), finalize: () => say('let go') }));
+      merge(input, fail).pipe(connection.send()).subscribe(heard(say));
+      at(5, () => fail.error(new Error('broken')));
+      at(9, () => client.end());
+    });
+    expect(said).toEqual(['5 let go', '5 broken', '9 failed 0 0']);
+  });
+
+  it.each<[string, (connection: Connection) => void]>([
+    ['the peer breaks off', () => undefined],
+    ['it is aborted', (connection) => connection.abort()],
+    ['it is ended', (connection) => connection.end()],
+  ])('has an error of a teardown, and the socket is freed all the same, when %s', (_when, stop) => {
+    const { said, made } = run({}, ({ connection, client, at, say }) => {
+      const source = connection.pipe(
+        finalize(() => {
+          throw new Error('in a teardown');
+        }),
+      );
+      source.pipe(connection.send()).subscribe({ error: (error) => say((error as Error).message.split('\n').pop()) });
+      at(5, () => stop(connection));
+      at(8, () => client.break());
+    });
+    expect(said[0]).toMatch(/in a teardown/);
+    expect(made.network.sockets.size).toBe(0);
+    expect(made.book.ends.length).toBe(1);
+  });
+
+  it('obeys the pace of the peer: above the mark the input pauses, until all has been taken', () => {
+    const { said, made } = run({ highWaterMark: 10, window: 5 }, ({ connection, client, at, say, flow, book }) => {
+      client.pause();
+      const replies = connection.pipe(tap((chunk) => say(`request ${chunk.length}`)));
+      const source = new Observable<Data>((to) =>
+        replies.subscribe({ next: () => to.next('0123456789abcdefghij'), complete: () => to.complete() }),
+      );
+      source.pipe(connection.send()).subscribe(heard(say));
+      at(1, () => client.write('1'));
+      at(2, () => client.write('22'));
+      at(3, () => say(`unsent ${connection.unsent}, ${flow.at(-1)}, ${book.ends.length} ends`));
+      at(10, () => client.resume());
+      at(12, () => client.end());
+    });
+    expect(said).toEqual(['1 request 1', '3 unsent 15, pause, 0 ends', '10 request 2', '12 complete', '12 ended 40 0']);
+    expect(made.client.bytes.length).toBe(40);
+  });
+});

@@ -1,0 +1,124 @@
+import { EMPTY, NEVER, Observable, take } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import { greeting } from '../../lib/deadline/greeting.ts';
+import { DeadlineError } from '../../lib/errors.ts';
+import { marbles } from '../support/marbles.ts';
+import { pair } from '../support/peers.ts';
+
+const late = (after: number) => new DeadlineError('greeting', after);
+
+describe.each([
+  ['no scheduler handed in', false],
+  ['the scheduler handed in', true],
+])('greeting, %s', (_how, handed) => {
+  const given = (after: number, clock: Parameters<typeof greeting>[1]) =>
+    handed ? greeting<string>(after, clock) : greeting<string>(after);
+
+  it(
+    'errors when the first value does not come in time',
+    marbles(({ clock, hot, expectObservable, expectSubscriptions }) => {
+      const source = hot('  ---------a-|');
+      const expected = '    -----#      ';
+      const subscribed = '  ^----!      ';
+      expectObservable(source.pipe(given(5, clock))).toBe(expected, undefined, late(5));
+      expectSubscriptions(source.subscriptions).toBe(subscribed);
+    }),
+  );
+
+  it(
+    'says nothing more once the first value has come',
+    marbles(({ clock, hot, expectObservable, expectSubscriptions }) => {
+      const source = hot('  --a---------|');
+      expectObservable(source.pipe(given(5, clock))).toBe('--a---------|');
+      expectSubscriptions(source.subscriptions).toBe('^-----------!');
+    }),
+  );
+
+  it(
+    'errors in time if there is never a value',
+    marbles(({ clock, expectObservable }) => {
+      expectObservable(NEVER.pipe(given(5, clock))).toBe('-----#', undefined, late(5));
+    }),
+  );
+
+  it(
+    'completes with an empty source',
+    marbles(({ clock, cold, expectObservable }) => {
+      expectObservable(EMPTY.pipe(given(5, clock))).toBe('|');
+      expectObservable(cold('---|').pipe(given(5, clock))).toBe('---|');
+    }),
+  );
+
+  it(
+    'mirrors many values',
+    marbles(({ clock, cold, expectObservable }) => {
+      expectObservable(cold('--a-b----------c|').pipe(given(5, clock))).toBe('--a-b----------c|');
+    }),
+  );
+
+  it(
+    'errors with what the source errors with',
+    marbles(({ clock, cold, expectObservable }) => {
+      expectObservable(cold('--#').pipe(given(5, clock))).toBe('--#');
+      expectObservable(cold('--a-------#').pipe(given(5, clock))).toBe('--a-------#');
+    }),
+  );
+
+  it(
+    'lets an endless source run, and lets go of it',
+    marbles(({ clock, hot, expectObservable, expectSubscriptions }) => {
+      const source = hot('  -a-a-a-a-a-a-a-a');
+      expectObservable(source.pipe(given(2, clock)), '^--------!').toBe('-a-a-a-a-');
+      expectSubscriptions(source.subscriptions).toBe('^--------!');
+    }),
+  );
+
+  it(
+    'is silent once it is unsubscribed',
+    marbles(({ clock, hot, expectObservable }) => {
+      expectObservable(hot('----------').pipe(given(5, clock)), '^--!').toBe('----');
+    }),
+  );
+
+  it(
+    'stops an endless source that emits at once when nobody wants more',
+    marbles(({ clock }) => {
+      let asked = 0;
+      const endless = new Observable<string>((to) => {
+        while (!to.closed && asked < 1000) to.next(String(++asked));
+      });
+      endless.pipe(given(5, clock), take(3)).subscribe();
+      expect(asked).toBe(3);
+    }),
+  );
+
+  it(
+    'errors at once when nothing is allowed, never when everything is',
+    marbles(({ clock, cold, expectObservable }) => {
+      expectObservable(NEVER.pipe(given(0, clock))).toBe('#', undefined, late(0));
+      expectObservable(cold('60m a|').pipe(given(Number.POSITIVE_INFINITY, clock))).toBe('60m a|');
+    }),
+  );
+});
+
+describe('greeting', () => {
+  it.each([-1, Number.NaN])('refuses %s ms', (after) => {
+    expect(() => greeting(after)).toThrow(RangeError);
+  });
+
+  it('over a connection is not satisfied by what goes, and names itself in the close reason', () => {
+    const heard: unknown[] = [];
+    marbles(({ clock, flush }) => {
+      pair(clock, {}, ({ connection }) => {
+        connection.closed.subscribe(({ reason, deadline }) => heard.push([reason, deadline]));
+        const greet = new Observable<string>((to) => {
+          to.next('who are you?');
+          return connection.pipe(greeting(50)).subscribe({ error: (error) => to.error(error) });
+        });
+        greet.pipe(connection.send()).subscribe({ error: (error) => heard.push((error as Error).message) });
+      });
+      flush();
+    })();
+    expect(heard).toEqual(['Cannot wait longer: the greeting deadline of 50 ms is over', ['deadline', 'greeting']]);
+  });
+});

@@ -1,0 +1,238 @@
+import { concat, EMPTY, NEVER, Observable, of, range, take, throwError } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import { idle } from '../../lib/deadline/idle.ts';
+import { DeadlineError } from '../../lib/errors.ts';
+import { marbles } from '../support/marbles.ts';
+import { pair } from '../support/peers.ts';
+
+const late = (after: number) => new DeadlineError('idle', after);
+
+// The clock is virtual time by itself; handing in a scheduler makes no difference.
+describe.each([
+  ['no scheduler handed in', false],
+  ['the scheduler handed in', true],
+])('idle, %s', (_how, handed) => {
+  const given = (after: number, clock: Parameters<typeof idle>[1]) =>
+    handed ? idle<string>(after, clock) : idle<string>(after);
+
+  it(
+    'errors when the source is silent for too long',
+    marbles(({ clock, hot, expectObservable, expectSubscriptions }) => {
+      const source = hot('  -a--b---------c-|');
+      const expected = '    -a--b----#       ';
+      const subscribed = '  ^--------!       ';
+      expectObservable(source.pipe(given(5, clock))).toBe(expected, undefined, late(5));
+      expectSubscriptions(source.subscriptions).toBe(subscribed);
+    }),
+  );
+
+  it(
+    'errors after the time allowed if there is never a value',
+    marbles(({ clock, expectObservable }) => {
+      expectObservable(NEVER.pipe(given(5, clock))).toBe('-----#', undefined, late(5));
+    }),
+  );
+
+  it(
+    'completes with an empty source',
+    marbles(({ clock, expectObservable }) => {
+      expectObservable(EMPTY.pipe(given(5, clock))).toBe('|');
+    }),
+  );
+
+  it(
+    'mirrors one value',
+    marbles(({ clock, cold, expectObservable, expectSubscriptions }) => {
+      const source = cold(' ---a-|');
+      expectObservable(source.pipe(given(5, clock))).toBe('---a-|');
+      expectSubscriptions(source.subscriptions).toBe('^----!');
+    }),
+  );
+
+  it(
+    'mirrors many values, each in time',
+    marbles(({ clock, cold, expectObservable, expectSubscriptions }) => {
+      const source = cold(' ----a----b----c----(d|)');
+      expectObservable(source.pipe(given(5, clock))).toBe('----a----b----c----(d|)');
+      expectSubscriptions(source.subscriptions).toBe('^------------------!');
+    }),
+  );
+
+  it(
+    'errors with what the source errors with',
+    marbles(({ clock, cold, expectObservable, expectSubscriptions }) => {
+      const source = cold(' --a--#', undefined, 'broken');
+      expectObservable(source.pipe(given(5, clock))).toBe('--a--#', undefined, 'broken');
+      expectSubscriptions(source.subscriptions).toBe('^----!');
+      expectObservable(throwError(() => 'at once').pipe(given(5, clock))).toBe('#', undefined, 'at once');
+    }),
+  );
+
+  it(
+    'lets an endless source run',
+    marbles(({ clock, hot, expectObservable }) => {
+      const source = hot('  -a-a-a-a-a-a-a-a-a-a-a');
+      expectObservable(source.pipe(given(3, clock)), '^-------------------!').toBe('-a-a-a-a-a-a-a-a-a-a');
+    }),
+  );
+
+  it(
+    'stops an endless source that emits at once when nobody wants more',
+    marbles(({ clock }) => {
+      let asked = 0;
+      const endless = new Observable<string>((to) => {
+        while (!to.closed && asked < 1000) to.next(String(++asked));
+      });
+      endless.pipe(given(5, clock), take(3)).subscribe();
+      expect(asked).toBe(3);
+    }),
+  );
+
+  it(
+    'is silent once it is unsubscribed',
+    marbles(({ clock, hot, expectObservable, expectSubscriptions }) => {
+      const source = hot('  -a------------');
+      expectObservable(source.pipe(given(5, clock)), '^---!').toBe('-a-----');
+      expectSubscriptions(source.subscriptions).toBe('^---!');
+    }),
+  );
+
+  it(
+    'errors in the next turn when nothing is allowed',
+    marbles(({ clock, expectObservable }) => {
+      expectObservable(NEVER.pipe(given(0, clock))).toBe('#', undefined, late(0));
+    }),
+  );
+
+  it(
+    'never errors when everything is allowed',
+    marbles(({ clock, cold, expectObservable }) => {
+      const source = cold(' a 60m b 60m |');
+      expectObservable(source.pipe(given(Number.POSITIVE_INFINITY, clock))).toBe('a 60m b 60m |');
+    }),
+  );
+
+  it(
+    'begins anew with each subscription',
+    marbles(({ clock, cold, expectObservable }) => {
+      const source = cold('--a----------|').pipe(given(5, clock));
+      expectObservable(source).toBe('--a----#', undefined, late(5));
+      expectObservable(source, '---^').toBe('-----a----#', undefined, late(5));
+    }),
+  );
+
+  it('makes as many timers for ten thousand values as for one [E10]', () => {
+    const timersFor = (values: number) => {
+      let timers = 0;
+      marbles(({ clock, flush }) => {
+        const counting = {
+          now: () => clock.now(),
+          schedule: ((...args: Parameters<typeof clock.schedule>) => {
+            timers++;
+            return clock.schedule(...args);
+          }) as typeof clock.schedule,
+        };
+        concat(range(0, values), NEVER).pipe(idle(1000, counting), take(values)).subscribe();
+        flush();
+      })();
+      return timers;
+    };
+    expect(timersFor(1)).toBe(1);
+    expect(timersFor(10_000)).toBe(1);
+  });
+});
+
+describe('idle at the door', () => {
+  it.each([-1, Number.NaN])('refuses %s ms', (after) => {
+    expect(() => idle(after)).toThrow(RangeError);
+    expect(() => idle(after)).toThrow('milliseconds');
+  });
+
+  it('refuses what is no number', () => {
+    expect(() => idle('5' as unknown as number)).toThrow(TypeError);
+  });
+});
+
+describe('idle over a connection', () => {
+  const connected = (
+    test: (
+      at: Parameters<Parameters<typeof pair>[2]>[0] & { at: (ms: number, work: () => void) => void; heard: string[] },
+    ) => void,
+  ) => {
+    const heard: string[] = [];
+    marbles(({ clock, flush }) => {
+      const say = (what: string) => heard.push(`${clock.now()} ${what}`);
+      const at = (ms: number, work: () => void) => void clock.schedule(work, ms);
+      const made = pair(clock, {}, (all) => {
+        all.connection.closed.subscribe(({ reason, deadline }) => say(`${reason} ${deadline}`));
+        test({ ...all, client: made.client, at, heard });
+      });
+      flush();
+    })();
+    return heard;
+  };
+
+  it('errors when nothing comes and nothing goes, and says so in the close reason', () => {
+    expect(
+      connected(({ connection }) => {
+        connection.pipe(idle(50), connection.send()).subscribe({ error: () => undefined });
+      }),
+    ).toEqual(['1050 deadline idle']);
+  });
+
+  it('counts what comes', () => {
+    expect(
+      connected(({ connection, client, at }) => {
+        at(40, () => client.write('a'));
+        at(80, () => client.write('b').end());
+        connection.pipe(idle(50)).subscribe({ error: () => undefined });
+      }),
+    ).toEqual(['80 ended undefined']);
+  });
+
+  it('counts what goes', () => {
+    expect(
+      connected(({ connection, at }) => {
+        const replies = new Observable<string>((to) => {
+          for (const ms of [40, 80, 120]) at(ms, () => to.next('reply'));
+          const input = connection.pipe(idle(50)).subscribe({ error: (error) => to.error(error) });
+          return () => input.unsubscribe();
+        });
+        replies.pipe(connection.send()).subscribe({ error: () => undefined });
+      }),
+    ).toEqual(['1170 deadline idle']);
+  });
+
+  it('counts bytes by the time that has passed, whatever clock it is handed', () => {
+    expect(
+      connected(({ connection, client, at }) => {
+        const started = connection.clock.now();
+        const other = {
+          now: () => connection.clock.now() - started + 1_000_000,
+          schedule: connection.clock.schedule.bind(connection.clock) as typeof connection.clock.schedule,
+        };
+        at(40, () => client.write('a'));
+        at(80, () => client.write('b'));
+        connection.pipe(idle(50, other), connection.send()).subscribe({ error: () => undefined });
+      }),
+    ).toEqual(['1130 deadline idle']);
+  });
+
+  it('errors with what the connection errors with when it is used twice', () => {
+    connected(({ connection, client }) => {
+      const errors: unknown[] = [];
+      const bytes = connection.pipe(idle(50));
+      bytes.subscribe({ error: () => undefined });
+      bytes.subscribe({ error: (error) => errors.push((error as Error).name) });
+      expect(errors).toEqual(['AlreadySubscribedError']);
+      client.break();
+    });
+  });
+});
+
+it(
+  'ends in time over a source that is one value long and quick',
+  marbles(({ expectObservable }) => {
+    expectObservable(of('a').pipe(idle(5))).toBe('(a|)');
+  }),
+);

@@ -1,0 +1,101 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { connect, createServer, type Socket } from 'node:net';
+
+/** Whether memcached is installed. */
+export const present = spawnSync('memcached', ['-V']).status === 0;
+
+/** Where everything is to be checked, an original that is missing is a failure; elsewhere it is only said. */
+export const skipped = !present && process.env.CI === undefined;
+
+/** The original, one command at a time. */
+export class Original {
+  readonly #process: ChildProcess;
+  readonly #port: number;
+  #socket: Socket | undefined;
+  #got = '';
+  #wake: () => void = () => {};
+  #lost: (reason: string) => void = () => {};
+
+  private constructor(process: ChildProcess, port: number) {
+    this.#process = process;
+    this.#port = port;
+  }
+
+  static async start(): Promise<Original> {
+    if (!present) throw new Error('memcached is not installed, and CI compares with it');
+    const port = await freePort();
+    const args = ['-l', '127.0.0.1', '-p', String(port), '-U', '0', '-t', '1', '-u', 'nobody'];
+    const child = spawn('memcached', args, { stdio: 'inherit' });
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        const original = new Original(child, port);
+        await original.connect();
+        return original;
+      } catch (error) {
+        // It listens within milliseconds, and has no way to say when.
+        if (attempt === 100 || child.exitCode !== null) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
+  }
+
+  /** Begins a new conversation, in which nothing is left over from the one before. */
+  async connect(): Promise<void> {
+    this.#socket?.destroy();
+    this.#got = '';
+    const socket = await connected(this.#port);
+    this.#socket = socket.setEncoding('latin1');
+    socket.on('data', (text: string) => {
+      this.#got += text;
+      this.#wake();
+    });
+    socket.on('close', () => {
+      if (socket === this.#socket) this.#lost('connection closed');
+    });
+  }
+
+  /**
+   * Sends a command, and behind it one with a reply that is known: whatever comes before that is the reply.
+   *
+   * @param last What is sent behind the command.
+   * @param mark Its reply.
+   */
+  async ask(command: string, last = 'mn\r\n', mark = 'MN\r\n'): Promise<string> {
+    this.#got = '';
+    this.#socket?.write(Buffer.from(command + last, 'latin1'));
+    while (!this.#got.endsWith(mark)) {
+      await new Promise<void>((resolve, reject) => {
+        this.#wake = resolve;
+        this.#lost = (reason) => reject(new Error(`${reason} after ${JSON.stringify(command.slice(0, 200))}`));
+        // A command that makes the original wait for more is a mistake of this file.
+        this.#socket?.setTimeout(5000, () => this.#lost('no reply'));
+      });
+    }
+    return this.#got.slice(0, -mark.length);
+  }
+
+  async stop(): Promise<void> {
+    this.#socket?.destroy();
+    const gone = new Promise((resolve) => this.#process.once('exit', resolve));
+    this.#process.kill('SIGKILL');
+    await gone;
+  }
+}
+
+function connected(port: number): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => resolve(socket)).on('error', reject);
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() =>
+        typeof address === 'object' && address ? resolve(address.port) : reject(new Error('no port')),
+      );
+    });
+  });
+}

@@ -1,0 +1,114 @@
+import { describe, expect, it } from 'vitest';
+import { Item, itemSize, OVERHEAD } from '../../../demos/memcached/item.ts';
+import { Store } from '../../../demos/memcached/store.ts';
+import { bytesOf, bytesToText, EPOCH, still } from './support.ts';
+
+const DAY = 86_400;
+
+function textOf(store: Store, key: string): string | undefined {
+  const item = store.find(key);
+  return item === undefined ? undefined : bytesToText(item.data);
+}
+
+describe('Store', () => {
+  it('refuses a limit that does not hold two of the largest items', () => {
+    expect(() => new Store(1024 * 1024)).toThrow(RangeError);
+    expect(() => new Store(Number.NaN)).toThrow(RangeError);
+  });
+
+  it('counts an item as the original does', () => {
+    const { store } = still();
+    store.put('set', 'a', bytesOf('abc'), { flags: 1 });
+    // What memcached 1.6.18 says in `stats items`: mem_requested 67.
+    expect(store.bytes).toBe(67);
+    expect(itemSize(1, 0, 3)).toBe(63);
+  });
+
+  it('forgets at the time it was told, and not before', () => {
+    const { store, clock } = still();
+    store.put('set', 'relative', bytesOf('1'), { expires: store.expiry(10) });
+    store.put('set', 'absolute', bytesOf('2'), { expires: store.expiry(EPOCH + 20) });
+    store.put('set', 'always', bytesOf('3'), { expires: store.expiry(0) });
+    store.put('set', 'never', bytesOf('4'), { expires: store.expiry(-1) });
+    store.put('set', 'month', bytesOf('5'), { expires: store.expiry(30 * DAY) });
+    store.put('set', '1970', bytesOf('6'), { expires: store.expiry(30 * DAY + 1) });
+    expect(textOf(store, 'never')).toBeUndefined();
+    expect(textOf(store, '1970')).toBeUndefined();
+    clock.time = 9_999;
+    expect(textOf(store, 'relative')).toBe('1');
+    clock.time = 10_000;
+    expect(textOf(store, 'relative')).toBeUndefined();
+    clock.time = 19_999;
+    expect(textOf(store, 'absolute')).toBe('2');
+    clock.time = 20_000;
+    expect(textOf(store, 'absolute')).toBeUndefined();
+    clock.time = 30 * DAY * 1000 - 1;
+    expect(textOf(store, 'month')).toBe('5');
+    clock.time += 1;
+    expect(textOf(store, 'month')).toBeUndefined();
+    expect(textOf(store, 'always')).toBe('3');
+    expect(store.counters.get_expired).toBe(5);
+  });
+
+  it('evicts what has not been used for the longest time', () => {
+    const { store } = still({ maxItem: 1060 }, 3 * (itemSize(1, 0, 1000) + OVERHEAD));
+    for (const key of ['a', 'b', 'c']) store.put('set', key, Buffer.alloc(1000));
+    const a = store.find('a');
+    if (a instanceof Item) store.use(a);
+    store.put('set', 'd', Buffer.alloc(1000));
+    expect(['a', 'b', 'c', 'd'].filter((key) => store.find(key) !== undefined)).toEqual(['a', 'c', 'd']);
+    expect(store.counters).toMatchObject({ evictions: 1, evicted_unfetched: 1 });
+  });
+
+  it('refuses instead of evicting, where it is told to', () => {
+    const { store } = still({ maxItem: 1100, evictions: false }, 3000 + 3 * OVERHEAD);
+    store.put('set', 'a', Buffer.alloc(900));
+    store.put('set', 'b', Buffer.alloc(1000));
+    store.put('set', 'c', Buffer.alloc(900));
+    expect(store.bytes).toBe(2980);
+    expect(store.put('set', 'd', Buffer.alloc(1))).toBe('noMemory');
+    expect(store.put('append', 'a', Buffer.alloc(21))).toBe('notStored');
+    expect(store.find('a')?.data.length).toBe(900);
+    expect(store.put('append', 'a', Buffer.alloc(20))).toBeInstanceOf(Item);
+    // Better no value than one that its owner believes to have replaced.
+    expect(store.put('set', 'a', Buffer.alloc(921))).toBe('noMemory');
+    expect(store.find('a')).toBeUndefined();
+    expect(store.counters.evictions).toBe(0);
+  });
+
+  it('gives room back when the limit is lowered', () => {
+    const { store } = still({ maxItem: 1024 }, 10_000);
+    for (const key of ['a', 'b', 'c', 'd']) store.put('set', key, Buffer.alloc(900));
+    store.limit = 3000;
+    expect([store.size, store.used <= 3000]).toEqual([2, true]);
+    expect(store.find('d')).toBeDefined();
+  });
+
+  it('flushes what is there at the time, and nothing that comes later', () => {
+    const { store, clock } = still();
+    store.put('set', 'old', bytesOf('1'));
+    store.flush();
+    store.put('set', 'new', bytesOf('2'));
+    expect([textOf(store, 'old'), textOf(store, 'new')]).toEqual([undefined, '2']);
+    store.flush(10);
+    clock.time = 5_000;
+    store.put('set', 'newer', bytesOf('3'));
+    clock.time = 9_999;
+    expect([textOf(store, 'new'), textOf(store, 'newer')]).toEqual(['2', '3']);
+    clock.time = 10_000;
+    store.put('set', 'newest', bytesOf('4'));
+    expect(['new', 'newer', 'newest'].map((key) => textOf(store, key))).toEqual([undefined, undefined, '4']);
+    expect(store.counters.get_flushed).toBe(3);
+  });
+
+  it('never writes to data it has handed out', () => {
+    const { store } = still();
+    const item = store.put('set', 'n', bytesOf('10'));
+    if (!(item instanceof Item)) throw new Error('was not stored');
+    const before = item.data;
+    expect(store.delta(item, 1n, false)).toBe(9n);
+    expect([bytesToText(before), bytesToText(item.data)]).toEqual(['10', '9 ']);
+    store.put('append', 'n', bytesOf('x'));
+    expect(bytesToText(before)).toBe('10');
+  });
+});

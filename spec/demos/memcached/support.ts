@@ -1,0 +1,106 @@
+import { Observable, type Subscription } from 'rxjs';
+import type { Cache, Host } from '../../../demos/memcached/cache.ts';
+import { answer } from '../../../demos/memcached/commands.ts';
+import { requests } from '../../../demos/memcached/protocol.ts';
+import type { Limits, Request } from '../../../demos/memcached/requests.ts';
+import { Store, type StoreOptions } from '../../../demos/memcached/store.ts';
+import { type ByteSink, Bytes } from '../../../lib/connection/bytes.ts';
+import { HandGate } from '../../support/borrowed.ts';
+
+/** A clock that stands still until it is told to go on. */
+export class StillClock {
+  /** In milliseconds. */
+  time = 0;
+  now(): number {
+    return this.time;
+  }
+}
+
+/** The wall clock when a {@link StillClock} is at 0, in seconds since 1970. */
+export const EPOCH = 1_800_000_000;
+
+/** A store whose time stands still, with room for everything unless told otherwise. */
+export function still(options: StoreOptions = {}, limit = 64 * 1024 * 1024): { store: Store; clock: StillClock } {
+  const clock = new StillClock();
+  return { clock, store: new Store(limit, { clock, epoch: EPOCH * 1000, ...options }) };
+}
+
+/** A cache around a store, with a server around it that knows nothing. */
+export function cacheOf(store: Store, host: Partial<Host> = {}): Cache {
+  return {
+    store,
+    version: '1.2.3',
+    host: {
+      stats: () => [],
+      connections: () => [],
+      settings: () => [],
+      resetStats: () => {},
+      shutdown: undefined,
+      setVerbosity: () => {},
+      flushing: true,
+      ...host,
+    },
+  };
+}
+
+/** Text with one character a byte. */
+export const bytesOf = (text: string): Buffer => Buffer.from(text, 'latin1');
+
+/** What a peer gets for what it sends, in one piece, and with the end of the input if it does not end it itself. */
+export function talk(cache: Cache, text: string | Uint8Array, limits?: Partial<Limits>): string {
+  const [all] = decode([typeof text === 'string' ? bytesOf(text) : text], limits);
+  return (all ?? []).map((request) => replyTo(cache, request)).join('');
+}
+
+/** The reply to one request, as text with one character a byte. */
+export function replyTo(cache: Cache, request: Request): string {
+  return answer(cache, request)
+    .map((piece) => (typeof piece === 'string' ? piece : bytesToText(piece)))
+    .join('');
+}
+
+export const bytesToText = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+
+/** Decodes chunks as they lie in a connection: each in a buffer that is overwritten as soon as it has been looked at. */
+export function decode(chunks: readonly Uint8Array[], limits?: Partial<Limits>): [requests: Request[], end: unknown] {
+  const found: Request[] = [];
+  let end: unknown = 'open';
+  new Poisoned(chunks).pipe(requests(limits)).subscribe({
+    next: (request) => found.push(request),
+    error: (error) => {
+      end = error;
+    },
+    complete: () => {
+      end = 'complete';
+    },
+  });
+  return [found, end];
+}
+
+/** Chunks that are overwritten with 0xdb behind whoever borrowed them. They never complete. */
+class Poisoned extends Bytes {
+  readonly gate = new HandGate();
+  readonly #chunks: readonly Uint8Array[];
+
+  constructor(chunks: readonly Uint8Array[]) {
+    super();
+    this.#chunks = chunks;
+  }
+
+  borrow(sink: ByteSink): Subscription {
+    return new Observable<never>((subscriber) => {
+      for (const chunk of this.#chunks) {
+        const shared = Buffer.from(chunk);
+        if (!subscriber.closed) sink.next(shared);
+        shared.fill(0xdb);
+      }
+    }).subscribe();
+  }
+}
+
+/** Cuts bytes at some places. */
+export function cutAt(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
+  const sorted = [...new Set(places.map((place) => place % (bytes.length + 1)))].sort((a, b) => a - b);
+  return [0, ...sorted].map((from, index) => bytes.subarray(from, sorted[index] ?? bytes.length));
+}

@@ -1,0 +1,48 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { client, clients, closeClients } from '../support/client.ts';
+import { endPrograms, Program } from '../support/program.ts';
+
+afterEach(() => {
+  closeClients();
+  endPrograms();
+});
+
+describe('a server that may have 100 descriptors', () => {
+  it.each([{}, { farewell: 'come back later\n' }])(
+    'says so when 300 clients come, refuses those it has none for, and serves again when they have left [E7] (%o)',
+    async (options) => {
+      const server = new Program('server', { descriptors: 100, options });
+      const port = await server.whenListening();
+      const all = clients(300, port);
+      for (const one of all) one.write('hello\n');
+      await Promise.all(all.map((one) => one.until(({ closed, text }) => closed || text === 'hello\n')));
+      const served = all.filter(({ text }) => text === 'hello\n');
+      await server.until(({ events }) => server.of('opened').length + server.of('refused').length === 300 && !!events);
+      expect(server.of('exhausted')[0]).toEqual({ type: 'exhausted', limit: 100 });
+      expect(server.of('opened')).toHaveLength(served.length);
+      expect(served.length).toBeGreaterThan(20);
+      expect(new Set(server.refusals)).toEqual(new Set(['exhausted']));
+      expect(server.exit).toBeUndefined();
+      for (const one of served) one.end();
+      await server.whenSaid('closed', served.length);
+      for (const one of clients(20, port)) await one.write('again\n').whenRead('again\n');
+      server.kill('SIGTERM');
+      closeClients();
+      await server.whenExited();
+      expect(server.exit).toBe(0);
+      expect(server.said).toBe('');
+    },
+  );
+});
+
+describe('a server with nothing to do', () => {
+  it('notices a deadline that is over all the same', async () => {
+    const server = new Program('server', { options: { greeting: 200, linger: 0 } });
+    const port = await server.whenListening();
+    const silent = await client(port).whenConnected();
+    await silent.whenClosed(2000);
+    await server.whenSaid('closed');
+    expect(server.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'greeting' }]);
+    expect(server.of('closed')[0]?.duration).toBeLessThan(1000);
+  });
+});

@@ -1,0 +1,310 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { catchError, EMPTY, filter, finalize, map, mergeMap, type Observable, Subject, takeUntil, tap } from 'rxjs';
+import { afterEach, describe, expect, it } from 'vitest';
+import { idle } from '../../lib/deadline/idle.ts';
+import { encodeLine, lines } from '../../lib/framing/lines.ts';
+import { type Connection, nodeTransport, type Transport } from '../../lib/index.ts';
+import { type ListenOptions, listen } from '../../lib/listen/listen.ts';
+import { client, clients, closeClients } from '../support/client.ts';
+import { Log } from '../support/log.ts';
+
+const HERE = { port: 0, host: '127.0.0.1' };
+const opened: Log[] = [];
+
+/** A server made of parts, and what it says. */
+async function open(
+  pipe: (connections: Observable<Connection>) => Observable<unknown>,
+  options: ListenOptions = {},
+  where: Parameters<typeof listen>[0] = HERE,
+) {
+  const log = new Log();
+  opened.push(log);
+  const server = pipe(listen(where, { events: log, ...options }));
+  log.subscription = server.subscribe({ error: log.error, complete: log.complete });
+  return { log, port: await log.whenListening() };
+}
+
+afterEach(() => {
+  for (const log of opened.splice(0)) log.subscription?.unsubscribe();
+  closeClients();
+});
+
+/** Takes every connection and echoes. */
+const echo = (concurrency?: number) => (connections: Observable<Connection>) =>
+  connections.pipe(mergeMap((connection) => connection.pipe(connection.send()), concurrency));
+
+describe('listen', () => {
+  it('says where it listens when it was free to choose', async () => {
+    const { log, port } = await open(echo());
+    expect(port).toBeGreaterThan(0);
+    expect(log.of('listening')[0]?.address).toEqual({ address: '127.0.0.1', port });
+    const one = await client(port).whenConnected();
+    await one.write('hello').whenRead('hello');
+  });
+
+  it('errors once with what Node says when the port is taken', async () => {
+    const { port } = await open(echo());
+    const events = new Log();
+    const errors: NodeJS.ErrnoException[] = [];
+    const second = listen({ port, host: '127.0.0.1' }, { events });
+    second.subscribe({ error: (error) => errors.push(error) });
+    const third = new Promise((resolve) => second.subscribe({ error: resolve }));
+    expect(await third).toMatchObject({ code: 'EADDRINUSE', syscall: 'listen', port });
+    expect(errors).toMatchObject([{ code: 'EADDRINUSE' }]);
+    expect(events.events).toEqual([]);
+    await client(port).write('still there').whenRead('still there');
+  });
+
+  it.each([
+    ['a path that cannot be', { path: '/no/such/folder/socket' }, /ENOENT|EACCES/],
+    ['an address that is not ours', { port: 0, host: '192.0.2.1' }, /EADDRNOTAVAIL/],
+    ['a descriptor that is none', { fd: 9999 }, /EBADF|EINVAL/],
+  ])('errors with what Node says for %s', async (_what, where, code) => {
+    await expect(open(echo(), {}, where)).rejects.toMatchObject({ code: expect.stringMatching(code) });
+  });
+
+  it('opens nothing before it is subscribed, and frees the port when it is unsubscribed', async () => {
+    let ports = 0;
+    const counting: Transport = {
+      listen: (...how) => {
+        ports++;
+        return nodeTransport.listen(...how);
+      },
+    };
+    listen(HERE, { transport: counting });
+    expect(ports).toBe(0);
+    const { log, port } = await open(echo(), { transport: counting });
+    expect(ports).toBe(1);
+    log.subscription?.unsubscribe();
+    const other = createServer();
+    await new Promise<void>((resolve, reject) => other.on('error', reject).listen(port, '127.0.0.1', resolve));
+    await new Promise((resolve) => other.close(resolve));
+  });
+
+  it.each([{ port: 0, host: '127.0.0.1' }, { port: 0, host: 'localhost' }, { port: 0 }])(
+    'unsubscribed before the port is open leaves none open: %o',
+    async (where) => {
+      const log = new Log();
+      listen(where, { events: log }).subscribe().unsubscribe();
+      // Whatever was under way when it was unsubscribed is over before another port is open, and closed again.
+      const { log: other } = await open(echo(), {}, where);
+      other.subscription?.unsubscribe();
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+      expect(log.events).toEqual([]);
+      expect(process.getActiveResourcesInfo()).not.toContain('TCPServerWrap');
+    },
+  );
+
+  it('listens on the path of a unix socket, which is gone when it is', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-'));
+    const path = join(folder, 'socket');
+    try {
+      const { log } = await open(echo(), {}, { path });
+      expect(log.of('listening')[0]?.address).toEqual({ address: path, port: undefined });
+      const one = await client(path).write('hello').whenRead('hello');
+      one.end();
+      await one.whenClosed();
+      expect(one.fault).toBeUndefined();
+      await log.whenSaid('closed');
+      expect(log.closes).toEqual(['ended']);
+      log.subscription?.unsubscribe();
+      expect(existsSync(path)).toBe(false);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('serves at most as many as the pipe takes: 1000 at a limit of 100 are never more than 100 handlers', async () => {
+    let running = 0;
+    let most = 0;
+    const handler = (connection: Connection) => {
+      most = Math.max(most, ++running);
+      return connection.pipe(
+        connection.send(),
+        finalize(() => running--),
+      );
+    };
+    const { log, port } = await open((connections) => connections.pipe(mergeMap(handler, 100)), {
+      waiting: { max: 0 },
+    });
+    const all = clients(1000, port);
+    const refused = async () => {
+      await log.whenSaid('refused', 900);
+      await Promise.all(all.map((one) => one.until(({ closed, connected }) => closed || connected)));
+    };
+    await refused();
+    expect(most).toBe(100);
+    expect(log.refusals).toEqual(Array(900).fill('full'));
+    expect(Math.max(...log.of('refused').map(({ waited }) => waited))).toBeLessThan(100);
+    expect(log.counters).toEqual({ accepted: 1000, waiting: 0, active: 100, closed: 0, refused: 900 });
+    await Promise.all(
+      all.map(async (one) => {
+        one.write('x').end();
+        await one.whenClosed();
+      }),
+    );
+    await log.whenSaid('closed', 100);
+    expect(all.filter(({ text }) => text === 'x')).toHaveLength(100);
+    expect(most).toBe(100);
+    expect(running).toBe(0);
+  });
+
+  it('closes who is refused at once, and lets him read a farewell first', async () => {
+    const { log, port } = await open(echo(1), { waiting: { max: 0 }, farewell: 'come back later\n' });
+    await client(port).write('in').whenRead('in');
+    // The pipe's own buffer holds one, whom nobody has room for; and then more.
+    const late = clients(3, port);
+    for (const one of late) one.write('a request that is not read');
+    await Promise.all(late.map((one) => one.whenClosed(1000)));
+    expect(late.map(({ text, fault }) => [text, fault])).toEqual(Array(3).fill(['come back later\n', undefined]));
+    expect(log.refusals).toEqual(['full', 'full', 'full']);
+  });
+
+  it('gives the place of one that the pipe refuses to the next', async () => {
+    const welcome = (connection: Connection) => {
+      if (connection.id % 2 === 0) return true;
+      connection.refuse('odd');
+      return false;
+    };
+    const { log, port } = await open((connections) => echo()(connections.pipe(filter(welcome))));
+    const all = clients(50, port);
+    await log.whenSaid('opened', 25);
+    await log.whenSaid('refused', 25);
+    expect(log.of('refused').every(({ id, reason }) => id % 2 === 1 && reason === 'odd')).toBe(true);
+    await Promise.all(all.map((one) => one.until(({ closed, connected }) => closed || connected)));
+  });
+
+  it('frees the place of one that the pipe forgot when his wait is over', async () => {
+    const { log, port } = await open((connections) => echo()(connections.pipe(filter(({ id }) => id > 1))), {
+      waiting: { timeout: 100 },
+    });
+    const forgotten = client(port);
+    await forgotten.whenClosed();
+    const next = await client(port).write('my turn').whenRead('my turn');
+    expect(log.refusals).toEqual(['timeout']);
+    next.end();
+  });
+
+  it('hands out as many ahead as it is told', async () => {
+    const handed: number[] = [];
+    const { log, port } = await open(
+      tap((connection: Connection) => handed.push(connection.id)),
+      {
+        ahead: 3,
+        waiting: { max: 5 },
+      },
+    );
+    clients(6, port);
+    await log.whenSaid('refused');
+    expect(log.counters.waiting).toBe(5);
+    expect(handed).toEqual([1, 2, 3]);
+  });
+
+  it('notices that one who waited was gone when his turn comes, and goes on', async () => {
+    const { log, port } = await open(echo(1));
+    const first = await client(port).write('first').whenRead('first');
+    const second = await client(port).whenConnected();
+    const third = await client(port).whenConnected();
+    second.reset();
+    first.end();
+    await third.write('third').whenRead('third');
+    await log.whenSaid('closed', 2);
+    expect(log.closes[0]).toBe('ended');
+    expect(log.counters).toMatchObject({ waiting: 0, active: 1 });
+  });
+
+  it('is layer one of the design, written out', async () => {
+    const shutdown = new Subject<void>();
+    const { log, port } = await open((connections) =>
+      connections.pipe(
+        takeUntil(shutdown),
+        mergeMap(
+          (connection) =>
+            connection.pipe(
+              idle(30_000),
+              lines({ maxLength: 64 * 1024 }),
+              map((line) => encodeLine(line.toUpperCase())),
+              connection.send(),
+              catchError(() => EMPTY),
+            ),
+          1000,
+        ),
+      ),
+    );
+    const one = client(port);
+    await one.write('hello\nwor').whenRead('HELLO\n');
+    await one.write('ld\n').whenRead('WORLD\n');
+    const long = client(port).write('x'.repeat(64 * 1024 + 1));
+    await long.whenClosed();
+    expect(long.fault).toBeUndefined();
+    await log.whenSaid('closed');
+    expect(log.closes).toEqual(['frame-too-long']);
+    shutdown.next();
+    expect(log.completed).toBe(false);
+    one.end();
+    await log.whenCompleted();
+    expect(log.fault).toBeUndefined();
+    expect((await client(port).whenClosed()).fault).toBe('ECONNREFUSED');
+  });
+
+  it('refuses those who wait, and leaves those who were taken, when it is unsubscribed', async () => {
+    const kept = new Set<Connection>();
+    const { log, port } = await open(
+      (connections) =>
+        connections.pipe(
+          filter((connection) => {
+            if (kept.size > 0) return true;
+            kept.add(connection);
+            connection.pipe(connection.send()).subscribe();
+            return false;
+          }),
+          // Takes nobody.
+          filter(() => false),
+        ),
+      { waiting: { max: 2 } },
+    );
+    const first = await client(port).write('one').whenRead('one');
+    const [waits, alsoWaits] = [client(port), client(port)];
+    await Promise.all([waits.whenConnected(), alsoWaits.whenConnected()]);
+    // Connected is what the kernel says. That a fourth is one too many says that these two have been seen.
+    client(port);
+    await log.whenSaid('refused');
+    log.subscription?.unsubscribe();
+    await Promise.all([waits.whenClosed(), alsoWaits.whenClosed()]);
+    await first.write('two').whenRead('onetwo');
+    first.end();
+    await log.whenSaid('closed');
+    expect(log.refusals).toEqual(['full', 'draining', 'draining']);
+  });
+
+  describe('at the door', () => {
+    it.each([
+      [HERE, { backlogg: 1 }, TypeError, "options: there is no option 'backlogg'"],
+      [HERE, { overflow: 'park' }, TypeError, "overflow cannot be 'park' yet: only 'refuse' is there"],
+      [HERE, { overflow: 'drop' }, TypeError, "overflow must be one of 'refuse', not 'drop'"],
+      [HERE, { waiting: { max: -1 } }, RangeError, 'waiting.max must be a whole number of 0 or more, not -1'],
+      [HERE, { waiting: { time: 1 } }, TypeError, "waiting: there is no option 'time'; it knows max, timeout"],
+      [HERE, { ahead: 0 }, RangeError, 'ahead must be a whole number of 1 or more, not 0'],
+      [HERE, { farewell: 7 }, TypeError, 'farewell must be a string or a Uint8Array'],
+      [HERE, { keepAlive: true }, TypeError, 'keepAlive must be milliseconds, 0 or more, not true'],
+      [HERE, { scheduler: {} }, TypeError, 'scheduler must be a SchedulerLike, not {}'],
+      [HERE, null, TypeError, 'options must be an object, not null'],
+      [{ port: 70_000 }, {}, RangeError, 'port must be a whole number from 0 to 65535, not 70000'],
+      [{ port: '80' }, {}, TypeError, "port must be a whole number from 0 to 65535, not '80'"],
+      [{ port: undefined }, {}, TypeError, 'port is undefined'],
+      [{ port: 0, path: '/p' }, {}, TypeError, "options: there is no option 'path'"],
+      [{ path: '' }, {}, TypeError, 'path must be a string that is not empty'],
+      [{ fd: -1 }, {}, RangeError, 'fd must be a whole number of 0 or more, not -1'],
+      [{}, {}, TypeError, 'where must have a port, a path or an fd'],
+      [7000, {}, TypeError, 'where must have a port, a path or an fd'],
+      [undefined, {}, TypeError, 'where must have a port, a path or an fd'],
+    ])('refuses %o with %o', (where, options, kind, message) => {
+      const open = () => listen(where as never, options as never);
+      expect(open).toThrow(kind);
+      expect(open).toThrow(`Cannot listen: ${message}`);
+    });
+  });
+});

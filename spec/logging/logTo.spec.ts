@@ -1,0 +1,109 @@
+import { Writable } from 'node:stream';
+import { pino } from 'pino';
+import { of, throwError } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import { DeadlineError, FrameTooLongError } from '../../lib/errors.ts';
+import type { ServerEvent } from '../../lib/events.ts';
+import { logTo } from '../../lib/logging/logTo.ts';
+
+function logged(...events: ServerEvent[]) {
+  const lines: Record<string, unknown>[] = [];
+  const to = new Writable({
+    write(chunk, _encoding, done) {
+      lines.push(JSON.parse(String(chunk)));
+      done();
+    },
+  });
+  of(...events).subscribe(logTo(pino({ level: 'trace', base: null, timestamp: false }, to)));
+  return lines;
+}
+
+const peer = { address: '192.0.2.7', port: 50_000 };
+const local = { address: '192.0.2.1', port: 7000 };
+const counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
+const closed = { type: 'closed', id: 7, peer, bytesIn: 1, bytesOut: 2, unsent: 0, duration: 3 } as const;
+
+describe('logTo', () => {
+  it.each<[ServerEvent, number, string]>([
+    [{ type: 'listening', address: local, counters } as ServerEvent, 30, 'listening on 192.0.2.1:7000'],
+    [
+      { type: 'listening', address: { address: '::', port: 7000 }, counters } as ServerEvent,
+      30,
+      'listening on [::]:7000',
+    ],
+    [
+      { type: 'listening', address: { address: '/run/it', port: undefined }, counters } as ServerEvent,
+      30,
+      'listening on /run/it',
+    ],
+    [{ type: 'opened', id: 7, peer, local, waited: 0 }, 20, 'connection 7 opened'],
+    [{ ...closed, reason: 'ended' } as ServerEvent, 30, 'connection 7 closed: ended'],
+    [{ ...closed, reason: 'deadline', deadline: 'idle' } as ServerEvent, 30, 'connection 7 closed: deadline (idle)'],
+    [{ type: 'refused', id: 8, peer, reason: 'full', waited: 0 }, 40, 'connection 8 refused: full'],
+    [{ type: 'failed', id: 7, peer, error: new Error('no') }, 50, 'connection 7: its handler failed'],
+    [{ type: 'failed', error: new Error('no') }, 50, 'an accept failed'],
+    [{ type: 'exhausted', limit: 1024 }, 50, 'out of descriptors: the process may have 1024'],
+    [{ type: 'draining', active: 3, waiting: 1 }, 30, 'draining 3 connections, 1 wait'],
+    [
+      { type: 'drained', drained: 2, aborted: 1, refused: 4, unsent: 5, duration: 6 },
+      30,
+      'drained: 2 finished, 1 aborted, 4 refused',
+    ],
+  ])('writes one line, with its level and a sentence: %o', (event, level, msg) => {
+    const lines = logged(event);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatchObject({ level, msg, type: event.type });
+  });
+
+  it('keeps the fields of an event, but not the live ones', () => {
+    expect(logged({ type: 'refused', id: 8, peer, reason: 'full', waited: 12 })).toEqual([
+      { level: 40, type: 'refused', id: 8, peer, reason: 'full', waited: 12, msg: 'connection 8 refused: full' },
+    ]);
+    const [line] = logged({ type: 'listening', address: local, counters } as ServerEvent);
+    expect(Object.keys(line ?? {}).sort()).toEqual(['address', 'level', 'msg', 'type']);
+  });
+
+  it('writes errors with their class, message, stack and numbers', () => {
+    const [line] = logged({ type: 'failed', id: 1, peer, error: new DeadlineError('idle', 30) });
+    expect(line).not.toHaveProperty('error');
+    expect(line?.err).toMatchObject({
+      type: 'DeadlineError',
+      message: 'Cannot wait longer: the idle deadline of 30 ms is over',
+      stack: expect.stringContaining('logTo.spec'),
+      deadline: 'idle',
+      after: 30,
+    });
+  });
+
+  it('writes an error whose number is too large for JSON', () => {
+    const error = new FrameTooLongError(10, 2n ** 64n - 1n);
+    const [line] = logged({ ...closed, reason: 'frame-too-long', error } as ServerEvent);
+    expect(line).toMatchObject({
+      type: 'closed',
+      reason: 'frame-too-long',
+      err: { type: 'FrameTooLongError', limit: 10 },
+    });
+  });
+
+  it.each([['a text'], [undefined], [null], [{ code: 5 }]])(
+    'writes what was thrown though it is no error: %o',
+    (error) => {
+      const lines = logged({ type: 'failed', id: 1, peer, error });
+      expect(lines).toHaveLength(1);
+      if (error !== undefined) expect(lines[0]?.err).toEqual(error);
+    },
+  );
+
+  it('writes the error that ends the stream', () => {
+    const lines: Record<string, unknown>[] = [];
+    const logger = pino(
+      { base: null, timestamp: false },
+      { write: (line: string) => void lines.push(JSON.parse(line)) },
+    );
+    const error = Object.assign(new Error('listen EADDRINUSE'), { code: 'EADDRINUSE' });
+    throwError(() => error).subscribe(logTo(logger));
+    expect(lines).toMatchObject([
+      { level: 50, type: 'error', msg: 'the server ended with an error', err: { code: 'EADDRINUSE' } },
+    ]);
+  });
+});

@@ -1,0 +1,333 @@
+import { concatMap, defer, delay, EMPTY, finalize, from, identity, map, NEVER, of, Subject, takeUntil } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import { lines } from '../lib/framing/lines.ts';
+import { serve } from '../lib/serve.ts';
+import { MemoryNetwork } from '../lib/testing/memory.ts';
+import { Clock } from './support/clock.ts';
+import { House } from './support/house.ts';
+import { Log } from './support/log.ts';
+
+const shout = lines();
+
+describe('serve', () => {
+  it('says what happens, in order', async () => {
+    const house = await House.open((connection) =>
+      connection.pipe(
+        shout,
+        map((line) => `${line.toUpperCase()}\n`),
+      ),
+    );
+    const client = await house.connect();
+    client.write('hello\nwor').write('ld\n');
+    await house.clock.advance(5);
+    expect(client.text).toBe('HELLO\nWORLD\n');
+    client.end();
+    await house.clock.settle();
+    expect(client.ended).toBe(true);
+    await house.signal();
+    expect(house.log.completed).toBe(true);
+    expect(house.log.events).toMatchObject([
+      { type: 'listening', address: { address: 'memory', port: 0 } },
+      { type: 'opened', id: 1, peer: { address: '127.0.0.1', port: 49152 }, waited: 0 },
+      { type: 'closed', id: 1, reason: 'ended', bytesIn: 12, bytesOut: 12, unsent: 0, duration: 5 },
+      { type: 'draining', active: 0, waiting: 0 },
+      { type: 'drained', drained: 0, aborted: 0, refused: 0, unsent: 0, duration: 0 },
+    ]);
+    expect(house.network.sockets.size).toBe(0);
+    expect(house.clock.actions).toEqual([]);
+  });
+
+  it('opens nothing before it is subscribed, and one port for each subscription', async () => {
+    const clock = new Clock();
+    const network = new MemoryNetwork(clock);
+    const server = serve({ port: 0 }, identity, { transport: network.transport, scheduler: clock });
+    await clock.settle();
+    expect(network.listening).toBe(false);
+    const first = Log.follow(server);
+    const second = Log.follow(server);
+    await clock.settle();
+    expect(first.types).toEqual(['listening']);
+    expect(second.fault).toMatchObject({ code: 'EADDRINUSE' });
+    expect(first.fault).toBeUndefined();
+    first.subscription?.unsubscribe();
+    expect(network.listening).toBe(false);
+  });
+
+  it('lets three in, two wait and refuses five at once, and serves the one who has waited longest when one leaves', async () => {
+    const house = await House.open(identity, { concurrency: 3, waiting: { max: 2 } });
+    const clients = await house.connectAll(10);
+    expect(house.log.of('opened').map(({ id }) => id)).toEqual([1, 2, 3]);
+    expect(house.log.of('refused').map(({ id, reason, waited }) => [id, reason, waited])).toEqual(
+      [6, 7, 8, 9, 10].map((id) => [id, 'full', 0]),
+    );
+    expect(clients.map(({ over }) => over)).toEqual([...Array(5).fill(false), ...Array(5).fill(true)]);
+    expect(house.log.counters).toMatchObject({ waiting: 2, active: 3, refused: 5 });
+    await house.clock.advance(100);
+    clients[1]?.end();
+    await house.clock.settle();
+    expect(house.log.events.slice(-2)).toMatchObject([
+      { type: 'closed', id: 2, reason: 'ended' },
+      { type: 'opened', id: 4, waited: 100 },
+    ]);
+  });
+
+  it('refuses who waits too long', async () => {
+    const house = await House.open(identity, {
+      concurrency: 1,
+      waiting: { timeout: 1000 },
+      idle: 60_000,
+      greeting: 60_000,
+    });
+    await house.connectAll(3);
+    await house.clock.advance(999);
+    expect(house.log.refusals).toEqual([]);
+    await house.clock.advance(1);
+    expect(house.log.of('refused')).toMatchObject([
+      { id: 2, reason: 'timeout', waited: 1000 },
+      { id: 3, reason: 'timeout', waited: 1000 },
+    ]);
+  });
+
+  it('serves the next one when those whom the pipe still holds were refused meanwhile', async () => {
+    const house = await House.open(identity, { concurrency: 1, waiting: { max: 0 } });
+    const first = await house.connect();
+    await house.connect();
+    first.end();
+    await house.clock.settle();
+    const third = await house.connect();
+    third.write('echo');
+    await house.clock.settle();
+    expect(house.log.refusals).toEqual(['full']);
+    expect(third.text).toBe('echo');
+  });
+
+  it('says goodbye to the refused, without a slot for them', async () => {
+    const house = await House.open(identity, { concurrency: 1, waiting: { max: 1 }, farewell: 'try later\n' });
+    const [first, waits, refused] = await house.connectAll(3);
+    await house.clock.settle();
+    expect(refused?.text).toBe('try later\n');
+    expect(refused?.ended).toBe(true);
+    expect(house.log.counters).toMatchObject({ active: 1, waiting: 1, refused: 1 });
+    await house.clock.advance(100);
+    expect(house.network.sockets.size).toBe(2);
+    first?.end();
+    waits?.write('my turn');
+    await house.clock.settle();
+    expect(waits?.text).toBe('my turn');
+  });
+
+  it('never has more handlers than its concurrency, also as one leaves and the next comes', async () => {
+    let running = 0;
+    let most = 0;
+    const handler = (connection: import('../lib/index.ts').Connection) =>
+      defer(() => {
+        most = Math.max(most, ++running);
+        return connection.pipe(finalize(() => running--));
+      });
+    const house = await House.open(handler, { concurrency: 7, waiting: { max: 1000 } });
+    const clients = await house.connectAll(100);
+    for (const client of clients) {
+      client.end();
+      await house.clock.settle();
+      expect(house.log.counters.active).toBeLessThanOrEqual(7);
+    }
+    expect(most).toBe(7);
+    expect(running).toBe(0);
+    expect(house.log.closes).toEqual(Array(100).fill('ended'));
+  });
+
+  describe('deadlines', () => {
+    it('closes who is silent for `idle`, from the last byte in either direction', async () => {
+      const late = new Subject<string>();
+      const house = await House.open(() => late, { idle: 1000, greeting: Number.POSITIVE_INFINITY });
+      const client = await house.connect();
+      await house.clock.advance(900);
+      late.next('still there?');
+      await house.clock.advance(999);
+      expect(house.log.closes).toEqual([]);
+      await house.clock.advance(1);
+      client.end();
+      await house.clock.settle();
+      expect(house.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'idle', duration: 1900 }]);
+      expect(house.log.of('failed')).toEqual([]);
+    });
+
+    it('closes who does not say a word within `greeting`', async () => {
+      const house = await House.open(identity, { greeting: 500 });
+      const [silent, speaks] = await house.connectAll(2);
+      speaks?.write('x');
+      await house.clock.advance(500);
+      silent?.end();
+      await house.clock.settle();
+      expect(house.log.of('closed')).toMatchObject([
+        { id: 1, reason: 'deadline', deadline: 'greeting', duration: 500 },
+      ]);
+    });
+
+    it('closes who drips a frame for longer than `frame`', async () => {
+      const house = await House.open((connection) => connection.pipe(shout), { frame: 1000 });
+      const client = await house.connect();
+      for (let drip = 0; drip < 10; drip++) {
+        client.write('x');
+        await house.clock.advance(100);
+      }
+      client.end();
+      await house.clock.settle();
+      expect(house.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'frame', duration: 1000 }]);
+    });
+
+    it('breaks off who takes nothing of what is written for `stall`', async () => {
+      const house = await House.open(() => from(['x'.repeat(100_000)]), { stall: 2000 });
+      house.network.connect({ window: 10 }).pause();
+      await house.clock.advance(1999);
+      expect(house.log.closes).toEqual([]);
+      await house.clock.advance(1);
+      expect(house.log.of('closed')).toMatchObject([
+        { reason: 'slow-consumer', deadline: 'stall', duration: 2000, bytesOut: 10, unsent: 99_990 },
+      ]);
+    });
+
+    it.each([
+      [0, 10_000],
+      [0.5, 9_000],
+      [1, 8_000],
+    ])('asks to finish at the end of its lifetime, of which chance (%f) takes its share', async (chance, ends) => {
+      const options = { lifetime: 10_000, jitter: 0.2, random: () => chance, idle: 60_000, greeting: 60_000 };
+      const house = await House.open(identity, options);
+      const client = await house.connect();
+      await house.clock.advance(ends - 1);
+      expect(client.ended).toBe(false);
+      await house.clock.advance(1);
+      expect(client.ended).toBe(true);
+      client.end();
+      await house.clock.settle();
+      expect(house.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'lifetime', duration: ends }]);
+    });
+
+    it('gives who does not finish at the end of its lifetime the grace, and no more', async () => {
+      const options = { lifetime: 1000, jitter: 0, grace: 500, idle: 60_000, greeting: 60_000 };
+      const house = await House.open(() => NEVER, options);
+      await house.connect();
+      await house.clock.advance(1499);
+      expect(house.log.closes).toEqual([]);
+      await house.clock.advance(1);
+      expect(house.log.closes).toEqual(['lifetime']);
+    });
+
+    it('lets connections without an end live, whatever the jitter', async () => {
+      const forever = Number.POSITIVE_INFINITY;
+      const options = { jitter: 1, random: () => 1, idle: forever, greeting: forever };
+      const house = await House.open(identity, options);
+      const client = await house.connect();
+      await house.clock.advance(1e6);
+      expect(client.over).toBe(false);
+      expect(house.clock.actions).toEqual([]);
+    });
+  });
+
+  describe('unsubscribed', () => {
+    it('breaks everything off: port, connections, those who wait and timers', async () => {
+      let running = 0;
+      const handler = () => {
+        running++;
+        return NEVER.pipe(finalize(() => running--));
+      };
+      const house = await House.open(handler, { concurrency: 2 });
+      const clients = await house.connectAll(5);
+      expect(running).toBe(2);
+      house.log.subscription?.unsubscribe();
+      expect(running).toBe(0);
+      const said = house.log.events.length;
+      await house.clock.settle();
+      expect(house.network.listening).toBe(false);
+      expect(clients.every(({ reset }) => reset)).toBe(true);
+      expect(house.network.sockets.size).toBe(0);
+      expect(house.shutdown.observed).toBe(false);
+      expect(house.log.events).toHaveLength(said);
+      await house.clock.advance(1e6);
+      expect(house.clock.actions).toEqual([]);
+    });
+
+    it('in the middle of a drain leaves no timer', async () => {
+      const house = await House.open(() => NEVER);
+      await house.connectAll(2);
+      await house.signal();
+      house.log.subscription?.unsubscribe();
+      await house.clock.advance(200_000);
+      expect(house.clock.actions).toEqual([]);
+      expect(house.log.of('drained')).toEqual([]);
+    });
+  });
+
+  describe('at the door', () => {
+    const network = new MemoryNetwork();
+    const open = (options: object) => () => serve({ port: 0 }, identity, { transport: network.transport, ...options });
+    it.each([
+      [{ concurrency: 0 }, RangeError],
+      [{ concurrency: '5' }, TypeError],
+      [{ grace: -1 }, RangeError],
+      [{ jitter: 2 }, RangeError],
+      [{ random: 0.5 }, TypeError],
+      [{ shutdown: 5 }, TypeError],
+      [{ events: new Subject() }, TypeError],
+      [{ ahead: 2 }, TypeError],
+      [{ concurency: 5 }, TypeError],
+      [{ waiting: { timeout: Number.NaN } }, RangeError],
+    ])('refuses %o', (options, kind) => {
+      expect(open(options)).toThrow(kind);
+      expect(open(options)).toThrow(/^Cannot serve: /);
+    });
+
+    it('refuses what is no handler', () => {
+      expect(() => serve({ port: 0 }, 'echo' as never)).toThrow(TypeError);
+    });
+  });
+
+  it('waits for replies that come late, and keeps their order', async () => {
+    const house = await House.open((connection) =>
+      connection.pipe(
+        shout,
+        concatMap((line) => of(`${line}\n`).pipe(delay(line.length, house.clock))),
+      ),
+    );
+    const client = await house.connect();
+    client.write('long\nx\n').end();
+    await house.clock.advance(5);
+    expect(client.text).toBe('long\nx\n');
+    expect(client.ended).toBe(true);
+    expect(house.log.closes).toEqual(['ended']);
+  });
+
+  it('takes a shutdown that never comes, as any observable that just completes', async () => {
+    const house = await House.open(identity, { shutdown: EMPTY });
+    const client = await house.connect();
+    client.write('on');
+    await house.clock.settle();
+    expect(client.text).toBe('on');
+    house.log.subscription?.unsubscribe();
+  });
+
+  it('ends with the error of its shutdown', async () => {
+    const shutdown = new Subject<void>();
+    const house = await House.open(identity, { shutdown });
+    const client = await house.connect();
+    shutdown.error(new Error('no more'));
+    await house.clock.settle();
+    expect(house.log.fault).toEqual(new Error('no more'));
+    expect(client.reset).toBe(true);
+    expect(house.network.listening).toBe(false);
+  });
+
+  it('lets a handler say goodbye when it is asked to finish', async () => {
+    const house = await House.open((connection) =>
+      connection.draining.pipe(
+        map(() => 'goodbye\n'),
+        takeUntil(connection.closed),
+      ),
+    );
+    const client = await house.connect();
+    await house.signal();
+    expect(client.text).toBe('goodbye\n');
+    expect(client.ended).toBe(true);
+  });
+});

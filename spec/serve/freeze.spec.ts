@@ -1,0 +1,46 @@
+// Real time, and a process that is stopped: about seven seconds, nearly all of them waiting.
+import { afterEach, expect, it } from 'vitest';
+import { type Client, clients, closeClients } from '../support/client.ts';
+import { endPrograms, Program } from '../support/program.ts';
+
+const IDLE = 2000;
+const FREEZE = 5000;
+const SPEAKS_EVERY = 500;
+const TALKATIVE = 200;
+
+const timers: NodeJS.Timeout[] = [];
+afterEach(() => {
+  for (const timer of timers.splice(0)) clearInterval(timer);
+  closeClients();
+  endPrograms();
+});
+
+const sleep = (ms: number) => new Promise((resolve) => timers.push(setTimeout(resolve, ms)));
+
+it('a freeze of 5 s kills nobody who speaks every 0.5 s at an idle deadline of 2 s, and spares nobody who is silent [E21]', async () => {
+  const server = new Program('server', { options: { idle: IDLE, greeting: 60_000, linger: 100 } });
+  const port = await server.whenListening();
+  const talkative = clients(TALKATIVE, port);
+  const [silent] = clients(1, port) as [Client];
+  await server.whenSaid('opened', TALKATIVE + 1);
+  const speak = () => {
+    for (const one of talkative) one.write('still here\n');
+  };
+  speak();
+  timers.push(setInterval(speak, SPEAKS_EVERY));
+  await Promise.all(talkative.map((one) => one.whenRead('still here\n')));
+
+  server.kill('SIGSTOP');
+  await sleep(FREEZE);
+  const before = talkative.map(({ received }) => received);
+  const thawed = performance.now();
+  server.kill('SIGCONT');
+  await silent.whenClosed();
+  expect(performance.now() - thawed).toBeLessThan(1000);
+  await Promise.all(
+    talkative.map((one, index) => one.until(({ received }) => received > (before[index] ?? 0), 'an answer')),
+  );
+  await server.whenSaid('closed');
+  expect(talkative.filter(({ closed, ended }) => closed || ended)).toHaveLength(0);
+  expect(server.of('closed')).toMatchObject([{ id: TALKATIVE + 1, reason: 'deadline', deadline: 'idle' }]);
+});

@@ -1,0 +1,244 @@
+import fc from 'fast-check';
+import { concatMap, finalize, map, of, Subject, take } from 'rxjs';
+import { expect, it } from 'vitest';
+import { lines } from '../../lib/framing/lines.ts';
+import type { Connection } from '../../lib/index.ts';
+import type { MemoryClient } from '../../lib/testing/memory.ts';
+import { House } from '../support/house.ts';
+
+/**
+ * A server whose handlers answer when they are told to, its clients, and what follows for it from what has happened to
+ * it: when it drains, when the grace is over, when it must have ended.
+ */
+interface World {
+  readonly house: House;
+  readonly clients: MemoryClient[];
+  readonly replies: Subject<void>;
+  readonly settings: Settings;
+  /** Handlers that run, and the most there ever were. */
+  running: number;
+  most: number;
+  /** Lines that handlers were given, after the stream had completed. */
+  late: number;
+  signalled: number | undefined;
+  signals: number;
+}
+
+interface Settings {
+  concurrency: number;
+  max: number;
+  timeout: number;
+  grace: number;
+  announce: number;
+  linger: number;
+}
+
+const build = async (settings: Settings): Promise<World> => {
+  const replies = new Subject<void>();
+  const { max, timeout, ...options } = settings;
+  const handler = (connection: Connection) => {
+    world.running++;
+    world.most = Math.max(world.most, world.running);
+    if (world.house?.log.completed) world.late++;
+    return connection.pipe(
+      lines(),
+      concatMap((line) => {
+        if (world.house.log.completed) world.late++;
+        // Every other line must be waited for.
+        return line.length % 2 === 0
+          ? of(`${line}\n`)
+          : replies.pipe(
+              take(1),
+              map(() => `${line}\n`),
+            );
+      }),
+      finalize(() => world.running--),
+    );
+  };
+  const world = {
+    clients: [] as MemoryClient[],
+    replies,
+    settings,
+    running: 0,
+    most: 0,
+    late: 0,
+    signals: 0,
+  } as unknown as World;
+  const house = await House.open(handler, {
+    ...options,
+    waiting: { max, timeout },
+    idle: 500,
+    greeting: 300,
+    frame: 200,
+    stall: 250,
+  });
+  return Object.assign(world, { house, signalled: undefined });
+};
+
+/** What is true at any moment. That the counters add up, and that nobody ends twice, the log itself looks after. */
+function laws({ house: { log, clock, network }, running, most, late, signalled, settings, signals }: World): void {
+  const { accepted, waiting, active, closed, refused } = log.counters;
+  const ok =
+    waiting + active + closed + refused === accepted &&
+    closed === log.of('closed').length &&
+    refused === log.of('refused').length &&
+    active <= settings.concurrency &&
+    most <= settings.concurrency &&
+    waiting <= settings.max &&
+    running <= active &&
+    late === 0;
+  if (!ok) expect({ counters: log.counters, running, most, late, settings, events: log.types }).toBe('lawful');
+  if (signalled === undefined) return;
+  if (clock.now() > signalled + settings.announce) {
+    expect(network.listening).toBe(false);
+    expect(waiting).toBe(0);
+  }
+  if (signals > 1 || clock.now() > signalled + settings.announce + settings.grace + 100)
+    expect(log.completed).toBe(true);
+  if (log.completed) expect(running).toBe(0);
+}
+
+class Step implements fc.AsyncCommand<object, World> {
+  readonly #name: string;
+  readonly #run: (world: World) => void;
+
+  constructor(name: string, run: (world: World) => void) {
+    this.#name = name;
+    this.#run = run;
+  }
+
+  check(): boolean {
+    return true;
+  }
+
+  async run(_model: object, world: World): Promise<void> {
+    this.#run(world);
+    await world.house.clock.settle();
+    laws(world);
+  }
+
+  toString(): string {
+    return this.#name;
+  }
+}
+
+class Pause extends Step {
+  readonly #ms: number;
+  constructor(ms: number) {
+    super(`${ms} ms`, () => {});
+    this.#ms = ms;
+  }
+  override async run(model: object, world: World): Promise<void> {
+    await world.house.clock.advance(this.#ms);
+    await super.run(model, world);
+  }
+}
+
+const who = fc.nat(9);
+const one = (name: string, run: (client: MemoryClient) => void) =>
+  who.map(
+    (index) =>
+      new Step(`${index} ${name}`, ({ clients }) => {
+        const client = clients.at(-1 - index);
+        if (client) run(client);
+      }),
+  );
+
+const steps: fc.WeightedArbitrary<Step>[] = [
+  {
+    weight: 10,
+    arbitrary: fc.constantFrom(undefined, 3).map(
+      (window) =>
+        new Step(`arrive ${window ?? ''}`, ({ house, clients }) => {
+          clients.push(house.network.connect(window === undefined ? {} : { window }));
+        }),
+    ),
+  },
+  { weight: 4, arbitrary: one('asks and is answered', (client) => client.write('ab\n')) },
+  { weight: 4, arbitrary: one('asks and waits', (client) => client.write('abc\n')) },
+  { weight: 2, arbitrary: one('begins to ask', (client) => client.write('a')) },
+  { weight: 3, arbitrary: one('ends', (client) => client.end()) },
+  { weight: 3, arbitrary: one('resets', (client) => client.break()) },
+  { weight: 1, arbitrary: one('stops reading', (client) => client.pause()) },
+  { weight: 1, arbitrary: one('reads on', (client) => client.resume()) },
+  { weight: 4, arbitrary: fc.constant(new Step('reply', ({ replies }) => replies.next())) },
+  { weight: 8, arbitrary: fc.nat(150).map((ms) => new Pause(ms)) },
+  {
+    weight: 2,
+    arbitrary: fc.constant(
+      new Step('signal', (world) => {
+        if (world.house.log.completed) return;
+        world.signalled ??= world.house.clock.now();
+        world.signals++;
+        world.house.shutdown.next('SIGTERM');
+      }),
+    ),
+  },
+];
+
+const settings = fc.record({
+  concurrency: fc.integer({ min: 1, max: 3 }),
+  max: fc.nat(4),
+  timeout: fc.nat(200),
+  grace: fc.nat(400),
+  announce: fc.constantFrom(0, 0, 50),
+  linger: fc.nat(100),
+});
+
+it('keeps its laws whoever arrives, asks, stops, ends, breaks or waits, and whenever the signals come', async () => {
+  const seen = new Map<string, number>();
+  await fc.assert(
+    fc.asyncProperty(
+      settings,
+      fc.commands([fc.oneof(...steps)], { maxCommands: 40, size: '+1' }),
+      async (chosen, commands) => {
+        const world = await build(chosen);
+        await fc.asyncModelRun(() => ({ model: {}, real: world }), commands);
+        const { house, clients } = world;
+        // Whatever has happened, a signal ends it.
+        if (world.signalled === undefined) {
+          world.signalled = house.clock.now();
+          house.shutdown.next('SIGTERM');
+        }
+        await house.clock.advance(chosen.announce + chosen.grace + 101);
+        laws(world);
+        const { log, network, clock } = house;
+        expect(log.completed).toBe(true);
+        expect(log.counters).toMatchObject({ waiting: 0, active: 0 });
+        expect(log.of('opened')).toHaveLength(log.of('closed').length);
+        const { drained, aborted, refused, unsent } = log.report;
+        const after = log.events.slice(log.types.indexOf('draining'));
+        const ended = after.filter((event) => event.type === 'closed');
+        expect(drained + aborted).toBe(ended.length);
+        expect(aborted).toBe(ended.filter(({ reason }) => reason === 'aborted').length);
+        expect(refused).toBe(after.filter(({ type }) => type === 'refused').length);
+        expect(unsent).toBe(ended.reduce((sum, event) => sum + event.unsent, 0));
+        // A close reason that promises that all has left keeps what it says.
+        for (const { reason, unsent: left } of log.of('closed'))
+          if (reason === 'drained' || reason === 'completed' || reason === 'ended') expect(left).toBe(0);
+        expect(log.events.at(-1)?.type).toBe('drained');
+        await clock.advance(1000);
+        expect(network.sockets.size).toBe(0);
+        expect(clock.actions).toEqual([]);
+        expect(clients.length).toBeGreaterThanOrEqual(log.counters.accepted);
+        for (const { type } of log.events) seen.set(type, (seen.get(type) ?? 0) + 1);
+        for (const reason of [...log.refusals, ...log.closes]) seen.set(reason, (seen.get(reason) ?? 0) + 1);
+      },
+    ),
+    { numRuns: 2000 },
+  );
+  // A model in which nothing happens would keep any law.
+  for (const what of [
+    'full',
+    'timeout',
+    'draining',
+    'drained',
+    'aborted',
+    'reset',
+    'ended',
+    'greeting',
+    'idle',
+    'frame',
+  ])
+    expect(seen.get(what) ?? 0, what).toBeGreaterThan(0);
+});

@@ -1,0 +1,145 @@
+import { concatMap, delay, map, type Observable, of, Subject, tap } from 'rxjs';
+import { afterEach, expect, it } from 'vitest';
+import { encodeLine, lines } from '../../lib/framing/lines.ts';
+import type { Connection } from '../../lib/index.ts';
+import { serve } from '../../lib/serve.ts';
+import { clients, closeClients } from '../support/client.ts';
+import { Log } from '../support/log.ts';
+
+const CONNECTIONS = 200;
+const IN_FLIGHT = 16;
+
+const servers: Log[] = [];
+afterEach(() => {
+  for (const log of servers.splice(0)) log.subscription?.unsubscribe();
+  closeClients();
+});
+
+const answers: Record<string, (requests: Observable<string>) => Observable<string>> = {
+  'at once': (requests) => requests.pipe(map(encodeLine)),
+  'in a few milliseconds each': (requests) =>
+    requests.pipe(concatMap((line) => of(encodeLine(line)).pipe(delay(line.length % 4)))),
+};
+
+it.each(Object.entries(answers))(
+  'a drain under load, of handlers that answer %s: each reply that was produced arrives, and no client sees a reset',
+  async (_name, answer) => {
+    const shutdown = new Subject<void>();
+    const produced = new Map<number | undefined, string>();
+    const handler = (connection: Connection) =>
+      answer(connection.pipe(lines())).pipe(
+        tap((reply) => produced.set(connection.peer.port, (produced.get(connection.peer.port) ?? '') + reply)),
+      );
+    const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, handler, { shutdown, grace: 5000 }));
+    servers.push(log);
+    const port = await log.whenListening();
+
+    let answered = 0;
+    const load = clients(CONNECTIONS, port);
+    const ports = load.map((one, index) => {
+      let sent = 0;
+      const ask = (count: number) => {
+        let text = '';
+        for (let i = 0; i < count; i++) text += `${index}:${sent++}${'.'.repeat(sent % 7)}\n`;
+        one.write(text);
+      };
+      one.socket.on('connect', () => ask(IN_FLIGHT));
+      one.socket.on('data', (chunk) => {
+        const replies = chunk.toString().split('\n').length - 1;
+        // The load begins to count when everybody has come: not all may have been accepted before.
+        if (log.counters.active === CONNECTIONS) answered += replies;
+        if (!one.ended) ask(replies);
+        if (answered > CONNECTIONS * IN_FLIGHT * 2 && log.of('draining').length === 0) shutdown.next();
+      });
+      return () => one.socket.localPort;
+    });
+    await Promise.all(load.map((one) => one.whenConnected()));
+    const localPorts = ports.map((localPort) => localPort());
+
+    await log.whenCompleted();
+    await Promise.all(load.map((one) => one.whenClosed()));
+
+    expect(new Set(load.map(({ fault }) => fault))).toEqual(new Set([undefined]));
+    for (const [index, one] of load.entries()) {
+      if (one.text !== produced.get(localPorts[index])) expect(one.text).toBe(produced.get(localPorts[index]));
+    }
+    expect(answered).toBeGreaterThan(CONNECTIONS * IN_FLIGHT * 2);
+    expect(log.report).toMatchObject({ drained: CONNECTIONS, aborted: 0, refused: 0, unsent: 0 });
+    expect(log.report.duration).toBeLessThan(5000);
+    expect(log.counters).toEqual({ accepted: CONNECTIONS, waiting: 0, active: 0, closed: CONNECTIONS, refused: 0 });
+    expect(new Set(log.closes)).toEqual(new Set(['drained']));
+  },
+);
+
+it('a burst of 50 that connects in the tick of the signal is served, and nobody sees a reset [E11]', async () => {
+  const shutdown = new Subject<void>();
+  const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, (connection) => connection, { shutdown }));
+  servers.push(log);
+  const port = await log.whenListening();
+  const burst = clients(50, port);
+  shutdown.next();
+  await Promise.all(burst.map((one) => one.whenClosed()));
+  await log.whenCompleted();
+  expect(burst.map(({ fault }) => fault).filter((code) => code !== undefined)).toEqual([]);
+  expect(log.of('opened')).toHaveLength(50);
+  expect(log.report).toMatchObject({ drained: 50, aborted: 0, refused: 0 });
+});
+
+it('the port stays open for a moment only, though connections keep coming', async () => {
+  const shutdown = new Subject<void>();
+  const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, (connection) => connection, { shutdown, grace: 200 }));
+  servers.push(log);
+  const port = await log.whenListening();
+  let flooding = true;
+  const flood = () => {
+    for (const one of clients(1, port)) {
+      one.socket.on('connect', () => flooding && flood());
+      one.socket.on('close', () => one.socket.destroy());
+      one.socket.on('error', () => {
+        flooding = false;
+      });
+    }
+  };
+  for (let i = 0; i < 4; i++) flood();
+  await log.whenSaid('opened', 50);
+  shutdown.next();
+  await log.whenCompleted(3000);
+  flooding = false;
+  expect(log.report.drained + log.report.aborted).toBeGreaterThan(0);
+  expect(log.report.duration).toBeLessThan(2000);
+});
+
+it('idle connections end at once, and a server with one idle client does not wait for ever [E15]', async () => {
+  const shutdown = new Subject<void>();
+  const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, (connection) => connection, { shutdown }));
+  servers.push(log);
+  const port = await log.whenListening();
+  const idle = clients(100, port);
+  await log.whenSaid('opened', 100);
+  const began = performance.now();
+  shutdown.next();
+  await Promise.all(idle.map((one) => one.whenClosed()));
+  await log.whenCompleted();
+  expect(performance.now() - began).toBeLessThan(1000);
+  expect(idle.every(({ ended, fault }) => ended && fault === undefined)).toBe(true);
+  expect(log.report).toMatchObject({ drained: 100, aborted: 0 });
+});
+
+it('a client that does not read is aborted when the grace is over, on a real socket too', async () => {
+  const shutdown = new Subject<void>();
+  const flood = 'x'.repeat(16 * 1024 * 1024);
+  const options = { shutdown, grace: 300, maxOutbound: Number.POSITIVE_INFINITY };
+  const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, () => of(flood), options));
+  servers.push(log);
+  const port = await log.whenListening();
+  const [deaf] = clients(1, port);
+  deaf?.socket.pause();
+  await log.whenSaid('opened');
+  shutdown.next();
+  await log.whenCompleted();
+  expect(log.report).toMatchObject({ drained: 0, aborted: 1 });
+  expect(log.report.duration).toBeGreaterThanOrEqual(300);
+  expect(log.report.duration).toBeLessThan(600);
+  expect(log.report.unsent).toBeGreaterThan(0);
+  expect(log.of('closed')).toMatchObject([{ reason: 'aborted', unsent: log.report.unsent }]);
+});

@@ -1,0 +1,79 @@
+import { identity, Subject } from 'rxjs';
+import type { Transport, TransportSocket } from '../../lib/index.ts';
+import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
+import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/memory.ts';
+import { Clock } from './clock.ts';
+import { Log } from './log.ts';
+
+/** A whole server in memory and on virtual time, with its shutdown at hand. */
+export class House {
+  readonly clock = new Clock();
+  readonly network = new MemoryNetwork(this.clock);
+  readonly shutdown = new Subject<unknown>();
+  readonly log: Log;
+
+  constructor(handler: Handler, options: ServeOptions = {}, over: (network: Transport) => Transport = identity) {
+    const seams = { transport: over(this.network.transport), scheduler: this.clock, shutdown: this.shutdown };
+    this.log = Log.follow(serve({ port: 0 }, handler, { ...seams, ...options }));
+  }
+
+  /** A server that listens. */
+  static async open(...how: ConstructorParameters<typeof House>): Promise<House> {
+    const house = new House(...how);
+    await house.clock.settle();
+    return house;
+  }
+
+  /** A client that the server has seen. */
+  async connect(options?: MemoryClientOptions): Promise<MemoryClient> {
+    const client = this.network.connect(options);
+    await this.clock.settle();
+    return client;
+  }
+
+  /** Many of them. */
+  async connectAll(count: number): Promise<MemoryClient[]> {
+    const clients = Array.from({ length: count }, () => this.network.connect());
+    await this.clock.settle();
+    return clients;
+  }
+
+  /** The signal, and what follows from it without time going by. */
+  async signal(): Promise<void> {
+    this.shutdown.next('SIGTERM');
+    await this.clock.settle();
+  }
+}
+
+/** A transport whose sockets never say that they are free. */
+export function unfreed(transport: Transport): Transport {
+  return {
+    listen: (where, options, handler) =>
+      transport.listen(where, options, {
+        listening: (address) => handler.listening(address),
+        error: (error) => handler.error(error),
+        accepted: (socket) => handler.accepted(neverFree(socket)),
+      }),
+  };
+}
+
+function neverFree(socket: TransportSocket): TransportSocket {
+  return new Proxy(socket, {
+    get(target, key) {
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+    set(target, key, value) {
+      const kept =
+        key === 'handler'
+          ? new Proxy(value, { get: (to, name) => (name === 'freed' ? () => {} : bound(to, name)) })
+          : value;
+      return Reflect.set(target, key, kept, target);
+    },
+  });
+}
+
+function bound(target: object, key: string | symbol): unknown {
+  const value: unknown = Reflect.get(target, key, target);
+  return typeof value === 'function' ? value.bind(target) : value;
+}

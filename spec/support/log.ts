@@ -1,0 +1,99 @@
+import type { Observable, Subscription } from 'rxjs';
+import { expect } from 'vitest';
+import type { Counters, ServerEvent } from '../../lib/events.ts';
+import { Watched } from './watched.ts';
+
+type Of<Type extends ServerEvent['type']> = Extract<ServerEvent, { type: Type }>;
+
+/** Writes down what a server says, and holds it to two laws at each event. */
+export class Log extends Watched {
+  readonly events: ServerEvent[] = [];
+  readonly #ended = new Set<number>();
+  counters: Counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
+  fault: unknown;
+  completed = false;
+  /** Set by `follow`. */
+  subscription: Subscription | undefined;
+
+  /** Writes down an Observable of events, from now on. */
+  static follow(server: Observable<ServerEvent>): Log {
+    const log = new Log();
+    log.subscription = server.subscribe(log);
+    return log;
+  }
+
+  readonly next = (event: ServerEvent): void => {
+    if (event.type === 'listening') this.counters = event.counters;
+    this.events.push(event);
+    const { accepted, waiting, active, closed, refused } = this.counters;
+    expect(waiting + active + closed + refused, `counters at ${event.type}`).toBe(accepted);
+    if (event.type === 'closed' || event.type === 'refused') {
+      expect(this.#ended.has(event.id), `connection ${event.id} ends once`).toBe(false);
+      this.#ended.add(event.id);
+    }
+    this.changed();
+  };
+
+  readonly error = (error: unknown): void => {
+    this.fault = error;
+    this.changed();
+  };
+
+  readonly complete = (): void => {
+    this.completed = true;
+    this.changed();
+  };
+
+  /** All events of a type. */
+  of<Type extends ServerEvent['type']>(type: Type): Of<Type>[] {
+    return this.events.filter((event): event is Of<Type> => event.type === type);
+  }
+
+  /** The types of all events, in their order. */
+  get types(): string[] {
+    return this.events.map((event) => event.type);
+  }
+
+  /** The reasons of all refusals, in their order. */
+  get refusals(): string[] {
+    return this.of('refused').map((event) => event.reason);
+  }
+
+  /** The reasons of all closes, in their order. */
+  get closes(): string[] {
+    return this.of('closed').map((event) => event.deadline ?? event.reason);
+  }
+
+  /** The report of the drain. */
+  get report(): Of<'drained'> {
+    const [report] = this.of('drained');
+    if (!report) throw new Error('There is no report yet');
+    return report;
+  }
+
+  /** Waits for the port. */
+  async whenListening(): Promise<number> {
+    await this.until((log) => log.of('listening').length > 0 || log.fault !== undefined, 'listening');
+    if (this.fault !== undefined) throw this.fault;
+    return this.of('listening')[0]?.address.port ?? 0;
+  }
+
+  /** Waits for a number of events of a type. */
+  whenSaid(type: ServerEvent['type'], count = 1): Promise<this> {
+    return this.until((log) => log.of(type).length >= count, `${count} × ${type}`);
+  }
+
+  /** Waits until so many have been accepted: turn by turn of the event loop, as nothing is said when somebody begins to wait. */
+  async whenAccepted(count: number, within = 8000): Promise<void> {
+    const until = performance.now() + within;
+    while (this.counters.accepted < count) {
+      if (performance.now() > until) throw new Error(`Only ${this.counters.accepted} of ${count} have been accepted`);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** Waits for the end of the stream. */
+  whenCompleted(within?: number): Promise<this> {
+    return this.until((log) => log.completed || log.fault !== undefined, 'the end of the server', within);
+  }
+}

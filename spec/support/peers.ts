@@ -1,0 +1,142 @@
+import type { SchedulerLike } from 'rxjs';
+import { Connection, type ConnectionOwner, type ConnectionSettings } from '../../lib/connection/connection.ts';
+import type { Closed } from '../../lib/events.ts';
+import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/memory.ts';
+import type { SocketHandler, TransportSocket } from '../../lib/transport/transport.ts';
+import { marbles } from './marbles.ts';
+import { settings } from './settings.ts';
+
+/** What a connection told its owner, in order. */
+export class Book implements ConnectionOwner {
+  readonly taken = (connection: Connection) => void this.log.push(`taken ${connection.id}`);
+  readonly log: string[] = [];
+  readonly ends: Closed[] = [];
+  missed(connection: Connection): void {
+    this.log.push(`missed ${connection.id}`);
+  }
+  refuse(connection: Connection, reason: string): void {
+    this.log.push(`refuse ${connection.id} ${reason}`);
+    connection.dismiss(undefined, 0);
+  }
+  closed(connection: Connection, closed: Closed): void {
+    this.log.push(`closed ${connection.id} ${closed.reason}`);
+    this.ends.push(closed);
+  }
+}
+
+export interface PairOptions extends Partial<ConnectionSettings>, MemoryClientOptions {}
+
+export interface Pair {
+  readonly client: MemoryClient;
+  readonly network: MemoryNetwork;
+  readonly book: Book;
+  /** What was handed to the transport, one element a call. */
+  readonly writes: string[];
+  /** Calls of `pause` and `resume`. */
+  readonly flow: string[];
+}
+
+/** A client in memory, and the connection at the other end, which is handed on in the turn of its accept. */
+export function pair(
+  scheduler: SchedulerLike,
+  options: PairOptions,
+  accepted: (at: Pair & { connection: Connection }) => void,
+): Pair {
+  const { linger = 1000, stall = 10_000, highWaterMark = 64 * 1024, clock = scheduler, ...client } = options;
+  const network = new MemoryNetwork(scheduler);
+  const book = new Book();
+  const writes: string[] = [];
+  const flow: string[] = [];
+  const at: Pair = { client: undefined as unknown as MemoryClient, network, book, writes, flow };
+  let id = 0;
+  network.transport.listen(
+    { port: 0 },
+    { backlog: 1, noDelay: true, keepAlive: false },
+    {
+      listening() {},
+      error(error) {
+        throw error;
+      },
+      accepted(socket) {
+        const connection = new Connection(
+          ++id,
+          spied(socket, writes, flow),
+          settings({ clock, linger, stall, highWaterMark, maxOutbound: Number.POSITIVE_INFINITY }),
+          book,
+        );
+        accepted({ ...at, connection });
+      },
+    },
+  );
+  (at as { client: MemoryClient }).client = network.connect(client);
+  return at;
+}
+
+const text = (data: string | Uint8Array) => (typeof data === 'string' ? data : Buffer.from(data).toString());
+
+/** A socket that keeps a note of what is asked of it. */
+export function spied(socket: TransportSocket, writes: string[], flow: string[]): TransportSocket {
+  return {
+    get handler(): SocketHandler {
+      return socket.handler;
+    },
+    set handler(handler: SocketHandler) {
+      socket.handler = handler;
+    },
+    local: socket.local,
+    peer: socket.peer,
+    descriptor: socket.descriptor,
+    get alive() {
+      return socket.alive;
+    },
+    borrows: socket.borrows,
+    get pending() {
+      return socket.pending;
+    },
+    get bytesWritten() {
+      return socket.bytesWritten;
+    },
+    resume() {
+      flow.push('resume');
+      socket.resume();
+    },
+    pause() {
+      flow.push('pause');
+      socket.pause();
+    },
+    write(data) {
+      writes.push(typeof data === 'string' || data instanceof Uint8Array ? text(data) : data.map(text).join(''));
+      return socket.write(data);
+    },
+    end: () => socket.end(),
+    destroy: () => socket.destroy(),
+    reset: () => socket.reset(),
+  };
+}
+
+export type At = Pair & {
+  connection: Connection;
+  say: (what: unknown) => void;
+  at: (ms: number, work: () => void) => void;
+};
+
+/** Runs one connection on virtual time until nothing happens any more; returns what was said, each with its time, and the pair. */
+export function run(options: PairOptions, test: (at: At) => void): { said: unknown[]; made: Pair } {
+  const said: unknown[] = [];
+  let made: Pair | undefined;
+  marbles(({ clock, flush }) => {
+    const say = (what: unknown) => said.push(`${clock.now()} ${what}`);
+    const at = (ms: number, work: () => void) => void clock.schedule(work, ms);
+    made = pair(clock, options, (all) => {
+      all.connection.closed.subscribe(({ reason, bytesOut, unsent }) => say(`${reason} ${bytesOut} ${unsent}`));
+      test({ ...all, client: (made as Pair).client, say, at });
+    });
+    flush();
+  })();
+  return { said, made: made as Pair };
+}
+
+export const heard = (say: At['say']) => ({
+  error: (error: unknown) => say(error instanceof Error ? error.message : error),
+  complete: () => say('complete'),
+});

@@ -1,0 +1,17 @@
+import type { ConnectionSettings } from '../../lib/connection/connection.ts';
+import { Pulse } from '../../lib/connection/pulse.ts';
+import { Budget } from '../../lib/flow/budget.ts';
+import { monotonic } from '../../lib/time/monotonic.ts';
+
+/** Settings of a connection, with what a spec does not care about as `listen` has it. */
+export const settings = (some: Partial<ConnectionSettings> = {}): ConnectionSettings => ({
+  clock: monotonic,
+  linger: 1000,
+  stall: 10_000,
+  highWaterMark: 64 * 1024,
+  maxOutbound: 1024 * 1024,
+  overrun: 'disconnect',
+  budget: new Budget(Number.POSITIVE_INFINITY),
+  pulse: new Pulse(),
+  ...some,
+});

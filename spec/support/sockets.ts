@@ -1,0 +1,71 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { Connection, type ConnectionSettings } from '../../lib/connection/connection.ts';
+import { nodeTransport } from '../../lib/transport/node.ts';
+import type { Address, Port, Transport, TransportSocket, Where } from '../../lib/transport/transport.ts';
+import { Book } from './peers.ts';
+import { settings } from './settings.ts';
+
+export interface Opened {
+  readonly port: Port;
+  readonly address: Address;
+  /** Connects a client. Its errors are noted by nobody: whoever cares listens for them. */
+  connect(): Socket;
+}
+
+/** Opens a port of the real transport; `accepted` gets each socket. */
+export async function open(
+  accepted: (socket: TransportSocket) => void,
+  where: Where = { port: 0, host: '127.0.0.1' },
+  transport: Transport = nodeTransport,
+): Promise<Opened> {
+  return new Promise((resolve, reject) => {
+    const port = transport.listen(
+      where,
+      { backlog: 511, noDelay: true, keepAlive: false },
+      {
+        listening: (address) => resolve({ port, address, connect: () => dial(address) }),
+        accepted,
+        error: reject,
+      },
+    );
+  });
+}
+
+export interface Served extends Opened {
+  readonly book: Book;
+}
+
+/** Opens a port whose sockets become connections. */
+export async function openConnections(
+  accepted: (connection: Connection) => void,
+  some: Partial<ConnectionSettings> = {},
+  where?: Where,
+): Promise<Served> {
+  const book = new Book();
+  let id = 0;
+  const opened = await open(
+    (socket) =>
+      accepted(new Connection(++id, socket, settings({ maxOutbound: Number.POSITIVE_INFINITY, ...some }), book)),
+    where,
+  );
+  return { ...opened, book };
+}
+
+export function dialTo(port: number): Socket {
+  return dial({ address: '127.0.0.1', port });
+}
+
+function dial({ address, port }: Address): Socket {
+  if (address === undefined) throw new Error('the port has no address');
+  const options = port === undefined ? { path: address } : { host: address, port };
+  return connect({ ...options, allowHalfOpen: true }).on('error', () => undefined);
+}
+
+/** All that comes until the server's FIN. */
+export async function readAll(socket: Socket): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk) => chunks.push(chunk));
+  await once(socket, 'end');
+  return Buffer.concat(chunks);
+}

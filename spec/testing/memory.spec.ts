@@ -1,0 +1,145 @@
+import { describe, expect, it } from 'vitest';
+import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/memory.ts';
+import type { TransportSocket } from '../../lib/transport/transport.ts';
+import { marbles } from '../support/marbles.ts';
+
+const HOW = { backlog: 1, noDelay: true, keepAlive: false } as const;
+
+interface At {
+  readonly network: MemoryNetwork;
+  readonly client: MemoryClient;
+  readonly socket: TransportSocket;
+  readonly at: (ms: number, work: () => void) => void;
+}
+
+/** A client and its socket on virtual time; returns what the socket heard, each with its time. */
+function run(
+  options: MemoryClientOptions,
+  test: (at: At) => void,
+): { heard: string[]; client: MemoryClient; network: MemoryNetwork } {
+  const heard: string[] = [];
+  const made: { client?: MemoryClient; network?: MemoryNetwork } = {};
+  marbles(({ clock, flush }) => {
+    const network = new MemoryNetwork(clock);
+    const say = (what: string) => heard.push(`${clock.now()} ${what}`);
+    network.transport.listen({ port: 0 }, HOW, {
+      listening: () => say('listening'),
+      error: (error) => say(error.message),
+      accepted: (socket) => {
+        socket.handler = {
+          received: (chunk) => say(`received ${Buffer.from(chunk)}`),
+          peerEnded: () => say('peerEnded'),
+          drained: () => say('drained'),
+          finished: () => say('finished'),
+          broken: (error) => say(`broken ${(error as NodeJS.ErrnoException).code}`),
+          freed: () => say('freed'),
+        };
+        test({ network, client, socket, at: (ms, work) => void clock.schedule(work, ms) });
+      },
+    });
+    const client = network.connect(options);
+    Object.assign(made, { client, network });
+    flush();
+  })();
+  const { client, network } = made;
+  if (client === undefined || network === undefined) throw new Error('nothing was made');
+  return { heard: heard.slice(1), client, network };
+}
+
+describe('MemoryNetwork', () => {
+  it('delivers in order, both ways, and frees the socket when both have ended', () => {
+    const { heard, client, network } = run({}, ({ client, socket, at }) => {
+      socket.resume();
+      client.write('a').write('b').end();
+      at(5, () => {
+        socket.write(['c', Buffer.from('d')]);
+        socket.end();
+      });
+    });
+    expect(heard).toEqual(['0 received a', '0 received b', '0 peerEnded', '5 finished', '5 freed']);
+    expect([client.text, client.ended, client.reset, network.sockets.size]).toEqual(['cd', true, false, 0]);
+  });
+
+  it('reads nothing while it is paused, the FIN included', () => {
+    const { heard } = run({}, ({ client, socket, at }) => {
+      client.write('a').end();
+      at(5, () => socket.resume());
+      at(9, () => socket.reset());
+    });
+    expect(heard).toEqual(['5 received a', '5 peerEnded', '9 freed']);
+  });
+
+  it('takes what its window holds while the client does not read, and the rest when it does', () => {
+    const { heard, client } = run({ window: 3 }, ({ client, socket, at }) => {
+      client.pause();
+      expect(socket.write('12345678')).toBe(false);
+      expect([socket.pending, socket.bytesWritten]).toEqual([5, 8]);
+      at(1, () => client.resume().pause());
+      at(2, () => expect(socket.pending).toBe(2));
+      at(3, () => client.resume());
+      at(4, () => socket.reset());
+    });
+    expect(heard).toEqual(['3 drained', '4 freed']);
+    expect([client.text, client.reset]).toEqual(['12345678', true]);
+  });
+
+  it('sends its FIN behind what waits', () => {
+    const { heard, client } = run({ window: 3 }, ({ client, socket, at }) => {
+      client.pause().end();
+      socket.resume();
+      socket.write('12345');
+      socket.end();
+      at(3, () => client.resume());
+    });
+    expect(heard).toEqual(['0 peerEnded', '3 drained', '3 finished', '3 freed']);
+    expect(client.text).toBe('12345');
+  });
+
+  it('does not notice a RST while it neither reads nor writes [E8]', () => {
+    const { heard } = run({}, ({ client, socket, at }) => {
+      client.break();
+      at(5, () => socket.resume());
+    });
+    expect(heard).toEqual(['5 broken ECONNRESET', '5 freed']);
+  });
+
+  it('notices a RST when it writes', () => {
+    const { heard } = run({}, ({ client, socket, at }) => {
+      client.break();
+      at(5, () => socket.write('anybody there?'));
+    });
+    expect(heard).toEqual(['5 broken EPIPE', '5 freed']);
+  });
+
+  it('overwrites what was read after it was handed out', () => {
+    const chunks: Uint8Array[] = [];
+    run({}, ({ client, socket, at }) => {
+      Object.assign(socket.handler, { received: (chunk: Uint8Array) => chunks.push(chunk) });
+      socket.resume();
+      client.write('secret');
+      at(5, () => socket.reset());
+    });
+    expect(chunks.map((chunk) => Buffer.from(chunk).toString('hex'))).toEqual(['aaaaaaaaaaaa']);
+  });
+
+  it('resets who connects when nobody listens, and refuses a second listener', () => {
+    const heard: string[] = [];
+    let client: MemoryClient | undefined;
+    marbles(({ clock, flush }) => {
+      const network = new MemoryNetwork(clock);
+      const handler = {
+        listening: () => heard.push('listening'),
+        accepted() {},
+        error: (error: NodeJS.ErrnoException) => heard.push(String(error.code)),
+      };
+      const first = network.transport.listen({ port: 0 }, HOW, handler);
+      network.transport.listen({ port: 0 }, HOW, handler);
+      flush();
+      first.close();
+      client = network.connect();
+      flush();
+    })();
+    expect(heard).toEqual(['listening', 'EADDRINUSE']);
+    expect([client?.reset, client?.over]).toEqual([true, true]);
+  });
+});
