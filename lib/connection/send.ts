@@ -34,7 +34,6 @@ export function send(connection: Connection): OperatorFunction<Data | undefined,
           try {
             handler.unsubscribe();
           } catch (error) {
-            connection.blame(error);
             subscriber.error(error);
           }
         },
