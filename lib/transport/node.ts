@@ -49,7 +49,7 @@ const OWNER = Symbol('owner');
 interface OwnedSocket extends Socket {
   [OWNER]: NodeSocket;
   /** Not documented, but there in every release: the descriptor and what libuv has not written yet. */
-  _handle?: { fd?: number; writeQueueSize?: number; bytesWritten?: number; getpeername?(out: object): number } | null;
+  _handle?: { fd?: number; writeQueueSize?: number; getpeername?(out: object): number } | null;
 }
 
 class NodeSocket implements TransportSocket, Completed {
@@ -59,7 +59,6 @@ class NodeSocket implements TransportSocket, Completed {
   readonly borrows: boolean;
   readonly #socket: OwnedSocket;
   #pending = 0;
-  #written = 0;
   #stalled = false;
 
   constructor(accepted: Socket, borrows: boolean) {
@@ -88,8 +87,7 @@ class NodeSocket implements TransportSocket, Completed {
   }
 
   get bytesWritten(): number {
-    this.#written = this.#socket._handle?.bytesWritten ?? this.#written;
-    return this.#written;
+    return this.#socket.bytesWritten;
   }
 
   get alive(): boolean | undefined {
