@@ -9,7 +9,7 @@ import type { Socket } from 'node:net';
  * This rests on what Node does not document: that a socket has a `_handle` with `writeUtf8String`, `writeBuffer` and
  * `writev`, which take a request object, answer with an error number, and call the request's `oncomplete` if the kernel
  * did not take all at once; and that `writeQueueSize` says so. It is so in Node 20, 22, 24 and 26. The class of the request
- * is learnt from the first write, which Node does. {@link directly} answers nothing where any of it is not so, and then
+ * is learnt from the first write, which Node does. {@link writingHandle} answers nothing where any of it is not so, and then
  * `socket.write` does.
  */
 interface WriteRequest {
@@ -19,12 +19,11 @@ interface WriteRequest {
   data: unknown;
 }
 
-interface WritingHandle {
+export interface WritingHandle {
   writeUtf8String(request: WriteRequest, text: string): number;
   writeBuffer(request: WriteRequest, bytes: Uint8Array): number;
   writev(request: WriteRequest, chunks: unknown[], allBuffers: boolean): number;
   readonly writeQueueSize: number;
-  readonly bytesWritten: number;
 }
 
 /** Who is told that a write which the kernel did not take at once has been taken, or has failed. */
@@ -37,29 +36,34 @@ let Request: (new () => WriteRequest) | undefined;
 /** What can be written: one piece, or several to leave together. */
 export type Written = string | Uint8Array | readonly (string | Uint8Array)[];
 
-/** Whether this socket can be written to directly; until the class of the request is known, it is watched for. */
-export function directly(socket: Socket): boolean {
-  const handle = handleOf(socket);
-  if (handle === undefined) return false;
-  if (Request !== undefined) return true;
-  learn(handle, 'writeUtf8String');
-  learn(handle, 'writeBuffer');
-  learn(handle, 'writev');
-  return false;
+/**
+ * The handle of a socket, if it can be written to directly. Until the class of the request is known it cannot, and is
+ * watched for.
+ */
+export function writingHandle(socket: Socket): WritingHandle | undefined {
+  const handle = (socket as { _handle?: Partial<WritingHandle> | null })._handle;
+  const known =
+    typeof handle?.writeUtf8String === 'function' &&
+    typeof handle.writeBuffer === 'function' &&
+    typeof handle.writev === 'function' &&
+    typeof handle.writeQueueSize === 'number';
+  if (!known) return undefined;
+  if (Request !== undefined) return handle as WritingHandle;
+  for (const method of METHODS) learn(handle as WritingHandle, method);
+  return undefined;
 }
 
 /**
  * Writes.
  *
+ * @param handle Of a socket that has not been destroyed.
  * @param data What, in one call of the system.
  * @param writer Told later, if the answer is `later`.
  * @returns `now` if the kernel took all, `later` if not, or the number of an error.
  */
-export function writeDirectly(socket: Socket, data: Written, writer: Completed): 'now' | 'later' | number {
-  const handle = handleOf(socket);
+export function writeDirectly(handle: WritingHandle, data: Written, writer: Completed): 'now' | 'later' | number {
   // Never one request for two writes: one that was queued and done within the call still has its callback to come.
-  if (handle === undefined || Request === undefined) return EBADF;
-  const request = new Request();
+  const request = new (Request as new () => WriteRequest)();
   request.oncomplete = completed;
   request.writer = NOBODY;
   request.data = data;
@@ -70,7 +74,7 @@ export function writeDirectly(socket: Socket, data: Written, writer: Completed):
   return 'later';
 }
 
-const EBADF = -9;
+const METHODS = ['writeUtf8String', 'writeBuffer', 'writev'] as const;
 const NOBODY: Completed = { completed() {} };
 
 function call(handle: WritingHandle, request: WriteRequest, data: Written): number {
@@ -87,24 +91,13 @@ function completed(this: WriteRequest, status: number): void {
   this.writer.completed(status);
 }
 
-function handleOf(socket: Socket): WritingHandle | undefined {
-  const handle = (socket as { _handle?: Partial<WritingHandle> | null })._handle;
-  const known =
-    typeof handle?.writeUtf8String === 'function' &&
-    typeof handle.writeBuffer === 'function' &&
-    typeof handle.writev === 'function' &&
-    typeof handle.writeQueueSize === 'number' &&
-    typeof handle.bytesWritten === 'number';
-  return known ? (handle as WritingHandle) : undefined;
-}
-
 /** Looks on as Node makes its own request for a write of this kind, once. */
-function learn(handle: WritingHandle, method: 'writeUtf8String' | 'writeBuffer' | 'writev'): void {
+function learn(handle: WritingHandle, method: (typeof METHODS)[number]): void {
   if (Object.hasOwn(handle, method)) return;
   Object.defineProperty(handle, method, {
     configurable: true,
     value(request: WriteRequest, ...rest: never[]): number {
-      for (const name of ['writeUtf8String', 'writeBuffer', 'writev']) Reflect.deleteProperty(handle, name);
+      for (const name of METHODS) Reflect.deleteProperty(handle, name);
       Request ??= request.constructor as new () => WriteRequest;
       return (handle[method] as (request: WriteRequest, ...rest: never[]) => number)(request, ...rest);
     },

@@ -1,6 +1,6 @@
 import { createServer, type ListenOptions, type Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
-import { type Completed, directly, type Written, writeDirectly } from './directWrites.ts';
+import { type Completed, type WritingHandle, type Written, writeDirectly, writingHandle } from './directWrites.ts';
 import { takeAccepted } from './sharedReads.ts';
 import type { Address, SocketHandler, Transport, TransportSocket, Where } from './transport.ts';
 
@@ -58,6 +58,7 @@ class NodeSocket implements TransportSocket, Completed {
   readonly peer: Address;
   readonly borrows: boolean;
   readonly #socket: OwnedSocket;
+  #handle: WritingHandle | undefined;
   #pending = 0;
   #stalled = false;
 
@@ -106,8 +107,11 @@ class NodeSocket implements TransportSocket, Completed {
 
   write(data: Written): boolean {
     const socket = this.#socket;
-    if (!directly(socket)) return this.#write(data);
-    const outcome = writeDirectly(socket, data, this);
+    this.#handle ??= writingHandle(socket);
+    if (this.#handle === undefined) return this.#write(data);
+    // A socket that is gone takes nothing, and has said so or is about to.
+    if (socket.destroyed) return false;
+    const outcome = writeDirectly(this.#handle, data, this);
     if (outcome === 'now') return true;
     if (typeof outcome === 'number') socket.destroy(failure(outcome));
     this.#stalled = true;
