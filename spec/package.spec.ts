@@ -31,12 +31,12 @@ beforeAll(async () => {
 afterAll(() => rm(project, { recursive: true }));
 
 const program = `
-import { map, of } from 'rxjs';
+import { map, timer } from 'rxjs';
 import { type Connection, encodeLine, exchange, lines, listen, logTo, serve, type ServeOptions, signals } from 'sluice';
 import { MemoryNetwork } from 'sluice/testing';
 
 const network = new MemoryNetwork();
-const options: ServeOptions = { transport: network.transport, shutdown: of(1), concurrency: 3 };
+const options: ServeOptions = { transport: network.transport, shutdown: timer(50), concurrency: 3 };
 const said: string[] = [];
 const echo = (connection: Connection) => connection.pipe(lines(), map(encodeLine));
 serve({ port: 0 }, echo, options).subscribe({
