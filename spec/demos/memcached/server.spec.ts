@@ -63,21 +63,24 @@ async function served(port: number): Promise<Client> {
 }
 
 describe.skipIf(withoutTools)("libmemcached's tools", () => {
-  it.each([
-    ['memccapable', [], 54],
-    ['memccapable -a', ['-a'], 27],
-  ])('finds nothing wrong with it: %s', async (_, args, count) => {
-    const { code, output } = await run('memccapable', ['-h', '127.0.0.1', '-p', String(plain.port), ...args]);
-    expect(output).toContain('All tests passed');
-    expect(output).not.toContain('FAIL');
-    expect(output.match(/\[pass\]/g)).toHaveLength(count);
-    expect(code).toBe(0);
+  it('find nothing missing: memccapable, of both protocols and of the text protocol alone', async () => {
+    const capable = async ({ port }: Running, ...args: string[]) => {
+      const { code, output } = await run('memccapable', ['-h', '127.0.0.1', '-p', String(port), ...args]);
+      expect(output).toContain('All tests passed');
+      expect(output).not.toContain('FAIL');
+      expect(code).toBe(0);
+      return output.match(/\[pass\]/g)?.length;
+    };
+    // They flush the server each, and wait a lot.
+    const another = await start();
+    expect(await Promise.all([capable(plain), capable(another, '-a')])).toEqual([54, 27]);
+    expect((await another.stop()).code).toBe(0);
   });
 
   it.each([
     ['text', ['-d', '4']],
     ['binary', ['-B']],
-  ])('gets back what it has stored: memcaslap, %s protocol', async (_, args) => {
+  ])('get back what they have stored: memcaslap, %s protocol', async (_, args) => {
     expect(await ask(plain.port, 'stats reset\r\n')).toBe('RESET\r\n');
     const load = ['-T', '1', '-c', '8', '-x', '8000', '--verify=0.5'];
     const { code, output } = await run('memcaslap', ['-s', `127.0.0.1:${plain.port}`, ...load, ...args]);
@@ -125,27 +128,15 @@ describe('memjs', () => {
 describe.skipIf(withoutOriginal)('the original', () => {
   it('gives the same replies to the same bytes', async () => {
     const big = 'b'.repeat(300_000);
+    const huge = 'h'.repeat(1_100_000);
     const script = [
       ...['set a 5 0 3\r\nabc\r\n', 'get a b\r\n', 'append a 0 0 2\r\n\0\n\r\n', 'get a\r\n', 'gat 100 a\r\n'],
       ...['add a 0 0 1\r\nx\r\n', 'replace zz 0 0 1\r\nx\r\n', 'cas a 0 0 1 999999\r\nx\r\n', 'touch a 0\r\n'],
       ...['set n 0 0 2\r\n10\r\n', 'incr n 5\r\n', 'decr n 100\r\n', 'incr a 1\r\n', 'incr none 1\r\n'],
-      ...[
-        'set big 0 0 300000\r\n',
-        big,
-        '\r\n',
-        'get big big\r\n',
-        `set huge 0 0 1048577\r\n${'x'.repeat(1048577)}\r\n`,
-      ],
+      ...[`set big 0 0 ${big.length}\r\n${big}\r\n`, 'get big big\r\n', `set a 0 0 ${huge.length}\r\n${huge}\r\n`],
       ...['ms m 2 T0 F3\r\nhi\r\n', 'mg m v f t k\r\n', 'mg none v\r\n', 'ma n N0 J5 v\r\n', 'md m q\r\n', 'md m\r\n'],
-      ...[
-        'delete n\r\n',
-        'delete n noreply\r\n',
-        'get\r\n',
-        'nonsense\r\n',
-        'verbosity 0\r\n',
-        `get ${'k'.repeat(251)}\r\n`,
-      ],
-      ...['flush_all\r\n', 'get a\r\n'],
+      ...['get a\r\n', 'delete n\r\n', 'delete n noreply\r\n', 'get\r\n', 'nonsense\r\n', 'verbosity 0\r\n'],
+      ...['flush_all\r\n', 'get big\r\n'],
     ].join('');
     const original = await Original.start();
     try {
@@ -342,12 +333,11 @@ describe('a unix socket', () => {
 describe('the command line', () => {
   it('ends with one sentence for what is impossible, and for an address that is taken', async () => {
     const taken = `127.0.0.1:${plain.port}`;
-    const all = [['-c', '0'], ['--nonsense'], ['-l', `127.0.0.1:0,${taken}`], ['--help']];
+    const all = [['-c', '0'], ['-l', `127.0.0.1:0,${taken}`], ['--help']];
     const ended = await Promise.all(all.map((args) => spawnDemo('memcached/server', args).done));
-    const [value, flag, port, help] = ended.map(({ code, stdout, stderr }) => ({ code, stdout, stderr }));
+    const [value, port, help] = ended.map(({ code, stdout, stderr }) => ({ code, stdout, stderr }));
     const failed = (stderr: unknown) => ({ code: 1, stdout: '', stderr });
     expect(value).toEqual(failed('memcached: -c 0: a whole number from 1 to 2147483647 is needed\n'));
-    expect(flag).toEqual(failed(expect.stringMatching(/^memcached: Unknown option '--nonsense'[^\n]*\n$/)));
     expect(port).toEqual(
       failed(`memcached: cannot listen on 127.0.0.1:0, ${taken}: the port is already taken (EADDRINUSE)\n`),
     );
