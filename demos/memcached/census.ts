@@ -1,30 +1,31 @@
-import type { Address, Connection, Counters, ServerEvent } from '../../lib/index.ts';
+import type { Address, Connection, ServerEvent } from '../../lib/index.ts';
+import type { Traffic } from '../support/index.ts';
 import type { Stat } from './cache.ts';
 
 /** The connections of the server, by the names that `stats` has for them: kept by looking at the server's events. */
 export class Census {
   readonly #max: number;
-  #counters: Counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
+  readonly #traffic: Traffic;
   #connections: ReadonlySet<Connection> = new Set();
   #accepting = false;
   /** How often accepting came to an end. */
   #stopped = 0;
   #idleKicks = 0;
-  /** Bytes of connections that are gone. */
-  #read = 0;
-  #written = 0;
   /** What `stats reset` takes off. */
   #before = { accepted: 0, refused: 0, idleKicks: 0, read: 0, written: 0 };
 
-  /** @param max How many connections are served at once. */
-  constructor(max: number) {
+  /**
+   * @param max How many connections are served at once.
+   * @param traffic Sees the same events.
+   */
+  constructor(max: number, traffic: Traffic) {
     this.#max = max;
+    this.#traffic = traffic;
   }
 
   see(event: ServerEvent): void {
     switch (event.type) {
       case 'listening':
-        this.#counters = event.counters;
         this.#connections = event.connections;
         this.#accepting = true;
         break;
@@ -33,8 +34,6 @@ export class Census {
         this.#stopped += 1;
         break;
       case 'closed':
-        this.#read += event.bytesIn;
-        this.#written += event.bytesOut;
         if (event.deadline === 'idle') this.#idleKicks += 1;
         break;
     }
@@ -45,7 +44,7 @@ export class Census {
     const now = this.#now();
     const before = this.#before;
     yield ['max_connections', this.#max];
-    yield ['curr_connections', this.#counters.active];
+    yield ['curr_connections', this.#traffic.counters.active];
     yield ['total_connections', now.accepted - before.accepted];
     yield ['rejected_connections', now.refused - before.refused];
     yield ['idle_kicks', now.idleKicks - before.idleKicks];
@@ -72,13 +71,8 @@ export class Census {
   }
 
   #now() {
-    let read = this.#read;
-    let written = this.#written;
-    for (const { bytesIn, bytesOut } of this.#connections) {
-      read += bytesIn;
-      written += bytesOut;
-    }
-    return { ...this.#counters, idleKicks: this.#idleKicks, read, written };
+    const { counters, bytesIn, bytesOut } = this.#traffic;
+    return { ...counters, idleKicks: this.#idleKicks, read: bytesIn, written: bytesOut };
   }
 }
 

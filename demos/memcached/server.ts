@@ -15,7 +15,7 @@
  */
 import { filter, merge, Subject, tap } from 'rxjs';
 import { exchange, logTo, type ServerEvent, serve, type Where } from '../../lib/index.ts';
-import { address, interrupts, logger, reason } from '../support/index.ts';
+import { address, interrupts, logger, reason, shown, statusLine, Traffic } from '../support/index.ts';
 import type { Cache } from './cache.ts';
 import { Census } from './census.ts';
 import { answer } from './commands.ts';
@@ -36,7 +36,8 @@ const SMALL_TALK: readonly ServerEvent['type'][] = ['opened', 'closed', 'refused
 
 function run(settings: Settings): void {
   const { maxConnections, maxItem, backlog, idleTimeout, path } = settings;
-  const log = logger();
+  const status = statusLine();
+  const log = logger({ status, fields: false });
   let verbosity = settings.verbosity;
   const setVerbosity = (level: number) => {
     verbosity = level;
@@ -45,7 +46,8 @@ function run(settings: Settings): void {
   setVerbosity(verbosity);
   if (settings.ignored.length > 0) log.warn(`ignored, as it changes nothing here: ${settings.ignored.join(', ')}`);
 
-  const census = new Census(maxConnections);
+  const traffic = new Traffic();
+  const census = new Census(maxConnections, traffic);
   const asked = new Subject<void>();
   const cache: Cache = {
     store: new Store(settings.memory, { maxItem, evictions: settings.evictions }),
@@ -69,9 +71,8 @@ function run(settings: Settings): void {
     },
   };
 
-  let answered = 0;
   const handler = exchange(requests({ maxItem }), (request) => {
-    answered += 1;
+    traffic.requests += 1;
     const reply = answer(cache, request);
     // A reply of several pieces is asked for one by one, as there is room for them.
     return reply.length > 1 ? reply : reply[0];
@@ -100,12 +101,13 @@ function run(settings: Settings): void {
   })
     .pipe(
       tap((event) => census.see(event)),
+      shown(traffic, status, settings.verbosity > 1),
       filter(({ type }) => verbosity > 0 || !SMALL_TALK.includes(type)),
     )
     .subscribe({
       next: tell.next,
       error: (error) => fail(`cannot listen on ${wheres.map(named).join(', ')}: ${reason(error)}`),
-      complete: () => log.info({ requests: answered }, `answered ${answered} requests in all`),
+      complete: () => log.info({ requests: traffic.requests }, `answered ${traffic.requests} requests in all`),
     });
 }
 
