@@ -99,8 +99,6 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   readonly id: number;
   /** The other end. */
   readonly peer: Address;
-  /** Our end. */
-  readonly local: Address;
   /** When it was accepted, in milliseconds since 1970. */
   readonly openedAt = Date.now();
 
@@ -153,7 +151,6 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     super();
     this.id = id;
     this.peer = socket.peer;
-    this.local = socket.local;
     this.#socket = socket;
     this.#settings = settings;
     this.#owner = owner;
@@ -162,6 +159,11 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#alarm = new Alarm(settings.clock, this);
     this.#acceptedAt = this.#activeAt = settings.clock.now();
     socket.handler = this;
+  }
+
+  /** Our end, as long as the connection stands. */
+  get local(): Address {
+    return this.#socket.local;
   }
 
   /** Bytes received so far. */
