@@ -3,7 +3,8 @@ import { AlreadySubscribedError, ConnectionClosedError, DeadlineError, SlowConsu
 import type { Closed, CloseReason } from '../events.ts';
 import type { Budget } from '../flow/budget.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
-import { endOfTurn } from '../time/turn.ts';
+import { Share } from '../time/share.ts';
+import { endOfTurn, nextTurn } from '../time/turn.ts';
 import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
 import { Hold, type Paused } from './blame.ts';
 import { type ByteSink, Bytes, type Gate } from './bytes.ts';
@@ -99,6 +100,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   #watchers: Set<() => void> | undefined;
   /** Who waits for the output to have room. */
   #waiters: (() => void)[] | undefined;
+  /** Of a turn of the event loop, for whoever writes without being a stream. */
+  #share: Share | undefined;
   /** The first reason wins, and with it the error that goes along. */
   #reason: CloseReason | undefined;
   #error: unknown;
@@ -204,12 +207,15 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
    */
   write(data: Data): Promise<void> {
     const room = new Promise<void>((kept, broken) => {
-      if (!this.#gone && !this.#ending) this.push(data);
       const look = () => {
         if (this.#gone || this.#ending) broken(this.#closedError());
+        else if (this.congested) this.whenRoom(look);
         else kept();
       };
-      if (this.congested) this.whenRoom(look);
+      if (!this.#gone && !this.#ending) this.push(data);
+      // Promises that are kept at once would keep the event loop from everybody else.
+      this.#share ??= new Share(this.clock);
+      if (this.#share.spend()) nextTurn(this.clock, look);
       else look();
     });
     room.catch(() => {});
@@ -330,7 +336,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   release(cause: number): void {
     if (this.#gone) return;
     this.#reads.release(cause);
-    if (cause === Hold.budget) this.#roomMade();
+    if (cause === Hold.budget && !this.congested) this.#roomMade();
   }
 
   /** @internal */
@@ -409,10 +415,26 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
 
   /** @internal Whether there is no room for more: whoever can wait does. */
   get congested(): boolean {
-    return this.#writes.stalled && (this.#writes.unsent > this.#settings.highWaterMark || this.#settings.budget.passed);
+    const writes = this.#writes;
+    return writes.stalled && !this.#gone && (writes.unsent > this.highWaterMark || this.pressed);
   }
 
-  /** @internal Calls back, once, when there is room, or the connection ends. */
+  /** @internal Unsent bytes at which whoever can wait does. */
+  get highWaterMark(): number {
+    return this.#settings.highWaterMark;
+  }
+
+  /** @internal Bytes that may wait to be sent. */
+  get maxOutbound(): number {
+    return this.#settings.maxOutbound;
+  }
+
+  /** @internal Whether all connections together hold more than they should. */
+  get pressed(): boolean {
+    return this.#settings.budget.passed;
+  }
+
+  /** @internal Calls back, once, when there may be room, or the connection ends. */
   whenRoom(waiter: () => void): void {
     this.#waiters ??= [];
     this.#waiters.push(waiter);
