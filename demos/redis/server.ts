@@ -16,9 +16,20 @@
  * Ctrl-C (or SIGTERM) drains it: requests that have come are answered, clients leave, the log is closed, and it reports.
  * A second Ctrl-C aborts who is left.
  */
-import { filter, finalize } from 'rxjs';
+import { filter, finalize, interval, tap } from 'rxjs';
 import { logTo, type ServerEvent } from '../../lib/index.ts';
-import { type AddressOptions, address, interrupts, logger, numberOption, program, reason } from '../support/index.ts';
+import {
+  type AddressOptions,
+  address,
+  interrupts,
+  logger,
+  numberOption,
+  program,
+  reason,
+  shown,
+  statusLine,
+  Traffic,
+} from '../support/index.ts';
 import { LogCorruptError, openLog } from './append/open.ts';
 import { Database } from './database.ts';
 import { serveRedis } from './serveRedis.ts';
@@ -32,6 +43,7 @@ interface Options extends AddressOptions {
   pubsubHard: number;
   pubsubSoft: number;
   pubsubSeconds: number;
+  budget?: number;
   grace: number;
 }
 
@@ -49,13 +61,15 @@ add('--frame <ms>', 'time for a request that has begun', 1, 60_000);
 add('--pubsub-hard <bytes>', 'unsent for a subscriber, who is then cut off', 0, 32 * megabyte);
 add('--pubsub-soft <bytes>', 'unsent for a subscriber who is cut off if it lasts', 0, 8 * megabyte);
 add('--pubsub-seconds <seconds>', 'how long it may last', 0, 60);
+numberOption(command, '--budget <bytes>', 'for all clients (default: a quarter of the heap)', { min: 1, max: much });
 add('--grace <ms>', 'for clients to finish at the end', 0, 10_000);
 
 const options = command.parse().opts<Options>();
 const { host, port, maxclients, append, timeout, maxBulk, pubsubHard, pubsubSoft, pubsubSeconds } = options;
-const { frame, grace } = options;
+const { frame, budget, grace } = options;
 
-const log = logger();
+const status = statusLine();
+const log = logger({ status, fields: false });
 const db = new Database({
   config: {
     port: String(port),
@@ -79,15 +93,30 @@ const db = new Database({
 });
 if (append !== undefined) replay(append);
 
+const traffic = new Traffic();
+const count = (): void => {
+  traffic.requests = db.stats.commands;
+};
+const counting = interval(100).subscribe(count);
+const shutdown = interrupts();
+// To the very end: a Ctrl-C that comes twice must not kill it while it drains.
+shutdown.subscribe();
+
 serveRedis({ host, port }, db, {
   maxClients: maxclients,
   maxBulk,
   frame,
   grace,
-  shutdown: interrupts(),
+  shutdown,
+  ...(budget === undefined ? {} : { budget }),
 })
   .pipe(
-    finalize(() => db.log?.close()),
+    tap({ complete: count }),
+    finalize(() => {
+      counting.unsubscribe();
+      db.log?.close();
+    }),
+    shown(traffic, status),
     filter(isNews),
   )
   .subscribe({
