@@ -98,6 +98,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** Who must be done before the connection ends by itself: the sender, and loops over its frames. */
   #users = 0;
   #watchers: Set<() => void> | undefined;
+  #whenFreed: (() => void) | undefined;
   /** Who waits for the output to have room. */
   #waiters: (() => void)[] | undefined;
   /** Of a turn of the event loop, for whoever writes without being a stream. */
@@ -472,6 +473,12 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#alarm.set();
   }
 
+  /** @internal Calls back when the socket is gone, if it has not gone yet; for one who asks. */
+  whenFreed(callback: () => void): void {
+    if (this.#closed) endOfTurn(this.clock, callback);
+    else this.#whenFreed = callback;
+  }
+
   /** @internal Whether the pipe took it. */
   get taken(): boolean {
     return this.#taken;
@@ -560,6 +567,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       duration: this.clock.now() - this.#acceptedAt,
     };
     this.#owner.closed(this, this.#closed);
+    this.#whenFreed?.();
     this.#notify();
   }
 
