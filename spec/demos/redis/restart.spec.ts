@@ -91,12 +91,14 @@ describe('the end of the server', () => {
 
   it('says in one sentence why it cannot begin', async () => {
     const server = await RedisServer.start();
-    const taken = await RedisServer.end('--port', String(server.port));
+    const [taken, nowhere] = await Promise.all([
+      RedisServer.end('--port', String(server.port)),
+      RedisServer.end('--append', join(folder, 'no', 'such', 'folder')),
+    ]);
     expect(taken.code).toBe(1);
     expect(taken.stderr).toBe(
       `redis: cannot listen on 127.0.0.1:${server.port}: the port is already taken (EADDRINUSE)\n`,
     );
-    const nowhere = await RedisServer.end('--append', join(folder, 'no', 'such', 'folder'));
     expect(nowhere.code).toBe(1);
     expect(nowhere.stderr).toContain('redis: cannot open');
   });

@@ -12,6 +12,9 @@ export interface Said {
   readonly [field: string]: unknown;
 }
 
+/** Compiling takes its time where many specs run at once, in milliseconds. */
+const START = 15_000;
+
 const running = new Set<RedisServer>();
 
 /** For `afterEach` or `afterAll`: no server outlives its spec. */
@@ -45,7 +48,7 @@ export class RedisServer extends Watched {
 
   static async start(...args: string[]): Promise<RedisServer> {
     const server = new RedisServer(args);
-    await server.until(({ said }) => server.#over || said.some(({ type }) => type === 'listening'), 'listening');
+    await server.until(({ said }) => server.#over || said.some(({ type }) => type === 'listening'), 'listening', START);
     const listening = server.said.find(({ type }) => type === 'listening');
     if (listening === undefined) throw new Error(`The server ended: ${(await server.#demo.done).stderr}`);
     server.port = Number(listening.msg.match(/^listening on 127\.0\.0\.1:(\d+)$/)?.[1]);
