@@ -55,6 +55,23 @@ export interface ConnectionOwner {
   closed(connection: Connection, closed: Closed): void;
 }
 
+/** The subscription of one who reads. */
+class Reading extends Subscription {
+  readonly #reads: Reads;
+  readonly #sink: ByteSink;
+
+  constructor(reads: Reads, sink: ByteSink) {
+    super();
+    this.#reads = reads;
+    this.#sink = sink;
+  }
+
+  override unsubscribe(): void {
+    if (!this.closed) this.#reads.stop(this.#sink);
+    super.unsubscribe();
+  }
+}
+
 const NEVER = Number.POSITIVE_INFINITY;
 const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, grace: NEVER };
 
@@ -98,7 +115,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** Who must be done before the connection ends by itself: the sender, and loops over its frames. */
   #users = 0;
   #watchers: Set<() => void> | undefined;
-  #whenFreed: (() => void) | undefined;
+  #attended: { freed(): void } | undefined;
   /** Who waits for the output to have room. */
   #waiters: (() => void)[] | undefined;
   /** Of a turn of the event loop, for whoever writes without being a stream. */
@@ -347,7 +364,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       return Subscription.EMPTY;
     }
     this.#subscribed = true;
-    const subscription = new Subscription(() => this.#reads.stop(sink));
+    const subscription = new Reading(this.#reads, sink);
     if (!this.#take()) {
       // It was refused, or its client left, while the pipe was full. Not at once: an inner stream that completes while it
       // is being subscribed makes mergeMap recurse, as deep as its buffer is long, and it may stop for ever.
@@ -473,10 +490,10 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#alarm.set();
   }
 
-  /** @internal Calls back when the socket is gone, if it has not gone yet; for one who asks. */
-  whenFreed(callback: () => void): void {
-    if (this.#closed) endOfTurn(this.clock, callback);
-    else this.#whenFreed = callback;
+  /** @internal Tells one who asks when the socket is gone, now or later; but not within this call. */
+  whenFreed(attended: { freed(): void }): void {
+    if (this.#closed) endOfTurn(this.clock, () => attended.freed());
+    else this.#attended = attended;
   }
 
   /** @internal Whether the pipe took it. */
@@ -567,7 +584,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       duration: this.clock.now() - this.#acceptedAt,
     };
     this.#owner.closed(this, this.#closed);
-    this.#whenFreed?.();
+    this.#attended?.freed();
     this.#notify();
   }
 
