@@ -1,14 +1,14 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { readResident } from '../proc/memory.ts';
+import { parseResident } from '../proc/memory.ts';
 
 export type Mode = 'slow' | 'echo' | 'topic' | 'published' | 'writes';
 
 export type Question = { readonly id: number } & (
-  | { readonly ask: 'figures' }
+  | { readonly ask: 'figures' | 'heap' }
   | { readonly ask: 'publish'; readonly count: number; readonly bytes: number; readonly rate: number }
 );
 type Asked = Question extends infer One ? (One extends Question ? Omit<One, 'id'> : never) : never;
@@ -17,10 +17,14 @@ type Asked = Question extends infer One ? (One extends Question ? Omit<One, 'id'
 export interface Answer {
   readonly handled: number;
   readonly publishing: boolean;
+  /** How long after the beginning of the last publication somebody was closed, in milliseconds. */
+  readonly cutAfter?: number;
+  /** How many are in the room. */
+  readonly members: number;
   /** Connections that ended, by their reason. */
   readonly closed: Record<string, number>;
   readonly refused: Record<string, number>;
-  /** After a garbage collection, in bytes. */
+  /** In bytes; after a garbage collection if that was asked for. */
   readonly heap: number;
   /** Fewest and most. */
   readonly listeners: number[];
@@ -85,12 +89,17 @@ export class Child {
   /** Begins to look at its memory, each 20 ms. @returns What it is now, in bytes. */
   watch(): number {
     clearInterval(this.#watching);
-    const now = readResident(this.pid);
+    const now = this.#resident();
     this.peak = now;
     this.#watching = setInterval(() => {
-      this.peak = Math.max(this.peak, readResident(this.pid));
+      this.peak = Math.max(this.peak, this.#resident());
     }, 20);
     return now;
+  }
+
+  /** The cheap way: to count page by page holds the process up. */
+  #resident(): number {
+    return parseResident(readFileSync(`/proc/${this.pid}/status`, 'utf8'));
   }
 
   /** How many descriptors it has open. */

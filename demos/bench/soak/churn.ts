@@ -23,12 +23,12 @@ export const churn: Soak = {
     await turns(2000);
     await closed(2000);
     await pause(200);
-    const { heap } = await child.ask();
+    const { heap } = await child.ask({ ask: 'heap' });
     const descriptors = child.descriptors;
     await turns(count);
     await closed(2000 + count);
     await pause(200);
-    const after = await child.ask();
+    const after = await child.ask({ ask: 'heap' });
     const found = child.descriptors;
     await child.stop();
     return [

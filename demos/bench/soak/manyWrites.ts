@@ -18,7 +18,12 @@ export const manyWrites: Soak = {
       setTimeout(() => client.resume(), 20);
     });
     await new Promise((resolve) => client.on('end', resolve));
-    const { listeners, timers, writes: done, closed } = await child.ask();
+    const {
+      listeners,
+      timers,
+      writes: done,
+      closed,
+    } = await child.until((answer) => Object.keys(answer.closed).length > 0, 5000, 'closed');
     client.destroy();
     await child.stop();
     return [

@@ -13,8 +13,10 @@ export const slowHandler: Soak = {
     const block = Buffer.alloc(64 * 1024, 'x');
     let accepted = 0;
     const send = async (upTo: number) => {
-      while (accepted < upTo)
-        await new Promise((resolve) => client.write(block, () => resolve((accepted += block.length))));
+      while (accepted < upTo) {
+        await new Promise((resolve) => client.write(block, resolve));
+        accepted += block.length;
+      }
     };
     const handled = (upTo: number) => child.until((answer) => answer.handled >= upTo, 120_000, `${upTo} bytes handled`);
     // What the engine takes for its own when it is warm is not what grows.

@@ -44,6 +44,7 @@ export const topic: Soak = {
     const sockets = await Promise.all(Array.from({ length: HEALTHY }, () => dial(child.port)));
     const subscribers = sockets.map((socket) => new Subscriber(socket));
     const odd = (await dial(child.port)).resume();
+    await child.until(({ members }) => members === HEALTHY + 1, 5000, 'all are in');
     const measure = async () => {
       await child.ask({ ask: 'publish', count, bytes: BYTES, rate: 2 });
       await child.until((answer) => !answer.publishing, 60_000, 'all published');
