@@ -418,7 +418,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       this.cut(new SlowConsumerError(this.#settings.maxOutbound, writes.unsent + data.length));
     } else if (writes.stalled) {
       this.#watchOutput();
-    } else if (writes.waiting >= EARLY) {
+    } else if (writes.waiting >= EARLY || this.pressed) {
+      // Where memory is short nothing gathers that may find its peer stalled.
       this.flush();
     } else if (first && !this.#reads.running) {
       flushLater(this, this.clock);
@@ -612,8 +613,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
 
   /** @internal */
   weigh(): void {
-    const output = this.#writes.stalled ? this.#writes.unsent : 0;
-    const weight = this.#gone ? 0 : this.#reads.weight + output + this.#elsewhere;
+    const weight = this.#gone ? 0 : this.#reads.weight + this.#writes.weight + this.#elsewhere;
     if (weight === this.#weight) return;
     const before = this.#weight;
     this.#weight = weight;

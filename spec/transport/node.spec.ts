@@ -148,7 +148,7 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
 });
 
 describe('nodeTransport', () => {
-  it('has copied the peer's address at accept: it is there when the peer is gone [E14]', async () => {
+  it('has copied the address of its peer at accept: it is there when the peer is gone [E14]', async () => {
     const { port, address, socket, client } = await accept();
     const from = client.localPort;
     const freed = hearing(socket);
