@@ -70,6 +70,11 @@ export class Reads implements Pulsed {
     return this.#holds !== 0;
   }
 
+  /** Whether the peer's FIN has come, and is held back. */
+  get endKept(): boolean {
+    return this.#endKept;
+  }
+
   /** Bytes that have been read and not worked off. */
   get weight(): number {
     return this.#carried + (this.#kept?.length ?? 0);

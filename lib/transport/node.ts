@@ -1,5 +1,5 @@
-import { createServer, type ListenOptions, type Socket } from 'node:net';
-import { takeAccepted } from './sharedReads.ts';
+import { createServer, type ListenOptions, type NetConnectOpts, Socket } from 'node:net';
+import { sharedBuffer, takeAccepted } from './sharedReads.ts';
 import type { Address, SocketHandler, Transport, TransportSocket, Where } from './transport.ts';
 
 /** Bytes that Node reads, or keeps unsent, before it holds back. Node 20 has 16 KiB, later ones 64: one number for all. */
@@ -24,7 +24,7 @@ export const nodeTransport: Transport = {
     });
     server.on('connection', (socket) => handler.accepted(new NodeSocket(socket, false)));
     server.on('listening', () => {
-      if (process.env.SLUICE_READS !== 'data') {
+      if (sharesReads()) {
         const accepted = (socket: Socket) => handler.accepted(new NodeSocket(socket, true));
         takeAccepted(server, { noDelay, keepAlive, highWaterMark: HIGH_WATER_MARK }, onData, accepted);
       }
@@ -34,7 +34,36 @@ export const nodeTransport: Transport = {
     server.listen({ ...where, backlog } satisfies ListenOptions);
     return { close: () => server.close() };
   },
+
+  connect(where, { noDelay, keepAlive }, handler) {
+    const borrows = sharesReads();
+    const reads = borrows ? { onread: sharedBuffer(onData) } : {};
+    const how = { ...reads, allowHalfOpen: true, highWaterMark: HIGH_WATER_MARK };
+    const socket = new Socket(how);
+    if (noDelay) socket.setNoDelay();
+    if (keepAlive !== false) socket.setKeepAlive(true, keepAlive);
+    // Else it reads as soon as it is connected.
+    socket.pause();
+    const fail = (error: Error) => handler.failed(error);
+    socket.once('error', fail);
+    socket.once('connect', () => {
+      socket.off('error', fail);
+      handler.connected(new NodeSocket(socket, borrows, 'path' in where ? where.path : undefined));
+    });
+    socket.connect(where as NetConnectOpts);
+    return {
+      cancel: () =>
+        socket.connecting &&
+        socket
+          .off('error', fail)
+          .on('error', () => {})
+          .destroy(),
+    };
+  },
 };
+
+/** Asked each time, so that a spec can do both in one process. */
+const sharesReads = () => process.env.SLUICE_READS !== 'data';
 
 function boundTo(bound: string | { address: string; port: number } | null, where: Where): Address {
   if (bound !== null && typeof bound === 'object') return { address: bound.address, port: bound.port };
@@ -58,11 +87,12 @@ class NodeSocket implements TransportSocket {
   readonly #socket: OwnedSocket;
   #pending = 0;
 
-  constructor(accepted: Socket, borrows: boolean) {
+  /** @param path The unix socket that was connected to: the system does not say. */
+  constructor(connected: Socket, borrows: boolean, path?: string) {
     this.borrows = borrows;
-    const socket = accepted as OwnedSocket;
+    const socket = connected as OwnedSocket;
     this.#socket = socket;
-    this.peer = { address: socket.remoteAddress, port: socket.remotePort };
+    this.peer = { address: socket.remoteAddress ?? path, port: socket.remotePort };
     this.local = { address: socket.localAddress, port: socket.localPort };
     socket[OWNER] = this;
     socket.on('error', onError);
