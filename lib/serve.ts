@@ -27,6 +27,7 @@ import type { Where } from './transport/transport.ts';
  * connection ends, and no other. An async generator is asked for replies only while there is room for them; an async function
  * that writes for itself is fine, too.
  */
+// biome-ignore lint/suspicious/noConfusingVoidType: what an async function is that returns nothing.
 export type Handler = (connection: Connection) => ObservableInput<Data | undefined> | Promise<Data | void>;
 
 /** How to serve. Times are in milliseconds; `Infinity` for no limit. */
