@@ -658,7 +658,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       this.#alarm.set();
     }
     this.weigh();
-    if (this.#reads.open && this.congested) this.#reads.hold(Hold.peer);
+    if (this.#reads.coupled && this.congested) this.#reads.hold(Hold.peer);
   }
 
   /** One large write is one piece to us, but it may have been moving all the while. */
@@ -710,9 +710,9 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     try {
       this.#leave();
     } finally {
-      // After our FIN a RST has nothing to tell any more, and before the peer has read all it would take from it.
+      // At the end, after our FIN, a RST has nothing to tell any more, and before the peer has read all it would take from it.
       if (this.#freed) this.freed();
-      else if (this.#writes.finished) this.#socket.destroy();
+      else if (this.#ending && this.#writes.finished) this.#socket.destroy();
       else this.#socket.reset();
     }
   }

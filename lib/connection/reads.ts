@@ -66,6 +66,11 @@ export class Reads implements Pulsed {
     return this.#sink !== undefined;
   }
 
+  /** Whether somebody reads whose work is what is written. */
+  get coupled(): boolean {
+    return this.#sink !== undefined && this.#sink.uncoupled !== true;
+  }
+
   get held(): boolean {
     return this.#holds !== 0;
   }

@@ -136,6 +136,7 @@ class Relay implements AlarmOwner {
 
 /** One direction. */
 class Way implements ByteSink {
+  readonly uncoupled = true;
   readonly from: Connection;
   readonly to: Connection;
   /** Nothing more goes this way. */

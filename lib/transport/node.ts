@@ -186,7 +186,7 @@ class NodeSocket implements TransportSocket, Completed {
   reset(): void {
     const socket = this.#socket;
     // A unix socket knows no RST. And libuv refuses to reset while it shuts down: Node would then keep the socket for ever.
-    const shutsDown = socket.writableEnded && socket.writableLength === 0;
+    const shutsDown = socket.writableEnded && socket.writableLength === 0 && !socket.writableFinished;
     if (this.local.port === undefined || shutsDown) socket.destroy();
     else socket.resetAndDestroy();
   }

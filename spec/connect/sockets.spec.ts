@@ -121,6 +121,24 @@ describe.each(['shared', 'data'])('connect, on real sockets that read by %s', (r
     expect(await fault).toMatchObject({ code: 'ECONNRESET' });
   });
 
+  it('aborts with a RST when it has said its FIN already, and the server is still speaking', async () => {
+    let tell: (error: Error) => void = () => undefined;
+    const fault = new Promise<Error>((resolve) => {
+      tell = resolve;
+    });
+    const { port } = await listening((socket) =>
+      socket
+        .on('error', tell)
+        .on('end', () => socket.write('hello'))
+        .resume(),
+    );
+    const connection = await firstValueFrom(connect({ port, host: '127.0.0.1' }));
+    connection.subscribe({ next: () => connection.abort(), error: () => undefined });
+    connection.halfClose();
+    expect(await firstValueFrom(connection.closed)).toMatchObject({ reason: 'aborted', bytesIn: 5 });
+    expect(await fault).toMatchObject({ code: 'ECONNRESET' });
+  });
+
   it('connects again when the server has come', async () => {
     const { port } = await listening(() => undefined);
     await new Promise((resolve) => servers.pop()?.close(resolve));
