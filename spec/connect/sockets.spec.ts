@@ -126,17 +126,19 @@ describe.each(['shared', 'data'])('connect, on real sockets that read by %s', (r
     const fault = new Promise<Error>((resolve) => {
       tell = resolve;
     });
-    const { port } = await listening((socket) =>
-      socket
-        .on('error', tell)
-        .on('end', () => socket.write('hello'))
-        .resume(),
-    );
+    const { port } = await listening((socket) => {
+      const speak = () => {
+        if (socket.destroyed) return;
+        socket.write('hello');
+        setImmediate(speak);
+      };
+      socket.on('error', tell).on('end', speak).resume();
+    });
     const connection = await firstValueFrom(connect({ port, host: '127.0.0.1' }));
     connection.subscribe({ next: () => connection.abort(), error: () => undefined });
     connection.halfClose();
-    expect(await firstValueFrom(connection.closed)).toMatchObject({ reason: 'aborted', bytesIn: 5 });
-    expect(await fault).toMatchObject({ code: 'ECONNRESET' });
+    expect(await firstValueFrom(connection.closed)).toMatchObject({ reason: 'aborted' });
+    expect(await fault).toMatchObject({ code: expect.stringMatching(/ECONNRESET|EPIPE/) });
   });
 
   it('connects again when the server has come', async () => {
