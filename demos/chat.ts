@@ -142,10 +142,16 @@ const chat = new Chat(bus, {
   maxLine,
   rate,
   member: { maxOutbound, overrun },
+  heard: () => {
+    traffic.requests++;
+  },
 });
 const running = chat.run().subscribe();
+const shutdown = interrupts();
+// To the very end: npm passes a Ctrl-C on that this process had already, and the late one must not kill it.
+shutdown.subscribe();
 
-serve({ host, port }, converse(chat), { ...serverLimits(limits), shutdown: interrupts() })
+serve({ host, port }, converse(chat), { ...serverLimits(limits), shutdown })
   .pipe(
     shown(traffic, status, verbose),
     finalize(() => {

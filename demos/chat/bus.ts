@@ -1,4 +1,4 @@
-import { filter, map, type Observable, observeOn, of, queueScheduler, Subject } from 'rxjs';
+import { EMPTY, filter, map, type Observable, observeOn, of, queueScheduler, Subject } from 'rxjs';
 import type { Message } from './message.ts';
 
 /** What chat servers hear each other by. What a server sends comes to all others, in its order, or is lost. */
@@ -28,7 +28,7 @@ export function hub(): () => Bus {
         observeOn(queueScheduler),
       ),
       connected: of(true),
-      faults: new Subject(),
+      faults: EMPTY,
       send: (message) => all.next({ from: me, message }),
       close: async () => {},
     };

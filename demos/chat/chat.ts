@@ -22,6 +22,8 @@ export interface ChatOptions {
   readonly rate: number;
   /** What becomes of those who read too slowly. */
   readonly member: MemberOptions;
+  /** Called for each line that a user sends. */
+  readonly heard?: () => void;
 }
 
 /** One who is to be told what concerns nobody else. */

@@ -28,6 +28,10 @@ export class People {
     return [...(this.#names.get(keyOf(name)) ?? [])];
   }
 
+  get all(): readonly Known[] {
+    return [...this.#names.values()].flatMap((people) => [...people]);
+  }
+
   isTaken(name: string): boolean {
     return this.#names.has(keyOf(name));
   }

@@ -12,6 +12,7 @@ import {
   type SchedulerLike,
   Subject,
   switchMap,
+  takeUntil,
   takeWhile,
   tap,
   timer,
@@ -87,7 +88,7 @@ export class Presence {
     );
     const others = this.#bus.heard.pipe(
       groupBy(({ server }) => server, {
-        duration: (messages) => messages.pipe(debounceTime(this.#ttl, this.#scheduler)),
+        duration: (messages) => this.#silence(messages),
       }),
       mergeMap((messages) => {
         let lost = true;
@@ -105,6 +106,15 @@ export class Presence {
       ignoreElements(),
     );
     return merge(this.#news, others, beats).pipe(finalize(() => this.#send({ type: 'bye' })));
+  }
+
+  /**
+   * Emits when nothing has come for `ttl`. The last quarter is waited for anew: if it was this process that stood still, for
+   * longer than that, its timers run before it reads what has come meanwhile, and nobody may be taken for dead.
+   */
+  #silence(messages: Observable<unknown>): Observable<unknown> {
+    const quiet = messages.pipe(debounceTime((this.#ttl * 3) / 4, this.#scheduler));
+    return quiet.pipe(switchMap(() => timer(this.#ttl / 4, this.#scheduler).pipe(takeUntil(messages))));
   }
 
   // Our own people ----------------------------------------------------------------------------------------------------

@@ -96,6 +96,7 @@ class Session implements Guest {
   }
 
   #hear(line: string): Observable<never> | undefined {
+    this.#chat.options.heard?.();
     const text = harmless(line).trim();
     const [, command, rest = ''] = /^\/([^/\s]\S*)\s*(.*)$/.exec(text) ?? [];
     if (command !== undefined) this.#obey(command.toLowerCase(), rest);
