@@ -67,7 +67,8 @@ export class Server {
   }
 
   mend(): void {
-    this.#line.next(true);
+    // A line that was not cut says nothing.
+    if (!this.#line.value) this.#line.next(true);
   }
 
   /** Ends in good order. */

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
-import { EMPTY, of } from 'rxjs';
+import { EMPTY, NEVER, of, Subject } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Message } from '../../../demos/chat/message.ts';
 import { Presence } from '../../../demos/chat/presence.ts';
+import { Clock } from '../../support/clock.ts';
 import { marbles } from '../../support/marbles.ts';
 import { House, type Server, TTL } from './house.ts';
 
@@ -75,6 +76,29 @@ describe('presence', () => {
     const b = await house.open('b');
     expect(b.who('tea')).toHaveLength(4001);
     expect(b.takeNews()).toHaveLength(1);
+  });
+
+  it('takes a state whole or not at all', () => {
+    const heard = new Subject<Message>();
+    const sent: Message[] = [];
+    const send = (message: Message) => sent.push(message);
+    const bus = { heard, connected: NEVER, faults: EMPTY, send, close: async () => {} };
+    const presence = new Presence(bus, { server: 'a/1', ttl: TTL, scheduler: new Clock() });
+    const subscription = presence.news().subscribe();
+    const server = 'b/1';
+    const state = (part: number, last: boolean): Message => {
+      const person = { id: part, name: `bob${part}`, since: 1, room: 'tea' };
+      return { type: 'state', server, version: 9, part, last, people: [person] };
+    };
+    for (const message of [state(0, false), state(2, true)]) heard.next(message);
+    expect(presence.people.all).toEqual([]);
+    heard.next({ type: 'beat', server, version: 9 });
+    expect(sent).toEqual([{ type: 'ask', server: 'a/1', of: server }]);
+    for (const message of [state(0, false), state(1, false), state(2, true)]) heard.next(message);
+    expect(presence.people.all.map(({ name }) => name)).toEqual(['bob0', 'bob1', 'bob2']);
+    heard.next({ type: 'beat', server, version: 9 });
+    expect(sent).toHaveLength(1);
+    subscription.unsubscribe();
   });
 
   it('passes on what is said, in its order', async () => {
