@@ -16,20 +16,45 @@ export interface Sender {
 export function send(connection: Connection): OperatorFunction<Data | undefined, never> {
   return (source) =>
     new Observable<never>((subscriber) => {
-      const sending = new Sending(connection, subscriber);
-      if (!connection.attach(sending)) return;
-      // Before the source is subscribed: one that emits at once may make somebody downstream unsubscribe.
-      subscriber.add(() => sending.drop());
-      source.subscribe(sending);
+      answer(connection, () => source, subscriber, subscriber);
     });
+}
+
+/** Who hears how the sending went. */
+export interface Outcome {
+  /** All has left, or the connection is gone. */
+  complete(): void;
+  /** The source failed. */
+  error(error: unknown): void;
+}
+
+/** Makes a source, and sends what it emits, for as long as somebody is subscribed. */
+export function answer(
+  connection: Connection,
+  make: () => Observable<Data | undefined>,
+  subscriber: Subscriber<never>,
+  outcome: Outcome,
+): void {
+  const sending = new Sending(connection, outcome);
+  if (!connection.attach(sending)) return;
+  // Before the source is subscribed: one that emits at once may make somebody downstream unsubscribe.
+  subscriber.add(sending);
+  let source: Observable<Data | undefined>;
+  try {
+    source = make();
+  } catch (error) {
+    return sending.error(error);
+  }
+  source.subscribe(sending);
 }
 
 /** The subscriber of the handler's output. It is on the way of every value, and does no more than it must. */
 class Sending extends Subscriber<Data | undefined> implements Sender {
   readonly #connection: Connection;
-  readonly #to: Subscriber<never>;
+  readonly #to: Outcome;
+  #over = false;
 
-  constructor(connection: Connection, to: Subscriber<never>) {
+  constructor(connection: Connection, to: Outcome) {
     super();
     this.#connection = connection;
     this.#to = to;
@@ -52,6 +77,7 @@ class Sending extends Subscriber<Data | undefined> implements Sender {
   }
 
   stop(): void {
+    this.#over = true;
     // A teardown of the handler may throw, and nobody else would be there to catch it.
     try {
       this.unsubscribe();
@@ -72,8 +98,9 @@ class Sending extends Subscriber<Data | undefined> implements Sender {
     this.#to.error(error);
   }
 
-  /** Nobody downstream waits any more: unless all is said, the connection is broken off. */
-  drop(): void {
-    if (!this.closed) this.#connection.abort();
+  /** Where nobody downstream waits any more before all is said, the connection is broken off. */
+  override unsubscribe(): void {
+    if (!this.#over && !this.closed) this.#connection.abort();
+    super.unsubscribe();
   }
 }

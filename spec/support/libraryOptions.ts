@@ -19,7 +19,7 @@ export async function libraryOptions(): Promise<LibraryOption[]> {
 
 async function interfaceBody(file: string, name: string): Promise<string> {
   const source = await readFile(new URL(`../../${file}`, import.meta.url), 'utf8');
-  const body = source.match(new RegExp(`^export interface ${name}\\b[sS]*?^}`, 'm'))?.[0];
+  const body = source.match(new RegExp(`^export interface ${name}\\b[\\s\\S]*?^}`, 'm'))?.[0];
   if (body === undefined) throw new Error(`There is no interface ${name} in ${file}`);
   return body;
 }
@@ -34,7 +34,7 @@ function fields(body: string): LibraryOption[] {
     const preset = comment.match(/@default ([^\n]*?)\s*$/m)?.[1] ?? '';
     if (margin.length === 2) outer = name;
     if (opens === undefined)
-      found.push({ name: margin.length > 2 ? `${outer}.${name}` : name, preset: preset.replace(/'/g, '') });
+      found.push({ name: margin.length > 2 ? `${outer}.${name}` : name, preset: preset.replace(/^'(.*)'$/, '$1') });
   }
   return found;
 }
