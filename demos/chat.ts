@@ -149,7 +149,9 @@ const chat = new Chat(bus, {
 const running = chat.run().subscribe();
 const shutdown = interrupts();
 // To the very end: npm passes a Ctrl-C on that this process had already, and the late one must not kill it.
-shutdown.subscribe();
+shutdown.subscribe(() => {
+  chat.closing = true;
+});
 
 serve({ host, port }, converse(chat), { ...serverLimits(limits), shutdown })
   .pipe(

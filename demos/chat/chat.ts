@@ -39,6 +39,8 @@ export class Chat {
   readonly guests = new Map<number, Guest>();
   /** All of this server, whatever room they are in. */
   readonly everybody = broadcast();
+  /** Whether this server is shutting down; else who is asked to finish has been here for as long as may be. */
+  closing = false;
   /** Whether the other servers can be reached. */
   connected = true;
   readonly #bus: Bus;

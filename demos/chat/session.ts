@@ -64,7 +64,7 @@ class Session implements Guest {
       this.#rooms.pipe(switchAll()),
       everybody.to(connection, options.member).pipe(takeUntil(this.#over)),
       connection.draining.pipe(
-        map(() => notice('The server is going down. Goodbye.')),
+        map(() => notice(this.#chat.closing ? 'The server is going down. Goodbye.' : 'Your time is over. Goodbye.')),
         takeUntil(this.#over),
       ),
       defer(() => {

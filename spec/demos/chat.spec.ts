@@ -278,9 +278,11 @@ describe.skipIf(skipped)('chat on several servers', () => {
     anna.write('1\n2\n3\n');
     await Promise.all([bob, carl].map((one) => one.whenRead('<anna> 1\n<anna> 2\n<anna> 3\n')));
     // Where nobody was in the room it was heard as well.
-    await enter(gamma, 'cora', 'ale').then((cora) => cora.write('cheers\n').whenRead('<cora> cheers\n'));
-    await whenThere(bob, 'ale', 'In ale: cora (gamma)');
-    await bob.write('/join ale\n').whenRead('<cora> cheers\n* You are in ale, with cora (gamma).\n');
+    const cora = await enter(gamma, 'cora', 'ale');
+    cora.write('cheers\n/name clara\n');
+    // What she said before she had this name has come before it.
+    await whenThere(bob, 'ale', 'In ale: clara (gamma)');
+    await bob.write('/join ale\n').whenRead('<cora> cheers\n* You are in ale, with clara (gamma).\n');
     await anna.whenRead('* bob has left tea\n');
   });
 
@@ -363,5 +365,12 @@ describe.skipIf(skipped)('chat on several servers', () => {
     await gina.whenRead('* hugo has left ale\n');
     expect(await beta?.server.whenEnded()).toMatchObject({ code: 0, stderr: '' });
     expect(gina.text).not.toContain('beta has gone silent');
+
+    // And one that ends while NATS is away does not wait for it.
+    await nats.kill();
+    await gina.whenRead('* The other servers cannot be reached');
+    alpha?.server.kill('SIGTERM');
+    await gina.until((one) => one.ended, 'the end of gina').then((one) => one.end());
+    expect(await alpha?.server.whenEnded(2000)).toMatchObject({ code: 0, stderr: '' });
   });
 });
