@@ -62,6 +62,8 @@ export class Batches<T, R> {
   readonly #options: Required<BatchesOptions>;
   readonly #entries: Entry<T, R>[] = [];
   readonly #stops = new Subject<void>();
+  /** What is being written. */
+  #batch: readonly T[] = [];
   #work: Subscription | undefined;
   #gathering: Subscription | undefined;
   #idle: (() => void)[] = [];
@@ -98,13 +100,13 @@ export class Batches<T, R> {
     });
   }
 
-  /** Writes nothing any more. What was not written is given back: nobody has been told that it was. */
+  /** Writes nothing any more. What may be unwritten is given back: nobody has been told that it is written. */
   stop(): readonly T[] {
     this.#stopped = true;
     this.#stops.next();
     this.#gathering?.unsubscribe();
     this.#settle();
-    return this.#entries.splice(0).map(({ item }) => item);
+    return [...this.#batch, ...this.#entries.splice(0).map(({ item }) => item)];
   }
 
   #schedule(): void {
@@ -117,15 +119,18 @@ export class Batches<T, R> {
   #next(): void {
     this.#gathering?.unsubscribe();
     this.#gathering = undefined;
+    if (this.#stopped) return;
     const batch = this.#entries.splice(0, this.#options.size);
     if (batch.length === 0) return this.#settle();
 
     // In hand before it is subscribed: it may be done at once.
     const work = new Subscription();
     this.#work = work;
+    this.#batch = batch.map(({ item }) => item);
     work.add(
-      this.#attempts(batch.map(({ item }) => item)).subscribe((results) => {
+      this.#attempts(this.#batch).subscribe((results) => {
         this.#work = undefined;
+        this.#batch = [];
         this.written++;
         if (this.trouble.value !== undefined) this.trouble.next(undefined);
         for (const [i, { to }] of batch.entries()) {
