@@ -35,8 +35,6 @@ import {
 } from '../support/index.ts';
 import { converse } from './converse.ts';
 import { Ingest } from './ingest.ts';
-import { JetStreamStore } from './stores/jetstream.ts';
-import { SqliteStore } from './stores/sqlite.ts';
 import type { Store } from './stores/store.ts';
 import { view } from './view.ts';
 
@@ -102,9 +100,11 @@ serve({ host, port }, converse(ingest, { inFlight, maxLine }), { ...serverLimits
   complete: () => void finish(),
 });
 
+/** Only what is wanted is loaded: whoever uses the one store need not have the other's package. */
 async function open(): Promise<Store> {
   try {
-    return nats === undefined ? await SqliteStore.open(db) : await JetStreamStore.open(nats);
+    if (nats === undefined) return await (await import('./stores/sqlite.ts')).SqliteStore.open(db);
+    return await (await import('./stores/jetstream.ts')).JetStreamStore.open(nats);
   } catch (error) {
     return command.error(`cannot open the store ${nats ?? db}: ${reason(error)}`);
   }
