@@ -145,7 +145,8 @@ export class Batches<T, R> {
   /** Writes a batch until it is written. Says so while it takes long. */
   #attempts(batch: readonly T[]): Observable<readonly R[]> {
     const { patience, clock } = this.#options;
-    const slow = timer(patience, clock).pipe(tap(() => this.#say('the store is slow')));
+    // Why it failed says more than that it is slow.
+    const slow = timer(patience, clock).pipe(tap(() => this.#say(this.trouble.value ?? 'the store is slow')));
     const attempts = defer(() => this.#write(batch)).pipe(
       tap({ error: (error) => this.#failed(error) }),
       retry({ delay: (_, count) => timer(Math.min(FIRST_PAUSE * 2 ** (count - 1), LAST_PAUSE), clock) }),
