@@ -35,6 +35,7 @@ import {
 
 interface Options extends AddressOptions, ServerLimits {
   maxLine: number;
+  verbose?: true;
 }
 
 const command = program('echo', 'Echoes lines of text, with every protection on.', { port: 7000 });
@@ -42,8 +43,8 @@ numberOption(command, '--max-line <bytes>', 'longest line, without its newline',
   min: 1,
   max: 256 * 1024 * 1024,
   default: 64 * 1024,
-});
-const { host, port, maxLine, ...limits } = serverOptions(command).parse().opts<Options>();
+}).option('-v, --verbose', 'log connections that open, too');
+const { host, port, maxLine, verbose, ...limits } = serverOptions(command).parse().opts<Options>();
 
 const traffic = new Traffic();
 const echo: Handler = (connection) =>
@@ -59,8 +60,8 @@ const shutdown = interrupts();
 shutdown.subscribe();
 
 serve({ host, port }, echo, { ...serverLimits(limits), shutdown })
-  .pipe(shown(traffic, status))
+  .pipe(shown(traffic, status, verbose))
   .subscribe({
-    ...logTo(logger({ status, fields: false })),
+    ...logTo(logger({ status, fields: false, level: verbose ? 'debug' : 'info' })),
     error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),
   });

@@ -63,13 +63,19 @@ export interface NumberRange {
  * @param flags As commander has them: `'-c, --connections <count>'`.
  * @returns The command, for chaining.
  */
-export function numberOption<C extends Command>(command: C, flags: string, description: string, range: NumberRange): C {
-  const { min, max, default: preset, whole = true } = range;
+export function numberOption<C extends Command>(
+  command: C,
+  flags: string,
+  description: string,
+  limits: NumberRange,
+): C {
+  const { min, max, default: preset, whole = true } = limits;
   const name = flags.match(/--[\w-]+/)?.[0] ?? flags;
   const parse = (text: string): number => {
     const value = text.trim() === '' ? Number.NaN : Number(text);
     if (value >= min && value <= max && (!whole || Number.isInteger(value))) return value;
-    return command.error(`${name} must be a ${whole ? 'whole ' : ''}number from ${min} to ${max}, and not '${text}'`);
+    const range = max === Number.POSITIVE_INFINITY ? `, ${min} or more` : ` from ${min} to ${max}`;
+    return command.error(`${name} must be a ${whole ? 'whole ' : ''}number${range}, and not '${text}'`);
   };
   // Commander would write Infinity as null.
   const option = new Option(flags, description)

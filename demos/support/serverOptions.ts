@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { ServeOptions } from '../../lib/index.ts';
+import type { Overrun, ServeOptions } from '../../lib/index.ts';
 import { type NumberRange, numberOption } from './program.ts';
 
 /** What {@link serverOptions} adds to a demo's command line. Times are in milliseconds, sizes in bytes. */
@@ -18,7 +18,7 @@ export interface ServerLimits {
   keepAlive: number;
   highWater: number;
   maxOutbound: number;
-  overrun: 'disconnect' | 'drop-oldest' | 'drop-newest';
+  overrun: Overrun;
   budget?: number;
   announce: number;
   grace: number;

@@ -1,6 +1,6 @@
-import { filter, finalize, interval, type MonoTypeOperatorFunction, Observable, tap } from 'rxjs';
+import { defer, filter, finalize, interval, type MonoTypeOperatorFunction, tap, timeInterval } from 'rxjs';
 import type { CloseReason, ServerEvent } from '../../lib/index.ts';
-import { bytes, count, duration, paint, rate } from './format.ts';
+import { bytes, count, duration, paint } from './format.ts';
 import type { StatusLine } from './statusLine.ts';
 import type { Traffic } from './traffic.ts';
 
@@ -20,28 +20,30 @@ const GOOD: readonly CloseReason[] = ['ended', 'completed', 'drained'];
  * all of them.
  *
  * @param traffic Is told of every event; the demo counts its requests there.
+ * @param verbose Whether every event is worth a line. @default false
  */
-export function shown(traffic: Traffic, status: StatusLine): MonoTypeOperatorFunction<ServerEvent> {
+export function shown(traffic: Traffic, status: StatusLine, verbose = false): MonoTypeOperatorFunction<ServerEvent> {
   const see = tap<ServerEvent>((event) => traffic.see(event));
   if (!status.live) return see;
 
   return (events) =>
-    new Observable((subscriber) => {
+    defer(() => {
       let told = 0;
-      let last = { requests: 0, at: performance.now() };
-      const draw = () => {
+      let requests = 0;
+      const draw = (ms: number) => {
         if (told > MOST) status.print(paint('dim', `… and ${count(told - MOST)} more such events\n`));
         told = 0;
-        const now = { requests: traffic.requests, at: performance.now() };
-        const perSecond = rate(now.requests - last.requests, now.at - last.at);
-        last = now;
-        status.show([figures(traffic, perSecond), ...progress(traffic)].join('\n'));
+        status.show([...figures(traffic, traffic.requests - requests, ms), ...progress(traffic)].join('\n'));
+        requests = traffic.requests;
       };
-      const drawing = interval(EVERY).subscribe(draw);
+      const drawing = interval(EVERY)
+        .pipe(timeInterval())
+        .subscribe((tick) => draw(tick.interval));
       const isNews = (event: ServerEvent) => {
-        if (event.type === 'opened' || event.type === 'drained') return false;
-        if (event.type === 'closed' && GOOD.includes(event.reason)) return false;
-        if (event.type !== 'closed' && event.type !== 'refused') return true;
+        if (event.type !== 'opened' && event.type !== 'closed' && event.type !== 'refused')
+          return event.type !== 'drained';
+        if (!verbose && (event.type === 'opened' || (event.type === 'closed' && GOOD.includes(event.reason))))
+          return false;
         return ++told <= MOST;
       };
       const end = () => {
@@ -49,15 +51,17 @@ export function shown(traffic: Traffic, status: StatusLine): MonoTypeOperatorFun
         status.clear();
         status.print(report(traffic));
       };
-      return events.pipe(see, filter(isNews), finalize(end)).subscribe(subscriber);
+      return events.pipe(see, filter(isNews), finalize(end));
     });
 }
 
-function figures(traffic: Traffic, perSecond: string): string {
+function figures(traffic: Traffic, requests: number, ms: number): string[] {
   const { active, waiting, refused } = traffic.counters;
-  const connections = `${paint('bold', count(active))} active   ${count(waiting)} waiting   ${count(refused)} refused`;
-  const work = `${paint('bold', `${perSecond.replace('/s', '')} requests/s`)}   ${moved(traffic)}`;
-  return `  ${connections}\n  ${work}`;
+  const perSecond = ms > 0 ? (requests * 1000) / ms : 0;
+  return [
+    `  ${paint('bold', count(active))} active   ${count(waiting)} waiting   ${count(refused)} refused`,
+    `  ${paint('bold', count(perSecond))} requests/s   ${moved(traffic)}`,
+  ];
 }
 
 const moved = ({ bytesIn, bytesOut }: Traffic) => `${bytes(bytesIn)} in   ${bytes(bytesOut)} out`;

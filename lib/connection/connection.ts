@@ -3,7 +3,8 @@ import { AlreadySubscribedError, ConnectionClosedError, DeadlineError, SlowConsu
 import type { Closed, CloseReason } from '../events.ts';
 import type { Budget } from '../flow/budget.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
-import { endOfTurn } from '../time/turn.ts';
+import { Share } from '../time/share.ts';
+import { endOfTurn, nextTurn } from '../time/turn.ts';
 import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
 import { Hold, type Paused } from './blame.ts';
 import { type ByteSink, Bytes, type Gate } from './bytes.ts';
@@ -54,6 +55,23 @@ export interface ConnectionOwner {
   closed(connection: Connection, closed: Closed): void;
 }
 
+/** The subscription of one who reads. */
+class Reading extends Subscription {
+  readonly #reads: Reads;
+  readonly #sink: ByteSink;
+
+  constructor(reads: Reads, sink: ByteSink) {
+    super();
+    this.#reads = reads;
+    this.#sink = sink;
+  }
+
+  override unsubscribe(): void {
+    if (!this.closed) this.#reads.stop(this.#sink);
+    super.unsubscribe();
+  }
+}
+
 const NEVER = Number.POSITIVE_INFINITY;
 const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, grace: NEVER };
 
@@ -97,8 +115,11 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** Who must be done before the connection ends by itself: the sender, and loops over its frames. */
   #users = 0;
   #watchers: Set<() => void> | undefined;
+  #attended: { freed(): void } | undefined;
   /** Who waits for the output to have room. */
   #waiters: (() => void)[] | undefined;
+  /** Of a turn of the event loop, for whoever writes without being a stream. */
+  #share: Share | undefined;
   /** The first reason wins, and with it the error that goes along. */
   #reason: CloseReason | undefined;
   #error: unknown;
@@ -204,12 +225,15 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
    */
   write(data: Data): Promise<void> {
     const room = new Promise<void>((kept, broken) => {
-      if (!this.#gone && !this.#ending) this.push(data);
       const look = () => {
         if (this.#gone || this.#ending) broken(this.#closedError());
+        else if (this.congested) this.whenRoom(look);
         else kept();
       };
-      if (this.congested) this.whenRoom(look);
+      if (!this.#gone && !this.#ending) this.push(data);
+      // Promises that are kept at once would keep the event loop from everybody else.
+      this.#share ??= new Share(this.clock);
+      if (this.#share.spend()) nextTurn(this.clock, look);
       else look();
     });
     room.catch(() => {});
@@ -330,7 +354,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   release(cause: number): void {
     if (this.#gone) return;
     this.#reads.release(cause);
-    if (cause === Hold.budget) this.#roomMade();
+    if (cause === Hold.budget && !this.congested) this.#roomMade();
   }
 
   /** @internal */
@@ -340,7 +364,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       return Subscription.EMPTY;
     }
     this.#subscribed = true;
-    const subscription = new Subscription(() => this.#reads.stop(sink));
+    const subscription = new Reading(this.#reads, sink);
     if (!this.#take()) {
       // It was refused, or its client left, while the pipe was full. Not at once: an inner stream that completes while it
       // is being subscribed makes mergeMap recurse, as deep as its buffer is long, and it may stop for ever.
@@ -409,10 +433,26 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
 
   /** @internal Whether there is no room for more: whoever can wait does. */
   get congested(): boolean {
-    return this.#writes.stalled && (this.#writes.unsent > this.#settings.highWaterMark || this.#settings.budget.passed);
+    const writes = this.#writes;
+    return writes.stalled && !this.#gone && (writes.unsent > this.highWaterMark || this.pressed);
   }
 
-  /** @internal Calls back, once, when there is room, or the connection ends. */
+  /** @internal Unsent bytes at which whoever can wait does. */
+  get highWaterMark(): number {
+    return this.#settings.highWaterMark;
+  }
+
+  /** @internal Bytes that may wait to be sent. */
+  get maxOutbound(): number {
+    return this.#settings.maxOutbound;
+  }
+
+  /** @internal Whether all connections together hold more than they should. */
+  get pressed(): boolean {
+    return this.#settings.budget.passed;
+  }
+
+  /** @internal Calls back, once, when there may be room, or the connection ends. */
   whenRoom(waiter: () => void): void {
     this.#waiters ??= [];
     this.#waiters.push(waiter);
@@ -448,6 +488,12 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#deadlines = deadlines;
     this.#lifeEndsAt = this.clock.now() + lifetime;
     this.#alarm.set();
+  }
+
+  /** @internal Tells one who asks when the socket is gone, now or later; but not within this call. */
+  whenFreed(attended: { freed(): void }): void {
+    if (this.#closed) endOfTurn(this.clock, () => attended.freed());
+    else this.#attended = attended;
   }
 
   /** @internal Whether the pipe took it. */
@@ -538,6 +584,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       duration: this.clock.now() - this.#acceptedAt,
     };
     this.#owner.closed(this, this.#closed);
+    this.#attended?.freed();
     this.#notify();
   }
 

@@ -1,4 +1,6 @@
 import { createServer, type ListenOptions, type Socket } from 'node:net';
+import { getSystemErrorName } from 'node:util';
+import { type Completed, type WritingHandle, type Written, writeDirectly, writingHandle } from './directWrites.ts';
 import { takeAccepted } from './sharedReads.ts';
 import type { Address, SocketHandler, Transport, TransportSocket, Where } from './transport.ts';
 
@@ -50,13 +52,15 @@ interface OwnedSocket extends Socket {
   _handle?: { fd?: number; writeQueueSize?: number; getpeername?(out: object): number } | null;
 }
 
-class NodeSocket implements TransportSocket {
+class NodeSocket implements TransportSocket, Completed {
   handler: SocketHandler = NOBODY;
   readonly local: Address;
   readonly peer: Address;
   readonly borrows: boolean;
   readonly #socket: OwnedSocket;
+  #handle: WritingHandle | undefined;
   #pending = 0;
+  #stalled = false;
 
   constructor(accepted: Socket, borrows: boolean) {
     this.borrows = borrows;
@@ -77,8 +81,8 @@ class NodeSocket implements TransportSocket {
   }
 
   get pending(): number {
-    // What libuv holds, in bytes, falls while a large write makes progress. Node's own figure counts characters of a string,
-    // and all of a write until its end. When the handle is gone what was known last is what did not leave.
+    // What libuv holds, in bytes, falls while a large write makes progress. When the handle is gone what was known last is
+    // what did not leave.
     this.#pending = this.#socket._handle?.writeQueueSize ?? this.#pending;
     return this.#pending;
   }
@@ -101,25 +105,46 @@ class NodeSocket implements TransportSocket {
     this.#socket.pause();
   }
 
-  write(data: string | Uint8Array | readonly (string | Uint8Array)[]): boolean {
+  write(data: Written): boolean {
     const socket = this.#socket;
-    if (typeof data === 'string' || data instanceof Uint8Array) {
-      socket.write(data, this.#taken);
-    } else {
-      socket.cork();
-      for (const piece of data) socket.write(piece, this.#taken);
-      socket.uncork();
-    }
-    this.#pending = socket._handle?.writeQueueSize ?? 0;
-    return socket.writableLength === 0;
+    this.#handle ??= writingHandle(socket);
+    if (this.#handle === undefined) return this.#write(data);
+    // A socket that is gone takes nothing, and has said so or is about to.
+    if (socket.destroyed) return false;
+    const outcome = writeDirectly(this.#handle, data, this);
+    if (outcome === 'now') return true;
+    if (typeof outcome === 'number') socket.destroy(failure(outcome));
+    this.#stalled = true;
+    return false;
   }
 
-  /** One for all writes of a socket: Node then folds the calls of one turn into one. */
-  readonly #taken = (error?: Error | null): void => {
-    if (error || this.#socket.writableLength > 0) return;
+  /** A write that was not taken at once has been, or has failed. */
+  completed(status: number): void {
+    if (this.#socket.destroyed) return;
+    if (status < 0) this.#socket.destroy(failure(status));
+    else this.#taken();
+  }
+
+  #write(data: Written): boolean {
+    const socket = this.#socket;
+    const taken = () => this.#socket.writableLength === 0 && this.#taken();
+    if (typeof data === 'string' || data instanceof Uint8Array) {
+      socket.write(data, taken);
+    } else {
+      socket.cork();
+      for (const piece of data) socket.write(piece, taken);
+      socket.uncork();
+    }
+    this.#stalled = socket.writableLength > 0;
+    return !this.#stalled;
+  }
+
+  #taken(): void {
+    if (!this.#stalled) return;
+    this.#stalled = false;
     this.#pending = 0;
     this.handler.drained();
-  };
+  }
 
   end(): void {
     this.#socket.end();
@@ -136,6 +161,12 @@ class NodeSocket implements TransportSocket {
     if (this.local.port === undefined || shutsDown) socket.destroy();
     else socket.resetAndDestroy();
   }
+}
+
+/** The error that Node itself would make of the number. */
+function failure(status: number): Error {
+  const code = getSystemErrorName(status);
+  return Object.assign(new Error(`write ${code}`), { errno: status, code, syscall: 'write' });
 }
 
 function onError(this: Socket, error: Error): void {

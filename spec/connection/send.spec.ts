@@ -66,7 +66,7 @@ describe('send', () => {
     expect(said).toEqual(['0 broken', '0 failed 10 0']);
   });
 
-  it.each([[undefined], [null], [5], [{}], [[1, 2]], [Symbol('s')]])('errors with a TypeError for %s', (value) => {
+  it.each([[null], [5], [{}], [[1, 2]], [Symbol('s')]])('errors with a TypeError for %s', (value) => {
     const { said, made } = run({}, ({ connection, client, say }) => {
       concat(of('before', value as Data, 'after'), NEVER)
         .pipe(connection.send())

@@ -78,19 +78,6 @@ describe('Writes', () => {
     );
   });
 
-  it('says of the first piece that waits that it is the first, and of no other', () => {
-    const { writes } = made(() => 100);
-    expect(['', 'a', 'b', Uint8Array.of(), Uint8Array.of(1)].map((piece) => writes.push(piece))).toEqual([
-      false,
-      true,
-      false,
-      false,
-      false,
-    ]);
-    writes.flush();
-    expect(writes.push('c')).toBe(true);
-  });
-
   it('makes one write of a turn, and none of nothing', () => {
     const { socket, writes } = made(() => 100);
     writes.flush();

@@ -52,7 +52,7 @@ it('afterTurn and endOfTurn take no time on virtual time, and are not within the
     }, 7);
     flush();
   })();
-  expect(order).toEqual(['call', 'afterTurn 7', 'endOfTurn 7']);
+  expect(order).toEqual(['call', 'endOfTurn 7', 'afterTurn 7']);
 });
 
 it('endOfTurn is a microtask on the real clock', async () => {
