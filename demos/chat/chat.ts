@@ -1,7 +1,8 @@
 import { ignoreElements, merge, type Observable, observeOn, queueScheduler, skip, tap } from 'rxjs';
 import { broadcast, type MemberOptions } from '../../lib/index.ts';
 import type { Bus } from './bus.ts';
-import { type News, Presence } from './presence.ts';
+import type { News } from './news.ts';
+import { Presence } from './presence.ts';
 import { Rooms } from './rooms.ts';
 import { list, notice, serverKey, speech } from './text.ts';
 

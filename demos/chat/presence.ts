@@ -20,18 +20,10 @@ import {
 import { monotonic } from '../../lib/index.ts';
 import type { Bus } from './bus.ts';
 import type { Message, Person } from './message.ts';
+import { type Change, type News, newsOf } from './news.ts';
+import { Other } from './other.ts';
 import { type Known, People } from './people.ts';
 import { serverName } from './text.ts';
-
-/** What has become different, for those who look on. */
-export type News =
-  | { readonly type: 'said'; readonly room: string; readonly name: string; readonly text: string }
-  | { readonly type: 'joined'; readonly room: string; readonly names: readonly string[] }
-  /** `lost` is the server they were on, if it has fallen silent. */
-  | { readonly type: 'left'; readonly room: string; readonly names: readonly string[]; readonly lost?: string }
-  | { readonly type: 'renamed'; readonly room: string; readonly from: string; readonly to: string }
-  /** Somebody of ours lost their name to one on another server who had it before. */
-  | { readonly type: 'outdone'; readonly id: number; readonly from: string; readonly to: string };
 
 export interface PresenceOptions {
   /** What this server is called by the others: no two may be the same. */
@@ -250,23 +242,8 @@ export class Presence {
   // All of them -------------------------------------------------------------------------------------------------------
 
   #replace(changes: readonly Change[], lost?: string): void {
-    const left = new Map<string, string[]>();
-    const joined = new Map<string, string[]>();
-    const renamed: News[] = [];
-    for (const [before, after] of changes) {
-      this.people.replace(before, after);
-      if (before?.room !== after?.room) {
-        note(left, before);
-        note(joined, after);
-      } else if (before?.room !== undefined && after && before.name !== after.name) {
-        renamed.push({ type: 'renamed', room: before.room, from: before.name, to: after.name });
-      }
-    }
-    // One line for many: a server that is lost would else be as many lines as it had people.
-    for (const [room, names] of left)
-      this.#news.next({ type: 'left', room, names, ...(lost !== undefined && { lost }) });
-    for (const news of renamed) this.#news.next(news);
-    for (const [room, names] of joined) this.#news.next({ type: 'joined', room, names });
+    for (const [before, after] of changes) this.people.replace(before, after);
+    for (const news of newsOf(changes, lost)) this.#news.next(news);
   }
 
   #send(message: Unsigned): void {
@@ -274,57 +251,9 @@ export class Presence {
   }
 }
 
-type Change = readonly [before: Known | undefined, after: Known | undefined];
-
 type Without<T, K extends string> = T extends unknown ? Omit<T, K> : never;
 type Unsigned = Without<Message, 'server'>;
 
-/** What is known of another server. */
-class Other {
-  readonly people = new Map<number, Known>();
-  /** The last change that is known; 0 is that of a server where nobody has ever been. */
-  version = 0;
-  /** Whether its state was asked for: since the last beat, or before it. */
-  asked: 'now' | 'before' | undefined;
-  /** The parts of its state that have come. */
-  #parts: Person[][] = [];
-
-  /** @returns Whether the state is complete. */
-  collect({ part, last, people }: Extract<Message, { type: 'state' }>): boolean {
-    if (part === 0) this.#parts = [];
-    // A part before it is missing: it is asked for again.
-    if (part !== this.#parts.length) return false;
-    this.#parts.push([...people]);
-    return last;
-  }
-
-  /** What makes of the people that were known those of the state. */
-  difference(server: string): [number, Known | undefined][] {
-    const people = this.#parts.flat();
-    this.#parts = [];
-    const there = new Set(people.map(({ id }) => id));
-    return [
-      ...[...this.people.keys()].filter((id) => !there.has(id)).map((id): [number, undefined] => [id, undefined]),
-      ...people.map((person): [number, Known] => [person.id, { ...person, server }]),
-    ];
-  }
-
-  /** @returns Who was there before. */
-  put(id: number, person: Known | undefined): Known | undefined {
-    const before = this.people.get(id);
-    if (person) this.people.set(id, person);
-    else this.people.delete(id);
-    return before;
-  }
-}
-
 function bare({ server: _, ...person }: Known): Person {
   return person;
-}
-
-function note(rooms: Map<string, string[]>, person: Known | undefined): void {
-  if (person?.room === undefined) return;
-  const names = rooms.get(person.room);
-  if (names) names.push(person.name);
-  else rooms.set(person.room, [person.name]);
 }

@@ -35,6 +35,8 @@ const HELP = [
   'Anything else is said in your room; //x says /x.',
 ];
 
+const alphabet = new Intl.Collator();
+
 /** So many names, or rooms, are shown at most. */
 const MOST = 200;
 
@@ -176,7 +178,9 @@ class Session implements Guest {
   }
 
   #where(): void {
-    const rooms = this.#chat.presence.people.rooms.map(([room, count]) => `${room} (${count})`);
+    const rooms = this.#chat.presence.people.rooms
+      .toSorted(([one], [other]) => alphabet.compare(one, other))
+      .map(([room, count]) => `${room} (${count})`);
     this.#notice(rooms.length === 0 ? 'Nobody is in any room.' : `Rooms: ${list(rooms, MOST)}.`);
   }
 
@@ -185,6 +189,7 @@ class Session implements Guest {
     const { server } = this.#me;
     return this.#chat.presence.people
       .inRoom(room)
+      .toSorted((one, other) => alphabet.compare(one.name, other.name))
       .map((one) => (one.server === server ? one.name : `${one.name} (${serverName(one.server)})`));
   }
 

@@ -1,7 +1,8 @@
 import { BehaviorSubject, filter } from 'rxjs';
 import type { Bus } from '../../../demos/chat/bus.ts';
 import { hub } from '../../../demos/chat/bus.ts';
-import { type News, Presence } from '../../../demos/chat/presence.ts';
+import type { News } from '../../../demos/chat/news.ts';
+import { Presence } from '../../../demos/chat/presence.ts';
 import { serverKey } from '../../../demos/chat/text.ts';
 import { Clock } from '../../support/clock.ts';
 
