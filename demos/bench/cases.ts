@@ -1,7 +1,12 @@
 import type { Job, LoadKind, Mode } from './load/job.ts';
 
 /** What one figure of a case is for. */
-export type Unit = 'µs CPU / request' | 'µs CPU / MiB' | 'µs CPU / connection' | 'bytes / connection';
+export type Unit =
+  | 'µs CPU / request'
+  | 'µs CPU / MiB'
+  | 'µs CPU / connection'
+  | 'bytes / connection'
+  | 'ns CPU / value';
 
 /** One thing that servers are compared at. */
 export interface Case {

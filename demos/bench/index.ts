@@ -19,20 +19,26 @@ import { show } from './report/numbers.ts';
 import { type Run, resultsJson, resultsPage, tables } from './report/results.ts';
 import { gather, type Turn, turnsOf } from './rounds.ts';
 import { judge, targets } from './targets.ts';
+import { valueCase, valuePeers, valueTurns } from './values.ts';
+
+const everyone = [...peers, ...valuePeers];
 
 async function main(args: readonly string[]): Promise<void> {
   const options = readOptions(args, fileURLToPath(new URL('.', import.meta.url)));
   if (options.help) return console.log(usage);
   if (!existsSync('/proc/self/stat')) throw new Error('The bench reads CPU time from /proc, which this system has not');
-  const cases = choose('case', casesFor(options.effort), options.cases);
+  const cases = choose('case', [...casesFor(options.effort), valueCase], options.cases);
+  const served = cases.filter((entry) => entry !== valueCase);
   const builds = await buildAll(choose('peer', peers, options.peers));
   for (const [name, why] of Object.entries(builds.absent)) console.error(`${name} is left out: ${why}`);
 
   const turns: Turn[] = [];
-  for await (const turn of turnsOf(cases, builds.runners, options.effort)) {
+  const note = (turn: Turn) => {
     turns.push(turn);
     console.error(tell(turn));
-  }
+  };
+  for await (const turn of turnsOf(served, builds.runners, options.effort)) note(turn);
+  if (cases.includes(valueCase)) for await (const turn of valueTurns(options.effort.rounds)) note(turn);
 
   const results = gather(turns);
   const run: Run = {
@@ -49,7 +55,7 @@ async function main(args: readonly string[]): Promise<void> {
       .filter((target) => cases.some(({ name }) => name === target.case))
       .map((target) => judge(target, results)),
   };
-  console.log(tables(run, peers));
+  console.log(tables(run, everyone));
   if (options.out !== undefined) await write(options.out, run);
   const missed = run.verdicts.some(({ met }) => met === false);
   // A wrong reply or a server that fell over is an error of the run; a missed target only when asked.
@@ -65,9 +71,9 @@ function tell({ case: entry, peer, round, outcome }: Turn): string {
 
 async function write(folder: string, run: Run): Promise<void> {
   await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'RESULTS.md'), resultsPage(run, peers));
+  await writeFile(join(folder, 'RESULTS.md'), resultsPage(run, everyone));
   await writeFile(join(folder, 'results.json'), resultsJson(run));
-  await writeFile(join(folder, 'results.svg'), chart(run.cases, run.results, peers));
+  await writeFile(join(folder, 'results.svg'), chart(run.cases, run.results, everyone));
 }
 
 await main(process.argv.slice(2));

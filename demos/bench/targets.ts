@@ -22,6 +22,7 @@ export const targets: readonly Target[] = [
   { case: 'bulk-in', peer: 'sluice', over: 'net', limit: 0.8 },
   { case: 'connect', peer: 'sluice', over: 'net', limit: 1.15 },
   { case: 'idle', peer: 'sluice', over: 'go', limit: 0.8 },
+  { case: 'value', peer: 'idle', over: 'timeout', limit: 0.15 },
 ];
 
 /** What became of a target in a run. */

@@ -11,7 +11,7 @@ const barHeight = 16;
 const rowHeight = 24;
 const headHeight = 46;
 /** The server that the chart is about. */
-const ours: readonly string[] = ['sluice', 'sluice-redis'];
+const ours: readonly string[] = ['sluice', 'sluice-redis', 'idle'];
 
 /** A bar of a panel. */
 interface Bar {

@@ -1,0 +1,44 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Case } from './cases.ts';
+import type { Peer } from './peers.ts';
+import type { Turn } from './rounds.ts';
+
+/** The case that has no server: a value that passes a deadline. */
+export const valueCase: Case = {
+  name: 'value',
+  title: 'A value that passes a deadline, no socket',
+  unit: 'ns CPU / value',
+  kind: 'idle',
+  mode: 'echo',
+  connections: 0,
+  inFlight: 0,
+};
+
+const peer = (name: string, title: string): Peer => ({
+  name,
+  title,
+  modes: [],
+  protocol: 'plain',
+  build: async () => ({ missing: 'it is no server' }),
+});
+
+/** The two that are compared in it, in turn. */
+export const valuePeers: readonly Peer[] = [
+  peer('idle', 'Sluice, idle(30_000)'),
+  peer('timeout', 'RxJS, timeout({ each: 30_000 })'),
+];
+
+const run = promisify(execFile);
+
+/** Turns of both, each in a process of its own. */
+export async function* valueTurns(rounds: number): AsyncGenerator<Turn> {
+  const program = fileURLToPath(new URL('dist/demos/bench/value.js', import.meta.url));
+  for (let round = 0; round < rounds; round++) {
+    for (const peer of valuePeers) {
+      const { stdout } = await run(process.execPath, [program, peer.name]);
+      yield { case: valueCase, peer, round, outcome: { figure: Number(stdout), count: 1_000_000 } };
+    }
+  }
+}
