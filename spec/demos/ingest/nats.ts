@@ -49,6 +49,15 @@ export class Nats {
     });
   }
 
+  /** Stops it where it stands; its connections stay open. */
+  freeze(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#process?.kill('SIGCONT');
+  }
+
   /** Ends it without a word. */
   async kill(): Promise<void> {
     const child = this.#process;
