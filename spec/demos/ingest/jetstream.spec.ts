@@ -4,20 +4,15 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { readJetStream } from '../../../demos/ingest/audit.ts';
 import type { Reading } from '../../../demos/ingest/reading.ts';
 import { JetStreamStore } from '../../../demos/ingest/stores/jetstream.ts';
-import { hasNats, Nats } from './nats.ts';
+import { endNats, NatsServer, skipped } from '../../support/natsServer.ts';
 import { endAll, folder, Server } from './server.ts';
 
-const started: Nats[] = [];
 afterEach(async () => {
-  for (const nats of started.splice(0)) await nats.kill();
+  await endNats();
   await endAll();
 });
 
-async function startNats(): Promise<Nats> {
-  const nats = await Nats.start(folder());
-  started.push(nats);
-  return nats;
-}
+const startNats = () => NatsServer.start(folder());
 
 const reading = (seq: number, more: Partial<Reading> = {}): Reading => ({
   device: 'd1',
@@ -33,7 +28,7 @@ async function all(url: string): Promise<Reading[]> {
   return readings.sort((a, b) => a.seq - b.seq);
 }
 
-describe.skipIf(!hasNats())('ingest with JetStream', () => {
+describe.skipIf(skipped)('ingest with JetStream', () => {
   it('stores a reading once: by its id for a while, and by its subject for good', async () => {
     const { url } = await startNats();
     const store = await JetStreamStore.open(url);
