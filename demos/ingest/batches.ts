@@ -75,11 +75,6 @@ export class Batches<T, R> {
     this.#options = { size, gather, patience, clock };
   }
 
-  /** How many wait, those being written not counted. */
-  get length(): number {
-    return this.#entries.length;
-  }
-
   /**
    * Puts one in, when it is subscribed.
    *

@@ -19,15 +19,18 @@ export async function endNats(): Promise<void> {
 /** A real nats-server, on a port that was free and stays the same. */
 export class NatsServer {
   readonly port: number;
+  readonly #streams: string | undefined;
   #process: ChildProcess | undefined;
 
-  private constructor(port: number) {
+  private constructor(port: number, streams: string | undefined) {
     this.port = port;
+    this.#streams = streams;
   }
 
-  static async start(): Promise<NatsServer> {
+  /** @param streams The folder where JetStream keeps its streams; without it there is no JetStream. */
+  static async start(streams?: string): Promise<NatsServer> {
     if (!present) throw new Error('nats-server is not installed, and CI needs it');
-    const server = new NatsServer(await freePort());
+    const server = new NatsServer(await freePort(), streams);
     await server.start();
     return server;
   }
@@ -38,7 +41,8 @@ export class NatsServer {
 
   /** Starts it, again if it was killed. */
   async start(): Promise<void> {
-    const child = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(this.port)], {
+    const jetstream = this.#streams === undefined ? [] : ['-js', '-sd', this.#streams];
+    const child = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(this.port), ...jetstream], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     this.#process = child;
@@ -52,6 +56,15 @@ export class NatsServer {
         if (line.includes('Server is ready')) resolve();
       });
     });
+  }
+
+  /** Stops it where it stands; its connections stay open. */
+  freeze(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#process?.kill('SIGCONT');
   }
 
   /** Kills it, so that it can do nothing more. */

@@ -2,9 +2,11 @@ import {
   DiscardPolicy,
   JetStreamApiError,
   type JetStreamClient,
+  type JetStreamManager,
   jetstream,
   jetstreamManager,
   StorageType,
+  type StreamConfig,
 } from '@nats-io/jetstream';
 import { connect, type NatsConnection, nanos } from '@nats-io/transport-node';
 import type { Reading } from '../reading.ts';
@@ -17,6 +19,8 @@ const TIMEOUT = 2000;
 const REMEMBERED = 120_000;
 /** JetStream's code for: this subject has its one message already. */
 const SUBJECT_TAKEN = 10_077;
+/** And for: there is no such stream. */
+const NO_STREAM = 10_059;
 
 /**
  * A store in NATS: a JetStream stream of readings, and one of windows.
@@ -37,15 +41,15 @@ export class JetStreamStore implements Store {
    * Connects, and makes the streams where they are missing.
    *
    * @param server As in `nats://127.0.0.1:4222`.
-   * @returns A promise of the store. It rejects if there is no such server, if it has no JetStream, and if it has streams of
-   * these names that differ.
+   * @returns A promise of the store. It rejects if there is no such server, if it has no JetStream, and if it has a stream
+   * READINGS that would keep a reading twice. Other settings of streams that are there are left as they are.
    */
   static async open(server: string): Promise<JetStreamStore> {
     const connection = await connect({ servers: server, maxReconnectAttempts: -1, reconnectTimeWait: 250 });
     try {
       const manager = await jetstreamManager(connection);
       const common = { storage: StorageType.File, duplicate_window: nanos(REMEMBERED) };
-      await manager.streams.add({
+      const readings = await ensure(manager, {
         ...common,
         name: 'READINGS',
         subjects: ['readings.*.*'],
@@ -53,7 +57,9 @@ export class JetStreamStore implements Store {
         discard: DiscardPolicy.New,
         discard_new_per_subject: true,
       });
-      await manager.streams.add({ ...common, name: 'WINDOWS', subjects: ['windows.*'] });
+      if (readings.max_msgs_per_subject !== 1 || !readings.discard_new_per_subject)
+        throw new Error('its stream READINGS does not keep the first message of each subject, and that one only');
+      await ensure(manager, { ...common, name: 'WINDOWS', subjects: ['windows.*'] });
       return new JetStreamStore(server, connection);
     } catch (error) {
       await connection.close();
@@ -121,4 +127,17 @@ export class JetStreamStore implements Store {
       if (type === 'reconnect') this.#connected = true;
     }
   }
+}
+
+/** The settings of a stream, which is made if it is not there. */
+async function ensure(
+  manager: JetStreamManager,
+  wanted: Partial<StreamConfig> & { name: string },
+): Promise<StreamConfig> {
+  try {
+    return (await manager.streams.info(wanted.name)).config;
+  } catch (error) {
+    if (!(error instanceof JetStreamApiError) || error.code !== NO_STREAM) throw error;
+  }
+  return (await manager.streams.add(wanted)).config;
 }

@@ -1,23 +1,18 @@
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
-import { connect } from '@nats-io/transport-node';
+import { DiscardPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { connect, nanos } from '@nats-io/transport-node';
 import { afterEach, describe, expect, it } from 'vitest';
 import { readJetStream } from '../../../demos/ingest/audit.ts';
 import type { Reading } from '../../../demos/ingest/reading.ts';
 import { JetStreamStore } from '../../../demos/ingest/stores/jetstream.ts';
-import { hasNats, Nats } from './nats.ts';
+import { endNats, NatsServer, skipped } from '../../support/natsServer.ts';
 import { endAll, folder, Server } from './server.ts';
 
-const started: Nats[] = [];
 afterEach(async () => {
-  for (const nats of started.splice(0)) await nats.kill();
+  await endNats();
   await endAll();
 });
 
-async function startNats(): Promise<Nats> {
-  const nats = await Nats.start(folder());
-  started.push(nats);
-  return nats;
-}
+const startNats = () => NatsServer.start(folder());
 
 const reading = (seq: number, more: Partial<Reading> = {}): Reading => ({
   device: 'd1',
@@ -33,7 +28,7 @@ async function all(url: string): Promise<Reading[]> {
   return readings.sort((a, b) => a.seq - b.seq);
 }
 
-describe.skipIf(!hasNats())('ingest with JetStream', () => {
+describe.skipIf(skipped)('ingest with JetStream', () => {
   it('stores a reading once: by its id for a while, and by its subject for good', async () => {
     const { url } = await startNats();
     const store = await JetStreamStore.open(url);
@@ -92,4 +87,41 @@ describe.skipIf(!hasNats())('ingest with JetStream', () => {
     expect((await server.done).code).toBe(0);
     expect(server.of('report')).toMatchObject([{ stored: 3, unstored: 0 }]);
   }, 40_000);
+
+  it('counts a reading as new also if it took several attempts, since one of them stored it', async () => {
+    const nats = await startNats();
+    const server = new Server('--nats', nats.url, '--patience', '100');
+    const client = await server.connect();
+    client.send(reading(1));
+    await client.whenHeard(1);
+    // Frozen, it takes messages in and answers none: each attempt runs into its timeout, and all of them arrive.
+    nats.freeze();
+    client.send(reading(2), reading(3));
+    await client.until(({ waits }) => waits.some((line) => line.includes('cannot be written')), 'a failed attempt');
+    nats.thaw();
+    await client.until(({ answers }) => answers.length === 3, 'acknowledged');
+    expect(await all(nats.url)).toEqual([1, 2, 3].map((seq) => reading(seq)));
+    client.socket.end();
+    server.signal('SIGTERM');
+    await server.done;
+    expect(server.of('report')).toMatchObject([{ stored: 3, duplicates: 0, failures: expect.any(Number) }]);
+  });
+
+  it('takes streams as they are, but none that would keep a reading twice', async () => {
+    const { url } = await startNats();
+    const connection = await connect({ servers: url });
+    const manager = await jetstreamManager(connection);
+    const stream = { name: 'READINGS', subjects: ['readings.*.*'], max_age: nanos(3_600_000) };
+    await manager.streams.add(stream);
+    await expect(JetStreamStore.open(url)).rejects.toThrow('READINGS does not keep the first message');
+
+    await manager.streams.delete('READINGS');
+    const good = { max_msgs_per_subject: 1, discard: DiscardPolicy.New, discard_new_per_subject: true };
+    await manager.streams.add({ ...stream, ...good });
+    const store = await JetStreamStore.open(url);
+    expect(await store.readings([reading(1), reading(1)])).toEqual([true, false]);
+    expect((await manager.streams.info('READINGS')).config.max_age).toBe(nanos(3_600_000));
+    await store.close();
+    await connection.close();
+  });
 });

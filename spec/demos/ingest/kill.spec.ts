@@ -6,13 +6,12 @@ import { audit } from '../../../demos/ingest/audit.ts';
 import { measured } from '../../../demos/ingest/device.ts';
 import type { KillReport } from '../../../demos/ingest/kill.ts';
 import type { Reading } from '../../../demos/ingest/reading.ts';
+import { endNats, NatsServer, skipped } from '../../support/natsServer.ts';
 import { spawnDemo } from '../../support/spawnDemo.ts';
-import { hasNats, Nats } from './nats.ts';
 import { endAll, folder } from './server.ts';
 
-let nats: Nats | undefined;
 afterEach(async () => {
-  await nats?.kill();
+  await endNats();
   await endAll();
 });
 
@@ -55,11 +54,11 @@ describe('ingest, killed again and again under 500 devices', () => {
     expect(acked.filter((line) => !stored.has(line))).toEqual([]);
   }, 90_000);
 
-  it.skipIf(!hasNats())(
+  it.skipIf(skipped)(
     'has each acknowledged reading in JetStream exactly once',
     async () => {
-      nats = await Nats.start(folder());
-      const report = await kill('--nats', nats.url);
+      const { url } = await NatsServer.start(folder());
+      const report = await kill('--nats', url);
       expectHardship(report);
       expect(report).toMatchObject({ lost: 0, twice: 0, changed: 0 });
     },

@@ -38,11 +38,16 @@ interface LogLine {
 export class Server extends Watched {
   readonly lines: LogLine[] = [];
   readonly #demo: Demo;
+  #ended: DemoResult | undefined;
 
   constructor(...args: string[]) {
     super();
     this.#demo = spawnDemo('ingest/index', ['--port', '0', ...args]);
     demos.add(this.#demo);
+    void this.#demo.done.then((result) => {
+      this.#ended = result;
+      this.changed();
+    });
     const { stdout } = this.#demo.process;
     if (stdout === null) throw new Error('The demo has no standard output');
     createInterface({ input: stdout }).on('line', (line) => {
@@ -57,7 +62,8 @@ export class Server extends Watched {
   }
 
   async port(): Promise<number> {
-    await this.until((server) => server.of('listening').length > 0, 'listening', 15_000);
+    await this.until((server) => server.#ended !== undefined || server.of('listening').length > 0, 'listening', 15_000);
+    if (this.#ended !== undefined) throw new Error(`The demo has ended: ${this.#ended.stderr}`);
     return this.of('listening')[0]?.address?.port ?? 0;
   }
 
