@@ -42,7 +42,13 @@ export const neverReading: Soak = {
       atMost(`RSS grows by, with a budget of ${budget / MIB} MiB`, grown / MIB, (1.2 * budget) / MIB, 'MiB'),
       exactly('closed, by reason', closed, { ...warm, 'slow-consumer': count }),
       atMost(`a healthy round trip, p50 (before: ${calm.p50.toFixed(2)} ms)`, busy.p50, 5 * calm.p50, 'ms'),
-      atMost(`a healthy round trip, p99 (before: ${calm.p99.toFixed(2)} ms)`, busy.p99, 5 * calm.p99, 'ms'),
+      // While the kernel takes gigabytes on two cores that others use, too: the tail is that of the machine.
+      atMost(
+        `a healthy round trip, p99 (before: ${calm.p99.toFixed(2)} ms)`,
+        busy.p99,
+        Math.max(5 * calm.p99, 100),
+        'ms',
+      ),
     ];
   },
 };
