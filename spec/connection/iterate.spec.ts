@@ -1,8 +1,9 @@
 import { once } from 'node:events';
-import { firstValueFrom, from, map, type ObservableInput } from 'rxjs';
+import { firstValueFrom, from, map, type ObservableInput, ReplaySubject } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { ConnectionClosedError } from '../../lib/errors.ts';
+import type { Closed } from '../../lib/events.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { dialTo, openConnections, readAll } from '../support/sockets.ts';
 import { talk } from '../support/talk.ts';
@@ -98,7 +99,9 @@ describe('a loop over a connection', () => {
   });
 
   it('ends the connection when nobody else sends on it', async () => {
-    const { port, address, book } = await openConnections(async (connection) => {
+    const closed = new ReplaySubject<Closed>();
+    const { port, address } = await openConnections(async (connection) => {
+      connection.closed.subscribe(closed);
       for await (const line of connection.pipe(lines())) {
         if (line === 'b') break;
         await connection.write(`${line}!`);
@@ -109,9 +112,7 @@ describe('a loop over a connection', () => {
     client.write('a\nb\nc\n');
     expect((await reply).toString()).toBe('a!');
     client.end();
-    await once(client, 'close');
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(book.ends.map(({ reason }) => reason)).toEqual(['completed']);
+    expect(await firstValueFrom(closed)).toMatchObject({ reason: 'completed' });
     port.close();
   });
 

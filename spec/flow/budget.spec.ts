@@ -100,18 +100,18 @@ describe('the budget of a server', () => {
       exchange(lines(), (line) => (line === 'endless' ? endless() : line)),
       { budget: 100_000, highWaterMark: 50_000, stall: 1000, greeting: 10_000 },
     );
-    const clients = await house.connectAll(20);
+    const clients = await house.connectAll(40);
     for (const client of clients) client.pause().write('endless\n');
     await house.clock.advance(100);
     const listening = house.log.of('listening')[0];
     const unsent = [...(listening?.connections ?? [])].reduce((sum, one) => sum + one.unsent, 0);
-    // Without a budget each would have more than the mark, and all together a million.
+    // Without a budget each would have more than the mark, and all together two million.
     expect(unsent).toBeLessThan(125_000);
     await house.connect();
     expect(house.log.refusals).toEqual(['budget']);
     await house.clock.advance(2000);
-    expect(house.log.closes).toEqual(Array(20).fill('stall'));
-    expect(house.log.of('closed').map(({ reason }) => reason)).toEqual(Array(20).fill('slow-consumer'));
+    expect(house.log.closes).toEqual(Array(40).fill('stall'));
+    expect(house.log.of('closed').map(({ reason }) => reason)).toEqual(Array(40).fill('slow-consumer'));
     expect(Math.max(...house.log.of('closed').map(({ paused }) => paused.budget))).toBeGreaterThan(500);
     const late = await house.connect();
     late.write('a\n').end();
