@@ -1,5 +1,5 @@
 /** What can expire. Each deadline has its own name, so that a log says which one closed a connection. */
-export type DeadlineName = 'idle' | 'greeting' | 'frame' | 'total' | 'stall' | 'lifetime';
+export type DeadlineName = 'connect' | 'idle' | 'greeting' | 'frame' | 'total' | 'stall' | 'lifetime';
 
 /** A deadline passed before what it waits for had happened. */
 export class DeadlineError extends Error {

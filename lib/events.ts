@@ -11,7 +11,7 @@ import type { Address } from './transport/transport.ts';
  * - `drained`: the server asked it to finish, and it did.
  * - `reset`: the peer or the network broke it off.
  * - `failed`: the handler failed.
- * - `deadline`: the peer let a deadline pass; `deadline` says which.
+ * - `deadline`: the peer let a deadline pass, or its lifetime was over; `deadline` says which.
  * - `frame-too-long`, `frame-truncated`, `frame-invalid`: its input could not be framed or decoded.
  * - `slow-consumer`: it did not read what the handler wrote.
  * - `aborted`: the server broke it off, because somebody asked or because the drain's grace was over.
@@ -106,7 +106,6 @@ export interface OpenedEvent {
   readonly type: 'opened';
   readonly id: number;
   readonly peer: Address;
-  readonly local: Address;
   /** Milliseconds it had waited. */
   readonly waited: number;
 }

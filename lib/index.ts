@@ -6,9 +6,13 @@ export { type Handler, type ServeOptions, serve } from './serve.ts';
 // The port.
 export { type ListenOptions, listen } from './listen/listen.ts';
 
+// The client's side.
+export { type ConnectOptions, connect } from './connect/connect.ts';
+
 // One peer.
 export type { Connection } from './connection/connection.ts';
 export type { Stream } from './connection/bytes.ts';
+export type { ConnectionOptions } from './connection/settings.ts';
 export type { Paused } from './connection/blame.ts';
 export type { Data, Overrun } from './connection/writes.ts';
 
@@ -27,6 +31,7 @@ export { encodeLine, type LinesOptions, lines } from './framing/lines.ts';
 // Flow.
 export { type Broadcast, broadcast, type MemberOptions } from './flow/broadcast.ts';
 export { type ExchangeOptions, exchange, type Reply } from './flow/exchange.ts';
+export { type RelayOptions, relay } from './flow/relay.ts';
 
 // Deadlines.
 export { deadline } from './deadline/deadline.ts';
@@ -75,9 +80,13 @@ export { monotonic } from './time/monotonic.ts';
 export { nodeTransport } from './transport/node.ts';
 export type {
   Address,
+  Destination,
+  Dial,
+  DialHandler,
   Port,
   PortHandler,
   SocketHandler,
+  SocketOptions,
   Transport,
   TransportOptions,
   TransportSocket,

@@ -40,6 +40,10 @@ export const oneOf =
 /** A boolean. */
 export const flag: Check = oneOf(true, false);
 
+/** A string that says something. */
+export const text: Check = (value) =>
+  typeof value === 'string' && value !== '' ? undefined : 'must be a string that is not empty';
+
 /** A value that has all of some methods. */
 export const having =
   (says: string, ...methods: readonly string[]): Check =>

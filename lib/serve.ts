@@ -1,16 +1,4 @@
-import {
-  catchError,
-  concat,
-  defer,
-  EMPTY,
-  from,
-  ignoreElements,
-  mergeMap,
-  Observable,
-  type ObservableInput,
-  takeUntil,
-} from 'rxjs';
-import { closeReason } from './connection/closeReason.ts';
+import { EMPTY, from, mergeMap, Observable, type ObservableInput, takeUntil } from 'rxjs';
 import type { Connection, Deadlines } from './connection/connection.ts';
 import type { Data } from './connection/writes.ts';
 import type { ServerEvent } from './events.ts';
@@ -27,6 +15,7 @@ import type { Where } from './transport/transport.ts';
  * connection ends, and no other. An async generator is asked for replies only while there is room for them; an async function
  * that writes for itself is fine, too.
  */
+// biome-ignore lint/suspicious/noConfusingVoidType: what an async function is that returns nothing.
 export type Handler = (connection: Connection) => ObservableInput<Data | undefined> | Promise<Data | void>;
 
 /** How to serve. Times are in milliseconds; `Infinity` for no limit. */
@@ -89,23 +78,15 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     const clock = options.scheduler ?? defaultClock();
     const drain = new Drain({ announce, grace, clock }, (event) => events.next(event));
 
-    const conversation = (connection: Connection): Observable<never> => {
-      const replies = defer(() => {
-        const jittered = lifetime === Number.POSITIVE_INFINITY ? lifetime : lifetime * (1 - jitter * random());
-        connection.guard(deadlines, jittered);
-        return demanded(handler(connection) as ObservableInput<Data | undefined>, connection);
-      });
-      const fault = (error: unknown) => {
-        if (closeReason(error) === 'failed')
-          drain.tell({ type: 'failed', id: connection.id, peer: connection.peer, error });
-        return EMPTY;
-      };
-      return concat(replies.pipe(connection.send(), catchError(fault)), connection.closed.pipe(ignoreElements()));
+    const reply = (connection: Connection) => {
+      const jittered = lifetime === Number.POSITIVE_INFINITY ? lifetime : lifetime * (1 - jitter * random());
+      connection.guard(deadlines, jittered);
+      return from(demanded(handler(connection) as ObservableInput<Data | undefined>, connection));
     };
 
     const server = listen(where, { ...listening, scheduler: clock, events: drain }).pipe(
       takeUntil(drain.closePort),
-      mergeMap((connection) => drain.attend(connection, conversation(connection)), concurrency),
+      mergeMap((connection) => drain.attend(connection, reply), concurrency),
       takeUntil(drain.overdue),
     );
 

@@ -12,6 +12,11 @@ import { iterate } from './iterate.ts';
  * during the call of `next`. Whoever keeps bytes longer copies them.
  */
 export interface ByteSink {
+  /**
+   * What is written to the connection does not come of what is read from it. So a peer that takes nothing is read all the
+   * same: it may be waiting for just that.
+   */
+  readonly uncoupled?: true;
   next(chunk: Uint8Array): void;
   error(error: unknown): void;
   complete(): void;

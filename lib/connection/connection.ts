@@ -55,6 +55,23 @@ export interface ConnectionOwner {
   closed(connection: Connection, closed: Closed): void;
 }
 
+/** The subscription of one who reads. */
+class Reading extends Subscription {
+  readonly #reads: Reads;
+  readonly #sink: ByteSink;
+
+  constructor(reads: Reads, sink: ByteSink) {
+    super();
+    this.#reads = reads;
+    this.#sink = sink;
+  }
+
+  override unsubscribe(): void {
+    if (!this.closed) this.#reads.stop(this.#sink);
+    super.unsubscribe();
+  }
+}
+
 const NEVER = Number.POSITIVE_INFINITY;
 const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, grace: NEVER };
 
@@ -82,8 +99,6 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   readonly id: number;
   /** The other end. */
   readonly peer: Address;
-  /** Our end. */
-  readonly local: Address;
   /** When it was accepted, in milliseconds since 1970. */
   readonly openedAt = Date.now();
 
@@ -98,6 +113,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** Who must be done before the connection ends by itself: the sender, and loops over its frames. */
   #users = 0;
   #watchers: Set<() => void> | undefined;
+  #attended: { freed(): void } | undefined;
   /** Who waits for the output to have room. */
   #waiters: (() => void)[] | undefined;
   /** Of a turn of the event loop, for whoever writes without being a stream. */
@@ -113,6 +129,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   #ending = false;
   /** The handler is out, and the socket is gone or going. */
   #gone = false;
+  /** The socket is gone, whatever the handler is. */
+  #freed = false;
   /** Moments, in milliseconds of the clock. */
   readonly #acceptedAt: number;
   #takenAt = NEVER;
@@ -135,7 +153,6 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     super();
     this.id = id;
     this.peer = socket.peer;
-    this.local = socket.local;
     this.#socket = socket;
     this.#settings = settings;
     this.#owner = owner;
@@ -144,6 +161,11 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#alarm = new Alarm(settings.clock, this);
     this.#acceptedAt = this.#activeAt = settings.clock.now();
     socket.handler = this;
+  }
+
+  /** Our end, as long as the connection stands. */
+  get local(): Address {
+    return this.#socket.local;
   }
 
   /** Bytes received so far. */
@@ -207,12 +229,13 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
    */
   write(data: Data): Promise<void> {
     const room = new Promise<void>((kept, broken) => {
+      const over = () => this.#gone || this.#writes.ended;
       const look = () => {
-        if (this.#gone || this.#ending) broken(this.#closedError());
+        if (over()) broken(this.#closedError());
         else if (this.congested) this.whenRoom(look);
         else kept();
       };
-      if (!this.#gone && !this.#ending) this.push(data);
+      if (!over()) this.push(data);
       // Promises that are kept at once would keep the event loop from everybody else.
       this.#share ??= new Share(this.clock);
       if (this.#share.spend()) nextTurn(this.clock, look);
@@ -233,6 +256,19 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#watchOutput();
     this.#reads.discard();
     this.#alarm.set();
+    // It had said its FIN already. Not at once: who ends it may have an error to tell.
+    if (this.#writes.finished) endOfTurn(this.clock, () => !this.#gone && this.#linger());
+  }
+
+  /**
+   * Says that nothing more will be sent, and goes on receiving: what was written is flushed, and a FIN follows it. To the
+   * peer that is the end of its input, and it may still answer. Nothing that is written from now on is sent. The connection
+   * ends when its input is over, too.
+   */
+  halfClose(): void {
+    if (this.#ending || this.#gone || this.#writes.ended) return;
+    this.#writes.end();
+    this.#watchOutput();
   }
 
   /** Breaks off at once, with a RST: what is unsent is dropped. */
@@ -346,7 +382,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       return Subscription.EMPTY;
     }
     this.#subscribed = true;
-    const subscription = new Subscription(() => this.#reads.stop(sink));
+    const subscription = new Reading(this.#reads, sink);
     if (!this.#take()) {
       // It was refused, or its client left, while the pipe was full. Not at once: an inner stream that completes while it
       // is being subscribed makes mergeMap recurse, as deep as its buffer is long, and it may stop for ever.
@@ -464,6 +500,11 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.end();
   }
 
+  /** @internal Whether it is at its end, or past it, whatever others do. */
+  get over(): boolean {
+    return this.#ending || this.#gone;
+  }
+
   // What the one who listens and serves asks for ----------------------------------------------------------------------
 
   /** @internal Puts the connection under deadlines, from when it was taken. */
@@ -471,6 +512,12 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#deadlines = deadlines;
     this.#lifeEndsAt = this.clock.now() + lifetime;
     this.#alarm.set();
+  }
+
+  /** @internal Tells one who asks when the socket is gone, now or later; but not within this call. */
+  whenFreed(attended: { freed(): void }): void {
+    if (this.#closed) endOfTurn(this.clock, () => attended.freed());
+    else this.#attended = attended;
   }
 
   /** @internal Whether the pipe took it. */
@@ -524,10 +571,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   finished(): void {
     this.#writes.finish();
     this.#progressAt = NEVER;
-    this.#destroyAt = Math.min(this.#destroyAt, this.clock.now() + this.#settings.linger);
-    // The linger stands before user code is called, which may throw.
-    this.#alarm.set();
-    this.#sender?.flushed();
+    // Half-closed it goes on, for as long as its input does.
+    if (this.#ending) this.#linger();
   }
 
   /** @internal */
@@ -539,6 +584,9 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** @internal */
   freed(): void {
     if (this.#closed) return;
+    this.#freed = true;
+    // Both have said their FIN, but the end of the input is held back still. It comes when that is over.
+    if (this.#reads.endKept && !this.#gone) return;
     this.#reason ??= this.#reads.peerEnded ? 'ended' : 'aborted';
     this.#alarm.clear();
     try {
@@ -561,6 +609,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       duration: this.clock.now() - this.#acceptedAt,
     };
     this.#owner.closed(this, this.#closed);
+    this.#attended?.freed();
     this.#notify();
   }
 
@@ -580,7 +629,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** @internal Without somebody who sends the connection is over with its input; else what still comes is discarded. */
   inputOver(): void {
     if (!this.#subscribed || this.#reads.open || this.#gone) return;
-    if (this.#users > 0) this.#reads.discard();
+    if (this.#freed) this.freed();
+    else if (this.#users > 0) this.#reads.discard();
     else this.end();
   }
 
@@ -657,7 +707,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       this.#alarm.set();
     }
     this.weigh();
-    if (this.#reads.open && this.congested) this.#reads.hold(Hold.peer);
+    if (this.#reads.coupled && this.congested) this.#reads.hold(Hold.peer);
   }
 
   /** One large write is one piece to us, but it may have been moving all the while. */
@@ -688,6 +738,14 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     else this.end();
   }
 
+  /** All has left, our FIN included: now for that of the peer. */
+  #linger(): void {
+    this.#destroyAt = Math.min(this.#destroyAt, this.clock.now() + this.#settings.linger);
+    // The linger stands before user code is called, which may throw.
+    this.#alarm.set();
+    this.#sender?.flushed();
+  }
+
   /** The first reason wins; but one that promises delivery does not hold if the end came before it. */
   #breaks(reason: CloseReason, error?: unknown): void {
     const promised = this.#reason === 'completed' || this.#reason === 'ended' || this.#reason === 'drained';
@@ -701,8 +759,9 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     try {
       this.#leave();
     } finally {
-      // After our FIN a RST has nothing to tell any more, and before the peer has read all it would take from it.
-      if (this.#writes.finished) this.#socket.destroy();
+      // At the end, after our FIN, a RST has nothing to tell any more, and before the peer has read all it would take from it.
+      if (this.#freed) this.freed();
+      else if (this.#ending && this.#writes.finished) this.#socket.destroy();
       else this.#socket.reset();
     }
   }

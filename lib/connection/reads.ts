@@ -68,8 +68,18 @@ export class Reads implements Pulsed {
     return this.#sink !== undefined;
   }
 
+  /** Whether somebody reads whose work is what is written. */
+  get coupled(): boolean {
+    return this.#sink !== undefined && this.#sink.uncoupled !== true;
+  }
+
   get held(): boolean {
     return this.#holds !== 0;
+  }
+
+  /** Whether the peer's FIN has come, and is held back. */
+  get endKept(): boolean {
+    return this.#endKept;
   }
 
   /** Bytes that have been read and not worked off. */

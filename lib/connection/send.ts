@@ -16,41 +16,91 @@ export interface Sender {
 export function send(connection: Connection): OperatorFunction<Data | undefined, never> {
   return (source) =>
     new Observable<never>((subscriber) => {
-      let done = false;
-      const handler = new Subscriber<Data | undefined>({
-        next: (data) => connection.push(data),
-        error: (error: unknown) => sender.fail(error),
-        complete: () => {
-          // First of all the handler lets go of its input, as any source is let go of by who is done: it is not to hear
-          // an end of it that has not come.
-          sender.stop();
-          connection.end();
-        },
-      });
-      const sender: Sender = {
-        stop() {
-          done = true;
-          // A teardown of the handler may throw, and nobody else would be there to catch it.
-          try {
-            handler.unsubscribe();
-          } catch (error) {
-            connection.blame(error);
-            subscriber.error(error);
-          }
-        },
-        flushed: () => subscriber.complete(),
-        fail(error) {
-          connection.blame(error);
-          sender.stop();
-          connection.end();
-          subscriber.error(error);
-        },
-      };
-      if (!connection.attach(sender)) return;
-      // Before the source is subscribed: one that emits at once may make somebody downstream unsubscribe.
-      subscriber.add(() => {
-        if (!done) connection.abort();
-      });
-      source.subscribe(handler);
+      answer(connection, () => source, subscriber, subscriber);
     });
+}
+
+/** Who hears how the sending went. */
+export interface Outcome {
+  /** All has left, or the connection is gone. */
+  complete(): void;
+  /** The source failed. */
+  error(error: unknown): void;
+}
+
+/** Makes a source, and sends what it emits, for as long as somebody is subscribed. */
+export function answer(
+  connection: Connection,
+  make: () => Observable<Data | undefined>,
+  subscriber: Subscriber<never>,
+  outcome: Outcome,
+): void {
+  const sending = new Sending(connection, outcome);
+  if (!connection.attach(sending)) return;
+  // Before the source is subscribed: one that emits at once may make somebody downstream unsubscribe.
+  subscriber.add(sending);
+  let source: Observable<Data | undefined>;
+  try {
+    source = make();
+  } catch (error) {
+    return sending.error(error);
+  }
+  source.subscribe(sending);
+}
+
+/** The subscriber of the handler's output. It is on the way of every value, and does no more than it must. */
+class Sending extends Subscriber<Data | undefined> implements Sender {
+  readonly #connection: Connection;
+  readonly #to: Outcome;
+  #over = false;
+
+  constructor(connection: Connection, to: Outcome) {
+    super();
+    this.#connection = connection;
+    this.#to = to;
+  }
+
+  override next(data: Data | undefined): void {
+    if (!this.closed) this.#connection.push(data);
+  }
+
+  override error(error: unknown): void {
+    if (!this.closed) this.fail(error);
+  }
+
+  override complete(): void {
+    if (this.closed) return;
+    // First of all the handler lets go of its input, as any source is let go of by who is done: it is not to hear an end of
+    // it that has not come.
+    this.stop();
+    this.#connection.end();
+  }
+
+  stop(): void {
+    this.#over = true;
+    // A teardown of the handler may throw, and nobody else would be there to catch it.
+    try {
+      this.unsubscribe();
+    } catch (error) {
+      this.#connection.blame(error);
+      this.#to.error(error);
+    }
+  }
+
+  flushed(): void {
+    this.#to.complete();
+  }
+
+  fail(error: unknown): void {
+    this.#connection.blame(error);
+    this.stop();
+    this.#connection.end();
+    this.#to.error(error);
+  }
+
+  /** Where nobody downstream waits any more before all is said, the connection is broken off. */
+  override unsubscribe(): void {
+    if (!this.#over && !this.closed) this.#connection.abort();
+    super.unsubscribe();
+  }
 }

@@ -47,6 +47,11 @@ export class Writes {
     return this.#underWay;
   }
 
+  /** Whether nothing can be written any more. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   /** Whether all has left, our FIN included. */
   get finished(): boolean {
     return this.#finished;

@@ -72,8 +72,8 @@ export function lineFormat(options: LinesOptions) {
  * @throws FrameInvalidError if the text holds a `\n` or ends with a `\r`: the peer would read something else.
  */
 export function encodeLine(text: string): string {
-  if (text.includes('\n')) throw new FrameInvalidError('the text of a line holds a \\n');
-  if (text.endsWith('\r')) throw new FrameInvalidError('the text of a line ends with a \\r');
+  if (text.indexOf('\n') !== -1) throw new FrameInvalidError('the text of a line holds a \\n');
+  if (text.charCodeAt(text.length - 1) === CR) throw new FrameInvalidError('the text of a line ends with a \\r');
   return `${text}\n`;
 }
 

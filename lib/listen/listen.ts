@@ -1,18 +1,15 @@
 import { type NextObserver, Observable, type SchedulerLike } from 'rxjs';
 import { Connection, type ConnectionOwner } from '../connection/connection.ts';
-import { Pulse } from '../connection/pulse.ts';
-import { type Data, type Overrun, overruns } from '../connection/writes.ts';
+import { type ConnectionOptions, connectionChecks, seam, settings } from '../connection/settings.ts';
+import type { Data } from '../connection/writes.ts';
 import type { Closed, Counters, ListenEvent, RefusalReason } from '../events.ts';
-import { Budget, defaultBudget } from '../flow/budget.ts';
-import { bytes, type Check, check, flag, having, milliseconds, object, oneOf, whole } from '../options.ts';
-import { defaultClock } from '../time/monotonic.ts';
-import { nodeTransport } from '../transport/node.ts';
-import type { Address, PortHandler, Transport, TransportSocket, Where } from '../transport/transport.ts';
+import { type Check, check, flag, having, milliseconds, object, oneOf, text, whole } from '../options.ts';
+import type { Address, PortHandler, TransportSocket, Where } from '../transport/transport.ts';
 import { Demand } from './demand.ts';
 import { descriptorLimit } from './descriptors.ts';
 
 /** How to listen. Times are in milliseconds; `Infinity` for no limit. */
-export interface ListenOptions {
+export interface ListenOptions extends ConnectionOptions {
   /** Where events go: a Subject, or any observer. */
   readonly events?: NextObserver<ListenEvent>;
   /** Connections that have been accepted and wait for the pipe. */
@@ -28,38 +25,13 @@ export interface ListenOptions {
   readonly farewell?: Data;
   /** Connections handed out before one of them has been taken; more than 1 for several independent limits. @default 1 */
   readonly ahead?: number;
-  /** How long to go on reading after our FIN, so that the last reply is not destroyed by a RST. @default 1000 */
-  readonly linger?: number;
-  /** How long a peer may take nothing of what is written; then it is closed as `slow-consumer`. @default 10000 */
-  readonly stall?: number;
-  /** Unsent bytes of a connection at which its input pauses. @default 65536 */
-  readonly highWaterMark?: number;
-  /** Unsent bytes of a connection at which `overrun` says what happens; for handlers that do not wait. @default 1048576 */
-  readonly maxOutbound?: number;
-  /**
-   * What happens to a connection's output past `maxOutbound`: the peer is disconnected as `slow-consumer`, or the oldest
-   * values that wait are dropped, or the new ones. @default 'disconnect'
-   */
-  readonly overrun?: Overrun;
-  /**
-   * Bytes that all connections may hold together, read and not worked off or written and not sent. Past it the fattest
-   * pause; a quarter past it new connections are refused as `budget`. @default a quarter of V8's heap limit
-   */
-  readonly budget?: number;
   /** Connections the kernel completes before they are accepted; it has a limit of its own (`net.core.somaxconn`). @default 4096 */
   readonly backlog?: number;
-  /** Whether small writes leave at once (`TCP_NODELAY`). @default true */
-  readonly noDelay?: boolean;
-  /** Silence before the kernel probes whether the peer is there, or `false` to never do so. @default 60000 */
-  readonly keepAlive?: number | false;
-  /** The network. @default node:net */
-  readonly transport?: Transport;
-  /** The clock. @default monotonic */
-  readonly scheduler?: SchedulerLike;
 }
 
 /** @internal */
 export const listenChecks: Record<string, Check> = {
+  ...connectionChecks,
   events: having('an observer', 'next'),
   waiting: object({ max: whole(0), timeout: milliseconds }),
   overflow: (value) => (value === 'park' ? "cannot be 'park' yet: only 'refuse' is there" : oneOf('refuse')(value)),
@@ -67,17 +39,8 @@ export const listenChecks: Record<string, Check> = {
     return typeof value === 'string' || value instanceof Uint8Array ? undefined : 'must be a string or a Uint8Array';
   },
   ahead: whole(1),
-  linger: milliseconds,
-  stall: milliseconds,
-  highWaterMark: bytes,
-  maxOutbound: bytes,
-  overrun: oneOf(...overruns),
-  budget: bytes,
   backlog: whole(1, 0x7fffffff),
-  noDelay: flag,
-  keepAlive: (value) => (value === false ? undefined : milliseconds(value)),
   transport: having('a Transport', 'listen'),
-  scheduler: having('a SchedulerLike', 'now', 'schedule'),
 };
 
 /** @internal */
@@ -90,9 +53,6 @@ export function checkWhere(what: string, where: Where): void {
   if ((given as Record<string, unknown>)[key] === undefined) throw new TypeError(`Cannot ${what}: ${key} is undefined`);
   check(what, where, checks);
 }
-
-const text: Check = (value) =>
-  typeof value === 'string' && value !== '' ? undefined : 'must be a string that is not empty';
 
 const KINDS: readonly (readonly [string, Record<string, Check>])[] = [
   ['port', { port: whole(0, 65535), host: text, ipv6Only: flag }],
@@ -135,14 +95,15 @@ const PARTING = { linger: 100, max: 1000 };
 export function listen(where: Where, options: ListenOptions = {}): Observable<Connection> {
   checkWhere('listen', where);
   check('listen', options, listenChecks);
-  const { backlog = 4096, noDelay = true, keepAlive = 60_000, transport = nodeTransport } = options;
+  const { backlog = 4096 } = options;
+  const { transport, ...socket } = seam(options);
   return new Observable((subscriber) => {
     const listener = new Listener(
       options,
       (connection) => subscriber.next(connection),
       (error) => subscriber.error(error),
     );
-    const port = transport.listen(where, { backlog, noDelay, keepAlive }, listener);
+    const port = transport.listen(where, { backlog, ...socket }, listener);
     return () => {
       port.close();
       listener.close();
@@ -167,16 +128,13 @@ class Listener implements PortHandler, ConnectionOwner {
   #parting = 0;
 
   constructor(options: ListenOptions, hand: (connection: Connection) => void, error: (error: Error) => void) {
-    const { waiting: { max = 1000, timeout = 5000 } = {}, ahead = 1, linger = 1000, stall = 10_000 } = options;
-    const { highWaterMark = 64 * 1024, maxOutbound = 1024 * 1024, overrun = 'disconnect' } = options;
-    const { budget = defaultBudget(), scheduler = defaultClock() } = options;
+    const { waiting: { max = 1000, timeout = 5000 } = {}, ahead = 1 } = options;
     this.#options = options;
     this.#error = error;
-    this.#clock = scheduler;
-    const output = { highWaterMark, maxOutbound, overrun };
-    this.#settings = { clock: scheduler, linger, stall, ...output, budget: new Budget(budget), pulse: new Pulse() };
+    this.#settings = settings(options);
+    this.#clock = this.#settings.clock;
     this.#demand = new Demand(
-      { max, timeout, ahead, clock: scheduler },
+      { max, timeout, ahead, clock: this.#clock },
       { hand, refuse: (...who) => this.#refuse(...who) },
     );
   }
@@ -206,7 +164,7 @@ class Listener implements PortHandler, ConnectionOwner {
     const waited = this.#leftRoom(connection);
     this.#connections.add(connection);
     this.#counters.active++;
-    this.#tell({ type: 'opened', id: connection.id, peer: connection.peer, local: connection.local, waited });
+    this.#tell({ type: 'opened', id: connection.id, peer: connection.peer, waited });
     this.#demand.taken(connection);
   }
 

@@ -1,5 +1,6 @@
 import { asapScheduler, type SchedulerLike } from 'rxjs';
 import type { Address, PortHandler, SocketHandler, Transport, TransportSocket } from '../transport/transport.ts';
+import { type End, type Reader, wire } from './wire.ts';
 
 /** How a client in memory behaves. */
 export interface MemoryClientOptions {
@@ -10,7 +11,7 @@ export interface MemoryClientOptions {
 }
 
 /**
- * A network in memory: a {@link Transport} for `listen` and `serve`, and clients for it. What happens on one side is seen on
+ * A network in memory: a {@link Transport} for `listen`, `serve` and `connect`, and clients that a spec plays itself. What happens on one side is seen on
  * the other in a later turn of the scheduler, and never within the call that made it happen: on virtual time a whole server
  * runs in no time, and the same way each time.
  */
@@ -18,8 +19,10 @@ export class MemoryNetwork {
   readonly #scheduler: SchedulerLike;
   #port: { handler: PortHandler; open: boolean } | undefined;
   #clients = 0;
-  /** Sockets of the server that are not free yet. */
+  /** Sockets of the server, and of those who connect to it, that are not free yet. */
   readonly sockets = new Set<object>();
+  /** Whether who connects by the transport is answered. If not he waits, as for a machine that is not there. */
+  answers = true;
 
   /** @param scheduler Whose turns it takes. @default asapScheduler */
   constructor(scheduler: SchedulerLike = asapScheduler) {
@@ -44,7 +47,41 @@ export class MemoryNetwork {
         },
       };
     },
+
+    connect: (_where, _options, handler) => {
+      let waits = true;
+      this.#later(() => {
+        if (!waits || !this.answers) return;
+        if (this.#port?.open) handler.connected(this.#join(this.#port.handler));
+        else handler.failed(refused());
+      });
+      return {
+        cancel: () => {
+          waits = false;
+        },
+      };
+    },
   };
+
+  /** Makes a connection with a socket at both ends, and has the server accept the one. @returns The other. */
+  #join(server: PortHandler): TransportSocket {
+    const later: Later = (work) => this.#later(work);
+    const free = (gone: object) => this.sockets.delete(gone);
+    const [near, far] = wire(later);
+    const address = this.#address();
+    const client = new MemorySocket(near, HERE, later, free, address);
+    const socket = new MemorySocket(far, address, later, free);
+    near.reader = socket;
+    far.reader = client;
+    for (const one of [client, socket]) this.sockets.add(one);
+    later(() => server.accepted(socket));
+    return client;
+  }
+
+  /** Of the next client. */
+  #address(): Address {
+    return { address: '127.0.0.1', port: 49_152 + (this.#clients++ % 16_384) };
+  }
 
   /** Whether the port is open. */
   get listening(): boolean {
@@ -53,7 +90,7 @@ export class MemoryNetwork {
 
   /** Connects a client; the server sees it in the next turn. If nobody listens by then, it is reset. */
   connect({ window = 64 * 1024, address }: MemoryClientOptions = {}): MemoryClient {
-    const peer = address ?? { address: '127.0.0.1', port: 49_152 + (this.#clients++ % 16_384) };
+    const peer = address ?? this.#address();
     const client = new MemoryClient((work) => this.#later(work), window);
     const socket = new MemorySocket(
       client,
@@ -77,8 +114,12 @@ export class MemoryNetwork {
 
 type Later = (work: () => void) => void;
 
+const HERE: Address = { address: 'memory', port: 0 };
+
+const refused = () => Object.assign(new Error('connect ECONNREFUSED memory'), { code: 'ECONNREFUSED' });
+
 /** The client's end. */
-export class MemoryClient {
+export class MemoryClient implements End {
   readonly #later: Later;
   readonly #window: number;
   readonly #chunks: Uint8Array[] = [];
@@ -160,20 +201,25 @@ export class MemoryClient {
   }
 
   /** @internal */
+  fin(): void {
+    if (!this.reset) this.ended = true;
+  }
+
+  /** @internal */
   lost(): void {
     this.reset = true;
   }
 }
 
-/** The server's end. */
-class MemorySocket implements TransportSocket {
+/** The server's end, or that of one who connects by the transport. */
+class MemorySocket implements TransportSocket, Reader {
   handler!: SocketHandler;
-  readonly local: Address = { address: 'memory', port: 0 };
+  readonly local: Address;
   readonly peer: Address;
   readonly descriptor = undefined;
   readonly alive = undefined;
   readonly borrows = true;
-  readonly #client: MemoryClient;
+  readonly #other: End;
   readonly #later: Later;
   readonly #free: (socket: MemorySocket) => void;
   readonly #arrived: Uint8Array[] = [];
@@ -186,11 +232,16 @@ class MemorySocket implements TransportSocket {
   #finished = false;
   #over = false;
 
-  constructor(client: MemoryClient, peer: Address, later: Later, free: (socket: MemorySocket) => void) {
-    this.#client = client;
+  constructor(other: End, peer: Address, later: Later, free: (socket: MemorySocket) => void, local = HERE) {
+    this.#other = other;
     this.peer = peer;
+    this.local = local;
     this.#later = later;
     this.#free = free;
+  }
+
+  get over(): boolean {
+    return this.#over;
   }
 
   get pending(): number {
@@ -216,7 +267,7 @@ class MemorySocket implements TransportSocket {
     if (this.#resetUnseen) this.#later(() => this.#breakOff('write EPIPE', 'EPIPE'));
     const pieces = typeof data === 'string' || data instanceof Uint8Array ? [data] : data;
     const chunk = Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece)));
-    const taken = this.#queue.length > 0 ? 0 : this.#client.take(chunk);
+    const taken = this.#queue.length > 0 ? 0 : this.#other.take(chunk);
     this.#sent += taken;
     if (taken < chunk.length) this.#queue.push(chunk.subarray(taken));
     return this.#queue.length === 0;
@@ -236,9 +287,7 @@ class MemorySocket implements TransportSocket {
 
   reset(): void {
     if (this.#over) return;
-    this.#later(() => {
-      this.#client.reset = true;
-    });
+    this.#later(() => this.#other.lost());
     this.#close();
   }
 
@@ -278,7 +327,7 @@ class MemorySocket implements TransportSocket {
     const waited = this.#queue.length > 0;
     while (this.#queue.length > 0) {
       const chunk = this.#queue[0] as Uint8Array;
-      const taken = this.#client.take(chunk);
+      const taken = this.#other.take(chunk);
       this.#sent += taken;
       if (taken < chunk.length) {
         this.#queue[0] = chunk.subarray(taken);
@@ -298,8 +347,10 @@ class MemorySocket implements TransportSocket {
         const chunk = this.#arrived.shift();
         if (chunk === undefined) break;
         // The buffer is the next read's: whoever kept a view of it now holds garbage.
+        const { length } = chunk;
         this.handler.received(chunk);
         chunk.fill(0xaa);
+        this.#other.read?.(length);
       }
     } finally {
       this.#delivering = false;
@@ -317,7 +368,7 @@ class MemorySocket implements TransportSocket {
   #finish(): void {
     if (!this.#ending || this.#finished || this.#over || this.#queue.length > 0) return;
     this.#finished = true;
-    if (!this.#client.reset) this.#client.ended = true;
+    this.#other.fin();
     this.handler.finished();
     this.#closeIfBothEnded();
   }

@@ -1,5 +1,7 @@
-import { createServer, type ListenOptions, type Socket } from 'node:net';
-import { takeAccepted } from './sharedReads.ts';
+import { createServer, type ListenOptions, type NetConnectOpts, Socket } from 'node:net';
+import { getSystemErrorName } from 'node:util';
+import { type Completed, type WritingHandle, type Written, writeDirectly, writingHandle } from './directWrites.ts';
+import { sharedBuffer, takeAccepted } from './sharedReads.ts';
 import type { Address, SocketHandler, Transport, TransportSocket, Where } from './transport.ts';
 
 /** Bytes that Node reads, or keeps unsent, before it holds back. Node 20 has 16 KiB, later ones 64: one number for all. */
@@ -24,7 +26,7 @@ export const nodeTransport: Transport = {
     });
     server.on('connection', (socket) => handler.accepted(new NodeSocket(socket, false)));
     server.on('listening', () => {
-      if (process.env.SLUICE_READS !== 'data') {
+      if (sharesReads()) {
         const accepted = (socket: Socket) => handler.accepted(new NodeSocket(socket, true));
         takeAccepted(server, { noDelay, keepAlive, highWaterMark: HIGH_WATER_MARK }, onData, accepted);
       }
@@ -34,7 +36,35 @@ export const nodeTransport: Transport = {
     server.listen({ ...where, backlog } satisfies ListenOptions);
     return { close: () => server.close() };
   },
+
+  connect(where, { noDelay, keepAlive }, handler) {
+    const borrows = sharesReads();
+    const reads = borrows ? { onread: sharedBuffer(onData) } : {};
+    const how = { ...reads, allowHalfOpen: true, highWaterMark: HIGH_WATER_MARK };
+    const socket = new Socket(how);
+    if (noDelay) socket.setNoDelay();
+    if (keepAlive !== false) socket.setKeepAlive(true, keepAlive);
+    // Else it reads as soon as it is connected.
+    socket.pause();
+    const fail = (error: Error) => handler.failed(error);
+    socket.once('error', fail);
+    socket.once('connect', () => {
+      socket.off('error', fail);
+      handler.connected(new NodeSocket(socket, borrows, 'path' in where ? where.path : undefined));
+    });
+    socket.connect(where as NetConnectOpts);
+    const cancel = () => {
+      if (socket.connecting) socket.off('error', fail).on('error', ignore).destroy();
+    };
+    return { cancel };
+  },
 };
+
+/** Nobody waits for it any more. */
+const ignore = () => undefined;
+
+/** Asked each time, so that a spec can do both in one process. */
+const sharesReads = () => process.env.SLUICE_READS !== 'data';
 
 function boundTo(bound: string | { address: string; port: number } | null, where: Where): Address {
   if (bound !== null && typeof bound === 'object') return { address: bound.address, port: bound.port };
@@ -50,20 +80,21 @@ interface OwnedSocket extends Socket {
   _handle?: { fd?: number; writeQueueSize?: number; getpeername?(out: object): number } | null;
 }
 
-class NodeSocket implements TransportSocket {
+class NodeSocket implements TransportSocket, Completed {
   handler: SocketHandler = NOBODY;
-  readonly local: Address;
   readonly peer: Address;
   readonly borrows: boolean;
   readonly #socket: OwnedSocket;
+  #handle: WritingHandle | undefined;
   #pending = 0;
+  #stalled = false;
 
-  constructor(accepted: Socket, borrows: boolean) {
+  /** @param path The unix socket that was connected to: the system does not say. */
+  constructor(connected: Socket, borrows: boolean, path?: string) {
     this.borrows = borrows;
-    const socket = accepted as OwnedSocket;
+    const socket = connected as OwnedSocket;
     this.#socket = socket;
-    this.peer = { address: socket.remoteAddress, port: socket.remotePort };
-    this.local = { address: socket.localAddress, port: socket.localPort };
+    this.peer = peerOf(socket, path);
     socket[OWNER] = this;
     socket.on('error', onError);
     if (!borrows) socket.on('data', onData);
@@ -72,13 +103,23 @@ class NodeSocket implements TransportSocket {
     socket.on('close', onClose);
   }
 
+  /** Asked for when it is: unlike the peer's it does not go with the peer, and few want to know. */
+  get local(): Address {
+    return { address: this.#socket.localAddress, port: this.#socket.localPort };
+  }
+
+  /** A unix socket has no ports. */
+  get #isTcp(): boolean {
+    return this.peer.port !== undefined || this.#socket.localPort !== undefined;
+  }
+
   get descriptor(): number | undefined {
     return this.#socket._handle?.fd;
   }
 
   get pending(): number {
-    // What libuv holds, in bytes, falls while a large write makes progress. Node's own figure counts characters of a string,
-    // and all of a write until its end. When the handle is gone what was known last is what did not leave.
+    // What libuv holds, in bytes, falls while a large write makes progress. When the handle is gone what was known last is
+    // what did not leave.
     this.#pending = this.#socket._handle?.writeQueueSize ?? this.#pending;
     return this.#pending;
   }
@@ -89,7 +130,7 @@ class NodeSocket implements TransportSocket {
 
   get alive(): boolean | undefined {
     // After a RST the kernel knows the peer no more: ENOTCONN.
-    const answer = this.local.port === undefined ? undefined : this.#socket._handle?.getpeername?.({});
+    const answer = this.#isTcp ? this.#socket._handle?.getpeername?.({}) : undefined;
     return answer === undefined ? undefined : answer === 0;
   }
 
@@ -101,25 +142,46 @@ class NodeSocket implements TransportSocket {
     this.#socket.pause();
   }
 
-  write(data: string | Uint8Array | readonly (string | Uint8Array)[]): boolean {
+  write(data: Written): boolean {
     const socket = this.#socket;
-    if (typeof data === 'string' || data instanceof Uint8Array) {
-      socket.write(data, this.#taken);
-    } else {
-      socket.cork();
-      for (const piece of data) socket.write(piece, this.#taken);
-      socket.uncork();
-    }
-    this.#pending = socket._handle?.writeQueueSize ?? 0;
-    return socket.writableLength === 0;
+    this.#handle ??= writingHandle(socket);
+    if (this.#handle === undefined) return this.#write(data);
+    // A socket that is gone takes nothing, and has said so or is about to.
+    if (socket.destroyed) return false;
+    const outcome = writeDirectly(this.#handle, data, this);
+    if (outcome === 'now') return true;
+    if (typeof outcome === 'number') socket.destroy(failure(outcome));
+    this.#stalled = true;
+    return false;
   }
 
-  /** One for all writes of a socket: Node then folds the calls of one turn into one. */
-  readonly #taken = (error?: Error | null): void => {
-    if (error || this.#socket.writableLength > 0) return;
+  /** A write that was not taken at once has been, or has failed. */
+  completed(status: number): void {
+    if (this.#socket.destroyed) return;
+    if (status < 0) this.#socket.destroy(failure(status));
+    else this.#taken();
+  }
+
+  #write(data: Written): boolean {
+    const socket = this.#socket;
+    const taken = () => this.#socket.writableLength === 0 && this.#taken();
+    if (typeof data === 'string' || data instanceof Uint8Array) {
+      socket.write(data, taken);
+    } else {
+      socket.cork();
+      for (const piece of data) socket.write(piece, taken);
+      socket.uncork();
+    }
+    this.#stalled = socket.writableLength > 0;
+    return !this.#stalled;
+  }
+
+  #taken(): void {
+    if (!this.#stalled) return;
+    this.#stalled = false;
     this.#pending = 0;
     this.handler.drained();
-  };
+  }
 
   end(): void {
     this.#socket.end();
@@ -132,10 +194,23 @@ class NodeSocket implements TransportSocket {
   reset(): void {
     const socket = this.#socket;
     // A unix socket knows no RST. And libuv refuses to reset while it shuts down: Node would then keep the socket for ever.
-    const shutsDown = socket.writableEnded && socket.writableLength === 0;
-    if (this.local.port === undefined || shutsDown) socket.destroy();
+    const shutsDown = socket.writableEnded && socket.writableLength === 0 && !socket.writableFinished;
+    if (!this.#isTcp || shutsDown) socket.destroy();
     else socket.resetAndDestroy();
   }
+}
+
+/** Asked of the handle where that can be: Node would keep an answer of its own on each socket. */
+function peerOf(socket: OwnedSocket, path?: string): Address {
+  const answer: { address?: string; port?: number } = {};
+  if (socket._handle?.getpeername?.(answer) === 0) return { address: answer.address, port: answer.port };
+  return { address: socket.remoteAddress ?? path, port: socket.remotePort };
+}
+
+/** The error that Node itself would make of the number. */
+function failure(status: number): Error {
+  const code = getSystemErrorName(status);
+  return Object.assign(new Error(`write ${code}`), { errno: status, code, syscall: 'write' });
 }
 
 function onError(this: Socket, error: Error): void {

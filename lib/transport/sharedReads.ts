@@ -1,4 +1,4 @@
-import { type Server, Socket } from 'node:net';
+import { type OnReadOpts, type Server, Socket } from 'node:net';
 
 /**
  * One read buffer for all connections.
@@ -26,6 +26,23 @@ function view(length: number): Buffer {
   const made = BUFFER.subarray(0, length);
   VIEWS[length] = made;
   return made;
+}
+
+type Received = (this: Socket, chunk: Buffer) => void;
+
+/**
+ * The shared buffer as the `onread` option of a socket of our own making, which Node documents.
+ *
+ * @param received Called within each read, with the socket as `this` and bytes that the next read overwrites.
+ */
+export function sharedBuffer(received: Received): OnReadOpts {
+  return {
+    buffer: BUFFER,
+    callback(this: Socket, length: number): boolean {
+      received.call(this, view(length));
+      return true;
+    },
+  } as OnReadOpts;
 }
 
 interface AcceptedHandle {
@@ -57,20 +74,14 @@ export interface SharedReadOptions {
 export function takeAccepted(
   server: Server,
   options: SharedReadOptions,
-  received: (this: Socket, chunk: Buffer) => void,
+  received: Received,
   accepted: (socket: Socket) => void,
 ): boolean {
   const listening = (server as { _handle?: ListeningHandle | null })._handle;
   const original = listening?.onconnection;
   if (!listening || typeof original !== 'function') return false;
   const { noDelay, keepAlive, highWaterMark } = options;
-  const onread = {
-    buffer: BUFFER,
-    callback(this: Socket, length: number): boolean {
-      received.call(this, view(length));
-      return true;
-    },
-  };
+  const onread = sharedBuffer(received);
   listening.onconnection = function (this: ListeningHandle, status, handle) {
     // An accept that went wrong, or a handle of a kind that reads otherwise: the server knows what to do.
     if (status !== 0 || typeof handle?.useUserBuffer !== 'function') return original.call(this, status, handle);

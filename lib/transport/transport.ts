@@ -11,6 +11,15 @@ export interface Transport {
    * @param handler Told of the bound address, of each socket, and of errors.
    */
   listen(where: Where, options: TransportOptions, handler: PortHandler): Port;
+  /**
+   * Opens a connection. Nothing happens before this returns: the handler is called in a later turn, once. A transport that
+   * only serves can do without.
+   *
+   * @param where What to connect to.
+   * @param options How.
+   * @param handler Given the connected socket, or told why there is none.
+   */
+  connect?(where: Destination, options: SocketOptions, handler: DialHandler): Dial;
 }
 
 /** Where to listen: a TCP port, a unix socket, or a descriptor that is listening already (as systemd hands one over). */
@@ -32,11 +41,27 @@ export type Where =
       readonly fd: number;
     };
 
-export interface TransportOptions {
-  readonly backlog: number;
+/** Where to connect to: a TCP port or a unix socket. */
+export type Destination =
+  | {
+      /** The TCP port. */
+      readonly port: number;
+      /** The address or name of the machine. @default 'localhost' */
+      readonly host?: string;
+    }
+  | {
+      /** The path of a unix socket. */
+      readonly path: string;
+    };
+
+export interface SocketOptions {
   readonly noDelay: boolean;
   /** Milliseconds of silence before the first keep-alive probe, or `false` for none. */
   readonly keepAlive: number | false;
+}
+
+export interface TransportOptions extends SocketOptions {
+  readonly backlog: number;
 }
 
 /** One end of a connection. A unix socket's ends have a path at most, and no port. */
@@ -61,11 +86,26 @@ export interface PortHandler {
   error(error: Error): void;
 }
 
+/** A connection that is being made. */
+export interface Dial {
+  /** Gives it up: the handler is not called any more. Once it has been, this changes nothing. */
+  cancel(): void;
+}
+
+export interface DialHandler {
+  /** It is made. The socket is paused, and must be given a handler in this call. */
+  connected(socket: TransportSocket): void;
+  /** It could not be made. */
+  failed(error: Error): void;
+}
+
 /** A connected socket, as a transport offers it. It reads nothing until `resume`, and stays half-open. */
 export interface TransportSocket {
   /** Set by whoever takes the socket, once, before anything else. */
   handler: SocketHandler;
+  /** Our end, as long as the socket is there. */
   readonly local: Address;
+  /** The other end, as it was at accept. */
   readonly peer: Address;
   /** The number of its descriptor, where there is one. The lowest free number is what a new descriptor gets. */
   readonly descriptor: number | undefined;

@@ -35,10 +35,10 @@ describe('Bytes', () => {
     told.subscribe((bytes) => heard.push(bytes));
     told.sink?.next(chunk);
     chunk.fill(0xaa);
-    expect(heard).toEqual([Buffer.of(1, 2, 3)]);
+    expect(heard.map((bytes) => [...bytes])).toEqual([[1, 2, 3]]);
   });
 
-  it('hands on the chunk itself to a plain subscriber too, where each read has memory of its own', () => {
+  it("hands on the chunk itself to a plain subscriber where it is the receiver's to keep", () => {
     const told = new Told(false);
     const heard: Uint8Array[] = [];
     told.subscribe((bytes) => heard.push(bytes));
@@ -91,7 +91,7 @@ describe('LiftedBytes', () => {
     told.sink?.next(chunk);
     chunk.fill(0xaa);
     expect(heard[0]).toBe(chunk);
-    expect(heard[1]).toEqual(Buffer.of(1));
+    expect([...(heard[1] ?? [])]).toEqual([1]);
   });
 
   const read = (operate: (connection: Connection) => Observable<Uint8Array>, how: 'borrow' | 'subscribe') => {

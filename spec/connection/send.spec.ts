@@ -66,15 +66,6 @@ describe('send', () => {
     expect(said).toEqual(['0 broken', '0 failed 10 0']);
   });
 
-  it('passes over undefined: a request that has no reply', () => {
-    const { said, made } = run({}, ({ connection, client, say }) => {
-      of('before', undefined, 'after').pipe(connection.send()).subscribe(heard(say));
-      client.end();
-    });
-    expect(made.client.text).toBe('beforeafter');
-    expect(said).toEqual(['0 complete', '0 completed 11 0']);
-  });
-
   it.each([[null], [5], [{}], [[1, 2]], [Symbol('s')]])('errors with a TypeError for %s', (value) => {
     const { said, made } = run({}, ({ connection, client, say }) => {
       concat(of('before', value as Data, 'after'), NEVER)

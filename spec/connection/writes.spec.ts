@@ -78,17 +78,6 @@ describe('Writes', () => {
     );
   });
 
-  it('says what waits to be flushed, which is nothing for an empty piece', () => {
-    const { writes } = made(() => 100);
-    const waiting = ['', 'a', 'b', Uint8Array.of(), Uint8Array.of(1)].map((piece) => {
-      expect(writes.push(piece)).toBe(true);
-      return writes.waiting;
-    });
-    expect(waiting).toEqual([0, 1, 2, 2, 3]);
-    writes.flush();
-    expect(writes.waiting).toBe(0);
-  });
-
   it('makes one write of a turn, and none of nothing', () => {
     const { socket, writes } = made(() => 100);
     writes.flush();

@@ -66,9 +66,9 @@ const CASES: Record<string, Case> = {
     failed: 1,
     reason: 'failed',
   },
-  rejects: { handler: () => Promise.reject(fault), failed: 1, reason: 'failed' },
+  rejects: { handler: () => Promise.reject<string>(fault), failed: 1, reason: 'failed' },
   'rejects later': {
-    handler: (one) => new Promise<string>((_, reject) => requests(one).subscribe(() => reject(fault))),
+    handler: (one) => new Promise<never>((_, reject) => requests(one).subscribe(() => reject(fault))),
     failed: 1,
     reason: 'failed',
   },
@@ -133,7 +133,7 @@ it.each(Object.entries(CASES))(
           first = false;
           return handler(connection);
         },
-        { greeting: 300, linger: 50 },
+        { greeting: reason === 'greeting' ? 1000 : 10_000, linger: 50 },
       ),
     );
     servers.push(log);

@@ -1,0 +1,74 @@
+/**
+ * A load balancer for any TCP protocol.
+ *
+ *     node --import tsx demos/proxy.ts --port 6380 --backend 127.0.0.1:7001 --backend 127.0.0.1:7002
+ *     redis-cli -p 6380 ping                      is answered by one of two Redis servers
+ *     … --check-ask 'PING\r\n' --check-expect +PONG      a backend must answer to be taken for well, not just accept
+ *     … --proxy-protocol                          backends are told who the client is (PROXY protocol, version 2)
+ *     … --help                                    every limit
+ *
+ * Each client gets the backend with the least connections; one that cannot be reached is passed over for the next. What
+ * one side does not take is not read from the other, and half-open connections stay half-open. A backend that fails three
+ * checks gets no new clients until it answers again; its own clients stay with it as long as it lets them.
+ *
+ * On SIGINT or SIGTERM it accepts nobody any more, and each client is let go in the first pause of its conversation.
+ */
+import { merge, mergeMap, type Observable, Subject, takeUntil } from 'rxjs';
+import { type Handler, logTo, relay, serve } from '../lib/index.ts';
+import { Backend } from './proxy/backend.ts';
+import { Balancer } from './proxy/balancer.ts';
+import { watchHealth } from './proxy/health.ts';
+import { type ProxyOptions, proxyOptions } from './proxy/options.ts';
+import { proxyHeader } from './proxy/proxyProtocol.ts';
+import { backendStatus } from './proxy/status.ts';
+import { address, interrupts, logger, program, reason, statusLine } from './support/index.ts';
+
+const command = proxyOptions(program('proxy', 'A load balancer for any TCP protocol.', { port: 7000 })).parse();
+const { host, port, backend: where = [], proxyProtocol = false, ...options } = command.opts<ProxyOptions>();
+if (where.length === 0) command.error('there must be a --backend');
+
+const status = statusLine();
+const log = logger({ status });
+
+const { maxPerBackend: max, connectTimeout: timeout, fall, rise, pause, concurrency, idle, grace } = options;
+const backends = where.map(({ host, port }) => new Backend(host, port, { max, timeout, fall, rise }));
+const balancer = new Balancer(backends, options.wait);
+for (const backend of backends) {
+  backend.changed = (why) => {
+    const { name, up } = backend;
+    if (up) log.info({ type: 'backend', backend: name, up }, `backend ${name} is up`);
+    else log.warn({ type: 'backend', backend: name, up }, `backend ${name} is down: ${reason(why)}`);
+    balancer.changed();
+  };
+}
+
+const forward: Handler = (client): Observable<never> =>
+  balancer.connect().pipe(
+    mergeMap((backend) => {
+      if (proxyProtocol) void backend.write(proxyHeader(client.peer, client.local));
+      return relay(client, backend, { pause });
+    }),
+  );
+
+const shutdown = interrupts();
+// To the very end: a late Ctrl-C must not kill the report.
+shutdown.subscribe();
+
+const { checkInterval: interval, checkTimeout, checkAsk: ask, checkExpect: expect } = options;
+const health = { interval, timeout: checkTimeout, proxyProtocol, ...(ask && { ask }), ...(expect && { expect }) };
+const over = new Subject<void>();
+merge(...backends.map((backend) => watchHealth(backend, health)), backendStatus(backends, status))
+  .pipe(takeUntil(over))
+  .subscribe();
+
+// Some protocols let the server speak first, and some clients connect long before they speak.
+const greeting = Number.POSITIVE_INFINITY;
+const sink = logTo(log);
+serve({ host, port }, forward, { concurrency, idle, grace, greeting, shutdown }).subscribe({
+  ...sink,
+  error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),
+  complete: () => {
+    over.next();
+    status.done();
+  },
+});

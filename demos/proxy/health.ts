@@ -1,0 +1,76 @@
+import {
+  catchError,
+  defaultIfEmpty,
+  EMPTY,
+  exhaustMap,
+  filter,
+  finalize,
+  map,
+  mergeMap,
+  type Observable,
+  of,
+  scan,
+  take,
+  tap,
+  timer,
+} from 'rxjs';
+import { type Connection, deadline } from '../../lib/index.ts';
+import type { Backend } from './backend.ts';
+import { localHeader } from './proxyProtocol.ts';
+
+export interface HealthOptions {
+  /** Milliseconds from the beginning of one check to that of the next. */
+  readonly interval: number;
+  /** Milliseconds a check may take, once connected. */
+  readonly timeout: number;
+  /** What the backend is asked, if connecting is not enough. */
+  readonly ask?: string;
+  /** What its answer must begin with. @default anything */
+  readonly expect?: string;
+  /** Whether it wants the PROXY header first. */
+  readonly proxyProtocol: boolean;
+}
+
+/** Checks a backend again and again, and tells it how it is. It emits nothing and never completes. */
+export function watchHealth(backend: Backend, options: HealthOptions): Observable<never> {
+  return timer(0, options.interval).pipe(
+    exhaustMap(() =>
+      backend.probe.pipe(
+        mergeMap((connection) => check(connection, options)),
+        tap(() => backend.answered()),
+        catchError((error) => {
+          backend.failed(error);
+          return EMPTY;
+        }),
+      ),
+    ),
+    filter((_answer): _answer is never => false),
+  );
+}
+
+/** Emits once if the backend answers as it should, and errors if not. */
+function check(connection: Connection, options: HealthOptions): Observable<unknown> {
+  const { ask, expect = '', timeout, proxyProtocol } = options;
+  if (proxyProtocol) void connection.write(localHeader());
+  if (ask === undefined) {
+    // Somebody took the connection: that is all that is asked for.
+    connection.end();
+    return of(undefined);
+  }
+  void connection.write(ask);
+  return connection.pipe(
+    deadline(timeout),
+    scan((answer, chunk) => answer + Buffer.from(chunk).toString('latin1'), ''),
+    // As much as is needed to tell, however it was cut.
+    filter((answer) => answer.length >= Math.max(1, expect.length) || !expect.startsWith(answer)),
+    take(1),
+    defaultIfEmpty(''),
+    map((answer) => {
+      if (answer !== '' && answer.startsWith(expect)) return;
+      throw new Error(
+        answer === '' ? 'it closed without an answer' : `it answered ${JSON.stringify(answer.slice(0, 40))}`,
+      );
+    }),
+    finalize(() => connection.end()),
+  );
+}

@@ -1,0 +1,66 @@
+import type { SchedulerLike } from 'rxjs';
+import { Budget, defaultBudget } from '../flow/budget.ts';
+import { bytes, type Check, flag, having, milliseconds, oneOf } from '../options.ts';
+import { defaultClock } from '../time/monotonic.ts';
+import { nodeTransport } from '../transport/node.ts';
+import type { SocketOptions, Transport } from '../transport/transport.ts';
+import type { ConnectionSettings } from './connection.ts';
+import { Pulse } from './pulse.ts';
+import { type Overrun, overruns } from './writes.ts';
+
+/** What `listen` and `connect` let one choose about a connection. Times are in milliseconds; `Infinity` for no limit. */
+export interface ConnectionOptions {
+  /** How long to go on reading after our FIN, so that the last reply is not destroyed by a RST. @default 1000 */
+  readonly linger?: number;
+  /** How long a peer may take nothing of what is written; then it is closed as `slow-consumer`. @default 10000 */
+  readonly stall?: number;
+  /** Unsent bytes of a connection at which its input pauses. @default 65536 */
+  readonly highWaterMark?: number;
+  /** Unsent bytes of a connection at which `overrun` says what happens; for handlers that do not wait. @default 1048576 */
+  readonly maxOutbound?: number;
+  /**
+   * What happens to a connection's output past `maxOutbound`: the peer is disconnected as `slow-consumer`, or the oldest
+   * values that wait are dropped, or the new ones. @default 'disconnect'
+   */
+  readonly overrun?: Overrun;
+  /**
+   * Bytes that all connections may hold together, read and not worked off or written and not sent. Past it the fattest
+   * pause; a quarter past it a server refuses new ones as `budget`. @default a quarter of V8's heap limit
+   */
+  readonly budget?: number;
+  /** Whether small writes leave at once (`TCP_NODELAY`). @default true */
+  readonly noDelay?: boolean;
+  /** Silence before the kernel probes whether the peer is there, or `false` to never do so. @default 60000 */
+  readonly keepAlive?: number | false;
+  /** The network. @default node:net */
+  readonly transport?: Transport;
+  /** The clock. @default monotonic */
+  readonly scheduler?: SchedulerLike;
+}
+
+/** @internal All of them but `transport`, of which each asks something else. */
+export const connectionChecks: Record<string, Check> = {
+  linger: milliseconds,
+  stall: milliseconds,
+  highWaterMark: bytes,
+  maxOutbound: bytes,
+  overrun: oneOf(...overruns),
+  budget: bytes,
+  noDelay: flag,
+  keepAlive: (value) => (value === false ? undefined : milliseconds(value)),
+  scheduler: having('a SchedulerLike', 'now', 'schedule'),
+};
+
+/** @internal What connections made with these options have in common. */
+export function settings(options: ConnectionOptions): ConnectionSettings {
+  const { linger = 1000, stall = 10_000, highWaterMark = 64 * 1024, maxOutbound = 1024 * 1024 } = options;
+  const { overrun = 'disconnect', budget = defaultBudget(), scheduler = defaultClock() } = options;
+  const output = { highWaterMark, maxOutbound, overrun };
+  return { clock: scheduler, linger, stall, ...output, budget: new Budget(budget), pulse: new Pulse() };
+}
+
+/** @internal The network, and what it is to be told of each socket. */
+export function seam(options: ConnectionOptions): { readonly transport: Transport } & SocketOptions {
+  const { transport = nodeTransport, noDelay = true, keepAlive = 60_000 } = options;
+  return { transport, noDelay, keepAlive };
+}

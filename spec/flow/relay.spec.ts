@@ -1,0 +1,301 @@
+import { once } from 'node:events';
+import { connect as dial } from 'node:net';
+import fc from 'fast-check';
+import { catchError, EMPTY, mergeMap, type Subscription } from 'rxjs';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { connect } from '../../lib/connect/connect.ts';
+import { Connection, type ConnectionSettings } from '../../lib/connection/connection.ts';
+import { relay } from '../../lib/flow/relay.ts';
+import { listen } from '../../lib/listen/listen.ts';
+import { serve } from '../../lib/serve.ts';
+import { type MemoryClient, MemoryNetwork } from '../../lib/testing/memory.ts';
+import { chop } from '../support/bytes.ts';
+import { Log } from '../support/log.ts';
+import { marbles } from '../support/marbles.ts';
+import { Book } from '../support/peers.ts';
+import { settings } from '../support/settings.ts';
+import { openConnections, readAll } from '../support/sockets.ts';
+
+interface At {
+  /** Whose connection is `one`. */
+  readonly a: MemoryClient;
+  /** Whose connection is `other`. */
+  readonly b: MemoryClient;
+  readonly one: Connection;
+  readonly other: Connection;
+  readonly subscription: Subscription;
+  readonly say: (what: unknown) => void;
+  readonly at: (ms: number, work: () => void) => void;
+}
+
+/** Two clients in memory whose connections are joined; returns what was said, each with its time. */
+function run(some: Partial<ConnectionSettings>, test: (at: At) => void): string[] {
+  const said: string[] = [];
+  marbles(({ clock, flush }) => {
+    const network = new MemoryNetwork(clock);
+    const say = (what: unknown) => said.push(`${clock.now()} ${what}`);
+    const connections: Connection[] = [];
+    const clients = [network.connect({ window: 10 }), network.connect({ window: 10 })];
+    network.transport.listen(
+      { port: 0 },
+      { backlog: 1, noDelay: true, keepAlive: false },
+      {
+        listening() {},
+        error(error) {
+          throw error;
+        },
+        accepted(socket) {
+          const id = connections.length + 1;
+          const connection = new Connection(id, socket, settings({ clock, ...some }), new Book());
+          connection.closed.subscribe(({ reason }) => say(`${id} ${reason}`));
+          connections.push(connection);
+          const [one, other] = connections;
+          const [a, b] = clients;
+          if (!one || !other || !a || !b) return;
+          const subscription = relay(one, other).subscribe({
+            error: (error) => say(error.message),
+            complete: () => say('complete'),
+          });
+          test({ a, b, one, other, subscription, say, at: (ms, work) => void clock.schedule(work, ms) });
+        },
+      },
+    );
+    flush();
+    expect(network.sockets.size).toBe(0);
+  })();
+  return said;
+}
+
+describe('relay', () => {
+  it('passes bytes on both ways, within the read, and completes when both have ended', () => {
+    const said = run({}, ({ a, b, at, say }) => {
+      a.write('question');
+      at(0, () => say(b.text));
+      at(5, () => b.write('ans').write('wer'));
+      at(6, () => say(a.text));
+      at(7, () => b.end());
+      at(8, () => say(`${a.ended} ${b.ended}`));
+      at(9, () => a.end());
+    });
+    expect(said).toEqual(['0 question', '6 answer', '8 true false', '9 complete', '9 1 ended', '9 2 ended']);
+  });
+
+  it('passes a FIN on, and the reply that comes after it', () => {
+    const said = run({}, ({ a, b, at, say }) => {
+      a.write('all of it').end();
+      at(5, () => say(`${b.text} ${b.ended} ${a.ended}`));
+      at(1000, () => b.write('a late reply').end());
+      at(1001, () => say(`${a.text} ${a.ended}`));
+    });
+    expect(said).toEqual([
+      '5 all of it true false',
+      '1000 complete',
+      '1000 2 ended',
+      '1000 1 ended',
+      '1001 a late reply true',
+    ]);
+  });
+
+  it('does not read from one while the other takes nothing, and then goes on where it was', () => {
+    const pieces = Array.from({ length: 50 }, (_, n) => `${n}`.padStart(4, '.'));
+    const said = run({ highWaterMark: 8 }, ({ a, b, one, other, at, say }) => {
+      b.pause();
+      for (const [n, piece] of pieces.entries()) at(n, () => a.write(piece));
+      at(59, () => a.end());
+      at(60, () => say(`read ${one.bytesIn}, unsent ${other.unsent}, the other way ${other.bytesIn}`));
+      at(61, () => b.write('still heard'));
+      at(62, () => say(a.text));
+      at(70, () => b.resume());
+      at(71, () => say(`${one.paused.handler} ${one.paused.peer} ${b.text === pieces.join('')} ${b.ended}`));
+      at(72, () => b.end());
+    });
+    // The window takes 10 bytes, then more than 8 are unsent, and one read is kept.
+    expect(said).toEqual([
+      '60 read 24, unsent 10, the other way 0',
+      '62 still heard',
+      '71 66 0 true true',
+      '72 complete',
+      '72 2 ended',
+      '72 1 ended',
+    ]);
+  });
+
+  it.each(['a', 'b'] as const)('breaks off the other when %s is broken off', (who) => {
+    const said = run({}, ({ a, b, at, say }) => {
+      const [broken, other] = who === 'a' ? [a, b] : [b, a];
+      a.write('half a requ');
+      at(5, () => broken.break());
+      at(6, () => say(`${other.reset} ${other.ended}`));
+    });
+    const [broken, other] = who === 'a' ? [1, 2] : [2, 1];
+    expect(said).toHaveLength(4);
+    expect(said).toEqual(
+      expect.arrayContaining([
+        `5 Cannot go on with connection ${broken}: it is closed (reset)`,
+        `5 ${broken} reset`,
+        `5 ${other} failed`,
+        '6 true false',
+      ]),
+    );
+  });
+
+  it('breaks off the other when one is lost whose input had ended already', () => {
+    const said = run({}, ({ a, b, at, say }) => {
+      a.end();
+      at(5, () => a.break());
+      at(6, () => say(b.reset));
+    });
+    expect(said).toContain('5 Cannot go on with connection 1: it is closed (reset)');
+    expect(said).toContain('6 true');
+  });
+
+  it('breaks off both when it is unsubscribed', () => {
+    const said = run({}, ({ a, b, subscription, at, say }) => {
+      a.write('x');
+      at(5, () => subscription.unsubscribe());
+      at(6, () => say(`${a.reset} ${b.reset}`));
+    });
+    expect(said.sort()).toEqual(['5 1 aborted', '5 2 aborted', '6 true true']);
+  });
+
+  it('breaks off both when one takes nothing for too long', () => {
+    const said = run({ stall: 300 }, ({ a, b, at, say }) => {
+      b.pause();
+      a.write('more than ten bytes');
+      at(301, () => say(a.reset));
+    });
+    expect(said).toContain('300 2 slow-consumer');
+    expect(said).toContain('300 1 failed');
+    expect(said).toContain('301 true');
+  });
+
+  it('goes on when it is asked to finish, until nothing has moved for a while', () => {
+    const said = run({}, ({ a, b, one, at, say }) => {
+      at(10, () => one.drain());
+      for (const ms of [0, 100, 250, 300]) at(ms, () => a.write('ask '));
+      for (const ms of [290, 490]) at(ms, () => b.write('tell '));
+      at(689, () => say(`${a.text}${b.text}${b.ended}`));
+      at(691, () => say(`${b.ended} ${a.ended}`));
+      at(692, () => b.write('last').end());
+      at(693, () => say(`${a.text} ${a.ended}`));
+      at(694, () => a.end());
+    });
+    expect(said).toEqual([
+      '689 tell tell ask ask ask ask false',
+      '691 true false',
+      '692 complete',
+      '692 2 ended',
+      '693 tell tell last true',
+      '694 1 drained',
+    ]);
+  });
+
+  it('keeps what is held back when both have said FIN', () => {
+    const said = run({ highWaterMark: 1 }, ({ a, b, at, say }) => {
+      // To a everything has been said: what comes from it is held back, its FIN, too.
+      b.pause().end();
+      at(1, () => a.write('0123456789abcdef'));
+      at(2, () => a.write('ghij'));
+      at(3, () => a.end());
+      at(10, () => b.resume());
+      at(11, () => say(b.text));
+    });
+    expect(said).toContain('11 0123456789abcdefghij');
+    expect(said).toContain('10 complete');
+    expect(said.filter((what) => what.includes('ended'))).toHaveLength(2);
+  });
+
+  it('keeps a FIN that came while there was nothing else to hold back', () => {
+    const said = run({ highWaterMark: 1 }, ({ a, b, at, say }) => {
+      b.pause().end();
+      at(1, () => a.write('0123456789abcdef'));
+      at(2, () => a.end());
+      at(10, () => b.resume());
+      at(11, () => say(`${b.text} ${b.ended}`));
+    });
+    expect(said).toContain('11 0123456789abcdef true');
+    expect(said).toContain('10 complete');
+  });
+
+  it('turns away options that do not exist', () => {
+    const bad = () => relay({} as Connection, {} as Connection, { wait: 5 } as object);
+    expect(bad).toThrow('Cannot relay: options: there is no option');
+  });
+});
+
+describe('serve with a relay', () => {
+  it('ends with the client, says why, and drains', () => {
+    const types: string[] = [];
+    marbles(({ clock, flush }) => {
+      const [front, back] = [new MemoryNetwork(clock), new MemoryNetwork(clock)];
+      const backend = { transport: back.transport, scheduler: clock };
+      listen({ port: 0 }, backend)
+        .pipe(
+          mergeMap((connection) =>
+            connection.pipe(
+              connection.send(),
+              catchError(() => EMPTY),
+            ),
+          ),
+        )
+        .subscribe();
+      const signal = new Promise<void>(() => {});
+      const log = Log.follow(
+        serve(
+          { port: 0 },
+          (client) => connect({ port: 1 }, backend).pipe(mergeMap((connection) => relay(client, connection))),
+          { transport: front.transport, scheduler: clock, shutdown: signal, idle: 500 },
+        ),
+      );
+      const client = front.connect();
+      client.write('hello');
+      clock.schedule(() => client.end(), 5);
+      const other = front.connect();
+      other.write('then nothing');
+      clock.schedule(() => types.push(client.text, other.text, `${client.ended}`), 10);
+      clock.schedule(() => log.subscription?.unsubscribe(), 3000);
+      flush();
+      types.push(...log.closes, `${other.ended} ${other.reset}`);
+      expect(front.sockets.size + back.sockets.size).toBe(0);
+    })();
+    expect(types).toEqual(['hello', 'then nothing', 'true', 'ended', 'idle', 'true false']);
+  });
+});
+
+describe.each(['shared', 'data'])('relay, on real sockets that read by %s', (reads) => {
+  beforeEach(() => void vi.stubEnv('SLUICE_READS', reads));
+  afterEach(() => void vi.unstubAllEnvs());
+
+  it('passes on all bytes, however they are cut and however slowly they are read', async () => {
+    const far = await openConnections((connection) => {
+      connection.pipe(connection.send()).subscribe({ error: () => undefined });
+    });
+    const near = await openConnections((connection) => {
+      connect({ port: far.address.port ?? 0, host: '127.0.0.1' })
+        .pipe(mergeMap((backend) => relay(connection, backend)))
+        .subscribe({ error: () => undefined });
+    });
+    const pieces = fc.array(fc.integer({ min: 1, max: 300_000 }), { minLength: 1, maxLength: 5 });
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 0, max: 3_000_000 }), pieces, fc.boolean(), async (length, lengths, slow) => {
+        const sent = Buffer.alloc(length, Buffer.from(Array.from({ length: 251 }, (_, i) => i)));
+        const client = dial({ port: near.address.port ?? 0, host: '127.0.0.1', allowHalfOpen: true });
+        const received = readAll(client);
+        if (slow) {
+          client.on('data', () => {
+            client.pause();
+            setImmediate(() => client.resume());
+          });
+        }
+        for (const piece of chop(sent, lengths)) client.write(piece);
+        client.end();
+        expect((await received).equals(sent)).toBe(true);
+        if (!client.closed) await once(client, 'close');
+      }),
+      { numRuns: 15 },
+    );
+    near.port.close();
+    far.port.close();
+    expect(new Set(near.book.ends.map(({ reason }) => reason))).toEqual(new Set(['ended']));
+  });
+});
