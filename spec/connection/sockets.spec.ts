@@ -19,7 +19,7 @@ import {
   take,
   toArray,
 } from 'rxjs';
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import type { Counters, ListenEvent } from '../../lib/events.ts';
 import { listen } from '../../lib/listen/listen.ts';
@@ -50,7 +50,21 @@ async function serving(
   return { ...server, ends: (count: number) => ends(connections, count), first: () => firstValueFrom(connections) };
 }
 
-describe('a connection on a real socket', () => {
+/** Both ways in which reads may come: into the buffer that all share, or each with memory of its own. */
+const eachWayToRead = describe.each(['shared', 'data']);
+
+const readingBy = (reads: string) => {
+  beforeEach(() => {
+    vi.stubEnv('SLUICE_READS', reads);
+  });
+  afterEach(() => {
+    vi.unstubAllEnvs();
+  });
+};
+
+eachWayToRead('a connection on a real socket, with %s reads', (reads) => {
+  readingBy(reads);
+
   it('sends back what comes, however it is split', async () => {
     const server = await serving((connection) => connection.pipe(connection.send()).subscribe());
     await fc.assert(
@@ -177,7 +191,9 @@ describe('a connection on a real socket', () => {
   });
 });
 
-describe('resets at every phase', () => {
+eachWayToRead('resets at every phase, with %s reads', (reads) => {
+  readingBy(reads);
+
   const phases: Record<string, (client: Socket) => Promise<void> | void> = {
     'before the first read': (client) => void client.resetAndDestroy(),
     'in the middle of a request': (client) => void client.write('half a requ', () => client.resetAndDestroy()),

@@ -5,7 +5,7 @@ import { dial, exactly, type Soak } from './measure.ts';
 export const manyWrites: Soak = {
   name: 'a million writes under backpressure',
   async run({ quick }) {
-    const writes = quick ? 300_000 : 1_000_000;
+    const writes = quick ? 200_000 : 1_000_000;
     const child = await Child.start('writes', { writes });
     const client = await dial(child.port);
     let received = 0;

@@ -6,8 +6,8 @@ import { atMost, dial, exactly, MIB, Pinger, percentiles, type Soak } from './me
 export const neverReading: Soak = {
   name: 'a thousand that never read',
   async run({ quick }) {
-    const count = quick ? 400 : 1000;
-    const budget = (quick ? 128 : 256) * MIB;
+    const count = quick ? 300 : 1000;
+    const budget = (quick ? 96 : 256) * MIB;
     const stall = quick ? 2000 : 10_000;
     const patience = { greeting: 120_000, idle: 120_000 };
     const child = await Child.start('echo', { budget, stall, highWaterMark: MIB / 2, ...patience });
@@ -18,9 +18,9 @@ export const neverReading: Soak = {
     reader.destroy();
     const { closed: warm } = await child.until((answer) => answer.closed.reset === 1, 5000, 'the reader is gone');
     const pinger = await Pinger.start(child.port);
-    await pause(quick ? 1500 : 5000);
+    await pause(quick ? 1000 : 5000);
     pinger.take();
-    await pause(quick ? 1500 : 5000);
+    await pause(quick ? 1000 : 5000);
     const calm = percentiles(pinger.take());
     const before = child.watch();
     const peers = await Promise.all(Array.from({ length: count }, () => dial(child.port)));
@@ -42,7 +42,13 @@ export const neverReading: Soak = {
       atMost(`RSS grows by, with a budget of ${budget / MIB} MiB`, grown / MIB, (1.2 * budget) / MIB, 'MiB'),
       exactly('closed, by reason', closed, { ...warm, 'slow-consumer': count }),
       atMost(`a healthy round trip, p50 (before: ${calm.p50.toFixed(2)} ms)`, busy.p50, 5 * calm.p50, 'ms'),
-      atMost(`a healthy round trip, p99 (before: ${calm.p99.toFixed(2)} ms)`, busy.p99, 5 * calm.p99, 'ms'),
+      // While the kernel takes gigabytes on two cores that others use, too: the tail is that of the machine.
+      atMost(
+        `a healthy round trip, p99 (before: ${calm.p99.toFixed(2)} ms)`,
+        busy.p99,
+        Math.max(5 * calm.p99, 100),
+        'ms',
+      ),
     ];
   },
 };

@@ -6,7 +6,7 @@ import { atMost, dial, exactly, Pinger, percentiles, type Soak } from './measure
 export const tinyLines: Soak = {
   name: 'a million one-byte lines',
   async run({ quick }) {
-    const rounds = quick ? 5 : 20;
+    const rounds = quick ? 4 : 20;
     const child = await Child.start('echo');
     const flood = async (count: number) => {
       const client = await dial(child.port);

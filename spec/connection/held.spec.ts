@@ -1,0 +1,170 @@
+import { concatMap, finalize, map, merge, NEVER, Subject, timer } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import { Hold } from '../../lib/connection/blame.ts';
+import type { Connection } from '../../lib/connection/connection.ts';
+import { heard, run } from '../support/peers.ts';
+
+const text = (chunk: Uint8Array) => Buffer.from(chunk).toString();
+
+describe('an input that is held back', () => {
+  it('keeps one read, and then pauses the socket; and hands it on when it is released', () => {
+    const { said } = run({}, ({ connection, client, flow, at, say }) => {
+      connection.pipe(map(text), connection.send()).subscribe(heard(say));
+      at(1, () => connection.hold(Hold.handler));
+      at(2, () => say(`${flow} ${connection.bytesIn}`));
+      at(3, () => client.write('one').write('two').write('three'));
+      at(4, () => say(`${flow} ${connection.bytesIn}`));
+      at(5, () => connection.release(Hold.handler));
+      at(6, () => say(`${flow} ${connection.bytesIn}`));
+      at(7, () => client.end());
+    });
+    // Holding alone costs no call: the first pause comes with the read that is kept.
+    expect(said).toEqual(['2 resume 0', '4 resume,pause 3', '6 resume,pause,resume 11', '7 complete', '7 ended 11 0']);
+  });
+
+  it('costs no call at all when it is released before more comes', () => {
+    const { said } = run({}, ({ connection, client, flow, at, say }) => {
+      connection.pipe(map(text), connection.send()).subscribe(heard(say));
+      at(1, () => connection.hold(Hold.handler));
+      at(2, () => connection.release(Hold.handler));
+      at(3, () => say(flow));
+      at(4, () => client.end());
+    });
+    // `resume` of one that flows is none.
+    expect(String(said[0]).replaceAll(',resume', '')).toBe('3 resume');
+  });
+
+  it('flows only when the last cause is gone', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      connection.pipe(map(text)).subscribe(say);
+      at(1, () => {
+        connection.hold(Hold.handler);
+        connection.hold(Hold.budget);
+        client.write('x');
+      });
+      at(2, () => connection.release(Hold.handler));
+      at(3, () => connection.release(Hold.handler));
+      at(4, () => connection.release(Hold.budget));
+      at(5, () => client.end());
+    });
+    expect(said).toEqual(['4 x', '5 ended 0 0']);
+  });
+
+  it('hears of the FIN after what was kept', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      connection
+        .pipe(
+          map(text),
+          finalize(() => say('over')),
+        )
+        .subscribe(say);
+      at(1, () => {
+        connection.hold(Hold.handler);
+        client.write('x').end();
+      });
+      at(5, () => connection.release(Hold.handler));
+    });
+    expect(said).toEqual(['5 x', '5 over', '5 ended 0 0']);
+  });
+
+  it('is let go of with the connection, and what was kept with it', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      connection.pipe(map(text)).subscribe({ next: say, error: (error: Error) => say(error.name) });
+      at(1, () => {
+        connection.hold(Hold.handler);
+        client.write('x');
+      });
+      at(3, () => connection.abort());
+      at(5, () => connection.release(Hold.handler));
+    });
+    expect(said).toEqual(['3 ConnectionClosedError', '3 aborted 0 0']);
+  });
+});
+
+describe('the time for which it was held back', () => {
+  const paused = (script: (connection: Connection, at: (ms: number, work: () => void) => void) => void) => {
+    const { made } = run({}, ({ connection, client, at }) => {
+      merge(connection, NEVER)
+        .pipe(concatMap(() => NEVER))
+        .subscribe({ error: () => undefined });
+      script(connection, at);
+      at(100, () => client.break());
+      at(100, () => connection.abort());
+    });
+    return made.book.ends[0]?.paused;
+  };
+
+  it('is nothing for one that was not', () => {
+    expect(paused(() => undefined)).toEqual({ peer: 0, handler: 0, budget: 0 });
+  });
+
+  it.each<[string, number, object]>([
+    ['the handler', Hold.handler, { peer: 0, handler: 20, budget: 0 }],
+    ['the peer', Hold.peer, { peer: 20, handler: 0, budget: 0 }],
+    ['the budget', Hold.budget, { peer: 0, handler: 0, budget: 20 }],
+    ['nobody, when others had their turn', Hold.turn, { peer: 0, handler: 0, budget: 0 }],
+  ])('is blamed on %s', (_whom, cause, expected) => {
+    expect(
+      paused((connection, at) => {
+        at(10, () => connection.hold(cause));
+        at(30, () => connection.release(cause));
+      }),
+    ).toEqual(expected);
+  });
+
+  it('is the peer’s while it is the handler’s too, the budget’s besides, and adds up', () => {
+    expect(
+      paused((connection, at) => {
+        at(10, () => connection.hold(Hold.handler));
+        at(20, () => connection.hold(Hold.peer));
+        at(25, () => connection.hold(Hold.budget));
+        at(40, () => connection.release(Hold.peer));
+        at(45, () => connection.release(Hold.handler));
+        at(50, () => connection.release(Hold.budget));
+        at(60, () => connection.hold(Hold.handler));
+        at(61, () => connection.release(Hold.handler));
+      }),
+    ).toEqual({ peer: 20, handler: 16, budget: 25 });
+  });
+
+  it('is there while it lasts, and up to the end', () => {
+    const { said, made } = run({}, ({ connection, at, say }) => {
+      connection.subscribe({ error: () => undefined });
+      at(10, () => connection.hold(Hold.handler));
+      at(15, () => say(JSON.stringify(connection.paused)));
+      at(30, () => connection.abort());
+    });
+    expect(said[0]).toBe('15 {"peer":0,"handler":5,"budget":0}');
+    expect(made.book.ends[0]?.paused).toEqual({ peer: 0, handler: 20, budget: 0 });
+  });
+
+  it('is the peer’s while it does not take what is written', () => {
+    const { made } = run({ window: 5, highWaterMark: 10 }, ({ connection, client, at }) => {
+      client.pause().write('go');
+      connection
+        .pipe(
+          map(() => 'x'.repeat(100)),
+          connection.send(),
+        )
+        .subscribe();
+      at(40, () => client.resume());
+      at(50, () => client.end());
+    });
+    expect(made.book.ends).toMatchObject([{ paused: { peer: 40, handler: 0, budget: 0 } }]);
+  });
+});
+
+it('a handler that works on one thing after the other has what came meanwhile, in order', () => {
+  const done = new Subject<string>();
+  const { made } = run({}, ({ connection, client, at }) => {
+    connection
+      .pipe(
+        concatMap((chunk) => timer(10).pipe(map(() => text(chunk)))),
+        connection.send(),
+      )
+      .subscribe(done);
+    client.write('a').write('b').write('c').end();
+    at(1, () => undefined);
+  });
+  expect(made.client.text).toBe('abc');
+});

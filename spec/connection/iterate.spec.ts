@@ -1,0 +1,223 @@
+import { once } from 'node:events';
+import { firstValueFrom, from, map, type ObservableInput, ReplaySubject } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import type { Connection } from '../../lib/connection/connection.ts';
+import { ConnectionClosedError } from '../../lib/errors.ts';
+import type { Closed } from '../../lib/events.ts';
+import { lines } from '../../lib/framing/lines.ts';
+import { dialTo, openConnections, readAll } from '../support/sockets.ts';
+import { talk } from '../support/talk.ts';
+
+const handler =
+  (work: (connection: Connection) => ObservableInput<never> | Promise<unknown>) => (connection: Connection) =>
+    from(work(connection) as Promise<undefined>).pipe(map(() => undefined));
+
+describe('a loop over a connection', () => {
+  it('has every frame, writes while it may, and ends with its input; what it writes after the FIN is sent, too', async () => {
+    const { client, clock, book } = await talk(
+      handler(async (connection) => {
+        for await (const line of connection.pipe(lines())) await connection.write(`${line}!`);
+        await connection.write('bye');
+      }),
+    );
+    client.write('a\nb').write('\nc\n').end();
+    await clock.settle();
+    expect([client.text, client.ended]).toEqual(['a!b!c!bye', true]);
+    expect(book.ends).toMatchObject([{ reason: 'ended' }]);
+  });
+
+  it('reads no faster than its body runs', async () => {
+    const steps: (() => void)[] = [];
+    const seen: string[] = [];
+    const { client, clock, connection } = await talk(
+      handler(async (one) => {
+        for await (const line of one.pipe(lines())) {
+          seen.push(line);
+          await new Promise<void>((resolve) => steps.push(resolve));
+        }
+      }),
+    );
+    for (let i = 0; i < 100; i++) client.write(`${i}\n`);
+    await clock.settle();
+    expect(seen).toEqual(['0']);
+    expect(connection.bytesIn).toBeLessThan(10);
+    for (let i = 1; i < 100; i++) {
+      steps.shift()?.();
+      await clock.settle();
+      expect(seen.length).toBe(i + 1);
+    }
+    expect(connection.paused.handler).toBe(0);
+  });
+
+  it('may write after the FIN from the body that was running when it came', async () => {
+    let go = () => {};
+    const { client, clock } = await talk(
+      handler(async (connection) => {
+        for await (const line of connection.pipe(lines())) {
+          await new Promise<void>((resolve) => {
+            go = resolve;
+          });
+          await connection.write(`${line}!`);
+        }
+      }),
+    );
+    client.write('a\n').end();
+    await clock.settle();
+    expect(client.ended).toBe(false);
+    go();
+    await clock.settle();
+    expect([client.text, client.ended]).toEqual(['a!', true]);
+  });
+
+  it.each<[string, () => void, string]>([
+    ['break', () => undefined, 'completed'],
+    [
+      'throw',
+      () => {
+        throw new Error('no');
+      },
+      'failed',
+    ],
+  ])('ends the connection with a %s', async (_how, leave, reason) => {
+    const { client, clock, book } = await talk(
+      handler(async (connection) => {
+        for await (const line of connection.pipe(lines())) {
+          if (line === 'b') {
+            leave();
+            break;
+          }
+          await connection.write(`${line}!`);
+        }
+      }),
+    );
+    client.write('a\nb\nc\n');
+    await clock.settle();
+    client.end();
+    await clock.settle();
+    expect([client.text, client.ended]).toEqual(['a!', true]);
+    expect(book.ends).toMatchObject([{ reason }]);
+  });
+
+  it('ends the connection when nobody else sends on it', async () => {
+    const closed = new ReplaySubject<Closed>();
+    const { port, address } = await openConnections(async (connection) => {
+      connection.closed.subscribe(closed);
+      for await (const line of connection.pipe(lines())) {
+        if (line === 'b') break;
+        await connection.write(`${line}!`);
+      }
+    });
+    const client = dialTo(address.port as number);
+    const reply = readAll(client);
+    client.write('a\nb\nc\n');
+    expect((await reply).toString()).toBe('a!');
+    client.end();
+    expect(await firstValueFrom(closed)).toMatchObject({ reason: 'completed' });
+    port.close();
+  });
+
+  it('throws ConnectionClosedError when the peer breaks off, and FrameTooLongError for a frame that is', async () => {
+    const seen: string[] = [];
+    const watching = handler(async (connection) => {
+      try {
+        for await (const line of connection.pipe(lines({ maxLength: 5 }))) seen.push(line);
+      } catch (error) {
+        seen.push((error as Error).name);
+      }
+    });
+    const broken = await talk(watching);
+    broken.client.write('a\n');
+    await broken.clock.settle();
+    broken.client.break();
+    await broken.clock.settle();
+    const long = await talk(watching);
+    long.client.write('b\nlonger\n');
+    await long.clock.settle();
+    expect(seen).toEqual(['a', 'ConnectionClosedError', 'b', 'FrameTooLongError']);
+    expect(long.book.ends.length + broken.book.ends.length).toBeGreaterThan(0);
+  });
+});
+
+describe('write', () => {
+  it('is kept when there is room, and waits while there is none', async () => {
+    const log: string[] = [];
+    const { client, clock } = await talk(
+      handler(async (connection) => {
+        await firstValueFrom(connection);
+        for (let i = 0; i < 5; i++) {
+          await connection.write('x'.repeat(10));
+          log.push(String(i));
+          await Promise.resolve();
+        }
+      }),
+      { window: 5, highWaterMark: 12 },
+    );
+    client.pause().write('go');
+    await clock.settle();
+    expect(log.length).toBeLessThan(5);
+    client.resume();
+    await clock.settle();
+    expect(log).toEqual(['0', '1', '2', '3', '4']);
+    expect(client.bytes.length).toBe(50);
+  });
+
+  it('is broken with ConnectionClosedError when the connection goes, and ever after', async () => {
+    const errors: unknown[] = [];
+    const { client, clock, connection } = await talk(
+      handler(async (one) => {
+        await firstValueFrom(one);
+        try {
+          for (;;) await one.write('x'.repeat(100));
+        } catch (error) {
+          errors.push(error);
+        }
+        await one.write('more').catch((error) => errors.push(error));
+      }),
+      { window: 5, highWaterMark: 12 },
+    );
+    client.pause().write('go');
+    await clock.settle();
+    expect(errors).toEqual([]);
+    client.break();
+    await clock.settle();
+    await connection.write('later').catch((error) => errors.push(error));
+    expect(errors.map((error) => error instanceof ConnectionClosedError && error.reason)).toEqual([
+      'reset',
+      'reset',
+      'reset',
+    ]);
+  });
+
+  it('is no unhandled rejection for who does not await it', async () => {
+    const { client, clock, connection } = await talk(handler(() => new Promise(() => undefined)));
+    client.write('x').break();
+    connection.abort();
+    await clock.settle();
+    void connection.write('nobody waits for this');
+    // The setup of all specs fails the one in which there is a stray rejection.
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(client.reset).toBe(true);
+  });
+
+  it('lets the event loop go on, though its peer takes everything', async () => {
+    let writes = 0;
+    let stop = false;
+    const { port, address } = await openConnections(async (connection) => {
+      while (!stop) {
+        await connection.write('x');
+        writes++;
+      }
+      connection.end();
+    });
+    const client = dialTo(address.port as number);
+    client.resume();
+    await once(client, 'data');
+    const before = writes;
+    for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve));
+    expect(writes).toBeGreaterThan(before);
+    stop = true;
+    await once(client, 'end');
+    client.end();
+    port.close();
+  });
+});

@@ -1,0 +1,177 @@
+import { ignoreElements, merge, NEVER, of } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import type { Connection } from '../../lib/connection/connection.ts';
+import { type Broadcast, broadcast, type MemberOptions } from '../../lib/flow/broadcast.ts';
+import type { MemoryClient } from '../../lib/testing/memory.ts';
+import { House } from '../support/house.ts';
+
+/** A server whose every connection is in the room, and echoes nothing. */
+async function hall(count: number, options: MemberOptions = {}, highWaterMark = 10) {
+  const room = broadcast();
+  const connections: Connection[] = [];
+  const house = await House.open(
+    (connection) => {
+      connections.push(connection);
+      return merge(connection.pipe(ignoreElements()), room.to(connection, options));
+    },
+    { highWaterMark, stall: 1000, idle: 100_000, greeting: 100_000 },
+  );
+  const clients: MemoryClient[] = [];
+  for (let i = 0; i < count; i++) clients.push(await house.connect({ window: 4 }));
+  return { room, house, clients, connections };
+}
+
+const send = async (room: Broadcast, house: House, ...values: string[]) => {
+  for (const value of values) {
+    room.next(value);
+    await house.clock.settle();
+  }
+};
+
+describe('a broadcast', () => {
+  it('sends each value to all who are in, in order, and to nobody who has left', async () => {
+    const { room, house, clients } = await hall(3);
+    await send(room, house, 'a', 'b');
+    clients[1]?.break();
+    await house.clock.settle();
+    expect(room.size).toBe(2);
+    await send(room, house, 'c');
+    expect(clients.map(({ text }) => text)).toEqual(['abc', 'ab', 'abc']);
+  });
+
+  it('encodes once: all get the same bytes', async () => {
+    const room = broadcast();
+    const heard: Uint8Array[] = [];
+    const house = await House.open((connection) => {
+      room.to(connection).subscribe((value) => heard.push(value));
+      return connection;
+    });
+    await house.connectAll(3);
+    room.next('é');
+    expect(heard.length).toBe(3);
+    expect(new Set(heard).size).toBe(1);
+    expect(heard[0]).toEqual(Buffer.from('é'));
+    const own = Uint8Array.of(1, 2);
+    room.next(own);
+    expect(heard.slice(3)).toEqual([own, own, own]);
+    expect(heard[3]).toBe(own);
+  });
+
+  it('does not let a slow member hold up the others, and lets it catch up', async () => {
+    const { room, house, clients, connections } = await hall(3);
+    clients[1]?.pause();
+    const values = Array.from({ length: 20 }, (_, i) => `<${i}>`);
+    for (const [i, value] of values.entries()) {
+      await send(room, house, value);
+      // At once, each time.
+      for (const other of [0, 2]) expect(clients[other]?.text).toBe(values.slice(0, i + 1).join(''));
+    }
+    expect(clients[1]?.text).toBe('<0><');
+    expect(connections[1]?.unsent).toBeGreaterThan(0);
+    clients[1]?.resume();
+    await house.clock.settle();
+    expect(clients[1]?.text).toBe(values.join(''));
+    expect(connections.map(({ dropped }) => dropped)).toEqual([0, 0, 0]);
+  });
+
+  it.each<[MemberOptions['overrun'], number]>([
+    ['drop-oldest', 40],
+    ['drop-newest', 40],
+    ['drop-oldest', 3],
+  ])('drops whole values, counted, for a member that is told to: %s, %i bytes', async (overrun, maxOutbound) => {
+    const { room, house, clients, connections } = await hall(2, { overrun: overrun as 'drop-oldest', maxOutbound });
+    clients[0]?.pause();
+    const values = Array.from({ length: 100 }, (_, i) => `<${i}>`);
+    await send(room, house, ...values);
+    clients[0]?.resume();
+    await house.clock.settle();
+    await send(room, house, '<end>');
+    expect(clients[1]?.text).toBe(`${values.join('')}<end>`);
+    const came = [...(clients[0]?.text ?? '').matchAll(/<(\w+)>/g)].map(([value]) => value);
+    // Nothing is cut in two, doubled, or out of order.
+    expect(came.join('')).toBe(clients[0]?.text);
+    expect(came).toEqual(values.filter((value) => came.includes(value)).concat('<end>'));
+    expect(connections[0]?.dropped).toBe(101 - came.length);
+    expect(connections[0]?.dropped).toBeGreaterThan(50);
+    expect(came.includes('<99>')).toBe(overrun === 'drop-oldest' && maxOutbound > 3);
+  });
+
+  it('disconnects a member that overruns, as slow-consumer, and nobody else', async () => {
+    const { room, house, clients } = await hall(2, { maxOutbound: 40 });
+    clients[0]?.pause();
+    await send(room, house, ...Array.from({ length: 100 }, (_, i) => `<${i}>`));
+    expect(house.log.closes).toEqual(['slow-consumer']);
+    expect(clients.map(({ reset }) => reset)).toEqual([true, false]);
+    expect(room.size).toBe(1);
+  });
+
+  it('completes for all when it does, after what waits for them has left; and for whoever comes later', async () => {
+    const { room, house, clients } = await hall(2);
+    clients[0]?.pause();
+    await send(room, house, ...Array.from({ length: 10 }, (_, i) => `<${i}>`));
+    room.complete();
+    room.next('late');
+    for (const client of clients) client.end();
+    await house.clock.settle();
+    expect(clients.map(({ ended }) => ended)).toEqual([false, true]);
+    clients[0]?.resume();
+    const late = await house.connect();
+    late.end();
+    await house.clock.settle();
+    expect(clients[0]?.text).toBe('<0><1><2><3><4><5><6><7><8><9>');
+    expect([clients[0]?.ended, late.ended, late.text, room.size]).toEqual([true, true, '', 0]);
+  });
+
+  it('errors for all when it does, and for whoever comes later', async () => {
+    const { room, house } = await hall(2);
+    room.error(new Error('over'));
+    room.error(new Error('again'));
+    await house.connect();
+    await house.clock.settle();
+    expect(house.log.of('failed').map(({ error }) => (error as Error).message)).toEqual(['over', 'over', 'over']);
+  });
+
+  it('lets a member go in a drain, after what waits for it has left', async () => {
+    const { room, house, clients } = await hall(2);
+    clients[0]?.pause();
+    await send(room, house, ...Array.from({ length: 10 }, (_, i) => `<${i}>`));
+    await house.signal();
+    room.next('late');
+    clients[0]?.resume();
+    for (const client of clients) client.end();
+    await house.clock.settle();
+    expect(clients.map(({ text }) => text)).toEqual(Array(2).fill('<0><1><2><3><4><5><6><7><8><9>'));
+    expect(house.log.report).toMatchObject({ drained: 2, aborted: 0 });
+  });
+
+  it('takes what any Observable emits', async () => {
+    const { room, house, clients } = await hall(1);
+    of('a', 'b').subscribe(room);
+    clients[0]?.end();
+    await house.clock.settle();
+    expect([clients[0]?.text, clients[0]?.ended]).toEqual(['ab', true]);
+  });
+
+  it('lets 50 000 join and leave in a time that does not depend on how many are in', () => {
+    const room = broadcast();
+    const connection = { draining: NEVER, holdElsewhere() {}, congested: false } as unknown as Connection;
+    const time = (count: number) => {
+      const begun = performance.now();
+      const all = Array.from({ length: count }, () => room.to(connection).subscribe());
+      for (const one of all) one.unsubscribe();
+      expect(room.size).toBe(0);
+      return performance.now() - begun;
+    };
+    time(5000);
+    const few = Math.min(time(5000), time(5000), time(5000));
+    expect(time(50_000)).toBeLessThan(Math.max(50, few) * 50);
+  });
+
+  it.each([
+    [{ maxOutbound: 0 }, RangeError],
+    [{ overrun: 'wait' }, TypeError],
+    [{ limit: 5 }, TypeError],
+  ])('refuses the options %o at the door', (options, fault) => {
+    expect(() => broadcast().to({} as Connection, options as object)).toThrow(fault);
+  });
+});
