@@ -1,16 +1,4 @@
-import {
-  catchError,
-  concat,
-  defer,
-  EMPTY,
-  from,
-  ignoreElements,
-  mergeMap,
-  Observable,
-  type ObservableInput,
-  takeUntil,
-} from 'rxjs';
-import { closeReason } from './connection/closeReason.ts';
+import { defer, EMPTY, from, mergeMap, Observable, type ObservableInput, takeUntil } from 'rxjs';
 import type { Connection, Deadlines } from './connection/connection.ts';
 import type { Data } from './connection/writes.ts';
 import type { ServerEvent } from './events.ts';
@@ -90,23 +78,16 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     const clock = options.scheduler ?? defaultClock();
     const drain = new Drain({ announce, grace, clock }, (event) => events.next(event));
 
-    const conversation = (connection: Connection): Observable<never> => {
-      const replies = defer(() => {
+    const replies = (connection: Connection) =>
+      defer(() => {
         const jittered = lifetime === Number.POSITIVE_INFINITY ? lifetime : lifetime * (1 - jitter * random());
         connection.guard(deadlines, jittered);
         return demanded(handler(connection) as ObservableInput<Data | undefined>, connection);
       });
-      const fault = (error: unknown) => {
-        if (closeReason(error) === 'failed')
-          drain.tell({ type: 'failed', id: connection.id, peer: connection.peer, error });
-        return EMPTY;
-      };
-      return concat(replies.pipe(connection.send(), catchError(fault)), connection.closed.pipe(ignoreElements()));
-    };
 
     const server = listen(where, { ...listening, scheduler: clock, events: drain }).pipe(
       takeUntil(drain.closePort),
-      mergeMap((connection) => drain.attend(connection, conversation(connection)), concurrency),
+      mergeMap((connection) => drain.attend(connection, replies(connection)), concurrency),
       takeUntil(drain.overdue),
     );
 

@@ -9,6 +9,8 @@ export interface LoggerOptions {
   status?: StatusLine;
   /** The least level that is logged, a name of pino's. @default 'info' */
   level?: string;
+  /** Whether lines for people end with the fields of what is logged, or are its sentence alone. @default true */
+  fields?: boolean;
 }
 
 /**
@@ -16,13 +18,15 @@ export interface LoggerOptions {
  * once, so nothing is lost when the process ends.
  */
 export function logger(options: LoggerOptions = {}): Logger {
-  const { status = statusLine(), level = 'info' } = options;
+  const { status = statusLine(), level = 'info', fields = true } = options;
   if (!status.live) return pino({ level }, pino.destination({ dest: 1, sync: true }));
   const pretty = prettyFactory({
     colorize: hasColors(),
     ignore: 'pid,hostname',
     singleLine: true,
+    hideObject: !fields,
     translateTime: 'SYS:HH:MM:ss.l',
   });
-  return pino({ level }, { write: (line: string) => status.print(pretty(line)) });
+  // Without fields the line comes without its end.
+  return pino({ level }, { write: (line: string) => status.print(`${pretty(line)?.trimEnd()}\n`) });
 }

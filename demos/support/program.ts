@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { paint } from './format.ts';
 
 /** Settings of {@link program}. */
@@ -51,8 +51,8 @@ export function program(name: string, description: string, options: ProgramOptio
 export interface NumberRange {
   min: number;
   max: number;
-  /** What it is when it is not given. */
-  default: number;
+  /** What it is when it is not given. @default nothing */
+  default?: number;
   /** Whether only whole numbers will do. @default true */
   whole?: boolean;
 }
@@ -63,15 +63,26 @@ export interface NumberRange {
  * @param flags As commander has them: `'-c, --connections <count>'`.
  * @returns The command, for chaining.
  */
-export function numberOption(command: Command, flags: string, description: string, range: NumberRange): Command {
-  const { min, max, default: preset, whole = true } = range;
+export function numberOption<C extends Command>(
+  command: C,
+  flags: string,
+  description: string,
+  limits: NumberRange,
+): C {
+  const { min, max, default: preset, whole = true } = limits;
   const name = flags.match(/--[\w-]+/)?.[0] ?? flags;
   const parse = (text: string): number => {
     const value = text.trim() === '' ? Number.NaN : Number(text);
     if (value >= min && value <= max && (!whole || Number.isInteger(value))) return value;
-    return command.error(`${name} must be a ${whole ? 'whole ' : ''}number from ${min} to ${max}, and not '${text}'`);
+    const range = max === Number.POSITIVE_INFINITY ? `, ${min} or more` : ` from ${min} to ${max}`;
+    return command.error(`${name} must be a ${whole ? 'whole ' : ''}number${range}, and not '${text}'`);
   };
-  return command.option(flags, description, parse, preset);
+  // Commander would write Infinity as null.
+  const option = new Option(flags, description)
+    .argParser(parse)
+    .default(preset, preset === undefined ? undefined : String(preset));
+  command.addOption(option);
+  return command;
 }
 
 /** Commander's own messages come with a prefix, and with their suggestions on a line of their own. */

@@ -3,7 +3,8 @@ import { AlreadySubscribedError, ConnectionClosedError, DeadlineError, SlowConsu
 import type { Closed, CloseReason } from '../events.ts';
 import type { Budget } from '../flow/budget.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
-import { endOfTurn } from '../time/turn.ts';
+import { Share } from '../time/share.ts';
+import { endOfTurn, nextTurn } from '../time/turn.ts';
 import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
 import { Hold, type Paused } from './blame.ts';
 import { type ByteSink, Bytes, type Gate } from './bytes.ts';
@@ -97,8 +98,11 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** Who must be done before the connection ends by itself: the sender, and loops over its frames. */
   #users = 0;
   #watchers: Set<() => void> | undefined;
+  #whenFreed: (() => void) | undefined;
   /** Who waits for the output to have room. */
   #waiters: (() => void)[] | undefined;
+  /** Of a turn of the event loop, for whoever writes without being a stream. */
+  #share: Share | undefined;
   /** The first reason wins, and with it the error that goes along. */
   #reason: CloseReason | undefined;
   #error: unknown;
@@ -207,12 +211,15 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   write(data: Data): Promise<void> {
     const room = new Promise<void>((kept, broken) => {
       const over = () => this.#gone || this.#writes.ended;
-      if (!over()) this.push(data);
       const look = () => {
         if (over()) broken(this.#closedError());
+        else if (this.congested) this.whenRoom(look);
         else kept();
       };
-      if (this.congested) this.whenRoom(look);
+      if (!over()) this.push(data);
+      // Promises that are kept at once would keep the event loop from everybody else.
+      this.#share ??= new Share(this.clock);
+      if (this.#share.spend()) nextTurn(this.clock, look);
       else look();
     });
     room.catch(() => {});
@@ -346,7 +353,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   release(cause: number): void {
     if (this.#gone) return;
     this.#reads.release(cause);
-    if (cause === Hold.budget) this.#roomMade();
+    if (cause === Hold.budget && !this.congested) this.#roomMade();
   }
 
   /** @internal */
@@ -425,10 +432,26 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
 
   /** @internal Whether there is no room for more: whoever can wait does. */
   get congested(): boolean {
-    return this.#writes.stalled && (this.#writes.unsent > this.#settings.highWaterMark || this.#settings.budget.passed);
+    const writes = this.#writes;
+    return writes.stalled && !this.#gone && (writes.unsent > this.highWaterMark || this.pressed);
   }
 
-  /** @internal Calls back, once, when there is room, or the connection ends. */
+  /** @internal Unsent bytes at which whoever can wait does. */
+  get highWaterMark(): number {
+    return this.#settings.highWaterMark;
+  }
+
+  /** @internal Bytes that may wait to be sent. */
+  get maxOutbound(): number {
+    return this.#settings.maxOutbound;
+  }
+
+  /** @internal Whether all connections together hold more than they should. */
+  get pressed(): boolean {
+    return this.#settings.budget.passed;
+  }
+
+  /** @internal Calls back, once, when there may be room, or the connection ends. */
   whenRoom(waiter: () => void): void {
     this.#waiters ??= [];
     this.#waiters.push(waiter);
@@ -469,6 +492,12 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#deadlines = deadlines;
     this.#lifeEndsAt = this.clock.now() + lifetime;
     this.#alarm.set();
+  }
+
+  /** @internal Calls back when the socket is gone, if it has not gone yet; for one who asks. */
+  whenFreed(callback: () => void): void {
+    if (this.#closed) endOfTurn(this.clock, callback);
+    else this.#whenFreed = callback;
   }
 
   /** @internal Whether the pipe took it. */
@@ -560,6 +589,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       duration: this.clock.now() - this.#acceptedAt,
     };
     this.#owner.closed(this, this.#closed);
+    this.#whenFreed?.();
     this.#notify();
   }
 

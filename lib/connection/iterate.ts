@@ -1,6 +1,7 @@
 import type { Observable, Subscription } from 'rxjs';
 import { Hold } from './blame.ts';
 import type { Gate } from './bytes.ts';
+import { Queue } from './queue.ts';
 
 interface Waiter<T> {
   readonly kept: (result: IteratorResult<T>) => void;
@@ -15,7 +16,7 @@ interface Waiter<T> {
  */
 export function iterate<T>(source: Observable<T>, gate: Gate): AsyncIterator<T, undefined> {
   /** What came though the input was held: an operator in between may have kept some. */
-  const early: T[] = [];
+  const early = new Queue<T>();
   const waiters: Waiter<T>[] = [];
   let subscription: Subscription | undefined;
   let letGo = () => {};
@@ -47,7 +48,7 @@ export function iterate<T>(source: Observable<T>, gate: Gate): AsyncIterator<T, 
   return {
     next: () =>
       new Promise((kept, broken) => {
-        if (early.length > 0) return kept({ done: false, value: early.shift() as T });
+        if (early.size > 0) return kept({ done: false, value: early.shift() as T });
         if (end) {
           letGo();
           const { error } = end;
@@ -62,7 +63,7 @@ export function iterate<T>(source: Observable<T>, gate: Gate): AsyncIterator<T, 
       }),
     return: async () => {
       end ??= {};
-      early.length = 0;
+      early.clear();
       subscription?.unsubscribe();
       letGo();
       return { done: true, value: undefined };

@@ -53,6 +53,8 @@ export class Reads implements Pulsed {
   #fullReads = 0;
   /** Bytes that the sink holds: of a frame that has not ended, or of frames that were held back. */
   #carried = 0;
+  /** Whether the socket says whether it stands. */
+  #tells: boolean | undefined;
 
   constructor(socket: TransportSocket, clock: SchedulerLike, pulse: Pulse, owner: ReadsOwner) {
     this.#socket = socket;
@@ -262,8 +264,10 @@ export class Reads implements Pulsed {
     if ((holds | this.#holds) & ~Hold.turn) {
       this.#blame ??= new Blame();
       this.#blame.change(this.#holds, this.#clock.now());
-      if (this.#socket.alive === undefined) {
-        // This transport cannot tell, or needs not be asked.
+      // Where the transport cannot tell, or needs not be asked, nobody asks. That is found out once: it is a call of the system.
+      this.#tells ??= this.#socket.alive !== undefined;
+      if (!this.#tells) {
+        // Nothing to watch.
       } else if (holds === 0) this.#pulse.unwatch(this);
       else this.#pulse.watch(this);
     }

@@ -16,20 +16,38 @@ export interface Sender {
 export function send(connection: Connection): OperatorFunction<Data | undefined, never> {
   return (source) =>
     new Observable<never>((subscriber) => {
-      const sending = new Sending(connection, subscriber);
-      if (!connection.attach(sending)) return;
-      // Before the source is subscribed: one that emits at once may make somebody downstream unsubscribe.
-      subscriber.add(() => sending.drop());
-      source.subscribe(sending);
+      answer(connection, source, subscriber, subscriber);
     });
+}
+
+/** Who hears how the sending went. */
+export interface Outcome {
+  /** All has left, or the connection is gone. */
+  complete(): void;
+  /** The source failed. */
+  error(error: unknown): void;
+}
+
+/** Sends what a source emits, for as long as somebody is subscribed. */
+export function answer(
+  connection: Connection,
+  source: Observable<Data | undefined>,
+  subscriber: Subscriber<never>,
+  outcome: Outcome,
+): void {
+  const sending = new Sending(connection, outcome);
+  if (!connection.attach(sending)) return;
+  // Before the source is subscribed: one that emits at once may make somebody downstream unsubscribe.
+  subscriber.add(() => sending.drop());
+  source.subscribe(sending);
 }
 
 /** The subscriber of the handler's output. It is on the way of every value, and does no more than it must. */
 class Sending extends Subscriber<Data | undefined> implements Sender {
   readonly #connection: Connection;
-  readonly #to: Subscriber<never>;
+  readonly #to: Outcome;
 
-  constructor(connection: Connection, to: Subscriber<never>) {
+  constructor(connection: Connection, to: Outcome) {
     super();
     this.#connection = connection;
     this.#to = to;

@@ -84,7 +84,8 @@ export class Writes {
       return true;
     }
     if (this.#overrun === 'disconnect') return false;
-    if (this.#overrun === 'drop-oldest') this.#makeRoom(length);
+    // What is under way cannot be dropped: where it leaves no room the new value goes, and what waits stays.
+    if (this.#overrun === 'drop-oldest' && this.#socket.pending + length <= this.#max) this.#makeRoom(length);
     if (this.unsent + length <= this.#max) this.#append(data, length);
     else this.dropped++;
     return true;

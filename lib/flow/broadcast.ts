@@ -1,5 +1,6 @@
 import { Observable, type Observer } from 'rxjs';
 import type { Connection } from '../connection/connection.ts';
+import { Queue } from '../connection/queue.ts';
 import { type Data, type Overrun, overruns } from '../connection/writes.ts';
 import { SlowConsumerError } from '../errors.ts';
 import { bytes, check, oneOf } from '../options.ts';
@@ -26,6 +27,7 @@ export interface MemberOptions {
 export class Broadcast implements Observer<Data> {
   readonly #members = new Set<Member>();
   #over = false;
+  #failure: { readonly error: unknown } | undefined;
 
   /** How many are in. */
   get size(): number {
@@ -45,6 +47,7 @@ export class Broadcast implements Observer<Data> {
     check('join a broadcast', options, { maxOutbound: bytes, overrun: oneOf(...overruns) });
     return new Observable((subscriber) => {
       const member = new Member(connection, options, subscriber);
+      if (this.#failure) return subscriber.error(this.#failure.error);
       if (this.#over) return subscriber.complete();
       this.#members.add(member);
       subscriber.add(connection.draining.subscribe(() => member.end()));
@@ -57,19 +60,23 @@ export class Broadcast implements Observer<Data> {
 
   /** Sends a value to all who are in. */
   next(value: Data): void {
+    if (this.#over) return;
     const shared = typeof value === 'string' ? Buffer.from(value) : value;
     for (const member of this.#members) member.offer(shared);
   }
 
   /** Ends the room: all members complete when what waits for them has left. */
   complete(): void {
+    if (this.#over) return;
     this.#over = true;
     for (const member of this.#members) member.end();
   }
 
-  /** Ends the room with an error, for all members. */
+  /** Ends the room with an error, for all members and for whoever comes later. What waits for them is dropped. */
   error(error: unknown): void {
+    if (this.#over) return;
     this.#over = true;
+    this.#failure = { error };
     for (const member of this.#members) member.fail(error);
   }
 }
@@ -84,9 +91,8 @@ class Member {
   readonly #to: Observer<Uint8Array> & { readonly closed: boolean };
   readonly #max: number;
   readonly #overrun: Overrun;
-  #queue: Uint8Array[] = [];
-  /** The first of the queue that has not left or been dropped. */
-  #head = 0;
+  readonly #queue = new Queue<Uint8Array>();
+  /** Bytes in the queue. */
   #length = 0;
   #waiting = false;
   #ending = false;
@@ -123,8 +129,7 @@ class Member {
 
   leave(): void {
     this.#hold(-this.#length);
-    this.#queue = [];
-    this.#head = 0;
+    this.#queue.clear();
   }
 
   /** @returns Whether there is room for the value after all. */
@@ -133,7 +138,9 @@ class Member {
       this.#connection.cut(new SlowConsumerError(this.#max, this.#length + value.length));
       return false;
     }
-    while (this.#overrun === 'drop-oldest' && this.#length > 0 && this.#length + value.length > this.#max) {
+    // One that has no room of its own makes none either.
+    const makesRoom = this.#overrun === 'drop-oldest' && value.length <= this.#max;
+    while (makesRoom && this.#length > 0 && this.#length + value.length > this.#max) {
       this.#shift();
       this.#connection.drop();
     }
@@ -158,13 +165,7 @@ class Member {
   }
 
   #shift(): Uint8Array {
-    const value = this.#queue[this.#head] as Uint8Array;
-    this.#queue[this.#head++] = NOTHING;
-    // Moved up in batches: taking each off the front would move all that are behind it.
-    if (this.#head > 64 && this.#head > this.#queue.length / 2) {
-      this.#queue = this.#queue.slice(this.#head);
-      this.#head = 0;
-    }
+    const value = this.#queue.shift() as Uint8Array;
     this.#hold(-value.length);
     return value;
   }
@@ -175,5 +176,3 @@ class Member {
     this.#connection.holdElsewhere(bytes);
   }
 }
-
-const NOTHING = new Uint8Array(0);

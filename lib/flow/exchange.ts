@@ -1,9 +1,18 @@
-import { from, Observable, type ObservableInput, type OperatorFunction, Subscriber, type Subscription } from 'rxjs';
+import {
+  from,
+  Observable,
+  type ObservableInput,
+  type OperatorFunction,
+  type SchedulerLike,
+  Subscriber,
+  Subscription,
+} from 'rxjs';
 import { Hold } from '../connection/blame.ts';
 import type { Connection } from '../connection/connection.ts';
+import { Queue } from '../connection/queue.ts';
 import { byteLength, type Data } from '../connection/writes.ts';
 import { check, flag, whole } from '../options.ts';
-import { isPullable, pull } from './pull.ts';
+import { isPullable, pull, type Room } from './pull.ts';
 
 /** The answer to one request: at once, as a string or bytes; or a promise, an Observable, a generator … of pieces. */
 export type Reply = Data | undefined | ObservableInput<Data | undefined>;
@@ -28,7 +37,8 @@ export interface ExchangeOptions<T> {
  *
  * At most `concurrency` requests of a connection are worked on; the input pauses above that, down to the peer's TCP. Replies
  * leave in the order of the requests, unless told otherwise: with a concurrency above 1 that is pipelining. A reply that is
- * a string or bytes is sent at once; a generator is asked for pieces only while there is room.
+ * a string or bytes is sent at once; a generator is asked for pieces only while there is room. A reply that waits for those
+ * before it may hold `maxOutbound` bytes; a generator holds `highWaterMark` at most.
  *
  * It completes when the requests do and all are answered. In a drain what is in progress is answered and no other begun.
  * When the peer breaks off, what is in progress is unsubscribed in the same tick. It errors with what the decoder errors
@@ -62,13 +72,65 @@ export function exchange<T>(
 }
 
 /** A request that is worked on, and what of its reply waits for the replies before it. */
-interface Turn {
-  /** What has come of the reply and may not leave yet. */
-  pieces: Data[];
-  done: boolean;
-  work: Subscription | undefined;
+class Turn implements Room {
+  /** Its pieces leave at once: order is not kept, or it is the oldest. */
+  first: boolean;
+  done = false;
   /** What it failed with, when its turn comes. */
   failure: { readonly error: unknown } | undefined;
+  /** `onError` has made its reply: a failure of that is final. */
+  mapped = false;
+  work: Subscription | undefined;
+  /** What has come of the reply and may not leave yet. */
+  readonly #pieces: Data[] = [];
+  #held = 0;
+  #waiter: (() => void) | undefined;
+  readonly #connection: Connection;
+
+  constructor(connection: Connection, first: boolean) {
+    this.#connection = connection;
+    this.first = first;
+  }
+
+  get clock(): SchedulerLike {
+    return this.#connection.clock;
+  }
+
+  /** While it waits for those before it a reply that can be held back has as much room as the output has. */
+  get congested(): boolean {
+    if (this.first) return this.#connection.congested;
+    return this.#held > this.#connection.highWaterMark || (this.#held > 0 && this.#connection.pressed);
+  }
+
+  whenRoom(waiter: () => void): void {
+    if (this.first) this.#connection.whenRoom(waiter);
+    else this.#waiter = waiter;
+  }
+
+  hold(piece: Data): void {
+    const length = byteLength(piece);
+    this.#pieces.push(piece);
+    this.#held += length;
+    this.#connection.holdElsewhere(length);
+  }
+
+  /** Lets go of what was held. */
+  release(): Data[] {
+    this.#connection.holdElsewhere(-this.#held);
+    this.#held = 0;
+    return this.#pieces.splice(0);
+  }
+
+  /** Its turn has come: a source that waits to be asked goes on. */
+  wake(): void {
+    const waiter = this.#waiter;
+    this.#waiter = undefined;
+    waiter?.();
+  }
+
+  get held(): number {
+    return this.#held;
+  }
 }
 
 class Exchange<T> {
@@ -79,10 +141,10 @@ class Exchange<T> {
   readonly #concurrency: number;
   readonly #ordered: boolean;
   readonly #to: Subscriber<Data>;
-  /** Those that are worked on, oldest first. Only the first one's pieces leave at once, if order is kept. */
+  /** Those that are worked on, oldest first. */
   readonly #turns = new Set<Turn>();
   /** Requests that a decoder emitted though the input was held; a framing operator has none. */
-  readonly #early: T[] = [];
+  readonly #early = new Queue<T>();
   /** No more requests come. */
   #ended = false;
   /** What is to be said when those in progress are answered. */
@@ -112,22 +174,31 @@ class Exchange<T> {
   }
 
   stop(): void {
-    this.requests.unsubscribe();
-    for (const turn of this.#turns) this.#drop(turn);
+    this.#early.clear();
+    // All together: the teardown of one may throw, and the others stop nevertheless.
+    const works = new Subscription();
+    works.add(this.requests);
+    for (const turn of this.#turns) {
+      turn.release();
+      works.add(turn.work);
+    }
     this.#turns.clear();
-    this.#early.length = 0;
+    works.unsubscribe();
   }
 
   #end(): void {
     this.#ended = true;
-    // None is begun in a drain: what was read too early goes unanswered, as what was not read does.
-    if (this.#connection.isDraining) this.#early.length = 0;
     this.#finish();
   }
 
+  get #full(): boolean {
+    return this.#turns.size >= this.#concurrency;
+  }
+
   #request(request: T): void {
-    if (this.#turns.size >= this.#concurrency || this.#early.length > 0) this.#early.push(request);
+    if (this.#full || this.#early.size > 0) this.#early.push(request);
     else this.#begin(request);
+    if (this.#full && !this.requests.closed) this.#connection.hold(Hold.handler);
   }
 
   #begin(request: T): void {
@@ -135,63 +206,58 @@ class Exchange<T> {
     try {
       reply = this.#project(request, this.#connection);
     } catch (error) {
-      return this.#failed(error, request, undefined);
+      return this.#failed(error, request, this.#enter());
     }
     this.#reply(reply, request, undefined);
   }
 
   /** @param turn The place of the request in the order, if it has one: not before its reply turns out to take time. */
   #reply(reply: Reply, request: T, turn: Turn | undefined): void {
-    if (reply === undefined || typeof reply === 'string' || reply instanceof Uint8Array) {
+    if (reply !== undefined && typeof reply !== 'string' && !(reply instanceof Uint8Array)) {
+      this.#work(reply, request, turn ?? this.#enter());
+    } else if (turn === undefined && (this.#turns.size === 0 || !this.#ordered)) {
       // The common case, and the fast one: nothing to subscribe to, and nothing before it.
-      if (turn === undefined && (this.#turns.size === 0 || !this.#ordered)) {
-        if (reply !== undefined) this.#to.next(reply);
-        return;
-      }
+      if (reply !== undefined) this.#to.next(reply);
+    } else {
       const own = turn ?? this.#enter();
       if (reply !== undefined) this.#piece(own, reply);
-      return this.#done(own);
+      this.#done(own);
     }
-    this.#work(reply, request, turn ?? this.#enter());
   }
 
   #work(reply: ObservableInput<Data | undefined>, request: T, turn: Turn): void {
     const worker = new Subscriber<Data | undefined>({
       next: (piece) => {
-        if (piece !== undefined) this.#piece(turn, piece);
+        if (piece === undefined) return;
+        // One that cannot be held back, and has as much to say as may be unsent.
+        const { maxOutbound } = this.#connection;
+        if (turn.held < maxOutbound) return this.#piece(turn, piece);
+        worker.unsubscribe();
+        const sentence = `Cannot hold more of a reply before its turn: it has ${turn.held} bytes, at most ${maxOutbound} allowed`;
+        this.#failed(new RangeError(sentence), request, turn);
       },
       error: (error: unknown) => this.#failed(error, request, turn),
       complete: () => this.#done(turn),
     });
     turn.work = worker;
     try {
-      const pieces = isPullable(reply) ? pull(reply, this.#connection) : from(reply);
+      const pieces = isPullable(reply) ? pull(reply, turn) : from(reply);
       pieces.subscribe(worker);
     } catch (error) {
-      return this.#failed(error, request, turn);
+      this.#failed(error, request, turn);
     }
-    // It takes time. With the last one that may, the input is held back.
-    if (this.#turns.size >= this.#concurrency) this.#connection.hold(Hold.handler);
   }
 
   /** Takes a place in the order. */
   #enter(): Turn {
-    const turn: Turn = { pieces: [], done: false, work: undefined, failure: undefined };
+    const turn = new Turn(this.#connection, !this.#ordered || this.#turns.size === 0);
     this.#turns.add(turn);
     return turn;
   }
 
-  #first(): Turn | undefined {
-    return this.#turns.values().next().value;
-  }
-
   #piece(turn: Turn, piece: Data): void {
-    if (!this.#ordered || this.#first() === turn) {
-      this.#to.next(piece);
-    } else {
-      turn.pieces.push(piece);
-      this.#connection.holdElsewhere(byteLength(piece));
-    }
+    if (turn.first) this.#to.next(piece);
+    else turn.hold(piece);
   }
 
   #done(turn: Turn): void {
@@ -204,25 +270,19 @@ class Exchange<T> {
   /** Lets go whose turn has come: all that are done at the front, and what the next one has so far. */
   #advance(): void {
     for (const turn of this.#turns) {
-      this.#release(turn);
+      for (const piece of turn.release()) this.#to.next(piece);
+      turn.first = true;
+      turn.wake();
       if (turn.failure) return this.#to.error(turn.failure.error);
       if (!turn.done) return;
       this.#turns.delete(turn);
     }
   }
 
-  #release(turn: Turn): void {
-    const { pieces } = turn;
-    turn.pieces = [];
-    for (const piece of pieces) {
-      this.#connection.holdElsewhere(-byteLength(piece));
-      this.#to.next(piece);
-    }
-  }
-
-  #failed(error: unknown, request: T, turn: Turn | undefined): void {
+  #failed(error: unknown, request: T, turn: Turn): void {
     let failure = error;
-    if (this.#onError !== undefined) {
+    if (this.#onError !== undefined && !turn.mapped) {
+      turn.mapped = true;
       try {
         return this.#reply(this.#onError(error, request), request, turn);
       } catch (worse) {
@@ -230,10 +290,9 @@ class Exchange<T> {
       }
     }
     // The requests before it still have their answers; those behind it are not begun.
-    this.#early.length = 0;
+    this.#early.clear();
     this.requests.unsubscribe();
-    const failed = turn ?? this.#enter();
-    failed.failure = { error: failure };
+    turn.failure = { error: failure };
     if (this.#ordered) this.#advance();
     else this.#to.error(failure);
   }
@@ -242,23 +301,18 @@ class Exchange<T> {
   #finish(): void {
     // A loop: a thousand that are answered at once are a thousand rounds, not frames.
     if (this.#starting) return;
+    // None is begun in a drain: what was read too early goes unanswered, as what was not read does.
+    if (this.#connection.isDraining) this.#early.clear();
     this.#starting = true;
-    while (this.#turns.size < this.#concurrency && this.#early.length > 0 && !this.#to.closed) {
-      this.#begin(this.#early.shift() as T);
-    }
+    while (!this.#full && this.#early.size > 0 && !this.#to.closed) this.#begin(this.#early.shift() as T);
     this.#starting = false;
     if (this.#to.closed) return;
-    if (this.#ended && this.#turns.size === 0 && this.#early.length === 0) this.#over();
-    else if (this.#turns.size < this.#concurrency) this.#connection.release(Hold.handler);
+    if (this.#ended && this.#turns.size === 0 && this.#early.size === 0) this.#over();
+    else if (!this.#full) this.#connection.release(Hold.handler);
   }
 
   #over(): void {
     if (this.#failure) this.#to.error(this.#failure.error);
     else this.#to.complete();
-  }
-
-  #drop(turn: Turn): void {
-    for (const piece of turn.pieces) this.#connection.holdElsewhere(-byteLength(piece));
-    turn.work?.unsubscribe();
   }
 }

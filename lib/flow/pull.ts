@@ -1,13 +1,19 @@
-import { Observable, type ObservableInput, type Subscriber } from 'rxjs';
-import type { Connection } from '../connection/connection.ts';
+import { Observable, type ObservableInput, type SchedulerLike, type Subscriber } from 'rxjs';
 import type { Data } from '../connection/writes.ts';
+import { Share } from '../time/share.ts';
 import { nextTurn } from '../time/turn.ts';
-
-/** So many values of one source that has them all at once, and others have their turn. */
-const VALUES_A_TURN = 1024;
 
 /** What can be asked for one value after the other. */
 export type Pullable = AsyncIterable<Data | undefined> | Iterable<Data | undefined>;
+
+/** Where values go: a connection, or the place of one reply in the order of them. */
+export interface Room {
+  /** Whether there is none. */
+  readonly congested: boolean;
+  readonly clock: SchedulerLike;
+  /** Calls back, once, when there may be some. */
+  whenRoom(waiter: () => void): void;
+}
 
 /** Whether a source waits to be asked: a generator, an array, a readable stream; but not an Observable or a promise. */
 export function isPullable(input: unknown): input is Pullable {
@@ -16,8 +22,9 @@ export function isPullable(input: unknown): input is Pullable {
 }
 
 /**
- * Asks a source for its values only while the connection has room for them: what an Observable cannot do, an iterator can. So
- * an endless reply to a peer that does not read costs one value.
+ * Asks a source for its values only while there is room for them: what an Observable cannot do, an iterator can. So an
+ * endless reply to a peer that does not read costs what fits below `highWaterMark`, and one value. A source that has many values at
+ * once gives way to the other connections after its share of a turn.
  *
  * ```text
  * source   a b c d e f …             asked, one by one
@@ -29,44 +36,52 @@ export function isPullable(input: unknown): input is Pullable {
  * `finally` runs.
  *
  * @param source An iterable or async iterable.
- * @param connection Whose room it is.
+ * @param room Whose pace it keeps.
  */
-export function pull(source: Pullable, connection: Connection): Observable<Data | undefined> {
+export function pull(source: Pullable, room: Room): Observable<Data | undefined> {
   return new Observable((subscriber) => {
-    if (Symbol.asyncIterator in source) pullAsync(source[Symbol.asyncIterator](), connection, subscriber);
-    else pullSync(source[Symbol.iterator](), connection, subscriber);
+    if (Symbol.asyncIterator in source) pullAsync(source[Symbol.asyncIterator](), room, subscriber);
+    else pullSync(source[Symbol.iterator](), room, subscriber);
   });
 }
 
 /** Any input a handler may return, pulled if it can be. */
 export function demanded<T extends ObservableInput<Data | undefined>>(
   input: T,
-  connection: Connection,
+  room: Room,
 ): T | Observable<Data | undefined> {
-  return isPullable(input) ? pull(input, connection) : input;
+  return isPullable(input) ? pull(input, room) : input;
 }
 
 function pullAsync(
   values: AsyncIterator<Data | undefined>,
-  connection: Connection,
+  room: Room,
   subscriber: Subscriber<Data | undefined>,
 ): void {
+  const share = new Share(room.clock);
   let over = false;
+  const failed = (error: unknown) => {
+    over = true;
+    subscriber.error(error);
+  };
+  const came = ({ done, value }: IteratorResult<Data | undefined>) => {
+    if (done) {
+      over = true;
+      return subscriber.complete();
+    }
+    subscriber.next(value);
+    // Promises that are kept already would keep the event loop from everybody else.
+    if (share.spend()) nextTurn(room.clock, ask);
+    else ask();
+  };
   const ask = (): void => {
     if (subscriber.closed) return;
-    if (connection.congested) return connection.whenRoom(ask);
-    values.next().then(
-      ({ done, value }) => {
-        over ||= done === true;
-        if (done) return subscriber.complete();
-        subscriber.next(value);
-        ask();
-      },
-      (error: unknown) => {
-        over = true;
-        subscriber.error(error);
-      },
-    );
+    if (room.congested) return room.whenRoom(ask);
+    try {
+      Promise.resolve(values.next()).then(came, failed);
+    } catch (error) {
+      failed(error);
+    }
   };
   // What its `finally` throws after nobody listens any more has nobody to hear it; a rejection must still not go astray.
   subscriber.add(() => {
@@ -75,36 +90,37 @@ function pullAsync(
   ask();
 }
 
-function pullSync(
-  values: Iterator<Data | undefined>,
-  connection: Connection,
-  subscriber: Subscriber<Data | undefined>,
-): void {
+function pullSync(values: Iterator<Data | undefined>, room: Room, subscriber: Subscriber<Data | undefined>): void {
+  const share = new Share(room.clock);
   let over = false;
+  let asking = false;
   const ask = (): void => {
-    for (let turn = VALUES_A_TURN; !subscriber.closed; turn--) {
-      if (connection.congested) return connection.whenRoom(ask);
-      if (turn === 0) return nextTurn(connection.clock, ask);
-      const { done, value } = next();
-      if (over) return;
-      if (done) {
+    while (!subscriber.closed) {
+      if (room.congested) return room.whenRoom(ask);
+      let result: IteratorResult<Data | undefined>;
+      asking = true;
+      try {
+        result = values.next();
+      } catch (error) {
+        over = true;
+        return subscriber.error(error);
+      }
+      asking = false;
+      // A generator that is running cannot be told to return: it was unsubscribed by its own doing, and hears of it now.
+      if (subscriber.closed) return leave();
+      if (result.done) {
         over = true;
         return subscriber.complete();
       }
-      subscriber.next(value);
+      subscriber.next(result.value);
+      if (share.spend()) return nextTurn(room.clock, ask);
     }
   };
-  const next = (): IteratorResult<Data | undefined> => {
-    try {
-      return values.next();
-    } catch (error) {
-      over = true;
-      subscriber.error(error);
-      return { done: true, value: undefined };
-    }
+  const leave = () => {
+    if (over || asking) return;
+    over = true;
+    values.return?.();
   };
-  subscriber.add(() => {
-    if (!over) values.return?.();
-  });
+  subscriber.add(leave);
   ask();
 }

@@ -1,4 +1,5 @@
 import { FrameInvalidError, FrameTooLongError } from '../errors.ts';
+import { allocate } from './carry.ts';
 import { checkKeys, checkOneOf } from './options.ts';
 
 /** How a length is written in front of a frame. The same object serves the decoder and the encoder. */
@@ -60,7 +61,7 @@ export function encodeLengthPrefixed(prefix: LengthPrefix = {}): (frame: string 
     if (includesHeader) size = header.sizeFor(body.length + size);
     const counted = includesHeader ? size : 0;
     if (body.length + counted > header.most) throw new FrameTooLongError(header.most - counted, body.length);
-    const bytes = Buffer.allocUnsafe(size + body.length);
+    const bytes = allocate(size + body.length);
     header.write(bytes, body.length + counted);
     bytes.set(body, size);
     return bytes;
@@ -73,15 +74,17 @@ function fixed(size: 1 | 2 | 4 | 8, little: boolean): Header {
     read: readers[size][little ? 1 : 0],
     most: size === 8 ? Number.MAX_SAFE_INTEGER : 2 ** (8 * size) - 1,
     sizeFor: () => size,
-    write: (bytes, value) => {
-      if (size === 8) {
-        if (little) bytes.writeBigUInt64LE(BigInt(value));
-        else bytes.writeBigUInt64BE(BigInt(value));
-      } else if (little) bytes.writeUIntLE(value, 0, size);
-      else bytes.writeUIntBE(value, 0, size);
-    },
+    write: writers[size][little ? 1 : 0],
   };
 }
+
+type Writer = Header['write'];
+const writers: Record<1 | 2 | 4 | 8, readonly [big: Writer, little: Writer]> = {
+  1: [(bytes, value) => bytes.writeUInt8(value), (bytes, value) => bytes.writeUInt8(value)],
+  2: [(bytes, value) => bytes.writeUInt16BE(value), (bytes, value) => bytes.writeUInt16LE(value)],
+  4: [(bytes, value) => bytes.writeUInt32BE(value), (bytes, value) => bytes.writeUInt32LE(value)],
+  8: [(bytes, value) => bytes.writeBigUInt64BE(BigInt(value)), (bytes, value) => bytes.writeBigUInt64LE(BigInt(value))],
+};
 
 type Reader = Header['read'];
 const readers: Record<1 | 2 | 4 | 8, readonly [big: Reader, little: Reader]> = {

@@ -42,6 +42,8 @@ export class Demand<T> implements AlarmOwner {
   readonly #inHand = new Line<T>();
   /** Those of them who were not sent away yet, with the time when their wait is over. */
   readonly #alive = new Line<T>();
+  /** Whoever is being handed out in this very call, and has not been taken. */
+  #handing: T | undefined;
   #releasing = false;
   #open = true;
 
@@ -59,7 +61,9 @@ export class Demand<T> implements AlarmOwner {
   /** Somebody comes: is handed out at once, waits, or is refused. */
   arrive(item: T): void {
     if (!this.#open) return this.#handler.refuse(item, 'draining');
-    this.#queue.add(item, this.#options.clock.now() + this.#options.timeout);
+    const until = this.#options.clock.now() + this.#options.timeout;
+    if (this.#releasing || this.#queue.size > 0 || !this.#hasPlace()) this.#queue.add(item, until);
+    else this.#hand(item, until);
     this.#release();
     if (this.size > this.#options.max && this.#forget(item)) this.#handler.refuse(item, 'full');
     this.#alarm.set();
@@ -67,6 +71,11 @@ export class Demand<T> implements AlarmOwner {
 
   /** The pipe takes somebody who was handed to it. */
   taken(item: T): void {
+    if (item === this.#handing) {
+      // As he is handed out: a pipe that has room, where nobody ever waits.
+      this.#handing = undefined;
+      return;
+    }
     this.#alive.delete(item);
     if (this.#inHand.delete(item)) this.#release();
   }
@@ -111,7 +120,24 @@ export class Demand<T> implements AlarmOwner {
     }
   }
 
+  #hand(item: T, until: number): void {
+    const within = this.#releasing;
+    this.#releasing = true;
+    this.#handing = item;
+    try {
+      this.#handler.hand(item);
+    } finally {
+      this.#releasing = within;
+      const taken = this.#handing !== item;
+      this.#handing = undefined;
+      if (!taken) this.#inHand.add(item, this.#options.clock.now() + this.#options.timeout);
+      if (!taken && this.#open) this.#alive.add(item, until);
+      else if (!taken) this.#handler.refuse(item, 'draining');
+    }
+  }
+
   #forget(item: T): boolean {
+    if (item === this.#handing) return false;
     return this.#queue.delete(item) || this.#alive.delete(item);
   }
 
@@ -123,9 +149,7 @@ export class Demand<T> implements AlarmOwner {
       for (let next = this.#queue.first; next !== undefined && this.#hasPlace(); next = this.#queue.first) {
         const [item, until] = next;
         this.#queue.delete(item);
-        this.#alive.add(item, until);
-        this.#inHand.add(item, this.#options.clock.now() + this.#options.timeout);
-        this.#handler.hand(item);
+        this.#hand(item, until);
       }
     } finally {
       this.#releasing = false;

@@ -1,5 +1,8 @@
 import { Observable, type SchedulerLike, Subject, Subscription } from 'rxjs';
+import { closeReason } from '../connection/closeReason.ts';
 import type { Connection } from '../connection/connection.ts';
+import { answer, type Outcome } from '../connection/send.ts';
+import type { Data } from '../connection/writes.ts';
 import type { Counters, ListenEvent, ServerEvent } from '../events.ts';
 import { afterTurn } from '../time/turn.ts';
 
@@ -37,12 +40,12 @@ export class Drain {
   readonly #options: DrainOptions;
   /** Where events go. */
   readonly tell: (event: ServerEvent) => void;
-  readonly #connections = new Set<Connection>();
   readonly #closePort = new Subject<void>();
   readonly #overdue = new Subject<void>();
   readonly #timers = new Subscription();
   readonly #report = { drained: 0, aborted: 0, refused: 0, unsent: 0 };
   #counters: Counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
+  #connections: ReadonlySet<Connection> = new Set();
   #begun: number | undefined;
   #accepting = true;
   #aborting = false;
@@ -70,20 +73,33 @@ export class Drain {
 
   /** Listens in on what happens at the port, and passes it on. */
   next(event: ListenEvent): void {
-    if (event.type === 'listening') this.#counters = event.counters;
+    if (event.type === 'listening') ({ counters: this.#counters, connections: this.#connections } = event);
     if (this.#begun !== undefined) this.#count(event);
     this.tell(event);
   }
 
-  /** Keeps a connection in the book while its conversation lasts. */
-  attend<T>(connection: Connection, conversation: Observable<T>): Observable<T> {
+  /**
+   * Lets a connection have its replies, and completes when its socket is gone: only then is there room for another one. A
+   * failure ends the connection, is told, and stays here.
+   */
+  attend(connection: Connection, replies: Observable<Data | undefined>): Observable<never> {
     return new Observable((subscriber) => {
-      this.#connections.add(connection);
-      subscriber.add(() => this.#connections.delete(connection));
-      const subscription = conversation.subscribe(subscriber);
+      const outcome: Outcome = {
+        complete: () => {},
+        error: (error) => {
+          if (closeReason(error) !== 'failed') return;
+          this.tell({ type: 'failed', id: connection.id, peer: connection.peer, error });
+        },
+      };
+      connection.whenFreed(() => subscriber.complete());
+      try {
+        answer(connection, replies, subscriber, outcome);
+      } catch (error) {
+        connection.fail(error);
+        outcome.error(error);
+      }
       // It was in the pipe's hands when the port was freed, or the signal came while the handler was being built.
       if (!this.#accepting) connection.drain();
-      return subscription;
     });
   }
 
@@ -92,8 +108,7 @@ export class Drain {
     this.#timers.unsubscribe();
     if (this.#begun === undefined) return;
     const { drained, refused } = this.#report;
-    // The pipe may have come to one that was refused just before.
-    const left = [...this.#connections].filter(({ taken }) => taken);
+    const left = [...this.#connections];
     this.tell({
       type: 'drained',
       drained,

@@ -1,4 +1,4 @@
-import type { SchedulerLike } from 'rxjs';
+import type { SchedulerLike, Subscription } from 'rxjs';
 import { monotonic } from './monotonic.ts';
 
 /** What an {@link Alarm} watches over. */
@@ -23,7 +23,10 @@ export class Alarm {
   readonly #clock: SchedulerLike;
   readonly #owner: AlarmOwner;
   #armedFor = Number.POSITIVE_INFINITY;
-  #disarm: (() => void) | undefined;
+  /** What is under way: the timer, one of the turns behind it, or an action of another clock. */
+  #timer: NodeJS.Timeout | undefined;
+  #turn: NodeJS.Immediate | undefined;
+  #action: Subscription | undefined;
 
   constructor(clock: SchedulerLike, owner: AlarmOwner) {
     this.#clock = clock;
@@ -34,15 +37,17 @@ export class Alarm {
   set(): void {
     const due = this.#owner.due();
     if (due >= this.#armedFor) return;
-    this.#disarm?.();
+    this.clear();
     this.#arm(due);
   }
 
   /** Forgets everything; `set` begins anew. */
   clear(): void {
-    this.#disarm?.();
-    this.#disarm = undefined;
     this.#armedFor = Number.POSITIVE_INFINITY;
+    if (this.#timer) clearTimeout(this.#timer);
+    if (this.#turn) clearImmediate(this.#turn);
+    this.#action?.unsubscribe();
+    this.#timer = this.#turn = this.#action = undefined;
   }
 
   #arm(due: number): void {
@@ -55,27 +60,23 @@ export class Alarm {
     if (this.#clock === monotonic) {
       // Rounded up: a timer that goes off a fraction early would find itself early and go round again. Node's timers
       // hold 31 bits of milliseconds; a longer wait is a few short ones, as looking again costs nothing.
-      const timer = setTimeout(this.#goOff, Math.min(Math.ceil(delay), 0x7fffffff)).unref();
-      this.#disarm = () => clearTimeout(timer);
+      this.#timer = setTimeout(Alarm.#goOff, Math.min(Math.ceil(delay), 0x7fffffff), this).unref();
     } else {
-      const action = this.#clock.schedule(this.#goOff, delay);
-      this.#disarm = () => action.unsubscribe();
+      this.#action = this.#clock.schedule(() => Alarm.#goOff(this), delay);
     }
   }
 
-  readonly #goOff = (): void => {
-    const due = this.#owner.due();
-    if (due > this.#clock.now()) this.#arm(due);
-    else if (this.#clock === monotonic) this.#poll(2);
-    else this.#ring();
-  };
+  /** Takes the alarm as an argument, as timers hand it on: there is one for each connection, and a closure would be, too. */
+  static #goOff(alarm: Alarm): void {
+    const due = alarm.#owner.due();
+    if (due > alarm.#clock.now()) alarm.#arm(due);
+    else if (alarm.#clock === monotonic) alarm.#poll(2);
+    else alarm.#ring();
+  }
 
   /** These turns keep the process alive: an event loop with nothing else to do sleeps over an immediate that does not. */
   #poll(turns: number): void {
-    // Not unref'd: a loop that has nothing else to do would sleep until the next event before it runs this, and on a quiet
-    // server that is seconds away. It keeps the process for two turns at most.
-    const turn = setImmediate(() => (turns > 1 ? this.#poll(turns - 1) : this.#lookAgain()));
-    this.#disarm = () => clearImmediate(turn);
+    this.#turn = setImmediate(() => (turns > 1 ? this.#poll(turns - 1) : this.#lookAgain()));
   }
 
   #lookAgain(): void {

@@ -13,6 +13,7 @@ import type { Socket } from 'node:net';
  * `socket.write` does.
  */
 interface WriteRequest {
+  getAsyncId(): number;
   oncomplete: (this: WriteRequest, status: number) => void;
   writer: Completed;
   /** Keeps the memory of what is under way. */
@@ -62,20 +63,24 @@ export function writingHandle(socket: Socket): WritingHandle | undefined {
  * @returns `now` if the kernel took all, `later` if not, or the number of an error.
  */
 export function writeDirectly(handle: WritingHandle, data: Written, writer: Completed): 'now' | 'later' | number {
-  // Never one request for two writes: one that was queued and done within the call still has its callback to come.
-  const request = new (Request as new () => WriteRequest)();
-  request.oncomplete = completed;
-  request.writer = NOBODY;
-  request.data = data;
+  const request = spare ?? new (Request as new () => WriteRequest)();
   const status = call(handle, request, data);
+  // Node uses the request, and gives it an id, only if the kernel did not take all at once. If it has none it serves again.
+  if (request.getAsyncId() < 0) {
+    spare = request;
+    return status === 0 ? 'now' : status;
+  }
+  spare = undefined;
   if (status !== 0) return status;
-  if (handle.writeQueueSize === 0) return 'now';
+  request.oncomplete = completed;
   request.writer = writer;
+  request.data = data;
   return 'later';
 }
 
 const METHODS = ['writeUtf8String', 'writeBuffer', 'writev'] as const;
-const NOBODY: Completed = { completed() {} };
+/** A request that no write has needed yet. */
+let spare: WriteRequest | undefined;
 
 function call(handle: WritingHandle, request: WriteRequest, data: Written): number {
   if (typeof data === 'string') return handle.writeUtf8String(request, data);

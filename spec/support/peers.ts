@@ -42,7 +42,8 @@ export function pair(
   options: PairOptions,
   accepted: (at: Pair & { connection: Connection }) => void,
 ): Pair {
-  const { linger = 1000, stall = 10_000, highWaterMark = 64 * 1024, clock = scheduler, ...client } = options;
+  const { window, address, ...some } = options;
+  const client = { ...(window !== undefined && { window }), ...(address !== undefined && { address }) };
   const network = new MemoryNetwork(scheduler);
   const book = new Book();
   const writes: string[] = [];
@@ -61,7 +62,7 @@ export function pair(
         const connection = new Connection(
           ++id,
           spied(socket, writes, flow),
-          settings({ clock, linger, stall, highWaterMark, maxOutbound: Number.POSITIVE_INFINITY }),
+          settings({ clock: scheduler, maxOutbound: Number.POSITIVE_INFINITY, ...some }),
           book,
         );
         accepted({ ...at, connection });

@@ -1,0 +1,67 @@
+/**
+ * Echoes lines of text, with every protection on.
+ *
+ *     npm start                                            listens on 127.0.0.1:7000
+ *     printf 'hello\nworld\n' | nc -q1 127.0.0.1 7000      gets both lines back
+ *     npm run load                                         keeps it busy, and checks every byte of every reply
+ *     npm start -- --concurrency 3 --waiting 2             serves three clients, lets two wait, refuses the others
+ *     npm start -- --idle 2000 --frame 500                 has little patience: try `nc 127.0.0.1 7000`, and say nothing
+ *     npm start -- --help                                  every limit and deadline
+ *
+ * On a terminal it shows how it is doing; piped, each event is a line of JSON. Ctrl-C (or SIGTERM) drains it: requests in
+ * progress are answered, idle clients leave at once, and after `--grace` the others are aborted. A second Ctrl-C aborts
+ * them there and then.
+ *
+ * A last line without its newline is echoed too, as `printf hello | nc` expects. The library takes it for an error unless
+ * told otherwise, since half a command must not be executed; but an echo executes nothing.
+ */
+import { map, tap } from 'rxjs';
+import { type Handler, lines, logTo, serve } from '../lib/index.ts';
+import {
+  type AddressOptions,
+  address,
+  interrupts,
+  logger,
+  numberOption,
+  program,
+  reason,
+  type ServerLimits,
+  serverLimits,
+  serverOptions,
+  shown,
+  statusLine,
+  Traffic,
+} from './support/index.ts';
+
+interface Options extends AddressOptions, ServerLimits {
+  maxLine: number;
+  verbose?: true;
+}
+
+const command = program('echo', 'Echoes lines of text, with every protection on.', { port: 7000 });
+numberOption(command, '--max-line <bytes>', 'longest line, without its newline', {
+  min: 1,
+  max: 256 * 1024 * 1024,
+  default: 64 * 1024,
+}).option('-v, --verbose', 'log connections that open, too');
+const { host, port, maxLine, verbose, ...limits } = serverOptions(command).parse().opts<Options>();
+
+const traffic = new Traffic();
+const echo: Handler = (connection) =>
+  connection.pipe(
+    lines({ maxLength: maxLine, unterminated: 'emit' }),
+    tap(() => traffic.requests++),
+    map((line) => `${line}\n`),
+  );
+
+const status = statusLine();
+const shutdown = interrupts();
+// To the very end: npm passes a Ctrl-C on that this process had already, and the late one must not kill it.
+shutdown.subscribe();
+
+serve({ host, port }, echo, { ...serverLimits(limits), shutdown })
+  .pipe(shown(traffic, status, verbose))
+  .subscribe({
+    ...logTo(logger({ status, fields: false, level: verbose ? 'debug' : 'info' })),
+    error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),
+  });

@@ -1,0 +1,94 @@
+import { defer, filter, finalize, interval, type MonoTypeOperatorFunction, tap, timeInterval } from 'rxjs';
+import type { CloseReason, ServerEvent } from '../../lib/index.ts';
+import { bytes, count, duration, paint } from './format.ts';
+import type { StatusLine } from './statusLine.ts';
+import type { Traffic } from './traffic.ts';
+
+/** How often the status is drawn, in milliseconds. */
+const EVERY = 200;
+/** How many events a terminal gets in that time. More than that, and nobody reads them. */
+const MOST = 10;
+const BAR = 40;
+
+/** The ends that are no news: the status counts them. */
+const GOOD: readonly CloseReason[] = ['ended', 'completed', 'drained'];
+
+/**
+ * Shows on a terminal how a server is doing: a live status, the progress of its drain, and a report when it is over.
+ *
+ * It passes on the events that are worth a line of their own. Where there is no terminal it shows nothing, and passes on
+ * all of them.
+ *
+ * @param traffic Is told of every event; the demo counts its requests there.
+ * @param verbose Whether every event is worth a line. @default false
+ */
+export function shown(traffic: Traffic, status: StatusLine, verbose = false): MonoTypeOperatorFunction<ServerEvent> {
+  const see = tap<ServerEvent>((event) => traffic.see(event));
+  if (!status.live) return see;
+
+  return (events) =>
+    defer(() => {
+      let told = 0;
+      let requests = 0;
+      const draw = (ms: number) => {
+        if (told > MOST) status.print(paint('dim', `… and ${count(told - MOST)} more such events\n`));
+        told = 0;
+        status.show([...figures(traffic, traffic.requests - requests, ms), ...progress(traffic)].join('\n'));
+        requests = traffic.requests;
+      };
+      const drawing = interval(EVERY)
+        .pipe(timeInterval())
+        .subscribe((tick) => draw(tick.interval));
+      const isNews = (event: ServerEvent) => {
+        if (event.type !== 'opened' && event.type !== 'closed' && event.type !== 'refused')
+          return event.type !== 'drained';
+        if (!verbose && (event.type === 'opened' || (event.type === 'closed' && GOOD.includes(event.reason))))
+          return false;
+        return ++told <= MOST;
+      };
+      const end = () => {
+        drawing.unsubscribe();
+        status.clear();
+        status.print(report(traffic));
+      };
+      return events.pipe(see, filter(isNews), finalize(end));
+    });
+}
+
+function figures(traffic: Traffic, requests: number, ms: number): string[] {
+  const { active, waiting, refused } = traffic.counters;
+  const perSecond = ms > 0 ? (requests * 1000) / ms : 0;
+  return [
+    `  ${paint('bold', count(active))} active   ${count(waiting)} waiting   ${count(refused)} refused`,
+    `  ${paint('bold', count(perSecond))} requests/s   ${moved(traffic)}`,
+  ];
+}
+
+const moved = ({ bytesIn, bytesOut }: Traffic) => `${bytes(bytesIn)} in   ${bytes(bytesOut)} out`;
+
+function progress({ draining, counters }: Traffic): string[] {
+  if (draining === undefined) return [];
+  const of = Math.max(draining.of, counters.active);
+  const done = of - counters.active;
+  const filled = of > 0 ? Math.round((done / of) * BAR) : BAR;
+  const bar = paint('cyan', '━'.repeat(filled)) + paint('dim', '─'.repeat(BAR - filled));
+  const time = duration(performance.now() - draining.since);
+  return [`  ${bar} ${count(done)} of ${count(of)} gone, ${time}`, paint('dim', '  Ctrl-C again aborts the others')];
+}
+
+/** The report of the drain, and what was done before it; nothing if there was no drain. */
+function report(traffic: Traffic): string {
+  const { drained, requests } = traffic;
+  if (drained === undefined) return '';
+  const { aborted, refused, unsent } = drained;
+  const good = aborted === 0;
+  const mark = good ? paint('green', '✔') : paint('yellow', '!');
+  return [
+    '',
+    `  ${mark} Drained in ${duration(drained.duration)}`,
+    `    ${count(drained.drained)} finished   ${count(aborted)} aborted   ${count(refused)} refused   ${bytes(unsent)} unsent`,
+    `    ${count(traffic.counters.accepted)} connections   ${count(requests)} requests   ${moved(traffic)} in all`,
+    '',
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,241 @@
+import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { report } from '../../demos/load/report.ts';
+import { Run } from '../../demos/load/run.ts';
+import { type Client, client, clients, closeClients } from '../support/client.ts';
+import { DemoServer, endDemos } from '../support/demoServer.ts';
+import { libraryOptions } from '../support/libraryOptions.ts';
+import { spawnDemo } from '../support/spawnDemo.ts';
+
+const timers: NodeJS.Timeout[] = [];
+
+afterEach(async () => {
+  for (const timer of timers.splice(0)) clearInterval(timer);
+  closeClients();
+  await endDemos();
+});
+
+/** Starts the server with such options: `'--idle 200 --frame 100'`. */
+async function started(options = ''): Promise<{ server: DemoServer; port: number }> {
+  const server = new DemoServer('echo', options.split(' ').filter(Boolean));
+  return { server, port: await server.whenListening() };
+}
+
+/** Drains the server, and expects it to end well. */
+async function drained(server: DemoServer): Promise<DemoServer['report']> {
+  server.kill('SIGTERM');
+  const { code, signal, stderr } = await server.whenEnded();
+  expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
+  return server.report;
+}
+
+/** Writes much, and reads nothing. */
+const neverRead = (one: Client): Client => {
+  one.socket.pause();
+  return one.write(`${'x'.repeat(60_000)}\n`.repeat(400));
+};
+
+/** Waits until a client can write no more: the kernel's buffers are full, both ways. */
+async function stuck({ socket }: Client): Promise<void> {
+  for (let before = -1; before !== socket.writableLength || before === 0; await pause(150))
+    before = socket.writableLength;
+}
+
+describe('echo', () => {
+  it('echoes lines, the last one without its end too, and logs nothing but lines of JSON', async () => {
+    const { server, port } = await started();
+    const one = client(port).write('hello\r\nwor').write('ld\n\nhalf a li').end();
+    await one.whenClosed();
+    expect(one.text).toBe('hello\nworld\n\nhalf a li\n');
+    await server.whenSaid('closed');
+    expect(await drained(server)).toMatchObject({ drained: 0, aborted: 0, refused: 0, unsent: 0 });
+    expect(server.closes).toEqual(['ended']);
+    const { stdout = '' } = server.result ?? {};
+    const log = stdout.trim().split('\n');
+    expect(log.map((line) => JSON.parse(line).type)).toEqual(['listening', 'closed', 'draining', 'drained']);
+    expect(JSON.parse(log[0] ?? '').msg).toBe(`listening on 127.0.0.1:${port}`);
+  });
+
+  it('serves three of ten, lets two wait, refuses five at once, and serves the oldest that waits when one leaves', async () => {
+    const { server, port } = await started('--concurrency 3 --waiting 2 --farewell busy --verbose');
+    const ten: Client[] = [];
+    // One after the other, so that they are accepted in this order.
+    for (let i = 0; i < 10; i++) {
+      ten.push(await client(port).write(`I am ${i}\n`).whenConnected());
+    }
+    await server.whenSaid('refused', 5);
+    expect(server.of('opened').map(({ id }) => id)).toEqual([1, 2, 3]);
+    expect(server.of('refused').map(({ id, reason }) => [id, reason])).toEqual(
+      [6, 7, 8, 9, 10].map((id) => [id, 'full']),
+    );
+    for (const { waited } of server.of('refused')) expect(waited).toBeLessThan(100);
+    await Promise.all(ten.slice(5).map((one) => one.whenClosed()));
+    expect(ten.slice(5).map((one) => one.text)).toEqual(Array(5).fill('busy\n'));
+    await Promise.all(ten.slice(0, 3).map((one, i) => one.whenRead(`I am ${i}\n`)));
+    expect(ten.slice(3, 5).map((one) => one.text)).toEqual(['', '']);
+
+    ten[1]?.end();
+    await ten[3]?.whenRead('I am 3\n');
+    expect(server.of('opened').map(({ id }) => id)).toEqual([1, 2, 3, 4]);
+    expect(ten[4]?.text).toBe('');
+    ten[0]?.reset();
+    await ten[4]?.whenRead('I am 4\n');
+    await server.whenSaid('closed', 2);
+    expect(server.closes).toEqual(['ended', 'reset']);
+    // Three are served and idle: they leave at once.
+    const { duration, ...figures } = await drained(server);
+    expect(figures).toMatchObject({ drained: 3, aborted: 0, refused: 0, unsent: 0 });
+    expect(duration).toBeLessThan(1000);
+  });
+
+  it('drains under load: no reply is wrong or lost, no client sees a reset, and the figures add up', async () => {
+    const { server, port } = await started();
+    const target = { host: '127.0.0.1', port, inFlight: 16, size: 64 };
+    const run = new Run({ ...target, connections: 200, duration: 15_000, grace: 5000 });
+    const finished = run.finish();
+    while (run.tally.answered < 20_000) await turn();
+    const { drained: good, ...others } = await drained(server);
+    await finished;
+    const { connections, requests, failures } = report(run, true);
+    expect({ good, ...others }).toMatchObject({ good: 200, aborted: 0, refused: 0, unsent: 0 });
+    expect(failures).toEqual([]);
+    expect(connections.ended).toEqual({ client: 0, fin: 200, reset: 0, open: 0 });
+    expect(requests).toMatchObject({ wrong: 0, lost: 0, unanswered: { reset: 0 } });
+    expect(requests.answered + requests.unanswered.fin).toBe(requests.sent);
+    // Each byte that the server says it sent has arrived.
+    const sent = server.of('closed').reduce((sum, { bytesOut }) => sum + bytesOut, 0);
+    expect(sent).toBe(requests.answered * 64);
+    expect(run.tally.received).toBe(sent);
+  });
+
+  it('aborts whoever does not read when the grace is over, and no later', async () => {
+    const { server, port } = await started('--grace 300');
+    const greedy = neverRead(client(port));
+    const [idle] = clients(1, port) as [Client];
+    idle.write('hello\n');
+    await idle.whenRead('hello\n');
+    await stuck(greedy);
+    const { duration, ...figures } = await drained(server);
+    expect(figures).toMatchObject({ drained: 1, aborted: 1, refused: 0 });
+    expect(figures.unsent).toBeGreaterThan(0);
+    expect(duration).toBeGreaterThanOrEqual(300);
+    expect(duration).toBeLessThan(400);
+    expect(server.closes.sort()).toEqual(['aborted', 'drained']);
+    expect(server.of('closed').reduce((sum, { unsent }) => sum + unsent, 0)).toBe(figures.unsent);
+    await idle.whenClosed();
+    expect(idle.fault).toBeUndefined();
+  });
+
+  it('aborts on a second signal', async () => {
+    const { server, port } = await started('--verbose');
+    const slow = client(port).write('half a li');
+    await server.whenSaid('opened');
+    server.kill('SIGINT');
+    await server.whenSaid('draining');
+    server.insist('SIGTERM');
+    const { code, signal } = await server.whenEnded();
+    expect({ code, signal }).toEqual({ code: 0, signal: null });
+    expect(server.report).toMatchObject({ drained: 0, aborted: 1, refused: 0 });
+    expect(server.report.duration).toBeLessThan(5000);
+    await slow.whenClosed();
+    expect(slow.fault).toBe('ECONNRESET');
+  });
+
+  it('closes each who is too slow at the deadline he misses, and says which', async () => {
+    const limits = '--greeting 200 --frame 300 --idle 700 --stall 300';
+    const { server, port } = await started(limits);
+    const mute = await client(port).whenConnected();
+    const dripping = await client(port).whenConnected();
+    timers.push(setInterval(() => dripping.write('x'), 50));
+    const silent = await client(port).write('hello\n').whenConnected();
+    const greedy = await neverRead(client(port)).whenConnected();
+
+    await server.whenSaid('closed', 4);
+    const closed = server.of('closed').sort((one, other) => one.id - other.id);
+    expect(closed.map(({ reason, deadline }) => [reason, deadline])).toEqual([
+      ['deadline', 'greeting'],
+      ['deadline', 'frame'],
+      ['deadline', 'idle'],
+      ['slow-consumer', 'stall'],
+    ]);
+    for (const [index, after] of [200, 300, 700, 300].entries()) {
+      expect(closed[index]?.duration).toBeGreaterThanOrEqual(after);
+      expect(closed[index]?.duration).toBeLessThan(after + 1500);
+    }
+    expect(silent.text).toBe('hello\n');
+    await Promise.all([mute, dripping, silent].map((one) => one.whenClosed()));
+    expect(greedy.ended).toBe(false);
+  });
+
+  it('refuses who waits too long', async () => {
+    const { server, port } = await started('--concurrency 1 --wait 200');
+    const first = client(port).write('hello\n');
+    await first.whenRead('hello\n');
+    await client(port).whenClosed();
+    await server.whenSaid('refused');
+    expect(server.of('refused')).toMatchObject([{ id: 2, reason: 'timeout' }]);
+    expect(server.of('refused')[0]?.waited).toBeGreaterThanOrEqual(200);
+    expect(await drained(server)).toMatchObject({ drained: 1, aborted: 0, refused: 0 });
+  });
+
+  it('closes connections that last too long, and those whose lines are too long', async () => {
+    const { server, port } = await started('--lifetime 300 --jitter 0 --max-line 5');
+    const long = client(port).write('12345\n123456');
+    await long.whenClosed();
+    expect(long.text).toBe('12345\n');
+    const lasting = client(port);
+    timers.push(setInterval(() => lasting.socket.writable && lasting.write('hello\n'), 20));
+    await server.whenSaid('closed', 2);
+    const [first, second] = server.of('closed');
+    expect(first).toMatchObject({ reason: 'frame-too-long' });
+    expect(second).toMatchObject({ reason: 'deadline', deadline: 'lifetime' });
+    expect(second?.duration).toBeGreaterThanOrEqual(300);
+  });
+
+  it('says in one sentence that its port is taken', async () => {
+    const { port } = await started();
+    const { code, stdout, stderr } = await spawnDemo('echo', ['--port', String(port)]).done;
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toBe(`echo: cannot listen on 127.0.0.1:${port}: the port is already taken (EADDRINUSE)\n`);
+  });
+
+  it('refuses what cannot be in one sentence', async () => {
+    const sentences = {
+      '--concurrency 0': "--concurrency must be a whole number from 1 to 1000000, and not '0'",
+      '--idle soon': "--idle must be a number, 0 or more, and not 'soon'",
+      '--overrun drop':
+        "option '--overrun <policy>' argument 'drop' is invalid. Allowed choices are disconnect, drop-oldest, drop-newest.",
+      '--conections 5': "unknown option '--conections'",
+    };
+    await Promise.all(
+      Object.entries(sentences).map(async ([args, sentence]) => {
+        const { code, stdout, stderr } = await spawnDemo('echo', args.split(' ')).done;
+        expect({ code, stdout, stderr }).toEqual({ code: 1, stdout: '', stderr: `echo: ${sentence}\n` });
+      }),
+    );
+  });
+
+  it("explains itself, with the library's own defaults", async () => {
+    const { code, stdout, stderr } = await spawnDemo('echo', ['--help']).done;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+    const text = stdout.replace(/\s+/g, ' ');
+    const flags: Record<string, string> = {
+      'waiting.max': 'waiting',
+      'waiting.timeout': 'wait',
+      highWaterMark: 'high-water',
+      maxOutbound: 'max-outbound',
+      keepAlive: 'keep-alive',
+    };
+    const apart = ['shutdown', 'random', 'overflow', 'noDelay', 'transport', 'scheduler', 'events', 'ahead'];
+    const without = ['farewell', 'budget'];
+    for (const { name, preset } of await libraryOptions()) {
+      if (apart.includes(name)) continue;
+      const flag = `--${flags[name] ?? name}`;
+      expect(text, name).toContain(`${flag} <`);
+      if (without.includes(name)) continue;
+      const said = text.slice(text.indexOf(`${flag} <`)).match(/default: "?([^")]+)"?\)/)?.[1];
+      expect([name, said]).toEqual([name, preset]);
+    }
+  });
+});

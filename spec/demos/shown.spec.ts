@@ -1,0 +1,121 @@
+import { stripVTControlCharacters } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { type StatusLine, shown, Traffic } from '../../demos/support/index.ts';
+import type { Closed, CloseReason, Connection, ServerEvent } from '../../lib/index.ts';
+import { marbles } from '../support/marbles.ts';
+
+/** A terminal that keeps what it was shown. */
+class Terminal implements StatusLine {
+  readonly live: boolean = true;
+  readonly shown: string[] = [];
+  printed = '';
+  show(text: string): void {
+    this.shown.push(stripVTControlCharacters(text));
+  }
+  print(text: string): void {
+    this.printed += stripVTControlCharacters(text);
+  }
+  clear(): void {
+    this.shown.push('');
+  }
+  done(): void {}
+}
+
+const end = { address: '127.0.0.1', port: 1 };
+const counters = { accepted: 1234, waiting: 1, active: 1000, closed: 230, refused: 3 };
+const connections = new Set([{ bytesIn: 1000, bytesOut: 24 } as Connection]);
+const figures: Closed = {
+  ...{ reason: 'ended', bytesIn: 24, bytesOut: 1000, unsent: 0, dropped: 0, duration: 1 },
+  paused: { peer: 0, handler: 0, budget: 0 },
+};
+const closed = (reason: CloseReason): ServerEvent => ({ type: 'closed', id: 1, peer: end, ...figures, reason });
+
+const l: ServerEvent = { type: 'listening', address: end, counters, connections };
+const o: ServerEvent = { type: 'opened', id: 1, peer: end, local: end, waited: 0 };
+const c = closed('ended');
+const r = closed('reset');
+const g: ServerEvent = { type: 'draining', active: 4000, waiting: 1 };
+const D: ServerEvent = { type: 'drained', drained: 3998, aborted: 2, refused: 1, unsent: 2048, duration: 1500 };
+const f: ServerEvent = { type: 'refused', id: 2, peer: end, reason: 'full', waited: 0 };
+const all = { l, o, c, r, g, D, f };
+
+describe('shown', () => {
+  it(
+    'passes on what is news, and counts what is not',
+    marbles(({ hot, expectObservable }) => {
+      const events = '  l-o-c-r-f-g-(D|)';
+      const expected = 'l-----r-f-g-|';
+      const verbose = ' l-o-c-r-f-g-|';
+      expectObservable(hot(events, all).pipe(shown(new Traffic(), new Terminal()))).toBe(expected, all);
+      expectObservable(hot(events, all).pipe(shown(new Traffic(), new Terminal(), true))).toBe(verbose, all);
+    }),
+  );
+
+  it(
+    'draws five times a second, and reports when it is over',
+    marbles(({ hot, flush }) => {
+      const terminal = new Terminal();
+      const traffic = new Traffic();
+      hot('l 149ms c 399ms g 99ms (D|)', all).pipe(shown(traffic, terminal)).subscribe();
+      traffic.requests = 2000;
+      flush();
+      expect(terminal.shown).toEqual([
+        '  1,000 active   1 waiting   3 refused\n  10,000 requests/s   1.00 KiB in   1.00 KiB out',
+        '  1,000 active   1 waiting   3 refused\n  0 requests/s   1.00 KiB in   1.00 KiB out',
+        expect.stringMatching(/^ {2}1,000 active.*\n.*out\n {2}━{30}─{10} 3,000 of 4,000 gone, .*\n {2}Ctrl-C again/),
+        '',
+      ]);
+      expect(terminal.printed).toBe(`
+  ! Drained in 1.50 s
+    3,998 finished   2 aborted   1 refused   2.00 KiB unsent
+    1,234 connections   2,000 requests   1.00 KiB in   1.00 KiB out in all
+
+`);
+      const widths = [...terminal.shown, terminal.printed]
+        .flatMap((text) => text.split('\n'))
+        .map((line) => line.length);
+      expect(Math.max(...widths)).toBeLessThan(80);
+    }),
+  );
+
+  it(
+    'does not flood a terminal',
+    marbles(({ hot, flush }) => {
+      const terminal = new Terminal();
+      const seen: ServerEvent[] = [];
+      hot('l(ffffffffffffff) 200ms f|', all)
+        .pipe(shown(new Traffic(), terminal))
+        .subscribe((event) => seen.push(event));
+      flush();
+      expect(seen.filter(({ type }) => type === 'refused')).toHaveLength(11);
+      expect(terminal.printed).toBe('… and 4 more such events\n');
+    }),
+  );
+
+  it(
+    'stops drawing when it is unsubscribed, or the server fails',
+    marbles(({ cold, flush }) => {
+      const [one, other] = [new Terminal(), new Terminal()];
+      cold('l 500ms #', all)
+        .pipe(shown(new Traffic(), one))
+        .subscribe({ error: () => {} });
+      const subscription = cold('l', all).pipe(shown(new Traffic(), other)).subscribe();
+      cold('500ms x').subscribe(() => subscription.unsubscribe());
+      flush();
+      expect([one.shown.length, other.shown.length]).toEqual([3, 3]);
+      expect([one.printed, other.printed]).toEqual(['', '']);
+    }),
+  );
+
+  it(
+    'shows nothing where there is no terminal, and passes everything on',
+    marbles(({ hot, expectObservable, flush }) => {
+      const terminal = Object.assign(new Terminal(), { live: false });
+      const traffic = new Traffic();
+      expectObservable(hot('l-o-c-r-f-g-(D|)', all).pipe(shown(traffic, terminal))).toBe('l-o-c-r-f-g-(D|)', all);
+      flush();
+      expect([terminal.shown, terminal.printed]).toEqual([[], '']);
+      expect(traffic.drained).toBe(D);
+    }),
+  );
+});

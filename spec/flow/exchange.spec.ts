@@ -1,0 +1,409 @@
+import { concat, defer, finalize, map, NEVER, Observable, of, Subject, throwError, timer } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import type { Connection } from '../../lib/connection/connection.ts';
+import { exchange, type Reply } from '../../lib/flow/exchange.ts';
+import { lines } from '../../lib/framing/lines.ts';
+import { House } from '../support/house.ts';
+import { heard, run } from '../support/peers.ts';
+import { talk } from '../support/talk.ts';
+
+/** What each kind of reply may be, all of them saying the same for a request. */
+const kinds: [string, (line: string, connection: Connection) => Reply][] = [
+  ['a string', (line) => `${line}1${line}2`],
+  ['bytes', (line) => Buffer.from(`${line}1${line}2`)],
+  ['a promise', async (line) => `${line}1${line}2`],
+  ['an Observable of pieces', (line) => of(`${line}1`, Buffer.from(`${line}2`))],
+  [
+    'an Observable whose pieces come later',
+    (line, connection) => timer(0, 10, connection.clock).pipe(map((n) => (n < 2 ? `${line}${n + 1}` : end()))),
+  ],
+  ['an array', (line) => [`${line}1`, undefined, `${line}2`]],
+  [
+    'a generator',
+    function* (line) {
+      yield `${line}1`;
+      yield Buffer.from(`${line}2`);
+    },
+  ],
+  [
+    'an async generator',
+    async function* (line) {
+      yield `${line}1`;
+      await Promise.resolve();
+      yield Buffer.from(`${line}2`);
+    },
+  ],
+];
+
+const end = (): never => {
+  throw new Error('the end');
+};
+
+describe.each(kinds)('exchange, with %s for a reply', (_kind, project) => {
+  it.each([1, 2, 3, 10])('answers each request, in order, at a concurrency of %i', async (concurrency) => {
+    const options = { concurrency, onError: () => undefined };
+    const { client, clock, completed, book, ...at } = await talk(exchange(lines(), project, options));
+    client.write('a\nb\nc').write('\nd\n').end();
+    await clock.advance(1000);
+    expect(client.text).toBe('a1a2b1b2c1c2d1d2');
+    expect([completed, book.ends.map(({ reason }) => reason), at.fault]).toEqual([false, ['ended'], undefined]);
+  });
+});
+
+describe('exchange', () => {
+  it('works on so many at once as it says, reads no further, and answers in order', () => {
+    const begun: string[] = [];
+    const { said, made } = run({}, ({ connection, client, flow, at, say }) => {
+      const project = (line: string) => {
+        begun.push(line);
+        // The later ones are quicker.
+        return timer(100 - 10 * begun.length).pipe(map(() => `${line};`));
+      };
+      exchange(lines(), project, { concurrency: 2 })(connection).pipe(connection.send()).subscribe(heard(say));
+      client.write('a\nb\nc\n').write('d\n').write('e\n');
+      at(1, () => say(`${begun} ${flow}`));
+      at(85, () => say(`${begun}, sent ${client.text}`));
+      at(95, () => say(`${begun}, sent ${client.text}`));
+      at(400, () => client.end());
+    });
+    // Two lines were in work and one lay behind them: the socket was paused, as one read was held already.
+    expect(said).toEqual([
+      '1 a,b resume,pause',
+      '85 a,b, sent ',
+      '95 a,b,c,d, sent a;b;',
+      '400 complete',
+      '400 ended 10 0',
+    ]);
+    expect(made.client.text).toBe('a;b;c;d;e;');
+  });
+
+  it('answers as each is ready when told to keep no order', async () => {
+    const ready = new Map<string, Subject<string>>();
+    const project = (line: string) => {
+      const reply = new Subject<string>();
+      ready.set(line, reply);
+      return reply;
+    };
+    const { client, clock } = await talk(exchange(lines(), project, { concurrency: 3, ordered: false }));
+    client.write('a\nb\nc\nd\n').end();
+    await clock.settle();
+    expect([...ready.keys()]).toEqual(['a', 'b', 'c']);
+    for (const line of ['c', 'a']) {
+      ready.get(line)?.next(`${line};`);
+      ready.get(line)?.complete();
+    }
+    await clock.settle();
+    expect([...ready.keys()]).toEqual(['a', 'b', 'c', 'd']);
+    for (const line of ['d', 'b']) {
+      ready.get(line)?.next(`${line};`);
+      ready.get(line)?.complete();
+    }
+    await clock.settle();
+    expect([client.text, client.ended]).toEqual(['c;a;d;b;', true]);
+  });
+
+  it('holds the input back too when replies that were quick wait for one that is not', async () => {
+    const slow = new Subject<string>();
+    let begun = 0;
+    const project = (line: string) => {
+      begun++;
+      return line === 'slow' ? slow : `${line};`;
+    };
+    const { client, clock, connection } = await talk(exchange(lines(), project, { concurrency: 3 }));
+    client.write(`slow\n${'a\n'.repeat(10_000)}`);
+    await clock.settle();
+    expect([begun, connection.held]).toEqual([3, true]);
+    for (let more = 0; more < 20; more++) client.write('b\n'.repeat(1000));
+    await clock.settle();
+    expect(connection.bytesIn).toBeLessThan(30_000);
+    slow.next('slow;');
+    slow.complete();
+    client.end();
+    await clock.advance(10);
+    expect(client.text).toBe(`slow;${'a;'.repeat(10_000)}${'b;'.repeat(20_000)}`);
+  });
+
+  it('takes no more of a generator whose turn has not come than has room', async () => {
+    const slow = new Subject<string>();
+    let asked = 0;
+    let ended = false;
+    function* endless() {
+      try {
+        for (;;) {
+          asked++;
+          yield 'x'.repeat(100);
+        }
+      } finally {
+        ended = true;
+      }
+    }
+    const replies = exchange(lines(), (line) => (line === 'slow' ? slow : endless()), { concurrency: 2 });
+    const { client, clock, connection } = await talk(replies, { highWaterMark: 1000, window: 5000 });
+    client.pause().write('slow\nendless\n');
+    await clock.settle();
+    expect(asked).toBe(11);
+    slow.complete();
+    await clock.settle();
+    expect(asked).toBeGreaterThan(50);
+    expect(connection.unsent).toBeLessThan(1200 + 64 * 1024);
+    const before = asked;
+    await clock.settle();
+    expect(asked).toBe(before);
+    client.break();
+    await clock.settle();
+    expect(ended).toBe(true);
+  });
+
+  it('holds no more than maxOutbound of a reply that cannot be held back and whose turn has not come', async () => {
+    const hot = new Subject<string>();
+    const slow = new Subject<string>();
+    const replies = exchange(lines(), (line) => (line === 'slow' ? slow : hot), { concurrency: 2 });
+    const { client, clock, book, ...at } = await talk(replies, { maxOutbound: 1000 });
+    client.write('slow\nhot\n');
+    await clock.settle();
+    for (let i = 0; i < 11; i++) hot.next('x'.repeat(100));
+    expect(hot.observed).toBe(false);
+    slow.next('slow;');
+    slow.complete();
+    client.end();
+    await clock.settle();
+    expect(client.text).toBe(`slow;${'x'.repeat(1000)}`);
+    expect(book.ends).toMatchObject([{ reason: 'failed', error: expect.any(RangeError) }]);
+    expect(at.network.sockets.size).toBe(0);
+  });
+
+  it('completes when the requests do, and not before all are answered', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      const replies = exchange(lines(), (line) => timer(20).pipe(map(() => line)));
+      replies(connection).pipe(connection.send()).subscribe(heard(say));
+      client.write('a\n').end();
+      at(1, () => say('FIN'));
+    });
+    expect(said).toEqual(['1 FIN', '20 complete', '20 ended 1 0']);
+  });
+
+  it('answers a million requests that are answered at once, one after another and not in one another', async () => {
+    // Framed where the gate cannot be seen: all of them come although the input is held.
+    const decode = (bytes: Observable<Uint8Array>) =>
+      new Observable<Uint8Array>((to) => bytes.subscribe(to)).pipe(lines());
+    const first = new Subject<string>();
+    let count = 0;
+    const project = () => (count++ === 0 ? first : 'x');
+    const { client, clock } = await talk(exchange(decode, project), { highWaterMark: Number.POSITIVE_INFINITY });
+    client.write('\n'.repeat(1_000_000));
+    await clock.settle();
+    expect(count).toBe(1);
+    first.complete();
+    client.end();
+    await clock.settle();
+    expect(count).toBe(1_000_000);
+    expect(client.bytes.length).toBe(999_999);
+  });
+
+  describe('a request that fails', () => {
+    const failures: [string, (connection: Pick<Connection, 'clock'>) => Reply][] = [
+      [
+        'throws',
+        () => {
+          throw new Error('no');
+        },
+      ],
+      ['rejects', () => Promise.reject(new Error('no'))],
+      ['errors', () => throwError(() => new Error('no'))],
+      [
+        'errors later',
+        ({ clock }) =>
+          concat(
+            timer(5, clock).pipe(map(() => undefined)),
+            throwError(() => new Error('no')),
+          ),
+      ],
+      [
+        'throws in a generator',
+        // biome-ignore lint/correctness/useYield: it fails before the first
+        function* () {
+          throw new Error('no');
+        },
+      ],
+      [
+        'rejects in an async generator',
+        // biome-ignore lint/correctness/useYield: it fails before the first
+        async function* () {
+          throw new Error('no');
+        },
+      ],
+      ['is no ObservableInput', () => 5 as unknown as Reply],
+    ];
+
+    it.each(failures)('ends its connection, after the answers to those before it: %s', async (_how, fails) => {
+      const begun: string[] = [];
+      const project = (line: string, { clock }: Connection) => {
+        begun.push(line);
+        return line === 'bad' ? fails({ clock }) : timer(10, clock).pipe(map(() => `${line};`));
+      };
+      const { client, clock, book, ...at } = await talk(exchange(lines(), project, { concurrency: 3 }));
+      client.write('a\nb\nbad\nc\nd\n').end();
+      await clock.advance(100);
+      expect(client.text).toBe('a;b;');
+      expect(begun.filter((line) => line === 'd')).toEqual([]);
+      expect(book.ends).toMatchObject([{ reason: 'failed', error: expect.any(Error) }]);
+      expect(at.network.sockets.size).toBe(0);
+    });
+
+    it.each(failures)('is answered by onError, and others go on: %s', async (_how, fails) => {
+      const project = (line: string, connection: Connection) => (line === 'bad' ? fails(connection) : `${line};`);
+      const onError = (error: unknown, line: string) => of(`ERR ${error instanceof Error} `, `${line};`);
+      const { client, clock, book } = await talk(exchange(lines(), project, { onError }));
+      client.write('a\nbad\nb\nbad\n').end();
+      await clock.advance(100);
+      expect(client.text).toBe('a;ERR true bad;b;ERR true bad;');
+      expect(book.ends).toMatchObject([{ reason: 'ended' }]);
+    });
+
+    it.each<[string, () => Reply]>([
+      [
+        'throws',
+        () => {
+          throw new Error('worse');
+        },
+      ],
+      ['errors', () => throwError(() => new Error('worse'))],
+      ['rejects', () => Promise.reject(new Error('worse'))],
+    ])('ends its connection with what onError %s, which is asked once', async (_how, worse) => {
+      let asked = 0;
+      const onError = () => {
+        asked++;
+        return worse();
+      };
+      const { client, clock, book } = await talk(
+        exchange(lines(), () => throwError(() => new Error('bad')), { onError }),
+      );
+      client.write('a\nb\n').end();
+      await clock.settle();
+      expect(asked).toBe(1);
+      expect(book.ends).toMatchObject([{ reason: 'failed', error: { message: 'worse' } }]);
+    });
+
+    it('ends it at once when no order is kept', async () => {
+      const project = (line: string) => (line === 'bad' ? throwError(() => new Error('no')) : NEVER);
+      const { client, clock, book } = await talk(exchange(lines(), project, { concurrency: 3, ordered: false }));
+      client.write('a\nbad\n').end();
+      await clock.settle();
+      expect(book.ends).toMatchObject([{ reason: 'failed' }]);
+    });
+  });
+
+  it('answers those before a frame that is none, and closes for that', async () => {
+    const replies = exchange(lines({ maxLength: 5 }), (line, { clock }) =>
+      timer(10, clock).pipe(map(() => `${line};`)),
+    );
+    const { client, clock, book } = await talk(replies);
+    client.write('a\nbbbbbbbbb\n').end();
+    await clock.advance(100);
+    expect(client.text).toBe('a;');
+    expect(book.ends).toMatchObject([{ reason: 'frame-too-long' }]);
+  });
+
+  it('begins no other in a drain, and answers what is in progress', () => {
+    const begun: string[] = [];
+    const { said, made } = run({}, ({ connection, client, at, say }) => {
+      const project = (line: string) => {
+        begun.push(line);
+        return timer(20).pipe(map(() => `${line};`));
+      };
+      exchange(lines(), project, { concurrency: 2 })(connection).pipe(connection.send()).subscribe(heard(say));
+      client.write('a\nb\nc\n').write('d\n');
+      at(10, () => connection.drain());
+      at(30, () => client.end());
+    });
+    expect([begun, made.client.text]).toEqual([['a', 'b'], 'a;b;']);
+    expect(said).toEqual(['20 complete', '30 drained 4 0']);
+  });
+
+  it('begins no other in a drain that was read already, by an operator that keeps frames', async () => {
+    const decode = (bytes: Observable<Uint8Array>) =>
+      bytes.pipe(
+        map((chunk) => Buffer.from(chunk).toString().split('\n')),
+        (all) =>
+          new Observable<string>((to) =>
+            all.subscribe({ next: (some) => some.map((one) => to.next(one)), complete: () => to.complete() }),
+          ),
+      );
+    const begun: string[] = [];
+    const project = (line: string, { clock }: Connection) => {
+      begun.push(line);
+      return timer(20, clock).pipe(map(() => `${line};`));
+    };
+    const { client, clock, connection } = await talk(exchange(decode, project));
+    client.write('a\nb\nc');
+    await clock.advance(5);
+    connection.drain();
+    await clock.advance(100);
+    expect([begun, client.text, client.ended]).toEqual([['a'], 'a;', true]);
+  });
+
+  it('is unsubscribed with all that is in progress in the tick in which the peer goes, whatever a teardown throws', async () => {
+    let running = 0;
+    const project = (line: string) =>
+      defer(() => {
+        running++;
+        return NEVER;
+      }).pipe(
+        finalize(() => {
+          running--;
+          if (line === 'bad') throw new Error('bad teardown');
+        }),
+      );
+    const replies = exchange(lines(), project, { concurrency: 5 });
+    const { client, clock } = await talk((connection) => replies(connection));
+    client.write('a\nbad\nb\n');
+    await clock.settle();
+    expect(running).toBe(3);
+    client.break();
+    await clock.settle();
+    expect(running).toBe(0);
+  });
+
+  it('says who is to blame for the time it holds the input back', () => {
+    const { made } = run({}, ({ connection, client, at }) => {
+      exchange(lines(), () => timer(30).pipe(map(() => undefined)))(connection)
+        .pipe(connection.send())
+        .subscribe(ignored);
+      at(10, () => client.write('a\n'));
+      at(100, () => client.end());
+    });
+    expect(made.book.ends).toMatchObject([{ paused: { handler: 30, peer: 0, budget: 0 } }]);
+  });
+
+  it('is a handler: in a whole server the limit of one connection is not that of another', async () => {
+    let running = 0;
+    let most = 0;
+    const project = (line: string, { clock }: Connection) => {
+      most = Math.max(most, ++running);
+      return timer(10, clock).pipe(
+        map(() => {
+          running--;
+          return `${line};`;
+        }),
+      );
+    };
+    const house = await House.open(exchange(lines(), project, { concurrency: 2 }));
+    const clients = await house.connectAll(3);
+    for (const client of clients) client.write('a\nb\nc\nd\n').end();
+    await house.clock.advance(100);
+    expect(clients.map(({ text }) => text)).toEqual(['a;b;c;d;', 'a;b;c;d;', 'a;b;c;d;']);
+    expect(most).toBe(6);
+  });
+
+  it.each([
+    [{ concurrency: 0 }, RangeError],
+    [{ concurrency: 1.5 }, RangeError],
+    [{ ordered: 'yes' }, TypeError],
+    [{ onError: 'ERR' }, TypeError],
+    [{ limit: 5 }, TypeError],
+  ])('refuses the options %o at the door', (options, fault) => {
+    expect(() => exchange(lines(), (line) => line, options as object)).toThrow(fault);
+  });
+});
+
+const ignored = { error: () => undefined };

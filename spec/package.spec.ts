@@ -1,0 +1,70 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const run = promisify(execFile);
+const home = fileURLToPath(new URL('..', import.meta.url));
+
+/** Somebody's project, with the package unpacked into its `node_modules`, as without a network nothing can be installed. */
+let project: string;
+/** Paths in the package. */
+let files: string[];
+
+beforeAll(async () => {
+  project = await mkdtemp(join(tmpdir(), 'sluice-package-'));
+  const modules = join(project, 'node_modules');
+  await mkdir(join(modules, 'sluice'), { recursive: true });
+  await Promise.all(
+    ['rxjs', 'pino', '@types'].map((name) => symlink(join(home, 'node_modules', name), join(modules, name))),
+  );
+  await run('npm', ['pack', '--silent', '--pack-destination', project], { cwd: home });
+  const [tarball = ''] = (await readdir(project)).filter((name) => name.endsWith('.tgz'));
+  files = (await run('tar', ['-tzf', join(project, tarball)])).stdout.trim().split('\n');
+  await run('tar', ['-xzf', join(project, tarball), '-C', join(modules, 'sluice'), '--strip-components=1']);
+  await writeFile(join(project, 'package.json'), JSON.stringify({ type: 'module' }));
+}, 60_000);
+
+afterAll(() => rm(project, { recursive: true }));
+
+const program = `
+import { map, timer } from 'rxjs';
+import { type Connection, encodeLine, exchange, lines, listen, logTo, serve, type ServeOptions, signals } from 'sluice';
+import { MemoryNetwork } from 'sluice/testing';
+
+const network = new MemoryNetwork();
+const options: ServeOptions = { transport: network.transport, shutdown: timer(50), concurrency: 3 };
+const said: string[] = [];
+const echo = (connection: Connection) => connection.pipe(lines(), map(encodeLine));
+serve({ port: 0 }, echo, options).subscribe({
+  next: (event) => said.push(event.type),
+  complete: () => console.log(said.join(' '), [exchange, listen, logTo, signals].every((one) => typeof one === 'function')),
+});
+`;
+
+describe('the package', () => {
+  it('holds what a user needs, and nothing else', () => {
+    const others = files.filter((path) => !path.startsWith('package/dist/'));
+    expect(others.sort()).toEqual(
+      ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].map((name) => `package/${name}`),
+    );
+    const built = files.filter((path) => path.startsWith('package/dist/'));
+    expect(built).toContain('package/dist/index.js');
+    expect(built.filter((path) => !/\.(js|d\.ts|js\.map)$/.test(path))).toEqual([]);
+  });
+
+  it('compiles in the strictest project, and runs', async () => {
+    await writeFile(join(project, 'program.ts'), program);
+    const options = { strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true };
+    const modules = { module: 'NodeNext', target: 'ES2022', types: ['node'], skipLibCheck: false };
+    const config = { compilerOptions: { ...options, ...modules, verbatimModuleSyntax: true }, files: ['program.ts'] };
+    await writeFile(join(project, 'tsconfig.json'), JSON.stringify(config));
+    const tsc = await run(join(home, 'node_modules/.bin/tsc'), ['-p', project]).catch((error) => error);
+    expect(tsc.stdout).toBe('');
+    const { stdout } = await run(process.execPath, ['program.js'], { cwd: project });
+    expect(stdout).toBe('listening draining drained true\n');
+  });
+});

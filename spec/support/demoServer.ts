@@ -1,0 +1,54 @@
+import { createInterface } from 'node:readline';
+import type { ServerEvent } from '../../lib/events.ts';
+import { Log } from './log.ts';
+import { type Demo, type DemoResult, spawnDemo } from './spawnDemo.ts';
+
+const running = new Set<Demo>();
+
+/** For `afterEach`: no demo outlives its spec. */
+export async function endDemos(): Promise<void> {
+  for (const demo of running) demo.process.kill('SIGKILL');
+  await Promise.all([...running].map((demo) => demo.done));
+}
+
+/** A demo that serves, on a port of its own, in a process of its own, with what it logs as events. */
+export class DemoServer extends Log {
+  readonly #demo: Demo;
+  /** How it ended, once it has. */
+  result: DemoResult | undefined;
+
+  constructor(name: string, args: readonly string[] = []) {
+    super();
+    this.#demo = spawnDemo(name, ['--port', '0', ...args]);
+    running.add(this.#demo);
+    const { stdout } = this.#demo.process;
+    if (stdout) createInterface(stdout).on('line', (line) => this.#read(JSON.parse(line)));
+    void this.#demo.done.then((result) => {
+      running.delete(this.#demo);
+      this.result = result;
+      if (this.of('listening').length === 0) this.error(new Error(`${name} did not listen: ${result.stderr}`));
+      this.changed();
+    });
+  }
+
+  #read(event: ServerEvent): void {
+    // A log has no live counters.
+    this.next(event.type === 'listening' ? { ...event, counters: this.counters } : event);
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#demo.process.kill(signal);
+  }
+
+  /** Sends a signal again and again until the process has ended: those that follow each other closely count as one. */
+  insist(signal: NodeJS.Signals): void {
+    const timer = setInterval(() => this.kill(signal), 100);
+    void this.#demo.done.then(() => clearInterval(timer));
+  }
+
+  /** Waits for its end. */
+  async whenEnded(within?: number): Promise<DemoResult> {
+    await this.until(({ result }) => result !== undefined, 'the end of the demo', within);
+    return this.#demo.done;
+  }
+}

@@ -1,0 +1,40 @@
+import type { Observable } from 'rxjs';
+import type { Connection } from '../../lib/connection/connection.ts';
+import type { Data } from '../../lib/connection/writes.ts';
+import type { MemoryClient } from '../../lib/testing/memory.ts';
+import { Clock } from './clock.ts';
+import { type Pair, type PairOptions, pair } from './peers.ts';
+
+export interface Talk extends Pair {
+  readonly clock: Clock;
+  readonly connection: Connection;
+  readonly client: MemoryClient;
+  /** What the handler failed with. */
+  fault: unknown;
+  completed: boolean;
+}
+
+/** One connection in memory with a handler at work on it, on a virtual clock that lets promises be kept in between. */
+export async function talk(
+  handler: (connection: Connection) => Observable<Data | undefined>,
+  options: PairOptions = {},
+): Promise<Talk> {
+  const clock = new Clock();
+  const talk = { clock, fault: undefined, completed: false } as unknown as Talk & { connection: Connection };
+  const made = pair(clock, options, ({ connection }) => {
+    talk.connection = connection;
+    handler(connection)
+      .pipe(connection.send())
+      .subscribe({
+        error: (error: unknown) => {
+          talk.fault = error;
+        },
+        complete: () => {
+          talk.completed = true;
+        },
+      });
+  });
+  Object.assign(talk, made);
+  await clock.settle();
+  return talk;
+}
