@@ -1,12 +1,26 @@
 import { defineConfig } from 'vitest/config';
 
+/** Demos beside the programs whose protocol they speak, or whose clients they serve: minutes of real time, and real parts. */
+const real = [
+  'spec/demos/chat.spec.ts',
+  'spec/demos/ingest/{ingest,jetstream,kill}.spec.ts',
+  'spec/demos/memcached/{server,differential,binary.differential}.spec.ts',
+  'spec/demos/proxy*.spec.ts',
+  'spec/demos/redis/{server,clients,restart,differential,protocol.differential}.spec.ts',
+];
+
 export default defineConfig({
   test: {
-    include: ['spec/**/*.spec.ts'],
     // Processes, not threads: signals and process listeners are part of what is tested.
     pool: 'forks',
+    // Many files wait more than they work.
+    maxWorkers: 3,
     testTimeout: 20_000,
     hookTimeout: 20_000,
     setupFiles: ['spec/support/setup.ts'],
+    projects: [
+      { extends: true, test: { name: 'sluice', include: ['spec/**/*.spec.ts'], exclude: real } },
+      { extends: true, test: { name: 'real', include: real, testTimeout: 60_000, hookTimeout: 60_000 } },
+    ],
   },
 });

@@ -106,7 +106,6 @@ export interface OpenedEvent {
   readonly type: 'opened';
   readonly id: number;
   readonly peer: Address;
-  readonly local: Address;
   /** Milliseconds it had waited. */
   readonly waited: number;
 }

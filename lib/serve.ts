@@ -1,4 +1,4 @@
-import { defer, EMPTY, from, mergeMap, Observable, type ObservableInput, takeUntil } from 'rxjs';
+import { EMPTY, from, mergeMap, Observable, type ObservableInput, takeUntil } from 'rxjs';
 import type { Connection, Deadlines } from './connection/connection.ts';
 import type { Data } from './connection/writes.ts';
 import type { ServerEvent } from './events.ts';
@@ -78,16 +78,15 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     const clock = options.scheduler ?? defaultClock();
     const drain = new Drain({ announce, grace, clock }, (event) => events.next(event));
 
-    const replies = (connection: Connection) =>
-      defer(() => {
-        const jittered = lifetime === Number.POSITIVE_INFINITY ? lifetime : lifetime * (1 - jitter * random());
-        connection.guard(deadlines, jittered);
-        return demanded(handler(connection) as ObservableInput<Data | undefined>, connection);
-      });
+    const reply = (connection: Connection) => {
+      const jittered = lifetime === Number.POSITIVE_INFINITY ? lifetime : lifetime * (1 - jitter * random());
+      connection.guard(deadlines, jittered);
+      return from(demanded(handler(connection) as ObservableInput<Data | undefined>, connection));
+    };
 
     const server = listen(where, { ...listening, scheduler: clock, events: drain }).pipe(
       takeUntil(drain.closePort),
-      mergeMap((connection) => drain.attend(connection, replies(connection)), concurrency),
+      mergeMap((connection) => drain.attend(connection, reply), concurrency),
       takeUntil(drain.overdue),
     );
 

@@ -25,8 +25,9 @@ export async function buildAll(peers: readonly Peer[]): Promise<Builds> {
     if ('missing' in built) {
       absent[peer.name] = built.missing;
     } else {
-      versions[peer.name] = built.version;
-      runners.push({ peer, command: built.command });
+      const { version, ...program } = built;
+      versions[peer.name] = version;
+      runners.push({ peer, program });
     }
   }
   return { runners, versions, absent };

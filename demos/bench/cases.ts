@@ -38,6 +38,8 @@ export function casesFor({ idle }: Pick<Effort, 'idle'>): readonly Case[] {
     one('echo', '64 B echo, 1 in flight, 50 connections', request, 'turns', 'echo', 50, 1),
     one('lines', '64 B lines, 16 in flight, 50 connections', request, 'turns', 'lines', 50, 16),
     one('prefixed', '1 KiB length-prefixed, 4 in flight, 50 connections', request, 'turns', 'length-prefixed', 50, 4),
+    one('redis-set', 'Redis SET of 64 B, 16 in flight, 50 connections', request, 'turns', 'redis-set', 50, 16),
+    one('redis-get', 'Redis GET of 64 B, 16 in flight, 50 connections', request, 'turns', 'redis-get', 50, 16),
     one('bulk-in', 'Bulk in, 64 KiB chunks, discarded, 8 connections', 'µs CPU / MiB', 'bulk-in', 'discard', 8, 1),
     one('bulk-out', 'Bulk out, 64 KiB chunks, 8 connections', 'µs CPU / MiB', 'bulk-out', 'source', 8, 1),
     one('connect', 'Connect, one request, close, 50 at once', 'µs CPU / connection', 'connect', 'echo', 50, 1),

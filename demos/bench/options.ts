@@ -17,8 +17,8 @@ export interface Options {
 export const usage = `npm run bench -- [options]
 
   --quick          one short round of everything, under two minutes; writes no files
-  --case a,b       only these cases: echo, lines, prefixed, bulk-in, bulk-out, connect, idle
-  --peer a,b       only these servers: net, net-corked, net-joined, rxjs, go, c, nest
+  --case a,b       only these cases: echo, lines, prefixed, redis-set, redis-get, bulk-in, bulk-out, connect, idle
+  --peer a,b       only these servers: net, net-corked, net-joined, rxjs, go, c, nest, redis, sluice-redis
   --rounds n       turns of each server in each case
   --warm ms        load before each measurement
   --cpu ms         server CPU time that a measurement aims at

@@ -3,8 +3,16 @@ import { fileURLToPath } from 'node:url';
 import type { Mode, Protocol } from './load/job.ts';
 import { firstLine, succeed } from './proc/command.ts';
 
+/** How a server is started. Ours are told what to do by `--mode` and `--host`, and print where they listen. */
+export interface Program {
+  /** The command line; for a server that cannot choose a free port itself, as a function of one. */
+  readonly command: readonly string[] | ((port: number) => readonly string[]);
+  /** What such a server prints when it listens. */
+  readonly ready?: RegExp;
+}
+
 /** A server program that can be run, or why it cannot be. */
-export type Built = { readonly command: readonly string[]; readonly version: string } | { readonly missing: string };
+export type Built = (Program & { readonly version: string }) | { readonly missing: string };
 
 /** One of the servers that are compared. */
 export interface Peer {
@@ -19,6 +27,7 @@ export interface Peer {
 }
 
 const every: readonly Mode[] = ['echo', 'lines', 'length-prefixed', 'discard', 'source'];
+const redis: readonly Mode[] = ['redis-set', 'redis-get'];
 
 /** The servers in the order of their turns. A further Node server is one file under `peers` and one line here. */
 export const peers: readonly Peer[] = [
@@ -30,6 +39,8 @@ export const peers: readonly Peer[] = [
   { name: 'go', title: 'Go', modes: every, protocol: 'plain', build: buildGo },
   { name: 'c', title: 'C, epoll, one buffer (floor)', modes: every, protocol: 'plain', build: buildC },
   { name: 'nest', title: 'NestJS (own protocol)', modes: ['echo', 'lines'], protocol: 'nest', build: findNest },
+  { name: 'redis', title: 'Redis', modes: redis, protocol: 'plain', build: findRedis },
+  node('sluice-redis', 'Sluice, demos/redis', redis),
 ];
 
 /** A TypeScript server, compiled beforehand so that it runs in plain Node with no loader in the way. */
@@ -61,6 +72,18 @@ async function findNest(): Promise<Built> {
   return {
     command: [process.execPath, here('peers/nest.js')],
     version: `@nestjs/microservices ${versionOf('@nestjs/microservices')}`,
+  };
+}
+
+async function findRedis(): Promise<Built> {
+  const version = await firstLine('redis-server', ['--version']);
+  if (version === undefined) return { missing: 'there is no redis-server on the PATH' };
+  // It keeps nothing on the disk, as ours does not either here.
+  const quiet = ['--bind', '0.0.0.0', '--protected-mode', 'no', '--save', '', '--appendonly', 'no'];
+  return {
+    command: (port) => ['redis-server', '--port', String(port), ...quiet],
+    ready: /Ready to accept connections/,
+    version: version.split(' ').slice(0, 3).join(' '),
   };
 }
 

@@ -1,13 +1,13 @@
 import { type Case, type Effort, jobFor } from './cases.ts';
 import type { Sample } from './load/job.ts';
-import type { Peer } from './peers.ts';
+import type { Peer, Program } from './peers.ts';
 import { runLoad } from './proc/load.ts';
 import { startServer } from './proc/server.ts';
 
-/** A peer that is there, with the command that starts it. */
+/** A peer that is there, with the program to start. */
 export interface Runner {
   readonly peer: Peer;
-  readonly command: readonly string[];
+  readonly program: Program;
 }
 
 /** What a peer has shown in a case: one sample a round, undefined where its turn failed. */
@@ -44,9 +44,9 @@ export async function* turnsOf(
   }
 }
 
-async function turn(entry: Case, { peer, command }: Runner, effort: Effort): Promise<Sample | Error> {
+async function turn(entry: Case, { peer, program }: Runner, effort: Effort): Promise<Sample | Error> {
   try {
-    const server = await startServer([...command, '--mode', entry.mode, '--host', '0.0.0.0']);
+    const server = await startServer(program, entry.mode);
     try {
       const { pid, port } = server;
       return await runLoad(jobFor(entry, effort, { protocol: peer.protocol, port, pid }));

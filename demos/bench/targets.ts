@@ -17,6 +17,8 @@ export const targets: readonly Target[] = [
   { case: 'echo', peer: 'sluice', over: 'go', limit: 1.05 },
   { case: 'echo', peer: 'sluice', over: 'c', limit: 1.7 },
   { case: 'prefixed', peer: 'sluice', over: 'net-corked', limit: 0.9 },
+  { case: 'redis-set', peer: 'sluice-redis', over: 'redis', limit: 2.5 },
+  { case: 'redis-get', peer: 'sluice-redis', over: 'redis', limit: 2.5 },
   { case: 'bulk-in', peer: 'sluice', over: 'net', limit: 0.8 },
   { case: 'connect', peer: 'sluice', over: 'net', limit: 1.15 },
   { case: 'idle', peer: 'sluice', over: 'go', limit: 0.8 },

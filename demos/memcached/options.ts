@@ -10,9 +10,9 @@ export interface Settings {
   readonly path: string | undefined;
   /** Connections served at once. */
   readonly maxConnections: number;
-  /** Whether those above that are closed at once, or wait in the kernel's queue. */
-  readonly overflow: 'refuse' | 'park';
-  /** Connections the kernel's queue holds. */
+  /** Whether those above that are closed at once, or wait: as many as `backlog`. */
+  readonly overflow: 'refuse' | 'wait';
+  /** Connections that may wait. */
   readonly backlog: number;
   /** What all items may take together, in bytes. */
   readonly memory: number;
@@ -41,6 +41,8 @@ const MEBIBYTE = 1024 * 1024;
 const FLAGS = {
   port: { type: 'string', short: 'p' },
   listen: { type: 'string', short: 'l', multiple: true },
+  // As every demo has it.
+  host: { type: 'string', multiple: true },
   'unix-socket': { type: 'string', short: 's' },
   'conn-limit': { type: 'string', short: 'c' },
   'listen-backlog': { type: 'string', short: 'b' },
@@ -75,7 +77,7 @@ export function readOptions(args: readonly string[]): Settings {
   if (whole(values['udp-port'] ?? '0', '-U', 0, 65535) > 0) throw new UsageError('-U: there is no UDP');
   return {
     show: values.help ? 'help' : values.version ? 'version' : undefined,
-    listen: addresses(values.listen ?? [], port),
+    listen: addresses([...(values.listen ?? []), ...(values.host ?? [])], port),
     path: values['unix-socket'],
     maxConnections: whole(values['conn-limit'] ?? '1024', '-c', 1, 2 ** 31 - 1),
     backlog: whole(values['listen-backlog'] ?? '1024', '-b', 1, 2 ** 31 - 1),
@@ -108,7 +110,7 @@ function extended(lists: readonly string[]): Pick<Settings, 'idleTimeout' | 'ove
       const seconds = whole(value ?? '', '-o idle_timeout', 0, 2 ** 31 - 1);
       idleTimeout = seconds === 0 ? Number.POSITIVE_INFINITY : seconds * 1000;
     } else if (name === 'maxconns_fast') overflow = 'refuse';
-    else if (name === 'no_maxconns_fast') overflow = 'park';
+    else if (name === 'no_maxconns_fast') overflow = 'wait';
     else throw new UsageError(`-o ${name}: there is no such sub-option`);
   }
   return { idleTimeout, overflow };

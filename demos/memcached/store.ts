@@ -3,7 +3,7 @@ import { defaultClock } from '../../lib/time/monotonic.ts';
 import { type Counters, noCounts } from './counters.ts';
 import { increased } from './delta.ts';
 import { Item, itemSize, OVERHEAD } from './item.ts';
-import { Recency } from './recency.ts';
+import { Room } from './room.ts';
 
 /** How to store: always, only what is new, only what is there, only what has not changed, or as part of what is there. */
 export type Mode = 'set' | 'add' | 'replace' | 'cas' | 'append' | 'prepend';
@@ -39,21 +39,17 @@ export interface Details {
 const OLDEST_RELATIVE = 60 * 60 * 24 * 30;
 
 /**
- * The items, the order of their use, and the room they may take. Every operation takes constant time: what has expired
- * or was flushed goes when it is next looked at, or when it is the oldest and room is needed.
+ * What may be done with items, and when they are over. Every operation takes constant time: what has expired or was
+ * flushed goes when it is next looked at, or when it is the oldest and room is needed.
  */
 export class Store {
   /** For `stats`. */
   counters: Counters = noCounts();
   /** The largest item, in bytes. */
   readonly maxItem: number;
-  readonly #items = new Map<string, Item>();
-  readonly #recency = new Recency();
-  readonly #evictions: boolean;
+  readonly #room: Room;
   readonly #clock: TimestampProvider;
   readonly #epoch: number;
-  #limit: number;
-  #bytes = 0;
   #lastCas = 0;
   /** Items with this cas id or a smaller one are flushed. */
   #flushed = 0;
@@ -71,46 +67,48 @@ export class Store {
       epoch = Date.now() - clock.now(),
     } = options;
     if (!(limit >= 2 * maxItem)) throw new RangeError(`Cannot make a store of ${limit} bytes for items of ${maxItem}`);
-    this.#limit = limit;
+    this.#room = new Room(limit, evictions, {
+      isOver: (item) => item.cas <= this.#flushed || item.expires <= this.now(),
+      evicted: (item, over) => this.#countEvicted(item, over),
+    });
     this.maxItem = maxItem;
-    this.#evictions = evictions;
     this.#clock = clock;
     this.#epoch = epoch;
   }
 
   /** The size of all items, in bytes, as the original counts. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#room.bytes;
   }
 
   /** What the items take in this process, in bytes: what the limit is for. */
   get used(): number {
-    return this.#bytes + this.#items.size * OVERHEAD;
+    return this.#room.used;
   }
 
   /** How many items there are, those included that are over but have not been looked at. */
   get size(): number {
-    return this.#items.size;
+    return this.#room.size;
   }
 
   /** What all items may take together, in bytes. A smaller limit evicts. */
   get limit(): number {
-    return this.#limit;
+    return this.#room.limit;
   }
 
   set limit(limit: number) {
-    this.#limit = limit;
-    this.#makeRoom(0);
+    this.#room.limit = limit;
+    this.#room.make(0);
   }
 
   /** Whether old items make room for new ones. */
   get evicts(): boolean {
-    return this.#evictions;
+    return this.#room.evicts;
   }
 
   /** How long ago the item that would be evicted next was last used, in milliseconds. */
   get oldestAge(): number {
-    const oldest = this.#recency.oldest;
+    const { oldest } = this.#room;
     return oldest === undefined ? 0 : this.now() - oldest.time;
   }
 
@@ -130,7 +128,7 @@ export class Store {
   /** Looks up a live item. It does not count as a use. */
   find(key: string): Item | undefined {
     this.#flushWhenDue();
-    const item = this.#items.get(key);
+    const item = this.#room.get(key);
     if (item === undefined) return undefined;
     if (item.cas <= this.#flushed) this.counters.get_flushed += 1;
     else if (item.expires <= this.now()) {
@@ -145,7 +143,7 @@ export class Store {
   use(item: Item): void {
     item.fetched = true;
     item.time = this.now();
-    this.#recency.touch(item);
+    this.#room.touch(item);
   }
 
   /** Stores data under a key, if the mode allows it. The data must stay as they are. */
@@ -154,22 +152,19 @@ export class Store {
     if (itemSize(key.length, flags, data.length) > this.maxItem) return 'tooLarge';
     const old = this.find(key);
     if (old === undefined) {
-      if (mode === 'cas') this.counters.cas_misses += 1;
-      if (mode === 'cas') return 'notFound';
-      if (mode !== 'set' && mode !== 'add') return 'notStored';
-      return this.#replace(undefined, new Item(key, flags, expires, data, binaryKey));
+      if (mode === 'set' || mode === 'add') {
+        return this.#replace(undefined, new Item(key, flags, expires, data, binaryKey));
+      }
+      if (mode !== 'cas') return 'notStored';
+      this.counters.cas_misses += 1;
+      return 'notFound';
     }
     if (mode === 'add') {
-      this.#recency.touch(old);
+      this.#room.touch(old);
       return 'notStored';
     }
-    if (mode === 'append' || mode === 'prepend') {
-      if (cas !== 0 && cas !== old.cas) return 'exists';
-      const joined = mode === 'append' ? join(old.data, data) : join(data, old.data);
-      if (itemSize(key.length, old.flags, joined.length) > this.maxItem) return 'notStored';
-      const stored = this.#replace(old, new Item(key, old.flags, old.expires, joined));
-      return stored === 'noMemory' ? 'notStored' : stored;
-    }
+    if (mode === 'append') return this.#extend(old, join(old.data, data), cas);
+    if (mode === 'prepend') return this.#extend(old, join(data, old.data), cas);
     const item = new Item(key, flags, expires, data, binaryKey);
     if (mode === 'cas') {
       if (cas !== 0 && cas === old.cas) this.counters.cas_hits += 1;
@@ -195,19 +190,20 @@ export class Store {
    * @returns The new number, or why there is none.
    */
   delta(item: Item, by: bigint, up: boolean, cas = 0): bigint | 'exists' | 'nonNumeric' | 'noMemory' {
+    // The original sees that an empty value is no number before it looks at the cas id, and of others behind it.
+    if (item.data.length === 0) return 'nonNumeric';
     if (cas !== 0 && cas !== item.cas) return 'exists';
     const changed = increased(item.data, by, up);
     if (changed === undefined) return 'nonNumeric';
     this.counters[up ? 'incr_hits' : 'decr_hits'] += 1;
     const growth = changed.data.length - item.data.length;
-    if (growth > 0 && !this.#makeRoom(growth, item)) return 'noMemory';
-    this.#bytes += growth;
-    item.data = changed.data;
+    if (growth > 0 && !this.#room.make(growth, item)) return 'noMemory';
+    this.#room.refill(item, changed.data);
     // A value that outgrows its place is a new item to the original, with no memory of what was said about the old one.
     if (growth > 0) item.fetched = item.stale = item.won = false;
     item.cas = this.nextCas();
     item.time = this.now();
-    this.#recency.touch(item);
+    this.#room.touch(item);
     return changed.value;
   }
 
@@ -219,9 +215,7 @@ export class Store {
 
   /** Takes an item out. */
   remove(item: Item): void {
-    this.#items.delete(item.key);
-    this.#recency.remove(item);
-    this.#bytes -= item.size;
+    this.#room.remove(item);
   }
 
   /** Invalidates everything that is there at a time: at once, or later. A later call takes the place of one that waits. */
@@ -236,36 +230,29 @@ export class Store {
     this.#flushed = this.#lastCas;
   }
 
+  /** Replaces an item by one with longer data, and no other details than it had. */
+  #extend(old: Item, data: Uint8Array, cas: number): Item | Failure {
+    if (cas !== 0 && cas !== old.cas) return 'exists';
+    if (itemSize(old.key.length, old.flags, data.length) > this.maxItem) return 'notStored';
+    const stored = this.#replace(old, new Item(old.key, old.flags, old.expires, data));
+    return stored === 'noMemory' ? 'notStored' : stored;
+  }
+
   #replace(old: Item | undefined, item: Item): Item | 'noMemory' {
     const growth = old === undefined ? item.size + OVERHEAD : item.size - old.size;
-    if (!this.#makeRoom(growth, old)) return 'noMemory';
+    if (!this.#room.make(growth, old)) return 'noMemory';
     if (old !== undefined) this.remove(old);
     item.cas = this.nextCas();
     item.time = this.now();
-    this.#items.set(item.key, item);
-    this.#recency.add(item);
-    this.#bytes += item.size;
+    this.#room.add(item);
     this.counters.total_items += 1;
     return item;
   }
 
-  /** Makes room for so many more bytes, at the cost of anything but one item. */
-  #makeRoom(bytes: number, keep?: Item): boolean {
-    if (this.used + bytes <= this.#limit) return true;
-    // What is kept is on the way to being the newest anyway, and must not be found as the oldest.
-    if (keep !== undefined) this.#recency.touch(keep);
-    const now = this.now();
-    while (this.used + bytes > this.#limit) {
-      const oldest = this.#recency.oldest;
-      if (oldest === undefined || oldest === keep) return false;
-      const over = oldest.expires <= now || oldest.cas <= this.#flushed;
-      if (!over && !this.#evictions) return false;
-      if (over) this.counters.reclaimed += 1;
-      else this.counters.evictions += 1;
-      if (!oldest.fetched) this.counters[over ? 'expired_unfetched' : 'evicted_unfetched'] += 1;
-      this.remove(oldest);
-    }
-    return true;
+  #countEvicted(item: Item, over: boolean): void {
+    if (over) this.counters.reclaimed += 1;
+    else this.counters.evictions += 1;
+    if (!item.fetched) this.counters[over ? 'expired_unfetched' : 'evicted_unfetched'] += 1;
   }
 }
 

@@ -2,9 +2,10 @@
 export const USAGE = `Flags, as memcached has them:
   -p, --port=<n>             TCP port; 0 for any free one (default: 11211)
   -l, --listen=<addresses>   addresses to listen on, between commas, each with :port or without (default: all)
+  --host=<addresses>         the same
   -s, --unix-socket=<file>   listen on a socket in the file system instead
   -c, --conn-limit=<n>       connections served at once (default: 1024)
-  -b, --listen-backlog=<n>   connections that wait in the kernel's queue (default: 1024)
+  -b, --listen-backlog=<n>   connections that may wait (default: 1024)
   -m, --memory-limit=<n>     memory for items, in mebibytes (default: 64)
   -I, --max-item-size=<n>    largest item, in bytes or with k or m (default: 1m)
   -M, --disable-evictions    refuse new items when the memory is full, instead of evicting old ones
@@ -16,6 +17,6 @@ export const USAGE = `Flags, as memcached has them:
   -o, --extended=<options>   between commas:
        idle_timeout=<n>      seconds a connection may be silent (default: 0, for ever)
        maxconns_fast         close connections above the limit at once (default)
-       no_maxconns_fast      let them wait in the kernel's queue
+       no_maxconns_fast      let them wait, as many as -b says
   -t, -u, -U 0               taken and ignored
 `;

@@ -11,14 +11,22 @@ export interface ConverseOptions extends RequestLimits {
   readonly address?: string;
   /** Ours. @default '' */
   readonly localAddress?: string;
+  /** Bytes of ours that have not left. @default none */
+  readonly unsent?: () => number;
+  /** Bytes that have come or left. @default none */
+  readonly moved?: () => number;
+  /** Called when the client has been cut off: what has not left need not leave any more. */
+  readonly abort?: () => void;
 }
+
+const none = (): number => 0;
 
 /** What a client is told that finds no room. */
 export const FULL = failure('ERR max number of clients reached');
 
 /**
  * One client's conversation: requests in, replies and messages out. It completes when the client says QUIT or is
- * killed, after the reply to bytes that are no request, and with its source.
+ * killed, after the reply to bytes that are no request, and with its source. It errors when the client is cut off.
  *
  * @param db What all clients share.
  * @param source The client's bytes.
@@ -27,7 +35,7 @@ export const FULL = failure('ERR max number of clients reached');
 export function converse(
   db: Database,
   source: Observable<Uint8Array>,
-  { address = '', localAddress = '', ...limits }: ConverseOptions = {},
+  { address = '', localAddress = '', unsent = none, moved = none, abort, ...limits }: ConverseOptions = {},
 ): Observable<Uint8Array> {
   const replies = new Observable<ByteString>((subscriber) => {
     const session = new Session(db, {
@@ -35,6 +43,16 @@ export function converse(
       localAddress,
       push: (message) => subscriber.next(message),
       close: () => subscriber.complete(),
+      cut: (error) => {
+        subscriber.error(error);
+        abort?.();
+      },
+      get unsent() {
+        return unsent();
+      },
+      get moved() {
+        return moved();
+      },
     });
     subscriber.add(() => session.leave());
     const subscription = source.pipe(requests(limits)).subscribe({

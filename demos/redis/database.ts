@@ -1,5 +1,6 @@
 import type { Log } from './append/log.ts';
 import type { Command } from './commands/command.ts';
+import { type ClientLimits, Limits } from './limits.ts';
 import { PubSub } from './pubsub.ts';
 import { Refusal } from './refusal.ts';
 import { type ByteString, failure } from './resp/reply.ts';
@@ -10,6 +11,8 @@ import { type Entry, Store, type StoreOptions } from './store/store.ts';
 export interface DatabaseOptions extends StoreOptions {
   /** What CONFIG GET and INFO say, by name. */
   readonly config?: Readonly<Record<string, string>>;
+  /** What a client may cost. */
+  readonly limits?: ClientLimits;
 }
 
 /** All that the clients of one server share. */
@@ -18,6 +21,7 @@ export class Database {
   readonly pubsub = new PubSub();
   readonly sessions = new Map<number, Session>();
   readonly config: ReadonlyMap<string, string>;
+  readonly limits: Limits;
   readonly startedAt: number;
   /** The time of the last {@link tick}, in milliseconds since 1970: exact enough to say how long a client is idle. */
   recently: number;
@@ -27,11 +31,12 @@ export class Database {
   #rewritten: Request | undefined;
   #lastId = 0;
 
-  constructor({ config = {}, ...options }: DatabaseOptions = {}) {
+  constructor({ config = {}, limits = {}, ...options }: DatabaseOptions = {}) {
     this.store = new Store(options);
     this.startedAt = this.store.now;
     this.recently = this.startedAt;
     this.config = new Map(Object.entries(config));
+    this.limits = new Limits(limits);
     this.store.expired = (key) => {
       this.stats.expired++;
       this.#log?.append(['DEL', key]);
@@ -52,6 +57,7 @@ export class Database {
     this.recently = this.store.now;
     this.store.sweep();
     this.#log?.flush();
+    for (const session of this.sessions.values()) this.limits.look(session, this.recently);
   }
 
   /** The number of a client that comes. */

@@ -15,6 +15,12 @@ export interface Peer {
   push(message: ByteString): void;
   /** Ends the connection after what has been sent. */
   close(): void;
+  /** Breaks the connection off, for a reason. */
+  cut(error: Error): void;
+  /** Bytes that were sent and have not left. */
+  readonly unsent: number;
+  /** Bytes that have come or left so far. */
+  readonly moved: number;
 }
 
 /** What may still be asked in RESP2 by a client who listens: a reply would look like a message. */
@@ -38,6 +44,9 @@ export class Session implements Listener {
   readonly library = new Map<string, ByteString>();
   lastCommand = 'NULL';
   lastActive: number;
+  /** Since when too much is unsent, in milliseconds since 1970; `Infinity` while it is not. */
+  behindSince = Number.POSITIVE_INFINITY;
+  #moved = 0;
   #closing = false;
 
   constructor(db: Database, peer: Peer) {
@@ -91,7 +100,17 @@ export class Session implements Listener {
   }
 
   push(message: ByteString): void {
-    if (!this.#closing) this.peer.push(message);
+    if (this.#closing) return;
+    this.peer.push(message);
+    this.db.limits.told(this);
+  }
+
+  /** Whether anything has come or left since this was last asked. */
+  hasMoved(): boolean {
+    const { moved } = this.peer;
+    const before = this.#moved;
+    this.#moved = moved;
+    return moved !== before;
   }
 
   /** Ends the connection after the reply to the running command. */

@@ -25,10 +25,22 @@ export interface ServerLimits {
   linger: number;
 }
 
-/** Adds every limit and deadline of `serve` to a command line, with the library's defaults. A spec compares the two. */
-export function serverOptions(command: Command): Command {
-  const add = (flags: string, description: string, range: NumberRange) =>
-    numberOption(command, flags, description, range);
+/**
+ * Adds every limit and deadline of `serve` to a command line, with the library's defaults. A spec compares the two.
+ *
+ * @param presets Other defaults, where the demo's protocol needs them.
+ */
+export function serverOptions(command: Command, presets: Partial<ServerLimits> = {}): Command {
+  const add = (flags: string, description: string, range: NumberRange) => {
+    const name = flags.replace(/^--(\S+).*/, '$1').replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+    const preset = presets[name as keyof ServerLimits];
+    return numberOption(
+      command,
+      flags,
+      description,
+      typeof preset === 'number' ? { ...range, default: preset } : range,
+    );
+  };
   const time = (name: string, description: string, preset: number) =>
     add(`--${name} <ms>`, description, { min: 0, max: Number.POSITIVE_INFINITY, default: preset, whole: false });
   const many = 1_000_000;

@@ -55,6 +55,23 @@ export interface ConnectionOwner {
   closed(connection: Connection, closed: Closed): void;
 }
 
+/** The subscription of one who reads. */
+class Reading extends Subscription {
+  readonly #reads: Reads;
+  readonly #sink: ByteSink;
+
+  constructor(reads: Reads, sink: ByteSink) {
+    super();
+    this.#reads = reads;
+    this.#sink = sink;
+  }
+
+  override unsubscribe(): void {
+    if (!this.closed) this.#reads.stop(this.#sink);
+    super.unsubscribe();
+  }
+}
+
 const NEVER = Number.POSITIVE_INFINITY;
 const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, grace: NEVER };
 
@@ -82,8 +99,6 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   readonly id: number;
   /** The other end. */
   readonly peer: Address;
-  /** Our end. */
-  readonly local: Address;
   /** When it was accepted, in milliseconds since 1970. */
   readonly openedAt = Date.now();
 
@@ -98,7 +113,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** Who must be done before the connection ends by itself: the sender, and loops over its frames. */
   #users = 0;
   #watchers: Set<() => void> | undefined;
-  #whenFreed: (() => void) | undefined;
+  #attended: { freed(): void } | undefined;
   /** Who waits for the output to have room. */
   #waiters: (() => void)[] | undefined;
   /** Of a turn of the event loop, for whoever writes without being a stream. */
@@ -138,7 +153,6 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     super();
     this.id = id;
     this.peer = socket.peer;
-    this.local = socket.local;
     this.#socket = socket;
     this.#settings = settings;
     this.#owner = owner;
@@ -147,6 +161,11 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#alarm = new Alarm(settings.clock, this);
     this.#acceptedAt = this.#activeAt = settings.clock.now();
     socket.handler = this;
+  }
+
+  /** Our end, as long as the connection stands. */
+  get local(): Address {
+    return this.#socket.local;
   }
 
   /** Bytes received so far. */
@@ -363,7 +382,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       return Subscription.EMPTY;
     }
     this.#subscribed = true;
-    const subscription = new Subscription(() => this.#reads.stop(sink));
+    const subscription = new Reading(this.#reads, sink);
     if (!this.#take()) {
       // It was refused, or its client left, while the pipe was full. Not at once: an inner stream that completes while it
       // is being subscribed makes mergeMap recurse, as deep as its buffer is long, and it may stop for ever.
@@ -415,7 +434,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       this.cut(new SlowConsumerError(this.#settings.maxOutbound, writes.unsent + data.length));
     } else if (writes.stalled) {
       this.#watchOutput();
-    } else if (writes.waiting >= EARLY) {
+    } else if (writes.waiting >= EARLY || this.pressed) {
+      // Where memory is short nothing gathers that may find its peer stalled.
       this.flush();
     } else if (first && !this.#reads.running) {
       flushLater(this, this.clock);
@@ -494,10 +514,10 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#alarm.set();
   }
 
-  /** @internal Calls back when the socket is gone, if it has not gone yet; for one who asks. */
-  whenFreed(callback: () => void): void {
-    if (this.#closed) endOfTurn(this.clock, callback);
-    else this.#whenFreed = callback;
+  /** @internal Tells one who asks when the socket is gone, now or later; but not within this call. */
+  whenFreed(attended: { freed(): void }): void {
+    if (this.#closed) endOfTurn(this.clock, () => attended.freed());
+    else this.#attended = attended;
   }
 
   /** @internal Whether the pipe took it. */
@@ -589,7 +609,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       duration: this.clock.now() - this.#acceptedAt,
     };
     this.#owner.closed(this, this.#closed);
-    this.#whenFreed?.();
+    this.#attended?.freed();
     this.#notify();
   }
 
@@ -616,8 +636,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
 
   /** @internal */
   weigh(): void {
-    const output = this.#writes.stalled ? this.#writes.unsent : 0;
-    const weight = this.#gone ? 0 : this.#reads.weight + output + this.#elsewhere;
+    const weight = this.#gone ? 0 : this.#reads.weight + this.#writes.weight + this.#elsewhere;
     if (weight === this.#weight) return;
     const before = this.#weight;
     this.#weight = weight;

@@ -1,7 +1,7 @@
 import type { Observable, Subscription } from 'rxjs';
+import { Queue } from '../queue.ts';
 import { Hold } from './blame.ts';
 import type { Gate } from './bytes.ts';
-import { Queue } from './queue.ts';
 
 interface Waiter<T> {
   readonly kept: (result: IteratorResult<T>) => void;

@@ -16,7 +16,7 @@ export interface Sender {
 export function send(connection: Connection): OperatorFunction<Data | undefined, never> {
   return (source) =>
     new Observable<never>((subscriber) => {
-      answer(connection, source, subscriber, subscriber);
+      answer(connection, () => source, subscriber, subscriber);
     });
 }
 
@@ -28,17 +28,23 @@ export interface Outcome {
   error(error: unknown): void;
 }
 
-/** Sends what a source emits, for as long as somebody is subscribed. */
+/** Makes a source, and sends what it emits, for as long as somebody is subscribed. */
 export function answer(
   connection: Connection,
-  source: Observable<Data | undefined>,
+  make: () => Observable<Data | undefined>,
   subscriber: Subscriber<never>,
   outcome: Outcome,
 ): void {
   const sending = new Sending(connection, outcome);
   if (!connection.attach(sending)) return;
   // Before the source is subscribed: one that emits at once may make somebody downstream unsubscribe.
-  subscriber.add(() => sending.drop());
+  subscriber.add(sending);
+  let source: Observable<Data | undefined>;
+  try {
+    source = make();
+  } catch (error) {
+    return sending.error(error);
+  }
   source.subscribe(sending);
 }
 
@@ -46,6 +52,7 @@ export function answer(
 class Sending extends Subscriber<Data | undefined> implements Sender {
   readonly #connection: Connection;
   readonly #to: Outcome;
+  #over = false;
 
   constructor(connection: Connection, to: Outcome) {
     super();
@@ -70,6 +77,7 @@ class Sending extends Subscriber<Data | undefined> implements Sender {
   }
 
   stop(): void {
+    this.#over = true;
     // A teardown of the handler may throw, and nobody else would be there to catch it.
     try {
       this.unsubscribe();
@@ -90,8 +98,9 @@ class Sending extends Subscriber<Data | undefined> implements Sender {
     this.#to.error(error);
   }
 
-  /** Nobody downstream waits any more: unless all is said, the connection is broken off. */
-  drop(): void {
-    if (!this.closed) this.#connection.abort();
+  /** Where nobody downstream waits any more before all is said, the connection is broken off. */
+  override unsubscribe(): void {
+    if (!this.#over && !this.closed) this.#connection.abort();
+    super.unsubscribe();
   }
 }

@@ -31,6 +31,8 @@ export class Writes {
   /** Of what waits: bytes, or characters, which are at most as many, while nothing is under way. */
   #length = 0;
   #underWay = false;
+  /** Bytes of the write under way: the network lets go of none of them before the last has left. */
+  #handed = 0;
   #ended = false;
   #finished = false;
 
@@ -58,6 +60,11 @@ export class Writes {
   /** Bytes that were written and have not left. */
   get unsent(): number {
     return this.#socket.pending + (this.#underWay ? this.#length : this.#count());
+  }
+
+  /** Bytes of memory that a peer who does not keep pace costs. */
+  get weight(): number {
+    return this.#underWay ? this.#handed + this.#length : 0;
   }
 
   /** Of what waits to be flushed: bytes, or characters where they have not been counted. */
@@ -98,7 +105,9 @@ export class Writes {
       const pieces = this.#head > 0 ? this.#pieces?.slice(this.#head) : this.#pieces;
       const data = pieces === undefined ? this.#text : pieces.length === 1 ? (pieces[0] as Data) : pieces;
       this.drop();
+      const before = this.#socket.bytesWritten;
       this.#underWay = !this.#socket.write(data);
+      if (this.#underWay) this.#handed = this.#socket.bytesWritten - before;
     }
     if (this.#ended && !this.#underWay) this.#socket.end();
   }

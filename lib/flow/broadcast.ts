@@ -1,9 +1,9 @@
 import { Observable, type Observer } from 'rxjs';
 import type { Connection } from '../connection/connection.ts';
-import { Queue } from '../connection/queue.ts';
 import { type Data, type Overrun, overruns } from '../connection/writes.ts';
 import { SlowConsumerError } from '../errors.ts';
 import { bytes, check, oneOf } from '../options.ts';
+import { Queue } from '../queue.ts';
 
 export interface MemberOptions {
   /** Bytes that may wait for this member. @default 1048576 */

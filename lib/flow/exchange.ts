@@ -9,9 +9,9 @@ import {
 } from 'rxjs';
 import { Hold } from '../connection/blame.ts';
 import type { Connection } from '../connection/connection.ts';
-import { Queue } from '../connection/queue.ts';
 import { byteLength, type Data } from '../connection/writes.ts';
 import { check, flag, whole } from '../options.ts';
+import { Queue } from '../queue.ts';
 import { isPullable, pull, type Room } from './pull.ts';
 
 /** The answer to one request: at once, as a string or bytes; or a promise, an Observable, a generator … of pieces. */

@@ -164,7 +164,7 @@ class Listener implements PortHandler, ConnectionOwner {
     const waited = this.#leftRoom(connection);
     this.#connections.add(connection);
     this.#counters.active++;
-    this.#tell({ type: 'opened', id: connection.id, peer: connection.peer, local: connection.local, waited });
+    this.#tell({ type: 'opened', id: connection.id, peer: connection.peer, waited });
     this.#demand.taken(connection);
   }
 

@@ -1,4 +1,4 @@
-import { Observable, type SchedulerLike, Subject, Subscription } from 'rxjs';
+import { Observable, type SchedulerLike, Subject, type Subscriber, Subscription } from 'rxjs';
 import { closeReason } from '../connection/closeReason.ts';
 import type { Connection } from '../connection/connection.ts';
 import { answer, type Outcome } from '../connection/send.ts';
@@ -82,21 +82,15 @@ export class Drain {
    * Lets a connection have its replies, and completes when its socket is gone: only then is there room for another one. A
    * failure ends the connection, is told, and stays here.
    */
-  attend(connection: Connection, replies: Observable<Data | undefined>): Observable<never> {
+  attend(connection: Connection, reply: (connection: Connection) => Observable<Data | undefined>): Observable<never> {
     return new Observable((subscriber) => {
-      const outcome: Outcome = {
-        complete: () => {},
-        error: (error) => {
-          if (closeReason(error) !== 'failed') return;
-          this.tell({ type: 'failed', id: connection.id, peer: connection.peer, error });
-        },
-      };
-      connection.whenFreed(() => subscriber.complete());
+      const attended = new Attended(connection, this.tell, subscriber);
+      connection.whenFreed(attended);
       try {
-        answer(connection, replies, subscriber, outcome);
+        answer(connection, () => reply(connection), subscriber, attended);
       } catch (error) {
         connection.fail(error);
-        outcome.error(error);
+        attended.error(error);
       }
       // It was in the pipe's hands when the port was freed, or the signal came while the handler was being built.
       if (!this.#accepting) connection.drain();
@@ -172,5 +166,29 @@ export class Drain {
   #after(delay: number, work: () => void): void {
     if (delay > LONGEST || this.#timers.closed) return;
     this.#timers.add(this.#options.clock.schedule(work, delay));
+  }
+}
+
+/** A connection that is served, as long as its socket lives. */
+class Attended implements Outcome {
+  readonly #connection: Connection;
+  readonly #tell: (event: ServerEvent) => void;
+  readonly #subscriber: Subscriber<never>;
+
+  constructor(connection: Connection, tell: (event: ServerEvent) => void, subscriber: Subscriber<never>) {
+    this.#connection = connection;
+    this.#tell = tell;
+    this.#subscriber = subscriber;
+  }
+
+  complete(): void {}
+
+  error(error: unknown): void {
+    if (closeReason(error) !== 'failed') return;
+    this.#tell({ type: 'failed', id: this.#connection.id, peer: this.#connection.peer, error });
+  }
+
+  freed(): void {
+    this.#subscriber.complete();
   }
 }

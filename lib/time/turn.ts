@@ -1,10 +1,41 @@
 import type { SchedulerLike } from 'rxjs';
+import { Queue } from '../queue.ts';
 import { monotonic } from './monotonic.ts';
 
-/** Calls back in the next turn of the event loop: everyone else who can be served in this one is served first. */
+/** Milliseconds of one turn of the event loop that all together may go on for who could go on for ever. */
+const TURN = 1;
+
+/** Who goes on in the next turn, or in the one after that if there are too many. */
+const waiting = new Queue<() => void>();
+/** The end of the turn is seen to. */
+let armed = false;
+/** When, in this turn, somebody began who could go on for ever. */
+let began: number | undefined;
+
+/**
+ * Calls back in the next turn of the event loop: everyone else who can be served in this one is served first. When many
+ * wait for that, some of them have a later turn: what is read meanwhile waits for a millisecond, not for all of them.
+ */
 export function nextTurn(clock: SchedulerLike, work: () => void): void {
-  if (clock === monotonic) setImmediate(work);
-  else clock.schedule(work, 0);
+  if (clock !== monotonic) {
+    clock.schedule(work, 0);
+    return;
+  }
+  waiting.push(work);
+  arm();
+}
+
+/**
+ * Whether this turn has lasted long enough for those who could go on for ever, such as endless replies: all connections'
+ * together. Whoever is told so goes on in the next turn. On virtual time a turn has no length: never.
+ */
+export function turnIsOver(clock: SchedulerLike): boolean {
+  if (clock !== monotonic) return false;
+  const now = performance.now();
+  if (began !== undefined) return now - began >= TURN;
+  began = now;
+  arm();
+  return false;
 }
 
 /** Calls back when the event loop has polled once more: what waits to be read or accepted has been. */
@@ -16,4 +47,23 @@ export function afterTurn(clock: SchedulerLike, work: () => void): void {
 export function endOfTurn(clock: SchedulerLike, work: () => void): void {
   if (clock === monotonic) queueMicrotask(work);
   else clock.schedule(work, 0);
+}
+
+function arm(): void {
+  if (armed) return;
+  armed = true;
+  setImmediate(turn);
+}
+
+function turn(): void {
+  armed = false;
+  began = undefined;
+  if (waiting.size === 0) return;
+  const until = performance.now() + TURN;
+  // Those who come while this runs are for the next turn.
+  for (let left = waiting.size; left > 0 && performance.now() < until; left--) {
+    // Before the call: what it throws is the process's to hear, and the others go on all the same.
+    if (waiting.size > 1) arm();
+    waiting.shift()?.();
+  }
 }

@@ -82,7 +82,6 @@ interface OwnedSocket extends Socket {
 
 class NodeSocket implements TransportSocket, Completed {
   handler: SocketHandler = NOBODY;
-  readonly local: Address;
   readonly peer: Address;
   readonly borrows: boolean;
   readonly #socket: OwnedSocket;
@@ -95,14 +94,23 @@ class NodeSocket implements TransportSocket, Completed {
     this.borrows = borrows;
     const socket = connected as OwnedSocket;
     this.#socket = socket;
-    this.peer = { address: socket.remoteAddress ?? path, port: socket.remotePort };
-    this.local = { address: socket.localAddress, port: socket.localPort };
+    this.peer = peerOf(socket, path);
     socket[OWNER] = this;
     socket.on('error', onError);
     if (!borrows) socket.on('data', onData);
     socket.on('end', onEnd);
     socket.on('finish', onFinish);
     socket.on('close', onClose);
+  }
+
+  /** Asked for when it is: unlike the peer's it does not go with the peer, and few want to know. */
+  get local(): Address {
+    return { address: this.#socket.localAddress, port: this.#socket.localPort };
+  }
+
+  /** A unix socket has no ports. */
+  get #isTcp(): boolean {
+    return this.peer.port !== undefined || this.#socket.localPort !== undefined;
   }
 
   get descriptor(): number | undefined {
@@ -122,7 +130,7 @@ class NodeSocket implements TransportSocket, Completed {
 
   get alive(): boolean | undefined {
     // After a RST the kernel knows the peer no more: ENOTCONN.
-    const answer = this.local.port === undefined ? undefined : this.#socket._handle?.getpeername?.({});
+    const answer = this.#isTcp ? this.#socket._handle?.getpeername?.({}) : undefined;
     return answer === undefined ? undefined : answer === 0;
   }
 
@@ -187,9 +195,16 @@ class NodeSocket implements TransportSocket, Completed {
     const socket = this.#socket;
     // A unix socket knows no RST. And libuv refuses to reset while it shuts down: Node would then keep the socket for ever.
     const shutsDown = socket.writableEnded && socket.writableLength === 0 && !socket.writableFinished;
-    if (this.local.port === undefined || shutsDown) socket.destroy();
+    if (!this.#isTcp || shutsDown) socket.destroy();
     else socket.resetAndDestroy();
   }
+}
+
+/** Asked of the handle where that can be: Node would keep an answer of its own on each socket. */
+function peerOf(socket: OwnedSocket, path?: string): Address {
+  const answer: { address?: string; port?: number } = {};
+  if (socket._handle?.getpeername?.(answer) === 0) return { address: answer.address, port: answer.port };
+  return { address: socket.remoteAddress ?? path, port: socket.remotePort };
 }
 
 /** The error that Node itself would make of the number. */

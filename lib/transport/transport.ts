@@ -103,7 +103,9 @@ export interface DialHandler {
 export interface TransportSocket {
   /** Set by whoever takes the socket, once, before anything else. */
   handler: SocketHandler;
+  /** Our end, as long as the socket is there. */
   readonly local: Address;
+  /** The other end, as it was at accept. */
   readonly peer: Address;
   /** The number of its descriptor, where there is one. The lowest free number is what a new descriptor gets. */
   readonly descriptor: number | undefined;

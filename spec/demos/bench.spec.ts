@@ -163,6 +163,15 @@ describe('the wire', () => {
     expect(wireOf({ mode: 'length-prefixed', protocol: 'plain' }).requestSize).toBe(4 + 1024);
   });
 
+  it('stores what Redis is then asked for', () => {
+    const { before, replies, replySize, frames } = wireOf({ mode: 'redis-get', protocol: 'plain' });
+    const stored = before?.requests.toString().match(/(?<=\r\n\$64\r\n).{64}/g) ?? [];
+    const asked = replies.toString('latin1', 0, frames * replySize).match(/(?<=\$64\r\n).{64}/g);
+    expect(new Set(stored).size).toBe(frames);
+    expect(asked).toEqual(stored);
+    expect(before?.replies.toString()).toBe('+OK\r\n'.repeat(frames));
+  });
+
   it('has one line break a line, and no two frames alike', () => {
     const { requests, requestSize, frames } = wireOf({ mode: 'lines', protocol: 'plain' });
     const lines = requests.toString().split('\n').slice(0, frames);

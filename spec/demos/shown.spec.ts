@@ -31,7 +31,7 @@ const figures: Closed = {
 const closed = (reason: CloseReason): ServerEvent => ({ type: 'closed', id: 1, peer: end, ...figures, reason });
 
 const l: ServerEvent = { type: 'listening', address: end, counters, connections };
-const o: ServerEvent = { type: 'opened', id: 1, peer: end, local: end, waited: 0 };
+const o: ServerEvent = { type: 'opened', id: 1, peer: end, waited: 0 };
 const c = closed('ended');
 const r = closed('reset');
 const g: ServerEvent = { type: 'draining', active: 4000, waiting: 1 };

@@ -15,6 +15,8 @@ import {
   program,
   rate,
   reason,
+  type ServerLimits,
+  serverOptions,
   statusLine,
 } from '../../demos/support/index.ts';
 
@@ -221,4 +223,11 @@ describe('interrupts', () => {
     vi.useRealTimers();
     expect(process.listenerCount('SIGINT')).toBe(before);
   });
+});
+
+it("takes a demo's own defaults for the limits of a server, and leaves the others", () => {
+  const ask = (...args: string[]) =>
+    serverOptions(program('x', ''), { idle: 7, keepAlive: 8 }).parse(args, { from: 'user' }).opts<ServerLimits>();
+  expect(ask()).toMatchObject({ idle: 7, keepAlive: 8, greeting: 10_000 });
+  expect(ask('--idle', '9')).toMatchObject({ idle: 9, keepAlive: 8 });
 });

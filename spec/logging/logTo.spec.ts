@@ -36,7 +36,7 @@ describe('logTo', () => {
       30,
       'listening on /run/it',
     ],
-    [{ type: 'opened', id: 7, peer, local, waited: 0 }, 20, 'connection 7 opened'],
+    [{ type: 'opened', id: 7, peer, waited: 0 }, 20, 'connection 7 opened'],
     [{ ...closed, reason: 'ended' } as ServerEvent, 30, 'connection 7 closed: ended'],
     [{ ...closed, reason: 'deadline', deadline: 'idle' } as ServerEvent, 30, 'connection 7 closed: deadline (idle)'],
     [{ type: 'refused', id: 8, peer, reason: 'full', waited: 0 }, 40, 'connection 8 refused: full'],

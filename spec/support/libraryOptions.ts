@@ -8,13 +8,14 @@ export interface LibraryOption {
   readonly preset: string;
 }
 
-/** Every option of `serve`, those of `listen` among them, read from the source. */
+/** Every option of `serve`, those of `listen` and of connections among them, read from the source. */
 export async function libraryOptions(): Promise<LibraryOption[]> {
-  const [serving, listening] = await Promise.all([
+  const bodies = await Promise.all([
     interfaceBody('lib/serve.ts', 'ServeOptions'),
     interfaceBody('lib/listen/listen.ts', 'ListenOptions'),
+    interfaceBody('lib/connection/settings.ts', 'ConnectionOptions'),
   ]);
-  return [...fields(serving), ...fields(listening)];
+  return bodies.flatMap(fields);
 }
 
 async function interfaceBody(file: string, name: string): Promise<string> {

@@ -1,5 +1,8 @@
-/** What a server of the bench can be asked to do with what it reads. */
-export type Mode = 'echo' | 'lines' | 'length-prefixed' | 'discard' | 'source';
+/** What a server made for the bench can be asked to do with what it reads. */
+export type BytesMode = 'echo' | 'lines' | 'length-prefixed' | 'discard' | 'source';
+
+/** What any server of the bench can be asked to do. */
+export type Mode = BytesMode | 'redis-set' | 'redis-get';
 
 /** How a load talks to its server. */
 export type LoadKind = 'turns' | 'bulk-in' | 'bulk-out' | 'connect' | 'idle';

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { dial, unlessStalled } from './dial.ts';
 import type { Job, Sample } from './job.ts';
 import { Latencies } from './latency.ts';
+import { once } from './once.ts';
 import { Window } from './window.ts';
 import { type Wire, wireOf } from './wire.ts';
 
@@ -9,8 +10,9 @@ import { type Wire, wireOf } from './wire.ts';
  * Request and reply: every connection keeps exactly `inFlight` requests under way. Each reply frees one request;
  * all that one read has freed leave in one write.
  */
-export function turns(job: Job): Promise<Sample> {
+export async function turns(job: Job): Promise<Sample> {
   const wire = wireOf(job);
+  if (wire.before !== undefined) (await once(job.port, wire.before, 0, () => {})).destroy();
   const latencies = new Latencies();
   const window = new Window(job);
   let replies = 0;

@@ -15,12 +15,16 @@ export interface Wire {
   readonly requestSize: number;
   readonly replies: Buffer;
   readonly replySize: number;
+  /** What is said, once and on a connection of its own, before the load begins. */
+  readonly before?: Wire;
 }
 
-/** The wire of a job: 64 byte frames, or 1 KiB behind a four byte length. */
+/** The wire of a job: 64 byte frames, or 1 KiB behind a four byte length; for Redis values of 64 bytes. */
 export function wireOf({ mode, protocol }: Pick<Job, 'mode' | 'protocol'>): Wire {
   if (protocol === 'nest') return build(nestRequest, nestReply);
   if (mode === 'length-prefixed') return build(prefixed, prefixed);
+  if (mode === 'redis-set') return build(set, stored);
+  if (mode === 'redis-get') return { ...build(get, value), before: whole(build(set, stored)) };
   if (mode === 'lines') return build(line, line);
   return build(raw, raw);
 }
@@ -36,6 +40,18 @@ function build(request: (index: number) => Buffer, reply: (index: number) => Buf
     requestSize: sizeOf(requests),
     replies: Buffer.concat(replies),
     replySize: sizeOf(replies),
+  };
+}
+
+/** All frames of a wire as one. */
+function whole({ frames, requests, requestSize, replies, replySize }: Wire): Wire {
+  const [asked, answered] = [frames * requestSize, frames * replySize];
+  return {
+    frames: 1,
+    requests: requests.subarray(0, asked),
+    requestSize: asked,
+    replies: replies.subarray(0, answered),
+    replySize: answered,
   };
 }
 
@@ -56,6 +72,15 @@ function text(index: number, length: number): string {
 
 const raw = (index: number) => Buffer.from(text(index, 64));
 const line = (index: number) => Buffer.from(`${text(index, 63)}\n`);
+
+/** What Redis reads and writes: the length of everything before it. */
+const bulk = (value: string) => `$${value.length}\r\n${value}\r\n`;
+const command = (...parts: string[]) => Buffer.from(`*${parts.length}\r\n${parts.map(bulk).join('')}`);
+const keyOf = (index: number) => `key:${String(index).padStart(12, '0')}`;
+const set = (index: number) => command('SET', keyOf(index), text(index, 64));
+const get = (index: number) => command('GET', keyOf(index));
+const stored = () => Buffer.from('+OK\r\n');
+const value = (index: number) => Buffer.from(bulk(text(index, 64)));
 
 function prefixed(index: number): Buffer {
   const frame = Buffer.alloc(4 + 1024);

@@ -1,9 +1,9 @@
 /** node:net, a `write` per reply: what one writes first, with its reading stopped while the peer does not read. */
 import { createServer, type Socket } from 'node:net';
-import type { Mode } from '../load/job.ts';
+import type { BytesMode } from '../load/job.ts';
 import { count64, pattern, pick, readArguments, start } from './program.ts';
 
-const handlers: Record<Mode, (socket: Socket) => void> = {
+const handlers: Record<BytesMode, (socket: Socket) => void> = {
   echo(socket) {
     socket.on('data', (bytes) => {
       if (!socket.write(bytes)) waitForDrain(socket);

@@ -19,7 +19,7 @@ import {
   tap,
   timeout,
 } from 'rxjs';
-import type { Mode } from '../load/job.ts';
+import type { BytesMode } from '../load/job.ts';
 import { count64, limit, pattern, pick, readArguments, silence, start } from './program.ts';
 
 /** The bytes of a peer until it ends, or an error when it is silent for too long. */
@@ -29,7 +29,7 @@ const reads = (socket: Socket): Observable<Buffer> =>
     timeout({ each: silence }),
   );
 
-const handlers: Record<Mode, (socket: Socket) => Observable<unknown>> = {
+const handlers: Record<BytesMode, (socket: Socket) => Observable<unknown>> = {
   echo: (socket) => reads(socket).pipe(tap((bytes) => socket.write(bytes))),
 
   lines(socket) {

@@ -10,10 +10,10 @@ import {
   lines,
   serve,
 } from '../../../lib/index.ts';
-import type { Mode } from '../load/job.ts';
+import type { BytesMode } from '../load/job.ts';
 import { count64, limit, pattern, pick, readArguments } from './program.ts';
 
-const handlers: Record<Mode, Handler> = {
+const handlers: Record<BytesMode, Handler> = {
   echo: (connection) => connection,
 
   lines: (connection) => connection.pipe(lines(), map(encodeLine)),

@@ -1,5 +1,8 @@
 import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
+import type { Mode } from '../load/job.ts';
+import type { Program } from '../peers.ts';
 import { complaints, cores, spawnPinned } from './pinned.ts';
 
 /** How long a server may take to listen, in milliseconds. */
@@ -13,8 +16,11 @@ export interface Running {
   stop(): Promise<void>;
 }
 
-/** Starts a server on its core and waits until it has said where it listens. */
-export async function startServer(command: readonly string[]): Promise<Running> {
+/** Starts a server on its core, on every address, and waits until it has said that it listens. */
+export async function startServer(program: Program, mode: Mode): Promise<Running> {
+  const { command: given, ready } = program;
+  const port = typeof given === 'function' ? await freePort() : 0;
+  const command = typeof given === 'function' ? given(port) : [...given, '--mode', mode, '--host', '0.0.0.0'];
   const child = await spawnPinned(cores.server, command);
   const said = complaints(child);
   const gone = once(child, 'close');
@@ -25,7 +31,7 @@ export async function startServer(command: readonly string[]): Promise<Running> 
   const { stdout, pid } = child;
   if (stdout === null || pid === undefined) throw new Error(`Cannot start ${command[0]}`);
   try {
-    return { pid, port: await portOf(createInterface(stdout), gone), stop };
+    return { pid, port: await portOf(createInterface(stdout), gone, ready, port), stop };
   } catch (error) {
     await stop();
     throw new Error(`${error instanceof Error ? error.message : error}: ${command.join(' ')}\n${said()}`, {
@@ -34,7 +40,23 @@ export async function startServer(command: readonly string[]): Promise<Running> 
   }
 }
 
-async function portOf(lines: AsyncIterable<string>, gone: Promise<unknown>): Promise<number> {
+/** A port that nobody has at the moment. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0);
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Waits for the line that says where the server listens; or that it does, where it was given a `port`. */
+async function portOf(
+  lines: AsyncIterable<string>,
+  gone: Promise<unknown>,
+  ready = /^listening on .*:(\d+)$/,
+  port = 0,
+): Promise<number> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`The server does not listen after ${patience} ms`)), patience);
@@ -46,8 +68,8 @@ async function portOf(lines: AsyncIterable<string>, gone: Promise<unknown>): Pro
   ended.catch(() => undefined);
   const listening = (async () => {
     for await (const line of lines) {
-      const found = /^listening on .*:(\d+)$/.exec(line);
-      if (found !== null) return Number(found[1]);
+      const found = ready.exec(line);
+      if (found !== null) return port || Number(found[1]);
     }
     return ended;
   })();

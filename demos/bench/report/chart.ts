@@ -11,7 +11,7 @@ const barHeight = 16;
 const rowHeight = 24;
 const headHeight = 46;
 /** The server that the chart is about. */
-const ours = 'sluice';
+const ours: readonly string[] = ['sluice', 'sluice-redis'];
 
 /** A bar of a panel. */
 interface Bar {
@@ -81,7 +81,7 @@ function panel(entry: Case, bars: readonly Bar[], left: number, top: number): st
     const cut =
       value > end ? `<path class="cut" d="M${x + room - 26} ${y + barHeight + 2} l8 -20 m6 0 l-8 20"/>\n` : '';
     return `<text x="16" y="${y + 12}">${xml(title)}</text>
-<rect class="bar${peer === ours ? ' ours' : ''}" x="${x}" y="${y}" width="${length.toFixed(1)}" height="${barHeight}" rx="2"/>
+<rect class="bar${ours.includes(peer) ? ' ours' : ''}" x="${x}" y="${y}" width="${length.toFixed(1)}" height="${barHeight}" rx="2"/>
 ${cut}<text x="${(x + length + 6).toFixed(1)}" y="${y + 12}">${show(value)}</text>
 `;
   });

@@ -3,10 +3,21 @@ import type { SchedulerLike } from 'rxjs';
 import { BLANK, type Input, PENDING } from '../../../lib/framing/decoder.ts';
 import type { Database } from '../database.ts';
 import { ProtocolError, RequestDecoder } from '../resp/request.ts';
-import { Session } from '../session.ts';
+import { type Peer, Session } from '../session.ts';
 import { Log, logFile, sizeOf } from './log.ts';
 
 const CHUNK = 1024 * 1024;
+
+/** Who the log is replayed for. */
+const NOBODY: Peer = {
+  address: '',
+  localAddress: '',
+  push() {},
+  close() {},
+  cut() {},
+  unsent: 0,
+  moved: 0,
+};
 
 /** The log cannot be read from some place on. Nobody but a person can say what was meant. */
 export class LogCorruptError extends Error {
@@ -54,8 +65,7 @@ export function openLog(path: string, db: Database, { warn, scheduler }: OpenLog
  * @returns How many bytes make whole commands and whole transactions.
  */
 function replay(path: string, descriptor: number, db: Database): number {
-  const peer = { address: '', localAddress: '', push: () => {}, close: () => {} };
-  const session = new Session(db, peer);
+  const session = new Session(db, NOBODY);
   const decoder = new RequestDecoder({ maxBulk: 512 * 1024 * 1024 });
   const buffer = Buffer.allocUnsafe(CHUNK);
   let base = 0;

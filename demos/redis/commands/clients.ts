@@ -36,7 +36,7 @@ function line(session: Session): string {
   return [
     `id=${id} addr=${peer.address} laddr=${peer.localAddress} name=${clientName}`,
     `age=${seconds(session.since)} idle=${seconds(session.lastActive)} flags=${flags} db=0`,
-    `sub=${session.channels.size} psub=${session.patterns.size} multi=${transaction.length}`,
+    `sub=${session.channels.size} psub=${session.patterns.size} multi=${transaction.length} omem=${peer.unsent}`,
     `cmd=${session.lastCommand} user=default resp=${form.version}`,
     `lib-name=${session.library.get('lib-name') ?? ''} lib-ver=${session.library.get('lib-ver') ?? ''}`,
   ].join(' ');

@@ -30,7 +30,7 @@ describe('readOptions', () => {
       listen: [{ host: '127.0.0.1', port: 11311 }],
       path: undefined,
       maxConnections: 10,
-      overflow: 'park',
+      overflow: 'wait',
       backlog: 5,
       memory: 8 * 1024 * 1024,
       maxItem: 2048,
@@ -52,6 +52,7 @@ describe('readOptions', () => {
       maxItem: 4 * 1024 * 1024,
       idleTimeout: Number.POSITIVE_INFINITY,
     });
+    expect(readOptions(['--host', '::1']).listen).toEqual([{ host: '::1', port: 11211 }]);
     expect(readOptions(['-h'])).toMatchObject({ show: 'help' });
     expect(readOptions(['-V'])).toMatchObject({ show: 'version' });
   });

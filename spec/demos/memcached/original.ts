@@ -45,6 +45,8 @@ export class Original {
     this.#got = '';
     const socket = await connected(this.#port);
     this.#socket = socket.setEncoding('latin1');
+    // A command that makes the original wait for more is a mistake of the spec.
+    socket.setTimeout(5000, () => this.#lost('no reply'));
     socket.on('data', (text: string) => {
       this.#got += text;
       this.#wake();
@@ -62,14 +64,17 @@ export class Original {
    */
   async ask(command: string, last = 'mn\r\n', mark = 'MN\r\n'): Promise<string> {
     this.#got = '';
+    const broken = new Promise<never>((_, reject) => {
+      this.#lost = (reason) => reject(new Error(`${reason} after ${JSON.stringify(command.slice(0, 200))}`));
+    });
+    // Looked at below, or not at all if the reply comes.
+    broken.catch(() => {});
     this.#socket?.write(Buffer.from(command + last, 'latin1'));
     while (!this.#got.endsWith(mark)) {
-      await new Promise<void>((resolve, reject) => {
+      const more = new Promise<void>((resolve) => {
         this.#wake = resolve;
-        this.#lost = (reason) => reject(new Error(`${reason} after ${JSON.stringify(command.slice(0, 200))}`));
-        // A command that makes the original wait for more is a mistake of this file.
-        this.#socket?.setTimeout(5000, () => this.#lost('no reply'));
       });
+      await Promise.race([more, broken]);
     }
     return this.#got.slice(0, -mark.length);
   }

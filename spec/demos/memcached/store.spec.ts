@@ -111,4 +111,13 @@ describe('Store', () => {
     store.put('append', 'n', bytesOf('x'));
     expect(bytesToText(before)).toBe('10');
   });
+
+  it('calls an empty value no number before it looks at the cas id, as the original does', () => {
+    const { store } = still();
+    const asked = (data: string) => {
+      const item = store.put('set', 'n', bytesOf(data));
+      return item instanceof Item ? store.delta(item, 1n, true, item.cas + 1) : item;
+    };
+    expect([asked(''), asked('x'), asked('1')]).toEqual(['nonNumeric', 'exists', 'exists']);
+  });
 });

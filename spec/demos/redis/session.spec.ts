@@ -16,7 +16,7 @@ describe('a client', () => {
     now = 12_500;
     const list = await other.ask('CLIENT', 'LIST');
     expect(list).toContain(
-      'id=1 addr=1.2.3.4:5 laddr=6.7.8.9:10 name=me age=2 idle=2 flags=P db=0 sub=2 psub=0 multi=-1 cmd=subscribe',
+      'id=1 addr=1.2.3.4:5 laddr=6.7.8.9:10 name=me age=2 idle=2 flags=P db=0 sub=2 psub=0 multi=-1 omem=0 cmd=subscribe',
     );
     expect(list).toContain('lib-name=mine');
     expect(list.trim().split('\n').length).toBe(3);

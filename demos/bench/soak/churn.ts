@@ -1,0 +1,41 @@
+import { once } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Child } from './child.ts';
+import { atMost, dial, exactly, type Soak } from './measure.ts';
+
+/** Connect, ask, be answered, reset; time and again. */
+export const churn: Soak = {
+  name: 'connect, echo, reset',
+  async run({ quick }) {
+    const count = quick ? 5000 : 20_000;
+    const child = await Child.start('echo');
+    const turn = async () => {
+      const client = await dial(child.port);
+      client.write('ping\n');
+      await once(client, 'data');
+      client.resetAndDestroy();
+    };
+    const turns = async (count: number) => {
+      for (let left = count; left > 0; left -= 20) await Promise.all(Array.from({ length: 20 }, turn));
+    };
+    const closed = (count: number) =>
+      child.until((answer) => (answer.closed.reset ?? 0) >= count, 20_000, `${count} closed`);
+    await turns(2000);
+    await closed(2000);
+    await pause(200);
+    const { heap } = await child.ask({ ask: 'heap' });
+    const descriptors = child.descriptors;
+    await turns(count);
+    await closed(2000 + count);
+    await pause(200);
+    const after = await child.ask({ ask: 'heap' });
+    const found = child.descriptors;
+    await child.stop();
+    return [
+      exactly('descriptors, against before', found - descriptors, 0),
+      exactly('closed, by reason', after.closed, { reset: 2000 + count }),
+      // 8 bytes each is what the long form may have; here the heap's own noise is some hundred kilobytes.
+      atMost(`heap grows by, for each of ${count} connections`, (after.heap - heap) / count, quick ? 64 : 24, 'bytes'),
+    ];
+  },
+};

@@ -1,0 +1,41 @@
+/**
+ * The soaks: what must not grow does not, measured from outside the server's process.
+ *
+ *     npm run soak                       all of them, a few minutes
+ *     npm run soak -- --quick            the short form, less than a minute
+ *     npm run soak -- --only churn       those whose name holds a word
+ *
+ * Prints what was measured against what is allowed, and exits with 1 on a miss.
+ */
+import { parseArgs } from 'node:util';
+import { table } from '../report/table.ts';
+import { churn } from './churn.ts';
+import { manyWrites } from './manyWrites.ts';
+import type { Finding, Soak } from './measure.ts';
+import { neverReading } from './neverReading.ts';
+import { published } from './published.ts';
+import { slowHandler } from './slowHandler.ts';
+import { tinyLines } from './tinyLines.ts';
+import { topic } from './topic.ts';
+
+const soaks: readonly Soak[] = [slowHandler, neverReading, topic, tinyLines, manyWrites, published, churn];
+
+const { values } = parseArgs({
+  options: { quick: { type: 'boolean', default: false }, only: { type: 'string', default: '' } },
+});
+
+const rows: string[][] = [];
+let missed = 0;
+for (const { name, run } of soaks.filter((soak) => soak.name.includes(values.only))) {
+  const begun = performance.now();
+  const findings = await run({ quick: values.quick }).catch((error): Finding[] => [
+    { what: `it failed: ${error instanceof Error ? error.message : error}`, found: '', allowed: '', met: false },
+  ]);
+  console.error(`${name}: ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+  for (const { what, found, allowed, met } of findings) {
+    if (!met) missed++;
+    rows.push([`${name}: ${what}`, found, allowed, met ? 'ok' : 'MISSED']);
+  }
+}
+console.log(table(['soak', 'found', 'allowed', ''], rows));
+if (missed > 0 || rows.length === 0) process.exitCode = 1;

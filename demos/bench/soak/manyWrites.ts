@@ -1,0 +1,36 @@
+import { Child } from './child.ts';
+import { dial, exactly, type Soak } from './measure.ts';
+
+/** A million writes, each awaited, to a peer that reads now and then: nothing gathers on the socket. */
+export const manyWrites: Soak = {
+  name: 'a million writes under backpressure',
+  async run({ quick }) {
+    const writes = quick ? 300_000 : 1_000_000;
+    const child = await Child.start('writes', { writes });
+    const client = await dial(child.port);
+    let received = 0;
+    let pauses = 0;
+    client.on('data', (chunk) => {
+      received += chunk.length;
+      if (received / (2 * 1024 * 1024) < pauses + 1) return;
+      pauses++;
+      client.pause();
+      setTimeout(() => client.resume(), 20);
+    });
+    await new Promise((resolve) => client.on('end', resolve));
+    const {
+      listeners,
+      timers,
+      writes: done,
+      closed,
+    } = await child.until((answer) => Object.keys(answer.closed).length > 0, 5000, 'closed');
+    client.destroy();
+    await child.stop();
+    return [
+      exactly('writes, and bytes that came', [done, received], [writes, writes * 64]),
+      exactly('listeners on the socket, fewest and most', listeners, [listeners[0], listeners[0]]),
+      exactly('timers of the process, fewest and most', timers, [timers[0], timers[0]]),
+      exactly('closed, by reason', closed, { completed: 1 }),
+    ];
+  },
+};

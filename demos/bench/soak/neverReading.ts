@@ -1,0 +1,48 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { Child } from './child.ts';
+import { atMost, dial, exactly, MIB, Pinger, percentiles, type Soak } from './measure.ts';
+
+/** A thousand peers ask for an endless reply each, and never read. Each of them could have more than its share of the budget. */
+export const neverReading: Soak = {
+  name: 'a thousand that never read',
+  async run({ quick }) {
+    const count = quick ? 400 : 1000;
+    const budget = (quick ? 128 : 256) * MIB;
+    const stall = quick ? 2000 : 10_000;
+    const patience = { greeting: 120_000, idle: 120_000 };
+    const child = await Child.start('echo', { budget, stall, highWaterMark: MIB / 2, ...patience });
+    // What the engine takes for its own when it is warm is not what grows.
+    const reader = (await dial(child.port)).resume();
+    reader.write('endless\n');
+    await pause(1500);
+    reader.destroy();
+    const { closed: warm } = await child.until((answer) => answer.closed.reset === 1, 5000, 'the reader is gone');
+    const pinger = await Pinger.start(child.port);
+    await pause(quick ? 1500 : 5000);
+    pinger.take();
+    await pause(quick ? 1500 : 5000);
+    const calm = percentiles(pinger.take());
+    const before = child.watch();
+    const peers = await Promise.all(Array.from({ length: count }, () => dial(child.port)));
+    // A thousand connects at once keep this process busy, and its own round trips with it.
+    await pause(500);
+    pinger.take();
+    for (const peer of peers) peer.pause().write('endless\n');
+    const { closed } = await child.until(
+      (answer) => Object.values(answer.closed).reduce((sum, count) => sum + count, 0) >= count + 1,
+      stall + 60_000,
+      'all closed',
+    );
+    const busy = percentiles(pinger.take());
+    pinger.stop();
+    for (const peer of peers) peer.destroy();
+    const grown = child.peak - before;
+    await child.stop();
+    return [
+      atMost(`RSS grows by, with a budget of ${budget / MIB} MiB`, grown / MIB, (1.2 * budget) / MIB, 'MiB'),
+      exactly('closed, by reason', closed, { ...warm, 'slow-consumer': count }),
+      atMost(`a healthy round trip, p50 (before: ${calm.p50.toFixed(2)} ms)`, busy.p50, 5 * calm.p50, 'ms'),
+      atMost(`a healthy round trip, p99 (before: ${calm.p99.toFixed(2)} ms)`, busy.p99, 5 * calm.p99, 'ms'),
+    ];
+  },
+};

@@ -1,0 +1,157 @@
+/** The server of the soaks, in a process of its own: one handler a mode. It tells its parent what it is asked for. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { merge } from 'rxjs';
+import {
+  type Broadcast,
+  broadcast,
+  type Connection,
+  exchange,
+  type Handler,
+  lines,
+  type ServeOptions,
+  type ServerEvent,
+  serve,
+} from '../../../lib/index.ts';
+import type { Answer, Mode, Question } from './child.ts';
+
+/** Bytes that the slow handler has worked off, or that were published. */
+let handled = 0;
+const closed: Record<string, number> = {};
+const refused: Record<string, number> = {};
+let room: Broadcast | undefined;
+let publishing = false;
+/** When the last publication began, and how long after that somebody was closed first; in milliseconds. */
+let publishedAt = 0;
+let cutAfter: number | undefined;
+/** Of the sockets while a handler writes: fewest and most listeners and timers. */
+const book = { listeners: [Number.POSITIVE_INFINITY, 0], timers: [Number.POSITIVE_INFINITY, 0], writes: 0 };
+
+const KIB = 1024;
+
+/** An endless reply, each piece of it new. */
+function* endless(): Iterable<Buffer> {
+  for (;;) yield Buffer.alloc(16 * KIB, 'x');
+}
+
+const echo = exchange(lines(), (line) => (line === 'endless' ? endless() : `${line}\n`));
+
+const member = (connection: Connection): ReturnType<Handler> =>
+  merge(
+    echo(connection),
+    (room as Broadcast).to(connection, { overrun: mode === 'topic' ? 'drop-oldest' : 'disconnect' }),
+  );
+
+const handlers: Record<Mode, Handler> = {
+  // A millisecond for each 64 KiB, whatever the size of a read.
+  slow: exchange(
+    (bytes) => bytes,
+    async (chunk) => {
+      const before = Math.floor(handled / (64 * KIB));
+      handled += chunk.length;
+      const due = Math.floor(handled / (64 * KIB)) - before;
+      if (due > 0) await pause(due);
+      return undefined;
+    },
+  ),
+  echo,
+  topic: member,
+  published: member,
+  writes: async (connection: Connection) => {
+    const count = Number(options.writes);
+    for (let i = 0; i < count; i++) {
+      await connection.write(`${String(i).padStart(63, '.')}\n`);
+      if (i % 1000 === 0) look();
+    }
+    book.writes = count;
+  },
+};
+
+/** The timers that are armed: the process itself tells only of those that keep it alive. */
+const timers = new Set<unknown>();
+const { setTimeout: arm, clearTimeout: disarm } = globalThis;
+globalThis.setTimeout = Object.assign(
+  (work: (...args: unknown[]) => void, ms?: number, ...args: unknown[]) => {
+    const timer = arm(() => {
+      timers.delete(timer);
+      work(...args);
+    }, ms);
+    timers.add(timer);
+    return timer;
+  },
+  { __promisify__: arm.__promisify__ },
+) as typeof setTimeout;
+globalThis.clearTimeout = (timer) => {
+  timers.delete(timer);
+  disarm(timer);
+};
+
+/** Counts what hangs on the sockets of this process. */
+function look(): void {
+  const sockets = (process as unknown as { _getActiveHandles(): NodeJS.EventEmitter[] })
+    ._getActiveHandles()
+    .filter((handle) => 'remotePort' in handle);
+  const listeners = sockets.map((socket) =>
+    socket.eventNames().reduce((sum, name) => sum + socket.listenerCount(name), 0),
+  );
+  widen(book.listeners, Math.max(0, ...listeners));
+  widen(book.timers, timers.size);
+}
+
+function widen(range: number[], value: number): void {
+  range[0] = Math.min(range[0] ?? value, value);
+  range[1] = Math.max(range[1] ?? value, value);
+}
+
+/** Publishes so many messages, each with its number and the time when it left, so many a millisecond. */
+async function publish({ count, bytes, rate }: { count: number; bytes: number; rate: number }): Promise<void> {
+  publishing = true;
+  publishedAt = performance.now();
+  const begun = publishedAt;
+  for (let i = 0; i < count; ) {
+    const due = Math.min(count, Math.ceil((performance.now() - begun) * rate));
+    for (; i < due; i++) {
+      const head = `${i} ${process.hrtime.bigint()} `;
+      room?.next(`${head.padEnd(bytes - 1, 'x')}\n`);
+      handled += bytes;
+    }
+    await pause(1);
+  }
+  publishing = false;
+}
+
+function answer(ask: Question['ask']): Answer {
+  // A collection takes longer than many a round trip: only when it is asked for.
+  if (ask === 'heap') global.gc?.();
+  return {
+    handled,
+    closed,
+    refused,
+    publishing,
+    ...(cutAfter !== undefined && { cutAfter }),
+    members: room?.size ?? 0,
+    heap: process.memoryUsage().heapUsed,
+    ...book,
+  };
+}
+
+const [mode, json = '{}'] = process.argv.slice(2) as [Mode, string?];
+const options = JSON.parse(json) as ServeOptions & { writes?: number };
+const { writes: _writes, ...serving } = options;
+if (mode === 'topic' || mode === 'published') room = broadcast();
+
+process.on('message', (question: Question) => {
+  if (question.ask === 'publish') void publish(question);
+  process.send?.({ id: question.id, ...answer(question.ask) });
+});
+process.on('disconnect', () => process.exit());
+
+serve({ port: 0, host: '127.0.0.1' }, handlers[mode], { concurrency: 20_000, ...serving }).subscribe(
+  (event: ServerEvent) => {
+    if (event.type === 'listening') process.send?.({ port: event.address.port });
+    else if (event.type === 'closed') {
+      cutAfter ??= performance.now() - publishedAt;
+      closed[event.reason] = (closed[event.reason] ?? 0) + 1;
+    } else if (event.type === 'refused') refused[event.reason] = (refused[event.reason] ?? 0) + 1;
+    else if (event.type === 'failed') console.error(event.error);
+  },
+);

@@ -1,0 +1,53 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { Child } from './child.ts';
+import { atMost, dial, MIB, type Soak } from './measure.ts';
+
+/** Much is sent into a handler that is slow: memory does not grow, and the sender is held back by TCP. */
+export const slowHandler: Soak = {
+  name: 'slow handler',
+  async run({ quick }) {
+    const bytes = quick ? 128 * MIB : 1024 * MIB;
+    const warmth = 32 * MIB;
+    const child = await Child.start('slow', { idle: 120_000 });
+    const client = await dial(child.port);
+    const block = Buffer.alloc(64 * 1024, 'x');
+    let accepted = 0;
+    const send = async (upTo: number) => {
+      while (accepted < upTo) {
+        await new Promise((resolve) => client.write(block, resolve));
+        accepted += block.length;
+      }
+    };
+    const handled = (upTo: number) => child.until((answer) => answer.handled >= upTo, 120_000, `${upTo} bytes handled`);
+    // What the engine takes for its own when it is warm is not what grows.
+    await send(warmth);
+    await handled(warmth);
+    const before = child.watch();
+    const begun = performance.now();
+    const sending = send(warmth + bytes);
+    let ahead = 0;
+    let sent = false;
+    void sending.then(() => {
+      sent = true;
+    });
+    while (!sent) {
+      const taken = accepted;
+      ahead = Math.max(ahead, taken - (await child.ask()).handled);
+      await pause(100);
+    }
+    await handled(warmth + bytes);
+    const took = performance.now() - begun;
+    const grown = child.peak - before;
+    client.destroy();
+    await child.stop();
+    return [
+      atMost(
+        `RSS grows by, while ${bytes / MIB} MiB come at ${(bytes / MIB / (took / 1000)).toFixed(0)} MiB/s`,
+        grown / MIB,
+        8,
+        'MiB',
+      ),
+      atMost('the sender is ahead of the handler by', ahead / MIB, 16, 'MiB'),
+    ];
+  },
+};

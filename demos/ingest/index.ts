@@ -1,0 +1,119 @@
+/**
+ * Telemetry that is never lost once it is acknowledged.
+ *
+ *     node --import tsx demos/ingest/index.ts --windows           stores in ./readings.db, and shows windows
+ *     node --import tsx demos/ingest/devices.ts                   500 devices that send to it
+ *     echo '{"device":"d1","seq":1,"at":1767225600000,"value":21.5}' | nc -q1 127.0.0.1 7300        ack 1
+ *     sqlite3 readings.db 'select * from windows order by id desc limit 5'
+ *     node --import tsx demos/ingest/index.ts --nats nats://127.0.0.1:4222         stores in JetStream
+ *     node --import tsx demos/ingest/kill.ts --kills 100          kills it again and again, and counts
+ *
+ * A reading is acknowledged when it is stored, and not before. Whoever sends again what was not acknowledged loses nothing,
+ * whatever is killed, and nothing is stored twice: device and seq are the key. Readings of all devices share their
+ * commits. A store that is slow or away holds the devices back, down to their own TCP, and tells them.
+ *
+ * Windows over what was stored (count, min, mean, max, late) go to a second table, or stream. They are derived: what a
+ * kill takes of them can be made again from the readings.
+ *
+ * Ctrl-C drains: what is in progress is stored and acknowledged, then the store is closed.
+ */
+import { skip } from 'rxjs';
+import { logTo, serve } from '../../lib/index.ts';
+import {
+  type AddressOptions,
+  address,
+  interrupts,
+  logger,
+  numberOption,
+  program,
+  reason,
+  type ServerLimits,
+  serverLimits,
+  serverOptions,
+  statusLine,
+  Traffic,
+} from '../support/index.ts';
+import { converse } from './converse.ts';
+import { Ingest } from './ingest.ts';
+import type { Store } from './stores/store.ts';
+import { view } from './view.ts';
+
+interface Options extends AddressOptions, ServerLimits {
+  db: string;
+  nats?: string;
+  batch: number;
+  gather: number;
+  patience: number;
+  inFlight: number;
+  maxLine: number;
+  window: number;
+  lateness?: number;
+  windows?: true;
+}
+
+const command = program('ingest', 'Telemetry that is never lost once it is acknowledged.', { port: 7300 });
+command
+  .option('--db <file>', 'SQLite file to store in', 'readings.db')
+  .option('--nats <url>', 'store in JetStream, and not in SQLite');
+const time = (flags: string, what: string, min: number, preset: number) =>
+  numberOption(command, flags, what, { min, max: 86_400_000, default: preset });
+numberOption(command, '--batch <count>', 'most readings a commit', { min: 1, max: 100_000, default: 500 });
+time('--gather <ms>', 'how long a reading waits for others', 0, 2);
+time('--patience <ms>', 'until a store that writes is slow', 1, 1000);
+numberOption(command, '--in-flight <count>', 'readings on their way a device', { min: 1, max: 10_000, default: 64 });
+numberOption(command, '--max-line <bytes>', 'longest line of a device', { min: 16, max: 65_536, default: 1024 });
+time('--window <ms>', 'width of a window', 1, 1000);
+numberOption(command, '--lateness <ms>', 'a window stays open (default: its width)', { min: 0, max: 86_400_000 });
+command.option('--windows', 'show windows: a table on a terminal, or lines of JSON');
+const options = serverOptions(command).parse().opts<Options>();
+const { host, port, db, nats, batch, gather, patience, inFlight, maxLine, window, lateness, windows, ...limits } =
+  options;
+
+const status = statusLine();
+const log = logger({ status, fields: false });
+const shutdown = interrupts();
+// To the very end: npm passes a Ctrl-C on that this process had already, and the late one must not kill it.
+shutdown.subscribe();
+
+const store = await open();
+const ingest = new Ingest(store, { size: batch, gather, patience, width: window, lateness: lateness ?? window });
+ingest.trouble.pipe(skip(1)).subscribe((trouble) => {
+  if (trouble === undefined) log.info({ type: 'recovered' }, 'the store writes again');
+  else log.warn({ type: 'trouble', trouble }, `devices are held back: ${trouble}`);
+});
+if (windows && !status.live) {
+  ingest.windows.subscribe((one) => status.print(`${JSON.stringify({ type: 'window', ...one })}\n`));
+}
+const traffic = new Traffic();
+const shown = view(status, { ingest, traffic, windows: windows === true });
+log.info({ type: 'store', store: store.name }, `stores in ${store.name}`);
+
+const events = logTo(log);
+serve({ host, port }, converse(ingest, { inFlight, maxLine }), { ...serverLimits(limits), shutdown }).subscribe({
+  next: (event) => {
+    traffic.see(event);
+    // On a terminal they are in the view, as numbers.
+    const oneOfMany = event.type === 'opened' || event.type === 'closed' || event.type === 'refused';
+    if (!status.live || !oneOfMany) events.next(event);
+  },
+  error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),
+  complete: () => void finish(),
+});
+
+/** Only what is wanted is loaded: whoever uses the one store need not have the other's package. */
+async function open(): Promise<Store> {
+  try {
+    if (nats === undefined) return await (await import('./stores/sqlite.ts')).SqliteStore.open(db);
+    return await (await import('./stores/jetstream.ts')).JetStreamStore.open(nats);
+  } catch (error) {
+    return command.error(`cannot open the store ${nats ?? db}: ${reason(error)}`);
+  }
+}
+
+async function finish(): Promise<void> {
+  const report = await ingest.close(limits.grace, shutdown);
+  shown?.unsubscribe();
+  status.clear();
+  const { stored, duplicates, unstored } = report;
+  log.info({ type: 'report', ...report }, `${stored} stored, ${duplicates} duplicates, ${unstored} unstored`);
+}

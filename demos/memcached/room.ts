@@ -1,0 +1,91 @@
+import { type Item, OVERHEAD } from './item.ts';
+import { Recency } from './recency.ts';
+
+/** What the one who owns a {@link Room} knows of its items. */
+export interface RoomOwner {
+  /** Whether an item is expired or flushed, and only takes up room. */
+  isOver(item: Item): boolean;
+  /** An item had to go for others. */
+  evicted(item: Item, over: boolean): void;
+}
+
+/** The items by their keys, the order of their use, and the room they take. Every operation takes constant time. */
+export class Room {
+  /** What all items may take together, in bytes. */
+  limit: number;
+  /** Whether items that are not over make room for new ones. */
+  readonly evicts: boolean;
+  readonly #owner: RoomOwner;
+  readonly #items = new Map<string, Item>();
+  readonly #recency = new Recency();
+  #bytes = 0;
+
+  constructor(limit: number, evicts: boolean, owner: RoomOwner) {
+    this.limit = limit;
+    this.evicts = evicts;
+    this.#owner = owner;
+  }
+
+  /** The size of all items, in bytes, as the original counts. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** What the items take in this process, in bytes: what the limit is for. */
+  get used(): number {
+    return this.#bytes + this.#items.size * OVERHEAD;
+  }
+
+  get size(): number {
+    return this.#items.size;
+  }
+
+  /** The one that would go next. */
+  get oldest(): Item | undefined {
+    return this.#recency.oldest;
+  }
+
+  get(key: string): Item | undefined {
+    return this.#items.get(key);
+  }
+
+  /** Puts an item in, as the newest, for which there is room. */
+  add(item: Item): void {
+    this.#items.set(item.key, item);
+    this.#recency.add(item);
+    this.#bytes += item.size;
+  }
+
+  remove(item: Item): void {
+    this.#items.delete(item.key);
+    this.#recency.remove(item);
+    this.#bytes -= item.size;
+  }
+
+  /** Makes an item the newest. */
+  touch(item: Item): void {
+    this.#recency.touch(item);
+  }
+
+  /** Gives an item other data, for which there is room. */
+  refill(item: Item, data: Uint8Array): void {
+    this.#bytes += data.length - item.data.length;
+    item.data = data;
+  }
+
+  /** Makes room for so many more bytes, at the cost of anything but one item. @returns Whether there is room. */
+  make(bytes: number, keep?: Item): boolean {
+    if (this.used + bytes <= this.limit) return true;
+    // What is kept is on the way to being the newest anyway, and must not be found as the oldest.
+    if (keep !== undefined) this.touch(keep);
+    while (this.used + bytes > this.limit) {
+      const { oldest } = this;
+      if (oldest === undefined || oldest === keep) return false;
+      const over = this.#owner.isOver(oldest);
+      if (!over && !this.evicts) return false;
+      this.remove(oldest);
+      this.#owner.evicted(oldest, over);
+    }
+    return true;
+  }
+}

@@ -1,0 +1,64 @@
+import { DeadlineError, SlowConsumerError } from '../../lib/index.ts';
+import type { Session } from './session.ts';
+
+/** What a client may cost, with the defaults of Redis. */
+export interface ClientLimits {
+  /** Silence after which a client is cut off, in milliseconds; who listens to channels may be silent. @default Infinity */
+  readonly timeout?: number;
+  /** Unsent bytes past which a subscriber is cut off at once. @default 33554432 */
+  readonly hard?: number;
+  /** Unsent bytes that a subscriber may not have for longer than {@link softTime}. @default 8388608 */
+  readonly soft?: number;
+  /** For how long, in milliseconds. @default 60000 */
+  readonly softTime?: number;
+}
+
+/**
+ * Cuts clients off as Redis does.
+ *
+ * Who asks cannot have much unsent, as his requests wait until the replies have left. A subscriber is sent what others
+ * say, at their pace. Nobody waits for him: when too much has piled up for him he goes, and what piled up with him.
+ */
+export class Limits {
+  readonly #timeout: number;
+  readonly #hard: number;
+  readonly #soft: number;
+  readonly #softTime: number;
+
+  constructor({
+    timeout = Number.POSITIVE_INFINITY,
+    hard = 32 * 1024 * 1024,
+    soft = 8 * 1024 * 1024,
+    softTime = 60_000,
+  }: ClientLimits = {}) {
+    this.#timeout = timeout;
+    this.#hard = hard;
+    this.#soft = soft;
+    this.#softTime = softTime;
+  }
+
+  /** A subscriber has been sent something. */
+  told({ peer }: Session): void {
+    const { unsent } = peer;
+    if (unsent > this.#hard) peer.cut(new SlowConsumerError(this.#hard, unsent));
+  }
+
+  /** Looks at a client every now and then. */
+  look(session: Session, now: number): void {
+    if (session.subscriptions > 0) this.#lookAtOutput(session, now);
+    else if (this.#timeout !== Number.POSITIVE_INFINITY) this.#lookAtSilence(session, now);
+  }
+
+  #lookAtOutput(session: Session, now: number): void {
+    const { unsent } = session.peer;
+    if (unsent <= this.#soft) session.behindSince = Number.POSITIVE_INFINITY;
+    else if (session.behindSince > now) session.behindSince = now;
+    else if (now - session.behindSince >= this.#softTime) session.peer.cut(new SlowConsumerError(this.#soft, unsent));
+  }
+
+  #lookAtSilence(session: Session, now: number): void {
+    // A large value may be on its way, in or out, long after the last command has begun.
+    if (session.hasMoved()) session.lastActive = now;
+    else if (now - session.lastActive >= this.#timeout) session.peer.cut(new DeadlineError('idle', this.#timeout));
+  }
+}

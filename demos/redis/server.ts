@@ -1,0 +1,146 @@
+/**
+ * A key-value server that speaks the Redis protocol.
+ *
+ *     npx tsx demos/redis/server.ts                          listens on 127.0.0.1:6379
+ *     redis-cli                                              talks to it, as does every client of Redis
+ *     redis-benchmark -q -P 16 -t set,get                    keeps it busy
+ *     npx tsx demos/redis/server.ts --append data.aof        keeps what it was told over a restart, or a kill
+ *     npx tsx demos/redis/server.ts --maxclients 2           has no room for a third client, and tells him so
+ *     npx tsx demos/redis/server.ts --help                   every limit
+ *
+ * Switched on: the number of clients, the size of a request and the time it may take from its first byte to its last,
+ * replies only as fast as the client reads them, a bound on what waits for a slow subscriber, a bound on what all clients
+ * hold together. Off, as with Redis: a client may be silent for ever (`--timeout`). There are no passwords: it is for
+ * the loopback and for networks that you trust.
+ *
+ * Ctrl-C (or SIGTERM) drains it: requests that have come are answered, clients leave, the log is closed, and it reports.
+ * A second Ctrl-C aborts who is left.
+ */
+import { filter, finalize, interval, tap } from 'rxjs';
+import { logTo, type ServerEvent } from '../../lib/index.ts';
+import {
+  type AddressOptions,
+  address,
+  interrupts,
+  logger,
+  numberOption,
+  program,
+  reason,
+  shown,
+  statusLine,
+  Traffic,
+} from '../support/index.ts';
+import { LogCorruptError, openLog } from './append/open.ts';
+import { Database } from './database.ts';
+import { serveRedis } from './serveRedis.ts';
+
+interface Options extends AddressOptions {
+  maxclients: number;
+  append?: string;
+  timeout: number;
+  maxBulk: number;
+  frame: number;
+  pubsubHard: number;
+  pubsubSoft: number;
+  pubsubSeconds: number;
+  budget?: number;
+  grace: number;
+}
+
+const command = program('redis', 'A key-value server that speaks the Redis protocol.', { port: 6379 });
+const much = Number.MAX_SAFE_INTEGER;
+const megabyte = 1024 * 1024;
+const add = (flags: string, description: string, min: number, preset: number, max = much): void => {
+  numberOption(command, flags, description, { min, max, default: preset });
+};
+add('--maxclients <count>', 'clients at once, one more is refused', 1, 10_000);
+command.option('--append <file>', 'keep every change in this file, and replay it at the start');
+add('--timeout <seconds>', 'silence that ends a client who does not subscribe, 0 for never', 0, 0);
+add('--max-bulk <bytes>', 'longest key or value', 1, 64 * megabyte, 512 * megabyte);
+add('--frame <ms>', 'time for a request that has begun', 1, 60_000);
+add('--pubsub-hard <bytes>', 'unsent for a subscriber, who is then cut off', 0, 32 * megabyte);
+add('--pubsub-soft <bytes>', 'unsent for a subscriber who is cut off if it lasts', 0, 8 * megabyte);
+add('--pubsub-seconds <seconds>', 'how long it may last', 0, 60);
+numberOption(command, '--budget <bytes>', 'for all clients (default: a quarter of the heap)', { min: 1, max: much });
+add('--grace <ms>', 'for clients to finish at the end', 0, 10_000);
+
+const options = command.parse().opts<Options>();
+const { host, port, maxclients, append, timeout, maxBulk, pubsubHard, pubsubSoft, pubsubSeconds } = options;
+const { frame, budget, grace } = options;
+
+const status = statusLine();
+const log = logger({ status, fields: false });
+const db = new Database({
+  config: {
+    port: String(port),
+    bind: host,
+    databases: '1',
+    maxclients: String(maxclients),
+    timeout: String(timeout),
+    maxmemory: '0',
+    save: '',
+    appendonly: append === undefined ? 'no' : 'yes',
+    appendfsync: 'everysec',
+    'proto-max-bulk-len': String(maxBulk),
+    'client-output-buffer-limit': `normal 0 0 0 slave 0 0 0 pubsub ${pubsubHard} ${pubsubSoft} ${pubsubSeconds}`,
+  },
+  limits: {
+    timeout: timeout === 0 ? Number.POSITIVE_INFINITY : timeout * 1000,
+    hard: unlessZero(pubsubHard),
+    soft: unlessZero(pubsubSoft),
+    softTime: pubsubSeconds * 1000,
+  },
+});
+if (append !== undefined) replay(append);
+
+const traffic = new Traffic();
+const count = (): void => {
+  traffic.requests = db.stats.commands;
+};
+const counting = interval(100).subscribe(count);
+const shutdown = interrupts();
+// To the very end: a Ctrl-C that comes twice must not kill it while it drains.
+shutdown.subscribe();
+
+serveRedis({ host, port }, db, {
+  maxClients: maxclients,
+  maxBulk,
+  frame,
+  grace,
+  shutdown,
+  ...(budget === undefined ? {} : { budget }),
+})
+  .pipe(
+    tap({ complete: count }),
+    finalize(() => {
+      counting.unsubscribe();
+      db.log?.close();
+    }),
+    shown(traffic, status),
+    filter(isNews),
+  )
+  .subscribe({
+    ...logTo(log),
+    error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),
+  });
+
+function replay(path: string): void {
+  try {
+    openLog(path, db, { warn: (message) => log.warn(message) });
+  } catch (error) {
+    if (error instanceof LogCorruptError) command.error(error.message);
+    command.error(`cannot open ${path}: ${reason(error)}`);
+  }
+  log.info({ keys: db.store.size }, `replayed ${path}`);
+}
+
+/** As in the settings of Redis, 0 is no limit. */
+function unlessZero(limit: number): number {
+  return limit === 0 ? Number.POSITIVE_INFINITY : limit;
+}
+
+/** Clients come and go by the thousand, and INFO counts them. One that was cut off is worth a line. */
+function isNews(event: ServerEvent): boolean {
+  if (event.type === 'opened' || event.type === 'refused') return false;
+  return event.type !== 'closed' || !['ended', 'completed', 'drained', 'reset'].includes(event.reason);
+}

@@ -1,0 +1,95 @@
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
+import { afterEach, describe, expect, it } from 'vitest';
+import { readJetStream } from '../../../demos/ingest/audit.ts';
+import type { Reading } from '../../../demos/ingest/reading.ts';
+import { JetStreamStore } from '../../../demos/ingest/stores/jetstream.ts';
+import { hasNats, Nats } from './nats.ts';
+import { endAll, folder, Server } from './server.ts';
+
+const started: Nats[] = [];
+afterEach(async () => {
+  for (const nats of started.splice(0)) await nats.kill();
+  await endAll();
+});
+
+async function startNats(): Promise<Nats> {
+  const nats = await Nats.start(folder());
+  started.push(nats);
+  return nats;
+}
+
+const reading = (seq: number, more: Partial<Reading> = {}): Reading => ({
+  device: 'd1',
+  seq,
+  at: 5,
+  value: 1,
+  ...more,
+});
+
+async function all(url: string): Promise<Reading[]> {
+  const readings: Reading[] = [];
+  for await (const one of readJetStream(url)) readings.push(one);
+  return readings.sort((a, b) => a.seq - b.seq);
+}
+
+describe.skipIf(!hasNats())('ingest with JetStream', () => {
+  it('stores a reading once: by its id for a while, and by its subject for good', async () => {
+    const { url } = await startNats();
+    const store = await JetStreamStore.open(url);
+    expect(await store.readings([reading(1), reading(2), reading(1, { value: 9 })])).toEqual([true, true, false]);
+    expect(await store.readings([reading(2), reading(3)])).toEqual([false, true]);
+
+    // One that came without an id is as one whose id has been forgotten.
+    const connection = await connect({ servers: url });
+    await jetstream(connection).publish('readings.d1.4', JSON.stringify(reading(4)));
+    expect(await store.readings([reading(4, { value: 9 }), reading(5)])).toEqual([false, true]);
+    const { state } = await (await jetstreamManager(connection)).streams.info('READINGS');
+    expect(state.messages).toBe(5);
+    await connection.close();
+    await store.close();
+    expect(await all(url)).toEqual([1, 2, 3, 4, 5].map((seq) => reading(seq)));
+  });
+
+  it('acknowledges what JetStream has, and puts windows into a stream of their own', async () => {
+    const { url } = await startNats();
+    const server = new Server('--nats', url, '--window', '3600000', '--windows');
+    const client = await server.connect();
+    const at = Date.now();
+    client.send(reading(1, { at }), reading(2, { at, value: 3 }), reading(1, { at }));
+    await client.whenHeard(3);
+    expect(client.lines).toEqual(['ack 1', 'ack 2', 'ack 1']);
+    expect(await all(url)).toEqual([reading(1, { at }), reading(2, { at, value: 3 })]);
+    client.socket.end();
+    server.signal('SIGTERM');
+    expect((await server.done).code).toBe(0);
+    expect(server.of('report')).toMatchObject([{ stored: 2, duplicates: 1, windows: 1 }]);
+
+    const connection = await connect({ servers: url });
+    const message = await (await jetstreamManager(connection)).streams.getMessage('WINDOWS', { seq: 1 });
+    await connection.close();
+    expect(message?.subject).toBe('windows.d1');
+    expect(message?.json()).toMatchObject({ device: 'd1', count: 2, min: 1, mean: 2, max: 3, late: 0 });
+  });
+
+  it('holds devices back and tells them while NATS is away, and goes on when it is back', async () => {
+    const nats = await startNats();
+    const server = new Server('--nats', nats.url, '--patience', '100');
+    const client = await server.connect();
+    client.send(reading(1));
+    await client.whenHeard(1);
+    await nats.kill();
+    client.send(reading(2), reading(3));
+    const why = (line: string) => line.startsWith('wait the store cannot be written: ');
+    await client.until(({ waits }) => waits.some(why), 'told to wait, and why');
+    expect(client.answers).toEqual(['ack 1']);
+    await nats.start();
+    await client.until(({ answers }) => answers.length === 3, 'acknowledged', 15_000);
+    expect(client.answers).toEqual(['ack 1', 'ack 2', 'ack 3']);
+    expect(await all(nats.url)).toEqual([1, 2, 3].map((seq) => reading(seq)));
+    client.socket.end();
+    server.signal('SIGTERM');
+    expect((await server.done).code).toBe(0);
+    expect(server.of('report')).toMatchObject([{ stored: 3, unstored: 0 }]);
+  }, 40_000);
+});

@@ -1,0 +1,116 @@
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type Demo, type DemoResult, spawnDemo } from '../../support/spawnDemo.ts';
+import { Watched } from '../../support/watched.ts';
+
+const demos = new Set<Demo>();
+const sockets = new Set<Socket>();
+const folders: string[] = [];
+
+/** For `afterEach`: nothing that a spec began outlives it. */
+export async function endAll(): Promise<void> {
+  for (const socket of sockets) socket.destroy();
+  sockets.clear();
+  for (const demo of demos) demo.process.kill('SIGKILL');
+  await Promise.all([...demos].map(({ done }) => done));
+  demos.clear();
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+}
+
+/** A folder that is gone after the spec. */
+export function folder(): string {
+  const made = mkdtempSync(join(tmpdir(), 'ingest-spec-'));
+  folders.push(made);
+  return made;
+}
+
+/** What every line has, and what the one has that says where it listens. */
+interface LogLine {
+  readonly type: string;
+  readonly address?: { readonly port: number };
+}
+
+/** The ingest demo, in a process of its own, with what it logs. */
+export class Server extends Watched {
+  readonly lines: LogLine[] = [];
+  readonly #demo: Demo;
+
+  constructor(...args: string[]) {
+    super();
+    this.#demo = spawnDemo('ingest/index', ['--port', '0', ...args]);
+    demos.add(this.#demo);
+    const { stdout } = this.#demo.process;
+    if (stdout === null) throw new Error('The demo has no standard output');
+    createInterface({ input: stdout }).on('line', (line) => {
+      this.lines.push(JSON.parse(line));
+      this.changed();
+    });
+  }
+
+  /** All it said of a type. */
+  of(type: string): LogLine[] {
+    return this.lines.filter((line) => line.type === type);
+  }
+
+  async port(): Promise<number> {
+    await this.until((server) => server.of('listening').length > 0, 'listening', 15_000);
+    return this.of('listening')[0]?.address?.port ?? 0;
+  }
+
+  /** Connects, and waits for that. */
+  async connect(): Promise<Client> {
+    const client = new Client(await this.port());
+    await once(client.socket, 'connect');
+    return client;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#demo.process.kill(signal);
+  }
+
+  /** Resolves when it has ended. */
+  get done(): Promise<DemoResult> {
+    return this.#demo.done;
+  }
+}
+
+/** One connection to it, and the lines that come. */
+export class Client extends Watched {
+  readonly socket: Socket;
+  readonly lines: string[] = [];
+  /** What it was told, apart from waiting. */
+  readonly answers: string[] = [];
+  readonly waits: string[] = [];
+  ended = false;
+
+  constructor(port: number) {
+    super();
+    this.socket = connect({ host: '127.0.0.1', port, noDelay: true, allowHalfOpen: true });
+    sockets.add(this.socket);
+    const lines = createInterface({ input: this.socket }).on('line', (line) => {
+      this.lines.push(line);
+      (line.startsWith('wait ') ? this.waits : this.answers).push(line);
+      this.changed();
+    });
+    for (const emitter of [this.socket, lines]) emitter.on('error', () => undefined);
+    for (const event of ['end', 'close']) {
+      this.socket.on(event, () => {
+        this.ended = true;
+        this.changed();
+      });
+    }
+  }
+
+  /** Sends values as lines of JSON, and strings as they are. */
+  send(...what: unknown[]): void {
+    this.socket.write(what.map((one) => (typeof one === 'string' ? one : JSON.stringify(one)).concat('\n')).join(''));
+  }
+
+  whenHeard(count: number, within?: number): Promise<this> {
+    return this.until(({ lines }) => lines.length >= count, `${count} lines, after ${this.lines.length}`, within);
+  }
+}

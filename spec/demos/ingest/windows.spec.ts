@@ -1,0 +1,160 @@
+import fc from 'fast-check';
+import { TestScheduler } from 'rxjs/testing';
+import { describe, expect, it } from 'vitest';
+import type { Reading } from '../../../demos/ingest/reading.ts';
+import { type Window, windows } from '../../../demos/ingest/windows.ts';
+import { marbles } from '../../support/marbles.ts';
+
+/** A reading, and when it arrives. */
+interface Arrival {
+  readonly time: number;
+  readonly reading: Reading;
+}
+
+/** A window, and when it was emitted. */
+type Emitted = readonly [time: number, window: Window];
+
+/** What the operator says on virtual time. */
+function observed(arrivals: readonly Arrival[], width: number, lateness: number): Emitted[] {
+  const emitted: Emitted[] = [];
+  const clock = new TestScheduler(() => undefined);
+  clock.run(({ hot, flush }) => {
+    const source = hot<Reading>('-');
+    source.pipe(windows({ width, lateness, clock })).subscribe((window) => emitted.push([clock.now(), window]));
+    for (const { time, reading } of arrivals) clock.schedule(() => source.next(reading), time);
+    flush();
+  });
+  return emitted;
+}
+
+/** The same by looking at all readings for each window there could be. */
+function modelled(arrivals: readonly Arrival[], width: number, lateness: number): Emitted[] {
+  const cells = new Map<string, { device: string; start: number; values: number[]; late: number }>();
+  for (const { time, reading } of arrivals) {
+    const measured = Math.min(reading.at, time);
+    const own = measured - (measured % width);
+    const late = time >= own + width + lateness;
+    const start = late ? time - (time % width) : own;
+    const key = `${reading.device}@${start}`;
+    const cell = cells.get(key) ?? { device: reading.device, start, values: [], late: 0 };
+    cells.set(key, cell);
+    if (late) cell.late++;
+    else cell.values.push(reading.value);
+  }
+  return [...cells.values()].map(({ device, start, values, late }) => {
+    const some = values.length > 0;
+    const mean = some ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
+    const min = some ? Math.min(...values) : null;
+    const max = some ? Math.max(...values) : null;
+    return [start + width + lateness, { device, start, width, count: values.length, min, mean, max, late }];
+  });
+}
+
+const sorted = (emitted: readonly Emitted[]) =>
+  [...emitted].sort(
+    ([a, { device: d, start: s }], [b, { device: e, start: t }]) => a - b || d.localeCompare(e) || s - t,
+  );
+
+const arrivals = fc
+  .array(
+    fc.record({
+      time: fc.integer({ min: 0, max: 300 }),
+      reading: fc.record({
+        device: fc.constantFrom('a', 'b', 'c'),
+        seq: fc.nat(),
+        at: fc.integer({ min: 0, max: 400 }),
+        value: fc.integer({ min: -1000, max: 1000 }),
+      }),
+    }),
+    { maxLength: 80 },
+  )
+  .map((all) => all.sort((a, b) => a.time - b.time));
+
+const reading = (device: string, at: number, value: number): Reading => ({ device, seq: at, at, value });
+
+describe('windows', () => {
+  it('are those of a model that looks at all readings at once, whatever comes when', () => {
+    fc.assert(
+      fc.property(
+        arrivals,
+        fc.integer({ min: 1, max: 60 }),
+        fc.integer({ min: 0, max: 120 }),
+        (all, width, lateness) => {
+          const seen = sorted(observed(all, width, lateness));
+          const due = sorted(modelled(all, width, lateness));
+          expect(seen.map(([time, { mean: _, ...rest }]) => [time, rest])).toEqual(
+            due.map(([time, { mean: _, ...rest }]) => [time, rest]),
+          );
+          for (const [i, [, { mean }]] of seen.entries()) {
+            const expected = due[i]?.[1].mean ?? null;
+            if (expected === null) expect(mean).toBeNull();
+            else expect(mean).toBeCloseTo(expected, 6);
+          }
+        },
+      ),
+    );
+  });
+
+  it('count each reading once, in time or late', () => {
+    fc.assert(
+      fc.property(arrivals, fc.integer({ min: 1, max: 60 }), (all, width) => {
+        const seen = observed(all, width, width);
+        expect(seen.reduce((sum, [, { count, late }]) => sum + count + late, 0)).toBe(all.length);
+      }),
+    );
+  });
+
+  const values = { a: reading('x', 1, 4), b: reading('x', 3, 6), c: reading('y', 3, 1), l: reading('x', 2, 9) };
+  const window = (device: string, start: number, figures: Partial<Window>): Window => ({
+    ...{ device, start, width: 5, count: 0, min: null, mean: null, max: null, late: 0 },
+    ...figures,
+  });
+  const x = window('x', 0, { count: 2, min: 4, mean: 5, max: 6 });
+  const y = window('y', 0, { count: 1, min: 1, mean: 1, max: 1 });
+
+  it(
+    'are emitted when they close, each device by itself',
+    marbles(({ hot, expectObservable, clock }) => {
+      const source = hot('  -a-(bc)----------', values);
+      const expected = '    -------(xy)------';
+      expectObservable(source.pipe(windows({ width: 5, lateness: 2, clock }))).toBe(expected, { x, y });
+    }),
+  );
+
+  it(
+    'that are closed take nothing any more: it is late in the one of now',
+    marbles(({ hot, expectObservable, clock }) => {
+      const source = hot('  -a-b---l---------', values);
+      const expected = '    -------x----l----';
+      const late = window('x', 5, { late: 1 });
+      expectObservable(source.pipe(windows({ width: 5, lateness: 2, clock }))).toBe(expected, { x, l: late });
+    }),
+  );
+
+  it(
+    'of the future are those of now',
+    marbles(({ hot, expectObservable, clock }) => {
+      const source = hot('  -f---------------', { f: reading('x', 4_000_000_000_000, 7) });
+      const expected = '    -----w-----------';
+      const w = window('x', 0, { count: 1, min: 7, mean: 7, max: 7 });
+      expectObservable(source.pipe(windows({ width: 5, lateness: 0, clock }))).toBe(expected, { w });
+    }),
+  );
+
+  it(
+    'say what they have when the readings complete',
+    marbles(({ hot, expectObservable, clock }) => {
+      const source = hot('  -a-b|', values);
+      const expected = '    ----(x|)';
+      expectObservable(source.pipe(windows({ width: 5, clock }))).toBe(expected, { x });
+    }),
+  );
+
+  it('keep their mean finite at the edge of what a number holds', () => {
+    const most = Number.MAX_VALUE;
+    const all = [most, -most, most].map((value, i) => ({ time: i, reading: reading('x', i, value) }));
+    const [[, { mean }] = [0, window('', 0, {})]] = observed(all, 10, 0);
+    expect(mean).toBeCloseTo(most / 3, -300);
+    expect(Number.isFinite(mean)).toBe(true);
+  });
+});

@@ -1,0 +1,46 @@
+import { type Demo, type DemoResult, spawnDemo } from '../../support/spawnDemo.ts';
+
+/** The demo in a process of its own. */
+export interface Running {
+  /** Its TCP port; 0 if it has none. */
+  readonly port: number;
+  /** All it has said that it listens on. */
+  readonly where: readonly string[];
+  readonly demo: Demo;
+  /** Ends it with SIGTERM, unless it has ended, and says what it has printed. */
+  stop(): Promise<DemoResult>;
+}
+
+const running = new Set<Demo>();
+
+/** Starts the demo on any free port of the loopback, and waits until it listens on so many addresses. */
+export async function start(args: readonly string[] = [], addresses = 1): Promise<Running> {
+  const own = args.includes('-l') || args.includes('-s') ? [] : ['--host', '127.0.0.1', '--port', '0'];
+  const demo = spawnDemo('memcached/server', [...own, ...args]);
+  running.add(demo);
+  void demo.done.then(() => running.delete(demo));
+  const where = await new Promise<string[]>((resolve, reject) => {
+    let said = '';
+    demo.process.stdout?.on('data', (text: string) => {
+      said += text;
+      const found = [...said.matchAll(/listening on ([^\s"]+)/g)].map(([, at = '']) => at);
+      if (found.length >= addresses) resolve(found);
+    });
+    void demo.done.then(({ code, stderr }) => reject(new Error(`it ended (${code}): ${stderr}`)));
+  });
+  return {
+    port: Number(/:(\d+)$/.exec(where[0] ?? '')?.[1] ?? 0),
+    where,
+    demo,
+    stop: () => {
+      demo.process.kill('SIGTERM');
+      return demo.done;
+    },
+  };
+}
+
+/** For `afterAll`: none outlives its spec. */
+export async function stopAll(): Promise<void> {
+  for (const { process } of running) process.kill('SIGKILL');
+  await Promise.all([...running].map(({ done }) => done));
+}

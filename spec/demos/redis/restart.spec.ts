@@ -1,0 +1,146 @@
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { request } from '../../../demos/redis/resp/reply.ts';
+import { Watched } from '../../support/watched.ts';
+import { isInstalled } from './support/realRedis.ts';
+import { endServers, RedisServer, run } from './support/server.ts';
+
+let folder: string;
+let file: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sluice-redis-'));
+  file = join(folder, 'data.aof');
+});
+afterEach(endServers);
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Counts a key up without a pause, 50 requests in flight, and notes what it was told. */
+class Counting extends Watched {
+  /** The last number it was told. */
+  told = 0;
+  /** Replies that were not the next number. */
+  readonly wrong: string[] = [];
+  closed = false;
+  fault: string | undefined;
+  readonly #socket: Socket;
+
+  constructor(port: number, key: string) {
+    super();
+    const incr = request(['INCR', key]);
+    let rest = '';
+    this.#socket = connect(port, '127.0.0.1', () => this.#socket.write(incr.repeat(50)));
+    this.#socket.on('data', (bytes) => {
+      const lines = (rest + bytes).split('\r\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        if (line === `:${this.told + 1}`) this.told++;
+        else this.wrong.push(line);
+      }
+      if (this.#socket.writable) this.#socket.write(incr.repeat(lines.length));
+      this.changed();
+    });
+    this.#socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.fault = error.code;
+    });
+    this.#socket.on('close', () => {
+      this.closed = true;
+      this.changed();
+    });
+  }
+}
+
+describe('the end of the server', () => {
+  it('answers everything it has carried out, and keeps all of it', async () => {
+    const server = await RedisServer.start('--append', file);
+    const counting = Array.from({ length: 10 }, (_, index) => new Counting(server.port, `n:${index}`));
+    for (const each of counting) await each.until(({ told }) => told >= 500, '500 replies');
+    const { code } = await server.kill('SIGTERM');
+    expect(code).toBe(0);
+    expect(await server.whenSaid('drained')).toMatchObject({ drained: 10, aborted: 0, refused: 0, unsent: 0 });
+    for (const each of counting) await each.until(({ closed }) => closed, 'the end');
+    expect(counting.flatMap(({ wrong, fault }) => [...wrong, fault])).toEqual(Array(10).fill(undefined));
+
+    const again = await RedisServer.start('--append', file);
+    for (const [index, { told }] of counting.entries()) {
+      const next = new Counting(again.port, `n:${index}`);
+      // One more than the last that was told: nothing was lost, and nothing was done that nobody was told.
+      await next.until(({ wrong }) => wrong.length > 0, 'a reply');
+      expect(next.wrong[0]).toBe(`:${told + 1}`);
+    }
+  });
+
+  it.runIf(isInstalled('redis-benchmark'))('drains under the load of redis-benchmark', async () => {
+    const server = await RedisServer.start();
+    const port = String(server.port);
+    const load = run('redis-benchmark', ['-p', port, '-q', '-n', '100000000', '-c', '20', '-P', '16', '-t', 'set']);
+    const witness = new Counting(server.port, 'n');
+    await witness.until(({ told }) => told >= 2000, '2000 replies');
+    const { code } = await server.kill('SIGINT');
+    expect(code).toBe(0);
+    const report = await server.whenSaid('drained');
+    expect(report).toMatchObject({ aborted: 0, unsent: 0 });
+    expect(report.drained).toBeGreaterThanOrEqual(21);
+    expect(report.duration).toBeLessThan(5000);
+    expect((await load).stderr).toContain('Server closed the connection');
+    await witness.until(({ closed }) => closed, 'the end');
+    expect(witness).toMatchObject({ wrong: [], fault: undefined });
+  });
+
+  it('says in one sentence why it cannot begin', async () => {
+    const server = await RedisServer.start();
+    const [taken, nowhere] = await Promise.all([
+      RedisServer.end('--port', String(server.port)),
+      RedisServer.end('--append', join(folder, 'no', 'such', 'folder')),
+    ]);
+    expect(taken.code).toBe(1);
+    expect(taken.stderr).toBe(
+      `redis: cannot listen on 127.0.0.1:${server.port}: the port is already taken (EADDRINUSE)\n`,
+    );
+    expect(nowhere.code).toBe(1);
+    expect(nowhere.stderr).toContain('redis: cannot open');
+  });
+});
+
+describe('--append', () => {
+  it('keeps everything that was acknowledged over a SIGKILL', async () => {
+    const server = await RedisServer.start('--append', file);
+    const counting = Array.from({ length: 10 }, (_, index) => new Counting(server.port, `n:${index}`));
+    for (const each of counting) await each.until(({ told }) => told >= 500, '500 replies');
+    expect(await server.kill('SIGKILL')).toMatchObject({ signal: 'SIGKILL' });
+    for (const each of counting) await each.until(({ closed }) => closed, 'the end');
+
+    const again = await RedisServer.start('--append', file);
+    for (const [index, { told }] of counting.entries()) {
+      const next = new Counting(again.port, `n:${index}`);
+      await next.until(({ wrong }) => wrong.length > 0, 'a reply');
+      expect(Number(next.wrong[0]?.slice(1))).toBeGreaterThan(told);
+    }
+  });
+
+  it('cuts a torn tail off with a warning, and goes on behind what is whole', async () => {
+    const whole = request(['SET', 'one', '1']) + request(['RPUSH', 'list', 'a', 'b']);
+    writeFileSync(file, whole);
+    appendFileSync(file, request(['SET', 'two', 'never acknowledged']).slice(0, -3));
+    const server = await RedisServer.start('--append', file);
+    const warning = server.said.find(({ level }) => level === 40);
+    expect(warning?.msg).toMatch(/ends in the middle of a command: its last \d+ bytes are cut off$/);
+    expect(server.said.find(({ msg }) => msg === `replayed ${file}`)).toMatchObject({ keys: 2 });
+    const counting = new Counting(server.port, 'one');
+    await counting.until(({ wrong }) => wrong.length > 0, 'a reply');
+    expect(counting.wrong[0]).toBe(':2');
+    expect((await server.kill('SIGTERM')).code).toBe(0);
+    const text = readFileSync(file, 'latin1');
+    expect(text.startsWith(whole + request(['INCR', 'one']))).toBe(true);
+    expect(text).not.toContain('never acknowledged');
+  });
+
+  it('does not begin with a log that is wrong in the middle', async () => {
+    writeFileSync(file, `${request(['SET', 'one', '1'])}nonsense\r\n${request(['SET', 'two', '2'])}`);
+    const { code, stderr } = await RedisServer.end('--append', file);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^redis: Cannot replay .*: at byte 29, nonsense fails: ERR unknown command/);
+  });
+});

@@ -1,0 +1,108 @@
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
+import { type Demo, type DemoResult, spawnDemo } from '../../../support/spawnDemo.ts';
+import { Watched } from '../../../support/watched.ts';
+
+/** A line of its log. */
+export interface Said {
+  readonly msg: string;
+  readonly type?: string;
+  readonly reason?: string;
+  readonly [field: string]: unknown;
+}
+
+/** Compiling takes its time where many specs run at once, in milliseconds. */
+const START = 15_000;
+
+const running = new Set<RedisServer>();
+
+/** For `afterEach` or `afterAll`: no server outlives its spec. */
+export async function endServers(): Promise<void> {
+  await Promise.all([...running].map((server) => server.kill('SIGKILL')));
+}
+
+/** `demos/redis/server.ts` on a free port, in a process of its own, and what it says. */
+export class RedisServer extends Watched {
+  readonly said: Said[] = [];
+  port = 0;
+  readonly #demo: Demo;
+  #over = false;
+
+  private constructor(args: readonly string[]) {
+    super();
+    this.#demo = spawnDemo('redis/server', ['--port', '0', ...args]);
+    running.add(this);
+    const { stdout } = this.#demo.process;
+    if (stdout === null) throw new Error('The server has no standard output');
+    createInterface(stdout).on('line', (line) => {
+      this.said.push(JSON.parse(line));
+      this.changed();
+    });
+    this.#demo.done.then(() => {
+      running.delete(this);
+      this.#over = true;
+      this.changed();
+    });
+  }
+
+  static async start(...args: string[]): Promise<RedisServer> {
+    const server = new RedisServer(args);
+    await server.until(({ said }) => server.#over || said.some(({ type }) => type === 'listening'), 'listening', START);
+    const listening = server.said.find(({ type }) => type === 'listening');
+    if (listening === undefined) throw new Error(`The server ended: ${(await server.#demo.done).stderr}`);
+    server.port = Number(listening.msg.match(/^listening on 127\.0\.0\.1:(\d+)$/)?.[1]);
+    return server;
+  }
+
+  /** Starts one that is expected to end by itself. */
+  static end(...args: string[]): Promise<DemoResult> {
+    return new RedisServer(args).#demo.done;
+  }
+
+  get done(): Promise<DemoResult> {
+    return this.#demo.done;
+  }
+
+  kill(signal: NodeJS.Signals): Promise<DemoResult> {
+    this.#demo.process.kill(signal);
+    return this.#demo.done;
+  }
+
+  /** Waits for a line of some type. */
+  async whenSaid(type: string): Promise<Said> {
+    await this.until(({ said }) => said.some((line) => line.type === type), `a line of type ${type}`);
+    return this.said.find((line) => line.type === type) as Said;
+  }
+
+  /** Runs a program of Redis against it. */
+  run(program: string, args: readonly string[], input = ''): Promise<Ran> {
+    return run(program, ['-p', String(this.port), ...args], input);
+  }
+
+  /** What `redis-cli` prints for a command. */
+  async cli(...args: string[]): Promise<string> {
+    const { stdout } = await this.run('redis-cli', args);
+    return stdout.trimEnd();
+  }
+}
+
+/** How a program went. */
+export interface Ran {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export async function run(program: string, args: readonly string[], input = ''): Promise<Ran> {
+  const child = spawn(program, args, { stdio: 'pipe' });
+  const over = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  // It may end before it has read everything; its exit code says whether that was right.
+  child.stdin.on('error', () => {});
+  child.stdin.end(input);
+  const [code, stdout, stderr] = await Promise.all([over, text(child.stdout), text(child.stderr)]);
+  return { code, stdout, stderr };
+}
