@@ -1,0 +1,290 @@
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { promisify } from 'node:util';
+import fc from 'fast-check';
+import { afterEach, describe, expect, it } from 'vitest';
+import { bytesOf, proxyHeader } from '../../demos/proxy/proxyProtocol.ts';
+import { client, closeClients } from '../support/client.ts';
+import { readAll } from '../support/sockets.ts';
+import { spawnDemo } from '../support/spawnDemo.ts';
+import { endProxies, throughProxy } from '../support/throughProxy.ts';
+import { isInstalled } from './redis/support/realRedis.ts';
+
+const servers: Server[] = [];
+const sockets = new Set<Socket>();
+const children = new Set<ChildProcess>();
+
+afterEach(() => {
+  endProxies();
+  closeClients();
+  for (const child of children) child.kill('SIGKILL');
+  for (const socket of sockets) socket.destroy();
+  for (const server of servers.splice(0)) server.close();
+});
+
+async function listening(handle: (socket: Socket) => void): Promise<number> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket.on('error', () => undefined).once('close', () => sockets.delete(socket)));
+    handle(socket);
+  });
+  servers.push(server);
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+/** A port that was free a moment ago, for a server that cannot choose one itself. */
+async function freePort(): Promise<number> {
+  const port = await listening(() => undefined);
+  await new Promise((resolve) => servers.pop()?.close(resolve));
+  return port;
+}
+
+const dial = (port: number) => connect({ port, host: '127.0.0.1', allowHalfOpen: true }).on('error', () => undefined);
+
+const QUICK = ['--check-interval', '50', '--check-timeout', '200', '--fall', '2', '--rise', '2'];
+
+describe('proxy', () => {
+  it('gives each client the backend with the least connections', async () => {
+    const [one, other] = [await listening((s) => s.write('one')), await listening((s) => s.write('other'))];
+    // Checked seldom: a check is a connection, too.
+    const proxy = await throughProxy([one, other], '--max-per-backend', '2', '--wait', '300');
+    const four = await Promise.all([1, 2, 3, 4].map(() => client(proxy.port).until(({ text }) => text !== '')));
+    expect(four.map(({ text }) => text).sort()).toEqual(['one', 'one', 'other', 'other']);
+    // All are full: the fifth waits, and has the place of whoever goes.
+    const fifth = client(proxy.port);
+    await fifth.whenConnected();
+    const gone = four[0]?.reset();
+    await fifth.whenRead(gone?.text ?? '?');
+    const late = await client(proxy.port).whenClosed();
+    expect([late.received, late.fault]).toEqual([0, undefined]);
+    await proxy.until(({ said }) => JSON.stringify(said).includes('all backends have been full for 300 ms'));
+  });
+
+  it('passes over a backend that cannot be reached, and closes clients at once when none is left', async () => {
+    const [gone, there] = [await freePort(), await listening((socket) => socket.end('hello'))];
+    const proxy = await throughProxy([gone, there], '--check-interval', '100000');
+    for (let n = 0; n < 4; n++) expect((await client(proxy.port).whenClosed()).text).toBe('hello');
+    servers.pop()?.close();
+    const begun = performance.now();
+    const closed = await client(proxy.port).whenClosed();
+    expect(closed.text).toBe('');
+    expect(performance.now() - begun).toBeLessThan(1000);
+    await proxy.until(({ said }) => said.some(({ type }) => type === 'failed'));
+    expect(JSON.stringify(proxy.of('failed'))).toMatch(/no backend is left|all backends are down/);
+    await proxy.until(({ said }) => said.some(({ type, reason }) => type === 'closed' && reason === 'failed'));
+  });
+
+  it('lets a client half-close, and brings it its whole reply', async () => {
+    const port = await listening((socket) => {
+      const chunks: Buffer[] = [];
+      socket.on('data', (chunk) => chunks.push(chunk));
+      socket.on('end', () => socket.end(Buffer.concat(chunks).reverse()));
+    });
+    const proxy = await throughProxy(port);
+    const sent = Buffer.from(Array.from({ length: 3_000_000 }, (_, i) => i % 251));
+    const socket = dial(proxy.port);
+    const reply = readAll(socket);
+    socket.end(sent);
+    expect((await reply).equals(Buffer.from(sent).reverse())).toBe(true);
+  });
+
+  it('does not read what the other side does not take, and 128 MiB leave its memory flat', async () => {
+    const total = 128 * 1024 * 1024;
+    let read: Socket | undefined;
+    let received = 0;
+    const port = await listening((socket) => {
+      // That of the health check says nothing.
+      socket.once('end', () => socket.end());
+      socket.once('data', (chunk) => {
+        received += chunk.length;
+        read = socket.pause();
+      });
+    });
+    const proxy = await throughProxy(port, '--check-interval', '100000');
+    const { pid = 0 } = proxy.demo.process;
+    const memory = () => Number(spawnSync('ps', ['-o', 'rss=', '-p', String(pid)], { encoding: 'utf8' }).stdout) * 1024;
+    const socket = dial(proxy.port);
+    const chunk = Buffer.alloc(1024 * 1024, 'x');
+    let sent = 0;
+    const send = () => {
+      while (sent < total) {
+        sent += chunk.length;
+        if (!socket.write(chunk)) return;
+      }
+      socket.end();
+    };
+    socket.on('drain', send).on('connect', send);
+    // Nobody takes anything: it comes to a stop.
+    for (let before = -1; before !== sent; ) {
+      before = sent;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    expect(sent).toBeLessThan(total / 2);
+    const before = memory();
+    expect(before).toBeGreaterThan(0);
+    let most = 0;
+    const looking = setInterval(() => {
+      most = Math.max(most, memory());
+    }, 100);
+    read?.on('data', (bytes) => {
+      received += bytes.length;
+    });
+    if (read) await once(read.resume(), 'end');
+    clearInterval(looking);
+    expect(received).toBe(total);
+    most = Math.max(most, memory());
+    expect(most - before).toBeLessThan(64 * 1024 * 1024);
+  });
+
+  it('tells backends whose bytes come, before anything else', async () => {
+    let tell: (bytes: Buffer) => void = () => undefined;
+    const bytes = new Promise<Buffer>((resolve) => {
+      tell = resolve;
+    });
+    const checks: Buffer[] = [];
+    const port = await listening((socket) => {
+      const chunks: Buffer[] = [];
+      socket.on('data', (chunk) => chunks.push(chunk));
+      socket.on('end', () => {
+        const all = Buffer.concat(chunks);
+        if (all.length > 28) tell(all);
+        else checks.push(all);
+        socket.end();
+      });
+    });
+    const proxy = await throughProxy(port, '--proxy-protocol');
+    const socket = dial(proxy.port);
+    await once(socket, 'connect');
+    const local = socket.localPort ?? 0;
+    socket.end('hello');
+    const header = Buffer.from('0d0a0d0a000d0a515549540a2111000c7f0000017f000001', 'hex');
+    const ports = Buffer.alloc(4);
+    ports.writeUInt16BE(local, 0);
+    ports.writeUInt16BE(proxy.port, 2);
+    expect((await bytes).toString('hex')).toBe(Buffer.concat([header, ports, Buffer.from('hello')]).toString('hex'));
+    expect(checks[0]?.toString('hex')).toBe('0d0a0d0a000d0a515549540a20000000');
+  });
+
+  it('takes a backend that accepts and does not answer for down, and one that answers for up', async () => {
+    let answers = false;
+    const deaf = await listening((socket) => socket.on('data', () => answers && socket.end('+PONG\r\n')));
+    const well = await listening((socket) => socket.on('data', () => socket.write('+PONG\r\n')));
+    const ask = ['--check-ask', 'PING\\r\\n', '--check-expect', '+PONG', ...QUICK];
+    const proxy = await throughProxy([deaf, well], ...ask);
+    await proxy.whenBackend(deaf, false);
+    for (let n = 0; n < 3; n++) await client(proxy.port).write('x').whenRead('+PONG');
+    answers = true;
+    await proxy.whenBackend(deaf, true);
+    expect(JSON.stringify(proxy.of('backend'))).toContain('deadline of 200 ms');
+  });
+
+  it('lets clients go in the pause of their conversation when it drains', async () => {
+    const port = await listening((socket) => socket.pipe(socket));
+    const proxy = await throughProxy(port, '--pause', '50');
+    const one = await client(proxy.port).write('hello').whenRead('hello');
+    const { code, stdout } = await proxy.stop();
+    expect(code).toBe(0);
+    expect((await one.whenClosed()).fault).toBeUndefined();
+    expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({
+      type: 'drained',
+      drained: 1,
+      aborted: 0,
+    });
+  });
+
+  it('changes nothing about a conversation of 20 clients with an echo', async () => {
+    const proxy = await throughProxy(await listening((socket) => socket.pipe(socket)));
+    const load = ['--port', String(proxy.port), '-c', '20', '-n', '16', '-d', '1', '--json'];
+    const { code, stdout } = await spawnDemo('load', load).done;
+    const report = JSON.parse(stdout);
+    expect([code, report.failures]).toEqual([0, []]);
+    expect(report.requests.answered).toBe(report.requests.sent);
+    expect(report.requests.answered).toBeGreaterThan(1000);
+  });
+
+  it.each([
+    [[], 'proxy: there must be a --backend\n'],
+    [['--backend', 'nowhere'], /must be host:port/],
+  ])('refuses %j in a sentence', async (args, sentence) => {
+    const { code, stderr } = await spawnDemo('proxy', args).done;
+    expect(code).toBe(1);
+    expect(stderr).toMatch(sentence);
+  });
+});
+
+const redisIsHere = ['redis-server', 'redis-cli', 'redis-benchmark'].every(isInstalled);
+
+describe.skipIf(!redisIsHere)('proxy between redis-benchmark and two redis-servers', () => {
+  async function redis(port: number): Promise<ChildProcess> {
+    const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+    const server = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    children.add(server.once('exit', () => children.delete(server)));
+    await new Promise<void>((resolve, reject) => {
+      server.stdout.on('data', (text) => /ready to accept/i.test(String(text)) && resolve());
+      server.once('exit', () => reject(new Error('redis-server ended')));
+    });
+    return server;
+  }
+
+  it('serves new clients all along while one is killed and comes back, and touches no client of the other', async () => {
+    const ports = [await freePort(), await freePort()] as const;
+    const [first] = await Promise.all(ports.map(redis));
+    const ask = ['--check-ask', 'PING\\r\\n', '--check-expect', '+PONG', ...QUICK];
+    const proxy = await throughProxy(ports, ...ask);
+    const run = promisify(execFile);
+    const cli = async (...args: string[]) =>
+      (await run('redis-cli', ['-p', String(proxy.port), ...args])).stdout.trim();
+    const cell = (count: number) => ['-p', String(proxy.port), '-q', '-n', String(count), '-t', 'set,get', '-c', '20'];
+    const bench = await run('redis-benchmark', cell(5000));
+    expect(bench.stdout.match(/requests per second/g)?.length).toBeGreaterThanOrEqual(2);
+
+    // Ten clients, five at each; each asks who serves it.
+    const ten = await Promise.all(
+      Array.from({ length: 10 }, () => client(proxy.port).write('CONFIG GET port\r\n').whenRead('port')),
+    );
+    const at = (port: number) => ten.filter(({ text }) => text.includes(`\r\n${port}\r\n`));
+    expect(ports.map((port) => at(port).length)).toEqual([5, 5]);
+
+    first?.kill('SIGKILL');
+    const served: string[] = [];
+    for (let n = 0; n < 5; n++) served.push(await cli('CONFIG', 'GET', 'port'));
+    await Promise.all(at(ports[0]).map((one) => one.whenClosed()));
+    await proxy.whenBackend(ports[0], false);
+    served.push(await cli('CONFIG', 'GET', 'port'));
+    expect(new Set(served)).toEqual(new Set([`port\n${ports[1]}`]));
+    for (const one of at(ports[1])) await one.write('PING\r\n').whenRead('+PONG');
+
+    await redis(ports[0]);
+    await proxy.whenBackend(ports[0], true);
+    expect(await cli('CONFIG', 'GET', 'port')).toBe(`port\n${ports[0]}`);
+    for (const one of at(ports[1])) expect([one.closed, one.fault]).toEqual([false, undefined]);
+    const { code } = await proxy.stop();
+    expect(code).toBe(0);
+  });
+});
+
+describe('the PROXY header', () => {
+  it('has the bytes of any IPv6 address, however it is written', () => {
+    fc.assert(
+      fc.property(fc.ipV6(), (address) => {
+        const bytes = bytesOf(address);
+        expect(bytes).toHaveLength(16);
+        const groups = Array.from({ length: 8 }, (_, i) =>
+          (((bytes?.[2 * i] ?? 0) << 8) | (bytes?.[2 * i + 1] ?? 0)).toString(16),
+        );
+        const same = (text: string) => new URL(`http://[${text}]/`).hostname;
+        expect(same(groups.join(':'))).toBe(same(address));
+      }),
+    );
+  });
+
+  it.each([
+    ['::ffff:10.0.0.1', '::ffff:10.0.0.2', '2111000c0a0000010a00000200010002'],
+    ['::1', '10.0.0.2', `21210024${'00'.repeat(15)}01${'00'.repeat(10)}ffff0a00000200010002`],
+    [undefined, '10.0.0.2', '21000000'],
+  ])('is of the family of %s and %s', (from, to, hex) => {
+    const header = proxyHeader({ address: from, port: 1 }, { address: to, port: 2 });
+    expect(header.subarray(12).toString('hex')).toBe(hex);
+  });
+});

@@ -1,0 +1,68 @@
+import { type Demo, type DemoResult, spawnDemo } from './spawnDemo.ts';
+import { Watched } from './watched.ts';
+
+const running = new Set<RunningProxy>();
+
+/** For `afterEach`: no proxy outlives its spec. */
+export function endProxies(): void {
+  for (const proxy of running) proxy.demo.process.kill('SIGKILL');
+}
+
+/** `demos/proxy.ts` in a process of its own, and what it has said. */
+export class RunningProxy extends Watched {
+  readonly demo: Demo;
+  readonly said: { readonly type?: string; readonly [key: string]: unknown }[] = [];
+  #rest = '';
+
+  constructor(backends: readonly number[], args: readonly string[]) {
+    super();
+    const to = backends.flatMap((port) => ['--backend', `127.0.0.1:${port}`]);
+    this.demo = spawnDemo('proxy', ['--port', '0', ...to, ...args]);
+    running.add(this);
+    this.demo.process.stdout?.on('data', (text: string) => this.#hear(text));
+    void this.demo.done.then(() => running.delete(this));
+  }
+
+  #hear(text: string): void {
+    const lines = `${this.#rest}${text}`.split('\n');
+    this.#rest = lines.pop() ?? '';
+    for (const line of lines) this.said.push(JSON.parse(line));
+    this.changed();
+  }
+
+  /** All that it has said of a type. */
+  of(type: string) {
+    return this.said.filter((event) => event.type === type);
+  }
+
+  get port(): number {
+    const [{ address } = {}] = this.of('listening');
+    return (address as { port: number } | undefined)?.port ?? 0;
+  }
+
+  /** Waits until a backend is down, or up. */
+  whenBackend(port: number, up: boolean): Promise<this> {
+    const name = `127.0.0.1:${port}`;
+    const last = () => this.said.findLast(({ backend }) => backend === name)?.up;
+    return this.until(() => last() === up, `backend ${name} ${up ? 'up' : 'down'}`);
+  }
+
+  /** Drains it. */
+  async stop(): Promise<DemoResult> {
+    this.demo.process.kill('SIGTERM');
+    return this.demo.done;
+  }
+}
+
+/**
+ * Puts the proxy in front of a server: whoever talks to the port of what this returns talks to the server, and should not
+ * notice any difference.
+ *
+ * @param ports Where the servers listen, on the loopback.
+ * @param args More of the proxy's own options.
+ */
+export async function throughProxy(ports: number | readonly number[], ...args: string[]): Promise<RunningProxy> {
+  const proxy = new RunningProxy([ports].flat(), args);
+  await proxy.until(({ port }) => port > 0, 'listening');
+  return proxy;
+}
