@@ -72,6 +72,8 @@ class Reading extends Subscription {
   }
 }
 
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
+
 const NEVER = Number.POSITIVE_INFINITY;
 const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, grace: NEVER };
 
@@ -255,7 +257,6 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#writes.end();
     this.#watchOutput();
     this.#reads.discard();
-    this.#alarm.set();
     // It had said its FIN already. Not at once: who ends it may have an error to tell.
     if (this.#writes.finished) endOfTurn(this.clock, () => !this.#gone && this.#linger());
   }
@@ -597,10 +598,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   }
 
   #close(reason: CloseReason): void {
-    this.#closed = {
+    const closed: Writable<Closed> = {
       reason,
-      ...(this.#error instanceof DeadlineError && { deadline: this.#error.deadline }),
-      ...(this.#error !== undefined && { error: this.#error }),
       bytesIn: this.bytesIn,
       bytesOut: this.#bytesOut,
       unsent: this.#left,
@@ -608,7 +607,11 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       paused: this.paused,
       duration: this.clock.now() - this.#acceptedAt,
     };
-    this.#owner.closed(this, this.#closed);
+    const error = this.#error;
+    if (error !== undefined) closed.error = error;
+    if (error instanceof DeadlineError) closed.deadline = error.deadline;
+    this.#closed = closed;
+    this.#owner.closed(this, closed);
     this.#attended?.freed();
     this.#notify();
   }
@@ -741,8 +744,9 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** All has left, our FIN included: now for that of the peer. */
   #linger(): void {
     this.#destroyAt = Math.min(this.#destroyAt, this.clock.now() + this.#settings.linger);
-    // The linger stands before user code is called, which may throw.
-    this.#alarm.set();
+    // The linger stands before user code is called, which may throw. With both FINs said there is none: the socket goes by
+    // itself, and if it should not, an alarm that is armed already will find it.
+    if (!this.#reads.peerEnded) this.#alarm.set();
     this.#sender?.flushed();
   }
 
