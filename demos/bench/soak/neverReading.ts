@@ -4,7 +4,7 @@ import { atMost, dial, exactly, MIB, Pinger, percentiles, type Soak } from './me
 
 /** A thousand peers ask for an endless reply each, and never read. Each of them could have more than its share of the budget. */
 export const neverReading: Soak = {
-  name: 'a thousand that never read',
+  name: 'peers that do not read',
   async run({ quick }) {
     const count = quick ? 300 : 1000;
     const budget = (quick ? 96 : 256) * MIB;
