@@ -24,7 +24,7 @@ export interface ReadsOwner {
 /** A read of this many bytes had more behind it: it filled libuv's buffer. */
 const FULL = 64 * 1024;
 /** So many full reads in a row, and others have their turn. libuv itself would go on for 32. */
-const FULL_READS_A_TURN = 4;
+const FULL_READS_A_TURN = 16;
 
 /**
  * The input of one connection: hands reads to a sink, and holds them back while somebody asks for it.

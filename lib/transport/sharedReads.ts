@@ -20,7 +20,7 @@ const VIEWS: Buffer[] = [];
 const LONGEST_VIEW = 4096;
 
 function view(length: number): Buffer {
-  if (length > LONGEST_VIEW) return BUFFER.subarray(0, length);
+  if (length > LONGEST_VIEW) return length === BUFFER.length ? BUFFER : BUFFER.subarray(0, length);
   const known = VIEWS[length];
   if (known !== undefined) return known;
   const made = BUFFER.subarray(0, length);
