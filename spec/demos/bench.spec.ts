@@ -24,6 +24,7 @@ import { median, show } from '../../demos/bench/report/numbers.ts';
 import { table } from '../../demos/bench/report/table.ts';
 import type { Result } from '../../demos/bench/rounds.ts';
 import { judge, ratioOf, targets } from '../../demos/bench/targets.ts';
+import { valueCase } from '../../demos/bench/values.ts';
 
 const samples = (...figures: (number | undefined)[]): (Sample | undefined)[] =>
   figures.map((figure) => (figure === undefined ? undefined : { figure, count: 1 }));
@@ -77,7 +78,7 @@ describe('ratios', () => {
   });
 
   it('has targets for cases that exist', () => {
-    const names = casesFor(full).map(({ name }) => name);
+    const names = [...casesFor(full), valueCase].map(({ name }) => name);
     for (const target of targets) expect(names).toContain(target.case);
   });
 });
