@@ -6,7 +6,7 @@ import { endPrograms, Program } from '../support/program.ts';
 const IDLE = 2000;
 const FREEZE = 5000;
 const SPEAKS_EVERY = 500;
-const TALKATIVE = 200;
+const TALKATIVE = 1000;
 
 const timers: NodeJS.Timeout[] = [];
 afterEach(() => {
@@ -18,7 +18,7 @@ afterEach(() => {
 const sleep = (ms: number) => new Promise((resolve) => timers.push(setTimeout(resolve, ms)));
 
 it('a freeze of 5 s kills nobody who speaks every 0.5 s at an idle deadline of 2 s, and spares nobody who is silent [E21]', async () => {
-  const server = new Program('server', { options: { idle: IDLE, greeting: 60_000, linger: 100 } });
+  const server = new Program('server', { options: { concurrency: 2000, idle: IDLE, greeting: 60_000, linger: 100 } });
   const port = await server.whenListening();
   const talkative = clients(TALKATIVE, port);
   const [silent] = clients(1, port) as [Client];

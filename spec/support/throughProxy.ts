@@ -66,3 +66,11 @@ export async function throughProxy(ports: number | readonly number[], ...args: s
   await proxy.until(({ port }) => port > 0, 'listening');
   return proxy;
 }
+
+/**
+ * The port of a server, or with `THROUGH_PROXY` in the environment that of a proxy in front of it: the specs of the other demos
+ * run both ways, and must not notice.
+ */
+export async function frontOf(port: number): Promise<number> {
+  return process.env.THROUGH_PROXY && port > 0 ? (await throughProxy(port, '--concurrency', '20000')).port : port;
+}

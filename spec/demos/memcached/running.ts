@@ -1,4 +1,5 @@
 import { type Demo, type DemoResult, spawnDemo } from '../../support/spawnDemo.ts';
+import { endProxies, frontOf } from '../../support/throughProxy.ts';
 
 /** The demo in a process of its own. */
 export interface Running {
@@ -29,7 +30,7 @@ export async function start(args: readonly string[] = [], addresses = 1): Promis
     void demo.done.then(({ code, stderr }) => reject(new Error(`it ended (${code}): ${stderr}`)));
   });
   return {
-    port: Number(/:(\d+)$/.exec(where[0] ?? '')?.[1] ?? 0),
+    port: await frontOf(Number(/:(\d+)$/.exec(where[0] ?? '')?.[1] ?? 0)),
     where,
     demo,
     stop: () => {
@@ -42,5 +43,6 @@ export async function start(args: readonly string[] = [], addresses = 1): Promis
 /** For `afterAll`: none outlives its spec. */
 export async function stopAll(): Promise<void> {
   for (const { process } of running) process.kill('SIGKILL');
+  endProxies();
   await Promise.all([...running].map(({ done }) => done));
 }

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { type Demo, type DemoResult, spawnDemo } from '../../../support/spawnDemo.ts';
+import { endProxies, frontOf } from '../../../support/throughProxy.ts';
 import { Watched } from '../../../support/watched.ts';
 
 /** A line of its log. */
@@ -20,6 +21,7 @@ const running = new Set<RedisServer>();
 /** For `afterEach` or `afterAll`: no server outlives its spec. */
 export async function endServers(): Promise<void> {
   await Promise.all([...running].map((server) => server.kill('SIGKILL')));
+  endProxies();
 }
 
 /** `demos/redis/server.ts` on a free port, in a process of its own, and what it says. */
@@ -51,7 +53,7 @@ export class RedisServer extends Watched {
     await server.until(({ said }) => server.#over || said.some(({ type }) => type === 'listening'), 'listening', START);
     const listening = server.said.find(({ type }) => type === 'listening');
     if (listening === undefined) throw new Error(`The server ended: ${(await server.#demo.done).stderr}`);
-    server.port = Number(listening.msg.match(/^listening on 127\.0\.0\.1:(\d+)$/)?.[1]);
+    server.port = await frontOf(Number(listening.msg.match(/^listening on 127\.0\.0\.1:(\d+)$/)?.[1]));
     return server;
   }
 
