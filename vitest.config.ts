@@ -1,10 +1,12 @@
 import { defineConfig } from 'vitest/config';
 
-/** Demos beside the programs whose protocol they speak, or whose clients they serve: minutes of real time, and real parts. */
+/** Demos beside real programs, and those that start many processes: minutes of real time, and real parts. */
 const real = [
+  'spec/demos/bench.spec.ts',
   'spec/demos/chat.spec.ts',
   'spec/demos/ingest/{ingest,jetstream,kill}.spec.ts',
   'spec/demos/memcached/{server,differential,binary.differential}.spec.ts',
+  'spec/demos/load.spec.ts',
   'spec/demos/proxy*.spec.ts',
   'spec/demos/redis/{server,clients,restart,differential,protocol.differential}.spec.ts',
 ];
@@ -19,7 +21,8 @@ export default defineConfig({
     hookTimeout: 20_000,
     setupFiles: ['spec/support/setup.ts'],
     projects: [
-      { extends: true, test: { name: 'sluice', include: ['spec/**/*.spec.ts'], exclude: real } },
+      // Loading RxJS and the library for each file anew would take longer than most files do.
+      { extends: true, test: { name: 'sluice', include: ['spec/**/*.spec.ts'], exclude: real, isolate: false } },
       { extends: true, test: { name: 'real', include: real, testTimeout: 60_000, hookTimeout: 60_000 } },
     ],
   },
