@@ -226,7 +226,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
    *
    * @param data A string or bytes.
    * @returns A promise that is kept when there is room for more: at once, or when the peer has taken enough for less than
-   * `highWaterMark` bytes to be unsent. It is broken with {@link ConnectionClosedError} if the connection goes before that;
+   * `highWaterMark` bytes to be unsent. The input goes on meanwhile, unless a `send()` is at work. It is broken with {@link ConnectionClosedError} if the connection goes before that;
    * not awaiting it is no fault.
    */
   write(data: Data): Promise<void> {
@@ -710,7 +710,9 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       this.#alarm.set();
     }
     this.weigh();
-    if (this.#reads.coupled && this.congested) this.#reads.hold(Hold.peer);
+    // A sender answers what is read: more is not read before that has left. Whoever writes by himself waits for the promise, and
+    // must be read to meanwhile: two who both write and do not read would wait for each other.
+    if (this.#sender && this.#reads.coupled && this.congested) this.#reads.hold(Hold.peer);
   }
 
   /** One large write is one piece to us, but it may have been moving all the while. */

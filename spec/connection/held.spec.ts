@@ -50,6 +50,19 @@ describe('an input that is held back', () => {
     expect(said).toEqual(['4 x', '5 ended 0 0']);
   });
 
+  it('is not held back by the output of one who writes for himself: two who only wrote would wait for each other', () => {
+    const { said } = run({ window: 10, highWaterMark: 100 }, ({ connection, client, at, say }) => {
+      connection.pipe(map(text)).subscribe(say);
+      client.pause();
+      at(1, () => void connection.write('x'.repeat(1000)));
+      at(2, () => client.write('and you?'));
+      at(3, () => say(`${connection.unsent} unsent`));
+      at(4, () => client.resume());
+      at(5, () => client.end());
+    });
+    expect(said).toEqual(['2 and you?', '3 990 unsent', '5 ended 1000 0']);
+  });
+
   it('hears of the FIN after what was kept', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       connection

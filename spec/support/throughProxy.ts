@@ -67,10 +67,13 @@ export async function throughProxy(ports: number | readonly number[], ...args: s
   return proxy;
 }
 
+/** Whether the demos run behind a proxy, which they then see in place of their clients. */
+export const proxied = Boolean(process.env.THROUGH_PROXY);
+
 /**
  * The port of a server, or with `THROUGH_PROXY` in the environment that of a proxy in front of it: the specs of the other demos
  * run both ways, and must not notice.
  */
 export async function frontOf(port: number): Promise<number> {
-  return process.env.THROUGH_PROXY && port > 0 ? (await throughProxy(port, '--concurrency', '20000')).port : port;
+  return proxied && port > 0 ? (await throughProxy(port, '--concurrency', '20000')).port : port;
 }

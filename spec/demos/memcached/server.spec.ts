@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { clearPath } from '../../../demos/memcached/socket-path.ts';
 import { type Client, client, closeClients } from '../../support/client.ts';
 import { spawnDemo } from '../../support/spawnDemo.ts';
+import { proxied } from '../../support/throughProxy.ts';
 import { Original, skipped as withoutOriginal } from './original.ts';
 import { countUp } from './pipeline.ts';
 import { type Running, start, stopAll } from './running.ts';
@@ -87,7 +88,9 @@ describe.skipIf(withoutTools)("libmemcached's tools", () => {
     expect(figure('cmd_get') + figure('cmd_set')).toBeGreaterThanOrEqual(8000);
     expect([figure('get_misses'), figure('verify_misses'), figure('verify_failed')]).toEqual([0, 0, 0]);
     const stats = await statsOf(plain.port);
-    expect(stats).toMatchObject({ get_misses: '0', total_connections: '9', rejected_connections: '0' });
+    expect(stats).toMatchObject({ get_misses: '0', rejected_connections: '0' });
+    // A proxy looks after its backends over connections of its own.
+    if (!proxied) expect(stats.total_connections).toBe('9');
     expect(Number(stats.cmd_get) + Number(stats.cmd_set)).toBeGreaterThanOrEqual(8000);
   });
 });
@@ -238,7 +241,7 @@ describe('items', () => {
 });
 
 describe('stats', () => {
-  it('tells of connections, bytes and settings', async () => {
+  it.skipIf(proxied)('tells of connections, bytes and settings', async () => {
     const { port } = narrow;
     const asked = 'set k 0 0 2\r\nhi\r\nget k\r\n';
     const replies = 'STORED\r\nVALUE k 0 2\r\nhi\r\nEND\r\n';
