@@ -15,8 +15,8 @@ export default defineConfig({
   test: {
     // Processes, not threads: signals and process listeners are part of what is tested.
     pool: 'forks',
-    // Many files wait more than they work.
-    maxWorkers: 3,
+    // Many files wait more than they work, but some tell the time, and must not wait for a processor.
+    maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 20_000,
     setupFiles: ['spec/support/setup.ts'],

@@ -142,10 +142,11 @@ describe('echo', () => {
   });
 
   it('closes each who is too slow at the deadline he misses, and says which', async () => {
-    const limits = '--greeting 200 --frame 300 --idle 700 --stall 300';
+    // Time enough to greet for those who mean to, however busy the machine is.
+    const limits = '--greeting 2000 --frame 300 --idle 3000 --stall 300';
     const { server, port } = await started(limits);
     const mute = await client(port).whenConnected();
-    const dripping = await client(port).whenConnected();
+    const dripping = await client(port).write('x').whenConnected();
     timers.push(setInterval(() => dripping.write('x'), 50));
     const silent = await client(port).write('hello\n').whenConnected();
     const greedy = await neverRead(client(port)).whenConnected();
@@ -158,9 +159,9 @@ describe('echo', () => {
       ['deadline', 'idle'],
       ['slow-consumer', 'stall'],
     ]);
-    for (const [index, after] of [200, 300, 700, 300].entries()) {
+    for (const [index, after] of [2000, 300, 3000, 300].entries()) {
       expect(closed[index]?.duration).toBeGreaterThanOrEqual(after);
-      expect(closed[index]?.duration).toBeLessThan(after + 1500);
+      expect(closed[index]?.duration).toBeLessThan(after + 3000);
     }
     expect(silent.text).toBe('hello\n');
     await Promise.all([mute, dripping, silent].map((one) => one.whenClosed()));
