@@ -61,9 +61,13 @@ function turn(): void {
   if (waiting.size === 0) return;
   const until = performance.now() + TURN;
   // Those who come while this runs are for the next turn.
-  for (let left = waiting.size; left > 0 && performance.now() < until; left--) {
+  let left = waiting.size;
+  do {
     // Before the call: what it throws is the process's to hear, and the others go on all the same.
     if (waiting.size > 1) arm();
     waiting.shift()?.();
-  }
+    left--;
+    // Looked at behind the call: a process that was kept from its processor for a millisecond before it still serves one.
+    // Whoever is left over is seen to only because somebody was called.
+  } while (left > 0 && performance.now() < until);
 }

@@ -1,0 +1,77 @@
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { monotonic } from '../../lib/time/monotonic.ts';
+import { afterTurn, nextTurn } from '../../lib/time/turn.ts';
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+afterEach(() => vi.restoreAllMocks());
+
+/** A machine so busy that `ms` pass between any two looks at the clock. */
+function busy(ms: number): void {
+  let now = performance.now();
+  vi.spyOn(performance, 'now').mockImplementation(() => {
+    now += ms;
+    return now;
+  });
+}
+
+describe('nextTurn', () => {
+  it('calls all who wait in the next turn, in order, and not in this one', async () => {
+    const called: string[] = [];
+    for (const name of ['a', 'b', 'c']) nextTurn(monotonic, () => called.push(name));
+    expect(called).toEqual([]);
+    await turn();
+    expect(called).toEqual(['a', 'b', 'c']);
+  });
+
+  it('gives whoever comes while it runs the turn after that', async () => {
+    const called: string[] = [];
+    nextTurn(monotonic, () => {
+      called.push('a');
+      nextTurn(monotonic, () => called.push('b'));
+    });
+    await turn();
+    expect(called).toEqual(['a']);
+    await turn();
+    expect(called).toEqual(['a', 'b']);
+  });
+
+  // One that waits was forgotten for ever when the process lost its processor for a millisecond at the wrong moment.
+  it('forgets nobody on a machine that is busy with something else', async () => {
+    busy(5);
+    const called: string[] = [];
+    for (const name of ['a', 'b', 'c']) nextTurn(monotonic, () => called.push(name));
+    for (let turns = 0; turns < 3; turns++) await turn();
+    expect(called).toEqual(['a', 'b', 'c']);
+  });
+
+  it('calls those behind one who throws', async () => {
+    const thrown: unknown[] = [];
+    const others = process.listeners('uncaughtException');
+    process.removeAllListeners('uncaughtException');
+    process.once('uncaughtException', (error) => thrown.push(error));
+    const called: string[] = [];
+    nextTurn(monotonic, () => {
+      throw new Error('a');
+    });
+    nextTurn(monotonic, () => called.push('b'));
+    await turn();
+    await turn();
+    for (const other of others) process.on('uncaughtException', other);
+    expect(thrown).toEqual([new Error('a')]);
+    expect(called).toEqual(['b']);
+  });
+});
+
+describe('afterTurn', () => {
+  it('comes behind the poll of the next turn', async () => {
+    let called = false;
+    afterTurn(monotonic, () => {
+      called = true;
+    });
+    await turn();
+    expect(called).toBe(false);
+    await turn();
+    expect(called).toBe(true);
+  });
+});
