@@ -1,4 +1,5 @@
 import { type OnReadOpts, type Server, Socket } from 'node:net';
+import { Prefixes } from './prefixes.ts';
 
 /**
  * One read buffer for all connections.
@@ -15,18 +16,7 @@ import { type OnReadOpts, type Server, Socket } from 'node:net';
 /** As large as one read of libuv's can be. */
 const BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
 
-/** Views of the first bytes of the buffer, by length: most reads are short, and a view costs more than looking it up. */
-const VIEWS: Buffer[] = [];
-const LONGEST_VIEW = 4096;
-
-function view(length: number): Buffer {
-  if (length > LONGEST_VIEW) return length === BUFFER.length ? BUFFER : BUFFER.subarray(0, length);
-  const known = VIEWS[length];
-  if (known !== undefined) return known;
-  const made = BUFFER.subarray(0, length);
-  VIEWS[length] = made;
-  return made;
-}
+const PREFIXES = new Prefixes(BUFFER);
 
 type Received = (this: Socket, chunk: Buffer) => void;
 
@@ -39,7 +29,7 @@ export function sharedBuffer(received: Received): OnReadOpts {
   return {
     buffer: BUFFER,
     callback(this: Socket, length: number): boolean {
-      received.call(this, view(length));
+      received.call(this, PREFIXES.of(length));
       return true;
     },
   } as OnReadOpts;
