@@ -1,7 +1,8 @@
 import { constants } from 'node:buffer';
 import type { OperatorFunction } from 'rxjs';
 import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../errors.ts';
-import { Carry, copyOf } from './carry.ts';
+import { Carry } from './carry.ts';
+import { Cutter } from './cutter.ts';
 import { type Decoder, type Input, PENDING } from './decoder.ts';
 import { frames } from './frames.ts';
 import { type Header, headerOf, type LengthPrefix, prefixKeys } from './lengthPrefix.ts';
@@ -51,6 +52,7 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
   readonly #maxLength: number;
   /** The frame's body, once its header is read; until then the header. */
   readonly #carry = new Carry();
+  readonly #cutter = new Cutter();
   /** The size of the header that was read, or 0 before. */
   #headerSize = 0;
   /** The length of the body, once the header is read. */
@@ -74,7 +76,7 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
     if (size === 0) {
       input.at = bytes.length;
       if (at < bytes.length) this.#carry.add(bytes, at, bytes.length, bytes.length - at);
-      return PENDING;
+      return this.#nothing();
     }
     this.#begin(bytes, at, size);
     input.at = at + size;
@@ -97,7 +99,7 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
         return this.#cutBody(input);
       }
     }
-    return PENDING;
+    return this.#nothing();
   }
 
   #begin(bytes: Buffer, at: number, size: number): void {
@@ -120,11 +122,17 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
     input.at = end;
     if (end - at === this.#length) {
       this.#headerSize = 0;
-      return copyOf(bytes, at, end);
+      return this.#cutter.cut(bytes, at, end);
     }
     if (end > at) carry.add(bytes, at, end, this.#length);
-    if (carry.length < this.#length) return PENDING;
+    if (carry.length < this.#length) return this.#nothing();
     this.#headerSize = 0;
     return carry.take(this.#length);
+  }
+
+  /** All of the chunk is taken. */
+  #nothing(): typeof PENDING {
+    this.#cutter.forget();
+    return PENDING;
   }
 }

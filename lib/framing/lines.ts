@@ -102,9 +102,12 @@ export class LineDecoder implements Decoder<string> {
     if (this.#text !== '') return this.#cutText();
     if (this.#carry.length > 0) return this.#cutBytes(input);
     const { bytes, at } = input;
-    // Lines that end at most maxLength bytes from here are not too long, and need no further look. The search stops at
-    // the latest at the end of the line before.
-    const last = bytes.lastIndexOf(LF, at + Math.min(WINDOW, this.#maxLength));
+    if (at === bytes.length) return PENDING;
+    // Lines that end at most maxLength bytes from here are not too long, and need no further look. Most chunks end with a
+    // line. Else the search stops at the latest at the end of the line before.
+    const most = at + Math.min(WINDOW, this.#maxLength);
+    const end = bytes.length - 1;
+    const last = end <= most && bytes[end] === LF ? end : bytes.lastIndexOf(LF, most);
     if (last < at) return this.#cutBytes(input);
     input.at = last + 1;
     this.#text = bytes.toString('utf8', at, last + 1);
