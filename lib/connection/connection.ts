@@ -103,6 +103,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   readonly peer: Address;
   /** When it was accepted, in milliseconds since 1970. */
   readonly openedAt = Date.now();
+  /** @internal Its owner counts it as waiting: neither taken, nor refused, nor gone. */
+  counted = true;
 
   readonly #socket: TransportSocket;
   readonly #settings: ConnectionSettings;
@@ -511,7 +513,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** @internal Puts the connection under deadlines, from when it was taken. */
   guard(deadlines: Deadlines, lifetime: number): void {
     this.#deadlines = deadlines;
-    this.#lifeEndsAt = this.clock.now() + lifetime;
+    if (lifetime !== NEVER) this.#lifeEndsAt = this.clock.now() + lifetime;
     this.#alarm.set();
   }
 
@@ -524,6 +526,11 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** @internal Whether the pipe took it. */
   get taken(): boolean {
     return this.#taken;
+  }
+
+  /** @internal Milliseconds from its accept until it was taken, or until now. */
+  get waited(): number {
+    return (this.#taken ? this.#takenAt : this.clock.now()) - this.#acceptedAt;
   }
 
   /** @internal Whether it was sent away with words that it is still given. */
@@ -731,8 +738,9 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   #roomMade(): void {
     if (!this.#gone) this.#reads.release(Hold.peer);
     const waiters = this.#waiters;
+    if (waiters === undefined) return;
     this.#waiters = undefined;
-    for (const waiter of waiters ?? []) waiter();
+    for (const waiter of waiters) waiter();
   }
 
   /** A deadline is missed. The handler hears of it, and may say so to the peer; but not for longer than the linger. */
@@ -810,6 +818,6 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   }
 
   #notify(): void {
-    for (const attempt of this.#watchers ?? []) attempt();
+    if (this.#watchers) for (const attempt of this.#watchers) attempt();
   }
 }
