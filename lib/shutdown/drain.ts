@@ -1,7 +1,7 @@
 import { Observable, type SchedulerLike, Subject, type Subscriber, Subscription } from 'rxjs';
 import { closeReason } from '../connection/closeReason.ts';
 import type { Connection } from '../connection/connection.ts';
-import { answer, type Outcome } from '../connection/send.ts';
+import { Sending } from '../connection/send.ts';
 import type { Data } from '../connection/writes.ts';
 import type { Counters, ListenEvent, ServerEvent } from '../events.ts';
 import { afterTurn } from '../time/turn.ts';
@@ -86,11 +86,12 @@ export class Drain {
     return new Observable((subscriber) => {
       const attended = new Attended(connection, this.tell, subscriber);
       connection.whenFreed(attended);
-      try {
-        answer(connection, () => reply(connection), subscriber, attended);
-      } catch (error) {
-        connection.fail(error);
-        attended.error(error);
+      if (connection.attach(attended)) {
+        try {
+          reply(connection).subscribe(attended);
+        } catch (error) {
+          attended.error(error);
+        }
       }
       // It was in the pipe's hands when the port was freed, or the signal came while the handler was being built.
       if (!this.#accepting) connection.drain();
@@ -113,9 +114,13 @@ export class Drain {
     });
   }
 
-  /** Forgets its timers. */
+  /**
+   * Nobody wants to hear of the server any more: breaks off who is there, and forgets its timers. One registration for all
+   * of them, as each that a connection had of its own would cost it some hundred bytes.
+   */
   unsubscribe(): void {
     this.#timers.unsubscribe();
+    for (const connection of this.#connections) connection.abort();
   }
 
   #begin(): void {
@@ -170,22 +175,22 @@ export class Drain {
 }
 
 /** A connection that is served, as long as its socket lives. */
-class Attended implements Outcome {
-  readonly #connection: Connection;
+class Attended extends Sending {
   readonly #tell: (event: ServerEvent) => void;
   readonly #subscriber: Subscriber<never>;
 
   constructor(connection: Connection, tell: (event: ServerEvent) => void, subscriber: Subscriber<never>) {
-    this.#connection = connection;
+    super(connection);
     this.#tell = tell;
     this.#subscriber = subscriber;
   }
 
-  complete(): void {}
+  /** Its end is not that of its replies, but that of its socket. */
+  flushed(): void {}
 
-  error(error: unknown): void {
+  failed(error: unknown): void {
     if (closeReason(error) !== 'failed') return;
-    this.#tell({ type: 'failed', id: this.#connection.id, peer: this.#connection.peer, error });
+    this.#tell({ type: 'failed', id: this.connection.id, peer: this.connection.peer, error });
   }
 
   freed(): void {

@@ -89,17 +89,18 @@ export function takeAccepted(
     if (status !== 0 || typeof handle?.useUserBuffer !== 'function') return original.call(this, status, handle);
     if (!INHERITS) set(handle, options);
     // `handle`, `onread` and `pauseOnCreate` are what the server itself passes, and the types do not know.
-    accepted(
-      new Socket({
-        handle,
-        onread,
-        allowHalfOpen: true,
-        pauseOnCreate: true,
-        readable: true,
-        writable: true,
-        highWaterMark,
-      } as object),
-    );
+    const socket = new Socket({
+      handle,
+      onread,
+      allowHalfOpen: true,
+      pauseOnCreate: true,
+      readable: true,
+      writable: true,
+      highWaterMark,
+    } as object);
+    // Node's own listener concerns sockets that are not half-open only, and with ours it would make a list.
+    socket.removeAllListeners('end');
+    accepted(socket);
   };
   return true;
 }
