@@ -230,6 +230,33 @@ describe('chat', () => {
     expect(host.server.report).toMatchObject({ drained: 3, aborted: 0, unsent: 0 });
   });
 
+  it('drains to the end what waits for somebody who reads slowly', async () => {
+    const most = 64 * 1024 * 1024;
+    const host = await here({ member: { maxOutbound: most } }, { stall: Number.POSITIVE_INFINITY });
+    const anna = await host.enter('anna', 'tea');
+    const slow = await host.enter('slow', 'tea');
+    slow.socket.pause();
+    // More than the kernel takes for him, so that the rest waits with us.
+    const count = 16_000;
+    const filling = 'x'.repeat(900);
+    for (let i = 0; i < count; i += 400) {
+      const round = Array.from({ length: 400 }, (_, j) => `${i + j} ${filling}\n`).join('');
+      const all = anna.received + round.length + 400 * '<anna> '.length;
+      anna.write(round);
+      await anna.until(({ received }) => received >= all, `${i + 400} lines`);
+    }
+    shutdown.next();
+    await anna.until(({ ended }) => ended, 'the end of anna');
+    anna.end();
+    slow.socket.resume();
+    await slow.until(({ ended }) => ended, 'the end of slow');
+    slow.end();
+    await host.server.whenCompleted();
+    expect(said(slow).map((line) => Number(line.split(' ')[1]))).toEqual([...Array(count).keys()]);
+    expect(slow.text).toContain('* The server is going down. Goodbye.\n');
+    expect(host.server.report).toMatchObject({ drained: 2, aborted: 0, unsent: 0 });
+  });
+
   it('tells somebody whose time is over that it is', async () => {
     const host = await here({}, { lifetime: 100, jitter: 0 });
     const anna = client(host.port);
