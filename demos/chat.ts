@@ -16,7 +16,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { finalize, ignoreElements, skip, tap, timer } from 'rxjs';
+import { finalize, ignoreElements, pipe, skip, tap, timer } from 'rxjs';
 import { lines, logTo, monotonic, serve } from '../lib/index.ts';
 import { localBus, natsBus } from './chat/bus.ts';
 import { openChat } from './chat/chat.ts';
@@ -101,11 +101,10 @@ shutdown.subscribe(() => {
 
 const { maxOutbound, overrun } = limits;
 const talk = converse(chat, {
-  decode: (bytes) =>
-    bytes.pipe(
-      lines({ maxLength: maxLine, unterminated: 'emit' }),
-      tap(() => traffic.requests++),
-    ),
+  decode: pipe(
+    lines({ maxLength: maxLine, unterminated: 'emit' }),
+    tap(() => traffic.requests++),
+  ),
   pause: timer(1000 / rate, monotonic).pipe(ignoreElements()),
   member: { maxOutbound, overrun },
 });

@@ -51,23 +51,25 @@ export function openChat(bus: Bus, server: string, { ttl, history }: { ttl: numb
     members.next(line);
   };
 
-  const connected = bus.connected.pipe(
-    skip(1),
-    tap((connected) => {
-      for (const mail of mails.values()) mail.next(connected ? HEALED : LOST);
-    }),
-  );
+  const tellAll = (connected: boolean): void => {
+    for (const mail of mails.values()) mail.next(connected ? HEALED : LOST);
+  };
+
+  /** Passes on what all say and do, while it is subscribed. */
+  const run = merge(
+    // Through a queue: who is cut off while a line is passed on makes news, and all are to see the two in one order.
+    who.news.pipe(observeOn(queueScheduler), tap(tell)),
+    bus.connected.pipe(skip(1), tap(tellAll)),
+  ).pipe(ignoreElements());
 
   return {
-    presence: who,
+    ...who,
+    run,
     room,
     mails,
     /** What a newcomer is told of the other servers. */
     outlook: (): string => (bus.connected.value ? '' : LOST),
     /** Whether this server is shutting down; else who is asked to finish has been here for as long as may be. */
     closing: false,
-    /** Passes on what all say and do, while it is subscribed. */
-    // Through a queue: who is cut off while a line is passed on makes news, and all are to see the two in one order.
-    run: merge(who.news.pipe(observeOn(queueScheduler), tap(tell)), connected).pipe(ignoreElements()),
   };
 }

@@ -25,22 +25,21 @@ const MOST = 200;
  * @returns What obeys a line of theirs, and returns the answer.
  */
 export function commands(chat: Chat, id: number, current: Pick<Observer<Room | undefined>, 'next'>) {
-  const { presence } = chat;
-  const me = () => presence.person(id);
+  const me = () => chat.person(id);
 
   /** Nobody is told of his own coming and going. */
   const move = (name?: string): void => {
     current.next(undefined);
-    presence.move(id, name);
+    chat.move(id, name);
     if (name !== undefined) current.next(chat.room(name));
   };
 
   /** Who is in a room, and on which server if it is another one. */
   const names = (room: string): string[] =>
-    presence
+    chat
       .people()
       .filter((one) => one.room === room)
-      .map(({ name, server }) => (server === presence.server ? name : `${name} (${serverName(server)})`))
+      .map(({ name, server }) => (server === chat.server ? name : `${name} (${serverName(server)})`))
       .sort(alphabet.compare);
 
   const obey: Record<string, (rest: string) => string> = {
@@ -48,7 +47,7 @@ export function commands(chat: Chat, id: number, current: Pick<Observer<Room | u
     name(rest) {
       const name = normal(rest);
       if (!isName(name)) return notice(`'${name}' ${NO_NAME}.`);
-      if (!presence.rename(id, name)) return notice(`Somebody is called ${name} already.`);
+      if (!chat.rename(id, name)) return notice(`Somebody is called ${name} already.`);
       // In a room all are told, and so is he.
       return me().room === undefined ? notice(`You are ${name} now.`) : '';
     },
@@ -76,7 +75,7 @@ export function commands(chat: Chat, id: number, current: Pick<Observer<Room | u
     },
     rooms() {
       const counts = new Map<string, number>();
-      for (const { room } of presence.people()) if (room !== undefined) counts.set(room, (counts.get(room) ?? 0) + 1);
+      for (const { room } of chat.people()) if (room !== undefined) counts.set(room, (counts.get(room) ?? 0) + 1);
       const rooms = [...counts].map(([room, count]) => `${room} (${count})`).sort(alphabet.compare);
       return notice(rooms.length > 0 ? `Rooms: ${list(rooms, MOST)}.` : 'Nobody is in any room.');
     },
@@ -91,7 +90,7 @@ export function commands(chat: Chat, id: number, current: Pick<Observer<Room | u
       return obey[name]?.(rest) ?? notice(`There is no command /${command}; /help tells which there are.`);
     }
     if (text !== '' && me().room === undefined) return notice(NOWHERE);
-    if (text !== '') presence.say(id, text.replace(/^\/\//, '/'));
+    if (text !== '') chat.say(id, text.replace(/^\/\//, '/'));
     return '';
   };
 }

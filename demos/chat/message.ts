@@ -26,12 +26,13 @@ export type Message =
  */
 export function readMessage(json: string): Message {
   const it = JSON.parse(json);
-  const isFine = (it: Record<string, unknown>) => {
-    if ('text' in it) return isName(it.name) && isName(it.room) && isSafe(it.text);
-    return 'gone' in it ? isWhole(it.gone) : Array.isArray(it.there) && it.there.every(isPerson);
-  };
-  if (isSafe(it?.server) && isFine(it)) return it;
+  if (isSafe(it?.server) && isWell(it)) return it;
   throw new TypeError(`Cannot read a message: ${json.slice(0, 100)} is none`);
+}
+
+function isWell(it: Record<string, unknown>): boolean {
+  if ('text' in it) return isName(it.name) && isName(it.room) && isSafe(it.text);
+  return 'gone' in it ? isWhole(it.gone) : Array.isArray(it.there) && it.there.every(isPerson);
 }
 
 const isSafe = (text: unknown) => typeof text === 'string' && harmless(text) === text;

@@ -45,11 +45,8 @@ export function presence(bus: Bus, server: string, ttl: number, scheduler: Sched
   let guests = 0;
 
   const people = (): readonly Known[] => [...servers.values()].flatMap((one) => [...one.people.values()]);
-  const person = (id: number): Known => {
-    const person = ours.people.get(id);
-    if (!person) throw new RangeError(`Cannot find person ${id}: they are not here`);
-    return person;
-  };
+  /** Somebody of ours, who has come and not gone. */
+  const person = (id: number): Known => ours.people.get(id) as Known;
   const isTaken = (name: string, by?: number): boolean => {
     const key = keyOf(name);
     const owns = (one: Known) => one.key === key && (one.server !== server || one.id !== by);

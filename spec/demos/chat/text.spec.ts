@@ -103,15 +103,15 @@ describe('rooms', () => {
   const open = (history: number): Chat => {
     const chat = openChat(localBus(), 'a/1', { ttl: 1000, history });
     running.add(chat.run.subscribe());
-    chat.presence.enter(1);
-    chat.presence.move(1, 'tea');
+    chat.enter(1);
+    chat.move(1, 'tea');
     return chat;
   };
 
   it('remember the last lines, and no more', () => {
     const [chat, silent] = [open(3), open(0)];
     for (let i = 1; i <= 100; i++) {
-      for (const { presence } of [chat, silent]) presence.say(1, `${i}`);
+      for (const { say } of [chat, silent]) say(1, `${i}`);
       const last = [i - 2, i - 1, i].filter((line) => line > 0).map((line) => `<guest1> ${line}\n`);
       expect(chat.room('tea').history).toEqual(last);
       expect(silent.room('tea').history).toEqual([]);
@@ -120,7 +120,7 @@ describe('rooms', () => {
 
   it('are so many at most: the one unused for longest is forgotten', () => {
     const chat = open(3);
-    chat.presence.say(1, 'hello');
+    chat.say(1, 'hello');
     chat.room('ale').history.push('cheers\n');
     for (let i = 1; i < 999; i++) chat.room(`${i}`);
     expect(chat.room('tea').history).toEqual(['<guest1> hello\n']);
