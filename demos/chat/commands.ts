@@ -15,8 +15,6 @@ const HELP = notice(
 const NOWHERE = 'You are in no room, and nobody hears you. /join ROOM takes you to one, /rooms tells which there are.';
 
 const alphabet = new Intl.Collator();
-/** So many names, or rooms, are shown at most. */
-const MOST = 200;
 
 /**
  * What somebody can do.
@@ -71,13 +69,13 @@ export function commands(chat: Chat, id: number, current: Pick<Observer<Room | u
       if (room === undefined)
         return notice('You are in no room: /who ROOM tells who is there, /rooms where people are.');
       const there = names(room);
-      return notice(there.length > 0 ? `In ${room}: ${list(there, MOST)}.` : `Nobody is in ${room}.`);
+      return notice(there.length > 0 ? `In ${room}: ${list(there)}.` : `Nobody is in ${room}.`);
     },
     rooms() {
       const counts = new Map<string, number>();
       for (const { room } of chat.people()) if (room !== undefined) counts.set(room, (counts.get(room) ?? 0) + 1);
       const rooms = [...counts].map(([room, count]) => `${room} (${count})`).sort(alphabet.compare);
-      return notice(rooms.length > 0 ? `Rooms: ${list(rooms, MOST)}.` : 'Nobody is in any room.');
+      return notice(rooms.length > 0 ? `Rooms: ${list(rooms)}.` : 'Nobody is in any room.');
     },
     help: () => HELP,
     quit: () => notice('Goodbye.'),

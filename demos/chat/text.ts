@@ -21,7 +21,7 @@ const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e
 export const harmless = (text: string): string => text.replaceAll('\t', ' ').replace(UNSAFE, '\ufffd');
 
 /** `anna, bob and carl`; of more than `most` only the first, and how many more there are. */
-export function list(names: readonly string[], most = 50): string {
+export function list(names: readonly string[], most = 200): string {
   if (names.length > most) return `${names.slice(0, most).join(', ')} and ${names.length - most} more`;
   return [names.slice(0, -1).join(', '), ...names.slice(-1)].filter((part) => part !== '').join(' and ');
 }
