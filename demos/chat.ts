@@ -99,14 +99,12 @@ shutdown.subscribe(() => {
   chat.closing = true;
 });
 
-const { maxOutbound, overrun } = limits;
 const talk = converse(chat, {
   decode: pipe(
     lines({ maxLength: maxLine, unterminated: 'emit' }),
     tap(() => traffic.requests++),
   ),
   pause: timer(1000 / rate, monotonic).pipe(ignoreElements()),
-  member: { maxOutbound, overrun },
 });
 
 serve({ host, port }, talk, { ...serverLimits(limits), shutdown })

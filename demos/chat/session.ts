@@ -14,15 +14,7 @@ import {
   takeWhile,
   tap,
 } from 'rxjs';
-import {
-  broadcast,
-  type Connection,
-  type Data,
-  DeadlineError,
-  exchange,
-  FrameTooLongError,
-  type MemberOptions,
-} from '../../lib/index.ts';
+import { broadcast, type Connection, type Data, DeadlineError, exchange, FrameTooLongError } from '../../lib/index.ts';
 import type { Chat, Room } from './chat.ts';
 import { commands } from './commands.ts';
 import { harmless, notice, serverName } from './text.ts';
@@ -32,13 +24,11 @@ export interface SessionOptions {
   readonly decode: OperatorFunction<Uint8Array, string>;
   /** What to await before the next line is read: who writes too fast is held back by his own TCP, and loses nothing. */
   readonly pause: Observable<never>;
-  /** What becomes of those who read too slowly. */
-  readonly member: MemberOptions;
 }
 
 /** The chat as a handler: what one user is sent, while what they send is obeyed. */
 export const converse =
-  (chat: Chat, { decode, pause, member }: SessionOptions) =>
+  (chat: Chat, { decode, pause }: SessionOptions) =>
   (connection: Connection): Observable<Data> => {
     const { id, draining } = connection;
     const mail = broadcast();
@@ -63,10 +53,10 @@ export const converse =
     );
     const inRoom = room.pipe(
       takeUntil(draining),
-      switchMap((one) => one?.members.to(connection, member) ?? EMPTY),
+      switchMap((one) => one?.members.to(connection) ?? EMPTY),
     );
     const goodbye = draining.pipe(map(() => (chat.closing ? CLOSING : EXPIRED)));
-    return merge(mail.to(connection, member), inRoom, goodbye, answers).pipe(
+    return merge(mail.to(connection), inRoom, goodbye, answers).pipe(
       finalize(() => {
         chat.mails.delete(id);
         chat.leave(id);

@@ -469,6 +469,11 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     return this.#settings.maxOutbound;
   }
 
+  /** @internal What happens past that. */
+  get overrun(): Overrun {
+    return this.#settings.overrun;
+  }
+
   /** @internal Whether all connections together hold more than they should. */
   get pressed(): boolean {
     return this.#settings.budget.passed;

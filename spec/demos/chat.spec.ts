@@ -40,7 +40,7 @@ const ended = new Subject<void>();
 function here(some: Partial<SessionOptions> = {}, limits: ServeOptions = {}): Promise<Host> {
   const chat = openChat(localBus(), 'alpha/1', { ttl: 5000, history: 3 });
   const decode = lines({ maxLength: 1024, unterminated: 'emit' });
-  const converses = converse(chat, { decode, pause: EMPTY, member: {}, ...some });
+  const converses = converse(chat, { decode, pause: EMPTY, ...some });
   const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, converses, { shutdown, ...limits }));
   const running = chat.run.subscribe();
   shutdown.subscribe(() => {
@@ -159,7 +159,7 @@ describe('chat', () => {
   });
 
   it('cuts off who reads too slowly, and the others get everything in its order', async () => {
-    const host = await here({ member: { maxOutbound: 600_000 } }, { stall: Number.POSITIVE_INFINITY });
+    const host = await here({}, { maxOutbound: 600_000, stall: Number.POSITIVE_INFINITY });
     const { server } = host;
     const anna = await host.enter('anna', 'tea');
     const bob = await host.enter('bob', 'tea');
@@ -232,7 +232,7 @@ describe('chat', () => {
 
   it('drains to the end what waits for somebody who reads slowly', async () => {
     const most = 64 * 1024 * 1024;
-    const host = await here({ member: { maxOutbound: most } }, { stall: Number.POSITIVE_INFINITY });
+    const host = await here({}, { maxOutbound: most, stall: Number.POSITIVE_INFINITY });
     const anna = await host.enter('anna', 'tea');
     const slow = await host.enter('slow', 'tea');
     slow.socket.pause();
