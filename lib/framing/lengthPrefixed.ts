@@ -5,8 +5,8 @@ import { Carry } from './carry.ts';
 import { Cutter } from './cutter.ts';
 import { type Decoder, type Input, PENDING } from './decoder.ts';
 import { frames } from './frames.ts';
-import { type Header, headerOf, type LengthPrefix, prefixKeys } from './lengthPrefix.ts';
-import { checkKeys, checkLength, type FrameOptions, frameKeys } from './options.ts';
+import { type Header, headerOf, type LengthPrefix, prefixChecks } from './lengthPrefix.ts';
+import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
 
 export interface LengthPrefixedOptions extends FrameOptions, LengthPrefix {
   /**
@@ -39,9 +39,8 @@ export interface LengthPrefixedOptions extends FrameOptions, LengthPrefix {
  * @returns An operator from chunks of bytes, cut anywhere, to frames without their header.
  */
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): OperatorFunction<Uint8Array, Buffer> {
-  checkKeys(options, [...frameKeys, ...prefixKeys]);
+  checkFraming(options, { ...frameChecks(constants.MAX_LENGTH), ...prefixChecks });
   const { maxLength = 1024 * 1024, size, endian, includesHeader: _, ...time } = options;
-  checkLength(maxLength, constants.MAX_LENGTH);
   const { header, includesHeader } = headerOf(options);
   return frames(() => new LengthPrefixedDecoder(header, includesHeader, maxLength), time);
 }

@@ -1,10 +1,11 @@
 import { constants } from 'node:buffer';
 import type { OperatorFunction } from 'rxjs';
 import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../errors.ts';
+import { oneOf } from '../options.ts';
 import { Carry } from './carry.ts';
 import { type Decoder, type Input, PENDING } from './decoder.ts';
 import { frames } from './frames.ts';
-import { checkKeys, checkLength, checkOneOf, type FrameOptions, frameKeys } from './options.ts';
+import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
 
 export interface LinesOptions extends FrameOptions {
   /**
@@ -59,10 +60,8 @@ export function lines(options: LinesOptions = {}): OperatorFunction<Uint8Array, 
 
 /** Checks the options of a format made of lines, and says how to decode its lines. */
 export function lineFormat(options: LinesOptions) {
-  checkKeys(options, [...frameKeys, 'unterminated']);
+  checkFraming(options, { ...frameChecks(constants.MAX_STRING_LENGTH), unterminated: oneOf('error', 'emit') });
   const { maxLength = 64 * 1024, unterminated = 'error', ...time } = options;
-  checkLength(maxLength, constants.MAX_STRING_LENGTH);
-  checkOneOf('unterminated', unterminated, ['error', 'emit']);
   return { decoder: () => new LineDecoder(maxLength, unterminated === 'emit'), time };
 }
 
