@@ -4,7 +4,8 @@ import type { Connection } from '../connection/connection.ts';
 import { Sending } from '../connection/send.ts';
 import type { Data } from '../connection/writes.ts';
 import type { Counters, ListenEvent, ServerEvent } from '../events.ts';
-import { afterTurn } from '../time/turn.ts';
+import { Share } from '../time/share.ts';
+import { afterTurn, nextTurn } from '../time/turn.ts';
 
 export interface DrainOptions {
   /** Milliseconds to go on accepting after the signal. */
@@ -100,10 +101,10 @@ export class Drain {
 
   /** All are gone: says so. Only after a signal; a pipe that was stopped otherwise has nothing to report. */
   end(): void {
-    this.#timers.unsubscribe();
+    const left = [...this.#connections];
+    this.unsubscribe();
     if (this.#begun === undefined) return;
     const { drained, refused } = this.#report;
-    const left = [...this.#connections];
     this.tell({
       type: 'drained',
       drained,
@@ -149,7 +150,7 @@ export class Drain {
     this.#accepting = false;
     this.#after(this.#options.grace, () => this.#abort());
     this.#closePort.next();
-    for (const connection of this.#connections) connection.drain();
+    this.#each((connection) => connection.drain());
   }
 
   #abort(): void {
@@ -157,7 +158,21 @@ export class Drain {
     this.#stopAccepting();
     this.#aborting = true;
     this.#after(LAST_CALL, () => this.#overdue.next());
-    for (const connection of this.#connections) connection.abort();
+    this.#each((connection) => connection.abort());
+  }
+
+  /** A few in each turn of the event loop: fifty thousand at once would hold up those who have something to finish. */
+  #each(work: (connection: Connection) => void): void {
+    const { clock } = this.#options;
+    const connections = this.#connections.values();
+    const share = new Share(clock);
+    const go = () => {
+      for (let next = connections.next(); !next.done; next = connections.next()) {
+        work(next.value);
+        if (share.spend()) return nextTurn(clock, go);
+      }
+    };
+    go();
   }
 
   #count(event: ListenEvent): void {
