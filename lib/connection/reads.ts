@@ -178,6 +178,8 @@ export class Reads implements Pulsed {
       return;
     }
     this.#deliver(chunk);
+    // Whoever let go of it as he was called leaves it to be discarded.
+    if (this.#sink === undefined) return;
     if (chunk.length < FULL) {
       this.#fullReads = 0;
     } else if (++this.#fullReads === FULL_READS_A_TURN) {
@@ -259,16 +261,17 @@ export class Reads implements Pulsed {
   }
 
   #setHolds(holds: number): void {
-    if (holds === this.#holds) return;
     // The turns of others are nobody's fault, and over before a peer could be missed.
-    if ((holds | this.#holds) & ~Hold.turn) {
+    const before = this.#holds & ~Hold.turn;
+    const after = holds & ~Hold.turn;
+    if (before !== after) {
       this.#blame ??= new Blame();
-      this.#blame.change(this.#holds, this.#clock.now());
+      this.#blame.change(before, this.#clock.now());
       // Where the transport cannot tell, or needs not be asked, nobody asks. That is found out once: it is a call of the system.
       this.#tells ??= this.#socket.alive !== undefined;
       if (!this.#tells) {
         // Nothing to watch.
-      } else if (holds === 0) this.#pulse.unwatch(this);
+      } else if (after === 0) this.#pulse.unwatch(this);
       else this.#pulse.watch(this);
     }
     this.#holds = holds;
