@@ -526,15 +526,10 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     return this.#taken;
   }
 
-  /** @internal Whether it was sent away with words that it is still given. */
-  get hasFarewell(): boolean {
-    return !this.#taken && this.#ending;
-  }
-
   /** @internal Sends it away unserved. */
   dismiss(farewell: Data | undefined, linger: number): void {
     if (farewell === undefined) {
-      this.#gone = true;
+      this.#leave();
       this.#socket.destroy();
       return;
     }
@@ -690,7 +685,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   // The rest ----------------------------------------------------------------------------------------------------------
 
   #take(): boolean {
-    if (this.#gone || this.hasFarewell) {
+    // Sent away: for good, or with words that it is still given.
+    if (this.#gone || (this.#ending && !this.#taken)) {
       if (!this.#taken) this.#owner.missed(this);
       return false;
     }
@@ -699,7 +695,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       this.#takenAt = this.#activeAt = this.clock.now();
       this.#owner.taken(this);
     }
-    return true;
+    // Whoever was told of it may have broken it off.
+    return !this.#gone;
   }
 
   /** Looks after the output once some has been handed on. */

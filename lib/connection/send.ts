@@ -39,6 +39,8 @@ export function answer(
   if (!connection.attach(sending)) return;
   // Before the source is subscribed: one that emits at once may make somebody downstream unsubscribe.
   subscriber.add(sending);
+  // Whoever heard that the connection is taken may have broken it off, or have left.
+  if (sending.closed) return;
   let source: Observable<Data | undefined>;
   try {
     source = make();

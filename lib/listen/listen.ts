@@ -1,4 +1,4 @@
-import { type NextObserver, Observable, type SchedulerLike } from 'rxjs';
+import { type NextObserver, Observable, type SchedulerLike, Subject } from 'rxjs';
 import { Connection, type ConnectionOwner } from '../connection/connection.ts';
 import { type ConnectionOptions, connectionChecks, seam, settings } from '../connection/settings.ts';
 import type { Data } from '../connection/writes.ts';
@@ -123,14 +123,18 @@ class Listener implements PortHandler, ConnectionOwner {
   /** When each that has not been taken was accepted, in milliseconds of the clock. */
   readonly #arrivals = new Map<Connection, number>();
   readonly #connections = new Set<Connection>();
+  /** Those who were refused, and read their farewell. */
+  readonly #parting = new Set<Connection>();
+  /** An observer that throws is RxJS's to report: it disturbs nothing here. */
+  readonly #events = new Subject<ListenEvent>();
   #listening = false;
   #exhausted = false;
-  #parting = 0;
 
   constructor(options: ListenOptions, hand: (connection: Connection) => void, error: (error: Error) => void) {
     const { waiting: { max = 1000, timeout = 5000 } = {}, ahead = 1 } = options;
     this.#options = options;
     this.#error = error;
+    if (options.events) this.#events.subscribe(options.events);
     this.#settings = settings(options);
     this.#clock = this.#settings.clock;
     this.#demand = new Demand(
@@ -187,8 +191,8 @@ class Listener implements PortHandler, ConnectionOwner {
       this.#counters.active--;
       this.#counters.closed++;
       this.#tell({ type: 'closed', id: connection.id, peer: connection.peer, ...closed });
-    } else if (connection.hasFarewell) {
-      this.#parting--;
+    } else {
+      this.#parting.delete(connection);
     }
   }
 
@@ -198,11 +202,12 @@ class Listener implements PortHandler, ConnectionOwner {
 
   #refuse(connection: Connection, reason: RefusalReason): void {
     if (!this.#arrivals.has(connection)) return;
-    this.#count(connection, reason);
     // Whoever is told something keeps his descriptor until he has read it.
-    const farewell = this.#parting < PARTING.max && reason !== 'exhausted' ? this.#options.farewell : undefined;
-    if (farewell !== undefined) this.#parting++;
+    const farewell = this.#parting.size < PARTING.max && reason !== 'exhausted' ? this.#options.farewell : undefined;
+    if (farewell !== undefined) this.#parting.add(connection);
+    // Before it is told: whoever hears of it may free a place, for which it must not be taken any more.
     connection.dismiss(farewell, PARTING.linger);
+    this.#count(connection, reason);
   }
 
   #count(connection: Connection, reason: RefusalReason): void {
@@ -228,6 +233,6 @@ class Listener implements PortHandler, ConnectionOwner {
   }
 
   #tell(event: ListenEvent): void {
-    this.#options.events?.next(event);
+    this.#events.next(event);
   }
 }
