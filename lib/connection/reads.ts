@@ -127,9 +127,10 @@ export class Reads implements Pulsed {
 
   /** Reads on, with nobody to read it: to see the peer's FIN or RST, and for our close to be a lingering one. */
   discard(): void {
-    if (this.peerEnded) return;
     this.#setHolds(0);
     this.#kept = undefined;
+    this.#owner.weigh();
+    if (this.peerEnded) return;
     if (this.#endKept) this.#end();
     else this.#socket.resume();
   }
@@ -216,8 +217,12 @@ export class Reads implements Pulsed {
       this.#deliver(kept);
     }
     if (this.#holds !== 0) return;
-    if (this.#endKept) this.#end();
-    else if (this.#sink) this.#socket.resume();
+    if (!this.#endKept) {
+      if (this.#sink) this.#socket.resume();
+    } else if (!this.running) {
+      // Else the sink is at work on what came before, and may be held again: whoever called it sees to the end.
+      this.#end();
+    }
   }
 
   #deliver(chunk: Uint8Array): void {

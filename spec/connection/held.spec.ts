@@ -1,8 +1,10 @@
-import { concatMap, finalize, ignoreElements, map, merge, NEVER, Subject, take, timer } from 'rxjs';
+import { concatMap, finalize, ignoreElements, map, merge, NEVER, Subject, take, takeUntil, tap, timer } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { Hold } from '../../lib/connection/blame.ts';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { Pulse, type Pulsed } from '../../lib/connection/pulse.ts';
+import { Budget } from '../../lib/flow/budget.ts';
+import { lines } from '../../lib/framing/lines.ts';
 import { heard, run } from '../support/peers.ts';
 
 const text = (chunk: Uint8Array) => Buffer.from(chunk).toString();
@@ -94,6 +96,40 @@ describe('an input that is held back', () => {
       at(7, () => connection.end());
     });
     expect(said).toEqual(['6 17', '7 ended 0 0']);
+  });
+
+  it('hears of the FIN after all frames, though it is held and released while it works on one of them', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      const work = (line: string) => {
+        say(line);
+        connection.hold(line === 'a' ? Hold.budget : Hold.handler);
+        connection.release(Hold.budget);
+      };
+      connection.pipe(lines(), tap(work), ignoreElements(), connection.send()).subscribe(heard(say));
+      client.write('0\na\nb\nc\n').end();
+      for (const ms of [1, 2, 3]) at(ms, () => connection.release(Hold.handler));
+    });
+    expect(said).toEqual(['0 0', '1 a', '1 b', '2 c', '3 complete', '3 ended 0 0']);
+  });
+
+  it('weighs nothing any more when its reader lets go of it, whatever it had of it', () => {
+    const budget = new Budget(1000);
+    const { said } = run({ budget }, ({ connection, client, at, say }) => {
+      const reading = new Subject<void>();
+      merge(connection.pipe(lines(), takeUntil(reading), ignoreElements()), NEVER)
+        .pipe(connection.send())
+        .subscribe();
+      client.write('half a line');
+      at(1, () => {
+        connection.hold(Hold.handler);
+        client.write(', and what is kept');
+      });
+      at(2, () => say(budget.total));
+      at(3, () => reading.next());
+      at(4, () => say(budget.total));
+      at(5, () => connection.abort());
+    });
+    expect(said).toEqual(['2 29', '4 0', '5 aborted 0 0']);
   });
 
   it('is let go of with the connection, and what was kept with it', () => {
