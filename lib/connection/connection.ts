@@ -729,7 +729,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     if (!this.#gone) this.#reads.release(Hold.peer);
     const waiters = this.#waiters;
     this.#waiters = undefined;
-    for (const waiter of waiters ?? []) waiter();
+    for (const waiter of waiters ?? []) this.#call(waiter);
   }
 
   /** A deadline is missed. The handler hears of it, and may say so to the peer; but not for longer than the linger. */
@@ -807,6 +807,15 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   }
 
   #notify(): void {
-    for (const attempt of this.#watchers ?? []) attempt();
+    for (const attempt of this.#watchers ?? []) this.#call(attempt);
+  }
+
+  /** Calls others, who may throw in a teardown: that is this connection's fault, and not of who waits behind them. */
+  #call(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.crashed(error);
+    }
   }
 }
