@@ -24,6 +24,7 @@ import {
   SlowConsumerError,
 } from '../../lib/errors.ts';
 import { Budget } from '../../lib/flow/budget.ts';
+import { lines } from '../../lib/framing/lines.ts';
 import { heard, run } from '../support/peers.ts';
 
 const text = (chunk: Uint8Array) => Buffer.from(chunk).toString();
@@ -74,6 +75,18 @@ describe('a connection', () => {
     });
     expect([...held, budget.total]).toEqual([101, 0]);
     await expect(written).rejects.toThrow(ConnectionClosedError);
+  });
+
+  it('hands on no frame once its reader has ended it, and blames nobody for half of one', () => {
+    const { said } = run({}, ({ connection, client, say }) => {
+      const work = (line: string) => {
+        say(line);
+        connection.end();
+      };
+      connection.pipe(lines(), tap(work), ignoreElements()).subscribe(heard(say));
+      client.write('a\nb\nhalf a line').end();
+    });
+    expect(said).toEqual(['0 a', '0 complete', '0 completed 0 0']);
   });
 
   it('tells its owner that it is taken once, by whoever comes first', () => {

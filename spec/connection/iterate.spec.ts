@@ -98,6 +98,23 @@ describe('a loop over a connection', () => {
     expect(book.ends).toMatchObject([{ reason }]);
   });
 
+  it('is over when its body has ended the connection, and what was read behind that is not handed on', async () => {
+    const said: string[] = [];
+    const { client, clock, book } = await talk(
+      handler(async (connection) => {
+        for await (const line of connection.pipe(lines())) {
+          said.push(line);
+          connection.end();
+        }
+        said.push('over');
+      }),
+    );
+    client.write('a\nb\nhalf a line').end();
+    await clock.settle();
+    expect(said).toEqual(['a', 'over']);
+    expect(book.ends).toMatchObject([{ reason: 'completed' }]);
+  });
+
   it('gives several who ask at once what each asked for, and then holds its input', async () => {
     const said: unknown[] = [];
     const { client, clock, connection } = await talk(
