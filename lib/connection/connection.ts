@@ -627,9 +627,10 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** @internal Without somebody who sends the connection is over with its input; else what still comes is discarded. */
   inputOver(): void {
     if (!this.#subscribed || this.#reads.open || this.#gone) return;
-    if (this.#freed) this.freed();
-    else if (this.#users > 0) this.#reads.discard();
+    if (this.#users > 0 || this.#freed) this.#reads.discard();
     else this.end();
+    // It was kept for the end of its input only.
+    if (this.#freed) this.freed();
   }
 
   /** @internal */

@@ -1,4 +1,17 @@
-import { concatMap, finalize, ignoreElements, map, merge, NEVER, Subject, take, takeUntil, tap, timer } from 'rxjs';
+import {
+  concatMap,
+  finalize,
+  ignoreElements,
+  map,
+  merge,
+  NEVER,
+  Subject,
+  type Subscription,
+  take,
+  takeUntil,
+  tap,
+  timer,
+} from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { Hold } from '../../lib/connection/blame.ts';
 import type { Connection } from '../../lib/connection/connection.ts';
@@ -110,6 +123,23 @@ describe('an input that is held back', () => {
       for (const ms of [1, 2, 3]) at(ms, () => connection.release(Hold.handler));
     });
     expect(said).toEqual(['0 0', '1 a', '1 b', '2 c', '3 complete', '3 ended 0 0']);
+  });
+
+  it.each<[string, (reading: Subscription, connection: Connection) => void, string]>([
+    ['its reader lets go of it', (reading) => reading.unsubscribe(), 'ended'],
+    ['it is released', (_reading, connection) => connection.release(Hold.handler), 'ended'],
+    ['it is ended', (_reading, connection) => connection.end(), 'completed'],
+  ])('keeps a connection whose FINs have both been said until %s', (_when, goOn, reason) => {
+    const { said, made } = run({}, ({ connection, client, at, say }) => {
+      const reading = connection.subscribe();
+      at(1, () => connection.hold(Hold.handler));
+      at(2, () => connection.halfClose());
+      at(3, () => client.end());
+      at(4, () => say('held'));
+      at(5, () => goOn(reading, connection));
+    });
+    expect(said).toEqual(['4 held', `5 ${reason} 0 0`]);
+    expect(made.network.sockets.size).toBe(0);
   });
 
   it('weighs nothing any more when its reader lets go of it, whatever it had of it', () => {
