@@ -1,4 +1,18 @@
-import { concatMap, defer, delay, EMPTY, finalize, from, identity, map, NEVER, of, Subject, takeUntil } from 'rxjs';
+import {
+  concatMap,
+  defer,
+  delay,
+  EMPTY,
+  finalize,
+  from,
+  identity,
+  map,
+  NEVER,
+  of,
+  Subject,
+  takeUntil,
+  takeWhile,
+} from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { lines } from '../lib/framing/lines.ts';
 import { serve } from '../lib/serve.ts';
@@ -246,6 +260,23 @@ describe('serve', () => {
       expect(house.log.events).toHaveLength(said);
       await house.clock.advance(1e6);
       expect(house.clock.actions).toEqual([]);
+    });
+
+    it('as it says that a connection was opened, lets no handler begin', async () => {
+      let begun = 0;
+      const clock = new Clock();
+      const network = new MemoryNetwork(clock);
+      const handler = () => {
+        begun++;
+        return NEVER;
+      };
+      serve({ port: 0 }, handler, { transport: network.transport, scheduler: clock })
+        .pipe(takeWhile(({ type }) => type !== 'opened'))
+        .subscribe();
+      await clock.settle();
+      const client = network.connect();
+      await clock.settle();
+      expect([begun, client.reset, network.sockets.size]).toEqual([0, true, 0]);
     });
 
     it('in the middle of a drain leaves no timer', async () => {

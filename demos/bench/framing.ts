@@ -20,6 +20,7 @@ const CHUNKS = 20_000;
 class Open extends Bytes {
   readonly gate: Gate = {
     held: false,
+    over: false,
     borrowed: true,
     clock: monotonic,
     frameTimeout: 10_000,

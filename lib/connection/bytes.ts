@@ -32,6 +32,8 @@ export interface ByteSink {
 export interface Gate {
   /** Whether the input is held back. A framing loop looks after each frame, and keeps the rest until `resume`. */
   readonly held: boolean;
+  /** Whether we have ended or broken off the connection: nothing of it is to be handed on any more. */
+  readonly over: boolean;
   /** Milliseconds a begun frame may take, if the operator sets no limit of its own. `Infinity` for no limit. */
   readonly frameTimeout: number;
   /** The connection's clock. */

@@ -538,15 +538,10 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     return (this.#taken ? this.#takenAt : this.clock.now()) - this.#acceptedAt;
   }
 
-  /** @internal Whether it was sent away with words that it is still given. */
-  get hasFarewell(): boolean {
-    return !this.#taken && this.#ending;
-  }
-
   /** @internal Sends it away unserved. */
   dismiss(farewell: Data | undefined, linger: number): void {
     if (farewell === undefined) {
-      this.#gone = true;
+      this.#leave();
       this.#socket.destroy();
       return;
     }
@@ -644,9 +639,10 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** @internal Without somebody who sends the connection is over with its input; else what still comes is discarded. */
   inputOver(): void {
     if (!this.#subscribed || this.#reads.open || this.#gone) return;
-    if (this.#freed) this.freed();
-    else if (this.#users > 0) this.#reads.discard();
+    if (this.#users > 0 || this.#freed) this.#reads.discard();
     else this.end();
+    // It was kept for the end of its input only.
+    if (this.#freed) this.freed();
   }
 
   /** @internal */
@@ -707,7 +703,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   // The rest ----------------------------------------------------------------------------------------------------------
 
   #take(): boolean {
-    if (this.#gone || this.hasFarewell) {
+    // Sent away: for good, or with words that it is still given.
+    if (this.#gone || (this.#ending && !this.#taken)) {
       if (!this.#taken) this.#owner.missed(this);
       return false;
     }
@@ -716,7 +713,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       this.#takenAt = this.#activeAt = this.clock.now();
       this.#owner.taken(this);
     }
-    return true;
+    // Whoever was told of it may have broken it off.
+    return !this.#gone;
   }
 
   /** Looks after the output once some has been handed on. */
@@ -750,7 +748,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     const waiters = this.#waiters;
     if (waiters === undefined) return;
     this.#waiters = undefined;
-    for (const waiter of waiters) waiter();
+    for (const waiter of waiters) this.#call(waiter);
   }
 
   /** From now, in milliseconds; if that was said before, what is sooner holds. */
@@ -834,6 +832,15 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   }
 
   #notify(): void {
-    if (this.#watchers) for (const attempt of this.#watchers) attempt();
+    if (this.#watchers) for (const attempt of this.#watchers) this.#call(attempt);
+  }
+
+  /** Calls others, who may throw in a teardown: that is this connection's fault, and not of who waits behind them. */
+  #call(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.crashed(error);
+    }
   }
 }

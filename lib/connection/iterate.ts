@@ -35,8 +35,9 @@ export function iterate<T>(source: Observable<T>, gate: Gate): AsyncIterator<T, 
     letGo = gate.use();
     subscription = source.subscribe({
       next(value) {
-        gate.hold(Hold.handler);
         const waiter = waiters.shift();
+        // Who asks for several at once has them.
+        if (waiters.length === 0) gate.hold(Hold.handler);
         if (waiter) waiter.kept({ done: false, value });
         else early.push(value);
       },
@@ -62,10 +63,13 @@ export function iterate<T>(source: Observable<T>, gate: Gate): AsyncIterator<T, 
         else gate.release(Hold.handler);
       }),
     return: async () => {
-      end ??= {};
       early.clear();
-      subscription?.unsubscribe();
-      letGo();
+      try {
+        subscription?.unsubscribe();
+      } finally {
+        ended(end ?? {});
+        letGo();
+      }
       return { done: true, value: undefined };
     },
   };

@@ -127,9 +127,10 @@ export class Reads implements Pulsed {
 
   /** Reads on, with nobody to read it: to see the peer's FIN or RST, and for our close to be a lingering one. */
   discard(): void {
-    if (this.peerEnded) return;
     this.#setHolds(0);
     this.#kept = undefined;
+    this.#owner.weigh();
+    if (this.peerEnded) return;
     if (this.#endKept) this.#end();
     else this.#socket.resume();
   }
@@ -178,6 +179,8 @@ export class Reads implements Pulsed {
       return;
     }
     this.#deliver(chunk);
+    // Whoever let go of it as he was called leaves it to be discarded.
+    if (this.#sink === undefined) return;
     if (chunk.length < FULL) {
       this.#fullReads = 0;
     } else if (++this.#fullReads === FULL_READS_A_TURN) {
@@ -214,8 +217,12 @@ export class Reads implements Pulsed {
       this.#deliver(kept);
     }
     if (this.#holds !== 0) return;
-    if (this.#endKept) this.#end();
-    else if (this.#sink) this.#socket.resume();
+    if (!this.#endKept) {
+      if (this.#sink) this.#socket.resume();
+    } else if (!this.running) {
+      // Else the sink is at work on what came before, and may be held again: whoever called it sees to the end.
+      this.#end();
+    }
   }
 
   #deliver(chunk: Uint8Array): void {
@@ -259,16 +266,17 @@ export class Reads implements Pulsed {
   }
 
   #setHolds(holds: number): void {
-    if (holds === this.#holds) return;
     // The turns of others are nobody's fault, and over before a peer could be missed.
-    if ((holds | this.#holds) & ~Hold.turn) {
+    const before = this.#holds & ~Hold.turn;
+    const after = holds & ~Hold.turn;
+    if (before !== after) {
       this.#blame ??= new Blame();
-      this.#blame.change(this.#holds, this.#clock.now());
+      this.#blame.change(before, this.#clock.now());
       // Where the transport cannot tell, or needs not be asked, nobody asks. That is found out once: it is a call of the system.
       this.#tells ??= this.#socket.alive !== undefined;
       if (!this.#tells) {
         // Nothing to watch.
-      } else if (holds === 0) this.#pulse.unwatch(this);
+      } else if (after === 0) this.#pulse.unwatch(this);
       else this.#pulse.watch(this);
     }
     this.#holds = holds;

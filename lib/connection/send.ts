@@ -20,7 +20,8 @@ export function send(connection: Connection): OperatorFunction<Data | undefined,
       // Before the source is subscribed: one that emits at once may make somebody downstream unsubscribe.
       if (connection.attach(sending)) {
         subscriber.add(sending);
-        source.subscribe(sending);
+        // Whoever heard that the connection is taken may have broken it off, or have left.
+        if (!sending.closed) source.subscribe(sending);
       }
     });
 }

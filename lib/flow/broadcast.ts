@@ -62,7 +62,8 @@ export class Broadcast implements Observer<Data> {
   next(value: Data): void {
     if (this.#over) return;
     const shared = typeof value === 'string' ? Buffer.from(value) : value;
-    for (const member of this.#members) member.offer(shared);
+    // Those who are in now: who joins because of this value has the next.
+    for (const member of [...this.#members]) member.offer(shared);
   }
 
   /** Ends the room: all members complete when what waits for them has left. */
@@ -110,7 +111,8 @@ class Member {
 
   offer(value: Uint8Array): void {
     if (this.#ending) return;
-    if (!this.#waiting && !this.#connection.congested) return this.#to.next(value);
+    // Behind what waits, also when that is on its way just now.
+    if (this.#length === 0 && !this.#connection.congested) return this.#to.next(value);
     if (this.#length + value.length > this.#max && !this.#overran(value)) return;
     this.#queue.push(value);
     this.#hold(value.length);
@@ -128,6 +130,7 @@ class Member {
   }
 
   leave(): void {
+    this.#ending = true;
     this.#hold(-this.#length);
     this.#queue.clear();
   }

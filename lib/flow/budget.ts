@@ -81,8 +81,7 @@ export class Budget {
 
   #resumeAll(): void {
     this.#lookAt = this.#limit;
-    const paused = [...this.#paused];
-    this.#paused.clear();
-    for (const holder of paused) holder.release(Hold.budget);
+    // Whoever goes on may take in so much that others are paused anew: each is known as paused for as long as he is.
+    for (const holder of [...this.#paused]) if (this.#paused.delete(holder)) holder.release(Hold.budget);
   }
 }

@@ -82,7 +82,7 @@ class Turn implements Room {
   mapped = false;
   work: Subscription | undefined;
   /** What has come of the reply and may not leave yet. */
-  readonly #pieces: Data[] = [];
+  readonly #pieces = new Queue<Data>();
   #held = 0;
   #waiter: (() => void) | undefined;
   readonly #connection: Connection;
@@ -108,17 +108,21 @@ class Turn implements Room {
   }
 
   hold(piece: Data): void {
-    const length = byteLength(piece);
     this.#pieces.push(piece);
-    this.#held += length;
-    this.#connection.holdElsewhere(length);
+    this.#weigh(byteLength(piece));
   }
 
-  /** Lets go of what was held. */
-  release(): Data[] {
-    this.#connection.holdElsewhere(-this.#held);
-    this.#held = 0;
-    return this.#pieces.splice(0);
+  /** Lets go of the first piece that was held. */
+  shift(): Data | undefined {
+    const piece = this.#pieces.shift();
+    if (piece !== undefined) this.#weigh(-byteLength(piece));
+    return piece;
+  }
+
+  /** Forgets what was held. */
+  drop(): void {
+    this.#pieces.clear();
+    this.#weigh(-this.#held);
   }
 
   /** Its turn has come: a source that waits to be asked goes on. */
@@ -130,6 +134,11 @@ class Turn implements Room {
 
   get held(): number {
     return this.#held;
+  }
+
+  #weigh(bytes: number): void {
+    this.#held += bytes;
+    this.#connection.holdElsewhere(bytes);
   }
 }
 
@@ -179,7 +188,7 @@ class Exchange<T> {
     const works = new Subscription();
     works.add(this.requests);
     for (const turn of this.#turns) {
-      turn.release();
+      turn.drop();
       works.add(turn.work);
     }
     this.#turns.clear();
@@ -270,7 +279,8 @@ class Exchange<T> {
   /** Lets go whose turn has come: all that are done at the front, and what the next one has so far. */
   #advance(): void {
     for (const turn of this.#turns) {
-      for (const piece of turn.release()) this.#to.next(piece);
+      // One by one: what a piece brings about may be another one of this turn, or its end, and that stands behind the others.
+      for (let piece = turn.shift(); piece !== undefined; piece = turn.shift()) this.#to.next(piece);
       turn.first = true;
       turn.wake();
       if (turn.failure) return this.#to.error(turn.failure.error);

@@ -74,6 +74,8 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   }
 
   complete(): void {
+    // What comes after we have ended it ourselves is discarded, and nobody has cut it short.
+    if (this.#gate?.over) return this.#to.complete();
     this.#ended = true;
     if (!this.#running && !this.#held) this.#settle();
   }

@@ -1,4 +1,4 @@
-import { type NextObserver, Observable } from 'rxjs';
+import { type NextObserver, Observable, Subject } from 'rxjs';
 import { Connection, type ConnectionOwner } from '../connection/connection.ts';
 import { type ConnectionOptions, connectionChecks, seam, settings } from '../connection/settings.ts';
 import type { Data } from '../connection/writes.ts';
@@ -120,14 +120,18 @@ class Listener implements PortHandler, ConnectionOwner {
   readonly #limit = descriptorLimit();
   readonly #counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
   readonly #connections = new Set<Connection>();
+  /** Those who were refused, and read their farewell. */
+  readonly #parting = new Set<Connection>();
+  /** An observer that throws is RxJS's to report: it disturbs nothing here. */
+  readonly #events = new Subject<ListenEvent>();
   #listening = false;
   #exhausted = false;
-  #parting = 0;
 
   constructor(options: ListenOptions, hand: (connection: Connection) => void, error: (error: Error) => void) {
     const { waiting: { max = 1000, timeout = 5000 } = {}, ahead = 1 } = options;
     this.#options = options;
     this.#error = error;
+    if (options.events) this.#events.subscribe(options.events);
     this.#settings = settings(options);
     this.#demand = new Demand(
       { max, timeout, ahead, clock: this.#settings.clock },
@@ -177,14 +181,16 @@ class Listener implements PortHandler, ConnectionOwner {
     if (connection.counted) {
       // Its client left while it waited. Its place in the pipe's own buffer, if it has one, is not free for that.
       this.#demand.leave(connection, false);
-      this.#count(connection, 'gone');
+      this.#leftRoom(connection);
+      this.#counters.refused++;
+      this.#tellRefused(connection, 'gone');
     } else if (connection.taken) {
       this.#connections.delete(connection);
       this.#counters.active--;
       this.#counters.closed++;
       this.#tell(closedEvent(connection, closed));
-    } else if (connection.hasFarewell) {
-      this.#parting--;
+    } else {
+      this.#parting.delete(connection);
     }
   }
 
@@ -194,16 +200,17 @@ class Listener implements PortHandler, ConnectionOwner {
 
   #refuse(connection: Connection, reason: RefusalReason): void {
     if (!connection.counted) return;
-    this.#count(connection, reason);
-    // Whoever is told something keeps his descriptor until he has read it.
-    const farewell = this.#parting < PARTING.max && reason !== 'exhausted' ? this.#options.farewell : undefined;
-    if (farewell !== undefined) this.#parting++;
-    connection.dismiss(farewell, PARTING.linger);
-  }
-
-  #count(connection: Connection, reason: RefusalReason): void {
     this.#leftRoom(connection);
     this.#counters.refused++;
+    // Whoever is told something keeps his descriptor until he has read it.
+    const farewell = this.#parting.size < PARTING.max && reason !== 'exhausted' ? this.#options.farewell : undefined;
+    if (farewell !== undefined) this.#parting.add(connection);
+    // Before it is told: whoever hears of it may free a place, for which it must not be taken any more.
+    connection.dismiss(farewell, PARTING.linger);
+    this.#tellRefused(connection, reason);
+  }
+
+  #tellRefused(connection: Connection, reason: RefusalReason): void {
     const { id, peer, waited } = connection;
     this.#tell({ type: 'refused', id, peer, reason, waited });
   }
@@ -222,7 +229,7 @@ class Listener implements PortHandler, ConnectionOwner {
   }
 
   #tell(event: ListenEvent): void {
-    this.#options.events?.next(event);
+    this.#events.next(event);
   }
 }
 

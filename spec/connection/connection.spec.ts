@@ -16,7 +16,15 @@ import {
 import { describe, expect, it } from 'vitest';
 import type { Deadlines } from '../../lib/connection/connection.ts';
 import type { Data } from '../../lib/connection/writes.ts';
-import { FrameInvalidError, FrameTooLongError, FrameTruncatedError, SlowConsumerError } from '../../lib/errors.ts';
+import {
+  ConnectionClosedError,
+  FrameInvalidError,
+  FrameTooLongError,
+  FrameTruncatedError,
+  SlowConsumerError,
+} from '../../lib/errors.ts';
+import { Budget } from '../../lib/flow/budget.ts';
+import { lines } from '../../lib/framing/lines.ts';
 import { heard, run } from '../support/peers.ts';
 
 const text = (chunk: Uint8Array) => Buffer.from(chunk).toString();
@@ -48,6 +56,37 @@ describe('a connection', () => {
       client.end();
     });
     expect(said).toEqual(['0 Cannot use connection 1: it has already been subscribed to', '0 complete', '0 ended 0 0']);
+  });
+
+  it('holds nothing any more when it is refused, and breaks the promise of who wrote before', async () => {
+    const budget = new Budget(1000);
+    let written: Promise<void> | undefined;
+    const held: number[] = [];
+    run({ budget, window: 5, highWaterMark: 10 }, ({ connection, client, at }) => {
+      client.pause();
+      void connection.write('x'.repeat(100));
+      at(1, () => {
+        written = connection.write('y');
+      });
+      at(2, () => {
+        held.push(budget.total);
+        connection.refuse();
+      });
+    });
+    expect([...held, budget.total]).toEqual([101, 0]);
+    await expect(written).rejects.toThrow(ConnectionClosedError);
+  });
+
+  it('hands on no frame once its reader has ended it, and blames nobody for half of one', () => {
+    const { said } = run({}, ({ connection, client, say }) => {
+      const work = (line: string) => {
+        say(line);
+        connection.end();
+      };
+      connection.pipe(lines(), tap(work), ignoreElements()).subscribe(heard(say));
+      client.write('a\nb\nhalf a line').end();
+    });
+    expect(said).toEqual(['0 a', '0 complete', '0 completed 0 0']);
   });
 
   it('tells its owner that it is taken once, by whoever comes first', () => {

@@ -1,7 +1,23 @@
-import { concatMap, finalize, map, merge, NEVER, Subject, timer } from 'rxjs';
+import {
+  concatMap,
+  finalize,
+  ignoreElements,
+  map,
+  merge,
+  NEVER,
+  Subject,
+  type Subscription,
+  take,
+  takeUntil,
+  tap,
+  timer,
+} from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { Hold } from '../../lib/connection/blame.ts';
 import type { Connection } from '../../lib/connection/connection.ts';
+import { Pulse, type Pulsed } from '../../lib/connection/pulse.ts';
+import { Budget } from '../../lib/flow/budget.ts';
+import { lines } from '../../lib/framing/lines.ts';
 import { heard, run } from '../support/peers.ts';
 
 const text = (chunk: Uint8Array) => Buffer.from(chunk).toString();
@@ -80,6 +96,72 @@ describe('an input that is held back', () => {
     expect(said).toEqual(['5 x', '5 over', '5 ended 0 0']);
   });
 
+  it('goes on being discarded when its reader lets go of it as it gives way to the others', () => {
+    const full = Buffer.alloc(64 * 1024);
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      // The sixteenth full read in a row is the last of a turn.
+      merge(connection.pipe(take(16), ignoreElements()), NEVER)
+        .pipe(connection.send())
+        .subscribe();
+      for (let i = 0; i < 16; i++) client.write(full);
+      at(5, () => client.write('nobody reads this').end());
+      at(6, () => say(connection.bytesIn - 16 * full.length));
+      at(7, () => connection.end());
+    });
+    expect(said).toEqual(['6 17', '7 ended 0 0']);
+  });
+
+  it('hears of the FIN after all frames, though it is held and released while it works on one of them', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      const work = (line: string) => {
+        say(line);
+        connection.hold(line === 'a' ? Hold.budget : Hold.handler);
+        connection.release(Hold.budget);
+      };
+      connection.pipe(lines(), tap(work), ignoreElements(), connection.send()).subscribe(heard(say));
+      client.write('0\na\nb\nc\n').end();
+      for (const ms of [1, 2, 3]) at(ms, () => connection.release(Hold.handler));
+    });
+    expect(said).toEqual(['0 0', '1 a', '1 b', '2 c', '3 complete', '3 ended 0 0']);
+  });
+
+  it.each<[string, (reading: Subscription, connection: Connection) => void, string]>([
+    ['its reader lets go of it', (reading) => reading.unsubscribe(), 'ended'],
+    ['it is released', (_reading, connection) => connection.release(Hold.handler), 'ended'],
+    ['it is ended', (_reading, connection) => connection.end(), 'completed'],
+  ])('keeps a connection whose FINs have both been said until %s', (_when, goOn, reason) => {
+    const { said, made } = run({}, ({ connection, client, at, say }) => {
+      const reading = connection.subscribe();
+      at(1, () => connection.hold(Hold.handler));
+      at(2, () => connection.halfClose());
+      at(3, () => client.end());
+      at(4, () => say('held'));
+      at(5, () => goOn(reading, connection));
+    });
+    expect(said).toEqual(['4 held', `5 ${reason} 0 0`]);
+    expect(made.network.sockets.size).toBe(0);
+  });
+
+  it('weighs nothing any more when its reader lets go of it, whatever it had of it', () => {
+    const budget = new Budget(1000);
+    const { said } = run({ budget }, ({ connection, client, at, say }) => {
+      const reading = new Subject<void>();
+      merge(connection.pipe(lines(), takeUntil(reading), ignoreElements()), NEVER)
+        .pipe(connection.send())
+        .subscribe();
+      client.write('half a line');
+      at(1, () => {
+        connection.hold(Hold.handler);
+        client.write(', and what is kept');
+      });
+      at(2, () => say(budget.total));
+      at(3, () => reading.next());
+      at(4, () => say(budget.total));
+      at(5, () => connection.abort());
+    });
+    expect(said).toEqual(['2 29', '4 0', '5 aborted 0 0']);
+  });
+
   it('is let go of with the connection, and what was kept with it', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       connection.pipe(map(text)).subscribe({ next: say, error: (error: Error) => say(error.name) });
@@ -91,6 +173,43 @@ describe('an input that is held back', () => {
       at(5, () => connection.release(Hold.handler));
     });
     expect(said).toEqual(['3 ConnectionClosedError', '3 aborted 0 0']);
+  });
+});
+
+/** A pulse that says whom it watches. */
+class Watching extends Pulse {
+  readonly all = new Set<Pulsed>();
+  override watch(held: Pulsed): void {
+    this.all.add(held);
+  }
+  override unwatch(held: Pulsed): void {
+    this.all.delete(held);
+  }
+}
+
+describe('the pulse of an input that is held back', () => {
+  it('watches it for as long as somebody holds it, in whatever order its own turn and others let go', () => {
+    const pulse = new Watching();
+    const { said } = run({ pulse, alive: true }, ({ connection, at, say }) => {
+      connection.subscribe({ error: () => undefined });
+      const changes: [change: 'hold' | 'release', cause: number][] = [
+        ['hold', Hold.turn],
+        ['hold', Hold.handler],
+        ['hold', Hold.peer],
+        ['release', Hold.handler],
+        ['release', Hold.peer],
+        ['release', Hold.turn],
+      ];
+      for (const [i, [change, cause]] of changes.entries()) {
+        at(i, () => {
+          connection[change](cause);
+          say(pulse.all.size);
+        });
+      }
+      at(6, () => connection.abort());
+      at(7, () => say(pulse.all.size));
+    });
+    expect(said).toEqual(['0 0', '1 1', '2 1', '3 1', '4 0', '5 0', '6 aborted 0 0', '7 0']);
   });
 });
 

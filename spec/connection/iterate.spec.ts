@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { firstValueFrom, from, map, type ObservableInput, ReplaySubject } from 'rxjs';
+import { finalize, firstValueFrom, from, map, type ObservableInput, ReplaySubject } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { ConnectionClosedError } from '../../lib/errors.ts';
@@ -96,6 +96,63 @@ describe('a loop over a connection', () => {
     await clock.settle();
     expect([client.text, client.ended]).toEqual(['a!', true]);
     expect(book.ends).toMatchObject([{ reason }]);
+  });
+
+  it('is over when its body has ended the connection, and what was read behind that is not handed on', async () => {
+    const said: string[] = [];
+    const { client, clock, book } = await talk(
+      handler(async (connection) => {
+        for await (const line of connection.pipe(lines())) {
+          said.push(line);
+          connection.end();
+        }
+        said.push('over');
+      }),
+    );
+    client.write('a\nb\nhalf a line').end();
+    await clock.settle();
+    expect(said).toEqual(['a', 'over']);
+    expect(book.ends).toMatchObject([{ reason: 'completed' }]);
+  });
+
+  it('gives several who ask at once what each asked for, and then holds its input', async () => {
+    const said: unknown[] = [];
+    const { client, clock, connection } = await talk(
+      handler(async (one) => {
+        const frames = one.pipe(lines())[Symbol.asyncIterator]();
+        said.push(await Promise.all([frames.next(), frames.next(), frames.next()]));
+        return new Promise(() => undefined);
+      }),
+    );
+    client.write('a\nb\n').write('c\nd\n');
+    await clock.settle();
+    expect(said).toEqual([['a', 'b', 'c'].map((value) => ({ done: false, value }))]);
+    expect(connection.held).toBe(true);
+  });
+
+  it.each<[string, () => void]>([
+    ['', () => undefined],
+    [
+      ', whatever a teardown throws',
+      () => {
+        throw new Error('in a teardown');
+      },
+    ],
+  ])('has its end when it is left while it waits%s', async (_whatever, teardown) => {
+    const said: unknown[] = [];
+    const { client, clock, book } = await talk(
+      handler(async (connection) => {
+        const frames = connection.pipe(lines(), finalize(teardown))[Symbol.asyncIterator]();
+        const waiting = frames.next();
+        await frames.return?.().catch((error: Error) => said.push(error.name));
+        said.push(await waiting, await frames.next());
+      }),
+    );
+    client.end();
+    await clock.settle();
+    const over = { done: true, value: undefined };
+    expect(said.slice(-2)).toEqual([over, over]);
+    expect(book.ends).toMatchObject([{ reason: 'completed' }]);
   });
 
   it('ends the connection when nobody else sends on it', async () => {

@@ -1,4 +1,4 @@
-import { ignoreElements, merge, NEVER, of } from 'rxjs';
+import { ignoreElements, merge, NEVER, of, repeat, take, tap } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { type Broadcast, broadcast, type MemberOptions } from '../../lib/flow/broadcast.ts';
@@ -38,6 +38,63 @@ describe('a broadcast', () => {
     expect(room.size).toBe(2);
     await send(room, house, 'c');
     expect(clients.map(({ text }) => text)).toEqual(['abc', 'ab', 'abc']);
+  });
+
+  it('sends a value once to who joins again because of it, and not to who leaves because of it', async () => {
+    const room = broadcast();
+    const heard: string[] = [];
+    const left: string[] = [];
+    const connections: Connection[] = [];
+    const house = await House.open((connection) => {
+      connections.push(connection);
+      return connection;
+    });
+    const client = await house.connect();
+    const [connection] = connections as [Connection];
+    room
+      .to(connection)
+      .pipe(take(1), repeat(5))
+      .subscribe((value) => {
+        heard.push(String(value));
+        leaving.unsubscribe();
+      });
+    const leaving = room.to(connection).subscribe((value) => left.push(String(value)));
+    await send(room, house, 'a', 'b');
+    expect([heard, left, room.size]).toEqual([['a', 'b'], [], 1]);
+    client.end();
+  });
+
+  it('keeps the order when a value that has waited makes another one', async () => {
+    const room = broadcast();
+    const house = await House.open(
+      (connection) =>
+        merge(
+          connection.pipe(ignoreElements()),
+          room.to(connection).pipe(tap((value) => String(value) === '<2>' && room.next('<again>'))),
+        ),
+      { highWaterMark: 10 },
+    );
+    const client = (await house.connect({ window: 4 })).pause();
+    await send(room, house, '<0>', '<1234567890>', '<2>', '<3>', '<4>');
+    client.resume();
+    await house.clock.settle();
+    expect(client.text).toBe('<0><1234567890><2><3><4><again>');
+  });
+
+  it('holds nothing for a member that leaves as a value is sent', async () => {
+    const room = broadcast();
+    const budgeted: number[] = [];
+    const connection = {
+      draining: NEVER,
+      congested: true,
+      whenRoom() {},
+      holdElsewhere: (bytes: number) => budgeted.push(bytes),
+    } as unknown as Connection;
+    const first = { ...connection, congested: false } as unknown as Connection;
+    room.to(first).subscribe(() => leaving.unsubscribe());
+    const leaving = room.to(connection).subscribe();
+    room.next('a');
+    expect(budgeted).toEqual([]);
   });
 
   it('encodes once: all get the same bytes', async () => {

@@ -33,7 +33,28 @@ const fats = (limit: number, count: number) => {
   return { budget, all: Array.from({ length: count }, () => new Fat(budget)) };
 };
 
+/** Takes in more as soon as it goes on. */
+class Eager extends Fat {
+  override release(cause: number): void {
+    super.release(cause);
+    this.weigh(50);
+  }
+}
+
 describe('a budget', () => {
+  it('can pause one again who was paused when another took in more as he went on', () => {
+    const budget = new Budget(100);
+    const [eager, fat] = [new Eager(budget), new Fat(budget)];
+    eager.weigh(101);
+    fat.weigh(102);
+    expect([eager.held, fat.held]).toEqual([true, true]);
+    fat.weigh(60);
+    eager.weigh(10);
+    expect(budget.total).toBe(110);
+    fat.weigh(500);
+    expect(fat.held).toBe(true);
+  });
+
   it('pauses the fattest first, as many as hold what is too much, and lets all go on when three quarters are left', () => {
     const { budget, all } = fats(100, 4);
     const weigh = (...weights: number[]) => {

@@ -342,6 +342,28 @@ describe('exchange', () => {
     expect([begun, client.text, client.ended]).toEqual([['a'], 'a;', true]);
   });
 
+  it('keeps the order when a piece that had to wait brings about the next, or the end', async () => {
+    const first = new Subject<string>();
+    const second = new Subject<string>();
+    const project = (line: string) => (line === 'a' ? first : line === 'b' ? second : line);
+    const said: unknown[] = [];
+    const { client, clock } = await talk((connection) => {
+      exchange(lines(), project, { concurrency: 3 })(connection).subscribe((piece) => {
+        said.push(piece);
+        if (piece !== 'b1') return;
+        second.next('b3');
+        second.complete();
+      });
+      return NEVER;
+    });
+    client.write('a\nb\nc\n');
+    await clock.settle();
+    for (const piece of ['b1', 'b2']) second.next(piece);
+    first.complete();
+    await clock.settle();
+    expect(said).toEqual(['b1', 'b2', 'b3', 'c']);
+  });
+
   it('is unsubscribed with all that is in progress in the tick in which the peer goes, whatever a teardown throws', async () => {
     let running = 0;
     const project = (line: string) =>

@@ -2,13 +2,29 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { catchError, EMPTY, filter, finalize, map, mergeMap, type Observable, Subject, takeUntil, tap } from 'rxjs';
+import {
+  catchError,
+  config,
+  EMPTY,
+  filter,
+  finalize,
+  map,
+  mergeMap,
+  type NextObserver,
+  type Observable,
+  Subject,
+  takeUntil,
+  tap,
+} from 'rxjs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { idle } from '../../lib/deadline/idle.ts';
+import type { Counters, ListenEvent, ListeningEvent } from '../../lib/events.ts';
 import { encodeLine, lines } from '../../lib/framing/lines.ts';
 import { type Connection, nodeTransport, type Transport } from '../../lib/index.ts';
 import { type ListenOptions, listen } from '../../lib/listen/listen.ts';
+import { MemoryNetwork } from '../../lib/testing/memory.ts';
 import { client, clients, closeClients } from '../support/client.ts';
+import { Clock } from '../support/clock.ts';
 import { Log } from '../support/log.ts';
 
 const HERE = { port: 0, host: '127.0.0.1' };
@@ -214,6 +230,87 @@ describe('listen', () => {
     await log.whenSaid('closed', 2);
     expect(log.closes[0]).toBe('ended');
     expect(log.counters).toMatchObject({ waiting: 0, active: 1 });
+  });
+
+  describe('in memory', () => {
+    const opened = async (
+      pipe: (connections: Observable<Connection>) => Observable<unknown>,
+      events: NextObserver<ListenEvent>,
+      options: ListenOptions = {},
+    ) => {
+      const clock = new Clock();
+      const network = new MemoryNetwork(clock);
+      pipe(listen({ port: 0 }, { transport: network.transport, scheduler: clock, events, ...options })).subscribe();
+      await clock.settle();
+      return { clock, network };
+    };
+
+    it.each<['abort' | 'end']>([['abort'], ['end']])(
+      'frees the place of one for whom an observer calls %s as he is opened',
+      async (turnAway) => {
+        const log = new Log();
+        const doorkeeper = {
+          next(event: ListenEvent) {
+            log.next(event);
+            if (event.type !== 'opened' || event.id === 3) return;
+            for (const connection of (log.events[0] as ListeningEvent).connections) connection[turnAway]();
+          },
+        };
+        const { clock, network } = await opened(
+          mergeMap((connection) => connection.pipe(tap((chunk) => void connection.write(chunk))), 1),
+          doorkeeper,
+        );
+        const clients = Array.from({ length: 3 }, () => network.connect().write('hello'));
+        await clock.settle();
+        for (const one of clients) one.end();
+        await clock.settle();
+        expect(clients.map(({ text }) => text)).toEqual(['', '', 'hello']);
+        expect(log.counters).toEqual({ accepted: 3, waiting: 0, active: 0, closed: 3, refused: 0 });
+      },
+    );
+
+    it('does not serve whom it refuses, though an observer frees a place for him just then', async () => {
+      const log = new Log();
+      const refusals = new Subject<ListenEvent>();
+      const { clock, network } = await opened(
+        mergeMap((connection) => connection.pipe(takeUntil(refusals)), 1),
+        {
+          next(event) {
+            log.next(event);
+            if (event.type === 'refused') refusals.next(event);
+          },
+        },
+        { waiting: { timeout: 10 } },
+      );
+      network.connect();
+      network.connect();
+      await clock.advance(100);
+      expect(log.refusals).toEqual(['timeout']);
+      expect(log.counters).toMatchObject({ accepted: 2, waiting: 0, refused: 1 });
+      expect(log.of('opened').map(({ id }) => id)).toEqual([1]);
+    });
+
+    it('keeps its book, and serves, whatever an observer of its events throws', async () => {
+      const faults: unknown[] = [];
+      config.onUnhandledError = (error) => faults.push(error);
+      let counters: Counters | undefined;
+      const { clock, network } = await opened(
+        mergeMap((connection) => connection.pipe(connection.send()), 1),
+        {
+          next(event) {
+            if (event.type === 'listening') ({ counters } = event);
+            throw new Error(event.type);
+          },
+        },
+      );
+      const clients = Array.from({ length: 3 }, () => network.connect().write('hello').end());
+      await clock.settle();
+      expect(clients.map(({ text }) => text)).toEqual(['hello', 'hello', 'hello']);
+      expect(counters).toEqual({ accepted: 3, waiting: 0, active: 0, closed: 3, refused: 0 });
+      await new Promise((resolve) => setTimeout(resolve));
+      config.onUnhandledError = null;
+      expect(faults).toHaveLength(7);
+    });
   });
 
   it('is layer one of the design, written out', async () => {

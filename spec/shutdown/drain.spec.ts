@@ -43,6 +43,23 @@ describe('a drain', () => {
     expect(house.clock.actions).toEqual([]);
   });
 
+  it('asks everyone to finish, whatever a teardown of one throws', async () => {
+    const house = await House.open((connection) => {
+      const teardown = () => {
+        throw new Error('in a teardown');
+      };
+      if (connection.id === 1) connection.draining.pipe(finalize(teardown)).subscribe();
+      return echo(connection);
+    });
+    const clients = await house.connectAll(3);
+    await house.signal();
+    expect(clients.map(({ ended }) => ended)).toEqual([true, true, true]);
+    for (const client of clients) client.end();
+    await house.clock.settle();
+    expect(house.log.closes).toEqual(['failed', 'drained', 'drained']);
+    expect(house.log.of('failed').map(({ id }) => id)).toEqual([1]);
+  });
+
   it('waits for a peer that does not end for no longer than the linger', async () => {
     const house = await House.open(echo, { linger: 700 });
     await house.connectAll(2);

@@ -7,6 +7,7 @@ const STILL: SchedulerLike = { now: () => 0, schedule: monotonic.schedule };
 /** A gate to be opened and closed by hand, and what it was told. */
 export class HandGate implements Gate {
   held = false;
+  over = false;
   frameTimeout = Number.POSITIVE_INFINITY;
   lastActivity = 0;
   readonly borrowed = true;

@@ -24,7 +24,10 @@ export class Book implements ConnectionOwner {
   }
 }
 
-export interface PairOptions extends Partial<ConnectionSettings>, MemoryClientOptions {}
+export interface PairOptions extends Partial<ConnectionSettings>, MemoryClientOptions {
+  /** What the socket says of whether it stands. @default nothing */
+  readonly alive?: boolean;
+}
 
 export interface Pair {
   readonly client: MemoryClient;
@@ -42,7 +45,7 @@ export function pair(
   options: PairOptions,
   accepted: (at: Pair & { connection: Connection }) => void,
 ): Pair {
-  const { window, address, ...some } = options;
+  const { window, address, alive, ...some } = options;
   const client = { ...(window !== undefined && { window }), ...(address !== undefined && { address }) };
   const network = new MemoryNetwork(scheduler);
   const book = new Book();
@@ -61,7 +64,7 @@ export function pair(
       accepted(socket) {
         const connection = new Connection(
           ++id,
-          spied(socket, writes, flow),
+          spied(socket, writes, flow, alive),
           settings({ clock: scheduler, maxOutbound: Number.POSITIVE_INFINITY, ...some }),
           book,
         );
@@ -76,7 +79,7 @@ export function pair(
 const text = (data: string | Uint8Array) => (typeof data === 'string' ? data : Buffer.from(data).toString());
 
 /** A socket that keeps a note of what is asked of it. */
-export function spied(socket: TransportSocket, writes: string[], flow: string[]): TransportSocket {
+export function spied(socket: TransportSocket, writes: string[], flow: string[], alive?: boolean): TransportSocket {
   return {
     get handler(): SocketHandler {
       return socket.handler;
@@ -88,7 +91,7 @@ export function spied(socket: TransportSocket, writes: string[], flow: string[])
     peer: socket.peer,
     descriptor: socket.descriptor,
     get alive() {
-      return socket.alive;
+      return alive ?? socket.alive;
     },
     borrows: socket.borrows,
     get pending() {
