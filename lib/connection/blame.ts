@@ -8,6 +8,8 @@ export const Hold = {
   budget: 4,
   /** Others have their turn. It lasts one, and nobody is to blame. */
   turn: 8,
+  /** The handler has not subscribed to it, and may yet. */
+  unread: 16,
 } as const;
 
 /** Milliseconds for which a connection's input was held back, by who was to blame. Several may be at once. */

@@ -122,6 +122,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   #waiters: (() => void)[] | undefined;
   /** Of a turn of the event loop, for whoever writes without being a stream. */
   #share: Share | undefined;
+  /** That he may go on writing. */
+  #room: Promise<void> | undefined;
   /** The first reason wins, and with it the error that goes along. */
   #reason: CloseReason | undefined;
   #error: unknown;
@@ -232,20 +234,26 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
    * not awaiting it is no fault.
    */
   write(data: Data): Promise<void> {
+    const isOver = this.#gone || this.#writes.ended;
+    if (!isOver) this.push(data);
+    // However many write and do not wait, there is one promise of room.
+    if (this.#room !== undefined) return this.#room;
+    // Promises that are kept at once would keep the event loop from everybody else.
+    this.#share ??= new Share(this.clock);
+    const hasRoom = !isOver && !this.#gone && !this.congested;
+    if (hasRoom && !this.#share.spend()) return Promise.resolve();
     const room = new Promise<void>((kept, broken) => {
-      const over = () => this.#gone || this.#writes.ended;
       const look = () => {
-        if (over()) broken(this.#closedError());
-        else if (this.congested) this.whenRoom(look);
+        if (!this.#gone && !this.#writes.ended && this.congested) return this.whenRoom(look);
+        this.#room = undefined;
+        if (this.#gone || this.#writes.ended) broken(this.#closedError());
         else kept();
       };
-      if (!over()) this.push(data);
-      // Promises that are kept at once would keep the event loop from everybody else.
-      this.#share ??= new Share(this.clock);
-      if (this.#share.spend()) nextTurn(this.clock, look);
+      if (hasRoom) nextTurn(this.clock, look);
       else look();
     });
     room.catch(() => {});
+    if (!isOver && !this.#gone) this.#room = room;
     return room;
   }
 
@@ -411,6 +419,11 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     if (this.#take() && !this.#ending) return true;
     if (this.#gone || this.#writes.finished) endOfTurn(this.clock, () => sender.flushed());
     return false;
+  }
+
+  /** @internal Its handler is at work. If it does not read it is to notice all the same when its peer leaves. */
+  begun(): void {
+    if (!this.#subscribed && !this.over) this.#reads.await();
   }
 
   /** @internal Keeps the connection from ending by itself when its input is over. @returns A function that lets it. */
@@ -814,7 +827,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   }
 
   #closedError(): ConnectionClosedError {
-    return new ConnectionClosedError(this.id, this.#reason ?? 'aborted', { cause: this.#error });
+    const reason = this.#reason ?? (this.#gone ? 'aborted' : 'half-closed');
+    return new ConnectionClosedError(this.id, reason, { cause: this.#error });
   }
 
   #watch<T>(look: (to: Subscriber<T>) => boolean): Observable<T> {

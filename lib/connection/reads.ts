@@ -53,8 +53,10 @@ export class Reads implements Pulsed {
   #fullReads = 0;
   /** Bytes that the sink holds: of a frame that has not ended, or of frames that were held back. */
   #carried = 0;
-  /** Whether the socket says whether it stands. */
-  #tells: boolean | undefined;
+  /** The socket is paused. */
+  #isPaused = true;
+  /** The pulse looks after it meanwhile. */
+  #isWatched = false;
 
   constructor(socket: TransportSocket, clock: SchedulerLike, pulse: Pulse, owner: ReadsOwner) {
     this.#socket = socket;
@@ -87,8 +89,8 @@ export class Reads implements Pulsed {
     return this.#carried + (this.#kept?.length ?? 0);
   }
 
-  get alive(): boolean {
-    return this.#socket.alive ?? true;
+  get alive(): boolean | undefined {
+    return this.#socket.alive;
   }
 
   get paused(): Paused {
@@ -98,7 +100,17 @@ export class Reads implements Pulsed {
   /** Begins to read. */
   start(sink: ByteSink): void {
     this.#sink = sink;
-    if (this.#holds === 0) this.#socket.resume();
+    if (this.#holds & Hold.unread) this.release(Hold.unread);
+    else if (this.#holds === 0) this.#resume();
+  }
+
+  /**
+   * Nobody reads yet, and perhaps nobody ever will. As with whoever is held back one read is kept, and a peer that leaves is
+   * noticed meanwhile.
+   */
+  await(): void {
+    this.hold(Hold.unread);
+    this.#resume();
   }
 
   /** The sink wants no more. */
@@ -132,7 +144,7 @@ export class Reads implements Pulsed {
     this.#owner.weigh();
     if (this.peerEnded) return;
     if (this.#endKept) this.#end();
-    else this.#socket.resume();
+    else this.#resume();
   }
 
   /** The connection is gone. Its sink is told with an error, last. */
@@ -170,11 +182,11 @@ export class Reads implements Pulsed {
   received(chunk: Uint8Array): void {
     this.bytes += chunk.length;
     // What is discarded does not count as activity: nobody stays by sending on and on what nobody reads.
-    if (this.#sink === undefined) return;
+    if (this.#sink === undefined && (this.#holds & Hold.unread) === 0) return;
     this.#owner.active();
     if (this.#holds !== 0) {
       this.#kept = this.#socket.borrows ? Uint8Array.prototype.slice.call(chunk) : chunk;
-      this.#socket.pause();
+      this.#pause();
       this.#owner.weigh();
       return;
     }
@@ -188,7 +200,7 @@ export class Reads implements Pulsed {
       this.yield();
     }
     // The sink holds what it has not worked off: that is the one read that may be held.
-    if (this.#holds !== 0 && (this.#carried > 0 || this.#holds & Hold.turn)) this.#socket.pause();
+    if (this.#holds !== 0 && (this.#carried > 0 || this.#holds & Hold.turn)) this.#pause();
   }
 
   ended(): void {
@@ -218,7 +230,7 @@ export class Reads implements Pulsed {
     }
     if (this.#holds !== 0) return;
     if (!this.#endKept) {
-      if (this.#sink) this.#socket.resume();
+      if (this.#sink) this.#resume();
     } else if (!this.running) {
       // Else the sink is at work on what came before, and may be held again: whoever called it sees to the end.
       this.#end();
@@ -265,20 +277,35 @@ export class Reads implements Pulsed {
     this.running = within;
   }
 
+  #pause(): void {
+    this.#isPaused = true;
+    this.#socket.pause();
+    this.#watch();
+  }
+
+  #resume(): void {
+    this.#isPaused = false;
+    this.#socket.resume();
+    this.#watch();
+  }
+
   #setHolds(holds: number): void {
-    // The turns of others are nobody's fault, and over before a peer could be missed.
+    // The turns of others are nobody's fault.
     const before = this.#holds & ~Hold.turn;
     const after = holds & ~Hold.turn;
-    if (before !== after) {
-      this.#blame ??= new Blame();
-      this.#blame.change(before, this.#clock.now());
-      // Where the transport cannot tell, or needs not be asked, nobody asks. That is found out once: it is a call of the system.
-      this.#tells ??= this.#socket.alive !== undefined;
-      if (!this.#tells) {
-        // Nothing to watch.
-      } else if (after === 0) this.#pulse.unwatch(this);
-      else this.#pulse.watch(this);
-    }
     this.#holds = holds;
+    if (before === after) return;
+    this.#blame ??= new Blame();
+    this.#blame.change(before, this.#clock.now());
+    this.#watch();
+  }
+
+  /** Whoever is paused would not notice that his peer is gone; but for a turn nobody needs to look. */
+  #watch(): void {
+    const isDeaf = this.#isPaused && (this.#holds & ~Hold.turn) !== 0;
+    if (isDeaf === this.#isWatched) return;
+    this.#isWatched = isDeaf;
+    if (isDeaf) this.#pulse.watch(this);
+    else this.#pulse.unwatch(this);
   }
 }

@@ -22,6 +22,7 @@ export function send(connection: Connection): OperatorFunction<Data | undefined,
         subscriber.add(sending);
         // Whoever heard that the connection is taken may have broken it off, or have left.
         if (!sending.closed) source.subscribe(sending);
+        connection.begun();
       }
     });
 }

@@ -210,7 +210,10 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   }
 
   expire(): void {
-    this.#fail(new DeadlineError('frame', this.#timeout));
+    if (!this.#gate?.held) return this.#fail(new DeadlineError('frame', this.#timeout));
+    // It cannot end, as nothing is read: that is not the peer's fault, and its time begins anew.
+    this.#begun = this.#clock.now();
+    this.#alarm?.set();
   }
 
   #fail(error: unknown): void {

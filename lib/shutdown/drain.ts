@@ -93,6 +93,7 @@ export class Drain {
         } catch (error) {
           attended.error(error);
         }
+        connection.begun();
       }
       // It was in the pipe's hands when the port was freed, or the signal came while the handler was being built.
       if (!this.#accepting) connection.drain();

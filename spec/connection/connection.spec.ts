@@ -77,6 +77,39 @@ describe('a connection', () => {
     await expect(written).rejects.toThrow(ConnectionClosedError);
   });
 
+  it('gives all who write without waiting one promise, which is kept when there is room', async () => {
+    const promises: Promise<void>[] = [];
+    const { said } = run({ window: 5, highWaterMark: 10 }, ({ connection, client, at }) => {
+      client.pause();
+      void connection.write('0123456789abcdef');
+      at(1, () => {
+        for (let i = 0; i < 1000; i++) promises.push(connection.write('x'));
+      });
+      at(2, () => client.resume());
+      at(5, () => {
+        promises.push(connection.write('y'));
+        connection.abort();
+      });
+    });
+    expect(new Set(promises.slice(0, 1000)).size).toBe(1);
+    expect(promises[1000]).not.toBe(promises[0]);
+    await promises[0];
+    expect(said).toEqual(['5 aborted 1016 1']);
+  });
+
+  it('says why nothing can be written any more: it is closed, or has said its FIN', async () => {
+    const written: Promise<void>[] = [];
+    run({}, ({ connection, at }) => {
+      connection.subscribe({ error: () => undefined });
+      connection.halfClose();
+      written.push(connection.write('late'));
+      at(1, () => connection.abort());
+      at(2, () => written.push(connection.write('later')));
+    });
+    const [late, later] = await Promise.allSettled(written);
+    expect([late, later]).toMatchObject([{ reason: { reason: 'half-closed' } }, { reason: { reason: 'aborted' } }]);
+  });
+
   it('hands on no frame once its reader has ended it, and blames nobody for half of one', () => {
     const { said } = run({}, ({ connection, client, say }) => {
       const work = (line: string) => {
@@ -406,14 +439,14 @@ describe('draining and closed', () => {
       '5 early over',
       '7 late draining',
       '7 late over',
-      '10 aborted 0 0',
-      '10 early aborted',
-      '10 early closed',
-      '10 late aborted',
-      '10 late closed',
+      '9 reset 0 0',
+      '9 early reset',
+      '9 early closed',
+      '9 late reset',
+      '9 late closed',
       '11 last draining',
       '11 last over',
-      '11 last aborted',
+      '11 last reset',
       '11 last closed',
     ]);
   });

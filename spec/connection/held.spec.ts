@@ -190,8 +190,10 @@ class Watching extends Pulse {
 describe('the pulse of an input that is held back', () => {
   it('watches it for as long as somebody holds it, in whatever order its own turn and others let go', () => {
     const pulse = new Watching();
-    const { said } = run({ pulse, alive: true }, ({ connection, at, say }) => {
+    const { said } = run({ pulse, alive: true }, ({ connection, client, at, say }) => {
       connection.subscribe({ error: () => undefined });
+      // What comes is kept, and the socket is paused.
+      at(0, () => client.write('x'));
       const changes: [change: 'hold' | 'release', cause: number][] = [
         ['hold', Hold.turn],
         ['hold', Hold.handler],
@@ -210,6 +212,50 @@ describe('the pulse of an input that is held back', () => {
       at(7, () => say(pulse.all.size));
     });
     expect(said).toEqual(['0 0', '1 1', '2 1', '3 1', '4 0', '5 0', '6 aborted 0 0', '7 0']);
+  });
+});
+
+describe('an input that the handler does not read', () => {
+  it('notices a reset, and the handler is let go of in that tick', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      NEVER.pipe(
+        finalize(() => say('let go')),
+        connection.send(),
+      ).subscribe(heard(say));
+      at(5, () => client.break());
+    });
+    expect(said).toEqual(['5 let go', '5 complete', '5 reset 0 0']);
+  });
+
+  it('keeps one read for whoever subscribes later, and is watched meanwhile', () => {
+    const pulse = new Watching();
+    const { said } = run({ pulse, alive: true }, ({ connection, client, flow, at, say }) => {
+      NEVER.pipe(takeUntil(timer(20, connection.clock)), connection.send()).subscribe();
+      at(1, () => client.write('one').write('two'));
+      at(2, () => say(`${flow} ${connection.bytesIn} ${pulse.all.size}`));
+      at(3, () => connection.pipe(map(text)).subscribe({ next: say, complete: () => say('over') }));
+      at(4, () => say(pulse.all.size));
+      at(5, () => client.write('three').end());
+    });
+    expect(said).toEqual(['2 resume,pause 3 1', '3 one', '3 two', '4 0', '5 three', '5 over', '20 ended 0 0']);
+  });
+
+  it('keeps the end, too, for whoever subscribes later', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      NEVER.pipe(takeUntil(timer(20, connection.clock)), connection.send()).subscribe();
+      at(1, () => client.write('all').end());
+      at(3, () => connection.pipe(map(text)).subscribe({ next: say, complete: () => say('over') }));
+    });
+    expect(said).toEqual(['3 all', '3 over', '20 ended 0 0']);
+  });
+
+  it('is no reason to go on after the handler is done', () => {
+    const { said } = run({}, ({ connection, client, at, say }) => {
+      NEVER.pipe(takeUntil(timer(10, connection.clock)), connection.send()).subscribe(heard(say));
+      at(1, () => client.write('unread').write('more'));
+      at(12, () => client.end());
+    });
+    expect(said).toEqual(['10 complete', '12 completed 0 0']);
   });
 });
 

@@ -75,6 +75,8 @@ describe.each(['shared', 'data'])('a handler on a real socket, with %s reads', (
     ['flows', 0],
     ['is held back', 1],
     ['is held back, with more to read behind it', 300_000],
+    ['is not subscribed', -1],
+    ['is not subscribed, with more to read than is kept', -300_000],
   ])('is let go of within 50 ms of its peer’s reset while its input %s', async (_what, more) => {
     const gone = new ReplaySubject<number>(1);
     const begun = new ReplaySubject<void>(1);
@@ -85,11 +87,12 @@ describe.each(['shared', 'data'])('a handler on a real socket, with %s reads', (
       }).pipe(finalize(() => gone.next(performance.now())));
     const server = await openConnections((connection) => {
       const concurrency = more === 0 ? 2 : 1;
-      exchange(lines(), work, { concurrency })(connection).pipe(connection.send()).subscribe();
+      const replies = more < 0 ? work() : exchange(lines(), work, { concurrency })(connection);
+      replies.pipe(connection.send()).subscribe();
     });
     const client = dialTo(server.address.port as number);
     await once(client, 'connect');
-    client.write(`a\n${'b\n'.repeat(more)}`);
+    client.write(`a\n${'b\n'.repeat(Math.abs(more))}`);
     await firstValueFrom(begun);
     // Until the server has noticed nothing for a while, as it is not reading.
     for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve));

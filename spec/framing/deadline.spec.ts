@@ -106,6 +106,24 @@ describe('the frame deadline', () => {
     }),
   );
 
+  it(
+    'does not run out while the input is held back: what is not read cannot end',
+    marbles(({ cold, expectObservable }) => {
+      const peer = new Borrowed();
+      peer.gate.frameTimeout = 5;
+      const script = cold<string>('  -a-h-----o------', { a: 'a', h: 'hold', o: 'open' }).pipe(
+        tap((what) => {
+          if (what === 'hold') peer.gate.hold();
+          else if (what === 'open') peer.open();
+          else peer.push(Buffer.from(what));
+        }),
+      );
+      // Found held at 6, and its time begins anew.
+      expectObservable(peer.pipe(lines())).toBe('   -----------#', {}, late);
+      expectObservable(script.pipe(map(() => 'x'))).toBe('-x-x-----x------');
+    }),
+  );
+
   it('names itself and its time', () => {
     expect(late).toMatchObject({ name: 'DeadlineError', deadline: 'frame', after: 5 });
   });
