@@ -1,3 +1,4 @@
+import { toNumber } from '../numbers.ts';
 import { Refusal } from '../refusal.ts';
 import { array, type ByteString, bulk, integer, OK, resp2, resp3, simple } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
@@ -21,10 +22,9 @@ function checkName(name: ByteString): ByteString {
 function hello(args: Args, session: Session): ByteString {
   let { form, clientName } = session;
   if (args.length > 1) {
-    const version = args[1];
-    if (!/^-?\d{1,18}$/.test(version)) throw new Refusal('ERR Protocol version is not an integer or out of range');
-    if (version !== '2' && version !== '3') throw new Refusal('NOPROTO unsupported protocol version');
-    form = version === '3' ? resp3 : resp2;
+    const version = toNumber(args[1], 'ERR Protocol version is not an integer or out of range');
+    if (version !== 2 && version !== 3) throw new Refusal('NOPROTO unsupported protocol version');
+    form = version === 3 ? resp3 : resp2;
   }
   for (let index = 2; index < args.length; ) {
     const word = args[index] ?? '';

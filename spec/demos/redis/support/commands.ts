@@ -108,7 +108,7 @@ export const command: fc.Arbitrary<string[]> = fc.oneof(
       line('UNLINK', some(key)),
       line('EXISTS', some(key)),
       line('EXPIRE', key, seconds, options('NX', 'XX', 'GT', 'LT', 'x')),
-      line('PEXPIRE', key, fc.constantFrom('500000', '-1')),
+      line('PEXPIRE', key, fc.constantFrom('500000', '-1', '9223372036854775807', '-9223372036854775808')),
       line('EXPIREAT', key, fc.constantFrom('1', '99999999999', 'x')),
       line('PEXPIREAT', key, fc.constantFrom('1', '99999999999999')),
       line('TTL', key),
@@ -117,7 +117,7 @@ export const command: fc.Arbitrary<string[]> = fc.oneof(
       line('KEYS', fc.constantFrom('*', 'a', '[ab]', '?', '[^a]*', '\\a', 'k*', '[a-', '*\r*')),
       line(
         'SCAN',
-        fc.constantFrom('0', 'x'),
+        fc.constantFrom('0', 'x', '18446744073709551616'),
         options(['COUNT', '1000'], ['MATCH', '[ab]'], ['TYPE', 'string'], ['COUNT', '0'], ['COUNT', 'x'], 'x').map(
           (words) => [...words, 'COUNT', '1000'],
         ),
@@ -126,7 +126,7 @@ export const command: fc.Arbitrary<string[]> = fc.oneof(
       line('RENAMENX', key, key),
       line('DBSIZE'),
       line('FLUSHALL', options('ASYNC', 'SYNC', 'x')),
-      line('SELECT', fc.constantFrom('0', '1', 'x', '-1')),
+      line('SELECT', fc.constantFrom('0', '1', 'x', '-1', '2147483648', '-9223372036854775808')),
     ),
   },
   {
@@ -186,8 +186,8 @@ export const command: fc.Arbitrary<string[]> = fc.oneof(
       line('ECHO', value),
       line(
         'HELLO',
-        options('2', '3', '4', 'x', ['SETNAME', 'me'], ['SETNAME', 'not me'], ['AUTH', 'x', 'y']).filter(
-          ([first]) => first !== undefined && /^[2-4x]$/.test(first) && first !== '3' && first !== '2',
+        options('4', '03', '-0', '9223372036854775807', 'x', ['4', 'SETNAME', 'me'], ['x', 'AUTH', 'x', 'y']).filter(
+          (words) => words.length > 0,
         ),
       ),
       line(
@@ -210,6 +210,9 @@ export const command: fc.Arbitrary<string[]> = fc.oneof(
           ['GETKEYS', 'GET'],
           ['GETKEYS', 'nonsense'],
           ['nonsense'],
+          ['INFO', 'nonsense'],
+          ['LIST', 'x'],
+          ['LIST', 'FILTERBY', 'PATTERN', 'nonsense'],
         ),
       ),
       line('PUBLISH', key, value),
