@@ -93,7 +93,7 @@ const longOpaque = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom(` O${'o'.repeat(31)}`, ` O${'o'.repeat(32)}`) },
 );
 const meta = fc.oneof(
-  fc.tuple(key, metaFlags, fc.constantFrom('', ' b', ' t', ' T1000 t', ' N1000 t', ' R2000', ' R2000 t')).map(
+  fc.tuple(key, metaFlags, fc.constantFrom('', ' b', ' t', ' T1000 t', ' N1000 t', ' R0', ' R1000', ' R2000 t')).map(
     // An item that the original makes itself forgets that its key was in base64.
     ([k, f, more]) => `mg ${k}${f}${more}`,
   ),
