@@ -20,15 +20,15 @@ import { Balancer } from './proxy/balancer.ts';
 import { watchHealth } from './proxy/health.ts';
 import { type ProxyOptions, proxyOptions } from './proxy/options.ts';
 import { proxyHeader } from './proxy/proxyProtocol.ts';
-import { backendStatus } from './proxy/status.ts';
-import { address, interrupts, logger, program, reason, statusLine } from './support/index.ts';
+import { backendLines } from './proxy/status.ts';
+import { address, interrupts, logger, program, reason, shown, statusLine, Traffic } from './support/index.ts';
 
 const command = proxyOptions(program('proxy', 'A load balancer for any TCP protocol.', { port: 7000 })).parse();
 const { host, port, backend: where = [], proxyProtocol = false, ...options } = command.opts<ProxyOptions>();
 if (where.length === 0) command.error('there must be a --backend');
 
 const status = statusLine();
-const log = logger({ status });
+const log = logger({ status, fields: false });
 
 const { maxPerBackend: max, connectTimeout: timeout, fall, rise, pause, concurrency, idle, grace } = options;
 const backends = where.map(({ host, port }) => new Backend(host, port, { max, timeout, fall, rise }));
@@ -57,18 +57,16 @@ shutdown.subscribe();
 const { checkInterval: interval, checkTimeout, checkAsk: ask, checkExpect: expect } = options;
 const health = { interval, timeout: checkTimeout, proxyProtocol, ...(ask && { ask }), ...(expect && { expect }) };
 const over = new Subject<void>();
-merge(...backends.map((backend) => watchHealth(backend, health)), backendStatus(backends, status))
+merge(...backends.map((backend) => watchHealth(backend, health)))
   .pipe(takeUntil(over))
   .subscribe();
 
 // Some protocols let the server speak first, and some clients connect long before they speak.
 const greeting = Number.POSITIVE_INFINITY;
-const sink = logTo(log);
-serve({ host, port }, forward, { concurrency, idle, grace, greeting, shutdown }).subscribe({
-  ...sink,
-  error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),
-  complete: () => {
-    over.next();
-    status.done();
-  },
-});
+serve({ host, port }, forward, { concurrency, idle, grace, greeting, shutdown })
+  .pipe(shown(new Traffic(), status, false, { requests: false, lines: () => backendLines(backends) }))
+  .subscribe({
+    ...logTo(log),
+    error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),
+    complete: () => over.next(),
+  });

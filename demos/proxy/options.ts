@@ -46,7 +46,7 @@ export function proxyOptions(command: Command): Command {
   command.optionsGroup('Health:');
   time('--check-interval', 'from one check to the next', 2000, 1);
   time('--check-timeout', 'for the answer', 1000, 1);
-  command.option('--check-ask <text>', 'what to ask, such as PING\\r\\n (else: connect)', unescaped);
+  command.option('--check-ask <text>', 'what to ask, such as PING\\r\\n', unescaped);
   command.option('--check-expect <text>', 'what the answer must begin with', unescaped);
   amount('--fall', 'failures in a row, and it is down', 3);
   amount('--rise', 'checks in a row, and it is up again', 2);

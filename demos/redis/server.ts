@@ -131,7 +131,7 @@ function replay(path: string): void {
     if (error instanceof LogCorruptError) command.error(error.message);
     command.error(`cannot open ${path}: ${reason(error)}`);
   }
-  log.info({ keys: db.store.size }, `replayed ${path}`);
+  log.info({ keys: db.store.size }, `replayed ${path}: ${db.store.size} keys`);
 }
 
 /** As in the settings of Redis, 0 is no limit. */

@@ -10,8 +10,6 @@ export interface StatusLine {
   print(text: string): void;
   /** Takes the status away. */
   clear(): void;
-  /** Leaves the status as it stands, and begins anew below it. */
-  done(): void;
 }
 
 /** Where a status line is drawn: standard output, or a stream that behaves like one. */
@@ -25,7 +23,7 @@ export type Screen = NodeJS.WritableStream & { isTTY?: boolean };
  */
 export function statusLine(screen: Screen = process.stdout): StatusLine {
   if (screen.isTTY !== true) {
-    return { live: false, show() {}, print: (text) => void screen.write(text), clear() {}, done() {} };
+    return { live: false, show() {}, print: (text) => void screen.write(text), clear() {} };
   }
   const region = createLogUpdate(screen, { showCursor: true });
   let status = '';
@@ -54,11 +52,6 @@ export function statusLine(screen: Screen = process.stdout): StatusLine {
       status = '';
       if (returns === undefined) region.clear();
       settle();
-    },
-    done() {
-      settle();
-      region.done();
-      status = '';
     },
   };
 }

@@ -179,6 +179,16 @@ describe('proxy', () => {
     expect(JSON.stringify(proxy.of('backend'))).toContain('deadline of 200 ms');
   });
 
+  it('expects of a backend what it says by itself, where it is asked nothing', async () => {
+    let greeting = '421 busy\r\n';
+    const port = await listening((socket) => socket.write(greeting));
+    const proxy = await throughProxy(port, '--check-expect', '220 ', ...QUICK);
+    await proxy.whenBackend(port, false);
+    greeting = '220 here\r\n';
+    await proxy.whenBackend(port, true);
+    expect(JSON.stringify(proxy.of('backend'))).toContain('it answered');
+  });
+
   it('lets clients go in the pause of their conversation when it drains', async () => {
     const port = await listening((socket) => socket.pipe(socket));
     const proxy = await throughProxy(port, '--pause', '50');

@@ -18,7 +18,6 @@ class Terminal implements StatusLine {
   clear(): void {
     this.shown.push('');
   }
-  done(): void {}
 }
 
 const end = { address: '127.0.0.1', port: 1 };
@@ -79,16 +78,34 @@ describe('shown', () => {
   );
 
   it(
+    'shows what a demo adds, and no requests where it counts none',
+    marbles(({ hot, flush }) => {
+      const terminal = new Terminal();
+      const options = { requests: false, lines: () => ['  one of mine'] };
+      hot('l 149ms c 99ms (D|)', all)
+        .pipe(shown(new Traffic(), terminal, false, options))
+        .subscribe();
+      flush();
+      const text = '  1,000 active   1 waiting   3 refused\n  1.00 KiB in   1.00 KiB out\n  one of mine';
+      expect(terminal.shown).toEqual([text, '']);
+      expect(terminal.printed).toContain('    1,234 connections   1.00 KiB in   1.00 KiB out in all\n');
+    }),
+  );
+
+  it(
     'does not flood a terminal',
     marbles(({ hot, flush }) => {
       const terminal = new Terminal();
       const seen: ServerEvent[] = [];
-      hot('l(ffffffffffffff) 200ms f|', all)
+      const error = new Error('broken');
+      const x: ServerEvent = { type: 'failed', id: 1, peer: end, error };
+      hot('l(ffffffffffffff) 200ms f 199ms (xxxxxxxxxxxx) 200ms |', { ...all, x })
         .pipe(shown(new Traffic(), terminal))
         .subscribe((event) => seen.push(event));
       flush();
       expect(seen.filter(({ type }) => type === 'refused')).toHaveLength(11);
-      expect(terminal.printed).toBe('… and 4 more such events\n');
+      expect(seen.filter(({ type }) => type === 'failed')).toHaveLength(10);
+      expect(terminal.printed).toBe('… and 4 more such events\n… and 2 more such events\n');
     }),
   );
 
