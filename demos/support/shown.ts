@@ -1,4 +1,13 @@
-import { defer, filter, finalize, interval, type MonoTypeOperatorFunction, tap, timeInterval } from 'rxjs';
+import {
+  defer,
+  filter,
+  finalize,
+  interval,
+  type MonoTypeOperatorFunction,
+  type Observable,
+  tap,
+  timeInterval,
+} from 'rxjs';
 import type { CloseReason, ServerEvent } from '../../lib/index.ts';
 import { bytes, count, duration, paint } from './format.ts';
 import type { StatusLine } from './statusLine.ts';
@@ -17,6 +26,8 @@ const GOOD: readonly CloseReason[] = ['ended', 'completed', 'drained'];
 
 /** What a demo has of its own. */
 export interface ShownOptions {
+  /** Whether it wants to say anything of an event at all, on a terminal or elsewhere. @default of each */
+  readonly tells?: (event: ServerEvent) => boolean;
   /** Lines below the figures. @default none */
   readonly lines?: () => readonly string[];
   /** Whether it knows what a request is, and counts them. @default true */
@@ -27,7 +38,7 @@ export interface ShownOptions {
  * Shows on a terminal how a server is doing: a live status, the progress of its drain, and a report when it is over.
  *
  * It passes on the events that are worth a line of their own. Where there is no terminal it shows nothing, and passes on
- * all of them.
+ * all that the demo tells of.
  *
  * @param traffic Is told of every event; the demo counts its requests there.
  * @param verbose Whether every event is worth a line. @default false
@@ -37,9 +48,13 @@ export function shown(
   traffic: Traffic,
   status: StatusLine,
   verbose = false,
-  { lines = () => [], requests: counted = true }: ShownOptions = {},
+  { tells = () => true, lines = () => [], requests: counted = true }: ShownOptions = {},
 ): MonoTypeOperatorFunction<ServerEvent> {
-  const see = tap<ServerEvent>((event) => traffic.see(event));
+  const see = (events: Observable<ServerEvent>) =>
+    events.pipe(
+      tap((event) => traffic.see(event)),
+      filter(tells),
+    );
   if (!status.live) return see;
 
   return (events) =>

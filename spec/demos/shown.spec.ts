@@ -93,6 +93,24 @@ describe('shown', () => {
   );
 
   it(
+    'says nothing of what a demo does not tell, not even how many of them there were',
+    marbles(({ hot, expectObservable, flush }) => {
+      const terminal = new Terminal();
+      const piped = Object.assign(new Terminal(), { live: false });
+      const tells = ({ type }: ServerEvent) => type !== 'refused' && type !== 'closed';
+      const events = '  l(ffffffffffffff) 200ms r-(D|)';
+      const shows = '   l---------------- 200ms --|';
+      const passes = '  l---------------- 200ms --(D|)';
+      const traffic = new Traffic();
+      expectObservable(hot(events, all).pipe(shown(traffic, terminal, false, { tells }))).toBe(shows, all);
+      expectObservable(hot(events, all).pipe(shown(new Traffic(), piped, false, { tells }))).toBe(passes, all);
+      flush();
+      expect(terminal.printed).not.toContain('more such events');
+      expect(traffic.bytesIn).toBe(1024);
+    }),
+  );
+
+  it(
     'does not flood a terminal',
     marbles(({ hot, flush }) => {
       const terminal = new Terminal();
