@@ -115,8 +115,8 @@ describe('ingest', () => {
     expect(client.lines[1]).toMatch(/^error - .*200/);
     expect(client.lines).toHaveLength(2);
     client.socket.end();
-    await server.until((one) => one.of('closed').length > 0, 'closed');
-    expect(server.of('closed')).toMatchObject([{ reason: 'frame-too-long' }]);
+    // A proxy in between looks in now and then, and is closed as well.
+    await server.until((one) => one.of('closed').some(({ reason }) => reason === 'frame-too-long'), 'closed');
     expect(stored(db).map(({ seq }) => seq)).toEqual([1]);
   });
 
