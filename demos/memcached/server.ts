@@ -57,7 +57,7 @@ function run(settings: Settings): void {
       connections: () => census.connections(),
       *settings() {
         yield ['maxconns', maxConnections];
-        yield ['tcpport', path === undefined ? (settings.listen[0]?.port ?? 0) : 0];
+        yield ['tcpport', census.port];
         yield ['inter', path ?? settings.listen.map(({ host = '*' }) => host).join(',')];
         yield ['verbosity', verbosity];
         yield ['idle_timeout', idleTimeout === Number.POSITIVE_INFINITY ? 0 : idleTimeout / 1000];
