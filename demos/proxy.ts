@@ -9,7 +9,8 @@
  *
  * Each client gets the backend with the least connections; one that cannot be reached is passed over for the next. What
  * one side does not take is not read from the other, and half-open connections stay half-open. A backend that fails three
- * checks gets no new clients until it answers again; its own clients stay with it as long as it lets them.
+ * checks gets no new clients until it answers again; its own clients stay with it as long as it lets them. Whoever does not
+ * read may take as long about it as one who is silent (`--stall`, `--idle`): it costs a place, and no memory.
  *
  * On SIGINT or SIGTERM it accepts nobody any more, and each client is let go in the first pause of its conversation.
  */
@@ -30,8 +31,8 @@ if (where.length === 0) command.error('there must be a --backend');
 const status = statusLine();
 const log = logger({ status, fields: false });
 
-const { maxPerBackend: max, connectTimeout: timeout, fall, rise, pause, concurrency, idle, grace } = options;
-const backends = where.map(({ host, port }) => new Backend(host, port, { max, timeout, fall, rise }));
+const { maxPerBackend: max, connectTimeout: timeout, fall, rise, pause, concurrency, idle, stall, grace } = options;
+const backends = where.map(({ host, port }) => new Backend(host, port, { max, timeout, stall, fall, rise }));
 const balancer = new Balancer(backends, options.wait);
 for (const backend of backends) {
   backend.changed = (why) => {
@@ -63,7 +64,7 @@ merge(...backends.map((backend) => watchHealth(backend, health)))
 
 // Some protocols let the server speak first, and some clients connect long before they speak.
 const greeting = Number.POSITIVE_INFINITY;
-serve({ host, port }, forward, { concurrency, idle, grace, greeting, shutdown })
+serve({ host, port }, forward, { concurrency, idle, stall, grace, greeting, shutdown })
   .pipe(shown(new Traffic(), status, false, { requests: false, lines: () => backendLines(backends) }))
   .subscribe({
     ...logTo(log),

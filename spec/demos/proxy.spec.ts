@@ -137,6 +137,17 @@ describe('proxy', () => {
     expect(most - before).toBeLessThan(64 * 1024 * 1024);
   });
 
+  it.each([
+    ['a client', (socket: Socket) => socket.write(Buffer.alloc(64 * 1024 * 1024)), false],
+    ['a backend', (socket: Socket) => socket.pause(), true],
+  ] as const)('waits for %s that takes nothing, and breaks off when its time is over', async (_, serve, sends) => {
+    const proxy = await throughProxy(await listening(serve), '--stall', '300', '--check-interval', '100000');
+    const socket = dial(proxy.port).pause();
+    if (sends) socket.write(Buffer.alloc(64 * 1024 * 1024));
+    await proxy.until(({ said }) => said.some(({ type }) => type === 'closed'));
+    expect(JSON.stringify(proxy.of('closed'))).toContain('300 ms');
+  });
+
   it('tells backends whose bytes come, before anything else', async () => {
     let tell: (bytes: Buffer) => void = () => undefined;
     const bytes = new Promise<Buffer>((resolve) => {
