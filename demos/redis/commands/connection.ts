@@ -1,5 +1,5 @@
 import { toNumber } from '../numbers.ts';
-import { Refusal } from '../refusal.ts';
+import { Refusal, wrongArity } from '../refusal.ts';
 import { array, type ByteString, bulk, integer, OK, resp2, resp3, simple } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
 import { VERSION } from '../version.ts';
@@ -7,7 +7,7 @@ import { kill, listing } from './clients.ts';
 import { type Args, container, family, NO_KEYS } from './command.ts';
 
 function ping(args: Args, { form, subscriptions }: Session): ByteString {
-  if (args.length > 2) throw new Refusal("ERR wrong number of arguments for 'ping' command");
+  if (args.length > 2) throw wrongArity('ping');
   const said = args.length === 2 ? args[1] : undefined;
   if (form.version === 2 && subscriptions > 0) return array([bulk('pong'), bulk(said ?? '')]);
   return said === undefined ? simple('PONG') : bulk(said);
