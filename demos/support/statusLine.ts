@@ -20,8 +20,14 @@ export type Screen = NodeJS.WritableStream & { isTTY?: boolean };
  * know it, or both are garbled (`logger({ status })`).
  *
  * The cursor stays visible: hiding it means listening to signals to bring it back, and those are the demo's own.
+ *
+ * Whoever reads what is printed may go before the demo does: `| head` does, and `| jq` at a Ctrl-C, which it gets as
+ * well. That is no reason to break off.
  */
 export function statusLine(screen: Screen = process.stdout): StatusLine {
+  screen.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
   if (screen.isTTY !== true) {
     return { live: false, show() {}, print: (text) => void screen.write(text), clear() {} };
   }

@@ -187,6 +187,15 @@ describe('statusLine', () => {
   });
 });
 
+it('a demo goes on when nobody reads what it prints', () => {
+  const screen = new PassThrough({ encoding: 'utf8' });
+  const status = statusLine(screen);
+  screen.emit('error', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
+  status.print('line\n');
+  const full = Object.assign(new Error('write ENOSPC'), { code: 'ENOSPC' });
+  expect(() => screen.emit('error', full)).toThrow(full);
+});
+
 describe('logger', () => {
   it('writes JSON lines where it is piped, and loses none when the process exits at once', async () => {
     const index = new URL('../../demos/support/index.ts', import.meta.url).href;
