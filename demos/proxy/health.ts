@@ -14,7 +14,7 @@ import {
   tap,
   timer,
 } from 'rxjs';
-import { type Connection, deadline } from '../../lib/index.ts';
+import { type Connection, DeadlineError, deadline } from '../../lib/index.ts';
 import type { Backend } from './backend.ts';
 import { localHeader } from './proxyProtocol.ts';
 
@@ -71,6 +71,10 @@ function check(connection: Connection, options: HealthOptions): Observable<unkno
       throw new Error(
         answer === '' ? 'it closed without an answer' : `it answered ${JSON.stringify(answer.slice(0, 40))}`,
       );
+    }),
+    catchError((error) => {
+      if (error instanceof DeadlineError) throw new Error(`it did not answer within ${timeout} ms`, { cause: error });
+      throw error;
     }),
     finalize(() => connection.end()),
   );

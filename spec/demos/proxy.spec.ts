@@ -187,7 +187,7 @@ describe('proxy', () => {
     for (let n = 0; n < 3; n++) await client(proxy.port).write('x').whenRead('+PONG');
     answers = true;
     await proxy.whenBackend(deaf, true);
-    expect(JSON.stringify(proxy.of('backend'))).toContain('deadline of 200 ms');
+    expect(JSON.stringify(proxy.of('backend'))).toContain('it did not answer within 200 ms');
   });
 
   it('expects of a backend what it says by itself, where it is asked nothing', async () => {
