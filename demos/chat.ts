@@ -16,13 +16,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { finalize, skip } from 'rxjs';
-import { logTo, serve } from '../lib/index.ts';
-import { hub } from './chat/bus.ts';
-import { Chat } from './chat/chat.ts';
-import { natsBus } from './chat/nats.ts';
+import { finalize, ignoreElements, pipe, skip, tap, timer } from 'rxjs';
+import { lines, logTo, monotonic, serve } from '../lib/index.ts';
+import { localBus, natsBus } from './chat/bus.ts';
+import { openChat } from './chat/chat.ts';
 import { converse } from './chat/session.ts';
-import { wrongWith } from './chat/text.ts';
+import { harmless } from './chat/text.ts';
 import {
   type AddressOptions,
   address,
@@ -42,10 +41,8 @@ import {
 interface Options extends AddressOptions, ServerLimits {
   serverName: string;
   nats?: URL;
-  subject: string;
   ttl: number;
   history: number;
-  maxRooms: number;
   maxLine: number;
   rate: number;
   verbose?: true;
@@ -54,106 +51,63 @@ interface Options extends AddressOptions, ServerLimits {
 const command = program('chat', 'Rooms, names and history for people with nc, on any number of servers.', {
   port: 7001,
 });
-const preset = `${hostname()
-  .replace(/[^A-Za-z0-9-]/g, '-')
-  .slice(0, 16)}-${process.pid}`.replace(/^-+/, '');
 command
-  .option(
-    '--nats <url>',
-    'be one chat with all servers that use this NATS: nats://[user:password@]host:port',
-    (text) => {
-      const url = URL.canParse(text) ? new URL(text) : undefined;
-      if (url && /^(nats|tls):$/.test(url.protocol) && url.hostname !== '') return url;
-      return command.error(`--nats must be like nats://127.0.0.1:4222, and not '${text}'`);
-    },
-  )
-  .option(
-    '--subject <prefix>',
-    'what the subjects of this chat begin with',
-    (text) => {
-      if (/^[\w-]+(\.[\w-]+)*$/.test(text)) return text;
-      return command.error(`--subject must be words of letters, digits, - and _ with dots between, and not '${text}'`);
-    },
-    'sluice-chat',
-  )
-  .option(
-    '--server-name <name>',
-    'what users see of this server',
-    (text) => {
-      const wrong = wrongWith(text);
-      return wrong === undefined ? text : command.error(`--server-name '${text}' ${wrong}`);
-    },
-    preset,
-  )
+  .option('--nats <url>', 'be one chat with all servers of this NATS: nats://[user:password@]host:port', (text) => {
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    if (url && /^(nats|tls):$/.test(url.protocol) && url.hostname !== '') return url;
+    return command.error(`--nats must be like nats://127.0.0.1:4222, and not '${text}'`);
+  })
+  .option('--server-name <name>', 'what users see of this server', harmless, `${hostname()}-${process.pid}`)
   .option('-v, --verbose', 'log connections that open, too');
-numberOption(command, '--ttl <ms>', 'until the people of a silent server are gone; the same on all', {
+numberOption(command, '--ttl <ms>', 'silence after which a server is gone', {
   min: 100,
   max: 3_600_000,
   default: 5000,
 });
-numberOption(command, '--history <lines>', 'of a room that a newcomer is shown', { min: 0, max: 10_000, default: 20 });
-numberOption(command, '--max-rooms <count>', 'kept in mind, the one unused for longest is forgotten', {
-  min: 1,
-  max: 1_000_000,
-  default: 1000,
-});
-numberOption(command, '--max-line <bytes>', 'longest line, without its newline', {
-  min: 1,
-  max: 65_536,
-  default: 1024,
-});
-numberOption(command, '--rate <lines>', 'a second that each may say, or Infinity', {
-  min: 1,
-  max: Number.POSITIVE_INFINITY,
-  default: 10,
-  whole: false,
-});
+numberOption(command, '--history <lines>', 'that a newcomer to a room is shown', { min: 0, max: 10_000, default: 20 });
+numberOption(command, '--max-line <bytes>', 'longest line, without its end', { min: 1, max: 65_536, default: 1024 });
+numberOption(command, '--rate <lines>', 'a second that each may say', { min: 1, max: 1000, default: 10 });
 // People think, and may only listen.
 serverOptions(command, { idle: 30 * 60_000, greeting: 5 * 60_000 });
-const { host, port, nats, subject, serverName, verbose, ttl, history, maxRooms, maxLine, rate, ...limits } = command
+const { host, port, nats, serverName, verbose, ttl, history, maxLine, rate, ...limits } = command
   .parse()
   .opts<Options>();
 
 const traffic = new Traffic();
 const status = statusLine();
 const log = logger({ status, fields: false, level: verbose ? 'debug' : 'info' });
+const warn = (err: unknown) => log.warn({ type: 'bus', err }, `NATS: ${reason(err)}`);
 
+// No two runs are the same server.
+const server = `${serverName}/${randomBytes(6).toString('hex')}`;
 const bus = nats
-  ? await natsBus(nats, { name: serverName, subject }).catch((error) =>
+  ? await natsBus(nats, server, warn).catch((error) =>
       command.error(`cannot reach NATS at ${nats.host}: ${reason(error)}`),
     )
-  : hub()();
+  : localBus();
 bus.connected
   .pipe(skip(1))
   .subscribe((connected) =>
-    connected
-      ? log.info({ type: 'bus', connected }, 'NATS is back')
-      : log.warn({ type: 'bus', connected }, 'NATS is lost, trying again'),
+    log.warn({ type: 'bus', connected }, connected ? 'NATS is back' : 'NATS is lost, trying again'),
   );
-bus.faults.subscribe((err) => log.warn({ type: 'bus', err }, `NATS: ${reason(err)}`));
 
-const { maxOutbound, overrun } = limits;
-const chat = new Chat(bus, {
-  serverName,
-  run: randomBytes(6).toString('hex'),
-  ttl,
-  history,
-  maxRooms,
-  maxLine,
-  rate,
-  member: { maxOutbound, overrun },
-  heard: () => {
-    traffic.requests++;
-  },
-});
-const running = chat.run().subscribe();
+const chat = openChat(bus, server, { ttl, history });
+const running = chat.run.subscribe();
 const shutdown = interrupts();
 // To the very end: npm passes a Ctrl-C on that this process had already, and the late one must not kill it.
 shutdown.subscribe(() => {
   chat.closing = true;
 });
 
-serve({ host, port }, converse(chat), { ...serverLimits(limits), shutdown })
+const talk = converse(chat, {
+  decode: pipe(
+    lines({ maxLength: maxLine, unterminated: 'emit' }),
+    tap(() => traffic.requests++),
+  ),
+  pause: timer(1000 / rate, monotonic).pipe(ignoreElements()),
+});
+
+serve({ host, port }, talk, { ...serverLimits(limits), shutdown })
   .pipe(
     shown(traffic, status, verbose),
     finalize(() => {

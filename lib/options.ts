@@ -1,14 +1,20 @@
 import { inspect } from 'node:util';
 
-/** Looks at one option: returns what is wrong with it, to stand behind its name, or nothing. */
-export type Check = (value: unknown) => string | undefined;
+/** What is wrong with an option, to stand behind its name: a sentence, or that of a number out of its range. */
+export type Wrong = string | { readonly outOfRange: string };
+
+/** Looks at one option: returns what is wrong with it, or nothing. */
+export type Check = (value: unknown) => Wrong | undefined;
 
 const describe = (value: unknown) => inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY });
 
 const number =
   (says: string, allows: (value: number) => boolean): Check =>
-  (value) =>
-    typeof value === 'number' && allows(value) ? undefined : `must be ${says}, not ${describe(value)}`;
+  (value) => {
+    const sentence = () => `must be ${says}, not ${describe(value)}`;
+    if (typeof value !== 'number') return sentence();
+    return allows(value) ? undefined : { outOfRange: sentence() };
+  };
 
 /** A whole number from `min` up. */
 export const whole = (min: number, max = Number.MAX_SAFE_INTEGER): Check =>
@@ -21,6 +27,9 @@ export const whole = (min: number, max = Number.MAX_SAFE_INTEGER): Check =>
 
 /** A time in milliseconds; `Infinity` for no limit. */
 export const milliseconds: Check = number('milliseconds, 0 or more', (value) => value >= 0);
+
+/** A time in milliseconds that is not over at once; `Infinity` for no limit. */
+export const patience: Check = number('more than 0 milliseconds', (value) => value > 0);
 
 /** A number of bytes, or `Infinity` for no limit. */
 export const bytes: Check = number(
@@ -52,21 +61,29 @@ export const having =
     return methods.every(has) ? undefined : `must be ${says}, not ${describe(value)}`;
   };
 
+/** Puts something in front of what is wrong. */
+const behind = (name: string, wrong: Wrong): Wrong => {
+  if (typeof wrong !== 'string') return { outOfRange: `${name}${separator(wrong.outOfRange)}${wrong.outOfRange}` };
+  return `${name}${separator(wrong)}${wrong}`;
+};
 const separator = (wrong: string) => (wrong.startsWith('.') ? '' : wrong.startsWith('there') ? ': ' : ' ');
 
 /** An object of options, each with its own check. */
 export const object =
-  (checks: Record<string, Check>): Check =>
+  (checks: Checks): Check =>
   (value) => {
     if (typeof value !== 'object' || value === null) return `must be an object, not ${describe(value)}`;
     for (const [name, option] of Object.entries(value)) {
       if (!Object.hasOwn(checks, name))
         return `there is no option ${describe(name)}; it knows ${Object.keys(checks).join(', ')}`;
       const wrong = option === undefined ? undefined : checks[name]?.(option);
-      if (wrong) return `.${name}${separator(wrong)}${wrong}`;
+      if (wrong) return behind(`.${name}`, wrong);
     }
     return undefined;
   };
+
+/** Options by their names. */
+export type Checks = Readonly<Record<string, Check>>;
 
 /**
  * Checks options at the door, before anything is opened.
@@ -74,11 +91,11 @@ export const object =
  * @throws TypeError for an option that does not exist or is of the wrong type.
  * @throws RangeError for a number out of its range.
  */
-export function check(where: string, options: unknown, checks: Record<string, Check>): void {
+export function check(where: string, options: unknown, checks: Checks): void {
   const wrong = object(checks)(options);
   if (wrong === undefined) return;
-  const path = wrong.startsWith('.') ? wrong.slice(1) : `options${separator(wrong)}${wrong}`;
-  const isRange = /must be (a whole number|milliseconds|bytes|from).*, not (-?[\d.]+(e[+-]\d+)?|NaN|-?Infinity)$/;
-  const Failure = isRange.test(wrong) ? RangeError : TypeError;
-  throw new Failure(`Cannot ${where}: ${path}`);
+  const isRange = typeof wrong !== 'string';
+  const says = isRange ? wrong.outOfRange : wrong;
+  const path = says.startsWith('.') ? says.slice(1) : `options${separator(says)}${says}`;
+  throw new (isRange ? RangeError : TypeError)(`Cannot ${where}: ${path}`);
 }

@@ -5,6 +5,7 @@ import type { ServerEvent } from './events.ts';
 import { demanded } from './flow/pull.ts';
 import { checkWhere, type ListenOptions, listen, listenChecks } from './listen/listen.ts';
 import { check, milliseconds, share, whole } from './options.ts';
+import { Crowd } from './shutdown/crowd.ts';
 import { Drain } from './shutdown/drain.ts';
 import { defaultClock } from './time/monotonic.ts';
 import type { Where } from './transport/transport.ts';
@@ -91,15 +92,15 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     );
 
     events.add(drain);
-    events.add(
-      server.subscribe({
-        error: (error) => events.error(error),
-        complete: () => {
-          drain.end();
-          events.complete();
-        },
-      }),
-    );
+    const crowd = new Crowd({
+      error: (error) => events.error(error),
+      complete: () => {
+        drain.end();
+        events.complete();
+      },
+    });
+    events.add(crowd);
+    server.subscribe(crowd);
     if (!events.closed)
       events.add(from(shutdown).subscribe({ next: () => drain.signal(), error: (error) => events.error(error) }));
   });

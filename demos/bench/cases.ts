@@ -33,7 +33,7 @@ export interface Effort {
   readonly idle: number;
 }
 
-export const full: Effort = { rounds: 5, warm: 1500, cpu: 1500, settle: 3000, idle: 10_000 };
+export const full: Effort = { rounds: 7, warm: 1500, cpu: 700, settle: 3000, idle: 10_000 };
 export const quick: Effort = { rounds: 1, warm: 400, cpu: 250, settle: 500, idle: 1000 };
 
 /** Every case, with as many idle connections as `effort` says. */

@@ -1,6 +1,14 @@
-/** What a name of a person or a room may be: letters and digits of any script, `-` and `_`, and it begins with a letter or digit. */
-const NAME = /^[\p{L}\p{N}][\p{L}\p{M}\p{N}_-]*$/u;
-const LONGEST_NAME = 24;
+/** What a name of a person or a room may be: letters and digits of any script, `-` and `_`, and it begins with one of the first. */
+const NAME = /^[\p{L}\p{N}][\p{L}\p{M}\p{N}_-]{0,23}$/u;
+export const isName = (name: unknown): name is string => typeof name === 'string' && NAME.test(name);
+/** Stands behind what is none. */
+export const NO_NAME = 'is no name: up to 24 letters, digits, - and _ make one';
+
+/** The name as it is kept: different ways to write the same letters become one. */
+export const normal = (name: string): string => name.normalize('NFKC');
+
+/** What two names have in common that nobody can tell apart: `Anna` and `anna`. */
+export const keyOf = (name: string): string => normal(name).toLowerCase();
 
 /**
  * Controls of the terminal (C0, DEL, C1), what turns the direction of writing, invisible marks, and line ends other than ours: with
@@ -10,40 +18,19 @@ const LONGEST_NAME = 24;
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 
 /** Makes text harmless to whoever shows it: tabs become spaces, what is unsafe U+FFFD. */
-export function harmless(text: string): string {
-  return text.replaceAll('\t', ' ').replace(UNSAFE, '\ufffd');
-}
-
-/** The name as it is kept: different ways to write the same letters become one. */
-export function normal(name: string): string {
-  return name.normalize('NFKC');
-}
-
-/** What two names have in common that nobody can tell apart: `Anna` and `anna`. */
-export function keyOf(name: string): string {
-  return normal(name).toLowerCase();
-}
-
-/** @returns What is wrong with a name, to stand behind it; nothing if it is fine. */
-export function wrongWith(name: string): string | undefined {
-  if ([...name].length > LONGEST_NAME) return `is longer than ${LONGEST_NAME} characters`;
-  if (!NAME.test(name)) return 'is no name: letters, digits, - and _ make one';
-  return undefined;
-}
+export const harmless = (text: string): string => text.replaceAll('\t', ' ').replace(UNSAFE, '\ufffd');
 
 /** `anna, bob and carl`; of more than `most` only the first, and how many more there are. */
-export function list(names: readonly string[], most = 50): string {
+export function list(names: readonly string[], most = 200): string {
   if (names.length > most) return `${names.slice(0, most).join(', ')} and ${names.length - most} more`;
-  if (names.length < 2) return names.join('');
-  return `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
+  return [names.slice(0, -1).join(', '), ...names.slice(-1)].filter((part) => part !== '').join(' and ');
 }
 
-/** A line from the server, not from a person: no name begins with a star. */
-export const notice = (text: string): string => `* ${text}\n`;
+/** Lines from the server, not from a person: no name begins with a star. */
+export const notice = (...lines: string[]): string => lines.map((line) => `* ${line}\n`).join('');
 
 /** What somebody says. */
 export const speech = (name: string, text: string): string => `<${name}> ${text}\n`;
 
-/** A server as users see it, and what tells this run of its program from all others. */
-export const serverKey = (name: string, run: string): string => `${name}/${run}`;
-export const serverName = (key: string): string => key.replace(/\/[^/]*$/, '');
+/** A server as users see it, without what tells this run of its program from all others. */
+export const serverName = (server: string): string => server.replace(/\/[^/]*$/, '');

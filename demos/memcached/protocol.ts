@@ -1,7 +1,7 @@
 import { type OperatorFunction, takeWhile } from 'rxjs';
 import { BLANK, type Decoder, type Input, PENDING } from '../../lib/framing/decoder.ts';
 import { frames } from '../../lib/framing/frames.ts';
-import { checkKeys, checkLength } from '../../lib/framing/options.ts';
+import { check, whole } from '../../lib/options.ts';
 import { BinaryDecoder, REQUEST_MAGIC } from './binary-decoder.ts';
 import { isLast } from './commands.ts';
 import type { Limits, Request } from './requests.ts';
@@ -24,13 +24,13 @@ import { TextDecoder } from './text-decoder.ts';
  * What is merely wrong is a request too, with a reply that says so. Data that are too large are passed over as they come.
  */
 export function requests(limits: Partial<Limits> = {}): OperatorFunction<Uint8Array, Request> {
-  checkKeys(limits, ['maxItem', 'maxLine']);
+  check('read requests', limits, { maxItem: whole(1, GIB), maxLine: whole(1, GIB) });
   const { maxItem = 1024 * 1024, maxLine = 1024 * 1024 } = limits;
-  checkLength(maxItem, 1024 * 1024 * 1024);
-  checkLength(maxLine, 1024 * 1024 * 1024);
   const cut = frames(() => new RequestDecoder({ maxItem, maxLine }));
   return (source) => cut(source).pipe(takeWhile((request) => !isLast(request), true));
 }
+
+const GIB = 1024 * 1024 * 1024;
 
 /** Looks at the first byte, and leaves the rest to the decoder of that protocol. */
 export class RequestDecoder implements Decoder<Request> {

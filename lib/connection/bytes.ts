@@ -68,8 +68,9 @@ export abstract class Bytes extends Observable<Uint8Array> implements AsyncItera
   /** Subscribes in place. */
   abstract borrow(sink: ByteSink): Subscription;
 
-  constructor() {
-    super((subscriber) => this.borrow(new Copies(subscriber, this)));
+  /** What RxJS calls with each subscriber. Its constructor takes a function for that, which would be one for each connection. */
+  protected _subscribe(subscriber: Subscriber<Uint8Array>): Subscription {
+    return this.borrow(new Copies(subscriber, this));
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {

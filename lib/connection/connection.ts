@@ -103,6 +103,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   readonly peer: Address;
   /** When it was accepted, in milliseconds since 1970. */
   readonly openedAt = Date.now();
+  /** @internal Its owner counts it as waiting: neither taken, nor refused, nor gone. */
+  counted = true;
 
   readonly #socket: TransportSocket;
   readonly #settings: ConnectionSettings;
@@ -133,13 +135,13 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   #gone = false;
   /** The socket is gone, whatever the handler is. */
   #freed = false;
-  /** Moments, in milliseconds of the clock. */
+  /** Moments, in milliseconds of the clock; those that most connections never have are not there until they are. */
   readonly #acceptedAt: number;
   #takenAt = NEVER;
   #activeAt: number;
-  #progressAt = NEVER;
-  #destroyAt = NEVER;
-  #lifeEndsAt = NEVER;
+  #progressAt: number | undefined;
+  #destroyAt: number | undefined;
+  #lifeEndsAt: number | undefined;
   /** When the socket went: what was unsent then. */
   #left = 0;
   /** What had been sent when the output last made progress; once gone: the last figure. */
@@ -467,6 +469,11 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     return this.#settings.maxOutbound;
   }
 
+  /** @internal What happens past that. */
+  get overrun(): Overrun {
+    return this.#settings.overrun;
+  }
+
   /** @internal Whether all connections together hold more than they should. */
   get pressed(): boolean {
     return this.#settings.budget.passed;
@@ -511,7 +518,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** @internal Puts the connection under deadlines, from when it was taken. */
   guard(deadlines: Deadlines, lifetime: number): void {
     this.#deadlines = deadlines;
-    this.#lifeEndsAt = this.clock.now() + lifetime;
+    if (lifetime !== NEVER) this.#lifeEndsAt = this.clock.now() + lifetime;
     this.#alarm.set();
   }
 
@@ -524,6 +531,11 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** @internal Whether the pipe took it. */
   get taken(): boolean {
     return this.#taken;
+  }
+
+  /** @internal Milliseconds from its accept until it was taken, or until now. */
+  get waited(): number {
+    return (this.#taken ? this.#takenAt : this.clock.now()) - this.#acceptedAt;
   }
 
   /** @internal Whether it was sent away with words that it is still given. */
@@ -542,7 +554,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#ending = true;
     this.#writes.end();
     this.#socket.resume();
-    this.#destroyAt = this.clock.now() + linger;
+    this.#destroyWithin(linger);
     this.#alarm.set();
   }
 
@@ -560,7 +572,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
 
   /** @internal */
   drained(): void {
-    this.#progressAt = NEVER;
+    this.#progressAt = undefined;
     this.active();
     this.#writes.drained();
     this.#watchOutput();
@@ -571,7 +583,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** @internal */
   finished(): void {
     this.#writes.finish();
-    this.#progressAt = NEVER;
+    this.#progressAt = undefined;
     // Half-closed it goes on, for as long as its input does.
     if (this.#ending) this.#linger();
   }
@@ -657,27 +669,27 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** @internal */
   due(): number {
     this.#look();
-    const due = Math.min(this.#destroyAt, this.#progressAt + this.#settings.stall);
-    if (!this.#taken || this.#ending || this.#destroyAt !== NEVER) return due;
+    const due = Math.min(this.#destroyAt ?? NEVER, this.#stalledAt);
+    if (!this.#taken || this.#ending || this.#destroyAt !== undefined) return due;
     const greeted = this.bytesIn > 0 ? NEVER : this.#takenAt + this.#deadlines.greeting;
-    return Math.min(due, this.#activeAt + this.#deadlines.idle, greeted, this.#lifeEndsAt);
+    return Math.min(due, this.#activeAt + this.#deadlines.idle, greeted, this.#lifeEndsAt ?? NEVER);
   }
 
   /** @internal */
   expire(): void {
     const now = this.clock.now();
     const { idle, greeting, grace } = this.#deadlines;
-    if (now >= this.#destroyAt) {
+    if (now >= (this.#destroyAt ?? NEVER)) {
       this.#break();
-    } else if (now >= this.#progressAt + this.#settings.stall) {
+    } else if (now >= this.#stalledAt) {
       this.cut(new DeadlineError('stall', this.#settings.stall));
-    } else if (this.#ending || this.#destroyAt !== NEVER) {
+    } else if (this.#ending || this.#destroyAt !== undefined) {
       // Only those two are left.
-    } else if (now >= this.#lifeEndsAt) {
-      this.#destroyAt = now + grace;
+    } else if (this.#lifeEndsAt !== undefined && now >= this.#lifeEndsAt) {
+      this.#destroyWithin(grace);
       this.blame(new DeadlineError('lifetime', this.#lifeEndsAt - this.#takenAt));
       // It is over once. With a grace without end the alarm would else go off for ever.
-      this.#lifeEndsAt = NEVER;
+      this.#lifeEndsAt = undefined;
       this.drain();
     } else if (this.bytesIn === 0 && now >= this.#takenAt + greeting) {
       this.#miss(new DeadlineError('greeting', greeting));
@@ -685,6 +697,11 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
       this.#miss(new DeadlineError('idle', idle));
     }
     if (!this.#gone) this.#alarm.set();
+  }
+
+  /** When the peer has taken nothing for too long. */
+  get #stalledAt(): number {
+    return this.#progressAt === undefined ? NEVER : this.#progressAt + this.#settings.stall;
   }
 
   // The rest ----------------------------------------------------------------------------------------------------------
@@ -705,7 +722,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** Looks after the output once some has been handed on. */
   #watchOutput(): void {
     if (!this.#writes.stalled) return;
-    if (this.#progressAt === NEVER) {
+    if (this.#progressAt === undefined) {
       this.#progressed(this.clock.now());
       this.#alarm.set();
     }
@@ -717,7 +734,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
 
   /** One large write is one piece to us, but it may have been moving all the while. */
   #look(): void {
-    if (this.#progressAt === NEVER || this.#gone || this.bytesOut <= this.#bytesOut) return;
+    if (this.#progressAt === undefined || this.#gone || this.bytesOut <= this.#bytesOut) return;
     this.#activeAt = this.clock.now();
     this.#progressed(this.#activeAt);
   }
@@ -731,21 +748,28 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   #roomMade(): void {
     if (!this.#gone) this.#reads.release(Hold.peer);
     const waiters = this.#waiters;
+    if (waiters === undefined) return;
     this.#waiters = undefined;
-    for (const waiter of waiters ?? []) waiter();
+    for (const waiter of waiters) waiter();
+  }
+
+  /** From now, in milliseconds; if that was said before, what is sooner holds. */
+  #destroyWithin(time: number): void {
+    const at = Math.min(this.#destroyAt ?? NEVER, this.clock.now() + time);
+    if (at !== NEVER) this.#destroyAt = at;
   }
 
   /** A deadline is missed. The handler hears of it, and may say so to the peer; but not for longer than the linger. */
   #miss(error: DeadlineError): void {
     this.blame(error);
-    this.#destroyAt = this.clock.now() + this.#settings.linger;
+    this.#destroyWithin(this.#settings.linger);
     if (this.#reads.open) this.#reads.fail(error);
     else this.end();
   }
 
   /** All has left, our FIN included: now for that of the peer. */
   #linger(): void {
-    this.#destroyAt = Math.min(this.#destroyAt, this.clock.now() + this.#settings.linger);
+    this.#destroyWithin(this.#settings.linger);
     // The linger stands before user code is called, which may throw. With both FINs said there is none: the socket goes by
     // itself, and if it should not, an alarm that is armed already will find it.
     if (!this.#reads.peerEnded) this.#alarm.set();
@@ -810,6 +834,6 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   }
 
   #notify(): void {
-    for (const attempt of this.#watchers ?? []) attempt();
+    if (this.#watchers) for (const attempt of this.#watchers) attempt();
   }
 }

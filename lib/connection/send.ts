@@ -1,4 +1,4 @@
-import { Observable, type OperatorFunction, Subscriber } from 'rxjs';
+import { Observable, type OperatorFunction, Subscriber, Subscription, type TeardownLogic } from 'rxjs';
 import type { Connection } from './connection.ts';
 import type { Data } from './writes.ts';
 
@@ -16,52 +16,35 @@ export interface Sender {
 export function send(connection: Connection): OperatorFunction<Data | undefined, never> {
   return (source) =>
     new Observable<never>((subscriber) => {
-      answer(connection, () => source, subscriber, subscriber);
+      const sending = new Sent(connection, subscriber);
+      // Before the source is subscribed: one that emits at once may make somebody downstream unsubscribe.
+      if (connection.attach(sending)) {
+        subscriber.add(sending);
+        source.subscribe(sending);
+      }
     });
 }
 
-/** Who hears how the sending went. */
-export interface Outcome {
-  /** All has left, or the connection is gone. */
-  complete(): void;
-  /** The source failed. */
-  error(error: unknown): void;
-}
-
-/** Makes a source, and sends what it emits, for as long as somebody is subscribed. */
-export function answer(
-  connection: Connection,
-  make: () => Observable<Data | undefined>,
-  subscriber: Subscriber<never>,
-  outcome: Outcome,
-): void {
-  const sending = new Sending(connection, outcome);
-  if (!connection.attach(sending)) return;
-  // Before the source is subscribed: one that emits at once may make somebody downstream unsubscribe.
-  subscriber.add(sending);
-  let source: Observable<Data | undefined>;
-  try {
-    source = make();
-  } catch (error) {
-    return sending.error(error);
-  }
-  source.subscribe(sending);
-}
-
-/** The subscriber of the handler's output. It is on the way of every value, and does no more than it must. */
-class Sending extends Subscriber<Data | undefined> implements Sender {
-  readonly #connection: Connection;
-  readonly #to: Outcome;
+/** The subscriber of a handler's output. It is on the way of every value, and does no more than it must. */
+export abstract class Sending extends Subscriber<Data | undefined> implements Sender {
+  readonly connection: Connection;
   #over = false;
+  /** What it is subscribed to. RxJS would keep it in a list, which begins with room for seventeen. */
+  #source: Subscription | undefined;
 
-  constructor(connection: Connection, to: Outcome) {
+  constructor(connection: Connection) {
     super();
-    this.#connection = connection;
-    this.#to = to;
+    this.connection = connection;
   }
+
+  /** All has left, or the connection is gone. */
+  abstract flushed(): void;
+
+  /** The source failed, or one of its teardowns did. */
+  abstract failed(error: unknown): void;
 
   override next(data: Data | undefined): void {
-    if (!this.closed) this.#connection.push(data);
+    if (!this.closed) this.connection.push(data);
   }
 
   override error(error: unknown): void {
@@ -73,7 +56,18 @@ class Sending extends Subscriber<Data | undefined> implements Sender {
     // First of all the handler lets go of its input, as any source is let go of by who is done: it is not to hear an end of
     // it that has not come.
     this.stop();
-    this.#connection.end();
+    this.connection.end();
+  }
+
+  override add(teardown: TeardownLogic): void {
+    const isFirst = this.#source === undefined && !this.closed && teardown instanceof Subscription;
+    if (isFirst) this.#source = teardown;
+    else super.add(teardown);
+  }
+
+  override remove(teardown: Exclude<TeardownLogic, void>): void {
+    if (this.#source === teardown) this.#source = undefined;
+    else super.remove(teardown);
   }
 
   stop(): void {
@@ -82,25 +76,45 @@ class Sending extends Subscriber<Data | undefined> implements Sender {
     try {
       this.unsubscribe();
     } catch (error) {
-      this.#connection.blame(error);
-      this.#to.error(error);
+      this.connection.blame(error);
+      this.failed(error);
     }
+  }
+
+  fail(error: unknown): void {
+    this.connection.blame(error);
+    this.stop();
+    this.connection.end();
+    this.failed(error);
+  }
+
+  /** Where nobody downstream waits any more before all is said, the connection is broken off. */
+  override unsubscribe(): void {
+    if (!this.#over && !this.closed) this.connection.abort();
+    const source = this.#source;
+    this.#source = undefined;
+    try {
+      super.unsubscribe();
+    } finally {
+      source?.unsubscribe();
+    }
+  }
+}
+
+/** Tells whoever is subscribed to `send()`. */
+class Sent extends Sending {
+  readonly #to: Subscriber<never>;
+
+  constructor(connection: Connection, to: Subscriber<never>) {
+    super(connection);
+    this.#to = to;
   }
 
   flushed(): void {
     this.#to.complete();
   }
 
-  fail(error: unknown): void {
-    this.#connection.blame(error);
-    this.stop();
-    this.#connection.end();
+  failed(error: unknown): void {
     this.#to.error(error);
-  }
-
-  /** Where nobody downstream waits any more before all is said, the connection is broken off. */
-  override unsubscribe(): void {
-    if (!this.#over && !this.closed) this.#connection.abort();
-    super.unsubscribe();
   }
 }

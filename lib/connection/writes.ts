@@ -11,6 +11,11 @@ export type Overrun = 'disconnect' | 'drop-oldest' | 'drop-newest';
 
 export const overruns: readonly Overrun[] = ['disconnect', 'drop-oldest', 'drop-newest'];
 
+const lengthOf = (data: Data | readonly Data[]): number =>
+  typeof data === 'string' || data instanceof Uint8Array
+    ? byteLength(data)
+    : data.reduce((sum, piece) => sum + byteLength(piece), 0);
+
 export const byteLength = (data: Data): number => (typeof data === 'string' ? Buffer.byteLength(data) : data.length);
 
 /**
@@ -105,9 +110,8 @@ export class Writes {
       const pieces = this.#head > 0 ? this.#pieces?.slice(this.#head) : this.#pieces;
       const data = pieces === undefined ? this.#text : pieces.length === 1 ? (pieces[0] as Data) : pieces;
       this.drop();
-      const before = this.#socket.bytesWritten;
       this.#underWay = !this.#socket.write(data);
-      if (this.#underWay) this.#handed = this.#socket.bytesWritten - before;
+      if (this.#underWay) this.#handed = lengthOf(data);
     }
     if (this.#ended && !this.#underWay) this.#socket.end();
   }
@@ -140,8 +144,7 @@ export class Writes {
 
   /** What waits while nothing is under way was not counted when it was queued. */
   #count(): number {
-    const pieces = this.#pieces ?? [this.#text];
-    return pieces.reduce((sum, piece) => sum + byteLength(piece), 0);
+    return lengthOf(this.#pieces ?? this.#text);
   }
 
   #join(data: Data, length: number): void {

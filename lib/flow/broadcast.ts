@@ -6,9 +6,9 @@ import { bytes, check, oneOf } from '../options.ts';
 import { Queue } from '../queue.ts';
 
 export interface MemberOptions {
-  /** Bytes that may wait for this member. @default 1048576 */
+  /** Bytes that may wait for this member. @default the connection's own limit */
   readonly maxOutbound?: number;
-  /** What happens past that: the member is disconnected as `slow-consumer`, or loses the oldest values, or the new ones. @default 'disconnect' */
+  /** What happens past that: the member is disconnected as `slow-consumer`, or loses the oldest values, or the new ones. @default the connection's own policy */
   readonly overrun?: Overrun;
 }
 
@@ -99,7 +99,7 @@ class Member {
 
   constructor(
     connection: Connection,
-    { maxOutbound = 1024 * 1024, overrun = 'disconnect' }: MemberOptions,
+    { maxOutbound = connection.maxOutbound, overrun = connection.overrun }: MemberOptions,
     to: Observer<Uint8Array> & { readonly closed: boolean },
   ) {
     this.#connection = connection;

@@ -4,7 +4,7 @@ import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../er
 import { Carry, copyOf } from './carry.ts';
 import { type Decoder, type Input, PENDING } from './decoder.ts';
 import { frames } from './frames.ts';
-import { checkKeys, checkLength, type FrameOptions, frameKeys } from './options.ts';
+import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
 
 export interface DelimitedOptions extends FrameOptions {
   /**
@@ -38,9 +38,8 @@ export function delimited(
   delimiter: string | Uint8Array,
   options: DelimitedOptions = {},
 ): OperatorFunction<Uint8Array, Buffer> {
-  checkKeys(options, frameKeys);
+  checkFraming(options, frameChecks(constants.MAX_LENGTH));
   const { maxLength = 64 * 1024, ...time } = options;
-  checkLength(maxLength, constants.MAX_LENGTH);
   const mark = delimiterOf(delimiter);
   return frames(() => new DelimitedDecoder(mark, maxLength), time);
 }

@@ -3,7 +3,7 @@ import { Bytes, borrow } from '../connection/bytes.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import type { Decoder } from './decoder.ts';
 import { FrameLoop } from './loop.ts';
-import { checkKeys, checkTimeout, type FrameTimeOptions, timeKeys } from './options.ts';
+import { checkFraming, type FrameTimeOptions, timeChecks } from './options.ts';
 
 /**
  * Cuts bytes into the frames of a format. All framing operators are this one with a {@link Decoder}.
@@ -23,10 +23,10 @@ import { checkKeys, checkTimeout, type FrameTimeOptions, timeKeys } from './opti
  * @param decoder Makes the decoder for one subscription.
  * @param options The frame deadline, in milliseconds, and its clock.
  * @returns An operator from chunks of bytes, cut anywhere, to frames.
+ * @throws TypeError or RangeError for options that do not exist or cannot be.
  */
 export function frames<T>(decoder: () => Decoder<T>, options: FrameTimeOptions = {}): OperatorFunction<Uint8Array, T> {
-  checkKeys(options, timeKeys);
-  checkTimeout(options.timeout);
+  checkFraming(options, timeChecks);
   return (source) =>
     new Observable((subscriber) => {
       const gate = source instanceof Bytes ? source.gate : undefined;

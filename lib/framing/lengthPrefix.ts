@@ -1,6 +1,6 @@
 import { FrameInvalidError, FrameTooLongError } from '../errors.ts';
+import { type Checks, check, flag, oneOf } from '../options.ts';
 import { allocate } from './carry.ts';
-import { checkKeys, checkOneOf } from './options.ts';
 
 /** How a length is written in front of a frame. The same object serves the decoder and the encoder. */
 export interface LengthPrefix {
@@ -21,7 +21,11 @@ export interface LengthPrefix {
   readonly includesHeader?: boolean;
 }
 
-export const prefixKeys = ['size', 'endian', 'includesHeader'] as const;
+export const prefixChecks: Checks = {
+  size: oneOf(1, 2, 4, 8, 'varint'),
+  endian: oneOf('big', 'little'),
+  includesHeader: flag,
+};
 
 /** A header, read and written. */
 export interface Header {
@@ -36,12 +40,9 @@ export interface Header {
   write(bytes: Buffer, value: number): void;
 }
 
-/** Checks a prefix and finds its header. */
+/** Finds the header of a prefix that has been checked. */
 export function headerOf(prefix: LengthPrefix): { header: Header; includesHeader: boolean } {
   const { size = 4, endian = 'big', includesHeader = false } = prefix;
-  checkOneOf('size', size, [1, 2, 4, 8, 'varint']);
-  checkOneOf('endian', endian, ['big', 'little']);
-  checkOneOf('includesHeader', includesHeader, [true, false]);
   return { header: size === 'varint' ? varint : fixed(size, endian === 'little'), includesHeader };
 }
 
@@ -52,7 +53,7 @@ export function headerOf(prefix: LengthPrefix): { header: Header; includesHeader
  * It throws {@link FrameTooLongError} for a frame whose length the header cannot say.
  */
 export function encodeLengthPrefixed(prefix: LengthPrefix = {}): (frame: string | Uint8Array) => Buffer {
-  checkKeys(prefix, prefixKeys);
+  check('prefix frames', prefix, prefixChecks);
   const { header, includesHeader } = headerOf(prefix);
   return (frame) => {
     const body = typeof frame === 'string' ? Buffer.from(frame) : frame;

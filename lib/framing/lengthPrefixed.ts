@@ -1,11 +1,12 @@
 import { constants } from 'node:buffer';
 import type { OperatorFunction } from 'rxjs';
 import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../errors.ts';
-import { Carry, copyOf } from './carry.ts';
+import { Carry } from './carry.ts';
+import { Cutter } from './cutter.ts';
 import { type Decoder, type Input, PENDING } from './decoder.ts';
 import { frames } from './frames.ts';
-import { type Header, headerOf, type LengthPrefix, prefixKeys } from './lengthPrefix.ts';
-import { checkKeys, checkLength, type FrameOptions, frameKeys } from './options.ts';
+import { type Header, headerOf, type LengthPrefix, prefixChecks } from './lengthPrefix.ts';
+import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
 
 export interface LengthPrefixedOptions extends FrameOptions, LengthPrefix {
   /**
@@ -38,9 +39,8 @@ export interface LengthPrefixedOptions extends FrameOptions, LengthPrefix {
  * @returns An operator from chunks of bytes, cut anywhere, to frames without their header.
  */
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): OperatorFunction<Uint8Array, Buffer> {
-  checkKeys(options, [...frameKeys, ...prefixKeys]);
+  checkFraming(options, { ...frameChecks(constants.MAX_LENGTH), ...prefixChecks });
   const { maxLength = 1024 * 1024, size, endian, includesHeader: _, ...time } = options;
-  checkLength(maxLength, constants.MAX_LENGTH);
   const { header, includesHeader } = headerOf(options);
   return frames(() => new LengthPrefixedDecoder(header, includesHeader, maxLength), time);
 }
@@ -51,6 +51,7 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
   readonly #maxLength: number;
   /** The frame's body, once its header is read; until then the header. */
   readonly #carry = new Carry();
+  readonly #cutter = new Cutter();
   /** The size of the header that was read, or 0 before. */
   #headerSize = 0;
   /** The length of the body, once the header is read. */
@@ -74,7 +75,7 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
     if (size === 0) {
       input.at = bytes.length;
       if (at < bytes.length) this.#carry.add(bytes, at, bytes.length, bytes.length - at);
-      return PENDING;
+      return this.#nothing();
     }
     this.#begin(bytes, at, size);
     input.at = at + size;
@@ -97,7 +98,7 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
         return this.#cutBody(input);
       }
     }
-    return PENDING;
+    return this.#nothing();
   }
 
   #begin(bytes: Buffer, at: number, size: number): void {
@@ -120,11 +121,17 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
     input.at = end;
     if (end - at === this.#length) {
       this.#headerSize = 0;
-      return copyOf(bytes, at, end);
+      return this.#cutter.cut(bytes, at, end);
     }
     if (end > at) carry.add(bytes, at, end, this.#length);
-    if (carry.length < this.#length) return PENDING;
+    if (carry.length < this.#length) return this.#nothing();
     this.#headerSize = 0;
     return carry.take(this.#length);
+  }
+
+  /** All of the chunk is taken. */
+  #nothing(): typeof PENDING {
+    this.#cutter.forget();
+    return PENDING;
   }
 }

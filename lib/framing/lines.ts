@@ -1,10 +1,11 @@
 import { constants } from 'node:buffer';
 import type { OperatorFunction } from 'rxjs';
 import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../errors.ts';
+import { oneOf } from '../options.ts';
 import { Carry } from './carry.ts';
 import { type Decoder, type Input, PENDING } from './decoder.ts';
 import { frames } from './frames.ts';
-import { checkKeys, checkLength, checkOneOf, type FrameOptions, frameKeys } from './options.ts';
+import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
 
 export interface LinesOptions extends FrameOptions {
   /**
@@ -59,10 +60,8 @@ export function lines(options: LinesOptions = {}): OperatorFunction<Uint8Array, 
 
 /** Checks the options of a format made of lines, and says how to decode its lines. */
 export function lineFormat(options: LinesOptions) {
-  checkKeys(options, [...frameKeys, 'unterminated']);
+  checkFraming(options, { ...frameChecks(constants.MAX_STRING_LENGTH), unterminated: oneOf('error', 'emit') });
   const { maxLength = 64 * 1024, unterminated = 'error', ...time } = options;
-  checkLength(maxLength, constants.MAX_STRING_LENGTH);
-  checkOneOf('unterminated', unterminated, ['error', 'emit']);
   return { decoder: () => new LineDecoder(maxLength, unterminated === 'emit'), time };
 }
 
@@ -102,9 +101,12 @@ export class LineDecoder implements Decoder<string> {
     if (this.#text !== '') return this.#cutText();
     if (this.#carry.length > 0) return this.#cutBytes(input);
     const { bytes, at } = input;
-    // Lines that end at most maxLength bytes from here are not too long, and need no further look. The search stops at
-    // the latest at the end of the line before.
-    const last = bytes.lastIndexOf(LF, at + Math.min(WINDOW, this.#maxLength));
+    if (at === bytes.length) return PENDING;
+    // Lines that end at most maxLength bytes from here are not too long, and need no further look. Most chunks end with a
+    // line. Else the search stops at the latest at the end of the line before.
+    const most = at + Math.min(WINDOW, this.#maxLength);
+    const end = bytes.length - 1;
+    const last = end <= most && bytes[end] === LF ? end : bytes.lastIndexOf(LF, most);
     if (last < at) return this.#cutBytes(input);
     input.at = last + 1;
     this.#text = bytes.toString('utf8', at, last + 1);

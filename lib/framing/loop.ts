@@ -104,13 +104,15 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
         this.#fail(error);
         break;
       }
-      if (frame === PENDING) {
+      // Asked first for what is quick: to compare whatever a frame may be with a symbol is a call.
+      const isNone = typeof frame === 'symbol';
+      if (isNone && frame === PENDING) {
         this.#forget();
         this.#settle();
         break;
       }
       this.#begun = NEVER;
-      if (frame !== BLANK) to.next(frame);
+      if (!(isNone && frame === BLANK)) to.next(frame as T);
       if (to.closed) break;
       if (this.#draining) {
         if (draining) to.complete();

@@ -1,4 +1,5 @@
 import type { SchedulerLike } from 'rxjs';
+import { type Checks, check, having, patience, whole } from '../options.ts';
 
 /** What every framing operator can be told about time. */
 export interface FrameTimeOptions {
@@ -21,31 +22,10 @@ export interface FrameOptions extends FrameTimeOptions {
   readonly maxLength?: number;
 }
 
-export const timeKeys = ['timeout', 'scheduler'] as const;
-export const frameKeys = ['maxLength', ...timeKeys] as const;
+export const timeChecks: Checks = { timeout: patience, scheduler: having('a SchedulerLike', 'now', 'schedule') };
 
-/** Refuses options that nobody knows: a misspelt limit would be no limit. */
-export function checkKeys(options: object, known: readonly string[]): void {
-  for (const key of Object.keys(options)) {
-    if (!known.includes(key)) throw new TypeError(`Unknown option '${key}': there are ${known.join(', ')}`);
-  }
-}
+/** @param most Bytes that one frame can have at all. */
+export const frameChecks = (most: number): Checks => ({ maxLength: whole(1, most), ...timeChecks });
 
-/** Refuses a length that is not a whole number of bytes, or more than one string or buffer can hold. */
-export function checkLength(maxLength: number, most: number): void {
-  if (!Number.isInteger(maxLength) || maxLength < 1 || maxLength > most) {
-    throw new RangeError(`maxLength must be a whole number of bytes from 1 to ${most}, not ${maxLength}`);
-  }
-}
-
-/** Refuses a time that has no meaning. */
-export function checkTimeout(timeout: number | undefined): void {
-  if (timeout !== undefined && !(timeout > 0)) {
-    throw new RangeError(`timeout must be more than 0 milliseconds, not ${timeout}`);
-  }
-}
-
-/** Refuses anything but one of the values an option can have. */
-export function checkOneOf(name: string, value: unknown, known: readonly unknown[]): void {
-  if (!known.includes(value)) throw new RangeError(`${name} must be one of ${known.join(', ')}, not ${value}`);
-}
+/** Refuses options that nobody knows, as a misspelt limit would be no limit, and values that mean nothing. */
+export const checkFraming = (options: object, checks: Checks): void => check('frame input', options, checks);

@@ -61,9 +61,8 @@ export class Demand<T> implements AlarmOwner {
   /** Somebody comes: is handed out at once, waits, or is refused. */
   arrive(item: T): void {
     if (!this.#open) return this.#handler.refuse(item, 'draining');
-    const until = this.#options.clock.now() + this.#options.timeout;
-    if (this.#releasing || this.#queue.size > 0 || !this.#hasPlace()) this.#queue.add(item, until);
-    else this.#hand(item, until);
+    if (this.#releasing || this.#queue.size > 0 || !this.#hasPlace()) this.#queue.add(item, this.#untilOver());
+    else this.#hand(item);
     this.#release();
     if (this.size > this.#options.max && this.#forget(item)) this.#handler.refuse(item, 'full');
     this.#alarm.set();
@@ -120,7 +119,13 @@ export class Demand<T> implements AlarmOwner {
     }
   }
 
-  #hand(item: T, until: number): void {
+  /** When the wait of somebody is over that begins now. */
+  #untilOver(): number {
+    return this.#options.clock.now() + this.#options.timeout;
+  }
+
+  /** @param until When his wait is over, if it has begun before. */
+  #hand(item: T, until?: number): void {
     const within = this.#releasing;
     this.#releasing = true;
     this.#handing = item;
@@ -130,9 +135,12 @@ export class Demand<T> implements AlarmOwner {
       this.#releasing = within;
       const taken = this.#handing !== item;
       this.#handing = undefined;
-      if (!taken) this.#inHand.add(item, this.#options.clock.now() + this.#options.timeout);
-      if (!taken && this.#open) this.#alive.add(item, until);
-      else if (!taken) this.#handler.refuse(item, 'draining');
+      if (!taken) {
+        const forgotten = this.#untilOver();
+        this.#inHand.add(item, forgotten);
+        if (this.#open) this.#alive.add(item, until ?? forgotten);
+        else this.#handler.refuse(item, 'draining');
+      }
     }
   }
 

@@ -1,8 +1,8 @@
-import { type NextObserver, Observable, type SchedulerLike } from 'rxjs';
+import { type NextObserver, Observable } from 'rxjs';
 import { Connection, type ConnectionOwner } from '../connection/connection.ts';
 import { type ConnectionOptions, connectionChecks, seam, settings } from '../connection/settings.ts';
 import type { Data } from '../connection/writes.ts';
-import type { Closed, Counters, ListenEvent, RefusalReason } from '../events.ts';
+import type { Closed, ClosedEvent, Counters, ListenEvent, RefusalReason } from '../events.ts';
 import { type Check, check, flag, having, milliseconds, object, oneOf, text, whole } from '../options.ts';
 import type { Address, PortHandler, TransportSocket, Where } from '../transport/transport.ts';
 import { Demand } from './demand.ts';
@@ -117,11 +117,8 @@ class Listener implements PortHandler, ConnectionOwner {
   readonly #error: (error: Error) => void;
   readonly #demand: Demand<Connection>;
   readonly #settings;
-  readonly #clock: SchedulerLike;
   readonly #limit = descriptorLimit();
   readonly #counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
-  /** When each that has not been taken was accepted, in milliseconds of the clock. */
-  readonly #arrivals = new Map<Connection, number>();
   readonly #connections = new Set<Connection>();
   #listening = false;
   #exhausted = false;
@@ -132,9 +129,8 @@ class Listener implements PortHandler, ConnectionOwner {
     this.#options = options;
     this.#error = error;
     this.#settings = settings(options);
-    this.#clock = this.#settings.clock;
     this.#demand = new Demand(
-      { max, timeout, ahead, clock: this.#clock },
+      { max, timeout, ahead, clock: this.#settings.clock },
       { hand, refuse: (...who) => this.#refuse(...who) },
     );
   }
@@ -148,7 +144,6 @@ class Listener implements PortHandler, ConnectionOwner {
     const { descriptor } = socket;
     const connection = new Connection(++this.#counters.accepted, socket, this.#settings, this);
     this.#counters.waiting++;
-    this.#arrivals.set(connection, this.#clock.now());
     if (descriptor !== undefined && this.#isExhausted(descriptor)) this.#refuse(connection, 'exhausted');
     else if (this.#settings.budget.exhausted) this.#refuse(connection, 'budget');
     else this.#demand.arrive(connection);
@@ -161,10 +156,11 @@ class Listener implements PortHandler, ConnectionOwner {
   }
 
   taken(connection: Connection): void {
-    const waited = this.#leftRoom(connection);
+    this.#leftRoom(connection);
     this.#connections.add(connection);
     this.#counters.active++;
-    this.#tell({ type: 'opened', id: connection.id, peer: connection.peer, waited });
+    const { id, peer, waited } = connection;
+    this.#tell({ type: 'opened', id, peer, waited });
     this.#demand.taken(connection);
   }
 
@@ -178,7 +174,7 @@ class Listener implements PortHandler, ConnectionOwner {
   }
 
   closed(connection: Connection, closed: Closed): void {
-    if (this.#arrivals.has(connection)) {
+    if (connection.counted) {
       // Its client left while it waited. Its place in the pipe's own buffer, if it has one, is not free for that.
       this.#demand.leave(connection, false);
       this.#count(connection, 'gone');
@@ -186,7 +182,7 @@ class Listener implements PortHandler, ConnectionOwner {
       this.#connections.delete(connection);
       this.#counters.active--;
       this.#counters.closed++;
-      this.#tell({ type: 'closed', id: connection.id, peer: connection.peer, ...closed });
+      this.#tell(closedEvent(connection, closed));
     } else if (connection.hasFarewell) {
       this.#parting--;
     }
@@ -197,7 +193,7 @@ class Listener implements PortHandler, ConnectionOwner {
   }
 
   #refuse(connection: Connection, reason: RefusalReason): void {
-    if (!this.#arrivals.has(connection)) return;
+    if (!connection.counted) return;
     this.#count(connection, reason);
     // Whoever is told something keeps his descriptor until he has read it.
     const farewell = this.#parting < PARTING.max && reason !== 'exhausted' ? this.#options.farewell : undefined;
@@ -206,17 +202,15 @@ class Listener implements PortHandler, ConnectionOwner {
   }
 
   #count(connection: Connection, reason: RefusalReason): void {
-    const waited = this.#leftRoom(connection);
+    this.#leftRoom(connection);
     this.#counters.refused++;
-    this.#tell({ type: 'refused', id: connection.id, peer: connection.peer, reason, waited });
+    const { id, peer, waited } = connection;
+    this.#tell({ type: 'refused', id, peer, reason, waited });
   }
 
-  /** @returns How long it had waited, in milliseconds. */
-  #leftRoom(connection: Connection): number {
-    const arrived = this.#arrivals.get(connection) ?? 0;
-    this.#arrivals.delete(connection);
+  #leftRoom(connection: Connection): void {
+    connection.counted = false;
     this.#counters.waiting--;
-    return this.#clock.now() - arrived;
   }
 
   /** The system gives out the lowest number that is free: a high one says that all below it are taken. */
@@ -230,4 +224,12 @@ class Listener implements PortHandler, ConnectionOwner {
   #tell(event: ListenEvent): void {
     this.#options.events?.next(event);
   }
+}
+
+/** Field by field: a spread of what is not always the same takes several times as long, and each connection has one. */
+function closedEvent({ id, peer }: Connection, closed: Closed): ClosedEvent {
+  const { reason, deadline, error, bytesIn, bytesOut, unsent, dropped, paused, duration } = closed;
+  const event = { type: 'closed' as const, id, peer, reason, bytesIn, bytesOut, unsent, dropped, paused, duration };
+  if (error === undefined) return event;
+  return deadline === undefined ? { ...event, error } : { ...event, error, deadline };
 }

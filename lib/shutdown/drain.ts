@@ -1,10 +1,11 @@
 import { Observable, type SchedulerLike, Subject, type Subscriber, Subscription } from 'rxjs';
 import { closeReason } from '../connection/closeReason.ts';
 import type { Connection } from '../connection/connection.ts';
-import { answer, type Outcome } from '../connection/send.ts';
+import { Sending } from '../connection/send.ts';
 import type { Data } from '../connection/writes.ts';
 import type { Counters, ListenEvent, ServerEvent } from '../events.ts';
-import { afterTurn } from '../time/turn.ts';
+import { Share } from '../time/share.ts';
+import { afterTurn, nextTurn } from '../time/turn.ts';
 
 export interface DrainOptions {
   /** Milliseconds to go on accepting after the signal. */
@@ -86,11 +87,12 @@ export class Drain {
     return new Observable((subscriber) => {
       const attended = new Attended(connection, this.tell, subscriber);
       connection.whenFreed(attended);
-      try {
-        answer(connection, () => reply(connection), subscriber, attended);
-      } catch (error) {
-        connection.fail(error);
-        attended.error(error);
+      if (connection.attach(attended)) {
+        try {
+          reply(connection).subscribe(attended);
+        } catch (error) {
+          attended.error(error);
+        }
       }
       // It was in the pipe's hands when the port was freed, or the signal came while the handler was being built.
       if (!this.#accepting) connection.drain();
@@ -99,10 +101,10 @@ export class Drain {
 
   /** All are gone: says so. Only after a signal; a pipe that was stopped otherwise has nothing to report. */
   end(): void {
-    this.#timers.unsubscribe();
+    const left = [...this.#connections];
+    this.unsubscribe();
     if (this.#begun === undefined) return;
     const { drained, refused } = this.#report;
-    const left = [...this.#connections];
     this.tell({
       type: 'drained',
       drained,
@@ -113,9 +115,13 @@ export class Drain {
     });
   }
 
-  /** Forgets its timers. */
+  /**
+   * Nobody wants to hear of the server any more: breaks off who is there, and forgets its timers. One registration for all
+   * of them, as each that a connection had of its own would cost it some hundred bytes.
+   */
   unsubscribe(): void {
     this.#timers.unsubscribe();
+    for (const connection of this.#connections) connection.abort();
   }
 
   #begin(): void {
@@ -144,7 +150,7 @@ export class Drain {
     this.#accepting = false;
     this.#after(this.#options.grace, () => this.#abort());
     this.#closePort.next();
-    for (const connection of this.#connections) connection.drain();
+    this.#each((connection) => connection.drain());
   }
 
   #abort(): void {
@@ -152,7 +158,21 @@ export class Drain {
     this.#stopAccepting();
     this.#aborting = true;
     this.#after(LAST_CALL, () => this.#overdue.next());
-    for (const connection of this.#connections) connection.abort();
+    this.#each((connection) => connection.abort());
+  }
+
+  /** A few in each turn of the event loop: fifty thousand at once would hold up those who have something to finish. */
+  #each(work: (connection: Connection) => void): void {
+    const { clock } = this.#options;
+    const connections = this.#connections.values();
+    const share = new Share(clock);
+    const go = () => {
+      for (let next = connections.next(); !next.done; next = connections.next()) {
+        work(next.value);
+        if (share.spend()) return nextTurn(clock, go);
+      }
+    };
+    go();
   }
 
   #count(event: ListenEvent): void {
@@ -170,22 +190,22 @@ export class Drain {
 }
 
 /** A connection that is served, as long as its socket lives. */
-class Attended implements Outcome {
-  readonly #connection: Connection;
+class Attended extends Sending {
   readonly #tell: (event: ServerEvent) => void;
   readonly #subscriber: Subscriber<never>;
 
   constructor(connection: Connection, tell: (event: ServerEvent) => void, subscriber: Subscriber<never>) {
-    this.#connection = connection;
+    super(connection);
     this.#tell = tell;
     this.#subscriber = subscriber;
   }
 
-  complete(): void {}
+  /** Its end is not that of its replies, but that of its socket. */
+  flushed(): void {}
 
-  error(error: unknown): void {
+  failed(error: unknown): void {
     if (closeReason(error) !== 'failed') return;
-    this.#tell({ type: 'failed', id: this.#connection.id, peer: this.#connection.peer, error });
+    this.#tell({ type: 'failed', id: this.connection.id, peer: this.connection.peer, error });
   }
 
   freed(): void {

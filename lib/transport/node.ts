@@ -1,6 +1,6 @@
 import { createServer, type ListenOptions, type NetConnectOpts, Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
-import { type Completed, type WritingHandle, type Written, writeDirectly, writingHandle } from './directWrites.ts';
+import { type Completed, handleOf, type WritingHandle, type Written, writerOf } from './directWrites.ts';
 import { sharedBuffer, takeAccepted } from './sharedReads.ts';
 import type { Address, SocketHandler, Transport, TransportSocket, Where } from './transport.ts';
 
@@ -144,11 +144,13 @@ class NodeSocket implements TransportSocket, Completed {
 
   write(data: Written): boolean {
     const socket = this.#socket;
-    this.#handle ??= writingHandle(socket);
+    const write = writerOf(socket);
+    if (write === undefined) return this.#write(data);
+    this.#handle ??= handleOf(socket);
     if (this.#handle === undefined) return this.#write(data);
     // A socket that is gone takes nothing, and has said so or is about to.
     if (socket.destroyed) return false;
-    const outcome = writeDirectly(this.#handle, data, this);
+    const outcome = write(this.#handle, data, this);
     if (outcome === 'now') return true;
     if (typeof outcome === 'number') socket.destroy(failure(outcome));
     this.#stalled = true;

@@ -2,11 +2,12 @@ import { ignoreElements, merge, NEVER, of } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { type Broadcast, broadcast, type MemberOptions } from '../../lib/flow/broadcast.ts';
+import type { ServeOptions } from '../../lib/serve.ts';
 import type { MemoryClient } from '../../lib/testing/memory.ts';
 import { House } from '../support/house.ts';
 
 /** A server whose every connection is in the room, and echoes nothing. */
-async function hall(count: number, options: MemberOptions = {}, highWaterMark = 10) {
+async function hall(count: number, options: MemberOptions = {}, highWaterMark = 10, limits: ServeOptions = {}) {
   const room = broadcast();
   const connections: Connection[] = [];
   const house = await House.open(
@@ -14,7 +15,7 @@ async function hall(count: number, options: MemberOptions = {}, highWaterMark = 
       connections.push(connection);
       return merge(connection.pipe(ignoreElements()), room.to(connection, options));
     },
-    { highWaterMark, stall: 1000, idle: 100_000, greeting: 100_000 },
+    { highWaterMark, stall: 1000, idle: 100_000, greeting: 100_000, ...limits },
   );
   const clients: MemoryClient[] = [];
   for (let i = 0; i < count; i++) clients.push(await house.connect({ window: 4 }));
@@ -103,6 +104,20 @@ describe('a broadcast', () => {
     expect(house.log.closes).toEqual(['slow-consumer']);
     expect(clients.map(({ reset }) => reset)).toEqual([true, false]);
     expect(room.size).toBe(1);
+  });
+
+  it('has the limit and the policy of each connection, where it is told no other', async () => {
+    const { room, house, clients, connections } = await hall(1, {}, 10, { maxOutbound: 40, overrun: 'drop-newest' });
+    clients[0]?.pause();
+    await send(room, house, ...Array.from({ length: 100 }, (_, i) => `<${i}>`));
+    expect(house.log.closes).toEqual([]);
+    expect(connections[0]?.dropped).toBeGreaterThan(50);
+    clients[0]?.resume();
+    await house.clock.settle();
+    // What came first is there, and no more than the limit and what the network took before.
+    const { text = '' } = clients[0] ?? {};
+    expect(Array.from({ length: 100 }, (_, i) => `<${i}>`).join('')).toMatch(new RegExp(`^${text}`));
+    expect(text.length).toBeLessThan(80);
   });
 
   it('completes for all when it does, after what waits for them has left; and for whoever comes later', async () => {

@@ -130,9 +130,9 @@ describe('lengthPrefixed', () => {
   });
 
   it('refuses options that mean nothing', () => {
-    expect(() => lengthPrefixed({ size: 3 as 4 })).toThrow(RangeError);
-    expect(() => lengthPrefixed({ endian: 'middle' as 'big' })).toThrow(RangeError);
-    expect(() => lengthPrefixed({ includesHeader: 1 as unknown as boolean })).toThrow(RangeError);
+    expect(() => lengthPrefixed({ size: 3 as 4 })).toThrow(TypeError);
+    expect(() => lengthPrefixed({ endian: 'middle' as 'big' })).toThrow(TypeError);
+    expect(() => lengthPrefixed({ includesHeader: 1 as unknown as boolean })).toThrow(TypeError);
     expect(() => lengthPrefixed({ bytes: 4 } as LengthPrefixedOptions)).toThrow(TypeError);
     expect(() => encodeLengthPrefixed({ maxLength: 4 } as LengthPrefix)).toThrow(TypeError);
   });

@@ -140,13 +140,15 @@ describe('lines', () => {
 
   it('refuses options that mean nothing', () => {
     expect(() => lines({ maxlength: 1 } as LinesOptions)).toThrow(
-      new TypeError("Unknown option 'maxlength': there are maxLength, timeout, scheduler, unterminated"),
+      new TypeError(
+        "Cannot frame input: options: there is no option 'maxlength'; it knows maxLength, timeout, scheduler, unterminated",
+      ),
     );
     for (const maxLength of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
       expect(() => lines({ maxLength })).toThrow(RangeError);
     }
     for (const timeout of [0, -1, Number.NaN]) expect(() => lines({ timeout })).toThrow(RangeError);
-    expect(() => lines({ unterminated: 'maybe' as 'emit' })).toThrow(RangeError);
+    expect(() => lines({ unterminated: 'maybe' as 'emit' })).toThrow(TypeError);
   });
 });
 

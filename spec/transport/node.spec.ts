@@ -1,14 +1,15 @@
 import diagnostics from 'node:diagnostics_channel';
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { nodeTransport } from '../../lib/transport/node.ts';
-import type { TransportSocket } from '../../lib/transport/transport.ts';
-import { open, readAll } from '../support/sockets.ts';
+import type { Address, Port, TransportSocket } from '../../lib/transport/transport.ts';
+import { dialTo, open, readAll } from '../support/sockets.ts';
 
 /** The next call of `freed` on a socket, and what it heard before. */
 function hearing(socket: TransportSocket, heard: string[] = []): Promise<string[]> {
@@ -171,6 +172,31 @@ describe('nodeTransport', () => {
     port.close();
   });
 
+  // From the kernel's own table, as Node tells nobody. `02` is a socket whose next probe is due, in hundredths of a second.
+  it.skipIf(process.platform !== 'linux').each([
+    [60_000, /^02:0000(17|16)/],
+    [false, /^00:/],
+  ] as const)('has the kernel probe a silent peer after its time: %s', async (keepAlive, timer) => {
+    const sockets: TransportSocket[] = [];
+    const options = { backlog: 1, noDelay: true, keepAlive };
+    const accepted = (socket: TransportSocket) => void sockets.push(socket);
+    let port: Port | undefined;
+    const address = await new Promise<Address>((listening, error) => {
+      port = nodeTransport.listen(HERE, options, { listening, accepted, error });
+    });
+    const client = dialTo(address.port as number);
+    await once(client, 'connect');
+    await vi.waitFor(() => expect(sockets).toHaveLength(1));
+    const [line] = readFileSync('/proc/net/tcp', 'utf8')
+      .split('\n')
+      .map((row) => row.trim().split(/\s+/))
+      .filter(([, local, remote]) => portIn(local) === address.port && portIn(remote) === client.localPort);
+    expect(line?.[5]).toMatch(timer);
+    for (const socket of sockets) socket.destroy();
+    client.destroy();
+    port?.close();
+  });
+
   it('keeps no port that is closed before it is open', async () => {
     const heard: unknown[] = [];
     const handler = {
@@ -200,6 +226,11 @@ describe('nodeTransport', () => {
     port.close();
   });
 });
+
+const HERE = { port: 0, host: '127.0.0.1' };
+
+/** The port of an address in `/proc/net/tcp`, such as `0100007F:1B58`. */
+const portIn = (address = '') => Number.parseInt(address.split(':')[1] ?? '', 16);
 
 /** A client, and the socket at the other end. */
 async function accept() {

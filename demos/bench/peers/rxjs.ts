@@ -2,20 +2,18 @@
 import { createServer, type Socket } from 'node:net';
 import {
   catchError,
-  concatMap,
   EMPTY,
-  endWith,
   finalize,
   from,
   fromEvent,
   map,
   mergeMap,
   type Observable,
-  of,
-  range,
   reduce,
+  startWith,
   take,
   takeUntil,
+  takeWhile,
   tap,
   timeout,
 } from 'rxjs';
@@ -71,22 +69,23 @@ const handlers: Record<BytesMode, (socket: Socket) => Observable<unknown>> = {
       tap((count) => socket.end(count64(count))),
     ),
 
+  // Not a `concatMap` over the blocks: of many that are written at once it loses its way (rxjs #7334), and stops for ever.
   source: (socket) =>
     reads(socket).pipe(
       take(1),
-      concatMap((request) => blocks(Number(request.readBigUInt64BE()))),
-      concatMap((block) => (socket.write(block) ? of(true) : fromEvent(socket, 'drain').pipe(take(1)))),
+      mergeMap((request) => {
+        let left = Number(request.readBigUInt64BE());
+        return fromEvent(socket, 'drain').pipe(
+          startWith(undefined),
+          tap(() => {
+            for (let room = true; room && left > 0; left -= pattern.length)
+              room = socket.write(left < pattern.length ? pattern.subarray(0, left) : pattern);
+          }),
+          takeWhile(() => left > 0),
+        );
+      }),
     ),
 };
-
-/** The pattern as often as `bytes` needs it. */
-function blocks(bytes: number): Observable<Buffer> {
-  const whole = Math.floor(bytes / pattern.length);
-  return range(whole).pipe(
-    map(() => pattern),
-    endWith(pattern.subarray(0, bytes - whole * pattern.length)),
-  );
-}
 
 const settings = readArguments();
 const handle = pick(handlers, settings.mode);

@@ -7,7 +7,7 @@ import { atMost, dial, exactly, type Soak } from './measure.ts';
 export const churn: Soak = {
   name: 'connect, echo, reset',
   async run({ quick }) {
-    const count = quick ? 3000 : 20_000;
+    const count = quick ? 3000 : 300_000;
     const child = await Child.start('echo');
     const turn = async () => {
       const client = await dial(child.port);
@@ -19,7 +19,7 @@ export const churn: Soak = {
       for (let left = count; left > 0; left -= 20) await Promise.all(Array.from({ length: 20 }, turn));
     };
     const closed = (count: number) =>
-      child.until((answer) => (answer.closed.reset ?? 0) >= count, 20_000, `${count} closed`);
+      child.until((answer) => (answer.closed.reset ?? 0) >= count, 60_000, `${count} closed`);
     await turns(2000);
     await closed(2000);
     await pause(200);

@@ -7,7 +7,7 @@ export const slowHandler: Soak = {
   name: 'slow handler',
   async run({ quick }) {
     const bytes = quick ? 128 * MIB : 1024 * MIB;
-    const warmth = 32 * MIB;
+    const warmth = 128 * MIB;
     const child = await Child.start('slow', { idle: 120_000 });
     const client = await dial(child.port);
     const block = Buffer.alloc(64 * 1024, 'x');

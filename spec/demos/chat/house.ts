@@ -1,9 +1,8 @@
-import { BehaviorSubject, filter } from 'rxjs';
+import { BehaviorSubject, filter, merge, observeOn, queueScheduler, Subject } from 'rxjs';
 import type { Bus } from '../../../demos/chat/bus.ts';
-import { hub } from '../../../demos/chat/bus.ts';
+import type { Message } from '../../../demos/chat/message.ts';
 import type { News } from '../../../demos/chat/news.ts';
-import { Presence } from '../../../demos/chat/presence.ts';
-import { serverKey } from '../../../demos/chat/text.ts';
+import { type Presence, presence } from '../../../demos/chat/presence.ts';
 import { Clock } from '../../support/clock.ts';
 
 export const TTL = 1000;
@@ -11,11 +10,11 @@ export const TTL = 1000;
 /** Servers of one chat, on virtual time, whose lines can be cut. */
 export class House {
   readonly clock = new Clock();
-  readonly #join = hub();
+  readonly #wire = new Subject<Message>();
 
   /** A server that has come, and has had the time to look round. */
   async open(name: string): Promise<Server> {
-    const server = new Server(name, this.#join(), this.clock);
+    const server = new Server(name, this.#wire, this.clock);
     await this.clock.settle();
     return server;
   }
@@ -30,16 +29,25 @@ export class Server {
   /** Whether a message gets through. */
   lets: () => boolean = () => true;
 
-  constructor(name: string, bus: Bus, clock: Clock) {
+  constructor(name: string, wire: Subject<Message>, clock: Clock) {
     const through = () => this.#line.value && this.lets();
-    const wire: Bus = {
-      ...bus,
+    const here = new Subject<Message>();
+    const elsewhere = wire.pipe(
+      filter(({ server }) => server !== this.presence.server && through()),
+      // An answer is heard after what it answers to, by all.
+      observeOn(queueScheduler),
+    );
+    const bus: Bus = {
       connected: this.#line,
-      heard: bus.heard.pipe(filter(through)),
-      send: (message) => (through() ? bus.send(message) : undefined),
+      heard: merge(here, elsewhere),
+      send: (message) => {
+        here.next(message);
+        if (through()) wire.next(message);
+      },
+      close: async () => {},
     };
-    this.presence = new Presence(wire, { server: serverKey(name, '1'), ttl: TTL, scheduler: clock });
-    const subscription = this.presence.news().subscribe((news) => this.news.push(news));
+    this.presence = presence(bus, `${name}/1`, TTL, clock);
+    const subscription = this.presence.news.subscribe((news) => this.news.push(news));
     this.#end = () => subscription.unsubscribe();
   }
 
@@ -52,8 +60,9 @@ export class Server {
 
   /** Who is in a room, as this server sees it. */
   who(room: string): string[] {
-    return this.presence.people
-      .inRoom(room)
+    return this.presence
+      .people()
+      .filter((one) => one.room === room)
       .map(({ name, server }) => `${name}@${server[0]}`)
       .sort();
   }
@@ -72,8 +81,9 @@ export class Server {
     if (!this.#line.value) this.#line.next(true);
   }
 
-  /** Ends in good order. */
+  /** Ends in good order: its people leave, and then it is silent. */
   end(): void {
+    for (const { id, server } of this.presence.people()) if (server === this.presence.server) this.presence.leave(id);
     this.#end();
   }
 

@@ -1,9 +1,8 @@
 import fc from 'fast-check';
-import { EMPTY, NEVER, of, Subject } from 'rxjs';
+import { BehaviorSubject } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import type { Message } from '../../../demos/chat/message.ts';
-import { Presence } from '../../../demos/chat/presence.ts';
-import { Clock } from '../../support/clock.ts';
+import type { Message, Person } from '../../../demos/chat/message.ts';
+import { presence } from '../../../demos/chat/presence.ts';
 import { marbles } from '../../support/marbles.ts';
 import { House, type Server, TTL } from './house.ts';
 
@@ -11,23 +10,23 @@ describe('presence', () => {
   it(
     'sees who comes and goes on another server, and all of them go when it is silent for its time',
     marbles(({ hot, clock, expectObservable }) => {
-      const beat = (version: number): Message => ({ type: 'beat', server: 'b/1', version });
-      const person = { id: 1, name: 'bob', since: 1, room: 'tea' };
-      const heard = hot('   --b--c--d--g-------------|', {
-        b: beat(0),
-        c: { type: 'change', server: 'b/1', version: 1, person },
-        d: { type: 'change', server: 'b/1', version: 2, person: { ...person, id: 2, name: 'bert' } },
-        g: { type: 'gone', server: 'b/1', version: 3, id: 2 },
-      } as Record<string, Message>);
-      const expected = '    -----j--k--l-------m------';
-      const bus = { heard, connected: of(true), faults: EMPTY, send: () => {}, close: async () => {} };
-      // Silent from frame 11 on: eight later they are gone.
-      const presence = new Presence(bus, { server: 'a/1', ttl: 8, scheduler: clock });
-      expectObservable(presence.news(), '^-----------------------!').toBe(expected, {
-        j: { type: 'joined', room: 'tea', names: ['bob'] },
-        k: { type: 'joined', room: 'tea', names: ['bert'] },
-        l: { type: 'left', room: 'tea', names: ['bert'] },
-        m: { type: 'left', room: 'tea', names: ['bob'], lost: 'b' },
+      const tell = (...there: Person[]): Message => ({ server: 'b/1', there });
+      const bob = { id: 1, name: 'bob', since: 1, room: 'tea' };
+      const bert = { id: 2, name: 'bert', since: 1, room: 'tea' };
+      const heard = hot('   --b--c--d--gc------------|', {
+        b: tell(),
+        c: tell(bob),
+        d: tell(bob, bert),
+        g: { server: 'b/1', gone: 2 },
+      });
+      const expected = '    -----j--k--l--------m-----';
+      const bus = { heard, connected: new BehaviorSubject(true), send: () => {}, close: async () => {} };
+      // Heard at frame 12 for the last time, and forgotten with the fifth beat after that one.
+      expectObservable(presence(bus, 'a/1', 10, clock).news, '^-----------------------!').toBe(expected, {
+        j: { to: 'tea', line: '* bob has joined tea\n' },
+        k: { to: 'tea', line: '* bert has joined tea\n' },
+        l: { to: 'tea', line: '* bert has left tea\n' },
+        m: { to: 'tea', line: '* bob has left tea: server b has gone silent\n' },
       });
     }),
   );
@@ -38,7 +37,7 @@ describe('presence', () => {
     b.seat(1, 'bob', 'tea');
     await house.clock.advance(100 * TTL);
     expect(a.who('tea')).toEqual(['bob@b']);
-    expect(a.takeNews()).toEqual([{ type: 'joined', room: 'tea', names: ['bob'] }]);
+    expect(a.takeNews()).toEqual([{ to: 'tea', line: '* bob has joined tea\n' }]);
   });
 
   it('lets the people of a killed server go within the time to live, and not before three quarters of it', async () => {
@@ -51,10 +50,10 @@ describe('presence', () => {
     await house.clock.advance(0.75 * TTL - 1);
     expect(a.who('tea')).toEqual(['bob1@b', 'bob2@b']);
     await house.clock.advance(0.25 * TTL + 1);
-    expect([a.who('tea'), a.who('ale'), a.presence.people.isTaken('bob1')]).toEqual([[], [], false]);
+    expect([a.who('tea'), a.who('ale'), a.presence.people()]).toEqual([[], [], []]);
     expect(a.takeNews()).toEqual([
-      { type: 'left', room: 'tea', names: ['bob1', 'bob2'], lost: 'b' },
-      { type: 'left', room: 'ale', names: ['bob3'], lost: 'b' },
+      { to: 'tea', line: '* bob1 and bob2 have left tea: server b has gone silent\n' },
+      { to: 'ale', line: '* bob3 has left ale: server b has gone silent\n' },
     ]);
   });
 
@@ -64,7 +63,7 @@ describe('presence', () => {
     b.seat(1, 'bob', 'tea');
     a.takeNews();
     b.end();
-    expect(a.takeNews()).toEqual([{ type: 'left', room: 'tea', names: ['bob'] }]);
+    expect(a.takeNews()).toEqual([{ to: 'tea', line: '* bob has left tea\n' }]);
     await house.clock.advance(2 * TTL);
     expect(a.takeNews()).toEqual([]);
   });
@@ -75,30 +74,21 @@ describe('presence', () => {
     for (let id = 1; id <= 4001; id++) a.seat(id, `p${id}`, 'tea');
     const b = await house.open('b');
     expect(b.who('tea')).toHaveLength(4001);
-    expect(b.takeNews()).toHaveLength(1);
+    // One line for each part.
+    expect(b.takeNews()).toHaveLength(3);
   });
 
-  it('takes a state whole or not at all', () => {
-    const heard = new Subject<Message>();
-    const sent: Message[] = [];
-    const send = (message: Message) => sent.push(message);
-    const bus = { heard, connected: NEVER, faults: EMPTY, send, close: async () => {} };
-    const presence = new Presence(bus, { server: 'a/1', ttl: TTL, scheduler: new Clock() });
-    const subscription = presence.news().subscribe();
-    const server = 'b/1';
-    const state = (part: number, last: boolean): Message => {
-      const person = { id: part, name: `bob${part}`, since: 1, room: 'tea' };
-      return { type: 'state', server, version: 9, part, last, people: [person] };
-    };
-    for (const message of [state(0, false), state(2, true)]) heard.next(message);
-    expect(presence.people.all).toEqual([]);
-    heard.next({ type: 'beat', server, version: 9 });
-    expect(sent).toEqual([{ type: 'ask', server: 'a/1', of: server }]);
-    for (const message of [state(0, false), state(1, false), state(2, true)]) heard.next(message);
-    expect(presence.people.all.map(({ name }) => name)).toEqual(['bob0', 'bob1', 'bob2']);
-    heard.next({ type: 'beat', server, version: 9 });
-    expect(sent).toHaveLength(1);
-    subscription.unsubscribe();
+  it('lets go of somebody of whose leaving it has not heard, and does not call their server silent', async () => {
+    const house = new House();
+    const [a, b] = [await house.open('a'), await house.open('b')];
+    for (const [id, name] of ['bob', 'bert'].entries()) b.seat(id, name, 'tea');
+    a.takeNews();
+    b.lets = () => false;
+    b.presence.leave(0);
+    b.lets = () => true;
+    await house.clock.advance(1.2 * TTL);
+    expect(a.who('tea')).toEqual(['bert@b']);
+    expect(a.takeNews()).toEqual([{ to: 'tea', line: '* bob has left tea\n' }]);
   });
 
   it('passes on what is said, in its order', async () => {
@@ -107,7 +97,7 @@ describe('presence', () => {
     a.seat(1, 'anna', 'tea');
     b.takeNews();
     for (const text of ['1', '2', '3']) a.presence.say(1, text);
-    const said = ['1', '2', '3'].map((text) => ({ type: 'said', name: 'anna', room: 'tea', text }));
+    const said = ['1', '2', '3'].map((text) => ({ to: 'tea', line: `<anna> ${text}\n`, said: true }));
     expect(b.takeNews()).toMatchObject(said);
     expect(a.takeNews().slice(-3)).toMatchObject(said);
   });
@@ -133,13 +123,16 @@ describe('presence', () => {
     a.takeNews();
     b.takeNews();
     b.mend();
-    await house.clock.settle();
+    await house.clock.advance(TTL / 5);
     // In the same millisecond the servers' names decide, and a later millisecond agrees with them here.
     expect(a.who('tea')).toEqual(b.who('tea'));
     expect(a.who('tea')).toEqual(['anna@a', expect.stringMatching(/^guest\d+@b$/)]);
     const to = b.presence.person(1).name;
-    expect(b.takeNews()).toContainEqual({ type: 'outdone', id: 1, from: 'anna', to });
-    expect(a.takeNews().map(({ type }) => type)).not.toContain('outdone');
+    expect(b.takeNews()).toContainEqual({
+      to: 1,
+      line: `* Somebody on another server was anna before you. You are ${to} now.\n`,
+    });
+    expect(a.takeNews().filter((news) => typeof news.to === 'number')).toEqual([]);
   });
 
   it('after whatever was lost and cut, all servers see the same people, each name once', async () => {
@@ -197,5 +190,8 @@ describe('presence', () => {
 
 /** All people, as a server sees them. */
 function everyone({ presence }: Server): string[] {
-  return presence.people.all.map(({ server, id, name, room = '' }) => `${name}@${server}#${id} ${room}`).sort();
+  return presence
+    .people()
+    .map(({ server, id, name, room = '' }) => `${name}@${server}#${id} ${room}`)
+    .sort();
 }

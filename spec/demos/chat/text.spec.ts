@@ -1,8 +1,10 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { Subscription } from 'rxjs';
+import { afterAll, describe, expect, it } from 'vitest';
+import { localBus } from '../../../demos/chat/bus.ts';
+import { type Chat, openChat } from '../../../demos/chat/chat.ts';
 import { readMessage } from '../../../demos/chat/message.ts';
-import { Rooms } from '../../../demos/chat/rooms.ts';
-import { harmless, keyOf, list, serverKey, serverName, wrongWith } from '../../../demos/chat/text.ts';
+import { harmless, isName, keyOf, list, serverName } from '../../../demos/chat/text.ts';
 
 describe('what may be shown', () => {
   it('holds no controls of any terminal, and is otherwise as it was', () => {
@@ -20,13 +22,13 @@ describe('what may be shown', () => {
 
 describe('a name', () => {
   it.each(['anna', 'Jürgen', '漢字', 'x', '7of9', 'a-b_c', 'a'.repeat(24)])('may be %s', (name) => {
-    expect(wrongWith(name)).toBeUndefined();
+    expect(isName(name)).toBe(true);
   });
 
   it.each(['', ' ', 'a b', '-a', '<a>', '*', 'a\n', 'a\u200b', '\u202ea', 'a'.repeat(25), '/a'])(
     'may not be %j',
     (name) => {
-      expect(wrongWith(name)).toMatch(/^is /);
+      expect(isName(name)).toBe(false);
     },
   );
 
@@ -36,7 +38,7 @@ describe('a name', () => {
   });
 
   it('of a server is found in its key', () => {
-    expect(serverName(serverKey('alpha', 'f00'))).toBe('alpha');
+    expect(serverName('alpha/f00')).toBe('alpha');
   });
 });
 
@@ -52,18 +54,29 @@ it('lists names as one says them', () => {
 
 describe('a message', () => {
   it('that is none is not taken', () => {
-    const said = { type: 'said', server: 'b/1', name: 'bob', room: 'tea', text: 'hi' };
+    const said = { server: 'b/1', name: 'bob', room: 'tea', text: 'hi' };
     expect(readMessage(JSON.stringify(said))).toEqual(said);
+    const person = { id: 1, name: 'bob', since: 1, room: 'tea' };
+    for (const one of [
+      { server: 'b/1', there: [person] },
+      { server: 'b/1', gone: 7 },
+    ])
+      expect(readMessage(JSON.stringify(one))).toEqual(one);
     const wrong = [
       { ...said, text: 'a\u001b[2J' },
       { ...said, text: 'a\n* The server is going down' },
       { ...said, name: 'b>ob' },
       { ...said, room: undefined },
       { ...said, server: 7 },
-      { ...said, type: 'constructor' },
-      { type: 'beat', server: 'b/1', version: -1 },
-      { type: 'state', server: 'b/1', version: 1, part: 0, last: true, people: [{ id: 1, name: 'x' }] },
-      { type: 'change', server: 'b/1', version: 1, person: null },
+      { ...said, server: 'b\u001b[2J/1' },
+      { server: 'b/1' },
+      { server: 'b/1', gone: '7' },
+      { server: 'b/1', there: [{ id: 1, name: 'x' }] },
+      { server: 'b/1', there: [{ ...person, id: 0.5 }] },
+      { server: 'b/1', there: [null] },
+      { server: 'b/1', there: person },
+      { server: 'b/1', there: [person], text: '\u001b[2J' },
+      { server: 'b/1', there: [person], gone: '7' },
     ];
     for (const one of wrong) expect(() => readMessage(JSON.stringify(one)), JSON.stringify(one)).toThrow(TypeError);
     for (const text of ['null', '7', '[]', '""']) expect(() => readMessage(text)).toThrow(TypeError);
@@ -84,24 +97,35 @@ describe('a message', () => {
 });
 
 describe('rooms', () => {
+  const running = new Subscription();
+  afterAll(() => running.unsubscribe());
+
+  const open = (history: number): Chat => {
+    const chat = openChat(localBus(), 'a/1', { ttl: 1000, history });
+    running.add(chat.run.subscribe());
+    chat.enter(1);
+    chat.move(1, 'tea');
+    return chat;
+  };
+
   it('remember the last lines, and no more', () => {
-    const room = new Rooms(1, 3).open('tea');
+    const [chat, silent] = [open(3), open(0)];
     for (let i = 1; i <= 100; i++) {
-      room?.say(`${i}\n`);
-      expect(room?.history).toEqual([i - 2, i - 1, i].filter((line) => line > 0).map((line) => `${line}\n`));
+      for (const { say } of [chat, silent]) say(1, `${i}`);
+      const last = [i - 2, i - 1, i].filter((line) => line > 0).map((line) => `<guest1> ${line}\n`);
+      expect(chat.room('tea').history).toEqual(last);
+      expect(silent.room('tea').history).toEqual([]);
     }
-    const silent = new Rooms(1, 0).open('tea');
-    silent?.say('1\n');
-    expect(silent?.history).toEqual([]);
   });
 
   it('are so many at most: the one unused for longest is forgotten', () => {
-    const rooms = new Rooms(2, 3);
-    rooms.open('tea')?.say('1\n');
-    rooms.open('ale')?.say('2\n');
-    rooms.open('tea');
-    rooms.open('wine');
-    expect(rooms.find('ale')).toBeUndefined();
-    expect(rooms.find('tea')?.history).toEqual(['1\n']);
+    const chat = open(3);
+    chat.say(1, 'hello');
+    chat.room('ale').history.push('cheers\n');
+    for (let i = 1; i < 999; i++) chat.room(`${i}`);
+    expect(chat.room('tea').history).toEqual(['<guest1> hello\n']);
+    chat.room('one more');
+    expect(chat.room('tea').history).toEqual(['<guest1> hello\n']);
+    expect(chat.room('ale').history).toEqual([]);
   });
 });
