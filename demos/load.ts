@@ -4,7 +4,7 @@
  *     npm run load -- --port 7000                    50 connections, 16 requests in flight on each, for 10 s
  *     npm run load -- -c 1000 -n 1 -d 30             many connections, one request at a time
  *     npm run load -- --expect-drain                 stop the server meanwhile: a drain may leave requests, not reset
- *     npm run load -- --json | jq .throughput        for scripts
+ *     npm run -s load -- --json | jq .throughput     for scripts
  *
  * It is a closed loop: each connection sends its next request when a reply has come. Latency is therefore that of a
  * server kept busy, and queueing in the window is part of it; for the latency of a quiet one, choose `-n 1`.

@@ -9,7 +9,8 @@
  *
  * Each client gets the backend with the least connections; one that cannot be reached is passed over for the next. What
  * one side does not take is not read from the other, and half-open connections stay half-open. A backend that fails three
- * checks gets no new clients until it answers again; its own clients stay with it as long as it lets them.
+ * checks gets no new clients until it answers again; its own clients stay with it as long as it lets them. Whoever does not
+ * read may take as long about it as one who is silent (`--stall`, `--idle`): it costs a place, and no memory.
  *
  * On SIGINT or SIGTERM it accepts nobody any more, and each client is let go in the first pause of its conversation.
  */
@@ -20,18 +21,18 @@ import { Balancer } from './proxy/balancer.ts';
 import { watchHealth } from './proxy/health.ts';
 import { type ProxyOptions, proxyOptions } from './proxy/options.ts';
 import { proxyHeader } from './proxy/proxyProtocol.ts';
-import { backendStatus } from './proxy/status.ts';
-import { address, interrupts, logger, program, reason, statusLine } from './support/index.ts';
+import { backendLines } from './proxy/status.ts';
+import { address, interrupts, logger, program, reason, shown, statusLine, Traffic } from './support/index.ts';
 
 const command = proxyOptions(program('proxy', 'A load balancer for any TCP protocol.', { port: 7000 })).parse();
 const { host, port, backend: where = [], proxyProtocol = false, ...options } = command.opts<ProxyOptions>();
 if (where.length === 0) command.error('there must be a --backend');
 
 const status = statusLine();
-const log = logger({ status });
+const log = logger({ status, fields: false });
 
-const { maxPerBackend: max, connectTimeout: timeout, fall, rise, pause, concurrency, idle, grace } = options;
-const backends = where.map(({ host, port }) => new Backend(host, port, { max, timeout, fall, rise }));
+const { maxPerBackend: max, connectTimeout: timeout, fall, rise, pause, concurrency, idle, stall, grace } = options;
+const backends = where.map(({ host, port }) => new Backend(host, port, { max, timeout, stall, fall, rise }));
 const balancer = new Balancer(backends, options.wait);
 for (const backend of backends) {
   backend.changed = (why) => {
@@ -57,18 +58,16 @@ shutdown.subscribe();
 const { checkInterval: interval, checkTimeout, checkAsk: ask, checkExpect: expect } = options;
 const health = { interval, timeout: checkTimeout, proxyProtocol, ...(ask && { ask }), ...(expect && { expect }) };
 const over = new Subject<void>();
-merge(...backends.map((backend) => watchHealth(backend, health)), backendStatus(backends, status))
+merge(...backends.map((backend) => watchHealth(backend, health)))
   .pipe(takeUntil(over))
   .subscribe();
 
 // Some protocols let the server speak first, and some clients connect long before they speak.
 const greeting = Number.POSITIVE_INFINITY;
-const sink = logTo(log);
-serve({ host, port }, forward, { concurrency, idle, grace, greeting, shutdown }).subscribe({
-  ...sink,
-  error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),
-  complete: () => {
-    over.next();
-    status.done();
-  },
-});
+serve({ host, port }, forward, { concurrency, idle, stall, grace, greeting, shutdown })
+  .pipe(shown(new Traffic(), status, false, { requests: false, lines: () => backendLines(backends) }))
+  .subscribe({
+    ...logTo(log),
+    error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),
+    complete: () => over.next(),
+  });

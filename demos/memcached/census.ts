@@ -8,6 +8,7 @@ export class Census {
   readonly #traffic: Traffic;
   #connections: ReadonlySet<Connection> = new Set();
   #accepting = false;
+  #port = 0;
   /** How often accepting came to an end. */
   #stopped = 0;
   #idleKicks = 0;
@@ -28,6 +29,7 @@ export class Census {
       case 'listening':
         this.#connections = event.connections;
         this.#accepting = true;
+        this.#port = event.address.port ?? 0;
         break;
       case 'draining':
         this.#accepting = false;
@@ -37,6 +39,11 @@ export class Census {
         if (event.deadline === 'idle') this.#idleKicks += 1;
         break;
     }
+  }
+
+  /** The TCP port that was bound, the first of several; 0 for none. */
+  get port(): number {
+    return this.#port;
   }
 
   /** For `stats`. */

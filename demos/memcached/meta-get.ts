@@ -38,8 +38,7 @@ function describe(store: Store, meta: MetaFlags, item: Item, created: boolean): 
   for (const word of meta.words) {
     const flag = word.charAt(0);
     if (flag === 'T') item.expires = store.expiry(meta.exptime ?? 0);
-    else if (flag === 'R')
-      wins ||= !item.won && item.expires < store.expiry(meta.recache ?? 0) && Number.isFinite(item.expires);
+    else if (flag === 'R') wins ||= !item.won && isDue(store, item, meta.recache ?? 0);
     else text += told(store, item, flag, word);
   }
   if (item.won) text += ' Z';
@@ -52,6 +51,15 @@ function describe(store: Store, meta: MetaFlags, item: Item, created: boolean): 
     item.won = true;
   }
   return text;
+}
+
+/**
+ * Whether an item is to be made anew before it expires. In whole seconds: one that has just been stored for 30 of them has
+ * not less than 30 left.
+ */
+function isDue(store: Store, item: Item, recache: number): boolean {
+  if (recache === 0 || item.expires === Number.POSITIVE_INFINITY) return false;
+  return item.expires <= store.expiry(recache) - 1000;
 }
 
 function told(store: Store, item: Item, flag: string, word: string): string {

@@ -13,7 +13,7 @@
  * drain. Ctrl-C, SIGTERM or the command `shutdown` drains: what has been executed is answered, and after ten seconds
  * whoever does not take his answers is broken off; a second signal does that at once.
  */
-import { filter, merge, Subject, tap } from 'rxjs';
+import { merge, Subject, tap } from 'rxjs';
 import { exchange, logTo, type ServerEvent, serve, type Where } from '../../lib/index.ts';
 import { address, interrupts, logger, reason, shown, statusLine, Traffic } from '../support/index.ts';
 import type { Cache } from './cache.ts';
@@ -57,7 +57,7 @@ function run(settings: Settings): void {
       connections: () => census.connections(),
       *settings() {
         yield ['maxconns', maxConnections];
-        yield ['tcpport', path === undefined ? (settings.listen[0]?.port ?? 0) : 0];
+        yield ['tcpport', census.port];
         yield ['inter', path ?? settings.listen.map(({ host = '*' }) => host).join(',')];
         yield ['verbosity', verbosity];
         yield ['idle_timeout', idleTimeout === Number.POSITIVE_INFINITY ? 0 : idleTimeout / 1000];
@@ -101,13 +101,17 @@ function run(settings: Settings): void {
   })
     .pipe(
       tap((event) => census.see(event)),
-      shown(traffic, status, settings.verbosity > 1),
-      filter(({ type }) => verbosity > 0 || !SMALL_TALK.includes(type)),
+      shown(traffic, status, settings.verbosity > 1, {
+        tells: ({ type }) => verbosity > 0 || !SMALL_TALK.includes(type),
+      }),
     )
     .subscribe({
       next: tell.next,
       error: (error) => fail(`cannot listen on ${wheres.map(named).join(', ')}: ${reason(error)}`),
-      complete: () => log.info({ requests: traffic.requests }, `answered ${traffic.requests} requests in all`),
+      complete: () => {
+        // On a terminal the report has said so.
+        if (!status.live) log.info({ requests: traffic.requests }, `answered ${traffic.requests} requests in all`);
+      },
     });
 }
 

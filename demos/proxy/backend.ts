@@ -7,6 +7,8 @@ export interface BackendOptions {
   readonly max: number;
   /** Milliseconds it may take until a connection is made. */
   readonly timeout: number;
+  /** Milliseconds in which it may take nothing of what is sent to it. */
+  readonly stall: number;
   /** Failures in a row after which it is down. */
   readonly fall: number;
   /** Checks in a row after which it is up again. */
@@ -33,7 +35,7 @@ export class Backend {
   constructor(host: string, port: number, options: BackendOptions) {
     this.name = address(host, port);
     this.#options = options;
-    this.#dial = connect({ host, port }, { timeout: options.timeout });
+    this.#dial = connect({ host, port }, { timeout: options.timeout, stall: options.stall });
   }
 
   get hasRoom(): boolean {

@@ -14,7 +14,7 @@ import {
   tap,
   timer,
 } from 'rxjs';
-import { type Connection, deadline } from '../../lib/index.ts';
+import { type Connection, DeadlineError, deadline } from '../../lib/index.ts';
 import type { Backend } from './backend.ts';
 import { localHeader } from './proxyProtocol.ts';
 
@@ -23,7 +23,7 @@ export interface HealthOptions {
   readonly interval: number;
   /** Milliseconds a check may take, once connected. */
   readonly timeout: number;
-  /** What the backend is asked, if connecting is not enough. */
+  /** What the backend is asked, if connecting is not enough. @default nothing */
   readonly ask?: string;
   /** What its answer must begin with. @default anything */
   readonly expect?: string;
@@ -52,12 +52,13 @@ export function watchHealth(backend: Backend, options: HealthOptions): Observabl
 function check(connection: Connection, options: HealthOptions): Observable<unknown> {
   const { ask, expect = '', timeout, proxyProtocol } = options;
   if (proxyProtocol) void connection.write(localHeader());
-  if (ask === undefined) {
+  if (ask === undefined && expect === '') {
     // Somebody took the connection: that is all that is asked for.
     connection.end();
     return of(undefined);
   }
-  void connection.write(ask);
+  // Some servers speak first.
+  if (ask !== undefined) void connection.write(ask);
   return connection.pipe(
     deadline(timeout),
     scan((answer, chunk) => answer + Buffer.from(chunk).toString('latin1'), ''),
@@ -70,6 +71,10 @@ function check(connection: Connection, options: HealthOptions): Observable<unkno
       throw new Error(
         answer === '' ? 'it closed without an answer' : `it answered ${JSON.stringify(answer.slice(0, 40))}`,
       );
+    }),
+    catchError((error) => {
+      if (error instanceof DeadlineError) throw new Error(`it did not answer within ${timeout} ms`, { cause: error });
+      throw error;
     }),
     finalize(() => connection.end()),
   );

@@ -16,6 +16,7 @@ export interface ProxyOptions extends AddressOptions {
   rise: number;
   proxyProtocol?: true;
   idle: number;
+  stall: number;
   grace: number;
   pause: number;
 }
@@ -40,13 +41,14 @@ export function proxyOptions(command: Command): Command {
   time('--wait', 'a client may wait while all are full', 5000);
   time('--connect-timeout', 'for a backend to answer, then the next', 2000, 1);
   time('--idle', 'with nothing coming or going', 600_000);
+  time('--stall', 'for either side to take what the other sent', 600_000);
   time('--grace', 'to finish in a drain, then they are aborted', 10_000);
   time('--pause', 'of silence in which a drain ends a client', 200);
 
   command.optionsGroup('Health:');
   time('--check-interval', 'from one check to the next', 2000, 1);
   time('--check-timeout', 'for the answer', 1000, 1);
-  command.option('--check-ask <text>', 'what to ask, such as PING\\r\\n (else: connect)', unescaped);
+  command.option('--check-ask <text>', 'what to ask, such as PING\\r\\n', unescaped);
   command.option('--check-expect <text>', 'what the answer must begin with', unescaped);
   amount('--fall', 'failures in a row, and it is down', 3);
   amount('--rise', 'checks in a row, and it is up again', 2);

@@ -20,7 +20,7 @@ export class Database {
   readonly store: Store;
   readonly pubsub = new PubSub();
   readonly sessions = new Map<number, Session>();
-  readonly config: ReadonlyMap<string, string>;
+  readonly config: Map<string, string>;
   readonly limits: Limits;
   readonly startedAt: number;
   /** The time of the last {@link tick}, in milliseconds since 1970: exact enough to say how long a client is idle. */

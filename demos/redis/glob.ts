@@ -1,5 +1,6 @@
-/** One place in a pattern: any number of characters, or one that fits. */
-type Token = 'many' | ((code: number) => boolean);
+const MANY = Symbol('*');
+/** A part of a pattern: any number of characters, these characters, or one that fits. */
+type Token = typeof MANY | string | ((code: number) => boolean);
 
 /**
  * Compiles a pattern as Redis knows them: `*` any characters, `?` one, `[a-c]` and `[^a-c]` one of a class, `\` takes
@@ -7,7 +8,7 @@ type Token = 'many' | ((code: number) => boolean);
  *
  * The matcher goes back to the last `*` only, and never calls itself: when a later `*` has been reached, an earlier one
  * cannot help any more. So the time is at most pattern × text, where a recursive matcher takes exponential time for
- * `*a*a*a*a*b` and stops the event loop.
+ * `*a*a*a*a*b` and stops the event loop. What stands in the pattern as it is, is sought as a whole.
  *
  * @returns Whether a text matches, from its first character to its last.
  */
@@ -22,30 +23,50 @@ function matches(tokens: readonly Token[], text: string): boolean {
   let at = 0;
   let star = -1;
   let starAt = 0;
-  while (at < text.length) {
-    const fits = tokens[token];
-    if (fits === 'many') {
+  for (;;) {
+    const part = tokens[token];
+    if (part === undefined && at === text.length) return true;
+    if (part === MANY) {
       star = token++;
       starAt = at;
-    } else if (fits?.(text.charCodeAt(at))) {
+    } else if (typeof part === 'string' && text.startsWith(part, at)) {
+      token++;
+      at += part.length;
+    } else if (typeof part === 'function' && at < text.length && part(text.charCodeAt(at))) {
       token++;
       at++;
-    } else if (star >= 0) {
+    } else if (star >= 0 && starAt < text.length) {
+      // The last star takes more, up to the next place where what comes behind it can begin.
       token = star + 1;
-      at = ++starAt;
+      starAt = placeOf(tokens, token, text, starAt + 1);
+      if (starAt < 0) return false;
+      at = starAt;
     } else return false;
   }
-  while (tokens[token] === 'many') token++;
-  return token === tokens.length;
+}
+
+/** The first place, from the given one on, where a part can begin that stands behind a `*`; -1 if there is none. */
+function placeOf(tokens: readonly Token[], token: number, text: string, from: number): number {
+  const part = tokens[token];
+  if (part === undefined) return text.length;
+  if (typeof part !== 'string') return from;
+  if (token < tokens.length - 1) return text.indexOf(part, from);
+  const end = text.length - part.length;
+  return end < from ? -1 : end;
 }
 
 function compile(pattern: string): Token[] {
   const tokens: Token[] = [];
   let at = 0;
+  const take = (char: string): void => {
+    const last = tokens.at(-1);
+    if (typeof last === 'string') tokens[tokens.length - 1] = last + char;
+    else tokens.push(char);
+  };
   while (at < pattern.length) {
-    const char = pattern[at];
+    const char = pattern.charAt(at);
     if (char === '*') {
-      if (tokens.at(-1) !== 'many') tokens.push('many');
+      if (tokens.at(-1) !== MANY) tokens.push(MANY);
       at++;
     } else if (char === '?') {
       tokens.push(() => true);
@@ -56,8 +77,7 @@ function compile(pattern: string): Token[] {
       at = end;
     } else {
       if (char === '\\' && at + 1 < pattern.length) at++;
-      const only = pattern.charCodeAt(at++);
-      tokens.push((code) => code === only);
+      take(pattern.charAt(at++));
     }
   }
   return tokens;

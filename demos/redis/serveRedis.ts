@@ -61,8 +61,9 @@ export function serveRedis(
   return defer(() => {
     const ticking = interval(TICK).subscribe(() => db.tick());
     return server.pipe(
-      tap(({ type }) => {
-        if (type === 'refused') db.stats.refused++;
+      tap((event) => {
+        if (event.type === 'refused') db.stats.refused++;
+        if (event.type === 'listening') db.config.set('port', String(event.address.port ?? 0));
       }),
       finalize(() => ticking.unsubscribe()),
     );

@@ -16,7 +16,7 @@
  * Ctrl-C (or SIGTERM) drains it: requests that have come are answered, clients leave, the log is closed, and it reports.
  * A second Ctrl-C aborts who is left.
  */
-import { filter, finalize, interval, tap } from 'rxjs';
+import { finalize, interval, tap } from 'rxjs';
 import { logTo, type ServerEvent } from '../../lib/index.ts';
 import {
   type AddressOptions,
@@ -116,8 +116,7 @@ serveRedis({ host, port }, db, {
       counting.unsubscribe();
       db.log?.close();
     }),
-    shown(traffic, status),
-    filter(isNews),
+    shown(traffic, status, false, { tells: isNews }),
   )
   .subscribe({
     ...logTo(log),
@@ -131,7 +130,7 @@ function replay(path: string): void {
     if (error instanceof LogCorruptError) command.error(error.message);
     command.error(`cannot open ${path}: ${reason(error)}`);
   }
-  log.info({ keys: db.store.size }, `replayed ${path}`);
+  log.info({ keys: db.store.size }, `replayed ${path}: ${db.store.size} keys`);
 }
 
 /** As in the settings of Redis, 0 is no limit. */

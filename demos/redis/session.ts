@@ -28,6 +28,12 @@ const listening = new Set(['subscribe', 'unsubscribe', 'psubscribe', 'punsubscri
 /** What is carried out at once within a transaction. */
 const immediate = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);
 
+/**
+ * What a browser says to a web server. One that was tricked into talking to us brings its user's commands in the body
+ * of its request, and is not listened to.
+ */
+const webRequest = new Set(['post', 'host:']);
+
 /** One client: requests go in, replies come out. It knows nothing of sockets. */
 export class Session implements Listener {
   readonly db: Database;
@@ -73,6 +79,10 @@ export class Session implements Listener {
     if (this.#closing) return '';
     const { transaction } = this;
     const command = chosen(request);
+    if (command === undefined) {
+      this.#closing = true;
+      return '';
+    }
     if (typeof command === 'string') return this.#reject(request, command);
     this.lastCommand = command.name;
     this.lastActive = this.db.recently;
@@ -149,10 +159,11 @@ export class Session implements Listener {
   }
 }
 
-/** The command that a request names, or why there is none, whatever the keys hold. */
-function chosen(request: Request): Command | string {
-  let command = commandOf(request[0] ?? '');
-  if (command === undefined) return unknownCommand(request);
+/** The command that a request names, or why there is none, whatever the keys hold; nothing for who is no client. */
+function chosen(request: Request): Command | string | undefined {
+  const [name = ''] = request;
+  let command = commandOf(name);
+  if (command === undefined) return webRequest.has(name.toLowerCase()) ? undefined : unknownCommand(request);
   const word = request[1];
   if (command.subcommands !== undefined && word !== undefined) {
     const { name, subcommands } = command;

@@ -3,6 +3,9 @@ import { prettyFactory } from 'pino-pretty';
 import { hasColors } from './format.ts';
 import { type StatusLine, statusLine } from './statusLine.ts';
 
+/** pino's number of the level. */
+const ERROR = 50;
+
 /** Settings of {@link logger}. */
 export interface LoggerOptions {
   /** The status line to print above, where the demo has one. */
@@ -26,7 +29,15 @@ export function logger(options: LoggerOptions = {}): Logger {
     singleLine: true,
     hideObject: !fields,
     translateTime: 'SYS:HH:MM:ss.l',
+    // Where the fields are hidden, what went wrong would be as well.
+    ...(fields ? {} : { messageFormat: whole }),
   });
   // Without fields the line comes without its end.
   return pino({ level }, { write: (line: string) => status.print(`${pretty(line)?.trimEnd()}\n`) });
+}
+
+/** The sentence of what is logged, and behind that of an error its cause. */
+function whole({ level, err, msg }: Record<string, unknown>): string {
+  const cause = err instanceof Object && 'message' in err ? err.message : undefined;
+  return Number(level) >= ERROR && cause !== undefined ? `${msg}: ${cause}` : String(msg);
 }

@@ -1,7 +1,9 @@
 /** What Node's codes mean to somebody who started a demo. */
 const REASONS: Record<string, string> = {
   EADDRINUSE: 'the port is already taken',
-  EACCES: 'this user may not use that port',
+  EACCES: 'this user is not allowed to',
+  ENOENT: 'there is no such file or folder',
+  EISDIR: 'that is a folder',
   EADDRNOTAVAIL: 'no such address here, or no port left on it',
   ENOTFOUND: 'there is no host of that name',
   EAI_AGAIN: 'the host name could not be looked up',

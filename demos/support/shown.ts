@@ -1,4 +1,13 @@
-import { defer, filter, finalize, interval, type MonoTypeOperatorFunction, tap, timeInterval } from 'rxjs';
+import {
+  defer,
+  filter,
+  finalize,
+  interval,
+  type MonoTypeOperatorFunction,
+  type Observable,
+  tap,
+  timeInterval,
+} from 'rxjs';
 import type { CloseReason, ServerEvent } from '../../lib/index.ts';
 import { bytes, count, duration, paint } from './format.ts';
 import type { StatusLine } from './statusLine.ts';
@@ -10,20 +19,42 @@ const EVERY = 200;
 const MOST = 10;
 const BAR = 40;
 
+/** What happens to one connection, and so to thousands. */
+const ONE_OF_MANY: readonly ServerEvent['type'][] = ['opened', 'closed', 'refused', 'failed'];
 /** The ends that are no news: the status counts them. */
 const GOOD: readonly CloseReason[] = ['ended', 'completed', 'drained'];
+
+/** What a demo has of its own. */
+export interface ShownOptions {
+  /** Whether it wants to say anything of an event at all, on a terminal or elsewhere. @default of each */
+  readonly tells?: (event: ServerEvent) => boolean;
+  /** Lines below the figures. @default none */
+  readonly lines?: () => readonly string[];
+  /** Whether it knows what a request is, and counts them. @default true */
+  readonly requests?: boolean;
+}
 
 /**
  * Shows on a terminal how a server is doing: a live status, the progress of its drain, and a report when it is over.
  *
  * It passes on the events that are worth a line of their own. Where there is no terminal it shows nothing, and passes on
- * all of them.
+ * all that the demo tells of.
  *
  * @param traffic Is told of every event; the demo counts its requests there.
  * @param verbose Whether every event is worth a line. @default false
+ * @param options See {@link ShownOptions}.
  */
-export function shown(traffic: Traffic, status: StatusLine, verbose = false): MonoTypeOperatorFunction<ServerEvent> {
-  const see = tap<ServerEvent>((event) => traffic.see(event));
+export function shown(
+  traffic: Traffic,
+  status: StatusLine,
+  verbose = false,
+  { tells = () => true, lines = () => [], requests: counted = true }: ShownOptions = {},
+): MonoTypeOperatorFunction<ServerEvent> {
+  const see = (events: Observable<ServerEvent>) =>
+    events.pipe(
+      tap((event) => traffic.see(event)),
+      filter(tells),
+    );
   if (!status.live) return see;
 
   return (events) =>
@@ -33,15 +64,15 @@ export function shown(traffic: Traffic, status: StatusLine, verbose = false): Mo
       const draw = (ms: number) => {
         if (told > MOST) status.print(paint('dim', `… and ${count(told - MOST)} more such events\n`));
         told = 0;
-        status.show([...figures(traffic, traffic.requests - requests, ms), ...progress(traffic)].join('\n'));
+        const since = counted ? traffic.requests - requests : undefined;
+        status.show([...figures(traffic, since, ms), ...lines(), ...progress(traffic)].join('\n'));
         requests = traffic.requests;
       };
       const drawing = interval(EVERY)
         .pipe(timeInterval())
         .subscribe((tick) => draw(tick.interval));
       const isNews = (event: ServerEvent) => {
-        if (event.type !== 'opened' && event.type !== 'closed' && event.type !== 'refused')
-          return event.type !== 'drained';
+        if (!ONE_OF_MANY.includes(event.type)) return event.type !== 'drained';
         if (!verbose && (event.type === 'opened' || (event.type === 'closed' && GOOD.includes(event.reason))))
           return false;
         return ++told <= MOST;
@@ -49,18 +80,18 @@ export function shown(traffic: Traffic, status: StatusLine, verbose = false): Mo
       const end = () => {
         drawing.unsubscribe();
         status.clear();
-        status.print(report(traffic));
+        status.print(report(traffic, counted));
       };
       return events.pipe(see, filter(isNews), finalize(end));
     });
 }
 
-function figures(traffic: Traffic, requests: number, ms: number): string[] {
+function figures(traffic: Traffic, requests: number | undefined, ms: number): string[] {
   const { active, waiting, refused } = traffic.counters;
-  const perSecond = ms > 0 ? (requests * 1000) / ms : 0;
+  const perSecond = requests === undefined || ms === 0 ? 0 : (requests * 1000) / ms;
   return [
     `  ${paint('bold', count(active))} active   ${count(waiting)} waiting   ${count(refused)} refused`,
-    `  ${paint('bold', count(perSecond))} requests/s   ${moved(traffic)}`,
+    `  ${requests === undefined ? '' : `${paint('bold', count(perSecond))} requests/s   `}${moved(traffic)}`,
   ];
 }
 
@@ -77,7 +108,7 @@ function progress({ draining, counters }: Traffic): string[] {
 }
 
 /** The report of the drain, and what was done before it; nothing if there was no drain. */
-function report(traffic: Traffic): string {
+function report(traffic: Traffic, counted: boolean): string {
   const { drained, requests } = traffic;
   if (drained === undefined) return '';
   const { aborted, refused, unsent } = drained;
@@ -87,7 +118,7 @@ function report(traffic: Traffic): string {
     '',
     `  ${mark} Drained in ${duration(drained.duration)}`,
     `    ${count(drained.drained)} finished   ${count(aborted)} aborted   ${count(refused)} refused   ${bytes(unsent)} unsent`,
-    `    ${count(traffic.counters.accepted)} connections   ${count(requests)} requests   ${moved(traffic)} in all`,
+    `    ${count(traffic.counters.accepted)} connections   ${counted ? `${count(requests)} requests   ` : ''}${moved(traffic)} in all`,
     '',
     '',
   ].join('\n');

@@ -10,8 +10,6 @@ export interface StatusLine {
   print(text: string): void;
   /** Takes the status away. */
   clear(): void;
-  /** Leaves the status as it stands, and begins anew below it. */
-  done(): void;
 }
 
 /** Where a status line is drawn: standard output, or a stream that behaves like one. */
@@ -22,10 +20,16 @@ export type Screen = NodeJS.WritableStream & { isTTY?: boolean };
  * know it, or both are garbled (`logger({ status })`).
  *
  * The cursor stays visible: hiding it means listening to signals to bring it back, and those are the demo's own.
+ *
+ * Whoever reads what is printed may go before the demo does: `| head` does, and `| jq` at a Ctrl-C, which it gets as
+ * well. That is no reason to break off.
  */
 export function statusLine(screen: Screen = process.stdout): StatusLine {
+  screen.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
   if (screen.isTTY !== true) {
-    return { live: false, show() {}, print: (text) => void screen.write(text), clear() {}, done() {} };
+    return { live: false, show() {}, print: (text) => void screen.write(text), clear() {} };
   }
   const region = createLogUpdate(screen, { showCursor: true });
   let status = '';
@@ -54,11 +58,6 @@ export function statusLine(screen: Screen = process.stdout): StatusLine {
       status = '';
       if (returns === undefined) region.clear();
       settle();
-    },
-    done() {
-      settle();
-      region.done();
-      status = '';
     },
   };
 }

@@ -137,6 +137,17 @@ describe('proxy', () => {
     expect(most - before).toBeLessThan(64 * 1024 * 1024);
   });
 
+  it.each([
+    ['a client', (socket: Socket) => socket.write(Buffer.alloc(64 * 1024 * 1024)), false],
+    ['a backend', (socket: Socket) => socket.pause(), true],
+  ] as const)('waits for %s that takes nothing, and breaks off when its time is over', async (_, serve, sends) => {
+    const proxy = await throughProxy(await listening(serve), '--stall', '300', '--check-interval', '100000');
+    const socket = dial(proxy.port).pause();
+    if (sends) socket.write(Buffer.alloc(64 * 1024 * 1024));
+    await proxy.until(({ said }) => said.some(({ type }) => type === 'closed'));
+    expect(JSON.stringify(proxy.of('closed'))).toContain('300 ms');
+  });
+
   it('tells backends whose bytes come, before anything else', async () => {
     let tell: (bytes: Buffer) => void = () => undefined;
     const bytes = new Promise<Buffer>((resolve) => {
@@ -176,7 +187,17 @@ describe('proxy', () => {
     for (let n = 0; n < 3; n++) await client(proxy.port).write('x').whenRead('+PONG');
     answers = true;
     await proxy.whenBackend(deaf, true);
-    expect(JSON.stringify(proxy.of('backend'))).toContain('deadline of 200 ms');
+    expect(JSON.stringify(proxy.of('backend'))).toContain('it did not answer within 200 ms');
+  });
+
+  it('expects of a backend what it says by itself, where it is asked nothing', async () => {
+    let greeting = '421 busy\r\n';
+    const port = await listening((socket) => socket.write(greeting));
+    const proxy = await throughProxy(port, '--check-expect', '220 ', ...QUICK);
+    await proxy.whenBackend(port, false);
+    greeting = '220 here\r\n';
+    await proxy.whenBackend(port, true);
+    expect(JSON.stringify(proxy.of('backend'))).toContain('it answered');
   });
 
   it('lets clients go in the pause of their conversation when it drains', async () => {

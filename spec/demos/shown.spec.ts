@@ -18,7 +18,6 @@ class Terminal implements StatusLine {
   clear(): void {
     this.shown.push('');
   }
-  done(): void {}
 }
 
 const end = { address: '127.0.0.1', port: 1 };
@@ -79,16 +78,52 @@ describe('shown', () => {
   );
 
   it(
+    'shows what a demo adds, and no requests where it counts none',
+    marbles(({ hot, flush }) => {
+      const terminal = new Terminal();
+      const options = { requests: false, lines: () => ['  one of mine'] };
+      hot('l 149ms c 99ms (D|)', all)
+        .pipe(shown(new Traffic(), terminal, false, options))
+        .subscribe();
+      flush();
+      const text = '  1,000 active   1 waiting   3 refused\n  1.00 KiB in   1.00 KiB out\n  one of mine';
+      expect(terminal.shown).toEqual([text, '']);
+      expect(terminal.printed).toContain('    1,234 connections   1.00 KiB in   1.00 KiB out in all\n');
+    }),
+  );
+
+  it(
+    'says nothing of what a demo does not tell, not even how many of them there were',
+    marbles(({ hot, expectObservable, flush }) => {
+      const terminal = new Terminal();
+      const piped = Object.assign(new Terminal(), { live: false });
+      const tells = ({ type }: ServerEvent) => type !== 'refused' && type !== 'closed';
+      const events = '  l(ffffffffffffff) 200ms r-(D|)';
+      const shows = '   l---------------- 200ms --|';
+      const passes = '  l---------------- 200ms --(D|)';
+      const traffic = new Traffic();
+      expectObservable(hot(events, all).pipe(shown(traffic, terminal, false, { tells }))).toBe(shows, all);
+      expectObservable(hot(events, all).pipe(shown(new Traffic(), piped, false, { tells }))).toBe(passes, all);
+      flush();
+      expect(terminal.printed).not.toContain('more such events');
+      expect(traffic.bytesIn).toBe(1024);
+    }),
+  );
+
+  it(
     'does not flood a terminal',
     marbles(({ hot, flush }) => {
       const terminal = new Terminal();
       const seen: ServerEvent[] = [];
-      hot('l(ffffffffffffff) 200ms f|', all)
+      const error = new Error('broken');
+      const x: ServerEvent = { type: 'failed', id: 1, peer: end, error };
+      hot('l(ffffffffffffff) 200ms f 199ms (xxxxxxxxxxxx) 200ms |', { ...all, x })
         .pipe(shown(new Traffic(), terminal))
         .subscribe((event) => seen.push(event));
       flush();
       expect(seen.filter(({ type }) => type === 'refused')).toHaveLength(11);
-      expect(terminal.printed).toBe('… and 4 more such events\n');
+      expect(seen.filter(({ type }) => type === 'failed')).toHaveLength(10);
+      expect(terminal.printed).toBe('… and 4 more such events\n… and 2 more such events\n');
     }),
   );
 

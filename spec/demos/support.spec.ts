@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
+import { stripVTControlCharacters } from 'node:util';
+import type { Logger } from 'pino';
 import { describe, expect, it, vi } from 'vitest';
 import {
   address,
@@ -10,12 +12,14 @@ import {
   count,
   duration,
   interrupts,
+  logger,
   numberOption,
   paint,
   program,
   rate,
   reason,
   type ServerLimits,
+  type StatusLine,
   serverOptions,
   statusLine,
 } from '../../demos/support/index.ts';
@@ -162,18 +166,14 @@ describe('statusLine', () => {
     expect(rows()).toEqual([...printed, 'last', 'open 0']);
   });
 
-  it('leaves the status on the screen when it is done, and takes it away when cleared', async () => {
+  it('takes the status away when cleared, and leaves what was printed', async () => {
     const { status, rows } = terminal();
     status.show('first');
     status.print('log\n');
-    status.done();
-    status.show('second');
-    await turn();
-    expect(rows()).toEqual(['log', 'first', 'second']);
     status.clear();
     status.print('end\n');
     await turn();
-    expect(rows()).toEqual(['log', 'first', 'end']);
+    expect(rows()).toEqual(['log', 'end']);
   });
 
   it('only prints where there is no terminal', async () => {
@@ -182,10 +182,18 @@ describe('statusLine', () => {
     status.show('status');
     status.print('line\n');
     status.clear();
-    status.done();
     expect(status.live).toBe(false);
     expect(screen.read()).toBe('line\n');
   });
+});
+
+it('a demo goes on when nobody reads what it prints', () => {
+  const screen = new PassThrough({ encoding: 'utf8' });
+  const status = statusLine(screen);
+  screen.emit('error', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
+  status.print('line\n');
+  const full = Object.assign(new Error('write ENOSPC'), { code: 'ENOSPC' });
+  expect(() => screen.emit('error', full)).toThrow(full);
 });
 
 describe('logger', () => {
@@ -203,6 +211,30 @@ describe('logger', () => {
       .map((line) => JSON.parse(line));
     expect(lines.map((line) => line.i)).toEqual(Array.from({ length: 2000 }, (_, i) => i));
     expect(lines[0]).toMatchObject({ level: 30, msg: 'line' });
+  });
+});
+
+describe('logger on a terminal', () => {
+  const printed = (fields: boolean, use: (log: Logger) => void): string => {
+    let text = '';
+    const status: StatusLine = { live: true, show() {}, clear() {}, print: (line) => (text += line) };
+    use(logger({ status, fields }));
+    return stripVTControlCharacters(text).replaceAll(/\[[\d:.]+\] /g, '');
+  };
+
+  it('is a sentence a line, with the cause of an error but without its stack', () => {
+    const text = printed(false, (log) => {
+      log.info({ id: 1, err: new Error('reset') }, 'connection 1 closed');
+      log.error({ id: 1, err: new Error('nobody is there') }, 'connection 1: its handler failed');
+      log.error('out of descriptors');
+    });
+    expect(text).toBe(
+      'INFO: connection 1 closed\nERROR: connection 1: its handler failed: nobody is there\nERROR: out of descriptors\n',
+    );
+  });
+
+  it('ends with the fields where they are wanted', () => {
+    expect(printed(true, (log) => log.info({ id: 1 }, 'opened'))).toBe('INFO: opened {"id":1}\n');
   });
 });
 

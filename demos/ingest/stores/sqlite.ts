@@ -1,3 +1,4 @@
+import { open } from 'node:fs/promises';
 import Database from 'libsql/promise';
 import type { Reading } from '../reading.ts';
 import type { Window } from '../windows.ts';
@@ -44,9 +45,11 @@ export class SqliteStore implements Store {
   /**
    * Opens the file, or makes it.
    *
-   * @returns A promise of the store. It rejects if SQLite cannot open the file, or if it is something else.
+   * @returns A promise of the store. It rejects if the file cannot be opened, or if it is something else.
    */
   static async open(file: string): Promise<SqliteStore> {
+    // SQLite would make it as well, but says why it cannot with a number.
+    await (await open(file, 'a')).close();
     const database = new Database(file, { timeout: LOCK_TIMEOUT }) as unknown as Sqlite;
     try {
       // Readers do not hold the writer up, and of a killed program there is but a log to be replayed.

@@ -93,6 +93,7 @@ function step(decoder: RequestDecoder, input: Input, session: Session): string |
     if (request === PENDING) return PENDING;
     if (request === BLANK) return undefined;
     const reply = session.handle(request);
+    if (session.closing) return `${request[0]} is no change`;
     return reply.startsWith('-') ? `${request[0]} fails: ${reply.slice(1).trim()}` : undefined;
   } catch (error) {
     if (error instanceof ProtocolError) return error.reply;

@@ -1,4 +1,4 @@
-import type { ByteString } from '../resp/reply.ts';
+import { array, type ByteString, simple } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
 
 /**
@@ -58,7 +58,8 @@ export function family(
 }
 
 /**
- * A command whose first argument names what is to be done. Each of these is a command of its own, `parent|name`.
+ * A command whose first argument names what is to be done. Each of these is a command of its own, `parent|name`, and
+ * `HELP` tells of them.
  *
  * @param alone What it does without an argument, where its arity allows that.
  */
@@ -69,8 +70,12 @@ export function container(
   summary: string,
   alone: Command['run'] = () => '',
 ): Command {
-  const subcommands = new Map(children.map((child) => [child.name, { ...child, name: `${name}|${child.name}` }]));
   const group = children[0]?.group ?? '';
+  const all = [...children, ...family(group, ['help', 2, 'loading stale', NO_KEYS, 'Prints this help.', () => help])];
+  const lines = all.flatMap((child) => [child.name.toUpperCase(), `    ${child.summary}`]);
+  const title = `${name.toUpperCase()} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:`;
+  const help = array([title, ...lines].map(simple));
+  const subcommands = new Map(all.map((child) => [child.name, { ...child, name: `${name}|${child.name}` }]));
   return { name, arity, flags: [], writes: false, keys: NO_KEYS, group, summary, subcommands, run: alone };
 }
 

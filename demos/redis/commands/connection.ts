@@ -1,4 +1,5 @@
-import { Refusal } from '../refusal.ts';
+import { toNumber } from '../numbers.ts';
+import { Refusal, wrongArity } from '../refusal.ts';
 import { array, type ByteString, bulk, integer, OK, resp2, resp3, simple } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
 import { VERSION } from '../version.ts';
@@ -6,7 +7,7 @@ import { kill, listing } from './clients.ts';
 import { type Args, container, family, NO_KEYS } from './command.ts';
 
 function ping(args: Args, { form, subscriptions }: Session): ByteString {
-  if (args.length > 2) throw new Refusal("ERR wrong number of arguments for 'ping' command");
+  if (args.length > 2) throw wrongArity('ping');
   const said = args.length === 2 ? args[1] : undefined;
   if (form.version === 2 && subscriptions > 0) return array([bulk('pong'), bulk(said ?? '')]);
   return said === undefined ? simple('PONG') : bulk(said);
@@ -21,10 +22,9 @@ function checkName(name: ByteString): ByteString {
 function hello(args: Args, session: Session): ByteString {
   let { form, clientName } = session;
   if (args.length > 1) {
-    const version = args[1];
-    if (!/^-?\d{1,18}$/.test(version)) throw new Refusal('ERR Protocol version is not an integer or out of range');
-    if (version !== '2' && version !== '3') throw new Refusal('NOPROTO unsupported protocol version');
-    form = version === '3' ? resp3 : resp2;
+    const version = toNumber(args[1], 'ERR Protocol version is not an integer or out of range');
+    if (version !== 2 && version !== 3) throw new Refusal('NOPROTO unsupported protocol version');
+    form = version === 3 ? resp3 : resp2;
   }
   for (let index = 2; index < args.length; ) {
     const word = args[index] ?? '';

@@ -1,4 +1,5 @@
-import { addDecimals, addIntegers, toBigInt } from '../numbers.ts';
+import { addDecimals } from '../addDecimals.ts';
+import { addIntegers, toBigInt } from '../numbers.ts';
 import { Refusal } from '../refusal.ts';
 import { type ByteString, bulk } from '../resp/reply.ts';
 import type { Session } from '../session.ts';

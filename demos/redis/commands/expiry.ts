@@ -9,6 +9,7 @@ export const isUnit = (word: string): word is Unit =>
   word === 'EX' || word === 'PX' || word === 'EXAT' || word === 'PXAT';
 
 const MAX = 2n ** 63n - 1n;
+const MIN = -(2n ** 63n);
 
 /**
  * When something expires, in milliseconds since 1970.
@@ -19,7 +20,7 @@ export function expiryTime(text: ByteString, unit: Unit, now: number, command: s
   const amount = toBigInt(text);
   const milliseconds = unit === 'EX' || unit === 'EXAT' ? amount * 1000n : amount;
   const time = unit === 'EX' || unit === 'PX' ? milliseconds + BigInt(now) : milliseconds;
-  if (time > MAX || time < -MAX || milliseconds > MAX || milliseconds < -MAX) throw invalidExpiry(command);
+  if (time > MAX || milliseconds > MAX || milliseconds < MIN) throw invalidExpiry(command);
   return Number(time);
 }
 

@@ -1,4 +1,5 @@
-import { Refusal } from '../refusal.ts';
+import { glob } from '../glob.ts';
+import { Refusal, syntaxError } from '../refusal.ts';
 import { array, type ByteString, bulk, bulks, type Form, integer, simple } from '../resp/reply.ts';
 import { type Command, container, family, NO_KEYS, rest } from './command.ts';
 
@@ -43,22 +44,22 @@ export function introspection(table: () => Table): Command[] {
   const chosen = (names: readonly ByteString[]): (Command | undefined)[] =>
     names.length > 0 ? names.map(table().commandOf) : [...table().commands];
   const info = (names: readonly ByteString[], form: Form): ByteString =>
-    array(chosen(names).map((each) => (each === undefined ? form.nullArray : describe(each, form))));
+    array(chosen(names).map((each) => (each === undefined ? form.null : describe(each, form))));
   const docs = (names: readonly ByteString[], form: Form): ByteString =>
     form.map(chosen(names).flatMap((each) => (each === undefined ? [] : document(each, form))));
+  const list = (words: readonly ByteString[]): ByteString => {
+    const [filter, kind, pattern = '*'] = words;
+    const filters = filter?.toUpperCase() === 'FILTERBY' && kind?.toUpperCase() === 'PATTERN' && words.length === 3;
+    if (words.length > 0 && !filters) throw syntaxError();
+    const matches = glob(pattern.toLowerCase());
+    return bulks(table().commands.flatMap(({ name }) => (matches(name) ? name : [])));
+  };
   const getKeys = (request: readonly ByteString[]): ByteString =>
     bulks(keysOf(table().commandOf(request[0] ?? ''), request));
   const children = family(
     'server',
     ['count', 2, 'loading stale', NO_KEYS, 'Counts the commands.', () => integer(table().commands.length)],
-    [
-      'list',
-      -2,
-      'loading stale',
-      NO_KEYS,
-      'Names the commands.',
-      () => bulks(table().commands.map(({ name }) => name)),
-    ],
+    ['list', -2, 'loading stale', NO_KEYS, 'Names the commands.', (args) => list(rest(args, 2))],
     [
       'info',
       -2,

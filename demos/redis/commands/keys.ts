@@ -1,5 +1,5 @@
 import { glob } from '../glob.ts';
-import { toBigInt, toNumber } from '../numbers.ts';
+import { toNumber } from '../numbers.ts';
 import { Refusal, syntaxError } from '../refusal.ts';
 import { array, type ByteString, bulk, bulks, flag, integer, OK, simple } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
@@ -10,6 +10,7 @@ import { ALL_KEYS, type Args, family, NO_KEYS, ONE_KEY, rest } from './command.t
 import { expiryTime, type Unit } from './expiry.ts';
 
 const NEVER = Number.POSITIVE_INFINITY;
+const MAX_CURSOR = 2n ** 64n - 1n;
 
 const count = (args: Args, test: (key: ByteString) => boolean): ByteString =>
   integer(rest(args).reduce((total, key) => total + (test(key) ? 1 : 0), 0));
@@ -74,8 +75,8 @@ function keys([, pattern]: Args, { db }: Session): ByteString {
 }
 
 function scan(args: Args, { db }: Session): ByteString {
-  const cursor = /^\d{1,20}$/.test(args[1]) ? Number(args[1]) : Number.NaN;
-  if (Number.isNaN(cursor)) throw new Refusal('ERR invalid cursor');
+  if (!/^\d{1,20}$/.test(args[1]) || BigInt(args[1]) > MAX_CURSOR) throw new Refusal('ERR invalid cursor');
+  const cursor = Number(args[1]);
   let looked = 10;
   let matches = (_key: ByteString): boolean => true;
   let wanted: string | undefined;
@@ -128,7 +129,11 @@ function flushall(args: Args, { db }: Session): ByteString {
 }
 
 function select([, index]: Args): ByteString {
-  if (toBigInt(index) !== 0n) throw new Refusal('ERR DB index is out of range');
+  const wanted = toNumber(index);
+  if (wanted !== (wanted | 0)) {
+    throw new Refusal('ERR value is out of range, value must between -2147483648 and 2147483647');
+  }
+  if (wanted !== 0) throw new Refusal('ERR DB index is out of range');
   return OK;
 }
 

@@ -1,5 +1,5 @@
 import { toNumber } from '../numbers.ts';
-import { Refusal } from '../refusal.ts';
+import { Refusal, wrongArity } from '../refusal.ts';
 import { type ByteString, bulk, bulks, integer } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
 import { Deque } from '../store/deque.ts';
@@ -23,7 +23,7 @@ const pop =
   (args: Args, { db, form }: Session): ByteString => {
     const [, key] = args;
     const many = args.length > 2;
-    if (args.length > 3) throw new Refusal(`ERR wrong number of arguments for '${name}' command`);
+    if (args.length > 3) throw wrongArity(name);
     const wanted = many ? toNumber(args[2], 'ERR value is out of range, must be positive') : 1;
     if (wanted < 0) throw new Refusal('ERR value is out of range, must be positive');
     const list = db.store.list(key);

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Demo, type DemoResult, spawnDemo } from '../../support/spawnDemo.ts';
+import { endProxies, frontOf } from '../../support/throughProxy.ts';
 import { Watched } from '../../support/watched.ts';
 
 const demos = new Set<Demo>();
@@ -15,6 +16,7 @@ const folders: string[] = [];
 export async function endAll(): Promise<void> {
   for (const socket of sockets) socket.destroy();
   sockets.clear();
+  endProxies();
   for (const demo of demos) demo.process.kill('SIGKILL');
   await Promise.all([...demos].map(({ done }) => done));
   demos.clear();
@@ -32,6 +34,7 @@ export function folder(): string {
 interface LogLine {
   readonly type: string;
   readonly address?: { readonly port: number };
+  readonly reason?: string;
 }
 
 /** The ingest demo, in a process of its own, with what it logs. */
@@ -39,6 +42,8 @@ export class Server extends Watched {
   readonly lines: LogLine[] = [];
   readonly #demo: Demo;
   #ended: DemoResult | undefined;
+  /** Where clients come to: its own port, or that of a proxy. */
+  #front: Promise<number> | undefined;
 
   constructor(...args: string[]) {
     super();
@@ -69,7 +74,8 @@ export class Server extends Watched {
 
   /** Connects, and waits for that. */
   async connect(): Promise<Client> {
-    const client = new Client(await this.port());
+    this.#front ??= this.port().then(frontOf);
+    const client = new Client(await this.#front);
     await once(client.socket, 'connect');
     return client;
   }

@@ -16,7 +16,6 @@ class Screen extends Watched implements StatusLine {
   }
   print(): void {}
   clear(): void {}
-  done(): void {}
 }
 
 /** A store that takes everything, or nothing while it is broken. */

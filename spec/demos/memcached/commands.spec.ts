@@ -406,7 +406,16 @@ describe('meta commands', () => {
       > a
       < HD c2
       > mg k R30 t
-      < HD t60`,
+      < HD t60
+      > mg k R0
+      < HD`,
+      cache,
+    );
+    clock.time = 30_900;
+    conversation(
+      `
+      > mg k R30 t u
+      < HD t30`,
       cache,
     );
     clock.time = 40_000;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Store } from '../../../demos/memcached/store.ts';
 import { Original, skipped } from './original.ts';
-import { cacheOf, talk } from './support.ts';
+import { anyBytes, cacheOf, talk } from './support.ts';
 
 if (skipped) console.warn('memcached is not installed: not compared with the original');
 
@@ -12,7 +12,7 @@ const key = fc.oneof(
 );
 const data = fc.oneof(
   fc.constantFrom('', '0', '9', '10', '99', '100', '18446744073709551615', ' 5', '7 ', '5x', '-1', '+3'),
-  fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString('latin1')),
+  anyBytes,
   // Not so long that it could be taken for a line that is too long, where the line before it was not understood: how
   // much of one the original reads before it gives up depends on how it comes in.
   fc.constantFrom('x'.repeat(2000)),
@@ -93,7 +93,7 @@ const longOpaque = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom(` O${'o'.repeat(31)}`, ` O${'o'.repeat(32)}`) },
 );
 const meta = fc.oneof(
-  fc.tuple(key, metaFlags, fc.constantFrom('', ' b', ' t', ' T1000 t', ' N1000 t', ' R2000', ' R2000 t')).map(
+  fc.tuple(key, metaFlags, fc.constantFrom('', ' b', ' t', ' T1000 t', ' N1000 t', ' R0', ' R1000', ' R2000 t')).map(
     // An item that the original makes itself forgets that its key was in base64.
     ([k, f, more]) => `mg ${k}${f}${more}`,
   ),
@@ -201,7 +201,7 @@ describe.skipIf(skipped)('the original and ours', () => {
 /** Cas ids are as they come, and a second may pass between two looks at the time that is left. */
 function sameKind(reply: string): string {
   return reply
-    .replace(/^(VALUE \S+ \d+ \d+) \d+\r$/gm, '$1 <cas>\r')
+    .replace(/^(VALUE [^ ]+ \d+ \d+) \d+\r$/gm, '$1 <cas>\r')
     .replace(/ c[1-9]\d*(?=[ \r])/g, ' c<cas>')
     .replace(/ t(\d+)(?=[ \r])/g, (_, seconds: string) => ` t${Math.round(Number(seconds) / 100) * 100}`);
 }

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { Observable, type Subscription } from 'rxjs';
 import type { Cache, Host } from '../../../demos/memcached/cache.ts';
 import { answer } from '../../../demos/memcached/commands.ts';
@@ -6,6 +7,14 @@ import type { Limits, Request } from '../../../demos/memcached/requests.ts';
 import { Store, type StoreOptions } from '../../../demos/memcached/store.ts';
 import { type ByteSink, Bytes } from '../../../lib/connection/bytes.ts';
 import { HandGate } from '../../support/borrowed.ts';
+
+/**
+ * Any bytes, but not white space alone: where the original looks for a number in that, it goes on looking in what lies behind.
+ */
+export const anyBytes = fc
+  .uint8Array({ maxLength: 40 })
+  .map((bytes) => Buffer.from(bytes).toString('latin1'))
+  .filter((text) => text === '' || /[^ \t\n\v\f\r]/.test(text));
 
 /** A clock that stands still until it is told to go on. */
 export class StillClock {

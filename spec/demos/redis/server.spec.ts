@@ -90,6 +90,8 @@ describe.runIf(isInstalled('redis-cli') && isInstalled('redis-benchmark'))('with
     await second.write('QUIT\r\n').whenClosed();
     await expect.poll(() => small.cli('PING')).toBe('PONG');
     expect(await small.cli('CONFIG', 'GET', 'maxclients')).toBe('maxclients\n2');
+    // The port that it was given, where any would do.
+    expect(await small.cli('CONFIG', 'GET', 'port')).toBe(`port\n${small.port}`);
   });
 });
 

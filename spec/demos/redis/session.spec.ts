@@ -87,6 +87,17 @@ describe('a client', () => {
     expect(await client.ask('a\r\n+OK')).toBe("-ERR unknown command 'a  +OK', with args beginning with: \r\n");
   });
 
+  it.each(['POST / HTTP/1.1\r\nHost: here\r\n\r\nSET a 1\r\n', 'GET / HTTP/1.1\r\nhost: here\r\n\r\nSET a 1\r\n'])(
+    'is not listened to when it is a browser that was sent here: %j',
+    async (text) => {
+      const db = new Database();
+      const client = new OurClient(db);
+      client.send(text);
+      expect(client.ended).toBe('completed');
+      expect(db.store.size).toBe(0);
+    },
+  );
+
   it('leaves neither subscriptions nor watched keys behind', async () => {
     const db = new Database();
     const client = new OurClient(db);
@@ -182,6 +193,27 @@ describe('what the server tells of itself', () => {
       '*1\r\n*10\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n*1\r\n+@string\r\n*0\r\n*0\r\n*0\r\n',
     );
     expect(await client.ask('COMMAND', 'DOCS', 'get')).toContain('summary');
+  });
+
+  it('COMMAND LIST names all of them, or those that match', async () => {
+    expect(await client.ask('COMMAND', 'LIST')).toMatch(new RegExp(`^\\*${commands.length}\r\n`));
+    expect(await client.ask('COMMAND', 'LIST', 'filterby', 'pattern', 'HGET*')).toBe(
+      '*2\r\n$4\r\nhget\r\n$7\r\nhgetall\r\n',
+    );
+    for (const args of [['x'], ['FILTERBY'], ['FILTERBY', 'x', 'y'], ['FILTERBY', 'PATTERN', 'x', 'y']]) {
+      expect(await client.ask('COMMAND', 'LIST', ...args)).toBe('-ERR syntax error\r\n');
+    }
+  });
+
+  it('HELP tells of the parts of a command, as the error says', async () => {
+    expect(await client.ask('CLIENT', 'nonsense')).toBe("-ERR unknown subcommand 'nonsense'. Try CLIENT HELP.\r\n");
+    const help = await client.ask('CLIENT', 'HELP');
+    expect(help).toMatch(/^\*17\r\n\+CLIENT <subcommand> \[<arg> \[value\] \[opt\] \.\.\.\]\. Subcommands are:\r\n/);
+    expect(help).toContain('+KILL\r\n+    Ends connections.\r\n');
+    expect(await client.ask('CONFIG', 'HELP')).toContain('+GET\r\n');
+    expect(await client.ask('COMMAND', 'HELP', 'x')).toBe(
+      "-ERR wrong number of arguments for 'command|help' command\r\n",
+    );
   });
 
   it('has a farewell for whom there is no room for', () => {

@@ -33,7 +33,13 @@ const whole = fc.constantFrom(
   '9223372036854775807',
   '99999999999999999999',
 );
-const fraction = fc.constantFrom('1', '0.1', '-0.25', '1.5e2', '.5', '5.', 'x', 'inf', '', ' 1', '1e', '100');
+const fraction = fc.oneof(
+  fc.constantFrom('1', '0.1', '-0.25', '1.5e2', '.5', '5.', 'x', 'inf', '', ' 1', '1e', '100'),
+  // Where the bits of a number are too few for its digits.
+  fc.constantFrom('99999999999999999999', '0.1234567890123456789', '1e308', '-1e17', '1e-17', '5e-18', '4e-18'),
+  fc.constantFrom('1e4932', '-1.18e4932', '9e4932', '1e-4932', '1e-4960', `${'0'.repeat(5200)}1`),
+  fc.double({ noNaN: true, noDefaultInfinity: true }).map(String),
+);
 /** Far from now, so that seconds which pass during the test do not show. */
 const seconds = fc.constantFrom('100', '5000', '0', '-1', 'x', '9223372036854775807');
 const member = fc.constantFrom('m', 'n', 'o', '1', '2');
@@ -108,7 +114,7 @@ export const command: fc.Arbitrary<string[]> = fc.oneof(
       line('UNLINK', some(key)),
       line('EXISTS', some(key)),
       line('EXPIRE', key, seconds, options('NX', 'XX', 'GT', 'LT', 'x')),
-      line('PEXPIRE', key, fc.constantFrom('500000', '-1')),
+      line('PEXPIRE', key, fc.constantFrom('500000', '-1', '9223372036854775807', '-9223372036854775808')),
       line('EXPIREAT', key, fc.constantFrom('1', '99999999999', 'x')),
       line('PEXPIREAT', key, fc.constantFrom('1', '99999999999999')),
       line('TTL', key),
@@ -117,7 +123,7 @@ export const command: fc.Arbitrary<string[]> = fc.oneof(
       line('KEYS', fc.constantFrom('*', 'a', '[ab]', '?', '[^a]*', '\\a', 'k*', '[a-', '*\r*')),
       line(
         'SCAN',
-        fc.constantFrom('0', 'x'),
+        fc.constantFrom('0', 'x', '18446744073709551616'),
         options(['COUNT', '1000'], ['MATCH', '[ab]'], ['TYPE', 'string'], ['COUNT', '0'], ['COUNT', 'x'], 'x').map(
           (words) => [...words, 'COUNT', '1000'],
         ),
@@ -126,7 +132,7 @@ export const command: fc.Arbitrary<string[]> = fc.oneof(
       line('RENAMENX', key, key),
       line('DBSIZE'),
       line('FLUSHALL', options('ASYNC', 'SYNC', 'x')),
-      line('SELECT', fc.constantFrom('0', '1', 'x', '-1')),
+      line('SELECT', fc.constantFrom('0', '1', 'x', '-1', '2147483648', '-9223372036854775808')),
     ),
   },
   {
@@ -186,8 +192,8 @@ export const command: fc.Arbitrary<string[]> = fc.oneof(
       line('ECHO', value),
       line(
         'HELLO',
-        options('2', '3', '4', 'x', ['SETNAME', 'me'], ['SETNAME', 'not me'], ['AUTH', 'x', 'y']).filter(
-          ([first]) => first !== undefined && /^[2-4x]$/.test(first) && first !== '3' && first !== '2',
+        options('4', '03', '-0', '9223372036854775807', 'x', ['4', 'SETNAME', 'me'], ['x', 'AUTH', 'x', 'y']).filter(
+          (words) => words.length > 0,
         ),
       ),
       line(
@@ -210,6 +216,9 @@ export const command: fc.Arbitrary<string[]> = fc.oneof(
           ['GETKEYS', 'GET'],
           ['GETKEYS', 'nonsense'],
           ['nonsense'],
+          ['INFO', 'nonsense'],
+          ['LIST', 'x'],
+          ['LIST', 'FILTERBY', 'PATTERN', 'nonsense'],
         ),
       ),
       line('PUBLISH', key, value),

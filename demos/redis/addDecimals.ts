@@ -1,0 +1,82 @@
+import { Refusal } from './refusal.ts';
+
+/**
+ * A number as INCRBYFLOAT reckons with it: `mantissa × 2^exponent`, with 64 bits in the mantissa. That is a `long double` of C;
+ * a JavaScript number has 53, and rounds elsewhere.
+ */
+interface Extended {
+  readonly mantissa: bigint;
+  readonly exponent: number;
+}
+
+const BITS = 64;
+/** Where the highest bit of a number stands that is too large, and of one that is rounded to nothing. */
+const TOO_LARGE = 16_384;
+const TOO_SMALL = -16_445;
+/** Digits behind the point that are shown. */
+const PLACES = 17;
+const UNIT = 10n ** BigInt(PLACES);
+/** Characters of a number; more are none. */
+const LONGEST = 5119;
+
+const decimal = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,5}))?$/;
+
+/**
+ * Adds two decimal fractions as Redis does, and writes the sum with up to 17 digits behind the point.
+ *
+ * @throws {Refusal} If one is no number, or the sum is infinite.
+ */
+export function addDecimals(text: string, by: string): string {
+  const [one, other] = [read(text), read(by)];
+  const exponent = Math.min(one.exponent, other.exponent);
+  const whole = ({ mantissa, exponent: own }: Extended): bigint => mantissa << BigInt(own - exponent);
+  const sum = nearest(whole(one) + whole(other), 1n, exponent);
+  if (highest(sum) > TOO_LARGE) throw infinite();
+  return write(sum);
+}
+
+const infinite = (): Refusal => new Refusal('ERR increment would produce NaN or Infinity');
+const invalid = (): Refusal => new Refusal('ERR value is not a valid float');
+
+function read(text: string): Extended {
+  if (text.length > LONGEST) throw invalid();
+  if (/^[+-]?inf(?:inity)?$/i.test(text)) throw infinite();
+  const [, sign, before = '', after = '', exponent = '0'] = decimal.exec(text) ?? [];
+  if (sign === undefined || before + after === '') throw invalid();
+  const digits = BigInt(`${before}${after}`) * (sign === '-' ? -1n : 1n);
+  const scale = Number(exponent) - after.length;
+  const power = 10n ** BigInt(Math.abs(scale));
+  const value = scale < 0 ? nearest(digits, power) : nearest(digits * power, 1n);
+  if (value.mantissa !== 0n && (highest(value) > TOO_LARGE || highest(value) < TOO_SMALL)) throw invalid();
+  return value;
+}
+
+const sizeOf = (value: bigint): bigint => (value < 0n ? -value : value);
+const bits = (value: bigint): number => (value === 0n ? 0 : sizeOf(value).toString(2).length);
+const highest = ({ mantissa, exponent }: Extended): number => exponent + bits(mantissa);
+
+/** The number nearest to `over / under × 2^exponent`. */
+function nearest(over: bigint, under: bigint, exponent = 0): Extended {
+  let shift = bits(over) - bits(under) - BITS;
+  // It has 64 bits then, or 65.
+  if (bits(quotient(over, under, shift)) > BITS) shift++;
+  return { mantissa: quotient(over, under, shift), exponent: exponent + shift };
+}
+
+/** `over / under / 2^shift`, rounded; what lies halfway goes to the even one. */
+function quotient(over: bigint, under: bigint, shift: number): bigint {
+  const [n, d] = shift < 0 ? [sizeOf(over) << BigInt(-shift), under] : [sizeOf(over), under << BigInt(shift)];
+  const [whole, twice] = [n / d, (n % d) * 2n];
+  const up = twice > d || (twice === d && whole % 2n === 1n);
+  const rounded = up ? whole + 1n : whole;
+  return over < 0n ? -rounded : rounded;
+}
+
+function write({ mantissa, exponent }: Extended): string {
+  const units = quotient(mantissa * UNIT, 1n, -exponent);
+  const size = sizeOf(units);
+  const fraction = String(size % UNIT)
+    .padStart(PLACES, '0')
+    .replace(/0+$/, '');
+  return `${units < 0n ? '-' : ''}${size / UNIT}${fraction === '' ? '' : `.${fraction}`}`;
+}
