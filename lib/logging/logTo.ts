@@ -61,7 +61,7 @@ function sentence(event: ServerEvent): string {
     case 'exhausted':
       return `out of descriptors: the process may have ${event.limit}`;
     case 'draining':
-      return `draining ${event.active} connections, ${event.waiting} wait`;
+      return `draining: ${event.active} active, ${event.waiting} waiting`;
     case 'drained':
       return `drained: ${event.drained} finished, ${event.aborted} aborted, ${event.refused} refused`;
   }

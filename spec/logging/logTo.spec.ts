@@ -43,7 +43,7 @@ describe('logTo', () => {
     [{ type: 'failed', id: 7, peer, error: new Error('no') }, 50, 'connection 7: its handler failed'],
     [{ type: 'failed', error: new Error('no') }, 50, 'an accept failed'],
     [{ type: 'exhausted', limit: 1024 }, 50, 'out of descriptors: the process may have 1024'],
-    [{ type: 'draining', active: 3, waiting: 1 }, 30, 'draining 3 connections, 1 wait'],
+    [{ type: 'draining', active: 3, waiting: 1 }, 30, 'draining: 3 active, 1 waiting'],
     [
       { type: 'drained', drained: 2, aborted: 1, refused: 4, unsent: 5, duration: 6 },
       30,
