@@ -70,15 +70,20 @@ export function writerOf(socket: Socket): Writer | undefined {
   return writer ?? undefined;
 }
 
+/** The kind of handle that was looked at last and found good: almost always there is one. */
+let known: object | null = null;
+
 /** The handle of a socket, if it is one that can be written to. */
 export function handleOf(socket: Socket): WritingHandle | undefined {
   const handle = (socket as { _handle?: Partial<WritingHandle> | null })._handle;
-  const known =
-    handle !== null &&
-    handle !== undefined &&
-    METHODS.every((method) => typeof handle[method] === 'function') &&
-    typeof handle.writeQueueSize === 'number';
-  return known ? (handle as WritingHandle) : undefined;
+  if (handle === null || handle === undefined) return undefined;
+  const kind: object | null = Object.getPrototypeOf(handle);
+  if (kind !== known) {
+    const isGood = METHODS.every((method) => typeof handle[method] === 'function');
+    if (!isGood || typeof handle.writeQueueSize !== 'number') return undefined;
+    known = kind;
+  }
+  return handle as WritingHandle;
 }
 
 /** Looks on as Node makes its own first write of this kind, once. */

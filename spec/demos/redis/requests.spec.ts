@@ -167,14 +167,14 @@ describe('requests', () => {
     const filler = request(['x', 'y'.repeat(50_000)]);
     collect();
     const before = process.memoryUsage();
-    for (let count = 0; count < 300; count++) {
+    for (let count = 0; count < 1500; count++) {
       const long = request(['SET', `a name of more than twelve bytes ${count}`]);
       source.push(bytesOf(request(['SET', `short${count}`]) + long + filler));
     }
     collect();
     const after = process.memoryUsage();
-    // Kept chunks would be 300 times 50 KB and more.
-    expect(after.heapUsed + after.external - before.heapUsed - before.external).toBeLessThan(5_000_000);
-    expect(names.length).toBe(600);
+    // Kept chunks would be 1500 times 50 KB and more; the engine's own comings and goings are a few megabytes.
+    expect(after.heapUsed + after.external - before.heapUsed - before.external).toBeLessThan(20_000_000);
+    expect(names.length).toBe(3000);
   });
 });
