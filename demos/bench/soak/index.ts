@@ -15,10 +15,11 @@ import type { Finding, Soak } from './measure.ts';
 import { neverReading } from './neverReading.ts';
 import { published } from './published.ts';
 import { slowHandler } from './slowHandler.ts';
+import { teardown } from './teardown.ts';
 import { tinyLines } from './tinyLines.ts';
 import { topic } from './topic.ts';
 
-const soaks: readonly Soak[] = [slowHandler, neverReading, topic, tinyLines, manyWrites, published, churn];
+const soaks: readonly Soak[] = [slowHandler, neverReading, topic, tinyLines, manyWrites, published, churn, teardown];
 
 const { values } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, only: { type: 'string', default: '' } },

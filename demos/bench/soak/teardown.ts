@@ -1,0 +1,102 @@
+import { NEVER, Subject } from 'rxjs';
+import { type PortHandler, serve, type Transport, type TransportSocket } from '../../../lib/index.ts';
+import { atMost, exactly, type Finding, percentiles, type Soak } from './measure.ts';
+
+const PEER = { address: '127.0.0.1', port: 1 };
+
+/** A socket that nothing comes from: what is measured is the library, and not a network. */
+const idleSocket = (): TransportSocket => ({
+  handler: { received() {}, peerEnded() {}, drained() {}, finished() {}, broken() {}, freed() {} },
+  local: PEER,
+  peer: PEER,
+  descriptor: undefined,
+  borrows: false,
+  pending: 0,
+  bytesWritten: 0,
+  alive: undefined,
+  resume() {},
+  pause() {},
+  write: () => true,
+  end() {},
+  destroy() {
+    this.reset();
+  },
+  reset() {
+    queueMicrotask(() => this.handler.freed());
+  },
+});
+
+/** Connections of a simulated transport, all broken off at once: how long that takes each, and how long the loop stands still. */
+async function tearDown(count: number) {
+  const shutdown = new Subject<void>();
+  let port: PortHandler | undefined;
+  const transport: Transport = {
+    listen(_where, _options, handler) {
+      port = handler;
+      queueMicrotask(() => handler.listening(PEER));
+      return { close() {} };
+    },
+  };
+  const done = new Promise<number>((resolve, reject) => {
+    let aborted = 0;
+    serve({ port: 0 }, () => NEVER, { transport, shutdown, concurrency: count }).subscribe({
+      next: (event) => {
+        if (event.type === 'drained') ({ aborted } = event);
+      },
+      error: reject,
+      complete: () => resolve(aborted),
+    });
+  });
+  await Promise.resolve();
+  for (let i = 0; i < count; i++) port?.accepted(idleSocket());
+  let longest = 0;
+  let last = performance.now();
+  let running = true;
+  const turn = () => {
+    const now = performance.now();
+    longest = Math.max(longest, now - last);
+    last = now;
+    if (running) setImmediate(turn);
+  };
+  turn();
+  shutdown.next();
+  // Until the port is freed: what comes after that is the teardown.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  longest = 0;
+  const began = performance.now();
+  shutdown.next();
+  const aborted = await done;
+  running = false;
+  return { took: performance.now() - began, longest, aborted };
+}
+
+/** All leave at once, and nobody takes longer for the others' sake [E13]. */
+export const teardown: Soak = {
+  name: 'all leave at once',
+  async run({ quick }): Promise<Finding[]> {
+    const count = quick ? 20_000 : 50_000;
+    await tearDown(count);
+    const large: number[] = [];
+    const small: number[] = [];
+    const stalls: number[] = [];
+    let aborted = 0;
+    for (let round = 0; round < 5; round++) {
+      const all = await tearDown(count);
+      aborted += all.aborted;
+      large.push(all.took);
+      stalls.push(all.longest);
+      small.push((await tearDown(count / 4)).took);
+    }
+    const took = percentiles(large).p50;
+    return [
+      exactly(`aborted, of ${count} in 5 rounds`, aborted, 5 * count),
+      atMost(
+        `four times as many take longer by (${count}: ${took.toFixed(0)} ms)`,
+        took / percentiles(small).p50,
+        6,
+        '×',
+      ),
+      atMost('the event loop stands still for, at the longest', percentiles(stalls).p50, 20, 'ms'),
+    ];
+  },
+};
