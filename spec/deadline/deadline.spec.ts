@@ -1,4 +1,3 @@
-import { EMPTY, NEVER, Observable, take } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { deadline } from '../../lib/deadline/deadline.ts';
 import { DeadlineError } from '../../lib/errors.ts';
@@ -26,21 +25,6 @@ describe.each([
   );
 
   it(
-    'errors in time if there is never a value',
-    marbles(({ clock, expectObservable }) => {
-      expectObservable(NEVER.pipe(given(5, clock))).toBe('-----#', undefined, late(5));
-    }),
-  );
-
-  it(
-    'completes with a source that is empty, or has one value, in time',
-    marbles(({ clock, cold, expectObservable }) => {
-      expectObservable(EMPTY.pipe(given(5, clock))).toBe('|');
-      expectObservable(cold('--a-|').pipe(given(5, clock))).toBe('--a-|');
-    }),
-  );
-
-  it(
     'is not put off by values [E9]',
     marbles(({ clock, hot, expectObservable, expectSubscriptions }) => {
       const source = hot('  -a-a-a-a-a-a-a-a-a');
@@ -48,49 +32,9 @@ describe.each([
       expectSubscriptions(source.subscriptions).toBe('^-------!');
     }),
   );
-
-  it(
-    'errors with what the source errors with',
-    marbles(({ clock, cold, expectObservable }) => {
-      expectObservable(cold('--a#').pipe(given(5, clock))).toBe('--a#');
-    }),
-  );
-
-  it(
-    'is silent once it is unsubscribed',
-    marbles(({ clock, hot, expectObservable, expectSubscriptions }) => {
-      const source = hot('  --a-------');
-      expectObservable(source.pipe(given(5, clock)), '^--!').toBe('--a-');
-      expectSubscriptions(source.subscriptions).toBe('^--!');
-    }),
-  );
-
-  it(
-    'stops an endless source that emits at once when nobody wants more',
-    marbles(({ clock }) => {
-      let asked = 0;
-      const endless = new Observable<string>((to) => {
-        while (!to.closed && asked < 1000) to.next(String(++asked));
-      });
-      endless.pipe(given(5, clock), take(3)).subscribe();
-      expect(asked).toBe(3);
-    }),
-  );
-
-  it(
-    'errors at once when nothing is allowed, never when everything is',
-    marbles(({ clock, cold, expectObservable }) => {
-      expectObservable(NEVER.pipe(given(0, clock))).toBe('#', undefined, late(0));
-      expectObservable(cold('a 60m |').pipe(given(Number.POSITIVE_INFINITY, clock))).toBe('a 60m |');
-    }),
-  );
 });
 
 describe('deadline', () => {
-  it.each([-1, Number.NaN])('refuses %s ms', (after) => {
-    expect(() => deadline(after)).toThrow(RangeError);
-  });
-
   it('over a connection is not put off by a byte every now and then [E9]', () => {
     const heard: unknown[] = [];
     marbles(({ clock, flush }) => {
