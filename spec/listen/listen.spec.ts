@@ -76,6 +76,8 @@ describe('listen', () => {
 
   it.each([
     ['a path that cannot be', { path: '/no/such/folder/socket' }, /ENOENT|EACCES/],
+    // Not even root may make a socket there; where there is no such folder, nobody can.
+    ['a path where nobody may', { path: '/proc/sluice' }, process.platform === 'linux' ? /EACCES/ : /ENOENT|EACCES/],
     ['an address that is not ours', { port: 0, host: '192.0.2.1' }, /EADDRNOTAVAIL/],
     ['a descriptor that is none', { fd: 9999 }, /EBADF|EINVAL/],
   ])('errors with what Node says for %s', async (_what, where, code) => {
