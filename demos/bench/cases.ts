@@ -22,19 +22,22 @@ export interface Case {
 
 /** How much of everything a run does. */
 export interface Effort {
-  readonly rounds: number;
-  /** Load before each measurement, in milliseconds. */
+  /** How often all servers are started anew. */
+  readonly starts: number;
+  /** Turns of each server between two starts. */
+  readonly turns: number;
+  /** Load before the first turn, in milliseconds. */
   readonly warm: number;
-  /** CPU time that a measurement aims at, in milliseconds. */
-  readonly cpu: number;
+  /** Load in a turn, in milliseconds. */
+  readonly turn: number;
   /** Wait before memory is read, in milliseconds. */
   readonly settle: number;
   /** Idle connections to hold. */
   readonly idle: number;
 }
 
-export const full: Effort = { rounds: 7, warm: 1500, cpu: 700, settle: 3000, idle: 10_000 };
-export const quick: Effort = { rounds: 1, warm: 400, cpu: 250, settle: 500, idle: 1000 };
+export const full: Effort = { starts: 3, turns: 9, warm: 2000, turn: 300, settle: 3000, idle: 10_000 };
+export const quick: Effort = { starts: 1, turns: 3, warm: 600, turn: 150, settle: 500, idle: 1000 };
 
 /** Every case, with as many idle connections as `effort` says. */
 export function casesFor({ idle }: Pick<Effort, 'idle'>): readonly Case[] {
@@ -67,6 +70,6 @@ function one(
 /** The job of a load process for this case, against a server that listens there. */
 export function jobFor(entry: Case, effort: Effort, server: Pick<Job, 'protocol' | 'port' | 'pid'>): Job {
   const { kind, mode, connections, inFlight } = entry;
-  const { warm, cpu, settle } = effort;
-  return { kind, mode, connections, inFlight, warm, cpu, settle, ...server };
+  const { settle } = effort;
+  return { kind, mode, connections, inFlight, settle, ...server };
 }

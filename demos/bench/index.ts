@@ -3,7 +3,7 @@
  *
  *     npm run bench                  everything, about half an hour; writes RESULTS.md, results.json, results.svg
  *     npm run bench -- --quick       one short round of everything
- *     npm run bench -- --case lines --peer net-corked,go --rounds 7
+ *     npm run bench -- --case lines --peer net-corked,go --starts 5
  */
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -38,7 +38,7 @@ async function main(args: readonly string[]): Promise<void> {
     console.error(tell(turn));
   };
   for await (const turn of turnsOf(served, builds.runners, options.effort)) note(turn);
-  if (cases.includes(valueCase)) for await (const turn of valueTurns(options.effort.rounds)) note(turn);
+  if (cases.includes(valueCase)) for await (const turn of valueTurns(options.effort.starts * 3)) note(turn);
 
   const results = gather(turns);
   const run: Run = {

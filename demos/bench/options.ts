@@ -19,9 +19,10 @@ export const usage = `npm run bench -- [options]
   --quick          one short round of everything, under two minutes; writes no files
   --case a,b       only these cases: echo, lines, prefixed, redis-set, redis-get, bulk-in, bulk-out, connect, idle, value, ...
   --peer a,b       only these servers: net, net-corked, net-joined, rxjs, go, c, nest, redis, sluice-redis
-  --rounds n       turns of each server in each case
-  --warm ms        load before each measurement
-  --cpu ms         server CPU time that a measurement aims at
+  --starts n       how often all servers of a case are started anew
+  --turns n        turns of each server between two starts
+  --warm ms        load before the first of them
+  --turn ms        load in each of them
   --idle n         idle connections to hold
   --out folder     where RESULTS.md, results.json and results.svg go; a full run writes them beside the bench
   --check          exit with 1 when a target is missed
@@ -37,9 +38,10 @@ export function readOptions(args: readonly string[], home: string): Options {
       help: { type: 'boolean', default: false },
       case: { type: 'string' },
       peer: { type: 'string' },
-      rounds: { type: 'string' },
+      starts: { type: 'string' },
+      turns: { type: 'string' },
       warm: { type: 'string' },
-      cpu: { type: 'string' },
+      turn: { type: 'string' },
       idle: { type: 'string' },
       out: { type: 'string' },
     },
@@ -48,9 +50,10 @@ export function readOptions(args: readonly string[], home: string): Options {
   const whole = !values.quick && values.case === undefined && values.peer === undefined;
   return {
     effort: {
-      rounds: positive('rounds', values.rounds) ?? base.rounds,
+      starts: positive('starts', values.starts) ?? base.starts,
+      turns: positive('turns', values.turns) ?? base.turns,
       warm: positive('warm', values.warm) ?? base.warm,
-      cpu: positive('cpu', values.cpu) ?? base.cpu,
+      turn: positive('turn', values.turn) ?? base.turn,
       settle: base.settle,
       idle: positive('idle', values.idle) ?? base.idle,
     },

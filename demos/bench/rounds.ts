@@ -1,8 +1,8 @@
 import { type Case, type Effort, jobFor } from './cases.ts';
 import type { Sample } from './load/job.ts';
 import type { Peer, Program } from './peers.ts';
-import { runLoad } from './proc/load.ts';
-import { startServer } from './proc/server.ts';
+import { LoadProcess } from './proc/load.ts';
+import { type Running, startServer } from './proc/server.ts';
 
 /** A peer that is there, with the program to start. */
 export interface Runner {
@@ -21,13 +21,22 @@ export interface Result {
 export interface Turn {
   readonly case: Case;
   readonly peer: Peer;
+  /** All servers had a turn in it, one right after the other. */
   readonly round: number;
   readonly outcome: Sample | Error;
 }
 
+/** A server that runs, and the load on it. */
+interface Pair {
+  readonly runner: Runner;
+  readonly server: Running;
+  readonly load: LoadProcess;
+}
+
 /**
- * Case after case; within a case the servers in turn, A B C A B C. Each turn is a fresh process: warm-up is
- * part of it, and a lucky or unlucky start of one process cannot colour every round.
+ * Case after case; within a case the servers in turn, A B C A B C, each turn a fraction of a second. What disturbs a machine for
+ * a while so disturbs neighbours alike. Now and then all of them are started anew: a lucky or unlucky start of one process
+ * cannot colour every round.
  */
 export async function* turnsOf(
   cases: readonly Case[],
@@ -36,25 +45,56 @@ export async function* turnsOf(
 ): AsyncGenerator<Turn> {
   for (const entry of cases) {
     const able = runners.filter(({ peer }) => peer.modes.includes(entry.mode));
-    for (let round = 0; round < effort.rounds; round++) {
-      for (const runner of able) {
-        yield { case: entry, peer: runner.peer, round, outcome: await turn(entry, runner, effort) };
-      }
+    for (let start = 0; start < effort.starts; start++) {
+      // Ten thousand idle connections are held by one at a time, and once.
+      const isIdle = entry.kind === 'idle';
+      for (const some of isIdle ? able.map((runner) => [runner]) : [able])
+        yield* roundsOf(entry, some, effort, start, isIdle ? 1 : effort.turns);
     }
   }
 }
 
-async function turn(entry: Case, { peer, program }: Runner, effort: Effort): Promise<Sample | Error> {
+async function* roundsOf(
+  entry: Case,
+  runners: readonly Runner[],
+  effort: Effort,
+  start: number,
+  turns: number,
+): AsyncGenerator<Turn> {
+  const pairs = new Set<Pair>();
+  const servers = new Set<Running>();
+  const failed = ({ peer }: Runner, round: number, error: unknown): Turn => {
+    return { case: entry, peer, round, outcome: error instanceof Error ? error : new Error(String(error)) };
+  };
   try {
-    const server = await startServer(program, entry.mode);
-    try {
-      const { pid, port } = server;
-      return await runLoad(jobFor(entry, effort, { protocol: peer.protocol, port, pid }));
-    } finally {
-      await server.stop();
+    for (const runner of runners) {
+      try {
+        const server = await startServer(runner.program, entry.mode);
+        servers.add(server);
+        const { pid, port } = server;
+        const load = await LoadProcess.start(jobFor(entry, effort, { protocol: runner.peer.protocol, port, pid }));
+        pairs.add({ runner, server, load });
+        if (turns > 1) await load.measure(effort.warm);
+      } catch (error) {
+        yield failed(runner, start * turns, error);
+        for (const pair of pairs) if (pair.runner === runner) pairs.delete(pair);
+      }
     }
-  } catch (error) {
-    return error instanceof Error ? error : new Error(String(error));
+    for (let round = start * turns; round < (start + 1) * turns; round++) {
+      for (const pair of pairs) {
+        const { runner, load } = pair;
+        try {
+          yield { case: entry, peer: runner.peer, round, outcome: await load.measure(effort.turn) };
+        } catch (error) {
+          pairs.delete(pair);
+          await load.stop();
+          yield failed(runner, round, error);
+        }
+      }
+    }
+  } finally {
+    for (const { load } of pairs) await load.stop();
+    for (const server of servers) await server.stop();
   }
 }
 

@@ -12,12 +12,11 @@ import { buildAll } from '../../demos/bench/build.ts';
 import { casesFor, full, jobFor, quick } from '../../demos/bench/cases.ts';
 import type { Sample } from '../../demos/bench/load/job.ts';
 import { Latencies } from '../../demos/bench/load/latency.ts';
-import { countFor } from '../../demos/bench/load/window.ts';
 import { wireOf } from '../../demos/bench/load/wire.ts';
 import { choose, readOptions } from '../../demos/bench/options.ts';
 import { peers } from '../../demos/bench/peers.ts';
 import { cpuBetween, parseSchedstat, parseStat } from '../../demos/bench/proc/cpu.ts';
-import { runLoad } from '../../demos/bench/proc/load.ts';
+import { LoadProcess } from '../../demos/bench/proc/load.ts';
 import { parseResident } from '../../demos/bench/proc/memory.ts';
 import { chart } from '../../demos/bench/report/chart.ts';
 import { median, show } from '../../demos/bench/report/numbers.ts';
@@ -122,11 +121,6 @@ describe('CPU time', () => {
     const after = { total: 40_000, threads: new Map([['1', 25]]) };
     expect(cpuBetween(before, after)).toBe(30_000);
   });
-
-  it('aims at the CPU time, and at less where the wall time would be long', () => {
-    expect(countFor({ count: 100, cpu: 1000, wall: 1 }, 50)).toBe(5000);
-    expect(countFor({ count: 100, cpu: 1000, wall: 1000 }, 50)).toBe(25);
-  });
 });
 
 describe('memory', () => {
@@ -184,7 +178,7 @@ describe('the wire', () => {
 describe('options', () => {
   it('take the effort of the full or the quick run, and what is named instead', () => {
     expect(readOptions([], 'home').effort).toEqual(full);
-    expect(readOptions(['--quick', '--rounds', '3'], 'home').effort).toEqual({ ...quick, rounds: 3 });
+    expect(readOptions(['--quick', '--starts', '3'], 'home').effort).toEqual({ ...quick, starts: 3 });
   });
 
   it('write files unasked only for the whole run', () => {
@@ -195,7 +189,7 @@ describe('options', () => {
   });
 
   it('refuse what is impossible', () => {
-    expect(() => readOptions(['--rounds', '0'], 'home')).toThrow(RangeError);
+    expect(() => readOptions(['--turns', '0'], 'home')).toThrow(RangeError);
     expect(() => readOptions(['--loud'], 'home')).toThrow(TypeError);
     expect(() => choose('peer', peers, ['go', 'fortran'])).toThrow('There is no peer "fortran"');
   });
@@ -243,7 +237,7 @@ describe.runIf(existsSync('/proc/self/stat'))('a run', () => {
   it('measures two servers and writes what it has found', async () => {
     const root = fileURLToPath(new URL('../..', import.meta.url));
     const program = ['--import', 'tsx', 'demos/bench/index.ts'];
-    const few = ['--quick', '--case', 'lines', '--peer', 'net,net-corked', '--warm', '100', '--cpu', '50'];
+    const few = ['--quick', '--case', 'lines', '--peer', 'net,net-corked', '--warm', '100', '--turn', '50'];
     const { stdout } = await promisify(execFile)(process.execPath, [...program, ...few, '--out', folder], {
       cwd: root,
     });
@@ -252,7 +246,7 @@ describe.runIf(existsSync('/proc/self/stat'))('a run', () => {
     expect(found.failures).toEqual([]);
     expect(found.results.map((result: Result) => result.peer)).toEqual(['net', 'net-corked']);
     for (const { samples: taken } of found.results as Result[]) {
-      expect(taken).toHaveLength(1);
+      expect(taken).toHaveLength(3);
       expect(taken[0]?.figure).toBeGreaterThan(0.05);
       expect(taken[0]?.figure).toBeLessThan(1000);
       expect(taken[0]?.count).toBeGreaterThan(100);
@@ -277,7 +271,8 @@ describe.runIf(existsSync('/proc/self/stat'))('a run', () => {
       const [lines] = choose('case', casesFor(quick), ['lines']);
       if (lines === undefined) throw new Error('There is no case lines');
       const job = jobFor(lines, quick, { protocol: 'plain', port, pid: process.pid });
-      await expect(runLoad(job)).rejects.toThrow('Wrong reply');
+      const load = await LoadProcess.start(job);
+      await expect(load.measure(300)).rejects.toThrow('Wrong reply');
     } finally {
       server.close();
     }

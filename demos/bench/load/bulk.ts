@@ -1,46 +1,36 @@
-import { cpuBetween, readCpu } from '../proc/cpu.ts';
 import { dial, unlessStalled } from './dial.ts';
-import type { Job, Sample } from './job.ts';
-import { countFor, type Span } from './window.ts';
+import type { Job, Load } from './job.ts';
+import { Window } from './window.ts';
 
 const mebibyte = 1024 * 1024;
 /** What a source sends: bytes 0 to 255 over and over. Longer than a read by a period, so that any read is a slice. */
 const pattern = Buffer.from(Uint8Array.from({ length: 64 * 1024 + 256 }, (_, index) => index & 255));
 const chunk = pattern.subarray(0, 64 * 1024);
-/** MiB over each connection in a pass of the warm-up. */
-const warmSize = 16;
+/** MiB over each connection in a pass. */
+const size = 16;
 
 /**
  * Bytes in one direction: passes in which every connection carries the same number of MiB, opened and closed
  * within the pass. A pass is over when the server has answered for every byte, so the CPU time of a pass is that
  * of exactly its bytes.
  */
-export async function bulk(job: Job): Promise<Sample> {
+export function bulk(job: Job): Load {
   const carry = job.kind === 'bulk-in' ? send : receive;
-  const until = performance.now() + job.warm;
-  let seen = await pass(job, warmSize, carry);
-  while (performance.now() < until) seen = await pass(job, warmSize, carry);
-  const size = Math.max(1, Math.round(countFor(seen, job.cpu) / job.connections));
-  const { count, cpu, wall } = await pass(job, size, carry);
-  return { figure: cpu / count, count, rate: (count / wall) * 1000 };
-}
-
-type Carry = (job: Job, index: number, bytes: number, progress: (bytes: number) => void) => Promise<void>;
-
-async function pass(job: Job, size: number, carry: Carry): Promise<Span> {
   let moved = 0;
   const progress = (bytes: number) => {
     moved += bytes;
   };
-  const before = readCpu(job.pid);
-  const since = performance.now();
-  const all = Array.from({ length: job.connections }, (_, index) => carry(job, index, size * mebibyte, progress));
-  await unlessStalled(Promise.all(all), () => moved);
-  return {
-    count: size * job.connections,
-    cpu: cpuBetween(before, readCpu(job.pid)),
-    wall: performance.now() - since,
+  const pass = () =>
+    Array.from({ length: job.connections }, (_, index) => carry(job, index, size * mebibyte, progress));
+  const measure = async (ms: number) => {
+    const window = new Window(job.pid, ms);
+    do {
+      await unlessStalled(Promise.all(pass()), () => moved);
+      window.count += size * job.connections;
+    } while (!window.isOver());
+    return window.close();
   };
+  return { measure };
 }
 
 /** Sends `bytes` and a FIN; the server's reply is the number of bytes it has read, eight bytes long. */

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { settledResident } from '../proc/memory.ts';
-import type { Job, Sample } from './job.ts';
+import type { Job, Load, Sample } from './job.ts';
 import { once } from './once.ts';
 import { wireOf } from './wire.ts';
 
@@ -10,20 +10,22 @@ const aside = 100;
 const first = 100;
 
 /** Memory of an idle connection: each has had one request and its reply, and then says nothing. */
-export async function idle(job: Job): Promise<Sample> {
+export const idle = (job: Job): Load => ({ measure: () => hold(job) });
+
+async function hold(job: Job): Promise<Sample> {
   const wire = wireOf(job);
   const held: Socket[] = [];
   let lost = 0;
-  const hold = async (count: number) => {
+  const open = async (count: number) => {
     let left = count;
     const opener = async () => {
       while (left-- > 0) held.push(await once(job.port, wire, held.length, () => lost++));
     };
     await Promise.all(Array.from({ length: aside }, opener));
   };
-  await hold(first);
+  await open(first);
   const before = await settledResident(job.pid, job.settle);
-  await hold(job.connections);
+  await open(job.connections);
   const after = await settledResident(job.pid, job.settle);
   if (lost > 0) throw new Error(`The server closed ${lost} idle connections`);
   return { figure: (after - before) / job.connections, count: job.connections };

@@ -22,10 +22,6 @@ export interface Job {
   readonly connections: number;
   /** Requests kept in flight on each connection. */
   readonly inFlight: number;
-  /** Load before anything is measured, in milliseconds. */
-  readonly warm: number;
-  /** CPU time of the server that a measurement aims at, in milliseconds; the count of requests follows from it. */
-  readonly cpu: number;
   /** Wait before memory is read, in milliseconds. */
   readonly settle: number;
 }
@@ -42,4 +38,10 @@ export interface Sample {
   readonly p50?: number;
   /** 99th percentile of the latency of a request, in microseconds. */
   readonly p99?: number;
+}
+
+/** A load that is ready to be put on its server, again and again; in between it lets the server rest. */
+export interface Load {
+  /** Puts it on for about so many milliseconds, and says what that has cost. */
+  measure(ms: number): Promise<Sample>;
 }

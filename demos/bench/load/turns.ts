@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { dial, unlessStalled } from './dial.ts';
-import type { Job, Sample } from './job.ts';
+import type { Job, Load, Sample } from './job.ts';
 import { Latencies } from './latency.ts';
 import { once } from './once.ts';
 import { Window } from './window.ts';
@@ -10,53 +10,86 @@ import { type Wire, wireOf } from './wire.ts';
  * Request and reply: every connection keeps exactly `inFlight` requests under way. Each reply frees one request;
  * all that one read has freed leave in one write.
  */
-export async function turns(job: Job): Promise<Sample> {
+export async function turns(job: Job): Promise<Load> {
   const wire = wireOf(job);
   if (wire.before !== undefined) (await once(job.port, wire.before, 0, () => {})).destroy();
-  const latencies = new Latencies();
-  const window = new Window(job);
-  let replies = 0;
-  const measured = new Promise<Sample>((resolve, reject) => {
-    const sockets: Socket[] = [];
-    const onReplies = (count: number, now: number) => {
-      replies += count;
-      if (!window.add(count, now) || window.span === undefined) return false;
-      for (const socket of sockets) socket.destroy();
-      const { count: counted, cpu, wall } = window.span;
-      resolve({
-        figure: cpu / counted,
-        count: counted,
-        rate: (counted / wall) * 1000,
-        p50: latencies.percentile(0.5),
-        p99: latencies.percentile(0.99),
+  const turns = new Turns(job, wire);
+  await turns.connected;
+  return turns;
+}
+
+class Turns implements Load {
+  readonly connected: Promise<unknown>;
+  readonly #job: Job;
+  readonly #latencies = new Latencies();
+  readonly #turns: Turn[] = [];
+  /** What goes wrong at any moment: whoever measures hears of it, now or next. */
+  readonly #fault: Promise<never>;
+  #window: Window | undefined;
+  /** Connections with requests under way. */
+  #busy = 0;
+  #rest = () => {};
+
+  constructor(job: Job, wire: Wire) {
+    this.#job = job;
+    let fail: (error: unknown) => void = () => {};
+    this.#fault = new Promise((_, reject) => {
+      fail = reject;
+    });
+    this.#fault.catch(() => undefined);
+    const opening = Array.from({ length: job.connections }, (_, index) => {
+      return new Promise<void>((open) => {
+        const read = (bytes: Buffer, length: number) => {
+          try {
+            this.#read(turn, bytes, length);
+          } catch (error) {
+            fail(error);
+          }
+        };
+        const close = () => fail(new Error('The server closed a connection under load'));
+        const turn = new Turn(
+          wire,
+          job.inFlight,
+          index,
+          dial(job.port, index, { open: () => open(), read, close, fail }),
+        );
+        this.#turns.push(turn);
       });
-      return true;
-    };
-    for (let index = 0; index < job.connections; index++) {
-      const turn = new Turn(wire, job.inFlight, index);
-      sockets.push(
-        dial(job.port, index, {
-          open: (socket) => turn.start(socket),
-          read: (bytes, length, socket) => {
-            try {
-              turn.read(bytes, length, socket, window.measuring ? latencies : undefined, onReplies);
-            } catch (error) {
-              reject(error);
-            }
-          },
-          close: () => window.span ?? reject(new Error('The server closed a connection under load')),
-          fail: reject,
-        }),
-      );
-    }
-  });
-  return unlessStalled(measured, () => replies);
+    });
+    this.connected = Promise.race([Promise.all(opening), this.#fault]);
+  }
+
+  async measure(ms: number): Promise<Sample> {
+    const window = new Window(this.#job.pid, ms);
+    this.#latencies.clear();
+    this.#window = window;
+    const rested = new Promise<void>((resolve) => {
+      this.#rest = resolve;
+    });
+    this.#busy = this.#turns.length;
+    for (const turn of this.#turns) turn.send(this.#job.inFlight, performance.now());
+    await unlessStalled(Promise.race([rested, this.#fault]), () => window.count);
+    this.#window = undefined;
+    return window.close(this.#latencies);
+  }
+
+  #read(turn: Turn, bytes: Buffer, length: number): void {
+    const window = this.#window;
+    if (window === undefined) throw new Error('Wrong reply: nothing was asked');
+    const now = performance.now();
+    const replies = turn.read(bytes, length, now, this.#latencies);
+    if (replies === 0) return;
+    window.count += replies;
+    if (!window.isOver(now)) turn.send(replies, now);
+    else if (turn.isIdle && --this.#busy === 0) this.#rest();
+  }
 }
 
 /** Where one connection stands in the ring of frames. */
 class Turn {
   readonly #wire: Wire;
   readonly #inFlight: number;
+  readonly #socket: Socket;
   /** When each request in flight left, in the order of the replies. */
   readonly #sent: Float64Array;
   /** Requests sent and replies received, counted from the frame this connection began with. */
@@ -65,25 +98,22 @@ class Turn {
   /** Bytes of the next reply that are in already. */
   #partial = 0;
 
-  constructor(wire: Wire, inFlight: number, index: number) {
+  constructor(wire: Wire, inFlight: number, index: number, socket: Socket) {
     this.#wire = wire;
     this.#inFlight = inFlight;
+    this.#socket = socket;
     this.#sent = new Float64Array(inFlight);
     this.#requests = (index * 5) % wire.frames;
     this.#replies = this.#requests;
   }
 
-  start(socket: Socket): void {
-    this.#send(this.#inFlight, socket, performance.now());
+  /** Whether all replies are in. */
+  get isIdle(): boolean {
+    return this.#requests === this.#replies;
   }
 
-  read(
-    bytes: Buffer,
-    length: number,
-    socket: Socket,
-    latencies: Latencies | undefined,
-    onReplies: (count: number, now: number) => boolean,
-  ): void {
+  /** Looks at what has come. @returns How many replies ended in it. */
+  read(bytes: Buffer, length: number, now: number, latencies: Latencies): number {
     const { replies, replySize, frames } = this.#wire;
     const due = (this.#replies % frames) * replySize + this.#partial;
     // A connection never has more in flight than a ring holds, so what is due never leaves the doubled ring.
@@ -95,22 +125,18 @@ class Turn {
     }
     const whole = Math.floor((this.#partial + length) / replySize);
     this.#partial = (this.#partial + length) % replySize;
-    if (whole === 0) return;
-    const now = performance.now();
-    if (latencies !== undefined) {
-      for (let reply = 0; reply < whole; reply++) {
-        latencies.add(now - (this.#sent[(this.#replies + reply) % this.#inFlight] ?? now));
-      }
+    for (let reply = 0; reply < whole; reply++) {
+      latencies.add(now - (this.#sent[(this.#replies + reply) % this.#inFlight] ?? now));
     }
     this.#replies += whole;
-    if (!onReplies(whole, now)) this.#send(whole, socket, now);
+    return whole;
   }
 
-  #send(count: number, socket: Socket, now: number): void {
+  send(count: number, now: number): void {
     const { requests, requestSize, frames } = this.#wire;
     const from = (this.#requests % frames) * requestSize;
     for (let request = 0; request < count; request++) this.#sent[(this.#requests + request) % this.#inFlight] = now;
     this.#requests += count;
-    socket.write(requests.subarray(from, from + count * requestSize));
+    this.#socket.write(requests.subarray(from, from + count * requestSize));
   }
 }

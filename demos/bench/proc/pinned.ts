@@ -25,10 +25,14 @@ export function canPin(): Promise<boolean> {
  * Starts a program on one core, with as many file descriptors as it may have. Every step replaces the one before
  * it in the same process, so the child's id is the program's own.
  */
-export async function spawnPinned(core: number, command: readonly string[]): Promise<ChildProcess> {
+export async function spawnPinned(
+  core: number,
+  command: readonly string[],
+  input: 'ignore' | 'pipe' = 'ignore',
+): Promise<ChildProcess> {
   const pinned = (await canPin()) ? ['taskset', '-c', String(core), ...command] : command;
   const child = spawn('sh', ['-c', 'ulimit -n "$(ulimit -Hn)" && exec "$@"', 'sh', ...pinned], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [input, 'pipe', 'pipe'],
   });
   children.add(child);
   child.once('close', () => children.delete(child));

@@ -24,7 +24,7 @@ export interface Run {
 /** The tables of a run, as a terminal shows them. */
 export function tables(run: Run, peers: readonly Peer[]): string {
   const parts = run.cases.map((entry) => `### ${entry.title}\n\n${caseTable(entry, run.results, peers)}\n`);
-  return `${parts.join('\n')}\n### Targets\n\nMedians over the rounds of the ratio within a round.\n\n${targetTable(run.verdicts)}\n`;
+  return `${parts.join('\n')}\n### Targets\n\nMedians, over the rounds, of the ratio of two servers' turns in the same round.\n\n${targetTable(run.verdicts)}\n`;
 }
 
 /** The page `RESULTS.md`. */
@@ -42,7 +42,7 @@ Written by the bench itself. \`results.json\` beside it holds every sample, \`re
 ${run.command}
 \`\`\`
 
-${list([run.date, ...run.machine, `${effort.rounds} rounds, warm-up ${effort.warm} ms, ${effort.cpu} ms of CPU time aimed at in a measurement`])}
+${list([run.date, ...run.machine, `${effort.starts} starts of all servers, ${effort.warm} ms of warm-up, then ${effort.turns} turns of ${effort.turn} ms each`])}
 
 Servers:
 
@@ -52,8 +52,8 @@ ${absent.length === 0 ? '' : `\nLeft out:\n\n${list(absent)}\n`}${run.failures.l
 
 - The figure is the CPU time, user and system, that the server's process used for a counted number of requests, read
   from outside: \`/proc/<pid>/task/*/schedstat\`, all threads. Every reply is compared byte by byte with what is due.
-- Servers take turns, A B C A B C, each turn in a fresh process with its own warm-up. The tables show medians over the
-  rounds and the smallest and largest figure beside them.
+- Servers take turns, A B C A B C, a fraction of a second each, and rest in between; memory and the case without a socket
+  have fresh processes each time. The tables show medians over the turns and the smallest and largest figure beside them.
 - The load is one Node process. It is slower than the fastest servers, which then wait for it: their rate is that of the
   load, and they find fewer requests in a read than they would under a faster one. So compare the CPU time first; the
   rates and latencies are those of the pair.
