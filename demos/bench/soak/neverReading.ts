@@ -46,7 +46,7 @@ export const neverReading: Soak = {
       atMost(
         `a healthy round trip, p99 (before: ${calm.p99.toFixed(2)} ms)`,
         busy.p99,
-        Math.max(5 * calm.p99, 100),
+        Math.max(5 * calm.p99, 50),
         'ms',
       ),
     ];

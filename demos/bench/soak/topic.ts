@@ -56,14 +56,14 @@ export const topic: Soak = {
     let complete = 0;
     await measure();
     complete = 0;
-    const calm: number[] = [];
-    const stopped: number[] = [];
+    let calm: number[] = [];
+    let stopped: number[] = [];
     // In turns: the machine is not the same from one second to the next.
     for (let round = 0; round < rounds; round++) {
       odd.resume();
-      calm.push(...(await measure()));
+      calm = calm.concat(await measure());
       odd.pause();
-      stopped.push(...(await measure()));
+      stopped = stopped.concat(await measure());
     }
     const faults = subscribers.reduce((sum, subscriber) => sum + subscriber.faults, 0);
     for (const socket of [...sockets, odd]) socket.destroy();
