@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseResident } from '../proc/memory.ts';
 
-export type Mode = 'slow' | 'echo' | 'topic' | 'published' | 'writes';
+export type Mode = 'slow' | 'slow-in-place' | 'echo' | 'topic' | 'published' | 'writes';
 
 export type Question = { readonly id: number } & (
   | { readonly ask: 'figures' | 'heap' }

@@ -14,12 +14,22 @@ import { manyWrites } from './manyWrites.ts';
 import type { Finding, Soak } from './measure.ts';
 import { neverReading } from './neverReading.ts';
 import { published } from './published.ts';
-import { slowHandler } from './slowHandler.ts';
+import { slowHandler, slowInPlace } from './slowHandler.ts';
 import { teardown } from './teardown.ts';
 import { tinyLines } from './tinyLines.ts';
 import { topic } from './topic.ts';
 
-const soaks: readonly Soak[] = [slowHandler, neverReading, topic, tinyLines, manyWrites, published, churn, teardown];
+const soaks: readonly Soak[] = [
+  slowHandler,
+  slowInPlace,
+  neverReading,
+  topic,
+  tinyLines,
+  manyWrites,
+  published,
+  churn,
+  teardown,
+];
 
 const { values } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, only: { type: 'string', default: '' } },

@@ -7,7 +7,7 @@ export const neverReading: Soak = {
   name: 'peers that do not read',
   async run({ quick }) {
     const count = quick ? 300 : 1000;
-    const budget = (quick ? 96 : 256) * MIB;
+    const budget = (quick ? 160 : 256) * MIB;
     const stall = quick ? 2000 : 10_000;
     const patience = { greeting: 120_000, idle: 120_000 };
     const child = await Child.start('echo', { budget, stall, highWaterMark: MIB / 2, ...patience });

@@ -7,6 +7,7 @@ import {
   type Connection,
   exchange,
   type Handler,
+  inPlace,
   lines,
   type ServeOptions,
   type ServerEvent,
@@ -33,6 +34,14 @@ function* endless(): Iterable<Buffer> {
   for (;;) yield Buffer.alloc(16 * KIB, 'x');
 }
 
+/** A millisecond for each 64 KiB, whatever the size of a read. */
+async function slowly(bytes: number): Promise<undefined> {
+  const before = Math.floor(handled / (64 * KIB));
+  handled += bytes;
+  const due = Math.floor(handled / (64 * KIB)) - before;
+  if (due > 0) await pause(due);
+}
+
 const echo = exchange(lines(), (line) => (line === 'endless' ? endless() : `${line}\n`));
 
 const member = (connection: Connection): ReturnType<Handler> =>
@@ -42,16 +51,13 @@ const member = (connection: Connection): ReturnType<Handler> =>
   );
 
 const handlers: Record<Mode, Handler> = {
-  // A millisecond for each 64 KiB, whatever the size of a read.
   slow: exchange(
     (bytes) => bytes,
-    async (chunk) => {
-      const before = Math.floor(handled / (64 * KIB));
-      handled += chunk.length;
-      const due = Math.floor(handled / (64 * KIB)) - before;
-      if (due > 0) await pause(due);
-      return undefined;
-    },
+    (chunk) => slowly(chunk.length),
+  ),
+  'slow-in-place': exchange(
+    inPlace((chunk) => chunk.length),
+    slowly,
   ),
   echo,
   topic: member,
