@@ -6,7 +6,7 @@ import { atMost, dial, exactly, MIB, Pinger, percentiles, type Soak } from './me
 export const neverReading: Soak = {
   name: 'peers that do not read',
   async run({ quick }) {
-    const count = quick ? 300 : 1000;
+    const count = quick ? 400 : 1000;
     const budget = (quick ? 160 : 256) * MIB;
     const stall = quick ? 2000 : 10_000;
     const patience = { greeting: 120_000, idle: 120_000 };
