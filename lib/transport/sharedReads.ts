@@ -98,8 +98,6 @@ export function takeAccepted(
       writable: true,
       highWaterMark,
     } as object);
-    // Node's own listener concerns sockets that are not half-open only, and with ours it would make a list.
-    socket.removeAllListeners('end');
     accepted(socket);
   };
   return true;

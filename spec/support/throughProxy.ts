@@ -75,5 +75,7 @@ export const proxied = Boolean(process.env.THROUGH_PROXY);
  * run both ways, and must not notice.
  */
 export async function frontOf(port: number): Promise<number> {
-  return proxied && port > 0 ? (await throughProxy(port, '--concurrency', '20000')).port : port;
+  return proxied && port > 0
+    ? (await throughProxy(port, '--concurrency', '20000', '--check-interval', '100000')).port
+    : port;
 }
