@@ -97,7 +97,10 @@ describe.skipIf(skipped)('ingest with JetStream', () => {
     // Frozen, it takes messages in and answers none: each attempt runs into its timeout, and all of them arrive.
     nats.freeze();
     client.send(reading(2), reading(3));
-    await client.until(({ waits }) => waits.some((line) => line.includes('cannot be written')), 'a failed attempt');
+    const hasFailed = () => client.waits.some((line) => line.includes('cannot be written'));
+    await client.until(hasFailed, 'a failed attempt', 20_000).catch((error) => {
+      throw new Error(`${error.message}; it has heard ${JSON.stringify(client.lines)}`);
+    });
     nats.thaw();
     await client.until(({ answers }) => answers.length === 3, 'acknowledged');
     expect(await all(nats.url)).toEqual([1, 2, 3].map((seq) => reading(seq)));
