@@ -234,26 +234,26 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
    * not awaiting it is no fault.
    */
   write(data: Data): Promise<void> {
-    const isOver = this.#gone || this.#writes.ended;
-    if (!isOver) this.push(data);
+    const over = () => this.#gone || this.#writes.ended;
+    if (!over()) this.push(data);
     // However many write and do not wait, there is one promise of room.
     if (this.#room !== undefined) return this.#room;
     // Promises that are kept at once would keep the event loop from everybody else.
     this.#share ??= new Share(this.clock);
-    const hasRoom = !isOver && !this.#gone && !this.congested;
+    const hasRoom = !over() && !this.congested;
     if (hasRoom && !this.#share.spend()) return Promise.resolve();
     const room = new Promise<void>((kept, broken) => {
       const look = () => {
-        if (!this.#gone && !this.#writes.ended && this.congested) return this.whenRoom(look);
+        if (!over() && this.congested) return this.whenRoom(look);
         this.#room = undefined;
-        if (this.#gone || this.#writes.ended) broken(this.#closedError());
+        if (over()) broken(this.#closedError());
         else kept();
       };
       if (hasRoom) nextTurn(this.clock, look);
       else look();
     });
     room.catch(() => {});
-    if (!isOver && !this.#gone) this.#room = room;
+    if (!over()) this.#room = room;
     return room;
   }
 
