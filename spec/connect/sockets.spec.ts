@@ -142,15 +142,16 @@ describe.each(['shared', 'data'])('connect, on real sockets that read by %s', (r
   });
 
   it('connects again when the server has come', async () => {
-    const { port } = await listening(() => undefined);
-    await new Promise((resolve) => servers.pop()?.close(resolve));
+    // A path, not a port: a port that is free now may be somebody else's in a moment.
+    const folder = await mkdtemp(join(tmpdir(), 'sluice-'));
+    const where = { path: join(folder, 's') };
     let attempts = 0;
     const greeting = firstValueFrom(
-      connect({ port, host: '127.0.0.1' }).pipe(
+      connect(where).pipe(
         mergeMap((connection) => connection.pipe(lines())),
         retry({
           delay: () => {
-            if (++attempts === 3) return from(listening((socket) => socket.end('here I am\n'), { port }));
+            if (++attempts === 3) return from(listening((socket) => socket.end('here I am\n'), where));
             return timer(1);
           },
         }),
@@ -158,6 +159,7 @@ describe.each(['shared', 'data'])('connect, on real sockets that read by %s', (r
     );
     expect(await greeting).toBe('here I am');
     expect(attempts).toBe(3);
+    await rm(folder, { recursive: true });
   });
 
   it.each<[Destination, string]>([

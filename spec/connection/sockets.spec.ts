@@ -85,15 +85,19 @@ eachWayToRead('a connection on a real socket, with %s reads', (reads) => {
   });
 
   it('tells each of 200 peers that keep sending what they did wrong, and none is reset [E12, E24]', async () => {
-    const server = await serving((connection) => {
-      connection
-        .pipe(
-          take(1),
-          map(() => 'ERR go away\n'),
-          connection.send(),
-        )
-        .subscribe();
-    });
+    const server = await serving(
+      (connection) => {
+        connection
+          .pipe(
+            take(1),
+            map(() => 'ERR go away\n'),
+            connection.send(),
+          )
+          .subscribe();
+      },
+      // Time enough for 200 who share one loop to see the FIN, however busy the machine is.
+      { linger: 10_000 },
+    );
     const closed = server.ends(200);
     const replies = await Promise.all(
       Array.from({ length: 200 }, async () => {

@@ -133,7 +133,8 @@ it.each(Object.entries(CASES))(
           first = false;
           return handler(connection);
         },
-        { greeting: reason === 'greeting' ? 1000 : 10_000, linger: 50 },
+        // Whoever misses the greeting stays for the linger; for all others it is no end, but time enough to see the FIN.
+        reason === 'greeting' ? { greeting: 2000, linger: 500 } : { greeting: 10_000, linger: 5000 },
       ),
     );
     servers.push(log);

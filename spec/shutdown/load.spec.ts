@@ -30,7 +30,7 @@ it.each(Object.entries(answers))(
       answer(connection.pipe(lines())).pipe(
         tap((reply) => produced.set(connection.peer.port, (produced.get(connection.peer.port) ?? '') + reply)),
       );
-    const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, handler, { shutdown, grace: 5000 }));
+    const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, handler, { shutdown, grace: 5000, linger: 5000 }));
     servers.push(log);
     const port = await log.whenListening();
 

@@ -67,9 +67,9 @@ describe('a process', () => {
     await server.whenSaid('draining');
     expect(one.closed).toBe(false);
     server.kill('SIGTERM');
-    await one.whenClosed(1000);
+    await one.whenClosed();
     expect(one.fault).toBe('ECONNRESET');
-    await server.whenExited(1000);
+    await server.whenExited();
     expect(server.exit).toBe(0);
     expect(server.report).toMatchObject({ drained: 0, aborted: 1 });
   });

@@ -1,10 +1,20 @@
 import { afterEach, expect } from 'vitest';
 
-/** An error that reaches nobody is a defect wherever it happens: it fails the spec during which it was seen. */
-const stray: unknown[] = [];
-process.on('uncaughtException', (error) => stray.push(error));
-process.on('unhandledRejection', (error) => stray.push(error));
+/** Files share a process, and load this anew: the process is listened to once. */
+const KEY = Symbol.for('sluice.stray');
+const shared = globalThis as { [KEY]?: unknown[] };
 
+function listening(): unknown[] {
+  const errors: unknown[] = [];
+  process.on('uncaughtException', (error) => errors.push(error));
+  process.on('unhandledRejection', (error) => errors.push(error));
+  return errors;
+}
+
+shared[KEY] ??= listening();
+const stray = shared[KEY];
+
+/** An error that reaches nobody is a defect wherever it happens: it fails the spec during which it was seen. */
 afterEach(() => {
   expect(stray.splice(0), 'errors that nobody caught').toEqual([]);
 });
