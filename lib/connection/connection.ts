@@ -382,8 +382,9 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** @internal Takes a cause back; the input flows when the last one is gone. */
   release(cause: number): void {
     if (this.#gone) return;
-    this.#reads.release(cause);
-    if (cause === Hold.budget && !this.congested) this.#roomMade();
+    // In a turn of its own: memory becomes free in the middle of something, such as a value that is just being handed on.
+    if (cause === Hold.budget) nextTurn(this.clock, () => this.#resume());
+    else this.#reads.release(cause);
   }
 
   /** @internal */
@@ -753,6 +754,13 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   #progressed(now: number): void {
     this.#progressAt = now;
     this.#bytesOut = this.bytesOut;
+  }
+
+  /** There is memory again, unless others have taken it meanwhile. */
+  #resume(): void {
+    if (this.#gone || this.#settings.budget.pauses(this)) return;
+    this.#reads.release(Hold.budget);
+    if (!this.congested) this.#roomMade();
   }
 
   /** The output has room again, or is over: whoever waits for it goes on. */
