@@ -249,6 +249,8 @@ class Exchange<T> {
       complete: () => this.#done(turn),
     });
     turn.work = worker;
+    // `project` itself may have ended the connection. Subscribed to it is nevertheless, for a moment: a rejection must not go astray.
+    if (this.#to.closed) this.stop();
     try {
       const pieces = isPullable(reply) ? pull(reply, turn) : from(reply);
       pieces.subscribe(worker);

@@ -386,6 +386,32 @@ describe('exchange', () => {
     expect(running).toBe(0);
   });
 
+  it.each(['abort', 'end'] as const)('works on nothing that project returns after a call of %s', async (how) => {
+    const book = { working: 0, asked: 0 };
+    const replies: (() => Reply)[] = [
+      () =>
+        new Observable(() => {
+          book.working++;
+          return () => book.working--;
+        }),
+      async function* () {
+        while (book.asked < 10) yield String(book.asked++);
+      },
+      () => Promise.reject(new Error('nobody hears of it')),
+    ];
+    for (const reply of replies) {
+      const project = (_line: string, connection: Connection) => {
+        connection[how]();
+        return reply();
+      };
+      const { client, clock } = await talk(exchange(lines(), project));
+      client.write('a\n');
+      await clock.advance(10);
+      expect(client.over).toBe(true);
+    }
+    expect(book).toEqual({ working: 0, asked: 0 });
+  });
+
   it('says who is to blame for the time it holds the input back', () => {
     const { made } = run({}, ({ connection, client, at }) => {
       exchange(lines(), () => timer(30).pipe(map(() => undefined)))(connection)
