@@ -13,7 +13,7 @@ import { flushLater } from './flushLater.ts';
 import type { Pulse } from './pulse.ts';
 import { Reads, type ReadsOwner } from './reads.ts';
 import { type Sender, send } from './send.ts';
-import { type Data, type Overrun, Writes } from './writes.ts';
+import { type Data, isData, type Overrun, unfit, Writes } from './writes.ts';
 
 /** What all connections of one listener have in common. Times are in milliseconds; `Infinity` for no limit. */
 export interface ConnectionSettings {
@@ -441,10 +441,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   /** @internal Queues a value; it leaves with the turn. */
   push(data: Data | undefined): void {
     if (this.#ending || this.#gone || data === undefined) return;
-    if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
-      this.crashed(new TypeError(`Cannot send ${String(data)}: it is neither a string nor a Uint8Array`));
-      return;
-    }
+    if (!isData(data)) return this.crashed(unfit(data));
     const writes = this.#writes;
     const first = writes.waiting === 0;
     if (!writes.push(data)) {

@@ -9,7 +9,7 @@ import {
 } from 'rxjs';
 import { Hold } from '../connection/blame.ts';
 import type { Connection } from '../connection/connection.ts';
-import { byteLength, type Data } from '../connection/writes.ts';
+import { byteLength, type Data, isData, unfit } from '../connection/writes.ts';
 import { check, flag, whole } from '../options.ts';
 import { Queue } from '../queue.ts';
 import { isPullable, pull, type Room } from './pull.ts';
@@ -132,8 +132,12 @@ class Turn implements Room {
     waiter?.();
   }
 
-  get held(): number {
-    return this.#held;
+  /** Why it takes no more, if so: a reply that cannot be held back, and has as much to say as may be unsent. */
+  get refusal(): RangeError | undefined {
+    const { maxOutbound } = this.#connection;
+    if (this.#held < maxOutbound) return undefined;
+    const sentence = `it has ${this.#held} bytes, at most ${maxOutbound} allowed`;
+    return new RangeError(`Cannot hold more of a reply before its turn: ${sentence}`);
   }
 
   #weigh(bytes: number): void {
@@ -238,12 +242,10 @@ class Exchange<T> {
     const worker = new Subscriber<Data | undefined>({
       next: (piece) => {
         if (piece === undefined) return;
-        // One that cannot be held back, and has as much to say as may be unsent.
-        const { maxOutbound } = this.#connection;
-        if (turn.held < maxOutbound) return this.#piece(turn, piece);
+        const wrong = isData(piece) ? turn.refusal : unfit(piece);
+        if (wrong === undefined) return this.#piece(turn, piece);
         worker.unsubscribe();
-        const sentence = `Cannot hold more of a reply before its turn: it has ${turn.held} bytes, at most ${maxOutbound} allowed`;
-        this.#failed(new RangeError(sentence), request, turn);
+        this.#failed(wrong, request, turn);
       },
       error: (error: unknown) => this.#failed(error, request, turn),
       complete: () => this.#done(turn),

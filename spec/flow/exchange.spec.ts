@@ -1,6 +1,7 @@
 import { concat, defer, finalize, map, NEVER, Observable, of, Subject, throwError, timer } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
+import { Budget } from '../../lib/flow/budget.ts';
 import { exchange, type Reply } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { House } from '../support/house.ts';
@@ -282,6 +283,32 @@ describe('exchange', () => {
       await clock.settle();
       expect(asked).toBe(1);
       expect(book.ends).toMatchObject([{ reason: 'failed', error: { message: 'worse' } }]);
+    });
+
+    it.each<[string, () => unknown]>([
+      ['a promise of null', async () => null],
+      ['an Observable of numbers', () => of(1, 2)],
+    ])('is one whose reply is neither a string nor bytes, before its turn too: %s', async (_what, reply) => {
+      const budget = new Budget(1000);
+      const first = new Subject<string>();
+      const project = (line: string) => (line === 'a' ? first : (reply() as Reply));
+      const talks = await Promise.all([
+        talk(exchange(lines(), project, { concurrency: 3 }), { budget }),
+        talk(exchange(lines(), project, { concurrency: 3, onError: String }), { budget }),
+      ]);
+      for (const { client, clock } of talks) {
+        client.write('a\nb\n');
+        await clock.settle();
+      }
+      first.next('a;');
+      first.complete();
+      for (const { clock } of talks) await clock.settle();
+      expect(budget.total).toBe(0);
+      expect(talks.map(({ client }) => client.text)).toEqual([
+        'a;',
+        expect.stringMatching(/^a;TypeError: Cannot send .*: it is neither a string nor a Uint8Array$/),
+      ]);
+      expect(talks.map(({ fault }) => fault)).toEqual([expect.any(TypeError), undefined]);
     });
 
     it('ends it at once when no order is kept', async () => {
