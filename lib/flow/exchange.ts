@@ -244,11 +244,14 @@ class Exchange<T> {
         if (piece === undefined) return;
         const wrong = isData(piece) ? turn.refusal : unfit(piece);
         if (wrong === undefined) return this.#piece(turn, piece);
-        worker.unsubscribe();
-        this.#failed(wrong, request, turn);
+        if (this.#leave(worker, turn)) this.#failed(wrong, request, turn);
       },
-      error: (error: unknown) => this.#failed(error, request, turn),
-      complete: () => this.#done(turn),
+      error: (error: unknown) => {
+        if (this.#leave(worker, turn)) this.#failed(error, request, turn);
+      },
+      complete: () => {
+        if (this.#leave(worker, turn)) this.#done(turn);
+      },
     });
     turn.work = worker;
     // `project` itself may have ended the connection. Subscribed to it is nevertheless, for a moment: a rejection must not go astray.
@@ -295,7 +298,7 @@ class Exchange<T> {
 
   #failed(error: unknown, request: T, turn: Turn): void {
     let failure = error;
-    if (this.#onError !== undefined && !turn.mapped) {
+    if (this.#onError !== undefined && !turn.mapped && !turn.done) {
       turn.mapped = true;
       try {
         return this.#reply(this.#onError(error, request), request, turn);
@@ -303,12 +306,28 @@ class Exchange<T> {
         failure = worse;
       }
     }
-    // The requests before it still have their answers; those behind it are not begun.
+    this.#fail(failure, turn);
+  }
+
+  /** The requests before it still have their answers; those behind it are not begun. */
+  #fail(error: unknown, turn: Turn): void {
     this.#early.clear();
-    this.requests.unsubscribe();
-    turn.failure = { error: failure };
-    if (this.#ordered) this.#advance();
-    else this.#to.error(failure);
+    turn.failure ??= { error };
+    this.#leave(this.requests, turn);
+    // One that had its answer already, and left, stands in no order any more.
+    if (this.#ordered && this.#turns.has(turn)) this.#advance();
+    else this.#to.error(turn.failure.error);
+  }
+
+  /** Lets go of a source. What a teardown throws is the fault of its turn, and must not reach the timer or promise that ended it. */
+  #leave(work: Subscription, turn: Turn): boolean {
+    try {
+      work.unsubscribe();
+      return true;
+    } catch (error) {
+      this.#fail(error, turn);
+      return false;
+    }
   }
 
   /** There is room for another request, or all is done. */

@@ -1,4 +1,4 @@
-import { concat, defer, finalize, map, NEVER, Observable, of, Subject, throwError, timer } from 'rxjs';
+import { concat, defer, endWith, finalize, map, NEVER, Observable, of, Subject, throwError, timer } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { Budget } from '../../lib/flow/budget.ts';
@@ -438,6 +438,74 @@ describe('exchange', () => {
     }
     expect(book).toEqual({ working: 0, asked: 0 });
   });
+
+  describe.each([true, false])('what a teardown throws (ordered: %s)', (ordered) => {
+    const crash = () => {
+      throw new Error('in a teardown');
+    };
+    const guarded: typeof framed = (source) =>
+      framed(source).pipe(
+        finalize(crash),
+        map((piece) => piece),
+      );
+    const framed = lines();
+    const cases: [string, Parameters<typeof exchange<string>>[0], (reply: Observable<string>) => Reply][] = [
+      [
+        'when a reply is complete',
+        framed,
+        (reply) =>
+          reply.pipe(
+            finalize(crash),
+            map((piece) => piece),
+          ),
+      ],
+      [
+        'when a reply fails',
+        framed,
+        (reply) =>
+          reply.pipe(
+            endWith(5 as never),
+            finalize(crash),
+            map((piece) => piece),
+          ),
+      ],
+      ['when requests are over with one that fails', guarded, (reply) => reply.pipe(endWith(5 as never))],
+    ];
+
+    it.each(cases)('fails its request, after those before it, and nobody else: %s', async (_when, decode, reply) => {
+      const project = (line: string, { clock }: Connection) => {
+        const answer = timer(line === 'a' ? 10 : 5, clock).pipe(map(() => `${line};`));
+        return line === 'a' ? answer : reply(answer);
+      };
+      const { client, clock, book } = await talk(exchange(decode, project, { concurrency: 3, ordered }));
+      client.write('a\nb\n');
+      await clock.advance(100);
+      client.end();
+      await clock.settle();
+      expect(client.text).toBe(ordered ? 'a;b;' : 'b;');
+      expect(book.ends).toMatchObject([{ reason: 'failed', error: expect.any(Error) }]);
+    });
+  });
+
+  it.each([{}, { onError: String }])(
+    'fails with what the teardown of a reply throws that was complete at once: %o',
+    async (options) => {
+      const reply = new Observable<string>((to) => {
+        to.next('b;');
+        to.complete();
+        return () => {
+          throw new Error('in a teardown');
+        };
+      });
+      const { client, clock, book } = await talk(exchange(lines(), () => reply, options));
+      client.write('a\n');
+      await clock.settle();
+      client.end();
+      await clock.settle();
+      expect(client.text).toBe('b;');
+      expect(book.ends).toMatchObject([{ reason: 'failed', error: { message: 'in a teardown' } }]);
+    },
+  );
 
   it('says who is to blame for the time it holds the input back', () => {
     const { made } = run({}, ({ connection, client, at }) => {
