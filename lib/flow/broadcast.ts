@@ -112,7 +112,7 @@ class Member {
   offer(value: Uint8Array): void {
     if (this.#ending) return;
     // Behind what waits, also when that is on its way just now.
-    if (this.#length === 0 && !this.#connection.congested) return this.#to.next(value);
+    if (this.#length === 0 && !this.#connection.congested) return this.#tell('next', value);
     if (this.#length + value.length > this.#max && !this.#overran(value)) return;
     this.#queue.push(value);
     this.#hold(value.length);
@@ -121,12 +121,12 @@ class Member {
 
   end(): void {
     this.#ending = true;
-    if (this.#length === 0) this.#to.complete();
+    if (this.#length === 0) this.#tell('complete');
   }
 
   fail(error: unknown): void {
     this.leave();
-    this.#to.error(error);
+    this.#tell('error', error);
   }
 
   leave(): void {
@@ -162,9 +162,20 @@ class Member {
     this.#waiting = false;
     while (this.#length > 0 && !this.#to.closed) {
       if (this.#connection.congested) return this.#wait();
-      this.#to.next(this.#shift());
+      this.#tell('next', this.#shift());
     }
-    if (this.#ending && !this.#to.closed) this.#to.complete();
+    if (this.#ending) this.#tell('complete');
+  }
+
+  /** What a teardown throws is the fault of this member's connection, and of nobody who is behind it. */
+  #tell(what: 'next' | 'error' | 'complete', value?: unknown): void {
+    try {
+      if (what === 'next') this.#to.next(value as Uint8Array);
+      else if (what === 'error') this.#to.error(value);
+      else this.#to.complete();
+    } catch (error) {
+      this.#connection.crashed(error);
+    }
   }
 
   #shift(): Uint8Array {

@@ -1,4 +1,4 @@
-import { ignoreElements, merge, NEVER, of, repeat, take, tap } from 'rxjs';
+import { finalize, ignoreElements, map, merge, NEVER, of, repeat, take, tap } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { type Broadcast, broadcast, type MemberOptions } from '../../lib/flow/broadcast.ts';
@@ -214,6 +214,31 @@ describe('a broadcast', () => {
     await house.clock.settle();
     expect(clients.map(({ text }) => text)).toEqual(Array(2).fill('<0><1><2><3><4><5><6><7><8><9>'));
     expect(house.log.report).toMatchObject({ drained: 2, aborted: 0 });
+  });
+
+  it.each<[string, (room: Broadcast, house: House) => void]>([
+    ['the end', (room) => room.complete()],
+    ['an error', (room) => room.error(new Error('no'))],
+    ['a drain', (_room, house) => house.shutdown.next('SIGTERM')],
+  ])('tells all of %s, whatever a teardown of one throws', async (_what, tell) => {
+    const room = broadcast();
+    const told: number[] = [];
+    const house = await House.open((connection) => {
+      const leave = () => {
+        told.push(connection.id);
+        if (connection.id === 1) throw new Error('in a teardown');
+      };
+      const mine = room.to(connection).pipe(
+        finalize(leave),
+        map((value) => value),
+      );
+      return merge(mine, NEVER);
+    });
+    await house.connectAll(3);
+    expect(() => tell(room, house)).not.toThrow();
+    await house.clock.settle();
+    expect([told, room.size]).toEqual([[1, 2, 3], 0]);
+    expect(house.log.of('failed').map(({ id }) => id)).toContain(1);
   });
 
   it('takes what any Observable emits', async () => {
