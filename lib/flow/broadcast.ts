@@ -26,6 +26,10 @@ export interface MemberOptions {
  */
 export class Broadcast implements Observer<Data> {
   readonly #members = new Set<Member>();
+  /** A value is being handed to one after the other. */
+  #sending = false;
+  /** What is to come behind it. */
+  readonly #behind = new Queue<() => void>();
   #over = false;
   #failure: { readonly error: unknown } | undefined;
 
@@ -63,14 +67,17 @@ export class Broadcast implements Observer<Data> {
     if (this.#over) return;
     const shared = typeof value === 'string' ? Buffer.from(value) : value;
     // Those who are in now: who joins because of this value has the next.
-    for (const member of [...this.#members]) member.offer(shared);
+    const members = [...this.#members];
+    if (this.#sending) this.#behind.push(offer.bind(undefined, members, shared));
+    else this.#send(members, shared);
   }
 
   /** Ends the room: all members complete when what waits for them has left. */
   complete(): void {
     if (this.#over) return;
     this.#over = true;
-    for (const member of this.#members) member.end();
+    if (this.#sending) this.#behind.push(() => this.#end());
+    else this.#end();
   }
 
   /** Ends the room with an error, for all members and for whoever comes later. What waits for them is dropped. */
@@ -80,6 +87,25 @@ export class Broadcast implements Observer<Data> {
     this.#failure = { error };
     for (const member of this.#members) member.fail(error);
   }
+
+  /** What a value brings about, such as a word about a member that is cut off for it, comes behind it, for all. */
+  #send(members: readonly Member[], value: Uint8Array): void {
+    this.#sending = true;
+    try {
+      offer(members, value);
+      for (let work = this.#behind.shift(); work !== undefined; work = this.#behind.shift()) work();
+    } finally {
+      this.#sending = false;
+    }
+  }
+
+  #end(): void {
+    for (const member of this.#members) member.end();
+  }
+}
+
+function offer(members: readonly Member[], value: Uint8Array): void {
+  for (const member of members) member.offer(value);
 }
 
 /** Makes a room. */

@@ -81,6 +81,27 @@ describe('a broadcast', () => {
     expect(client.text).toBe('<0><1234567890><2><3><4><again>');
   });
 
+  it('sends what a value brings about behind it, to all, and ends behind both', async () => {
+    const room = broadcast();
+    const house = await House.open(
+      (connection) =>
+        merge(connection.pipe(ignoreElements()), room.to(connection)).pipe(
+          finalize(() => {
+            if (connection.id !== 2) return;
+            room.next('<2 has left>');
+            room.complete();
+          }),
+        ),
+      { maxOutbound: 20, highWaterMark: 5 },
+    );
+    const before = await house.connect();
+    (await house.connect({ window: 4 })).pause();
+    const behind = await house.connect();
+    await send(room, house, '<1234567890>', '<1234567890>', '<too much>', '<too late>');
+    expect([before.text, behind.text]).toEqual(Array(2).fill('<1234567890><1234567890><too much><2 has left>'));
+    expect(room.size).toBe(0);
+  });
+
   it('holds nothing for a member that leaves as a value is sent', async () => {
     const room = broadcast();
     const budgeted: number[] = [];
