@@ -1,6 +1,6 @@
 import { Observable, type Observer } from 'rxjs';
 import type { Connection } from '../connection/connection.ts';
-import { type Data, type Overrun, overruns } from '../connection/writes.ts';
+import { type Data, isData, type Overrun, overruns, unfit } from '../connection/writes.ts';
 import { SlowConsumerError } from '../errors.ts';
 import { bytes, check, oneOf } from '../options.ts';
 import { Queue } from '../queue.ts';
@@ -62,9 +62,14 @@ export class Broadcast implements Observer<Data> {
     });
   }
 
-  /** Sends a value to all who are in. */
+  /**
+   * Sends a value to all who are in.
+   *
+   * @throws TypeError if it is neither a string nor bytes: that is not the fault of those who are in.
+   */
   next(value: Data): void {
     if (this.#over) return;
+    if (!isData(value)) throw unfit(value);
     const shared = typeof value === 'string' ? Buffer.from(value) : value;
     // Those who are in now: who joins because of this value has the next.
     const members = [...this.#members];

@@ -102,6 +102,16 @@ describe('a broadcast', () => {
     expect(room.size).toBe(0);
   });
 
+  it.each([[null], [undefined], [5], [{}]])('turns away %o, and its members go on', async (value) => {
+    const { room, house, clients } = await hall(2);
+    clients[1]?.pause();
+    await send(room, house, '<1234567890>', 'a');
+    expect(() => room.next(value as never)).toThrow(TypeError);
+    clients[1]?.resume();
+    await send(room, house, 'b');
+    expect(clients.map(({ text }) => text)).toEqual(Array(2).fill('<1234567890>ab'));
+  });
+
   it('holds nothing for a member that leaves as a value is sent', async () => {
     const room = broadcast();
     const budgeted: number[] = [];
