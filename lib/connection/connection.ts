@@ -826,7 +826,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     try {
       this.#sender?.flushed();
     } finally {
-      sink?.error(this.#closedError());
+      if (sink) this.#call(() => sink.error(this.#closedError()));
       this.#roomMade();
     }
   }
