@@ -13,7 +13,7 @@ import { flushLater } from './flushLater.ts';
 import type { Pulse } from './pulse.ts';
 import { Reads, type ReadsOwner } from './reads.ts';
 import { type Sender, send } from './send.ts';
-import { type Data, isData, type Overrun, unfit, Writes } from './writes.ts';
+import { byteLength, type Data, isData, type Overrun, unfit, Writes } from './writes.ts';
 
 /** What all connections of one listener have in common. Times are in milliseconds; `Infinity` for no limit. */
 export interface ConnectionSettings {
@@ -445,7 +445,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     const writes = this.#writes;
     const first = writes.waiting === 0;
     if (!writes.push(data)) {
-      this.cut(new SlowConsumerError(this.#settings.maxOutbound, writes.unsent + data.length));
+      this.cut(new SlowConsumerError(this.#settings.maxOutbound, writes.unsent + byteLength(data)));
     } else if (writes.stalled) {
       this.#watchOutput();
     } else if (writes.waiting >= EARLY || this.pressed) {

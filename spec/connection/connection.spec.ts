@@ -313,6 +313,16 @@ describe('a slow peer', () => {
     expect(made.client.reset).toBe(true);
   });
 
+  it('is broken off with a count in bytes, not characters, when more than maxOutbound would be unsent', () => {
+    const { made } = run({ window: 1, maxOutbound: 100, highWaterMark: 5 }, ({ connection, client, at }) => {
+      client.pause();
+      connection.subscribe({ error() {} });
+      connection.push('x'.repeat(11));
+      at(1, () => connection.push('€'.repeat(31)));
+    });
+    expect(made.book.ends).toMatchObject([{ reason: 'slow-consumer', error: { limit: 100, unsent: 103 } }]);
+  });
+
   it('is served as long as something moves, in one large write or with more and more behind it', () => {
     for (const behind of [0, 100]) {
       const { made } = run({ window: 10, stall: 50 }, ({ connection, client, at }) => {
