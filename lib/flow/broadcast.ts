@@ -44,7 +44,7 @@ export class Broadcast implements Observer<Data> {
    * @param connection Whose pace it obeys.
    * @param options See {@link MemberOptions}.
    * @returns The room's values, as bytes, to be merged into what the handler replies. It completes when the room does, or when
-   * the connection is asked to finish and what waited has left.
+   * the connection is asked to finish and what waited has left, or when that is gone.
    * @throws TypeError or RangeError for options that do not exist or cannot be.
    */
   to(connection: Connection, options: MemberOptions = {}): Observable<Uint8Array> {
@@ -54,7 +54,8 @@ export class Broadcast implements Observer<Data> {
       if (this.#failure) return subscriber.error(this.#failure.error);
       if (this.#over) return subscriber.complete();
       this.#members.add(member);
-      subscriber.add(connection.draining.subscribe(() => member.end()));
+      // It completes when the connection is gone, too: not everyone who writes for himself remembers to leave.
+      subscriber.add(connection.draining.subscribe({ complete: () => member.end() }));
       return () => {
         this.#members.delete(member);
         member.leave();

@@ -272,6 +272,24 @@ describe('a broadcast', () => {
     expect(house.log.of('failed').map(({ id }) => id)).toContain(1);
   });
 
+  it('lets a member go whose connection is gone, also where nobody sends on it and nobody unsubscribes', async () => {
+    const room = broadcast();
+    const ends: number[] = [];
+    const house = await House.open(async (connection) => {
+      room.to(connection).subscribe({
+        next: (value) => void connection.write(value),
+        complete: () => ends.push(connection.id),
+      });
+      for await (const _ of connection);
+    });
+    const [reset, ended, stays] = await house.connectAll(3);
+    await send(room, house, 'a');
+    reset?.break();
+    ended?.end();
+    await house.clock.settle();
+    expect([room.size, ends, stays?.text]).toEqual([1, [1, 2], 'a']);
+  });
+
   it('takes what any Observable emits', async () => {
     const { room, house, clients } = await hall(1);
     of('a', 'b').subscribe(room);
