@@ -1,6 +1,7 @@
 import { constants } from 'node:buffer';
 import type { OperatorFunction } from 'rxjs';
 import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../errors.ts';
+import { checkArgument, data } from '../options.ts';
 import { Carry, copyOf } from './carry.ts';
 import { type Decoder, type Input, PENDING } from './decoder.ts';
 import { frames } from './frames.ts';
@@ -54,6 +55,7 @@ export function delimited(
 export function encodeDelimited(delimiter: string | Uint8Array): (frame: string | Uint8Array) => Buffer {
   const mark = delimiterOf(delimiter);
   return (frame) => {
+    checkArgument('end a frame', 'frame', frame, data);
     const body = typeof frame === 'string' ? Buffer.from(frame) : frame;
     const bytes = Buffer.concat([body, mark]);
     // Looked for in the whole: the end of the frame and the start of the delimiter may make one that begins earlier.
@@ -63,8 +65,9 @@ export function encodeDelimited(delimiter: string | Uint8Array): (frame: string 
 }
 
 function delimiterOf(delimiter: string | Uint8Array): Buffer {
+  checkArgument('frame', 'delimiter', delimiter, data);
   const mark = Buffer.from(delimiter as Uint8Array);
-  if (mark.length === 0) throw new RangeError('delimiter must be one byte or more');
+  if (mark.length === 0) throw new RangeError('Cannot frame: delimiter must be one byte or more');
   return mark;
 }
 

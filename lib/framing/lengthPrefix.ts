@@ -1,5 +1,5 @@
 import { FrameInvalidError, FrameTooLongError } from '../errors.ts';
-import { type Checks, check, flag, oneOf } from '../options.ts';
+import { type Checks, check, checkArgument, data, flag, oneOf } from '../options.ts';
 import { allocate } from './carry.ts';
 
 /** How a length is written in front of a frame. The same object serves the decoder and the encoder. */
@@ -56,6 +56,7 @@ export function encodeLengthPrefixed(prefix: LengthPrefix = {}): (frame: string 
   check('prefix frames', prefix, prefixChecks);
   const { header, includesHeader } = headerOf(prefix);
   return (frame) => {
+    checkArgument('prefix a frame', 'frame', frame, data);
     const body = typeof frame === 'string' ? Buffer.from(frame) : frame;
     let size = header.sizeFor(body.length);
     // A varint that counts itself can grow by counting itself; once is enough.

@@ -1,7 +1,7 @@
 import { constants } from 'node:buffer';
 import type { OperatorFunction } from 'rxjs';
 import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../errors.ts';
-import { oneOf } from '../options.ts';
+import { describe, oneOf } from '../options.ts';
 import { Carry } from './carry.ts';
 import { type Decoder, type Input, PENDING } from './decoder.ts';
 import { frames } from './frames.ts';
@@ -71,6 +71,7 @@ export function lineFormat(options: LinesOptions) {
  * @throws FrameInvalidError if the text holds a `\n` or ends with a `\r`: the peer would read something else.
  */
 export function encodeLine(text: string): string {
+  if (typeof text !== 'string') throw new TypeError(`Cannot frame: a line must be a string, not ${describe(text)}`);
   if (text.indexOf('\n') !== -1) throw new FrameInvalidError('the text of a line holds a \\n');
   if (text.charCodeAt(text.length - 1) === CR) throw new FrameInvalidError('the text of a line ends with a \\r');
   return `${text}\n`;
