@@ -311,6 +311,14 @@ describe('serve', () => {
 
     it('refuses what is no handler', () => {
       expect(() => serve({ port: 0 }, 'echo' as never)).toThrow(TypeError);
+      const nothing = Object.create(null);
+      expect(() => serve({ port: 0 }, nothing)).toThrow('Cannot serve: the handler must be a function, not [Object');
+    });
+
+    it('names a shutdown that is a function, and does not quote it', () => {
+      const shutdown = function later() {} as never;
+      const message = 'what RxJS can make one of, not [Function: later]';
+      expect(() => serve({ port: 0 }, (connection) => connection, { shutdown })).toThrow(message);
     });
   });
 

@@ -75,7 +75,7 @@ function checkDestination(where: Destination): void {
   if (!kind) throw new TypeError('Cannot connect: where must have a port or a path');
   const [key, checks] = kind;
   if (given[key] === undefined) throw new TypeError(`Cannot connect: ${key} is undefined`);
-  check('connect', where, checks);
+  check('connect', where, checks, 'where');
 }
 
 /** One subscription of `connect`. */

@@ -2,6 +2,7 @@ import { Observable, type OperatorFunction, type SchedulerLike, type Subscriber,
 import { AlreadySubscribedError, ConnectionClosedError, DeadlineError, SlowConsumerError } from '../errors.ts';
 import type { Closed, CloseReason } from '../events.ts';
 import type { Budget } from '../flow/budget.ts';
+import { describe } from '../options.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
 import { Share } from '../time/share.ts';
 import { endOfTurn, nextTurn } from '../time/turn.ts';
@@ -441,7 +442,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   push(data: Data | undefined): void {
     if (this.#ending || this.#gone || data === undefined) return;
     if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
-      this.crashed(new TypeError(`Cannot send ${String(data)}: it is neither a string nor a Uint8Array`));
+      this.crashed(new TypeError(`Cannot send ${describe(data)}: it is neither a string nor a Uint8Array`));
       return;
     }
     const writes = this.#writes;

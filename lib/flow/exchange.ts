@@ -10,7 +10,7 @@ import {
 import { Hold } from '../connection/blame.ts';
 import type { Connection } from '../connection/connection.ts';
 import { byteLength, type Data } from '../connection/writes.ts';
-import { check, flag, whole } from '../options.ts';
+import { callable, check, checkArgument, flag, whole } from '../options.ts';
 import { Queue } from '../queue.ts';
 import { isPullable, pull, type Room } from './pull.ts';
 
@@ -57,10 +57,12 @@ export function exchange<T>(
   project: (request: T, connection: Connection) => Reply,
   options: ExchangeOptions<T> = {},
 ): (connection: Connection) => Observable<Data> {
+  checkArgument('exchange', 'decode', decode, callable);
+  checkArgument('exchange', 'project', project, callable);
   check('exchange', options, {
     concurrency: whole(1),
     ordered: flag,
-    onError: (value) => (typeof value === 'function' ? undefined : 'must be a function'),
+    onError: callable,
   });
   return (connection) =>
     new Observable((subscriber) => {

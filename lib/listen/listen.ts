@@ -3,7 +3,7 @@ import { Connection, type ConnectionOwner } from '../connection/connection.ts';
 import { type ConnectionOptions, connectionChecks, seam, settings } from '../connection/settings.ts';
 import type { Data } from '../connection/writes.ts';
 import type { Closed, ClosedEvent, Counters, ListenEvent, RefusalReason } from '../events.ts';
-import { type Check, check, flag, having, milliseconds, object, oneOf, text, whole } from '../options.ts';
+import { type Check, check, data, flag, having, milliseconds, object, oneOf, text, whole } from '../options.ts';
 import type { Address, PortHandler, TransportSocket, Where } from '../transport/transport.ts';
 import { Demand } from './demand.ts';
 import { descriptorLimit } from './descriptors.ts';
@@ -35,9 +35,7 @@ export const listenChecks: Record<string, Check> = {
   events: having('an observer', 'next'),
   waiting: object({ max: whole(0), timeout: milliseconds }),
   overflow: (value) => (value === 'park' ? "cannot be 'park' yet: only 'refuse' is there" : oneOf('refuse')(value)),
-  farewell: (value) => {
-    return typeof value === 'string' || value instanceof Uint8Array ? undefined : 'must be a string or a Uint8Array';
-  },
+  farewell: data,
   ahead: whole(1),
   backlog: whole(1, 0x7fffffff),
   transport: having('a Transport', 'listen'),
@@ -51,7 +49,7 @@ export function checkWhere(what: string, where: Where): void {
   const [key, checks] = kind;
   // Node takes a port that is there but undefined for 0, any that is free.
   if ((given as Record<string, unknown>)[key] === undefined) throw new TypeError(`Cannot ${what}: ${key} is undefined`);
-  check(what, where, checks);
+  check(what, where, checks, 'where');
 }
 
 const KINDS: readonly (readonly [string, Record<string, Check>])[] = [

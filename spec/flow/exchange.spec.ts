@@ -426,6 +426,12 @@ describe('exchange', () => {
   ])('refuses the options %o at the door', (options, fault) => {
     expect(() => exchange(lines(), (line) => line, options as object)).toThrow(fault);
   });
+
+  it('refuses what is no decoder, and what answers no request, at the door', () => {
+    const nothing = undefined as never;
+    expect(() => exchange(lines(), nothing)).toThrow('Cannot exchange: project must be a function, not undefined');
+    expect(() => exchange(nothing, String)).toThrow('Cannot exchange: decode must be a function, not undefined');
+  });
 });
 
 const ignored = { error: () => undefined };
