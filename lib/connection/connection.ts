@@ -164,7 +164,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#settings = settings;
     this.#owner = owner;
     this.#reads = new Reads(socket, settings.clock, settings.pulse, this);
-    this.#writes = new Writes(socket, settings.maxOutbound, settings.overrun);
+    this.#writes = new Writes(socket, settings.maxOutbound, settings.overrun, settings.highWaterMark);
     this.#alarm = new Alarm(settings.clock, this);
     this.#acceptedAt = this.#activeAt = settings.clock.now();
     socket.handler = this;
