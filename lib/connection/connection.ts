@@ -3,16 +3,16 @@ import { AlreadySubscribedError, ConnectionClosedError, DeadlineError, SlowConsu
 import type { Closed, CloseReason } from '../events.ts';
 import type { Budget } from '../flow/budget.ts';
 import { describe } from '../options.ts';
-import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+import { Alarm } from '../time/alarm.ts';
 import { Share } from '../time/share.ts';
 import { endOfTurn, nextTurn } from '../time/turn.ts';
-import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
+import type { Address, TransportSocket } from '../transport/transport.ts';
 import { Hold, type Paused } from './blame.ts';
 import { type ByteSink, Bytes, type Gate } from './bytes.ts';
 import { closeReason } from './closeReason.ts';
 import { flushLater } from './flushLater.ts';
 import type { Pulse } from './pulse.ts';
-import { Reads, type ReadsOwner } from './reads.ts';
+import { Reads } from './reads.ts';
 import { type Sender, send } from './send.ts';
 import { type Data, type Overrun, Writes } from './writes.ts';
 
@@ -97,7 +97,9 @@ const EARLY = 64 * 1024;
  * **Ending lingers**: after our FIN what comes is read and discarded until the peer's FIN, or for `linger` ms. A close with
  * unread input would send a RST, and that can destroy replies on their way.
  */
-export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner, AlarmOwner {
+// It is also a Gate, a SocketHandler, a ReadsOwner and an AlarmOwner; it does not say so, as what is internal is not in the
+// package's types. The compiler looks where it is handed over as one.
+export class Connection extends Bytes {
   /** Unique among the connections of one listener: 1, 2, 3 … in the order of their accept. */
   readonly id: number;
   /** The other end. */

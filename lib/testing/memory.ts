@@ -119,7 +119,7 @@ const HERE: Address = { address: 'memory', port: 0 };
 const refused = () => Object.assign(new Error('connect ECONNREFUSED memory'), { code: 'ECONNREFUSED' });
 
 /** The client's end. */
-export class MemoryClient implements End {
+export class MemoryClient {
   readonly #later: Later;
   readonly #window: number;
   readonly #chunks: Uint8Array[] = [];
@@ -131,7 +131,7 @@ export class MemoryClient implements End {
   /** Whether it was reset. */
   reset = false;
 
-  /** @internal */
+  /** `MemoryNetwork.connect` makes one. */
   constructor(later: Later, window: number) {
     this.#later = later;
     this.#window = window;
