@@ -292,7 +292,9 @@ export class Connection extends Bytes {
   }
 
   /**
-   * Says that a connection which waits is not wanted, and frees its place: for operators that drop one, such as `filter`.
+   * Says that a connection which waits is not wanted, and frees its place: for operators behind `listen` that drop one, such as
+   * `filter`. Once somebody has taken it, as `serve` has before it calls the handler, this does nothing: there, say goodbye
+   * and complete, or `end()`.
    *
    * @param reason Goes into the `refused` event. @default 'unwanted'
    */

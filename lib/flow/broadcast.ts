@@ -5,6 +5,7 @@ import { SlowConsumerError } from '../errors.ts';
 import { bytes, check, checkArgument, data, oneOf } from '../options.ts';
 import { Queue } from '../queue.ts';
 
+/** What a member of a broadcast may have otherwise than its connection. */
 export interface MemberOptions {
   /** Bytes that may wait for this member. @default the connection's own limit */
   readonly maxOutbound?: number;

@@ -17,6 +17,7 @@ import { isPullable, pull, type Room } from './pull.ts';
 /** The answer to one request: at once, as a string or bytes; or a promise, an Observable, a generator … of pieces. */
 export type Reply = Data | undefined | ObservableInput<Data | undefined>;
 
+/** How to exchange. */
 export interface ExchangeOptions<T> {
   /** Requests of one connection that are worked on at once. @default 1 */
   readonly concurrency?: number;
@@ -50,6 +51,7 @@ export interface ExchangeOptions<T> {
  * @param decode From bytes to requests, such as `lines()`.
  * @param project From a request to its reply.
  * @param options See {@link ExchangeOptions}.
+ * @returns A handler.
  * @throws TypeError or RangeError for options that do not exist or cannot be.
  */
 export function exchange<T>(

@@ -7,6 +7,7 @@ import { type Decoder, type Input, PENDING } from './decoder.ts';
 import { frames } from './frames.ts';
 import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
 
+/** How {@link delimited} cuts. */
 export interface DelimitedOptions extends FrameOptions {
   /**
    * The longest frame that is accepted, in bytes, without its delimiter.
@@ -34,6 +35,7 @@ export interface DelimitedOptions extends FrameOptions {
  * @param delimiter One byte or more; a string stands for its UTF-8.
  * @param options `maxLength` in bytes, `timeout` in milliseconds, `scheduler`.
  * @returns An operator from chunks of bytes, cut anywhere, to frames without their delimiter.
+ * @throws TypeError or RangeError for a delimiter that is empty, and for options that do not exist or cannot be.
  */
 export function delimited(
   delimiter: string | Uint8Array,
@@ -48,9 +50,12 @@ export function delimited(
 /**
  * Makes the function that ends a frame with a delimiter, as {@link delimited} reads it: `map(encodeDelimited('\0'))`.
  *
- * It throws {@link FrameInvalidError} for a frame in which the peer would find the delimiter too early.
+ * It throws {@link FrameInvalidError} for a frame in which the peer would find the delimiter too early, and a TypeError for what
+ * is neither a string nor bytes.
  *
  * @param delimiter One byte or more; a string stands for its UTF-8.
+ * @returns A function from a frame to its bytes with the delimiter behind them.
+ * @throws TypeError or RangeError for a delimiter that is none, or empty.
  */
 export function encodeDelimited(delimiter: string | Uint8Array): (frame: string | Uint8Array) => Buffer {
   const mark = delimiterOf(delimiter);

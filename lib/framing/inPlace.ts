@@ -15,6 +15,7 @@ import { callable, checkArgument } from '../options.ts';
  *
  * @param project From a chunk to a value. The chunk holds only during the call: what is kept of it must be copied.
  * @returns An operator from chunks of bytes, cut anywhere, to values.
+ * @throws TypeError if `project` is no function.
  */
 export function inPlace<T>(project: (chunk: Uint8Array) => T): OperatorFunction<Uint8Array, T> {
   checkArgument('read in place', 'project', project, callable);

@@ -50,7 +50,12 @@ export function headerOf(prefix: LengthPrefix): { header: Header; includesHeader
  * Makes the function that puts a frame's length in front of it, as `lengthPrefixed` reads it:
  * `map(encodeLengthPrefixed({ size: 2 }))`.
  *
- * It throws {@link FrameTooLongError} for a frame whose length the header cannot say.
+ * It throws {@link FrameTooLongError} for a frame whose length the header cannot say, and a TypeError for what is neither a
+ * string nor bytes.
+ *
+ * @param prefix See {@link LengthPrefix}.
+ * @returns A function from a frame to its bytes with the length in front of them.
+ * @throws TypeError for options that do not exist or cannot be.
  */
 export function encodeLengthPrefixed(prefix: LengthPrefix = {}): (frame: string | Uint8Array) => Buffer {
   check('prefix frames', prefix, prefixChecks);

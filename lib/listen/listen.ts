@@ -23,7 +23,11 @@ export interface ListenOptions extends ConnectionOptions {
   readonly overflow?: 'refuse';
   /** What a refused connection is told before it is closed. @default nothing */
   readonly farewell?: Data;
-  /** Connections handed out before one of them has been taken; more than 1 for several independent limits. @default 1 */
+  /**
+   * Connections handed out before one of them has been taken; more than 1 for several independent limits, so that a full one
+   * does not stop the others: `groupBy(({ peer }) => peer.address), mergeMap((one) => one.pipe(mergeMap(handle, 10)))`.
+   * @default 1
+   */
   readonly ahead?: number;
   /** Connections the kernel completes before they are accepted; it has a limit of its own (`net.core.somaxconn`). @default 4096 */
   readonly backlog?: number;
