@@ -32,7 +32,7 @@ export const whole = (min: number, max = Number.MAX_SAFE_INTEGER): Check =>
 export const milliseconds: Check = number('milliseconds, 0 or more', (value) => value >= 0);
 
 /** A time in milliseconds that is not over at once; `Infinity` for no limit. */
-export const patience: Check = number('more than 0 milliseconds', (value) => value > 0);
+export const patience: Check = number('more than 0 milliseconds, or Infinity for no limit', (value) => value > 0);
 
 /** A number of bytes, or `Infinity` for no limit. */
 export const bytes: Check = number(

@@ -4,7 +4,7 @@ import type { Data } from './connection/writes.ts';
 import type { ServerEvent } from './events.ts';
 import { demanded } from './flow/pull.ts';
 import { checkWhere, type ListenOptions, listen, listenChecks } from './listen/listen.ts';
-import { callable, check, checkArgument, describe, milliseconds, share, whole } from './options.ts';
+import { callable, check, checkArgument, describe, milliseconds, patience, share, whole } from './options.ts';
 import { Crowd } from './shutdown/crowd.ts';
 import { Drain } from './shutdown/drain.ts';
 import { defaultClock } from './time/monotonic.ts';
@@ -120,10 +120,10 @@ const serveChecks = (() => {
     },
     announce: milliseconds,
     grace: milliseconds,
-    idle: milliseconds,
-    greeting: milliseconds,
-    frame: milliseconds,
-    lifetime: milliseconds,
+    idle: patience,
+    greeting: patience,
+    frame: patience,
+    lifetime: patience,
     jitter: share,
     random: callable,
   };

@@ -1,6 +1,6 @@
 import type { SchedulerLike } from 'rxjs';
 import { Budget, defaultBudget } from '../flow/budget.ts';
-import { bytes, type Check, flag, having, milliseconds, oneOf } from '../options.ts';
+import { bytes, type Check, flag, having, milliseconds, oneOf, patience } from '../options.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import { nodeTransport } from '../transport/node.ts';
 import type { SocketOptions, Transport } from '../transport/transport.ts';
@@ -41,7 +41,7 @@ export interface ConnectionOptions {
 /** @internal All of them but `transport`, of which each asks something else. */
 export const connectionChecks: Record<string, Check> = {
   linger: milliseconds,
-  stall: milliseconds,
+  stall: patience,
   highWaterMark: bytes,
   maxOutbound: bytes,
   overrun: oneOf(...overruns),
