@@ -14,7 +14,7 @@ import type { Where } from './transport/transport.ts';
  * What a server does with a connection: takes it, an Observable of bytes, and returns what to reply. Any operator from bytes
  * to replies is one. When the replies complete, what is queued is flushed and the connection ends; when they fail, that
  * connection ends, and no other. An async generator is asked for replies only while there is room for them; an async function
- * that writes for itself is fine, too.
+ * that writes for itself is fine, too, and what it returns is sent.
  */
 // biome-ignore lint/suspicious/noConfusingVoidType: what an async function is that returns nothing.
 export type Handler = (connection: Connection) => ObservableInput<Data | undefined> | Promise<Data | void>;

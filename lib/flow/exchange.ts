@@ -42,8 +42,9 @@ export interface ExchangeOptions<T> {
  * before it, or for the peer, may hold `maxOutbound` bytes; a generator holds `highWaterMark` at most.
  *
  * It completes when the requests do and all are answered. In a drain what is in progress is answered and no other begun.
- * When the peer breaks off, what is in progress is unsubscribed in the same tick. It errors with what the decoder errors
- * with, and with what a request fails with, unless `onError` makes a reply of that.
+ * When the peer breaks off, what is in progress is unsubscribed in the same tick; a promise cannot be, so give its work a
+ * signal that is aborted when `connection.closed` emits. A FIN alone is no break: its requests have their answers. It errors
+ * with what the decoder errors with, and with what a request fails with, unless `onError` makes a reply of that.
  *
  * @example
  * serve({ port: 7000 }, exchange(lines(), (line) => database.find(line), { concurrency: 8 }));

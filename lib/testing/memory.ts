@@ -13,7 +13,8 @@ export interface MemoryClientOptions {
 /**
  * A network in memory: a {@link Transport} for `listen`, `serve` and `connect`, and clients that a spec plays itself. What happens on one side is seen on
  * the other in a later turn of the scheduler, and never within the call that made it happen: on virtual time a whole server
- * runs in no time, and the same way each time.
+ * runs in no time, and the same way each time. A `TestScheduler` does all of it in one go, in which no promise is kept: what
+ * awaits one is tested in real time, with no scheduler handed in.
  */
 export class MemoryNetwork {
   readonly #scheduler: SchedulerLike;
