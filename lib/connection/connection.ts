@@ -2,16 +2,17 @@ import { Observable, type OperatorFunction, type SchedulerLike, type Subscriber,
 import { AlreadySubscribedError, ConnectionClosedError, DeadlineError, SlowConsumerError } from '../errors.ts';
 import type { Closed, CloseReason } from '../events.ts';
 import type { Budget } from '../flow/budget.ts';
-import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+import { describe } from '../options.ts';
+import { Alarm } from '../time/alarm.ts';
 import { Share } from '../time/share.ts';
 import { endOfTurn, nextTurn } from '../time/turn.ts';
-import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
+import type { Address, TransportSocket } from '../transport/transport.ts';
 import { Hold, type Paused } from './blame.ts';
 import { type ByteSink, Bytes, type Gate } from './bytes.ts';
 import { closeReason } from './closeReason.ts';
 import { flushLater } from './flushLater.ts';
 import type { Pulse } from './pulse.ts';
-import { Reads, type ReadsOwner } from './reads.ts';
+import { Reads } from './reads.ts';
 import { type Sender, send } from './send.ts';
 import { type Data, type Overrun, Writes } from './writes.ts';
 
@@ -96,7 +97,9 @@ const EARLY = 64 * 1024;
  * **Ending lingers**: after our FIN what comes is read and discarded until the peer's FIN, or for `linger` ms. A close with
  * unread input would send a RST, and that can destroy replies on their way.
  */
-export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner, AlarmOwner {
+// It is also a Gate, a SocketHandler, a ReadsOwner and an AlarmOwner; it does not say so, as what is internal is not in the
+// package's types. The compiler looks where it is handed over as one.
+export class Connection extends Bytes {
   /** Unique among the connections of one listener: 1, 2, 3 … in the order of their accept. */
   readonly id: number;
   /** The other end. */
@@ -163,7 +166,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#settings = settings;
     this.#owner = owner;
     this.#reads = new Reads(socket, settings.clock, settings.pulse, this);
-    this.#writes = new Writes(socket, settings.maxOutbound, settings.overrun);
+    this.#writes = new Writes(socket, settings.maxOutbound, settings.overrun, settings.highWaterMark);
     this.#alarm = new Alarm(settings.clock, this);
     this.#acceptedAt = this.#activeAt = settings.clock.now();
     socket.handler = this;
@@ -289,7 +292,9 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   }
 
   /**
-   * Says that a connection which waits is not wanted, and frees its place: for operators that drop one, such as `filter`.
+   * Says that a connection which waits is not wanted, and frees its place: for operators behind `listen` that drop one, such as
+   * `filter`. Once somebody has taken it, as `serve` has before it calls the handler, this does nothing: there, say goodbye
+   * and complete, or `end()`.
    *
    * @param reason Goes into the `refused` event. @default 'unwanted'
    */
@@ -441,7 +446,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   push(data: Data | undefined): void {
     if (this.#ending || this.#gone || data === undefined) return;
     if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
-      this.crashed(new TypeError(`Cannot send ${String(data)}: it is neither a string nor a Uint8Array`));
+      this.crashed(new TypeError(`Cannot send ${describe(data)}: it is neither a string nor a Uint8Array`));
       return;
     }
     const writes = this.#writes;

@@ -27,6 +27,7 @@ export class Writes {
   dropped = 0;
   readonly #socket: TransportSocket;
   readonly #max: number;
+  readonly #room: number;
   readonly #overrun: Overrun;
   /** While all pieces of the turn are strings they are joined, which costs next to nothing. */
   #text = '';
@@ -41,9 +42,14 @@ export class Writes {
   #ended = false;
   #finished = false;
 
-  constructor(socket: TransportSocket, max: number, overrun: Overrun) {
+  /**
+   * @param max Bytes that may be unsent; past that `overrun` says what happens.
+   * @param room Unsent bytes up to which a value is let in whatever its length: who waits for room is told that there is some.
+   */
+  constructor(socket: TransportSocket, max: number, overrun: Overrun, room: number) {
     this.#socket = socket;
     this.#max = max;
+    this.#room = room;
     this.#overrun = overrun;
   }
 
@@ -90,7 +96,8 @@ export class Writes {
     }
     // While the peer does not keep pace the queue is what memory is spent on: it is counted exactly.
     const length = byteLength(data);
-    if (this.unsent + length <= this.#max) {
+    const { unsent } = this;
+    if (unsent + length <= this.#max || unsent <= this.#room) {
       if (this.#overrun === 'disconnect') this.#join(data, length);
       else this.#append(data, length);
       return true;

@@ -2,9 +2,10 @@ import { Observable, type Observer } from 'rxjs';
 import type { Connection } from '../connection/connection.ts';
 import { type Data, type Overrun, overruns } from '../connection/writes.ts';
 import { SlowConsumerError } from '../errors.ts';
-import { bytes, check, oneOf } from '../options.ts';
+import { bytes, check, checkArgument, data, oneOf } from '../options.ts';
 import { Queue } from '../queue.ts';
 
+/** What a member of a broadcast may have otherwise than its connection. */
 export interface MemberOptions {
   /** Bytes that may wait for this member. @default the connection's own limit */
   readonly maxOutbound?: number;
@@ -58,8 +59,14 @@ export class Broadcast implements Observer<Data> {
     });
   }
 
-  /** Sends a value to all who are in. */
+  /**
+   * Sends a value to all who are in.
+   *
+   * @param value A string or bytes, which nobody may change from then on.
+   * @throws TypeError for anything else, to whoever calls it: it is no fault of those who are in.
+   */
   next(value: Data): void {
+    checkArgument('broadcast', 'value', value, data);
     if (this.#over) return;
     const shared = typeof value === 'string' ? Buffer.from(value) : value;
     // Those who are in now: who joins because of this value has the next.

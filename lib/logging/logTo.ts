@@ -1,6 +1,7 @@
 import { type Logger, pino } from 'pino';
 import type { NextObserver } from 'rxjs';
 import type { ServerEvent } from '../events.ts';
+import { checkArgument, having } from '../options.ts';
 
 type Level = 'debug' | 'info' | 'warn' | 'error';
 
@@ -23,10 +24,12 @@ const LEVELS = {
  *
  * @param logger A pino logger. @default pino(), which writes JSON lines to the standard output
  * @returns An observer for `serve(…).subscribe(…)`. It logs an error that ends the stream as `error`, too.
+ * @throws TypeError for a logger that has not those levels.
  */
 export function logTo(
   logger: Logger = pino(),
 ): Required<Pick<NextObserver<ServerEvent>, 'next'>> & { error(error: unknown): void } {
+  checkArgument('log', 'logger', logger, having('a pino logger', ...new Set(Object.values(LEVELS))));
   return {
     next: (event) => logger[LEVELS[event.type]](fields(event), sentence(event)),
     error: (error) => logger.error({ type: 'error', err: error }, 'the server ended with an error'),

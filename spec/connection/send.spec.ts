@@ -66,17 +66,20 @@ describe('send', () => {
     expect(said).toEqual(['0 broken', '0 failed 10 0']);
   });
 
-  it.each([[null], [5], [{}], [[1, 2]], [Symbol('s')]])('errors with a TypeError for %s', (value) => {
-    const { said, made } = run({}, ({ connection, client, say }) => {
-      concat(of('before', value as Data, 'after'), NEVER)
-        .pipe(connection.send())
-        .subscribe(heard(say));
-      client.end();
-    });
-    expect(said[0]).toMatch(/^0 Cannot send .*: it is neither a string nor a Uint8Array$/);
-    expect(said[1]).toBe('0 failed 6 0');
-    expect(made.client.text).toBe('before');
-  });
+  it.each([[null], [5], [{}], [Object.create(null)], [[1, 2]], [Symbol('s')]])(
+    'errors with a TypeError for %s',
+    (value) => {
+      const { said, made } = run({}, ({ connection, client, say }) => {
+        concat(of('before', value as Data, 'after'), NEVER)
+          .pipe(connection.send())
+          .subscribe(heard(say));
+        client.end();
+      });
+      expect(said[0]).toMatch(/^0 Cannot send .*: it is neither a string nor a Uint8Array$/);
+      expect(said[1]).toBe('0 failed 6 0');
+      expect(made.client.text).toBe('before');
+    },
+  );
 
   it('breaks off, and lets go of the source, when it is unsubscribed', () => {
     const { said, made } = run({}, ({ connection, at, say }) => {

@@ -24,6 +24,10 @@ const counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
 const closed = { type: 'closed', id: 7, peer, bytesIn: 1, bytesOut: 2, unsent: 0, duration: 3 } as const;
 
 describe('logTo', () => {
+  it('refuses what cannot log', () => {
+    expect(() => logTo({} as never)).toThrow('Cannot log: logger must be a pino logger, not {}');
+  });
+
   it.each<[ServerEvent, number, string]>([
     [{ type: 'listening', address: local, counters } as ServerEvent, 30, 'listening on 192.0.2.1:7000'],
     [
