@@ -1,7 +1,7 @@
 import { type Logger, pino } from 'pino';
 import type { NextObserver } from 'rxjs';
 import type { ServerEvent } from '../events.ts';
-import { checkArgument, having } from '../options.ts';
+import { checkArgument, describe, having } from '../options.ts';
 
 type Level = 'debug' | 'info' | 'warn' | 'error';
 
@@ -20,7 +20,8 @@ const LEVELS = {
  * Logs what a server says: an observer of its events.
  *
  * Each event is one line: its type, its fields, and a sentence. `listening`, `draining` and `drained` are `info`, and so is
- * `closed`, which makes it an access log; `opened` is `debug`, `refused` is `warn`, `failed` and `exhausted` are `error`.
+ * `closed`, which makes it an access log; `opened` is `debug`, `refused` is `warn`, `failed` and `exhausted` are `error`. An
+ * error has its stack in `failed`; `closed` says it in one sentence.
  *
  * @param logger A pino logger. @default pino(), which writes JSON lines to the standard output
  * @returns An observer for `serve(…).subscribe(…)`. It logs an error that ends the stream as `error`, too.
@@ -39,8 +40,10 @@ export function logTo(
 function fields(event: ServerEvent): object {
   if (event.type === 'listening') return { type: event.type, address: event.address };
   if (!('error' in event)) return event;
-  // The name under which pino knows how to print an error.
   const { error, ...others } = event;
+  // How a peer went is no fault of the program, and where it is one, `failed` has told where.
+  if (event.type === 'closed') return { ...others, error: error instanceof Error ? String(error) : describe(error) };
+  // The name under which pino knows how to print an error.
   return { ...others, err: error };
 }
 
