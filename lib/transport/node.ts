@@ -166,7 +166,8 @@ class NodeSocket implements TransportSocket, Completed {
 
   #write(data: Written): boolean {
     const socket = this.#socket;
-    const taken = () => this.#socket.writableLength === 0 && this.#taken();
+    // It is called after this turn, in which more may have been written past Node's queue.
+    const taken = () => socket.writableLength === 0 && this.pending === 0 && this.#taken();
     if (typeof data === 'string' || data instanceof Uint8Array) {
       socket.write(data, taken);
     } else {
