@@ -179,6 +179,9 @@ describe('nodeTransport', () => {
   // From the kernel's own table, as Node tells nobody. `02` is a socket whose next probe is due, in hundredths of a second.
   it.skipIf(process.platform !== 'linux').each([
     [60_000, /^02:0000(17|16)/],
+    [0, /^02:000000/],
+    [1e10, /^02:0031F/],
+    [Number.POSITIVE_INFINITY, /^00:/],
     [false, /^00:/],
   ] as const)('has the kernel probe a silent peer after its time: %s', async (keepAlive, timer) => {
     const sockets: TransportSocket[] = [];
