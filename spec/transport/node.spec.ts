@@ -6,9 +6,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { nodeTransport } from '../../lib/transport/node.ts';
 import type { Address, Port, TransportSocket } from '../../lib/transport/transport.ts';
+import { endPrograms, Program } from '../support/program.ts';
 import { quickest } from '../support/quickest.ts';
 import { dialTo, open, readAll } from '../support/sockets.ts';
 
@@ -150,6 +151,8 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
 });
 
 describe('nodeTransport', () => {
+  afterEach(endPrograms);
+
   it('has copied the address of its peer at accept: it is there when the peer is gone [E14]', async () => {
     const { port, address, socket, client } = await accept();
     const from = client.localPort;
@@ -176,7 +179,6 @@ describe('nodeTransport', () => {
     expect(await quickest(50, heard)).toBeLessThan(50);
   });
 
-  // From the kernel's own table, as Node tells nobody. `02` is a socket whose next probe is due, in hundredths of a second.
   it.skipIf(process.platform !== 'linux').each([
     [60_000, /^02:0000(17|16)/],
     [0, /^02:000000/],
@@ -194,14 +196,20 @@ describe('nodeTransport', () => {
     const client = dialTo(address.port as number);
     await once(client, 'connect');
     await vi.waitFor(() => expect(sockets).toHaveLength(1));
-    const [line] = readFileSync('/proc/net/tcp', 'utf8')
-      .split('\n')
-      .map((row) => row.trim().split(/\s+/))
-      .filter(([, local, remote]) => portIn(local) === address.port && portIn(remote) === client.localPort);
-    expect(line?.[5]).toMatch(timer);
+    expect(timerOf(client)).toMatch(timer);
     for (const socket of sockets) socket.destroy();
     client.destroy();
     port?.close();
+  });
+
+  it.skipIf(process.platform !== 'linux')('has it do so for the worker of a cluster, too', async () => {
+    const server = new Program('worker');
+    const client = dialTo(await server.whenListening());
+    await server.whenSaid('opened');
+    expect(timerOf(client)).toMatch(/^02:0000(17|16)/);
+    client.destroy();
+    server.kill('SIGKILL');
+    await server.whenExited();
   });
 
   it('keeps no port that is closed before it is open', async () => {
@@ -238,6 +246,17 @@ const HERE = { port: 0, host: '127.0.0.1' };
 
 /** The port of an address in `/proc/net/tcp`, such as `0100007F:1B58`. */
 const portIn = (address = '') => Number.parseInt(address.split(':')[1] ?? '', 16);
+
+/**
+ * The timer at the other end of a client's connection, from the kernel's own table, as Node tells nobody. `02` is a socket
+ * whose next probe is due, in hundredths of a second.
+ */
+function timerOf({ localPort, remotePort }: Socket): string | undefined {
+  const rows = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map((row) => row.trim().split(/\s+/));
+  return rows.find(([, from, to]) => portIn(from) === remotePort && portIn(to) === localPort)?.[5];
+}
 
 /** A client, and the socket at the other end. */
 async function accept() {
