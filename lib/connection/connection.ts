@@ -669,8 +669,11 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
 
   /** @internal */
   lost(): void {
-    this.broken(new Error('the peer has reset the connection'));
-    this.#socket.destroy();
+    try {
+      this.broken(new Error('the peer has reset the connection'));
+    } finally {
+      this.#socket.destroy();
+    }
   }
 
   // What the alarm asks (AlarmOwner) ----------------------------------------------------------------------------------
