@@ -656,11 +656,13 @@ export class Connection extends Bytes {
 
   /** @internal Without somebody who sends the connection is over with its input; else what still comes is discarded. */
   inputOver(): void {
-    if (!this.#subscribed || this.#reads.open || this.#gone) return;
-    if (this.#users > 0 || this.#freed) this.#reads.discard();
-    else this.end();
-    // It was kept for the end of its input only.
-    if (this.#freed) this.freed();
+    if (this.#reads.open || this.#gone) return;
+    if (this.#subscribed) {
+      if (this.#users > 0 || this.#freed) this.#reads.discard();
+      else this.end();
+    }
+    // It was kept for the end of its input only. Not at once: who ends it may have an error to tell.
+    if (this.#freed) endOfTurn(this.clock, () => this.freed());
   }
 
   /** @internal */
@@ -674,8 +676,11 @@ export class Connection extends Bytes {
 
   /** @internal */
   lost(): void {
-    this.broken(new Error('the peer has reset the connection'));
-    this.#socket.destroy();
+    try {
+      this.broken(new Error('the peer has reset the connection'));
+    } finally {
+      this.#socket.destroy();
+    }
   }
 
   // What the alarm asks (AlarmOwner) ----------------------------------------------------------------------------------
