@@ -17,13 +17,14 @@ export default defineConfig({
     pool: 'forks',
     // Many files wait more than they work, but some tell the time, and must not wait for a processor.
     maxWorkers: 2,
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    // The models take seconds, and more of them on a busy machine.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     setupFiles: ['spec/support/setup.ts'],
     projects: [
       // Loading RxJS and the library for each file anew would take longer than most files do.
       { extends: true, test: { name: 'sluice', include: ['spec/**/*.spec.ts'], exclude: real, isolate: false } },
-      { extends: true, test: { name: 'real', include: real, testTimeout: 60_000, hookTimeout: 60_000 } },
+      { extends: true, test: { name: 'real', include: real } },
     ],
   },
 });

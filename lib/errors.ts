@@ -25,7 +25,7 @@ export class FrameTooLongError extends RangeError {
   readonly length: number | bigint;
 
   constructor(limit: number, length: number | bigint) {
-    super(`Cannot frame input: a frame of ${length} bytes or more, at most ${limit} allowed`);
+    super(`Cannot frame: a frame of ${length} bytes or more, at most ${limit} allowed`);
     this.limit = limit;
     this.length = length;
   }

@@ -6,7 +6,10 @@ export type Wrong = string | { readonly outOfRange: string };
 /** Looks at one option: returns what is wrong with it, or nothing. */
 export type Check = (value: unknown) => Wrong | undefined;
 
-const describe = (value: unknown) => inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY });
+const SHORT = { depth: 0, breakLength: Number.POSITIVE_INFINITY, maxArrayLength: 3, maxStringLength: 100 };
+
+/** A value as a message shows it: in short, whatever it is. */
+export const describe = (value: unknown): string => inspect(value, SHORT);
 
 const number =
   (says: string, allows: (value: number) => boolean): Check =>
@@ -29,7 +32,7 @@ export const whole = (min: number, max = Number.MAX_SAFE_INTEGER): Check =>
 export const milliseconds: Check = number('milliseconds, 0 or more', (value) => value >= 0);
 
 /** A time in milliseconds that is not over at once; `Infinity` for no limit. */
-export const patience: Check = number('more than 0 milliseconds', (value) => value > 0);
+export const patience: Check = number('more than 0 milliseconds, or Infinity for no limit', (value) => value > 0);
 
 /** A number of bytes, or `Infinity` for no limit. */
 export const bytes: Check = number(
@@ -48,6 +51,16 @@ export const oneOf =
 
 /** A boolean. */
 export const flag: Check = oneOf(true, false);
+
+/** A function. */
+export const callable: Check = (value) =>
+  typeof value === 'function' ? undefined : `must be a function, not ${describe(value)}`;
+
+/** What can be sent. */
+export const data: Check = (value) =>
+  typeof value === 'string' || value instanceof Uint8Array
+    ? undefined
+    : `must be a string or a Uint8Array, not ${describe(value)}`;
 
 /** A string that says something. */
 export const text: Check = (value) =>
@@ -88,14 +101,29 @@ export type Checks = Readonly<Record<string, Check>>;
 /**
  * Checks options at the door, before anything is opened.
  *
+ * @param where What cannot be done if they are wrong.
+ * @param name What the object is called where it is given.
  * @throws TypeError for an option that does not exist or is of the wrong type.
  * @throws RangeError for a number out of its range.
  */
-export function check(where: string, options: unknown, checks: Checks): void {
-  const wrong = object(checks)(options);
+export function check(where: string, options: unknown, checks: Checks, name = 'options'): void {
+  refuse(where, name, object(checks)(options));
+}
+
+/**
+ * Checks an argument, which, unlike an option, cannot be left out.
+ *
+ * @throws TypeError if it is of the wrong type, or not there.
+ * @throws RangeError for a number out of its range.
+ */
+export function checkArgument(where: string, name: string, value: unknown, allowed: Check): void {
+  refuse(where, name, allowed(value));
+}
+
+function refuse(where: string, name: string, wrong: Wrong | undefined): void {
   if (wrong === undefined) return;
   const isRange = typeof wrong !== 'string';
   const says = isRange ? wrong.outOfRange : wrong;
-  const path = says.startsWith('.') ? says.slice(1) : `options${separator(says)}${says}`;
+  const path = says.startsWith('.') ? says.slice(1) : `${name}${separator(says)}${says}`;
   throw new (isRange ? RangeError : TypeError)(`Cannot ${where}: ${path}`);
 }

@@ -4,7 +4,7 @@ import type { Data } from './connection/writes.ts';
 import type { ServerEvent } from './events.ts';
 import { demanded } from './flow/pull.ts';
 import { checkWhere, type ListenOptions, listen, listenChecks } from './listen/listen.ts';
-import { check, milliseconds, share, whole } from './options.ts';
+import { callable, check, checkArgument, describe, milliseconds, patience, share, whole } from './options.ts';
 import { Crowd } from './shutdown/crowd.ts';
 import { Drain } from './shutdown/drain.ts';
 import { defaultClock } from './time/monotonic.ts';
@@ -14,7 +14,7 @@ import type { Where } from './transport/transport.ts';
  * What a server does with a connection: takes it, an Observable of bytes, and returns what to reply. Any operator from bytes
  * to replies is one. When the replies complete, what is queued is flushed and the connection ends; when they fail, that
  * connection ends, and no other. An async generator is asked for replies only while there is room for them; an async function
- * that writes for itself is fine, too.
+ * that writes for itself is fine, too, and what it returns is sent.
  */
 // biome-ignore lint/suspicious/noConfusingVoidType: what an async function is that returns nothing.
 export type Handler = (connection: Connection) => ObservableInput<Data | undefined> | Promise<Data | void>;
@@ -67,8 +67,7 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
  */
 export function serve(where: Where, handler: Handler, options: ServeOptions = {}): Observable<ServerEvent> {
   checkWhere('serve', where);
-  if (typeof handler !== 'function')
-    throw new TypeError(`Cannot serve: the handler must be a function, not ${String(handler)}`);
+  checkArgument('serve', 'the handler', handler, callable);
   check('serve', options, serveChecks);
   const { concurrency = 1000, shutdown = EMPTY, announce = 0, grace = 10_000, ...more } = options;
   const { idle = 30_000, greeting = 10_000, frame = 10_000, ...others } = more;
@@ -116,16 +115,16 @@ const serveChecks = (() => {
         from(value as ObservableInput<unknown>);
         return undefined;
       } catch {
-        return `must be an Observable, or what RxJS can make one of, not ${String(value)}`;
+        return `must be an Observable, or what RxJS can make one of, not ${describe(value)}`;
       }
     },
     announce: milliseconds,
     grace: milliseconds,
-    idle: milliseconds,
-    greeting: milliseconds,
-    frame: milliseconds,
-    lifetime: milliseconds,
+    idle: patience,
+    greeting: patience,
+    frame: patience,
+    lifetime: patience,
     jitter: share,
-    random: (value: unknown) => (typeof value === 'function' ? undefined : 'must be a function'),
+    random: callable,
   };
 })();

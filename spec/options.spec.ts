@@ -63,6 +63,7 @@ describe('options', () => {
     [{ count: '5' }, "Cannot try: count must be a whole number from 1 to 10, not '5'"],
     [{ count: 5n }, 'Cannot try: count must be a whole number from 1 to 10, not 5n'],
     [{ count: [5] }, 'Cannot try: count must be a whole number from 1 to 10, not [ 5 ]'],
+    [{ count: [5, 5, 5, 5, 5] }, 'not [ 5, 5, 5, ... 2 more items ]'],
     [{ count: null }, 'Cannot try: count must be a whole number from 1 to 10, not null'],
     [{ time: Symbol('s') }, 'Cannot try: time must be milliseconds, 0 or more, not Symbol(s)'],
     [

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -54,6 +54,15 @@ describe('the package', () => {
     const built = files.filter((path) => path.startsWith('package/dist/'));
     expect(built).toContain('package/dist/index.js');
     expect(built.filter((path) => !/\.(js|d\.ts|js\.map)$/.test(path))).toEqual([]);
+  });
+
+  it('has types that tell of a connection what its users may call, and nothing else', async () => {
+    const types = await readFile(join(project, 'node_modules/sluice/dist/connection/connection.d.ts'), 'utf8');
+    const [, own = ''] = types.match(/^export declare class Connection .*\n([\s\S]*?)^}/m) ?? [];
+    const names = [...own.matchAll(/^ {4}(?:readonly |get )?(\w+)/gm)].map(([, name = '']) => name);
+    const figures = ['bytesIn', 'bytesOut', 'unsent', 'dropped', 'paused', 'isDraining'];
+    const ways = ['send', 'write', 'end', 'halfClose', 'abort', 'refuse', 'drain', 'draining', 'closed'];
+    expect(names).toEqual(['id', 'peer', 'openedAt', 'local', ...figures, ...ways]);
   });
 
   it('compiles in the strictest project, and runs', async () => {

@@ -4,6 +4,7 @@ import {
   delay,
   EMPTY,
   finalize,
+  firstValueFrom,
   from,
   identity,
   map,
@@ -12,10 +13,13 @@ import {
   Subject,
   takeUntil,
   takeWhile,
+  timer,
 } from 'rxjs';
 import { describe, expect, it } from 'vitest';
+import type { Connection } from '../lib/connection/connection.ts';
+import { exchange } from '../lib/flow/exchange.ts';
 import { lines } from '../lib/framing/lines.ts';
-import { serve } from '../lib/serve.ts';
+import { type Handler, serve } from '../lib/serve.ts';
 import { MemoryNetwork } from '../lib/testing/memory.ts';
 import { Clock } from './support/clock.ts';
 import { House } from './support/house.ts';
@@ -298,6 +302,11 @@ describe('serve', () => {
       [{ concurrency: '5' }, TypeError],
       [{ grace: -1 }, RangeError],
       [{ jitter: 2 }, RangeError],
+      [{ idle: 0 }, RangeError],
+      [{ greeting: 0 }, RangeError],
+      [{ frame: 0 }, RangeError],
+      [{ stall: 0 }, RangeError],
+      [{ lifetime: 0 }, RangeError],
       [{ random: 0.5 }, TypeError],
       [{ shutdown: 5 }, TypeError],
       [{ events: new Subject() }, TypeError],
@@ -311,6 +320,14 @@ describe('serve', () => {
 
     it('refuses what is no handler', () => {
       expect(() => serve({ port: 0 }, 'echo' as never)).toThrow(TypeError);
+      const nothing = Object.create(null);
+      expect(() => serve({ port: 0 }, nothing)).toThrow('Cannot serve: the handler must be a function, not [Object');
+    });
+
+    it('names a shutdown that is a function, and does not quote it', () => {
+      const shutdown = function later() {} as never;
+      const message = 'what RxJS can make one of, not [Function: later]';
+      expect(() => serve({ port: 0 }, (connection) => connection, { shutdown })).toThrow(message);
     });
   });
 
@@ -360,5 +377,46 @@ describe('serve', () => {
     await house.signal();
     expect(client.text).toBe('goodbye\n');
     expect(client.ended).toBe(true);
+  });
+
+  describe('a handler that waits for room', () => {
+    const piece = 'x'.repeat(1040);
+    const some = async function* ({ clock }: Connection) {
+      for (let i = 0; i < 5; i++) {
+        yield piece;
+        await firstValueFrom(timer(1, clock));
+      }
+    };
+    const waiting: [string, Handler][] = [
+      ['a generator', some],
+      [
+        'one that awaits each write',
+        async (connection) => {
+          for await (const one of some(connection)) await connection.write(one);
+        },
+      ],
+      ['an exchange with a generator', exchange(lines(), (line, connection) => (line === '1' ? some(connection) : ''))],
+      ['an exchange with strings', exchange(lines(), () => piece)],
+    ];
+
+    it.each(waiting)('is never cut off for the length of what it writes: %s', async (_kind, handler) => {
+      for (const limits of [
+        { highWaterMark: 64, maxOutbound: 1050 },
+        { highWaterMark: 1_000_000, maxOutbound: 1050 },
+      ]) {
+        const house = await House.open(handler, limits);
+        const client = await house.connect({ window: 1000 });
+        client.pause();
+        for (let i = 1; i <= 5; i++) {
+          client.write(`${i}\n`);
+          await house.clock.advance(1);
+        }
+        client.resume().end();
+        await house.clock.advance(100);
+        expect(house.log.of('closed')).toMatchObject([{ unsent: 0 }]);
+        expect(house.log.of('closed')[0]?.error).toBe(undefined);
+        expect(client.text).toBe(piece.repeat(5));
+      }
+    });
   });
 });

@@ -40,8 +40,8 @@ export function proxyOptions(command: Command): Command {
   amount('--max-per-backend', 'clients of one backend at once', many);
   time('--wait', 'a client may wait while all are full', 5000);
   time('--connect-timeout', 'for a backend to answer, then the next', 2000, 1);
-  time('--idle', 'with nothing coming or going', 600_000);
-  time('--stall', 'for either side to take what the other sent', 600_000);
+  time('--idle', 'with nothing coming or going', 600_000, 1);
+  time('--stall', 'for either side to take what the other sent', 600_000, 1);
   time('--grace', 'to finish in a drain, then they are aborted', 10_000);
   time('--pause', 'of silence in which a drain ends a client', 200);
 

@@ -41,8 +41,8 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
       typeof preset === 'number' ? { ...range, default: preset } : range,
     );
   };
-  const time = (name: string, description: string, preset: number) =>
-    add(`--${name} <ms>`, description, { min: 0, max: Number.POSITIVE_INFINITY, default: preset, whole: false });
+  const time = (name: string, description: string, preset: number, min = 0) =>
+    add(`--${name} <ms>`, description, { min, max: Number.POSITIVE_INFINITY, default: preset, whole: false });
   const many = 1_000_000;
   const much = Number.MAX_SAFE_INTEGER;
 
@@ -54,11 +54,11 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
 
   command.optionsGroup('Deadlines, in milliseconds, or Infinity for none:');
   time('wait', 'to be served, once accepted', 5000);
-  time('greeting', 'for the first byte', 10_000);
-  time('idle', 'with nothing coming or going', 30_000);
-  time('frame', 'for a request that has begun', 10_000);
-  time('stall', 'for the peer to take any output', 10_000);
-  time('lifetime', 'for all of a connection', Number.POSITIVE_INFINITY);
+  time('greeting', 'for the first byte', 10_000, 1);
+  time('idle', 'with nothing coming or going', 30_000, 1);
+  time('frame', 'for a request that has begun', 10_000, 1);
+  time('stall', 'for the peer to take any output', 10_000, 1);
+  time('lifetime', 'for all of a connection', Number.POSITIVE_INFINITY, 1);
   add('--jitter <share>', 'share of the lifetime left to chance', { min: 0, max: 1, default: 0.1, whole: false });
   time('keep-alive', 'before the kernel probes the peer', 60_000);
 

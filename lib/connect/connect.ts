@@ -2,7 +2,7 @@ import { Observable, type Subscriber } from 'rxjs';
 import { Connection, type ConnectionOwner, type ConnectionSettings } from '../connection/connection.ts';
 import { type ConnectionOptions, connectionChecks, seam, settings } from '../connection/settings.ts';
 import { DeadlineError } from '../errors.ts';
-import { type Check, check, having, milliseconds, text, whole } from '../options.ts';
+import { type Check, check, having, patience, text, whole } from '../options.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import type { Destination, Dial, DialHandler, TransportSocket } from '../transport/transport.ts';
@@ -15,7 +15,7 @@ export interface ConnectOptions extends ConnectionOptions {
 
 const connectChecks: Record<string, Check> = {
   ...connectionChecks,
-  timeout: milliseconds,
+  timeout: patience,
   transport: having('a Transport that connects', 'connect'),
 };
 
@@ -75,7 +75,7 @@ function checkDestination(where: Destination): void {
   if (!kind) throw new TypeError('Cannot connect: where must have a port or a path');
   const [key, checks] = kind;
   if (given[key] === undefined) throw new TypeError(`Cannot connect: ${key} is undefined`);
-  check('connect', where, checks);
+  check('connect', where, checks, 'where');
 }
 
 /** One subscription of `connect`. */

@@ -65,9 +65,9 @@ export type Stream<T> = Observable<T> & AsyncIterable<T>;
  * off. Leaving the loop ends the connection.
  */
 export abstract class Bytes extends Observable<Uint8Array> implements AsyncIterable<Uint8Array> {
-  /** The connection these bytes come from. */
+  /** @internal The connection these bytes come from. */
   abstract readonly gate: Gate;
-  /** Subscribes in place. */
+  /** @internal Subscribes in place. */
   abstract borrow(sink: ByteSink): Subscription;
 
   /** What RxJS calls with each subscriber. Its constructor takes a function for that, which would be one for each connection. */

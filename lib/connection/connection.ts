@@ -2,16 +2,16 @@ import { Observable, type OperatorFunction, type SchedulerLike, type Subscriber,
 import { AlreadySubscribedError, ConnectionClosedError, DeadlineError, SlowConsumerError } from '../errors.ts';
 import type { Closed, CloseReason } from '../events.ts';
 import type { Budget } from '../flow/budget.ts';
-import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+import { Alarm } from '../time/alarm.ts';
 import { Share } from '../time/share.ts';
 import { endOfTurn, nextTurn } from '../time/turn.ts';
-import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
+import type { Address, TransportSocket } from '../transport/transport.ts';
 import { Hold, type Paused } from './blame.ts';
 import { type ByteSink, Bytes, type Gate } from './bytes.ts';
 import { closeReason } from './closeReason.ts';
 import { flushLater } from './flushLater.ts';
 import type { Pulse } from './pulse.ts';
-import { Reads, type ReadsOwner } from './reads.ts';
+import { Reads } from './reads.ts';
 import { type Sender, send } from './send.ts';
 import { byteLength, type Data, isData, type Overrun, unfit, Writes } from './writes.ts';
 
@@ -96,7 +96,9 @@ const EARLY = 64 * 1024;
  * **Ending lingers**: after our FIN what comes is read and discarded until the peer's FIN, or for `linger` ms. A close with
  * unread input would send a RST, and that can destroy replies on their way.
  */
-export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner, AlarmOwner {
+// It is also a Gate, a SocketHandler, a ReadsOwner and an AlarmOwner; it does not say so, as what is internal is not in the
+// package's types. The compiler looks where it is handed over as one.
+export class Connection extends Bytes {
   /** Unique among the connections of one listener: 1, 2, 3 … in the order of their accept. */
   readonly id: number;
   /** The other end. */
@@ -163,7 +165,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#settings = settings;
     this.#owner = owner;
     this.#reads = new Reads(socket, settings.clock, settings.pulse, this);
-    this.#writes = new Writes(socket, settings.maxOutbound, settings.overrun);
+    this.#writes = new Writes(socket, settings.maxOutbound, settings.overrun, settings.highWaterMark);
     this.#alarm = new Alarm(settings.clock, this);
     this.#acceptedAt = this.#activeAt = settings.clock.now();
     socket.handler = this;
@@ -289,7 +291,9 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   }
 
   /**
-   * Says that a connection which waits is not wanted, and frees its place: for operators that drop one, such as `filter`.
+   * Says that a connection which waits is not wanted, and frees its place: for operators behind `listen` that drop one, such as
+   * `filter`. Once somebody has taken it, as `serve` has before it calls the handler, this does nothing: there, say goodbye
+   * and complete, or `end()`.
    *
    * @param reason Goes into the `refused` event. @default 'unwanted'
    */
@@ -649,11 +653,13 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
 
   /** @internal Without somebody who sends the connection is over with its input; else what still comes is discarded. */
   inputOver(): void {
-    if (!this.#subscribed || this.#reads.open || this.#gone) return;
-    if (this.#users > 0 || this.#freed) this.#reads.discard();
-    else this.end();
-    // It was kept for the end of its input only.
-    if (this.#freed) this.freed();
+    if (this.#reads.open || this.#gone) return;
+    if (this.#subscribed) {
+      if (this.#users > 0 || this.#freed) this.#reads.discard();
+      else this.end();
+    }
+    // It was kept for the end of its input only. Not at once: who ends it may have an error to tell.
+    if (this.#freed) endOfTurn(this.clock, () => this.freed());
   }
 
   /** @internal */
@@ -667,8 +673,11 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
 
   /** @internal */
   lost(): void {
-    this.broken(new Error('the peer has reset the connection'));
-    this.#socket.destroy();
+    try {
+      this.broken(new Error('the peer has reset the connection'));
+    } finally {
+      this.#socket.destroy();
+    }
   }
 
   // What the alarm asks (AlarmOwner) ----------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 import type { SchedulerLike } from 'rxjs';
 import { Budget, defaultBudget } from '../flow/budget.ts';
-import { bytes, type Check, flag, having, milliseconds, oneOf } from '../options.ts';
+import { bytes, type Check, flag, having, milliseconds, oneOf, patience } from '../options.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import { nodeTransport } from '../transport/node.ts';
 import type { SocketOptions, Transport } from '../transport/transport.ts';
@@ -14,7 +14,7 @@ export interface ConnectionOptions {
   readonly linger?: number;
   /** How long a peer may take nothing of what is written; then it is closed as `slow-consumer`. @default 10000 */
   readonly stall?: number;
-  /** Unsent bytes of a connection at which its input pauses, and whoever can wait does; at most half of `maxOutbound`. @default 65536 */
+  /** Unsent bytes of a connection at which its input pauses, and whoever can wait does; no more than `maxOutbound`. @default 65536 */
   readonly highWaterMark?: number;
   /** Unsent bytes of a connection at which `overrun` says what happens; for handlers that do not wait. @default 1048576 */
   readonly maxOutbound?: number;
@@ -41,7 +41,7 @@ export interface ConnectionOptions {
 /** @internal All of them but `transport`, of which each asks something else. */
 export const connectionChecks: Record<string, Check> = {
   linger: milliseconds,
-  stall: milliseconds,
+  stall: patience,
   highWaterMark: bytes,
   maxOutbound: bytes,
   overrun: oneOf(...overruns),
@@ -55,8 +55,8 @@ export const connectionChecks: Record<string, Check> = {
 export function settings(options: ConnectionOptions): ConnectionSettings {
   const { linger = 1000, stall = 10_000, highWaterMark = 64 * 1024, maxOutbound = 1024 * 1024 } = options;
   const { overrun = 'disconnect', budget = defaultBudget(), scheduler = defaultClock() } = options;
-  // Whoever waits at the mark is to find room for his next value below the limit of those who do not.
-  const output = { highWaterMark: Math.min(highWaterMark, maxOutbound / 2), maxOutbound, overrun };
+  // Who waits for room is to have it before there is too much.
+  const output = { highWaterMark: Math.min(highWaterMark, maxOutbound), maxOutbound, overrun };
   return { clock: scheduler, linger, stall, ...output, budget: new Budget(budget), pulse: new Pulse() };
 }
 

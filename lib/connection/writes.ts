@@ -1,4 +1,4 @@
-import { inspect } from 'node:util';
+import { describe } from '../options.ts';
 import type { TransportSocket } from '../transport/transport.ts';
 
 /** What may be written. Bytes are the connection's from then on: nobody changes them before they have left. */
@@ -8,7 +8,7 @@ export const isData = (value: unknown): value is Data => typeof value === 'strin
 
 /** What to say of a value that is none. */
 export const unfit = (value: unknown): TypeError =>
-  new TypeError(`Cannot send ${inspect(value, { depth: -1 })}: it is neither a string nor a Uint8Array`);
+  new TypeError(`Cannot send ${describe(value)}: it is neither a string nor a Uint8Array`);
 
 /**
  * What becomes of output that is more than a slow peer's connection may hold: the peer is disconnected, or what has waited
@@ -32,6 +32,7 @@ export class Writes {
   dropped = 0;
   readonly #socket: TransportSocket;
   readonly #max: number;
+  readonly #room: number;
   readonly #overrun: Overrun;
   /** While all pieces of the turn are strings they are joined, which costs next to nothing. */
   #text = '';
@@ -46,9 +47,14 @@ export class Writes {
   #ended = false;
   #finished = false;
 
-  constructor(socket: TransportSocket, max: number, overrun: Overrun) {
+  /**
+   * @param max Bytes that may be unsent; past that `overrun` says what happens.
+   * @param room Unsent bytes up to which a value is let in whatever its length: who waits for room is told that there is some.
+   */
+  constructor(socket: TransportSocket, max: number, overrun: Overrun, room: number) {
     this.#socket = socket;
     this.#max = max;
+    this.#room = room;
     this.#overrun = overrun;
   }
 
@@ -95,7 +101,8 @@ export class Writes {
     }
     // While the peer does not keep pace the queue is what memory is spent on: it is counted exactly.
     const length = byteLength(data);
-    if (this.unsent + length <= this.#max) {
+    const { unsent } = this;
+    if (unsent + length <= this.#max || unsent <= this.#room) {
       if (this.#overrun === 'disconnect') this.#join(data, length);
       else this.#append(data, length);
       return true;

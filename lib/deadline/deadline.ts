@@ -12,6 +12,7 @@ import { watched } from './watched.ts';
  * @param after Time to allow, from the subscription, in milliseconds.
  * @param scheduler The clock. @default the connection's own, or monotonic
  * @returns An operator that mirrors its source, or errors with {@link DeadlineError}, `total`.
+ * @throws TypeError or RangeError for what is no time, `undefined` included.
  */
 export function deadline<T>(after: number, scheduler?: SchedulerLike): MonoTypeOperatorFunction<T> {
   return watched('total', after, ({ started }) => started + after, scheduler);

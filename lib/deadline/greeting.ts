@@ -12,6 +12,7 @@ import { watched } from './watched.ts';
  * @param after Time to allow, in milliseconds.
  * @param scheduler The clock. @default the connection's own, or monotonic
  * @returns An operator that mirrors its source, or errors with {@link DeadlineError}, `greeting`.
+ * @throws TypeError or RangeError for what is no time, `undefined` included.
  */
 export function greeting<T>(after: number, scheduler?: SchedulerLike): MonoTypeOperatorFunction<T> {
   return watched(

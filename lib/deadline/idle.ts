@@ -15,6 +15,7 @@ import { watched } from './watched.ts';
  * @param after Silence to allow, before the first value and between any two, in milliseconds.
  * @param scheduler The clock. @default the connection's own, or monotonic
  * @returns An operator that mirrors its source, or errors with {@link DeadlineError}, `idle`.
+ * @throws TypeError or RangeError for what is no time, `undefined` included.
  */
 export function idle<T>(after: number, scheduler?: SchedulerLike): MonoTypeOperatorFunction<T> {
   return watched('idle', after, ({ lastActivity }) => lastActivity + after, scheduler);

@@ -8,7 +8,7 @@ import {
 } from 'rxjs';
 import { type ByteSink, Bytes, type Gate, LiftedBytes } from '../connection/bytes.ts';
 import { DeadlineError, type DeadlineName } from '../errors.ts';
-import { check, milliseconds } from '../options.ts';
+import { checkArgument, milliseconds } from '../options.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
 import { defaultClock } from '../time/monotonic.ts';
 
@@ -36,7 +36,7 @@ export function watched<T>(
   due: (seen: Seen) => number,
   scheduler?: SchedulerLike,
 ): MonoTypeOperatorFunction<T> {
-  check(`set the ${name} deadline`, { after }, { after: milliseconds });
+  checkArgument(`set the ${name} deadline`, 'after', after, milliseconds);
   return (source) => {
     if (source instanceof Bytes) {
       const { gate } = source;

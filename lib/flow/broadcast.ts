@@ -1,10 +1,11 @@
 import { Observable, type Observer } from 'rxjs';
 import type { Connection } from '../connection/connection.ts';
-import { type Data, isData, type Overrun, overruns, unfit } from '../connection/writes.ts';
+import { type Data, type Overrun, overruns } from '../connection/writes.ts';
 import { SlowConsumerError } from '../errors.ts';
-import { bytes, check, oneOf } from '../options.ts';
+import { bytes, check, checkArgument, data, oneOf } from '../options.ts';
 import { Queue } from '../queue.ts';
 
+/** What a member of a broadcast may have otherwise than its connection. */
 export interface MemberOptions {
   /** Bytes that may wait for this member. @default the connection's own limit */
   readonly maxOutbound?: number;
@@ -66,11 +67,12 @@ export class Broadcast implements Observer<Data> {
   /**
    * Sends a value to all who are in.
    *
-   * @throws TypeError if it is neither a string nor bytes: that is not the fault of those who are in.
+   * @param value A string or bytes, which nobody may change from then on.
+   * @throws TypeError for anything else, to whoever calls it: it is no fault of those who are in.
    */
   next(value: Data): void {
+    checkArgument('broadcast', 'value', value, data);
     if (this.#over) return;
-    if (!isData(value)) throw unfit(value);
     const shared = typeof value === 'string' ? Buffer.from(value) : value;
     // Those who are in now: who joins because of this value has the next.
     const members = [...this.#members];

@@ -10,13 +10,14 @@ import {
 import { Hold } from '../connection/blame.ts';
 import type { Connection } from '../connection/connection.ts';
 import { byteLength, type Data, isData, unfit } from '../connection/writes.ts';
-import { check, flag, whole } from '../options.ts';
+import { callable, check, checkArgument, flag, whole } from '../options.ts';
 import { Queue } from '../queue.ts';
 import { isPullable, pull, type Room } from './pull.ts';
 
 /** The answer to one request: at once, as a string or bytes; or a promise, an Observable, a generator … of pieces. */
 export type Reply = Data | undefined | ObservableInput<Data | undefined>;
 
+/** How to exchange. */
 export interface ExchangeOptions<T> {
   /** Requests of one connection that are worked on at once. @default 1 */
   readonly concurrency?: number;
@@ -38,11 +39,12 @@ export interface ExchangeOptions<T> {
  * At most `concurrency` requests of a connection are worked on; the input pauses above that, down to the peer's TCP. Replies
  * leave in the order of the requests, unless told otherwise: with a concurrency above 1 that is pipelining. A reply that is
  * a string or bytes is sent at once; a generator is asked for pieces only while there is room. A reply that waits for those
- * before it may hold `maxOutbound` bytes; a generator holds `highWaterMark` at most.
+ * before it, or for the peer, may hold `maxOutbound` bytes; a generator holds `highWaterMark` at most.
  *
  * It completes when the requests do and all are answered. In a drain what is in progress is answered and no other begun.
- * When the peer breaks off, what is in progress is unsubscribed in the same tick. It errors with what the decoder errors
- * with, and with what a request fails with, unless `onError` makes a reply of that.
+ * When the peer breaks off, what is in progress is unsubscribed in the same tick; a promise cannot be, so give its work a
+ * signal that is aborted when `connection.closed` emits. A FIN alone is no break: its requests have their answers. It errors
+ * with what the decoder errors with, and with what a request fails with, unless `onError` makes a reply of that.
  *
  * @example
  * serve({ port: 7000 }, exchange(lines(), (line) => database.find(line), { concurrency: 8 }));
@@ -50,6 +52,7 @@ export interface ExchangeOptions<T> {
  * @param decode From bytes to requests, such as `lines()`.
  * @param project From a request to its reply.
  * @param options See {@link ExchangeOptions}.
+ * @returns A handler.
  * @throws TypeError or RangeError for options that do not exist or cannot be.
  */
 export function exchange<T>(
@@ -57,10 +60,12 @@ export function exchange<T>(
   project: (request: T, connection: Connection) => Reply,
   options: ExchangeOptions<T> = {},
 ): (connection: Connection) => Observable<Data> {
+  checkArgument('exchange', 'decode', decode, callable);
+  checkArgument('exchange', 'project', project, callable);
   check('exchange', options, {
     concurrency: whole(1),
     ordered: flag,
-    onError: (value) => (typeof value === 'function' ? undefined : 'must be a function'),
+    onError: callable,
   });
   return (connection) =>
     new Observable((subscriber) => {
@@ -71,10 +76,16 @@ export function exchange<T>(
     });
 }
 
-/** A request that is worked on, and what of its reply waits for the replies before it. */
+/** What to say of a reply that cannot be held back, and has as much to say as may be unsent. */
+const tooMuch = (held: number, most: number) =>
+  new RangeError(`Cannot hold more of a reply before its turn: it has ${held} bytes, at most ${most} allowed`);
+
+/** A request that is worked on, and what of its reply waits: for the replies before it, or for the peer. */
 class Turn implements Room {
-  /** Its pieces leave at once: order is not kept, or it is the oldest. */
+  /** Its pieces leave as soon as there is room: order is not kept, or it is the oldest, and nothing of it waits. */
   first: boolean;
+  /** Its turn has come, and what waits of it waits for the peer only. */
+  due = false;
   done = false;
   /** What it failed with, when its turn comes. */
   failure: { readonly error: unknown } | undefined;
@@ -132,12 +143,13 @@ class Turn implements Room {
     waiter?.();
   }
 
-  /** Why it takes no more, if so: a reply that cannot be held back, and has as much to say as may be unsent. */
-  get refusal(): RangeError | undefined {
-    const { maxOutbound } = this.#connection;
-    if (this.#held < maxOutbound) return undefined;
-    const sentence = `it has ${this.#held} bytes, at most ${maxOutbound} allowed`;
-    return new RangeError(`Cannot hold more of a reply before its turn: ${sentence}`);
+  get held(): number {
+    return this.#held;
+  }
+
+  /** Whether nothing of it waits. */
+  get empty(): boolean {
+    return this.#pieces.size === 0;
   }
 
   #weigh(bytes: number): void {
@@ -163,6 +175,8 @@ class Exchange<T> {
   /** What is to be said when those in progress are answered. */
   #failure: { readonly error: unknown } | undefined;
   #starting = false;
+  /** It is to be told when there is room. */
+  #waiting = false;
 
   constructor(
     connection: Connection,
@@ -242,8 +256,16 @@ class Exchange<T> {
     const worker = new Subscriber<Data | undefined>({
       next: (piece) => {
         if (piece === undefined) return;
-        const wrong = isData(piece) ? turn.refusal : unfit(piece);
-        if (wrong === undefined) return this.#piece(turn, piece);
+        const { maxOutbound } = this.#connection;
+        if (isData(piece)) {
+          if (turn.held < maxOutbound) return this.#piece(turn, piece);
+          // The peer is too slow for it, not those before it: what becomes of that is the connection's to say.
+          if (turn.due) {
+            this.#spill(turn);
+            return this.#to.next(piece);
+          }
+        }
+        const wrong = isData(piece) ? tooMuch(turn.held, maxOutbound) : unfit(piece);
         if (this.#leave(worker, turn)) this.#failed(wrong, request, turn);
       },
       error: (error: unknown) => {
@@ -272,28 +294,55 @@ class Exchange<T> {
   }
 
   #piece(turn: Turn, piece: Data): void {
-    if (turn.first) this.#to.next(piece);
-    else turn.hold(piece);
+    if (turn.first && !this.#connection.congested) return this.#to.next(piece);
+    turn.hold(piece);
+    if (!turn.first) return;
+    turn.first = false;
+    this.#await(turn);
   }
 
   #done(turn: Turn): void {
     turn.done = true;
-    if (this.#ordered) this.#advance();
+    if (this.#ordered || !turn.empty) this.#advance();
     else this.#turns.delete(turn);
     this.#finish();
   }
 
-  /** Lets go whose turn has come: all that are done at the front, and what the next one has so far. */
+  /** Lets go whose turn has come, while there is room: all that are done at the front, and what the next one has so far. */
   #advance(): void {
     for (const turn of this.#turns) {
       // One by one: what a piece brings about may be another one of this turn, or its end, and that stands behind the others.
-      for (let piece = turn.shift(); piece !== undefined; piece = turn.shift()) this.#to.next(piece);
+      while (!turn.empty) {
+        if (this.#connection.congested) return this.#await(turn);
+        this.#to.next(turn.shift() as Data);
+      }
       turn.first = true;
+      turn.due = false;
       turn.wake();
       if (turn.failure) return this.#to.error(turn.failure.error);
-      if (!turn.done) return;
-      this.#turns.delete(turn);
+      if (turn.done) this.#turns.delete(turn);
+      else if (this.#ordered) return;
     }
+  }
+
+  /** Goes on with this turn, and those behind it, when the peer has made room. */
+  #await(turn: Turn): void {
+    turn.due = true;
+    if (this.#waiting) return;
+    this.#waiting = true;
+    this.#connection.whenRoom(() => {
+      this.#waiting = false;
+      if (this.#to.closed) return;
+      this.#advance();
+      this.#finish();
+    });
+  }
+
+  /** Lets go of all that waits of a turn that has come, whether there is room or not. */
+  #spill(turn: Turn): void {
+    for (let piece = turn.shift(); piece !== undefined; piece = turn.shift()) this.#to.next(piece);
+    turn.first = true;
+    turn.due = false;
   }
 
   #failed(error: unknown, request: T, turn: Turn): void {
@@ -315,8 +364,9 @@ class Exchange<T> {
     turn.failure ??= { error };
     this.#leave(this.requests, turn);
     // One that had its answer already, and left, stands in no order any more.
-    if (this.#ordered && this.#turns.has(turn)) this.#advance();
-    else this.#to.error(turn.failure.error);
+    if (this.#ordered && this.#turns.has(turn)) return this.#advance();
+    if (!this.#ordered) for (const other of this.#turns) this.#spill(other);
+    this.#to.error(turn.failure.error);
   }
 
   /** Lets go of a source. What a teardown throws is the fault of its turn, and must not reach the timer or promise that ended it. */

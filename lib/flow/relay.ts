@@ -8,6 +8,7 @@ import type { Closed } from '../events.ts';
 import { check, milliseconds } from '../options.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
 
+/** How to relay. */
 export interface RelayOptions {
   /**
    * How long nothing may have moved, either way, for a connection that is asked to finish to be taken for done, in

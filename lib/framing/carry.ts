@@ -49,6 +49,7 @@ export class Carry {
     return text;
   }
 
+  /** Forgets all. */
   clear(): void {
     this.#bytes = NOTHING;
     this.#length = 0;

@@ -1,11 +1,13 @@
 import { constants } from 'node:buffer';
 import type { OperatorFunction } from 'rxjs';
 import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../errors.ts';
+import { checkArgument, data } from '../options.ts';
 import { Carry, copyOf } from './carry.ts';
 import { type Decoder, type Input, PENDING } from './decoder.ts';
 import { frames } from './frames.ts';
 import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
 
+/** How {@link delimited} cuts. */
 export interface DelimitedOptions extends FrameOptions {
   /**
    * The longest frame that is accepted, in bytes, without its delimiter.
@@ -33,6 +35,7 @@ export interface DelimitedOptions extends FrameOptions {
  * @param delimiter One byte or more; a string stands for its UTF-8.
  * @param options `maxLength` in bytes, `timeout` in milliseconds, `scheduler`.
  * @returns An operator from chunks of bytes, cut anywhere, to frames without their delimiter.
+ * @throws TypeError or RangeError for a delimiter that is empty, and for options that do not exist or cannot be.
  */
 export function delimited(
   delimiter: string | Uint8Array,
@@ -47,13 +50,17 @@ export function delimited(
 /**
  * Makes the function that ends a frame with a delimiter, as {@link delimited} reads it: `map(encodeDelimited('\0'))`.
  *
- * It throws {@link FrameInvalidError} for a frame in which the peer would find the delimiter too early.
+ * It throws {@link FrameInvalidError} for a frame in which the peer would find the delimiter too early, and a TypeError for what
+ * is neither a string nor bytes.
  *
  * @param delimiter One byte or more; a string stands for its UTF-8.
+ * @returns A function from a frame to its bytes with the delimiter behind them.
+ * @throws TypeError or RangeError for a delimiter that is none, or empty.
  */
 export function encodeDelimited(delimiter: string | Uint8Array): (frame: string | Uint8Array) => Buffer {
   const mark = delimiterOf(delimiter);
   return (frame) => {
+    checkArgument('end a frame', 'frame', frame, data);
     const body = typeof frame === 'string' ? Buffer.from(frame) : frame;
     const bytes = Buffer.concat([body, mark]);
     // Looked for in the whole: the end of the frame and the start of the delimiter may make one that begins earlier.
@@ -63,8 +70,9 @@ export function encodeDelimited(delimiter: string | Uint8Array): (frame: string 
 }
 
 function delimiterOf(delimiter: string | Uint8Array): Buffer {
+  checkArgument('frame', 'delimiter', delimiter, data);
   const mark = Buffer.from(delimiter as Uint8Array);
-  if (mark.length === 0) throw new RangeError('delimiter must be one byte or more');
+  if (mark.length === 0) throw new RangeError('Cannot frame: delimiter must be one byte or more');
   return mark;
 }
 

@@ -1,5 +1,6 @@
 import { Observable, type OperatorFunction, takeWhile } from 'rxjs';
 import { Bytes, borrow } from '../connection/bytes.ts';
+import { callable, checkArgument } from '../options.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import type { Decoder } from './decoder.ts';
 import { FrameLoop } from './loop.ts';
@@ -26,6 +27,7 @@ import { checkFraming, type FrameTimeOptions, timeChecks } from './options.ts';
  * @throws TypeError or RangeError for options that do not exist or cannot be.
  */
 export function frames<T>(decoder: () => Decoder<T>, options: FrameTimeOptions = {}): OperatorFunction<Uint8Array, T> {
+  checkArgument('frame input', 'decoder', decoder, callable);
   checkFraming(options, timeChecks);
   return (source) =>
     new Observable((subscriber) => {

@@ -1,5 +1,6 @@
 import { Observable, type OperatorFunction } from 'rxjs';
 import { borrow } from '../connection/bytes.ts';
+import { callable, checkArgument } from '../options.ts';
 
 /**
  * Maps each chunk of bytes where it lies: the buffer it was read into, which the next read overwrites. For whoever works
@@ -14,8 +15,10 @@ import { borrow } from '../connection/bytes.ts';
  *
  * @param project From a chunk to a value. The chunk holds only during the call: what is kept of it must be copied.
  * @returns An operator from chunks of bytes, cut anywhere, to values.
+ * @throws TypeError if `project` is no function.
  */
 export function inPlace<T>(project: (chunk: Uint8Array) => T): OperatorFunction<Uint8Array, T> {
+  checkArgument('read in place', 'project', project, callable);
   return (source) =>
     new Observable((subscriber) =>
       borrow(source, {

@@ -4,6 +4,7 @@ import { BLANK, type Decoder, type Input, PENDING } from './decoder.ts';
 import { frames } from './frames.ts';
 import { type LineDecoder, type LinesOptions, lineFormat } from './lines.ts';
 
+/** How {@link json} cuts its lines. */
 export interface JsonOptions extends LinesOptions {}
 
 /**
@@ -21,6 +22,7 @@ export interface JsonOptions extends LinesOptions {}
  *
  * @param options As for {@link lines}: `maxLength` in bytes, `timeout` in milliseconds, `unterminated`, `scheduler`.
  * @returns An operator from chunks of bytes, cut anywhere, to values.
+ * @throws TypeError or RangeError for options that do not exist or cannot be.
  */
 export function json<T = unknown>(options: JsonOptions = {}): OperatorFunction<Uint8Array, T> {
   const { decoder, time } = lineFormat(options);

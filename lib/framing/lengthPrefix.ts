@@ -1,5 +1,5 @@
 import { FrameInvalidError, FrameTooLongError } from '../errors.ts';
-import { type Checks, check, flag, oneOf } from '../options.ts';
+import { type Checks, check, checkArgument, data, flag, oneOf } from '../options.ts';
 import { allocate } from './carry.ts';
 
 /** How a length is written in front of a frame. The same object serves the decoder and the encoder. */
@@ -50,12 +50,18 @@ export function headerOf(prefix: LengthPrefix): { header: Header; includesHeader
  * Makes the function that puts a frame's length in front of it, as `lengthPrefixed` reads it:
  * `map(encodeLengthPrefixed({ size: 2 }))`.
  *
- * It throws {@link FrameTooLongError} for a frame whose length the header cannot say.
+ * It throws {@link FrameTooLongError} for a frame whose length the header cannot say, and a TypeError for what is neither a
+ * string nor bytes.
+ *
+ * @param prefix See {@link LengthPrefix}.
+ * @returns A function from a frame to its bytes with the length in front of them.
+ * @throws TypeError for options that do not exist or cannot be.
  */
 export function encodeLengthPrefixed(prefix: LengthPrefix = {}): (frame: string | Uint8Array) => Buffer {
   check('prefix frames', prefix, prefixChecks);
   const { header, includesHeader } = headerOf(prefix);
   return (frame) => {
+    checkArgument('prefix a frame', 'frame', frame, data);
     const body = typeof frame === 'string' ? Buffer.from(frame) : frame;
     let size = header.sizeFor(body.length);
     // A varint that counts itself can grow by counting itself; once is enough.

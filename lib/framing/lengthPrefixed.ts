@@ -8,6 +8,7 @@ import { frames } from './frames.ts';
 import { type Header, headerOf, type LengthPrefix, prefixChecks } from './lengthPrefix.ts';
 import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
 
+/** How {@link lengthPrefixed} cuts. */
 export interface LengthPrefixedOptions extends FrameOptions, LengthPrefix {
   /**
    * The longest frame that is accepted, in bytes, without its header.
@@ -37,6 +38,7 @@ export interface LengthPrefixedOptions extends FrameOptions, LengthPrefix {
  * @param options `size` of the header in bytes, `endian`, `includesHeader`, `maxLength` in bytes, `timeout` in
  * milliseconds, `scheduler`.
  * @returns An operator from chunks of bytes, cut anywhere, to frames without their header.
+ * @throws TypeError or RangeError for options that do not exist or cannot be.
  */
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): OperatorFunction<Uint8Array, Buffer> {
   checkFraming(options, { ...frameChecks(constants.MAX_LENGTH), ...prefixChecks });

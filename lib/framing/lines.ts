@@ -1,12 +1,13 @@
 import { constants } from 'node:buffer';
 import type { OperatorFunction } from 'rxjs';
 import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../errors.ts';
-import { oneOf } from '../options.ts';
+import { describe, oneOf } from '../options.ts';
 import { Carry } from './carry.ts';
 import { type Decoder, type Input, PENDING } from './decoder.ts';
 import { frames } from './frames.ts';
 import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
 
+/** How {@link lines} cuts. */
 export interface LinesOptions extends FrameOptions {
   /**
    * The longest line that is accepted, in bytes of UTF-8, without its `\n` or `\r\n`.
@@ -52,6 +53,7 @@ const WINDOW = 4096;
  *
  * @param options `maxLength` in bytes, `timeout` in milliseconds, `unterminated`, `scheduler`.
  * @returns An operator from chunks of bytes, cut anywhere, to lines without their delimiter.
+ * @throws TypeError or RangeError for options that do not exist or cannot be.
  */
 export function lines(options: LinesOptions = {}): OperatorFunction<Uint8Array, string> {
   const { decoder, time } = lineFormat(options);
@@ -68,9 +70,13 @@ export function lineFormat(options: LinesOptions) {
 /**
  * Ends a text with `\n`, as {@link lines} reads it: `map(encodeLine)`.
  *
+ * @param text A line without its end.
+ * @returns The line with a `\n`.
  * @throws FrameInvalidError if the text holds a `\n` or ends with a `\r`: the peer would read something else.
+ * @throws TypeError if it is no string.
  */
 export function encodeLine(text: string): string {
+  if (typeof text !== 'string') throw new TypeError(`Cannot frame: a line must be a string, not ${describe(text)}`);
   if (text.indexOf('\n') !== -1) throw new FrameInvalidError('the text of a line holds a \\n');
   if (text.charCodeAt(text.length - 1) === CR) throw new FrameInvalidError('the text of a line ends with a \\r');
   return `${text}\n`;

@@ -3,7 +3,7 @@ import { Connection, type ConnectionOwner } from '../connection/connection.ts';
 import { type ConnectionOptions, connectionChecks, seam, settings } from '../connection/settings.ts';
 import type { Data } from '../connection/writes.ts';
 import type { Closed, ClosedEvent, Counters, ListenEvent, RefusalReason } from '../events.ts';
-import { type Check, check, flag, having, milliseconds, object, oneOf, text, whole } from '../options.ts';
+import { type Check, check, data, flag, having, milliseconds, object, oneOf, text, whole } from '../options.ts';
 import type { Address, PortHandler, TransportSocket, Where } from '../transport/transport.ts';
 import { Demand } from './demand.ts';
 import { descriptorLimit } from './descriptors.ts';
@@ -23,7 +23,11 @@ export interface ListenOptions extends ConnectionOptions {
   readonly overflow?: 'refuse';
   /** What a refused connection is told before it is closed. @default nothing */
   readonly farewell?: Data;
-  /** Connections handed out before one of them has been taken; more than 1 for several independent limits. @default 1 */
+  /**
+   * Connections handed out before one of them has been taken; more than 1 for several independent limits, so that a full one
+   * does not stop the others: `groupBy(({ peer }) => peer.address), mergeMap((one) => one.pipe(mergeMap(handle, 10)))`.
+   * @default 1
+   */
   readonly ahead?: number;
   /** Connections the kernel completes before they are accepted; it has a limit of its own (`net.core.somaxconn`). @default 4096 */
   readonly backlog?: number;
@@ -35,9 +39,7 @@ export const listenChecks: Record<string, Check> = {
   events: having('an observer', 'next'),
   waiting: object({ max: whole(0), timeout: milliseconds }),
   overflow: (value) => (value === 'park' ? "cannot be 'park' yet: only 'refuse' is there" : oneOf('refuse')(value)),
-  farewell: (value) => {
-    return typeof value === 'string' || value instanceof Uint8Array ? undefined : 'must be a string or a Uint8Array';
-  },
+  farewell: data,
   ahead: whole(1),
   backlog: whole(1, 0x7fffffff),
   transport: having('a Transport', 'listen'),
@@ -51,7 +53,7 @@ export function checkWhere(what: string, where: Where): void {
   const [key, checks] = kind;
   // Node takes a port that is there but undefined for 0, any that is free.
   if ((given as Record<string, unknown>)[key] === undefined) throw new TypeError(`Cannot ${what}: ${key} is undefined`);
-  check(what, where, checks);
+  check(what, where, checks, 'where');
 }
 
 const KINDS: readonly (readonly [string, Record<string, Check>])[] = [

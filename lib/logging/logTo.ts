@@ -1,6 +1,7 @@
 import { type Logger, pino } from 'pino';
 import type { NextObserver } from 'rxjs';
 import type { ServerEvent } from '../events.ts';
+import { checkArgument, describe, having } from '../options.ts';
 
 type Level = 'debug' | 'info' | 'warn' | 'error';
 
@@ -19,14 +20,17 @@ const LEVELS = {
  * Logs what a server says: an observer of its events.
  *
  * Each event is one line: its type, its fields, and a sentence. `listening`, `draining` and `drained` are `info`, and so is
- * `closed`, which makes it an access log; `opened` is `debug`, `refused` is `warn`, `failed` and `exhausted` are `error`.
+ * `closed`, which makes it an access log; `opened` is `debug`, `refused` is `warn`, `failed` and `exhausted` are `error`. An
+ * error has its stack in `failed`; `closed` says it in one sentence.
  *
  * @param logger A pino logger. @default pino(), which writes JSON lines to the standard output
  * @returns An observer for `serve(…).subscribe(…)`. It logs an error that ends the stream as `error`, too.
+ * @throws TypeError for a logger that has not those levels.
  */
 export function logTo(
   logger: Logger = pino(),
 ): Required<Pick<NextObserver<ServerEvent>, 'next'>> & { error(error: unknown): void } {
+  checkArgument('log', 'logger', logger, having('a pino logger', ...new Set(Object.values(LEVELS))));
   return {
     next: (event) => logger[LEVELS[event.type]](fields(event), sentence(event)),
     error: (error) => logger.error({ type: 'error', err: error }, 'the server ended with an error'),
@@ -36,8 +40,10 @@ export function logTo(
 function fields(event: ServerEvent): object {
   if (event.type === 'listening') return { type: event.type, address: event.address };
   if (!('error' in event)) return event;
-  // The name under which pino knows how to print an error.
   const { error, ...others } = event;
+  // How a peer went is no fault of the program, and where it is one, `failed` has told where.
+  if (event.type === 'closed') return { ...others, error: error instanceof Error ? String(error) : describe(error) };
+  // The name under which pino knows how to print an error.
   return { ...others, err: error };
 }
 

@@ -13,7 +13,8 @@ export interface MemoryClientOptions {
 /**
  * A network in memory: a {@link Transport} for `listen`, `serve` and `connect`, and clients that a spec plays itself. What happens on one side is seen on
  * the other in a later turn of the scheduler, and never within the call that made it happen: on virtual time a whole server
- * runs in no time, and the same way each time.
+ * runs in no time, and the same way each time. A `TestScheduler` does all of it in one go, in which no promise is kept: what
+ * awaits one is tested in real time, with no scheduler handed in.
  */
 export class MemoryNetwork {
   readonly #scheduler: SchedulerLike;
@@ -119,7 +120,7 @@ const HERE: Address = { address: 'memory', port: 0 };
 const refused = () => Object.assign(new Error('connect ECONNREFUSED memory'), { code: 'ECONNREFUSED' });
 
 /** The client's end. */
-export class MemoryClient implements End {
+export class MemoryClient {
   readonly #later: Later;
   readonly #window: number;
   readonly #chunks: Uint8Array[] = [];
@@ -131,7 +132,7 @@ export class MemoryClient implements End {
   /** Whether it was reset. */
   reset = false;
 
-  /** @internal */
+  /** `MemoryNetwork.connect` makes one. */
   constructor(later: Later, window: number) {
     this.#later = later;
     this.#window = window;

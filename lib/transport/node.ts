@@ -15,7 +15,8 @@ const HIGH_WATER_MARK = 64 * 1024;
  */
 export const nodeTransport: Transport = {
   listen(where, options, handler) {
-    const { backlog, noDelay, keepAlive } = options;
+    const { backlog, noDelay } = options;
+    const keepAlive = probing(options.keepAlive);
     const server = createServer({
       allowHalfOpen: true,
       pauseOnConnect: true,
@@ -37,7 +38,8 @@ export const nodeTransport: Transport = {
     return { close: () => server.close() };
   },
 
-  connect(where, { noDelay, keepAlive }, handler) {
+  connect(where, { noDelay, keepAlive: silence }, handler) {
+    const keepAlive = probing(silence);
     const borrows = sharesReads();
     const reads = borrows ? { onread: sharedBuffer(onData) } : {};
     const how = { ...reads, allowHalfOpen: true, highWaterMark: HIGH_WATER_MARK };
@@ -59,6 +61,12 @@ export const nodeTransport: Transport = {
     return { cancel };
   },
 };
+
+/** As the kernel takes it, in whole seconds that fit into 15 bits: to any other it says no, and probes after two hours. */
+function probing(keepAlive: number | false): number | false {
+  if (keepAlive === false || keepAlive === Number.POSITIVE_INFINITY) return false;
+  return 1000 * Math.min(Math.max(Math.ceil(keepAlive / 1000), 1), 0x7fff);
+}
 
 /** Nobody waits for it any more. */
 const ignore = () => undefined;
@@ -166,7 +174,8 @@ class NodeSocket implements TransportSocket, Completed {
 
   #write(data: Written): boolean {
     const socket = this.#socket;
-    const taken = () => this.#socket.writableLength === 0 && this.#taken();
+    // It is called after this turn, in which more may have been written past Node's queue.
+    const taken = () => socket.writableLength === 0 && this.pending === 0 && this.#taken();
     if (typeof data === 'string' || data instanceof Uint8Array) {
       socket.write(data, taken);
     } else {

@@ -55,8 +55,11 @@ export interface SharedReadOptions {
   readonly highWaterMark: number;
 }
 
-/** On Linux an accepted socket has what the listening one had: five calls of the system less for each connection. */
-const INHERITS = process.platform === 'linux';
+/**
+ * On Linux an accepted socket has what the listening one had: five calls of the system less for each connection. In a worker
+ * of a cluster that one is the primary's, and what stands in for it here can be told nothing.
+ */
+const inherits = (listening: Handle) => process.platform === 'linux' && typeof listening.setNoDelay === 'function';
 
 function set(handle: Handle, { noDelay, keepAlive }: SharedReadOptions): void {
   if (noDelay) handle.setNoDelay?.(true);
@@ -83,11 +86,12 @@ export function takeAccepted(
   if (!listening || typeof original !== 'function') return false;
   const { highWaterMark } = options;
   const onread = sharedBuffer(received);
-  if (INHERITS) set(listening, options);
+  const isInherited = inherits(listening);
+  if (isInherited) set(listening, options);
   listening.onconnection = function (this: ListeningHandle, status, handle) {
     // An accept that went wrong, or a handle of a kind that reads otherwise: the server knows what to do.
     if (status !== 0 || typeof handle?.useUserBuffer !== 'function') return original.call(this, status, handle);
-    if (!INHERITS) set(handle, options);
+    if (!isInherited) set(handle, options);
     // `handle`, `onread` and `pauseOnCreate` are what the server itself passes, and the types do not know.
     const socket = new Socket({
       handle,

@@ -54,13 +54,17 @@ export type Destination =
       readonly path: string;
     };
 
+/** What a socket is told when it is made. */
 export interface SocketOptions {
+  /** Whether small writes leave at once. */
   readonly noDelay: boolean;
   /** Milliseconds of silence before the first keep-alive probe, or `false` for none. */
   readonly keepAlive: number | false;
 }
 
+/** What a port is told when it is opened. */
 export interface TransportOptions extends SocketOptions {
+  /** Connections that the kernel keeps ready. */
   readonly backlog: number;
 }
 
@@ -78,7 +82,9 @@ export interface Port {
   close(): void;
 }
 
+/** Who is told what happens at a port. */
 export interface PortHandler {
+  /** The port is open, and bound to this address. */
   listening(address: Address): void;
   /** A socket was accepted. It is paused, and must be given a handler in this call. */
   accepted(socket: TransportSocket): void;
@@ -92,6 +98,7 @@ export interface Dial {
   cancel(): void;
 }
 
+/** Who is told what becomes of a connection that is being made. */
 export interface DialHandler {
   /** It is made. The socket is paused, and must be given a handler in this call. */
   connected(socket: TransportSocket): void;
@@ -136,6 +143,7 @@ export interface TransportSocket {
   reset(): void;
 }
 
+/** Who is told what happens to a socket. */
 export interface SocketHandler {
   /** Bytes came; never while paused, never empty. */
   received(chunk: Uint8Array): void;

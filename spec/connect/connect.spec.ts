@@ -298,8 +298,12 @@ describe('connect', () => {
     [[{ port: undefined }], TypeError, 'Cannot connect: port is undefined'],
     [[{}], TypeError, 'Cannot connect: where must have a port or a path'],
     [[{ path: '' }], TypeError, 'Cannot connect: path must be a string that is not empty'],
-    [[{ port: 1, ipv6Only: true }], TypeError, 'Cannot connect: options: there is no option'],
-    [[{ port: 1 }, { timeout: -1 }], RangeError, 'Cannot connect: timeout must be milliseconds, 0 or more, not -1'],
+    [[{ port: 1, ipv6Only: true }], TypeError, 'Cannot connect: where: there is no option'],
+    [
+      [{ port: 1 }, { timeout: 0 }],
+      RangeError,
+      'timeout must be more than 0 milliseconds, or Infinity for no limit, not 0',
+    ],
     [[{ port: 1 }, { backlog: 5 }], TypeError, 'Cannot connect: options: there is no option'],
     [[{ port: 1 }, { transport: { listen() {} } }], TypeError, 'must be a Transport that connects'],
   ])('turns away %j', (args, Failure, message) => {

@@ -273,6 +273,16 @@ describe('a close reason', () => {
     expect(made.book.ends).toMatchObject([{ reason: 'reset', bytesOut: 2, unsent: 4, duration: 5 }]);
   });
 
+  it('is reset for one that is found to be lost, whatever a teardown throws then: it is gone', () => {
+    const { made } = run({}, ({ connection, at }) => {
+      connection.subscribe(ignored).add(() => {
+        throw new Error('in a teardown');
+      });
+      at(5, () => connection.lost());
+    });
+    expect(made.book.ends).toMatchObject([{ reason: 'reset', duration: 5 }]);
+  });
+
   it('is aborted for one that was to be drained, when it was broken off before its output had left', () => {
     const { made } = run({ window: 2 }, ({ connection, client, at }) => {
       client.pause();

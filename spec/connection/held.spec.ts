@@ -16,6 +16,7 @@ import { describe, expect, it } from 'vitest';
 import { Hold } from '../../lib/connection/blame.ts';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { Pulse, type Pulsed } from '../../lib/connection/pulse.ts';
+import type { Data } from '../../lib/connection/writes.ts';
 import { Budget } from '../../lib/flow/budget.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { heard, run } from '../support/peers.ts';
@@ -141,6 +142,30 @@ describe('an input that is held back', () => {
     expect(said).toEqual(['4 held', `5 ${reason} 0 0`]);
     expect(made.network.sockets.size).toBe(0);
   });
+
+  it.each([
+    ['is read', 'completes', 'ended'],
+    ['is read', 'fails', 'failed'],
+    ['nobody reads', 'completes', 'completed'],
+    ['nobody reads', 'fails', 'failed'],
+  ])(
+    '%s: a connection whose FINs have both been said is kept until its sender %s, who says how',
+    (input, how, reason) => {
+      const { said, made } = run({}, ({ connection, client, at, say }) => {
+        const replies = new Subject<Data>();
+        const done = new Subject<void>();
+        const reading = input === 'is read' ? connection.pipe(ignoreElements()) : NEVER;
+        merge(reading, replies).pipe(takeUntil(done), connection.send()).subscribe(heard(say));
+        at(1, () => connection.hold(Hold.handler));
+        at(2, () => connection.halfClose());
+        at(3, () => client.end());
+        at(4, () => say('held'));
+        at(5, () => (how === 'fails' ? replies.error(new Error('no')) : done.next()));
+      });
+      expect(said).toEqual(['4 held', how === 'fails' ? '5 no' : '5 complete', `5 ${reason} 0 0`]);
+      expect(made.network.sockets.size).toBe(0);
+    },
+  );
 
   it('weighs nothing any more when its reader lets go of it, whatever it had of it', () => {
     const budget = new Budget(1000);

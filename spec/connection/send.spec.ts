@@ -66,8 +66,8 @@ describe('send', () => {
     expect(said).toEqual(['0 broken', '0 failed 10 0']);
   });
 
-  it.each([[null], [5], [{}], [[1, 2]], [Symbol('s')], [Object.create(null)]])(
-    'errors with a TypeError for %o',
+  it.each([[null], [5], [{}], [Object.create(null)], [[1, 2]], [Symbol('s')]])(
+    'errors with a TypeError for %s',
     (value) => {
       const { said, made } = run({}, ({ connection, client, say }) => {
         concat(of('before', value as Data, 'after'), NEVER)

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Data, Writes } from '../../lib/connection/writes.ts';
+import { type Data, type Overrun, Writes } from '../../lib/connection/writes.ts';
 import type { TransportSocket } from '../../lib/transport/transport.ts';
 
 /** A socket that takes a given number of bytes at once from each write, and the rest when it is told to. */
@@ -39,9 +39,9 @@ class SlowSocket {
   }
 }
 
-const made = (atOnce: () => number) => {
+const made = (atOnce: () => number, max = Number.POSITIVE_INFINITY, overrun: Overrun = 'disconnect', room = 0) => {
   const socket = new SlowSocket(atOnce);
-  return { socket, writes: new Writes(socket as unknown as TransportSocket, Number.POSITIVE_INFINITY, 'disconnect') };
+  return { socket, writes: new Writes(socket as unknown as TransportSocket, max, overrun, room) };
 };
 
 const data = fc.oneof(fc.string({ unit: 'grapheme' }), fc.uint8Array({ maxLength: 20 }));
@@ -115,6 +115,23 @@ describe('Writes', () => {
       expect(writes.unsent).toBe(0);
     }
   });
+
+  it.each<Overrun>(['disconnect', 'drop-oldest', 'drop-newest'])(
+    'takes one value of any length while there is room, and then what may be unsent (%s)',
+    (overrun) => {
+      const { socket, writes } = made(() => 1, 10, overrun, 3);
+      writes.push('abcd');
+      writes.flush();
+      expect(writes.push('a value of twenty b.')).toBe(true);
+      expect([writes.unsent, writes.dropped]).toEqual([23, 0]);
+      expect(writes.push('z')).toBe(overrun !== 'disconnect');
+      expect(writes.dropped).toBe(overrun === 'disconnect' ? 0 : 1);
+      while (socket.pending > 0) if (socket.take(1000)) writes.drained();
+      expect(Buffer.concat(socket.taken).toString()).toBe(
+        overrun === 'drop-oldest' ? 'abcdz' : 'abcda value of twenty b.',
+      );
+    },
+  );
 
   it('forgets what waits when it is told to', () => {
     const { socket, writes } = made(() => 100);

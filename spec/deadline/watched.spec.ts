@@ -86,4 +86,8 @@ describe.each(operators)('the %s deadline', (name, operator) => {
   it.each([-1, Number.NaN])('refuses %s ms', (after) => {
     expect(() => operator(after)).toThrow(RangeError);
   });
+
+  it.each([undefined, null, '5'])('refuses %o, which is no time', (after) => {
+    expect(() => operator(after as never)).toThrow(TypeError);
+  });
 });

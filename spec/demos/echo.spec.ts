@@ -202,7 +202,8 @@ describe('echo', () => {
 
   it('refuses what cannot be in one sentence', async () => {
     const sentences = {
-      '--idle soon': "--idle must be a number, 0 or more, and not 'soon'",
+      '--idle soon': "--idle must be a number, 1 or more, and not 'soon'",
+      '--idle 0': "--idle must be a number, 1 or more, and not '0'",
       '--overrun drop':
         "option '--overrun <policy>' argument 'drop' is invalid. Allowed choices are disconnect, drop-oldest, drop-newest.",
     };

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Report } from '../../demos/load/report.ts';
+import { freePort } from '../support/freePort.ts';
 import { type DemoResult, spawnDemo } from '../support/spawnDemo.ts';
 
 const servers: Server[] = [];
@@ -193,8 +194,7 @@ describe('load', () => {
   });
 
   it('says in one sentence that nobody is listening', async () => {
-    const port = await listening(() => {});
-    await new Promise((resolve) => servers.pop()?.close(resolve));
+    const port = await freePort();
     const { code, stdout, stderr } = await load(port);
     expect(code).toBe(1);
     expect(stdout).toBe('');

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { bytesOf, proxyHeader } from '../../demos/proxy/proxyProtocol.ts';
 import { client, closeClients } from '../support/client.ts';
+import { freePort } from '../support/freePort.ts';
 import { readAll } from '../support/sockets.ts';
 import { spawnDemo } from '../support/spawnDemo.ts';
 import { endProxies, throughProxy } from '../support/throughProxy.ts';
@@ -31,13 +32,6 @@ async function listening(handle: (socket: Socket) => void): Promise<number> {
   servers.push(server);
   await once(server.listen(0, '127.0.0.1'), 'listening');
   return (server.address() as AddressInfo).port;
-}
-
-/** A port that was free a moment ago, for a server that cannot choose one itself. */
-async function freePort(): Promise<number> {
-  const port = await listening(() => undefined);
-  await new Promise((resolve) => servers.pop()?.close(resolve));
-  return port;
 }
 
 const dial = (port: number) => connect({ port, host: '127.0.0.1', allowHalfOpen: true }).on('error', () => undefined);

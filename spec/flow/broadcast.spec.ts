@@ -313,6 +313,13 @@ describe('a broadcast', () => {
     expect(time(50_000)).toBeLessThan(Math.max(50, few) * 50);
   });
 
+  it.each([[5], [{}], [undefined]])('refuses to send %o, and nobody who is in is the worse for it', async (value) => {
+    const { room, house, clients } = await hall(2);
+    expect(() => room.next(value as never)).toThrow(TypeError);
+    await send(room, house, 'a');
+    expect(clients.map(({ text }) => text)).toEqual(['a', 'a']);
+  });
+
   it.each([
     [{ maxOutbound: 0 }, RangeError],
     [{ overrun: 'wait' }, TypeError],

@@ -1,4 +1,17 @@
-import { concat, defer, endWith, finalize, map, NEVER, Observable, of, Subject, throwError, timer } from 'rxjs';
+import {
+  concat,
+  defer,
+  endWith,
+  finalize,
+  firstValueFrom,
+  map,
+  NEVER,
+  Observable,
+  of,
+  Subject,
+  throwError,
+  timer,
+} from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { Budget } from '../../lib/flow/budget.ts';
@@ -171,6 +184,56 @@ describe('exchange', () => {
     expect(client.text).toBe(`slow;${'x'.repeat(1000)}`);
     expect(book.ends).toMatchObject([{ reason: 'failed', error: expect.any(RangeError) }]);
     expect(at.network.sockets.size).toBe(0);
+  });
+
+  it.each([
+    ['a promise', true],
+    ['a promise', false],
+    ['an Observable', true],
+    ['an Observable', false],
+  ])('lets replies that are ready together leave as there is room: %s, ordered: %s', async (kind, ordered) => {
+    const project = (line: string, { clock }: Connection) => {
+      const reply = timer(line === '1' ? 20 : 10, clock).pipe(map(() => line.repeat(20)));
+      return kind === 'a promise' ? firstValueFrom(reply) : reply;
+    };
+    const house = await House.open(exchange(lines(), project, { concurrency: 8, ordered }), {
+      highWaterMark: 10,
+      maxOutbound: 50,
+    });
+    const client = await house.connect({ window: 5 });
+    client.pause().write('1\n2\n3\n4\n5\n6\n7\n8\n9\n').end();
+    await house.clock.advance(50);
+    client.resume();
+    await house.clock.advance(50);
+    expect(house.log.of('closed')).toMatchObject([{ reason: 'ended', unsent: 0 }]);
+    const told = client.text.match(/(.)\1{19}/g) ?? [];
+    expect(client.text).toBe(told.join(''));
+    expect(told.length).toBe(9);
+    if (ordered) expect([...told].sort()).toEqual(told);
+  });
+
+  it('leaves it to the connection what becomes of a reply that goes on though the peer makes no room', async () => {
+    for (const overrun of ['disconnect', 'drop-newest'] as const) {
+      const hot = new Subject<string>();
+      const house = await House.open(
+        exchange(lines(), () => hot),
+        { highWaterMark: 10, maxOutbound: 50, overrun },
+      );
+      const client = await house.connect({ window: 5 });
+      client.pause().write('hot\n');
+      await house.clock.settle();
+      for (let i = 0; i < 20; i++) {
+        hot.next(String(i).padStart(10, '.'));
+        await house.clock.settle();
+      }
+      expect(hot.observed).toBe(overrun !== 'disconnect');
+      const reasons = house.log.of('closed').map(({ reason }) => reason);
+      expect(reasons).toEqual(overrun === 'disconnect' ? ['slow-consumer'] : []);
+      client.resume();
+      await house.clock.settle();
+      expect(client.text.startsWith('.........0.........1.........2')).toBe(overrun !== 'disconnect');
+      house.log.subscription?.unsubscribe();
+    }
   });
 
   it('completes when the requests do, and not before all are answered', () => {
@@ -546,6 +609,12 @@ describe('exchange', () => {
     [{ limit: 5 }, TypeError],
   ])('refuses the options %o at the door', (options, fault) => {
     expect(() => exchange(lines(), (line) => line, options as object)).toThrow(fault);
+  });
+
+  it('refuses what is no decoder, and what answers no request, at the door', () => {
+    const nothing = undefined as never;
+    expect(() => exchange(lines(), nothing)).toThrow('Cannot exchange: project must be a function, not undefined');
+    expect(() => exchange(nothing, String)).toThrow('Cannot exchange: decode must be a function, not undefined');
   });
 });
 

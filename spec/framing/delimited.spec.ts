@@ -100,6 +100,7 @@ describe('delimited', () => {
   it('refuses what is no delimiter, and options that mean nothing', () => {
     expect(() => delimited('')).toThrow(RangeError);
     expect(() => encodeDelimited(new Uint8Array())).toThrow(RangeError);
+    expect(() => delimited(undefined as never)).toThrow('Cannot frame: delimiter must be a string or a Uint8Array');
     expect(() => delimited(';', { unterminated: 'emit' } as DelimitedOptions)).toThrow(TypeError);
     expect(() => delimited(';', { maxLength: 0 })).toThrow(RangeError);
   });
@@ -113,5 +114,9 @@ describe('encodeDelimited', () => {
   it('refuses a frame in which the delimiter would be found too early', () => {
     expect(() => encodeDelimited(';')('a;b')).toThrow(FrameInvalidError);
     expect(() => encodeDelimited('aa')('ba')).toThrow(FrameInvalidError);
+  });
+
+  it('refuses what is neither text nor bytes', () => {
+    expect(() => encodeDelimited(';')(5 as never)).toThrow('frame must be a string or a Uint8Array, not 5');
   });
 });

@@ -24,6 +24,10 @@ describe('frames, for any format and any bytes', () => {
     );
   });
 
+  it('take a function that makes a decoder, not a decoder', () => {
+    expect(() => frames({} as never)).toThrow('Cannot frame input: decoder must be a function, not {}');
+  });
+
   it('are nobody else’s memory: the next read changes none', () => {
     fc.assert(
       fc.property(examples, chunkings, ({ decode, sent, frames }, cuts) => {

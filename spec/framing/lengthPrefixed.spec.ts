@@ -152,6 +152,11 @@ describe('encodeLengthPrefixed', () => {
     }
   });
 
+  it.each([[5], [{ length: 1 }], [undefined]])('refuses %o, which is neither text nor bytes', (frame) => {
+    const message = 'Cannot prefix a frame: frame must be a string or a Uint8Array, not ';
+    expect(() => encodeLengthPrefixed()(frame as never)).toThrow(message);
+  });
+
   it('and the decoder agree on any length, in any format', () => {
     const formats = fc.record({
       size: fc.constantFrom<NonNullable<LengthPrefix['size']>[]>(4, 8, 'varint'),

@@ -160,4 +160,8 @@ describe('encodeLine', () => {
   it.each(['a\nb', '\n', 'a\r'])('refuses %j, which would be read as something else', (text) => {
     expect(() => encodeLine(text)).toThrow(FrameInvalidError);
   });
+
+  it('refuses what is no text', () => {
+    expect(() => encodeLine(5 as never)).toThrow('Cannot frame: a line must be a string, not 5');
+  });
 });

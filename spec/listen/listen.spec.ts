@@ -156,7 +156,7 @@ describe('listen', () => {
     await refused();
     expect(most).toBe(100);
     expect(log.refusals).toEqual(Array(900).fill('full'));
-    expect(Math.max(...log.of('refused').map(({ waited }) => waited))).toBeLessThan(100);
+    expect(Math.max(...log.of('refused').map(({ waited }) => waited))).toBeLessThan(1000);
     expect(log.counters).toEqual({ accepted: 1000, waiting: 0, active: 100, closed: 0, refused: 900 });
     await Promise.all(
       all.map(async (one) => {
@@ -387,14 +387,14 @@ describe('listen', () => {
       [HERE, { waiting: { max: -1 } }, RangeError, 'waiting.max must be a whole number of 0 or more, not -1'],
       [HERE, { waiting: { time: 1 } }, TypeError, "waiting: there is no option 'time'; it knows max, timeout"],
       [HERE, { ahead: 0 }, RangeError, 'ahead must be a whole number of 1 or more, not 0'],
-      [HERE, { farewell: 7 }, TypeError, 'farewell must be a string or a Uint8Array'],
+      [HERE, { farewell: 7 }, TypeError, 'farewell must be a string or a Uint8Array, not 7'],
       [HERE, { keepAlive: true }, TypeError, 'keepAlive must be milliseconds, 0 or more, not true'],
       [HERE, { scheduler: {} }, TypeError, 'scheduler must be a SchedulerLike, not {}'],
       [HERE, null, TypeError, 'options must be an object, not null'],
       [{ port: 70_000 }, {}, RangeError, 'port must be a whole number from 0 to 65535, not 70000'],
       [{ port: '80' }, {}, TypeError, "port must be a whole number from 0 to 65535, not '80'"],
       [{ port: undefined }, {}, TypeError, 'port is undefined'],
-      [{ port: 0, path: '/p' }, {}, TypeError, "options: there is no option 'path'"],
+      [{ port: 0, path: '/p' }, {}, TypeError, "where: there is no option 'path'"],
       [{ path: '' }, {}, TypeError, 'path must be a string that is not empty'],
       [{ fd: -1 }, {}, RangeError, 'fd must be a whole number of 0 or more, not -1'],
       [{}, {}, TypeError, 'where must have a port, a path or an fd'],

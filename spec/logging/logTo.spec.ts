@@ -24,6 +24,10 @@ const counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
 const closed = { type: 'closed', id: 7, peer, bytesIn: 1, bytesOut: 2, unsent: 0, duration: 3 } as const;
 
 describe('logTo', () => {
+  it('refuses what cannot log', () => {
+    expect(() => logTo({} as never)).toThrow('Cannot log: logger must be a pino logger, not {}');
+  });
+
   it.each<[ServerEvent, number, string]>([
     [{ type: 'listening', address: local, counters } as ServerEvent, 30, 'listening on 192.0.2.1:7000'],
     [
@@ -77,12 +81,22 @@ describe('logTo', () => {
 
   it('writes an error whose number is too large for JSON', () => {
     const error = new FrameTooLongError(10, 2n ** 64n - 1n);
-    const [line] = logged({ ...closed, reason: 'frame-too-long', error } as ServerEvent);
-    expect(line).toMatchObject({
-      type: 'closed',
-      reason: 'frame-too-long',
-      err: { type: 'FrameTooLongError', limit: 10 },
-    });
+    expect(logged({ type: 'failed', id: 1, peer, error })).toMatchObject([
+      { type: 'failed', err: { type: 'FrameTooLongError', limit: 10 } },
+    ]);
+  });
+
+  it('writes no stack for each peer that goes, but a sentence', () => {
+    const error = new DeadlineError('idle', 30);
+    const lines = [error, { code: 5 }, 'a text'].map(
+      (one) => logged({ ...closed, reason: 'failed', error: one } as ServerEvent)[0],
+    );
+    expect(lines.map((line) => line?.error)).toEqual([
+      'DeadlineError: Cannot wait longer: the idle deadline of 30 ms is over',
+      '{ code: 5 }',
+      "'a text'",
+    ]);
+    expect(lines.every((line) => line !== undefined && !('err' in line))).toBe(true);
   });
 
   it.each([['a text'], [undefined], [null], [{ code: 5 }]])(

@@ -56,6 +56,7 @@ it.each(Object.entries(answers))(
     await Promise.all(load.map((one) => one.whenConnected()));
     const localPorts = ports.map((localPort) => localPort());
 
+    await log.whenSaid('draining');
     await log.whenCompleted();
     await Promise.all(load.map((one) => one.whenClosed()));
 

@@ -40,10 +40,13 @@ export class DemoServer extends Log {
     this.#demo.process.kill(signal);
   }
 
-  /** Sends a signal again and again until the process has ended: those that follow each other closely count as one. */
+  /**
+   * Sends another signal, once it will not be taken for the one before: those within a quarter of a second count as one.
+   * It is not sent again: a process that is on its way out has Node's listeners no more, and would be killed by it.
+   */
   insist(signal: NodeJS.Signals): void {
-    const timer = setInterval(() => this.kill(signal), 100);
-    void this.#demo.done.then(() => clearInterval(timer));
+    const timer = setTimeout(() => this.kill(signal), 600);
+    void this.#demo.done.then(() => clearTimeout(timer));
   }
 
   /** Waits for its end. */

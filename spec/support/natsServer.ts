@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { freePort } from './freePort.ts';
 
 const present = spawnSync('nats-server', ['--version']).status === 0;
 
@@ -58,9 +59,10 @@ export class NatsServer {
     });
   }
 
-  /** Stops it where it stands; its connections stay open. */
-  freeze(): void {
+  /** Stops it where it stands; its connections stay open. When this resolves, none of its threads runs any more. */
+  async freeze(): Promise<void> {
     this.#process?.kill('SIGSTOP');
+    while (this.#process?.pid !== undefined && !standsStill(this.#process.pid)) await turn();
   }
 
   thaw(): void {
@@ -73,19 +75,19 @@ export class NatsServer {
   }
 }
 
+/** On a busy machine the threads of a process run on for a while after SIGSTOP. Only Linux tells. */
+function standsStill(pid: number): boolean {
+  if (process.platform !== 'linux') return true;
+  const state = (thread: string) =>
+    /^State:\t(\w)/m.exec(readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8'))?.[1];
+  return readdirSync(`/proc/${pid}/task`).every((thread) => state(thread) === 'T');
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
 async function kill(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = once(child, 'close');
   child.kill('SIGKILL');
   await gone;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (typeof address !== 'object' || address === null) throw new Error('There is no free port');
-  return address.port;
 }

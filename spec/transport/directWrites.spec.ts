@@ -125,6 +125,28 @@ describe('writerOf', () => {
 });
 
 describe('a peer that reads late', () => {
+  it('has not taken what was written behind the first write of the process, which Node did', async () => {
+    const { nodeTransport } = await import('../../lib/transport/node.ts');
+    const heard: string[] = [];
+    let socket: Parameters<Parameters<typeof open>[0]>[0] | undefined;
+    const accepted = (one: NonNullable<typeof socket>) => {
+      const drained = () => heard.push(`drained, ${one.pending} pending`);
+      one.handler = { received() {}, peerEnded() {}, drained, finished() {}, broken() {}, freed() {} };
+      socket = one;
+    };
+    const { connect, port } = await open(accepted, undefined, nodeTransport);
+    const client = connect().pause();
+    await vi.waitFor(() => expect(socket).toBeDefined());
+    expect(socket?.write('a')).toBe(true);
+    expect(socket?.write(Buffer.alloc(16 * 1024 * 1024))).toBe(false);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(heard).toEqual([]);
+    client.resume();
+    await vi.waitFor(() => expect(heard).toEqual(['drained, 0 pending']), 10_000);
+    port.close();
+    client.destroy();
+  });
+
   it('gets what was written, though others write small pieces meanwhile', async () => {
     const accepted: Parameters<Parameters<typeof open>[0]>[0][] = [];
     const { connect, port } = await open((socket) => {

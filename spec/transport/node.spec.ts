@@ -1,14 +1,14 @@
-import diagnostics from 'node:diagnostics_channel';
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { nodeTransport } from '../../lib/transport/node.ts';
 import type { Address, Port, TransportSocket } from '../../lib/transport/transport.ts';
+import { endPrograms, Program } from '../support/program.ts';
 import { quickest } from '../support/quickest.ts';
 import { dialTo, open, readAll } from '../support/sockets.ts';
 
@@ -34,10 +34,7 @@ async function unixPath() {
 
 describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
   const withPort = async (
-    run: (
-      opened: Awaited<ReturnType<typeof open>> & { sockets: Socket[] },
-      next: () => Promise<TransportSocket>,
-    ) => Promise<void>,
+    run: (opened: Awaited<ReturnType<typeof open>>, next: () => Promise<TransportSocket>) => Promise<void>,
   ) => {
     const where = await place();
     const waiting: ((socket: TransportSocket) => void)[] = [];
@@ -45,11 +42,7 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
       socket.handler = { received() {}, peerEnded() {}, drained() {}, finished() {}, broken() {}, freed() {} };
       waiting.shift()?.(socket);
     }, where);
-    const sockets: Socket[] = [];
-    const noted = (message: unknown) => void sockets.push((message as { socket: Socket }).socket);
-    diagnostics.subscribe('net.server.socket', noted);
-    await run({ ...opened, sockets }, () => new Promise((resolve) => waiting.push(resolve)));
-    diagnostics.unsubscribe('net.server.socket', noted);
+    await run(opened, () => new Promise((resolve) => waiting.push(resolve)));
     opened.port.close();
     if (where) await rm(join(where.path, '..'), { recursive: true });
   };
@@ -92,14 +85,18 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
   });
 
   it('has a constant number of listeners for its whole life', async () => {
-    await withPort(async ({ connect, sockets }, next) => {
+    await withPort(async ({ connect }, next) => {
       const accepted = next();
       const client = connect();
       const socket = await accepted;
-      const [raw] = sockets;
+      const resumed = vi.spyOn(Socket.prototype, 'resume');
+      socket.resume();
+      const [raw] = resumed.mock.contexts as Socket[];
+      resumed.mockRestore();
       const count = () => raw?.eventNames().reduce((sum, name) => sum + (raw?.listenerCount(name) ?? 0), 0);
       const freed = hearing(socket);
       const before = count();
+      expect(before).toBeGreaterThan(0);
       client.resume();
       for (let round = 0; round < 50; round++) {
         socket.resume();
@@ -150,6 +147,8 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
 });
 
 describe('nodeTransport', () => {
+  afterEach(endPrograms);
+
   it('has copied the address of its peer at accept: it is there when the peer is gone [E14]', async () => {
     const { port, address, socket, client } = await accept();
     const from = client.localPort;
@@ -176,9 +175,11 @@ describe('nodeTransport', () => {
     expect(await quickest(50, heard)).toBeLessThan(50);
   });
 
-  // From the kernel's own table, as Node tells nobody. `02` is a socket whose next probe is due, in hundredths of a second.
   it.skipIf(process.platform !== 'linux').each([
     [60_000, /^02:0000(17|16)/],
+    [0, /^02:000000/],
+    [1e10, /^02:0031F/],
+    [Number.POSITIVE_INFINITY, /^00:/],
     [false, /^00:/],
   ] as const)('has the kernel probe a silent peer after its time: %s', async (keepAlive, timer) => {
     const sockets: TransportSocket[] = [];
@@ -191,14 +192,20 @@ describe('nodeTransport', () => {
     const client = dialTo(address.port as number);
     await once(client, 'connect');
     await vi.waitFor(() => expect(sockets).toHaveLength(1));
-    const [line] = readFileSync('/proc/net/tcp', 'utf8')
-      .split('\n')
-      .map((row) => row.trim().split(/\s+/))
-      .filter(([, local, remote]) => portIn(local) === address.port && portIn(remote) === client.localPort);
-    expect(line?.[5]).toMatch(timer);
+    expect(timerOf(client)).toMatch(timer);
     for (const socket of sockets) socket.destroy();
     client.destroy();
     port?.close();
+  });
+
+  it.skipIf(process.platform !== 'linux')('has it do so for the worker of a cluster, too', async () => {
+    const server = new Program('worker');
+    const client = dialTo(await server.whenListening());
+    await server.whenSaid('opened');
+    expect(timerOf(client)).toMatch(/^02:0000(17|16)/);
+    client.destroy();
+    server.kill('SIGKILL');
+    await server.whenExited();
   });
 
   it('keeps no port that is closed before it is open', async () => {
@@ -235,6 +242,17 @@ const HERE = { port: 0, host: '127.0.0.1' };
 
 /** The port of an address in `/proc/net/tcp`, such as `0100007F:1B58`. */
 const portIn = (address = '') => Number.parseInt(address.split(':')[1] ?? '', 16);
+
+/**
+ * The timer at the other end of a client's connection, from the kernel's own table, as Node tells nobody. `02` is a socket
+ * whose next probe is due, in hundredths of a second.
+ */
+function timerOf({ localPort, remotePort }: Socket): string | undefined {
+  const rows = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map((row) => row.trim().split(/\s+/));
+  return rows.find(([, from, to]) => portIn(from) === remotePort && portIn(to) === localPort)?.[5];
+}
 
 /** A client, and the socket at the other end. */
 async function accept() {

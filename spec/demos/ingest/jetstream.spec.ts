@@ -95,7 +95,7 @@ describe.skipIf(skipped)('ingest with JetStream', () => {
     client.send(reading(1));
     await client.whenHeard(1);
     // Frozen, it takes messages in and answers none: each attempt runs into its timeout, and all of them arrive.
-    nats.freeze();
+    await nats.freeze();
     client.send(reading(2), reading(3));
     const hasFailed = () => client.waits.some((line) => line.includes('cannot be written'));
     await client.until(hasFailed, 'a failed attempt', 20_000).catch((error) => {
