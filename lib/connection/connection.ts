@@ -2,7 +2,6 @@ import { Observable, type OperatorFunction, type SchedulerLike, type Subscriber,
 import { AlreadySubscribedError, ConnectionClosedError, DeadlineError, SlowConsumerError } from '../errors.ts';
 import type { Closed, CloseReason } from '../events.ts';
 import type { Budget } from '../flow/budget.ts';
-import { describe } from '../options.ts';
 import { Alarm } from '../time/alarm.ts';
 import { Share } from '../time/share.ts';
 import { endOfTurn, nextTurn } from '../time/turn.ts';
@@ -14,7 +13,7 @@ import { flushLater } from './flushLater.ts';
 import type { Pulse } from './pulse.ts';
 import { Reads } from './reads.ts';
 import { type Sender, send } from './send.ts';
-import { type Data, type Overrun, Writes } from './writes.ts';
+import { byteLength, type Data, isData, type Overrun, unfit, Writes } from './writes.ts';
 
 /** What all connections of one listener have in common. Times are in milliseconds; `Infinity` for no limit. */
 export interface ConnectionSettings {
@@ -387,8 +386,9 @@ export class Connection extends Bytes {
   /** @internal Takes a cause back; the input flows when the last one is gone. */
   release(cause: number): void {
     if (this.#gone) return;
-    this.#reads.release(cause);
-    if (cause === Hold.budget && !this.congested) this.#roomMade();
+    // In a turn of its own: memory becomes free in the middle of something, such as a value that is just being handed on.
+    if (cause === Hold.budget) nextTurn(this.clock, () => this.#resume());
+    else this.#reads.release(cause);
   }
 
   /** @internal */
@@ -445,14 +445,11 @@ export class Connection extends Bytes {
   /** @internal Queues a value; it leaves with the turn. */
   push(data: Data | undefined): void {
     if (this.#ending || this.#gone || data === undefined) return;
-    if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
-      this.crashed(new TypeError(`Cannot send ${describe(data)}: it is neither a string nor a Uint8Array`));
-      return;
-    }
+    if (!isData(data)) return this.crashed(unfit(data));
     const writes = this.#writes;
     const first = writes.waiting === 0;
     if (!writes.push(data)) {
-      this.cut(new SlowConsumerError(this.#settings.maxOutbound, writes.unsent + data.length));
+      this.cut(new SlowConsumerError(this.#settings.maxOutbound, writes.unsent + byteLength(data)));
     } else if (writes.stalled) {
       this.#watchOutput();
     } else if (writes.waiting >= EARLY || this.pressed) {
@@ -765,6 +762,13 @@ export class Connection extends Bytes {
     this.#bytesOut = this.bytesOut;
   }
 
+  /** There is memory again, unless others have taken it meanwhile. */
+  #resume(): void {
+    if (this.#gone || this.#settings.budget.pauses(this)) return;
+    this.#reads.release(Hold.budget);
+    if (!this.congested) this.#roomMade();
+  }
+
   /** The output has room again, or is over: whoever waits for it goes on. */
   #roomMade(): void {
     if (!this.#gone) this.#reads.release(Hold.peer);
@@ -831,7 +835,7 @@ export class Connection extends Bytes {
     try {
       this.#sender?.flushed();
     } finally {
-      sink?.error(this.#closedError());
+      if (sink) this.#call(() => sink.error(this.#closedError()));
       this.#roomMade();
     }
   }

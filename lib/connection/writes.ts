@@ -1,7 +1,14 @@
+import { describe } from '../options.ts';
 import type { TransportSocket } from '../transport/transport.ts';
 
 /** What may be written. Bytes are the connection's from then on: nobody changes them before they have left. */
 export type Data = string | Uint8Array;
+
+export const isData = (value: unknown): value is Data => typeof value === 'string' || value instanceof Uint8Array;
+
+/** What to say of a value that is none. */
+export const unfit = (value: unknown): TypeError =>
+  new TypeError(`Cannot send ${describe(value)}: it is neither a string nor a Uint8Array`);
 
 /**
  * What becomes of output that is more than a slow peer's connection may hold: the peer is disconnected, or what has waited
@@ -12,9 +19,7 @@ export type Overrun = 'disconnect' | 'drop-oldest' | 'drop-newest';
 export const overruns: readonly Overrun[] = ['disconnect', 'drop-oldest', 'drop-newest'];
 
 const lengthOf = (data: Data | readonly Data[]): number =>
-  typeof data === 'string' || data instanceof Uint8Array
-    ? byteLength(data)
-    : data.reduce((sum, piece) => sum + byteLength(piece), 0);
+  isData(data) ? byteLength(data) : data.reduce((sum, piece) => sum + byteLength(piece), 0);
 
 export const byteLength = (data: Data): number => (typeof data === 'string' ? Buffer.byteLength(data) : data.length);
 

@@ -27,6 +27,10 @@ export interface MemberOptions {
  */
 export class Broadcast implements Observer<Data> {
   readonly #members = new Set<Member>();
+  /** A value is being handed to one after the other. */
+  #sending = false;
+  /** What is to come behind it. */
+  readonly #behind = new Queue<() => void>();
   #over = false;
   #failure: { readonly error: unknown } | undefined;
 
@@ -41,7 +45,7 @@ export class Broadcast implements Observer<Data> {
    * @param connection Whose pace it obeys.
    * @param options See {@link MemberOptions}.
    * @returns The room's values, as bytes, to be merged into what the handler replies. It completes when the room does, or when
-   * the connection is asked to finish and what waited has left.
+   * the connection is asked to finish and what waited has left, or when that is gone.
    * @throws TypeError or RangeError for options that do not exist or cannot be.
    */
   to(connection: Connection, options: MemberOptions = {}): Observable<Uint8Array> {
@@ -51,7 +55,8 @@ export class Broadcast implements Observer<Data> {
       if (this.#failure) return subscriber.error(this.#failure.error);
       if (this.#over) return subscriber.complete();
       this.#members.add(member);
-      subscriber.add(connection.draining.subscribe(() => member.end()));
+      // It completes when the connection is gone, too: not everyone who writes for himself remembers to leave.
+      subscriber.add(connection.draining.subscribe({ complete: () => member.end() }));
       return () => {
         this.#members.delete(member);
         member.leave();
@@ -70,14 +75,17 @@ export class Broadcast implements Observer<Data> {
     if (this.#over) return;
     const shared = typeof value === 'string' ? Buffer.from(value) : value;
     // Those who are in now: who joins because of this value has the next.
-    for (const member of [...this.#members]) member.offer(shared);
+    const members = [...this.#members];
+    if (this.#sending) this.#behind.push(offer.bind(undefined, members, shared));
+    else this.#send(members, shared);
   }
 
   /** Ends the room: all members complete when what waits for them has left. */
   complete(): void {
     if (this.#over) return;
     this.#over = true;
-    for (const member of this.#members) member.end();
+    if (this.#sending) this.#behind.push(() => this.#end());
+    else this.#end();
   }
 
   /** Ends the room with an error, for all members and for whoever comes later. What waits for them is dropped. */
@@ -87,6 +95,25 @@ export class Broadcast implements Observer<Data> {
     this.#failure = { error };
     for (const member of this.#members) member.fail(error);
   }
+
+  /** What a value brings about, such as a word about a member that is cut off for it, comes behind it, for all. */
+  #send(members: readonly Member[], value: Uint8Array): void {
+    this.#sending = true;
+    try {
+      offer(members, value);
+      for (let work = this.#behind.shift(); work !== undefined; work = this.#behind.shift()) work();
+    } finally {
+      this.#sending = false;
+    }
+  }
+
+  #end(): void {
+    for (const member of this.#members) member.end();
+  }
+}
+
+function offer(members: readonly Member[], value: Uint8Array): void {
+  for (const member of members) member.offer(value);
 }
 
 /** Makes a room. */
@@ -119,7 +146,7 @@ class Member {
   offer(value: Uint8Array): void {
     if (this.#ending) return;
     // Behind what waits, also when that is on its way just now.
-    if (this.#length === 0 && !this.#connection.congested) return this.#to.next(value);
+    if (this.#length === 0 && !this.#connection.congested) return this.#tell('next', value);
     if (this.#length + value.length > this.#max && !this.#overran(value)) return;
     this.#queue.push(value);
     this.#hold(value.length);
@@ -128,12 +155,12 @@ class Member {
 
   end(): void {
     this.#ending = true;
-    if (this.#length === 0) this.#to.complete();
+    if (this.#length === 0) this.#tell('complete');
   }
 
   fail(error: unknown): void {
     this.leave();
-    this.#to.error(error);
+    this.#tell('error', error);
   }
 
   leave(): void {
@@ -169,9 +196,20 @@ class Member {
     this.#waiting = false;
     while (this.#length > 0 && !this.#to.closed) {
       if (this.#connection.congested) return this.#wait();
-      this.#to.next(this.#shift());
+      this.#tell('next', this.#shift());
     }
-    if (this.#ending && !this.#to.closed) this.#to.complete();
+    if (this.#ending) this.#tell('complete');
+  }
+
+  /** What a teardown throws is the fault of this member's connection, and of nobody who is behind it. */
+  #tell(what: 'next' | 'error' | 'complete', value?: unknown): void {
+    try {
+      if (what === 'next') this.#to.next(value as Uint8Array);
+      else if (what === 'error') this.#to.error(value);
+      else this.#to.complete();
+    } catch (error) {
+      this.#connection.crashed(error);
+    }
   }
 
   #shift(): Uint8Array {

@@ -53,6 +53,11 @@ export class Budget {
     return this.#total > this.#limit * HARD;
   }
 
+  /** Whether somebody is among those who take in no more. */
+  pauses(holder: Holder): boolean {
+    return this.#paused.has(holder);
+  }
+
   /** Somebody holds more, or less, than before. */
   change(holder: Holder, before: number, after: number): void {
     this.#total += after - before;

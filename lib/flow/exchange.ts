@@ -9,7 +9,7 @@ import {
 } from 'rxjs';
 import { Hold } from '../connection/blame.ts';
 import type { Connection } from '../connection/connection.ts';
-import { byteLength, type Data } from '../connection/writes.ts';
+import { byteLength, type Data, isData, unfit } from '../connection/writes.ts';
 import { callable, check, checkArgument, flag, whole } from '../options.ts';
 import { Queue } from '../queue.ts';
 import { isPullable, pull, type Room } from './pull.ts';
@@ -75,6 +75,10 @@ export function exchange<T>(
       connection.pipe(decode).subscribe(exchange.requests);
     });
 }
+
+/** What to say of a reply that cannot be held back, and has as much to say as may be unsent. */
+const tooMuch = (held: number, most: number) =>
+  new RangeError(`Cannot hold more of a reply before its turn: it has ${held} bytes, at most ${most} allowed`);
 
 /** A request that is worked on, and what of its reply waits: for the replies before it, or for the peer. */
 class Turn implements Room {
@@ -252,23 +256,28 @@ class Exchange<T> {
     const worker = new Subscriber<Data | undefined>({
       next: (piece) => {
         if (piece === undefined) return;
-        // One that cannot be held back, and has as much to say as may be unsent.
         const { maxOutbound } = this.#connection;
-        if (turn.held < maxOutbound) return this.#piece(turn, piece);
-        // The peer is too slow for it, not those before it: what becomes of that is the connection's to say.
-        if (turn.due) {
-          this.#spill(turn);
-          this.#to.next(piece);
-          return;
+        if (isData(piece)) {
+          if (turn.held < maxOutbound) return this.#piece(turn, piece);
+          // The peer is too slow for it, not those before it: what becomes of that is the connection's to say.
+          if (turn.due) {
+            this.#spill(turn);
+            return this.#to.next(piece);
+          }
         }
-        worker.unsubscribe();
-        const sentence = `Cannot hold more of a reply before its turn: it has ${turn.held} bytes, at most ${maxOutbound} allowed`;
-        this.#failed(new RangeError(sentence), request, turn);
+        const wrong = isData(piece) ? tooMuch(turn.held, maxOutbound) : unfit(piece);
+        if (this.#leave(worker, turn)) this.#failed(wrong, request, turn);
       },
-      error: (error: unknown) => this.#failed(error, request, turn),
-      complete: () => this.#done(turn),
+      error: (error: unknown) => {
+        if (this.#leave(worker, turn)) this.#failed(error, request, turn);
+      },
+      complete: () => {
+        if (this.#leave(worker, turn)) this.#done(turn);
+      },
     });
     turn.work = worker;
+    // `project` itself may have ended the connection. Subscribed to it is nevertheless, for a moment: a rejection must not go astray.
+    if (this.#to.closed) this.stop();
     try {
       const pieces = isPullable(reply) ? pull(reply, turn) : from(reply);
       pieces.subscribe(worker);
@@ -338,7 +347,7 @@ class Exchange<T> {
 
   #failed(error: unknown, request: T, turn: Turn): void {
     let failure = error;
-    if (this.#onError !== undefined && !turn.mapped) {
+    if (this.#onError !== undefined && !turn.mapped && !turn.done) {
       turn.mapped = true;
       try {
         return this.#reply(this.#onError(error, request), request, turn);
@@ -346,13 +355,29 @@ class Exchange<T> {
         failure = worse;
       }
     }
-    // The requests before it still have their answers; those behind it are not begun.
+    this.#fail(failure, turn);
+  }
+
+  /** The requests before it still have their answers; those behind it are not begun. */
+  #fail(error: unknown, turn: Turn): void {
     this.#early.clear();
-    this.requests.unsubscribe();
-    turn.failure = { error: failure };
-    if (this.#ordered) return this.#advance();
-    for (const other of this.#turns) this.#spill(other);
-    this.#to.error(failure);
+    turn.failure ??= { error };
+    this.#leave(this.requests, turn);
+    // One that had its answer already, and left, stands in no order any more.
+    if (this.#ordered && this.#turns.has(turn)) return this.#advance();
+    if (!this.#ordered) for (const other of this.#turns) this.#spill(other);
+    this.#to.error(turn.failure.error);
+  }
+
+  /** Lets go of a source. What a teardown throws is the fault of its turn, and must not reach the timer or promise that ended it. */
+  #leave(work: Subscription, turn: Turn): boolean {
+    try {
+      work.unsubscribe();
+      return true;
+    } catch (error) {
+      this.#fail(error, turn);
+      return false;
+    }
   }
 
   /** There is room for another request, or all is done. */

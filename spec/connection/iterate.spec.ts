@@ -5,6 +5,7 @@ import type { Connection } from '../../lib/connection/connection.ts';
 import { ConnectionClosedError } from '../../lib/errors.ts';
 import type { Closed } from '../../lib/events.ts';
 import { lines } from '../../lib/framing/lines.ts';
+import { House } from '../support/house.ts';
 import { dialTo, openConnections, readAll } from '../support/sockets.ts';
 import { talk } from '../support/talk.ts';
 
@@ -243,6 +244,32 @@ describe('write', () => {
       'reset',
       'reset',
     ]);
+  });
+
+  it('is broken when the connection goes, whatever a teardown of who reads throws; and nobody else hears of that', async () => {
+    const errors: unknown[] = [];
+    const house = await House.open(
+      async (one) => {
+        const crash = () => {
+          throw new Error('in a teardown');
+        };
+        const requests = one.pipe(lines(), finalize(crash));
+        requests.pipe(map((line) => line)).subscribe({ error: (error) => errors.push(error) });
+        try {
+          for (let i = 0; i < 3; i++) await one.write('x'.repeat(100));
+        } catch (error) {
+          errors.push(error);
+        }
+      },
+      { highWaterMark: 12 },
+    );
+    const client = house.network.connect({ window: 5 }).pause().write('go');
+    await house.clock.settle();
+    client.break();
+    await house.clock.settle();
+    expect(errors).toEqual([expect.any(ConnectionClosedError), expect.any(ConnectionClosedError)]);
+    expect(house.log.closes).toEqual(['reset']);
+    expect(house.log.of('failed')).toMatchObject([{ error: { message: expect.stringContaining('in a teardown') } }]);
   });
 
   it('is no unhandled rejection for who does not await it', async () => {

@@ -1,4 +1,4 @@
-import { ignoreElements, merge, NEVER, of, repeat, take, tap } from 'rxjs';
+import { finalize, ignoreElements, map, merge, NEVER, of, repeat, take, tap } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { type Broadcast, broadcast, type MemberOptions } from '../../lib/flow/broadcast.ts';
@@ -79,6 +79,37 @@ describe('a broadcast', () => {
     client.resume();
     await house.clock.settle();
     expect(client.text).toBe('<0><1234567890><2><3><4><again>');
+  });
+
+  it('sends what a value brings about behind it, to all, and ends behind both', async () => {
+    const room = broadcast();
+    const house = await House.open(
+      (connection) =>
+        merge(connection.pipe(ignoreElements()), room.to(connection)).pipe(
+          finalize(() => {
+            if (connection.id !== 2) return;
+            room.next('<2 has left>');
+            room.complete();
+          }),
+        ),
+      { maxOutbound: 20, highWaterMark: 5 },
+    );
+    const before = await house.connect();
+    (await house.connect({ window: 4 })).pause();
+    const behind = await house.connect();
+    await send(room, house, '<1234567890>', '<1234567890>', '<too much>', '<too late>');
+    expect([before.text, behind.text]).toEqual(Array(2).fill('<1234567890><1234567890><too much><2 has left>'));
+    expect(room.size).toBe(0);
+  });
+
+  it.each([[null], [undefined], [5], [{}]])('turns away %o, and its members go on', async (value) => {
+    const { room, house, clients } = await hall(2);
+    clients[1]?.pause();
+    await send(room, house, '<1234567890>', 'a');
+    expect(() => room.next(value as never)).toThrow(TypeError);
+    clients[1]?.resume();
+    await send(room, house, 'b');
+    expect(clients.map(({ text }) => text)).toEqual(Array(2).fill('<1234567890>ab'));
   });
 
   it('holds nothing for a member that leaves as a value is sent', async () => {
@@ -214,6 +245,49 @@ describe('a broadcast', () => {
     await house.clock.settle();
     expect(clients.map(({ text }) => text)).toEqual(Array(2).fill('<0><1><2><3><4><5><6><7><8><9>'));
     expect(house.log.report).toMatchObject({ drained: 2, aborted: 0 });
+  });
+
+  it.each<[string, (room: Broadcast, house: House) => void]>([
+    ['the end', (room) => room.complete()],
+    ['an error', (room) => room.error(new Error('no'))],
+    ['a drain', (_room, house) => house.shutdown.next('SIGTERM')],
+  ])('tells all of %s, whatever a teardown of one throws', async (_what, tell) => {
+    const room = broadcast();
+    const told: number[] = [];
+    const house = await House.open((connection) => {
+      const leave = () => {
+        told.push(connection.id);
+        if (connection.id === 1) throw new Error('in a teardown');
+      };
+      const mine = room.to(connection).pipe(
+        finalize(leave),
+        map((value) => value),
+      );
+      return merge(mine, NEVER);
+    });
+    await house.connectAll(3);
+    expect(() => tell(room, house)).not.toThrow();
+    await house.clock.settle();
+    expect([told, room.size]).toEqual([[1, 2, 3], 0]);
+    expect(house.log.of('failed').map(({ id }) => id)).toContain(1);
+  });
+
+  it('lets a member go whose connection is gone, also where nobody sends on it and nobody unsubscribes', async () => {
+    const room = broadcast();
+    const ends: number[] = [];
+    const house = await House.open(async (connection) => {
+      room.to(connection).subscribe({
+        next: (value) => void connection.write(value),
+        complete: () => ends.push(connection.id),
+      });
+      for await (const _ of connection);
+    });
+    const [reset, ended, stays] = await house.connectAll(3);
+    await send(room, house, 'a');
+    reset?.break();
+    ended?.end();
+    await house.clock.settle();
+    expect([room.size, ends, stays?.text]).toEqual([1, [1, 2], 'a']);
   });
 
   it('takes what any Observable emits', async () => {

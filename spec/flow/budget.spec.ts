@@ -1,10 +1,13 @@
 import fc from 'fast-check';
+import { ignoreElements, merge, NEVER, of, Subject, tap } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { Hold } from '../../lib/connection/blame.ts';
+import { broadcast } from '../../lib/flow/broadcast.ts';
 import { Budget, defaultBudget, type Holder } from '../../lib/flow/budget.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { House } from '../support/house.ts';
+import { talk } from '../support/talk.ts';
 
 class Fat implements Holder {
   weight = 0;
@@ -154,5 +157,49 @@ describe('the budget of a server', () => {
     await house.clock.advance(10);
     const whole = Array.from({ length: 80 }, (_, i) => String(i % 10).repeat(1000)).join('');
     expect(clients.map(({ text }) => text === whole)).toEqual(Array(5).fill(true));
+  });
+
+  it('changes no order of replies: who goes on because one leaves comes behind it', async () => {
+    const first = new Subject<string>();
+    const project = (line: string) => (line === 'a' ? first : line === 'b' ? of('b'.repeat(1200)) : line);
+    const budget = new Budget(1000);
+    const { client, clock } = await talk(exchange(lines(), project, { concurrency: 3 }), { budget });
+    client.write('a\nb\n');
+    await clock.settle();
+    expect(budget.passed).toBe(true);
+    client.write('c\nd\n');
+    await clock.settle();
+    first.next('a');
+    first.complete();
+    await clock.settle();
+    expect(client.text).toBe(`a${'b'.repeat(1200)}cd`);
+    expect(budget.total).toBe(0);
+  });
+
+  it('changes no order of a broadcast: what one says who goes on comes behind what made room for him', async () => {
+    const room = broadcast();
+    const house = await House.open(
+      (connection) =>
+        merge(
+          connection.pipe(
+            lines(),
+            tap((line) => room.next(line)),
+            ignoreElements(),
+          ),
+          connection.id === 1 ? room.to(connection) : NEVER,
+        ),
+      { budget: 1000, highWaterMark: 100 },
+    );
+    const listener = (await house.connect({ window: 10 })).pause();
+    const speaker = await house.connect();
+    room.next('x'.repeat(200));
+    speaker.write('z'.repeat(600));
+    await house.clock.settle();
+    room.next('y'.repeat(300));
+    speaker.write('\n');
+    await house.clock.settle();
+    listener.resume();
+    await house.clock.settle();
+    expect(listener.text.replace(/(.)\1+/g, '$1')).toBe('xyz');
   });
 });

@@ -1,6 +1,20 @@
-import { concat, defer, finalize, firstValueFrom, map, NEVER, Observable, of, Subject, throwError, timer } from 'rxjs';
+import {
+  concat,
+  defer,
+  endWith,
+  finalize,
+  firstValueFrom,
+  map,
+  NEVER,
+  Observable,
+  of,
+  Subject,
+  throwError,
+  timer,
+} from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
+import { Budget } from '../../lib/flow/budget.ts';
 import { exchange, type Reply } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { House } from '../support/house.ts';
@@ -334,6 +348,32 @@ describe('exchange', () => {
       expect(book.ends).toMatchObject([{ reason: 'failed', error: { message: 'worse' } }]);
     });
 
+    it.each<[string, () => unknown]>([
+      ['a promise of null', async () => null],
+      ['an Observable of numbers', () => of(1, 2)],
+    ])('is one whose reply is neither a string nor bytes, before its turn too: %s', async (_what, reply) => {
+      const budget = new Budget(1000);
+      const first = new Subject<string>();
+      const project = (line: string) => (line === 'a' ? first : (reply() as Reply));
+      const talks = await Promise.all([
+        talk(exchange(lines(), project, { concurrency: 3 }), { budget }),
+        talk(exchange(lines(), project, { concurrency: 3, onError: String }), { budget }),
+      ]);
+      for (const { client, clock } of talks) {
+        client.write('a\nb\n');
+        await clock.settle();
+      }
+      first.next('a;');
+      first.complete();
+      for (const { clock } of talks) await clock.settle();
+      expect(budget.total).toBe(0);
+      expect(talks.map(({ client }) => client.text)).toEqual([
+        'a;',
+        expect.stringMatching(/^a;TypeError: Cannot send .*: it is neither a string nor a Uint8Array$/),
+      ]);
+      expect(talks.map(({ fault }) => fault)).toEqual([expect.any(TypeError), undefined]);
+    });
+
     it('ends it at once when no order is kept', async () => {
       const project = (line: string) => (line === 'bad' ? throwError(() => new Error('no')) : NEVER);
       const { client, clock, book } = await talk(exchange(lines(), project, { concurrency: 3, ordered: false }));
@@ -435,6 +475,100 @@ describe('exchange', () => {
     await clock.settle();
     expect(running).toBe(0);
   });
+
+  it.each(['abort', 'end'] as const)('works on nothing that project returns after a call of %s', async (how) => {
+    const book = { working: 0, asked: 0 };
+    const replies: (() => Reply)[] = [
+      () =>
+        new Observable(() => {
+          book.working++;
+          return () => book.working--;
+        }),
+      async function* () {
+        while (book.asked < 10) yield String(book.asked++);
+      },
+      () => Promise.reject(new Error('nobody hears of it')),
+    ];
+    for (const reply of replies) {
+      const project = (_line: string, connection: Connection) => {
+        connection[how]();
+        return reply();
+      };
+      const { client, clock } = await talk(exchange(lines(), project));
+      client.write('a\n');
+      await clock.advance(10);
+      expect(client.over).toBe(true);
+    }
+    expect(book).toEqual({ working: 0, asked: 0 });
+  });
+
+  describe.each([true, false])('what a teardown throws (ordered: %s)', (ordered) => {
+    const crash = () => {
+      throw new Error('in a teardown');
+    };
+    const guarded: typeof framed = (source) =>
+      framed(source).pipe(
+        finalize(crash),
+        map((piece) => piece),
+      );
+    const framed = lines();
+    const cases: [string, Parameters<typeof exchange<string>>[0], (reply: Observable<string>) => Reply][] = [
+      [
+        'when a reply is complete',
+        framed,
+        (reply) =>
+          reply.pipe(
+            finalize(crash),
+            map((piece) => piece),
+          ),
+      ],
+      [
+        'when a reply fails',
+        framed,
+        (reply) =>
+          reply.pipe(
+            endWith(5 as never),
+            finalize(crash),
+            map((piece) => piece),
+          ),
+      ],
+      ['when requests are over with one that fails', guarded, (reply) => reply.pipe(endWith(5 as never))],
+    ];
+
+    it.each(cases)('fails its request, after those before it, and nobody else: %s', async (_when, decode, reply) => {
+      const project = (line: string, { clock }: Connection) => {
+        const answer = timer(line === 'a' ? 10 : 5, clock).pipe(map(() => `${line};`));
+        return line === 'a' ? answer : reply(answer);
+      };
+      const { client, clock, book } = await talk(exchange(decode, project, { concurrency: 3, ordered }));
+      client.write('a\nb\n');
+      await clock.advance(100);
+      client.end();
+      await clock.settle();
+      expect(client.text).toBe(ordered ? 'a;b;' : 'b;');
+      expect(book.ends).toMatchObject([{ reason: 'failed', error: expect.any(Error) }]);
+    });
+  });
+
+  it.each([{}, { onError: String }])(
+    'fails with what the teardown of a reply throws that was complete at once: %o',
+    async (options) => {
+      const reply = new Observable<string>((to) => {
+        to.next('b;');
+        to.complete();
+        return () => {
+          throw new Error('in a teardown');
+        };
+      });
+      const { client, clock, book } = await talk(exchange(lines(), () => reply, options));
+      client.write('a\n');
+      await clock.settle();
+      client.end();
+      await clock.settle();
+      expect(client.text).toBe('b;');
+      expect(book.ends).toMatchObject([{ reason: 'failed', error: { message: 'in a teardown' } }]);
+    },
+  );
 
   it('says who is to blame for the time it holds the input back', () => {
     const { made } = run({}, ({ connection, client, at }) => {
