@@ -42,12 +42,20 @@ export interface ExchangeOptions<T> {
  * before it, or for the peer, may hold `maxOutbound` bytes; a generator holds `highWaterMark` at most.
  *
  * It completes when the requests do and all are answered. In a drain what is in progress is answered and no other begun.
- * When the peer breaks off, what is in progress is unsubscribed in the same tick; a promise cannot be, so give its work a
- * signal that is aborted when `connection.closed` emits. A FIN alone is no break: its requests have their answers. It errors
- * with what the decoder errors with, and with what a request fails with, unless `onError` makes a reply of that.
+ * When the peer breaks off, what is in progress is unsubscribed in the same tick; a promise cannot be, but its work can be
+ * given a signal, as below. A FIN alone is no break: its requests have their answers. It errors with what the decoder errors
+ * with, and with what a request fails with, unless `onError` makes a reply of that.
  *
  * @example
  * serve({ port: 7000 }, exchange(lines(), (line) => database.find(line), { concurrency: 8 }));
+ *
+ * @example
+ * const cancellable = <T>(work: (signal: AbortSignal) => Promise<T>) =>
+ *   defer(() => {
+ *     const controller = new AbortController();
+ *     return from(work(controller.signal)).pipe(finalize(() => controller.abort()));
+ *   });
+ * serve({ port: 7000 }, exchange(lines(), (url) => cancellable((signal) => read(url, { signal }))));
  *
  * @param decode From bytes to requests, such as `lines()`.
  * @param project From a request to its reply.
