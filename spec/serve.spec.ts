@@ -254,7 +254,8 @@ describe('serve', () => {
       const said = house.log.events.length;
       await house.clock.settle();
       expect(house.network.listening).toBe(false);
-      expect(clients.every(({ reset }) => reset)).toBe(true);
+      expect(clients.map(({ reset }) => reset)).toEqual([true, true, false, false, false]);
+      expect(clients.every(({ over }) => over)).toBe(true);
       expect(house.network.sockets.size).toBe(0);
       expect(house.shutdown.observed).toBe(false);
       expect(house.log.events).toHaveLength(said);

@@ -240,10 +240,6 @@ class MemorySocket implements TransportSocket, Reader {
     this.#free = free;
   }
 
-  get over(): boolean {
-    return this.#over;
-  }
-
   get pending(): number {
     return this.#queue.reduce((sum, chunk) => sum + chunk.length, 0);
   }
@@ -281,8 +277,10 @@ class MemorySocket implements TransportSocket, Reader {
 
   destroy(): void {
     if (this.#over) return;
-    if (this.#finished) this.#close();
-    else this.reset();
+    // A kernel says with a RST that something was never read.
+    if (this.#arrived.length > 0) return this.reset();
+    if (!this.#finished) this.#later(() => this.#other.fin());
+    this.#close();
   }
 
   reset(): void {
@@ -292,7 +290,9 @@ class MemorySocket implements TransportSocket, Reader {
   }
 
   arrive(chunk: Uint8Array): void {
-    if (this.#over || this.#peerEnd !== 'no') return;
+    if (this.#peerEnd !== 'no') return;
+    // Nobody is there any more who could read it.
+    if (this.#over) return this.#other.lost();
     this.#arrived.push(chunk);
     this.#deliver();
   }

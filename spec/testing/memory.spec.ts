@@ -95,6 +95,27 @@ describe('MemoryNetwork', () => {
     expect(client.text).toBe('12345');
   });
 
+  it.each([
+    ['a FIN', 'what was sent has been read', true],
+    ['a RST', 'something has not been read', false],
+  ])('closes at once with %s where %s, as a kernel does', (_how, _when, reads) => {
+    const { heard, client, network } = run({}, ({ client, socket, at }) => {
+      if (reads) socket.resume();
+      client.write('a');
+      at(5, () => socket.destroy());
+    });
+    expect(heard.at(-1)).toBe('5 freed');
+    expect([client.ended, client.reset, network.sockets.size]).toEqual([reads, !reads, 0]);
+  });
+
+  it('answers with a RST who goes on sending to a socket that is closed', () => {
+    const { client } = run({}, ({ client, socket, at }) => {
+      at(1, () => socket.destroy());
+      at(5, () => client.write('anybody there?'));
+    });
+    expect([client.ended, client.reset]).toEqual([true, true]);
+  });
+
   it('does not notice a RST while it neither reads nor writes [E8]', () => {
     const { heard } = run({}, ({ client, socket, at }) => {
       client.break();
