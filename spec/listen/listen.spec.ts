@@ -292,6 +292,35 @@ describe('listen', () => {
       expect(log.of('opened').map(({ id }) => id)).toEqual([1]);
     });
 
+    it.each<[string, (connection: Connection) => void]>([
+      ['refuses', (connection) => connection.refuse()],
+      ['takes care of by itself', (connection) => connection.subscribe()],
+    ])(
+      'goes on behind thousands who wait, each of whom the pipe %s and is done with at once [E2]',
+      async (_what, see) => {
+        const log = new Log();
+        const { clock, network } = await opened(
+          mergeMap((connection) => {
+            if (connection.id === 1) return connection.pipe(connection.send());
+            see(connection);
+            return EMPTY;
+          }, 1),
+          log,
+          { waiting: { max: 5000 } },
+        );
+        const first = network.connect();
+        for (let others = 0; others < 5000; others++) network.connect().end();
+        await clock.settle();
+        expect(log.counters).toMatchObject({ waiting: 5000, active: 1 });
+        first.end();
+        await clock.settle();
+        expect(log.counters).toMatchObject({ waiting: 0, active: 0 });
+        network.connect();
+        await clock.settle();
+        expect(log.counters.accepted).toBe(5002);
+      },
+    );
+
     it('keeps its book, and serves, whatever an observer of its events throws', async () => {
       const faults: unknown[] = [];
       config.onUnhandledError = (error) => faults.push(error);
