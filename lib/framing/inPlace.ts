@@ -1,5 +1,5 @@
-import { Observable, type OperatorFunction } from 'rxjs';
-import { borrow } from '../connection/bytes.ts';
+import { map, Observable, type OperatorFunction } from 'rxjs';
+import { Bytes } from '../connection/bytes.ts';
 
 /**
  * Maps each chunk of bytes where it lies: the buffer it was read into, which the next read overwrites. For whoever works
@@ -16,9 +16,10 @@ import { borrow } from '../connection/bytes.ts';
  * @returns An operator from chunks of bytes, cut anywhere, to values.
  */
 export function inPlace<T>(project: (chunk: Uint8Array) => T): OperatorFunction<Uint8Array, T> {
-  return (source) =>
-    new Observable((subscriber) =>
-      borrow(source, {
+  return (source) => {
+    if (!(source instanceof Bytes)) return source.pipe(map((chunk) => project(chunk)));
+    return new Observable((subscriber) =>
+      source.borrow({
         next(chunk) {
           let value: T;
           try {
@@ -33,4 +34,5 @@ export function inPlace<T>(project: (chunk: Uint8Array) => T): OperatorFunction<
         complete: () => subscriber.complete(),
       }),
     );
+  };
 }
