@@ -17,7 +17,7 @@ export interface MemoryClientOptions {
  */
 export class MemoryNetwork {
   readonly #scheduler: SchedulerLike;
-  #port: { handler: PortHandler; open: boolean } | undefined;
+  #port: MemoryPort | undefined;
   #clients = 0;
   /** Sockets of the server, and of those who connect to it, that are not free yet. */
   readonly sockets = new Set<object>();
@@ -52,7 +52,7 @@ export class MemoryNetwork {
       let waits = true;
       this.#later(() => {
         if (!waits || !this.answers) return;
-        if (this.#port?.open) handler.connected(this.#join(this.#port.handler));
+        if (this.#port?.open) handler.connected(this.#join(this.#port));
         else handler.failed(refused());
       });
       return {
@@ -63,8 +63,8 @@ export class MemoryNetwork {
     },
   };
 
-  /** Makes a connection with a socket at both ends, and has the server accept the one. @returns The other. */
-  #join(server: PortHandler): TransportSocket {
+  /** Makes a connection with a socket at both ends, and has the server accept the one, if it still listens then. @returns The other. */
+  #join(port: MemoryPort): TransportSocket {
     const later: Later = (work) => this.#later(work);
     const free = (gone: object) => this.sockets.delete(gone);
     const [near, far] = wire(later);
@@ -73,8 +73,12 @@ export class MemoryNetwork {
     const socket = new MemorySocket(far, address, later, free);
     near.reader = socket;
     far.reader = client;
-    for (const one of [client, socket]) this.sockets.add(one);
-    later(() => server.accepted(socket));
+    this.sockets.add(client);
+    later(() => {
+      if (!port.open) return client.arriveReset();
+      this.sockets.add(socket);
+      port.handler.accepted(socket);
+    });
     return client;
   }
 
@@ -110,6 +114,11 @@ export class MemoryNetwork {
   #later(work: () => void): void {
     this.#scheduler.schedule(work, 0);
   }
+}
+
+interface MemoryPort {
+  readonly handler: PortHandler;
+  open: boolean;
 }
 
 type Later = (work: () => void) => void;

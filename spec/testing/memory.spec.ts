@@ -163,4 +163,33 @@ describe('MemoryNetwork', () => {
     expect(heard).toEqual(['listening', 'EADDRINUSE']);
     expect([client?.reset, client?.over]).toEqual([true, true]);
   });
+
+  it('resets who is connected when nobody listens any more, before he is accepted', () => {
+    const heard: string[] = [];
+    marbles(({ clock, flush }) => {
+      const network = new MemoryNetwork(clock);
+      const port = network.transport.listen({ port: 0 }, HOW, {
+        listening() {},
+        accepted: () => heard.push('accepted'),
+        error() {},
+      });
+      network.transport.connect?.({ port: 0 }, HOW, {
+        connected: (socket) => {
+          socket.handler = {
+            received() {},
+            peerEnded: () => heard.push('peerEnded'),
+            drained() {},
+            finished() {},
+            broken: (error) => heard.push(`broken ${(error as NodeJS.ErrnoException).code}`),
+            freed: () => heard.push(`freed, ${network.sockets.size} left`),
+          };
+          socket.resume();
+          port.close();
+        },
+        failed: (error) => heard.push(error.message),
+      });
+      flush();
+    })();
+    expect(heard).toEqual(['broken ECONNRESET', 'freed, 0 left']);
+  });
 });
