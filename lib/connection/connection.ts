@@ -269,6 +269,8 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
     this.#reads.discard();
     // It had said its FIN already. Not at once: who ends it may have an error to tell.
     if (this.#writes.finished) endOfTurn(this.clock, () => !this.#gone && this.#linger());
+    // Whoever ends one that waits does not want it.
+    this.refuse();
   }
 
   /**
@@ -286,6 +288,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
   abort(): void {
     this.#breaks('aborted');
     this.#break();
+    this.refuse();
   }
 
   /**
@@ -553,6 +556,7 @@ export class Connection extends Bytes implements Gate, SocketHandler, ReadsOwner
 
   /** @internal Sends it away unserved. */
   dismiss(farewell: Data | undefined, linger: number): void {
+    if (this.over) return;
     if (farewell === undefined) {
       this.#leave();
       this.#socket.destroy();
