@@ -90,7 +90,6 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
       takeUntil(drain.overdue),
     );
 
-    events.add(drain);
     const crowd = new Crowd({
       error: (error) => events.error(error),
       complete: () => {
@@ -98,7 +97,9 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
         events.complete();
       },
     });
+    // Before the drain breaks off who is there: nobody is to take his place.
     events.add(crowd);
+    events.add(drain);
     server.subscribe(crowd);
     if (!events.closed)
       events.add(from(shutdown).subscribe({ next: () => drain.signal(), error: (error) => events.error(error) }));

@@ -258,7 +258,8 @@ describe('serve', () => {
       const said = house.log.events.length;
       await house.clock.settle();
       expect(house.network.listening).toBe(false);
-      expect(clients.every(({ reset }) => reset)).toBe(true);
+      expect(clients.map(({ reset }) => reset)).toEqual([true, true, false, false, false]);
+      expect(clients.every(({ over }) => over)).toBe(true);
       expect(house.network.sockets.size).toBe(0);
       expect(house.shutdown.observed).toBe(false);
       expect(house.log.events).toHaveLength(said);
@@ -281,6 +282,26 @@ describe('serve', () => {
       const client = network.connect();
       await clock.settle();
       expect([begun, client.reset, network.sockets.size]).toEqual([0, true, 0]);
+    });
+
+    it('lets nobody take the place of one who is kept only for what he has not read yet', async () => {
+      const begun: number[] = [];
+      const house = await House.open(
+        async (connection) => {
+          begun.push(connection.id);
+          await connection.pipe(lines())[Symbol.asyncIterator]().next();
+          connection.halfClose();
+          await new Promise(() => {});
+        },
+        { concurrency: 1 },
+      );
+      const client = await house.connect();
+      client.write('one\n').end();
+      await house.clock.settle();
+      await house.connect();
+      house.log.subscription?.unsubscribe();
+      await house.clock.settle();
+      expect([begun, house.network.sockets.size]).toEqual([[1], 0]);
     });
 
     it('in the middle of a drain leaves no timer', async () => {

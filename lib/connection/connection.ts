@@ -271,6 +271,8 @@ export class Connection extends Bytes {
     this.#reads.discard();
     // It had said its FIN already. Not at once: who ends it may have an error to tell.
     if (this.#writes.finished) endOfTurn(this.clock, () => !this.#gone && this.#linger());
+    // Whoever ends one that waits does not want it.
+    this.refuse();
   }
 
   /**
@@ -288,6 +290,7 @@ export class Connection extends Bytes {
   abort(): void {
     this.#breaks('aborted');
     this.#break();
+    this.refuse();
   }
 
   /**
@@ -555,6 +558,7 @@ export class Connection extends Bytes {
 
   /** @internal Sends it away unserved. */
   dismiss(farewell: Data | undefined, linger: number): void {
+    if (this.over) return;
     if (farewell === undefined) {
       this.#leave();
       this.#socket.destroy();

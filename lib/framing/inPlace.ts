@@ -1,5 +1,5 @@
-import { Observable, type OperatorFunction } from 'rxjs';
-import { borrow } from '../connection/bytes.ts';
+import { map, Observable, type OperatorFunction } from 'rxjs';
+import { Bytes } from '../connection/bytes.ts';
 import { callable, checkArgument } from '../options.ts';
 
 /**
@@ -19,9 +19,10 @@ import { callable, checkArgument } from '../options.ts';
  */
 export function inPlace<T>(project: (chunk: Uint8Array) => T): OperatorFunction<Uint8Array, T> {
   checkArgument('read in place', 'project', project, callable);
-  return (source) =>
-    new Observable((subscriber) =>
-      borrow(source, {
+  return (source) => {
+    if (!(source instanceof Bytes)) return source.pipe(map((chunk) => project(chunk)));
+    return new Observable((subscriber) =>
+      source.borrow({
         next(chunk) {
           let value: T;
           try {
@@ -36,4 +37,5 @@ export function inPlace<T>(project: (chunk: Uint8Array) => T): OperatorFunction<
         complete: () => subscriber.complete(),
       }),
     );
+  };
 }

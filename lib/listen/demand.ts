@@ -1,6 +1,7 @@
 import type { SchedulerLike } from 'rxjs';
 import type { RefusalReason } from '../events.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+import { endOfTurn } from '../time/turn.ts';
 import { Line } from './line.ts';
 
 export interface DemandOptions {
@@ -76,7 +77,10 @@ export class Demand<T> implements AlarmOwner {
       return;
     }
     this.#alive.delete(item);
-    if (this.#inHand.delete(item)) this.#release();
+    if (!this.#inHand.delete(item) || this.#queue.size === 0) return;
+    // Not within this call: a mergeMap that has nothing to do for whom it takes would come to the next one before it is done
+    // with this one, as deep as the line is long.
+    endOfTurn(this.#options.clock, () => this.#release());
   }
 
   /**

@@ -22,12 +22,14 @@ export class Line<T> {
 
   /** Who has stood here longest, with the time when his wait is over. */
   get first(): readonly [item: T, until: number] | undefined {
-    while (this.#head < this.#places.length && this.#places[this.#head] === undefined) this.#head++;
+    this.#passGaps();
     return this.#places[this.#head];
   }
 
   /** Goes to the end of the line. */
   add(item: T, until: number): void {
+    // A line that many pass through, and nobody ever asks who is first in, is cut all the same.
+    this.#passGaps();
     if (this.#head > 1024 && this.#head * 2 > this.#places.length) {
       this.#places = this.#places.slice(this.#head);
       this.#cut += this.#head;
@@ -43,5 +45,9 @@ export class Line<T> {
     this.#numbers.delete(item);
     this.#places[number - this.#cut] = undefined;
     return true;
+  }
+
+  #passGaps(): void {
+    while (this.#head < this.#places.length && this.#places[this.#head] === undefined) this.#head++;
   }
 }

@@ -18,7 +18,7 @@ export interface MemoryClientOptions {
  */
 export class MemoryNetwork {
   readonly #scheduler: SchedulerLike;
-  #port: { handler: PortHandler; open: boolean } | undefined;
+  #port: MemoryPort | undefined;
   #clients = 0;
   /** Sockets of the server, and of those who connect to it, that are not free yet. */
   readonly sockets = new Set<object>();
@@ -53,7 +53,7 @@ export class MemoryNetwork {
       let waits = true;
       this.#later(() => {
         if (!waits || !this.answers) return;
-        if (this.#port?.open) handler.connected(this.#join(this.#port.handler));
+        if (this.#port?.open) handler.connected(this.#join(this.#port));
         else handler.failed(refused());
       });
       return {
@@ -64,8 +64,8 @@ export class MemoryNetwork {
     },
   };
 
-  /** Makes a connection with a socket at both ends, and has the server accept the one. @returns The other. */
-  #join(server: PortHandler): TransportSocket {
+  /** Makes a connection with a socket at both ends, and has the server accept the one, if it still listens then. @returns The other. */
+  #join(port: MemoryPort): TransportSocket {
     const later: Later = (work) => this.#later(work);
     const free = (gone: object) => this.sockets.delete(gone);
     const [near, far] = wire(later);
@@ -74,8 +74,12 @@ export class MemoryNetwork {
     const socket = new MemorySocket(far, address, later, free);
     near.reader = socket;
     far.reader = client;
-    for (const one of [client, socket]) this.sockets.add(one);
-    later(() => server.accepted(socket));
+    this.sockets.add(client);
+    later(() => {
+      if (!port.open) return client.arriveReset();
+      this.sockets.add(socket);
+      port.handler.accepted(socket);
+    });
     return client;
   }
 
@@ -111,6 +115,11 @@ export class MemoryNetwork {
   #later(work: () => void): void {
     this.#scheduler.schedule(work, 0);
   }
+}
+
+interface MemoryPort {
+  readonly handler: PortHandler;
+  open: boolean;
 }
 
 type Later = (work: () => void) => void;
@@ -241,10 +250,6 @@ class MemorySocket implements TransportSocket, Reader {
     this.#free = free;
   }
 
-  get over(): boolean {
-    return this.#over;
-  }
-
   get pending(): number {
     return this.#queue.reduce((sum, chunk) => sum + chunk.length, 0);
   }
@@ -282,8 +287,10 @@ class MemorySocket implements TransportSocket, Reader {
 
   destroy(): void {
     if (this.#over) return;
-    if (this.#finished) this.#close();
-    else this.reset();
+    // A kernel says with a RST that something was never read.
+    if (this.#arrived.length > 0) return this.reset();
+    if (!this.#finished) this.#later(() => this.#other.fin());
+    this.#close();
   }
 
   reset(): void {
@@ -293,7 +300,9 @@ class MemorySocket implements TransportSocket, Reader {
   }
 
   arrive(chunk: Uint8Array): void {
-    if (this.#over || this.#peerEnd !== 'no') return;
+    if (this.#peerEnd !== 'no') return;
+    // Nobody is there any more who could read it.
+    if (this.#over) return this.#other.lost();
     this.#arrived.push(chunk);
     this.#deliver();
   }

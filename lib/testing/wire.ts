@@ -12,8 +12,7 @@ export interface End {
 
 /** What an end does with a socket. */
 export interface Reader {
-  /** Whether it has closed: who sends to it is reset. */
-  readonly over: boolean;
+  /** Bytes come; who sends to one that has closed is reset. */
   arrive(chunk: Uint8Array): void;
   arriveEnd(): void;
   arriveReset(): void;
@@ -51,7 +50,7 @@ class Half implements End {
     this.#unread += taken;
     // Not its own: a slice of a Buffer is no copy.
     const copy = Uint8Array.prototype.slice.call(chunk, 0, taken);
-    this.#later(() => (this.reader?.over ? this.back?.lost() : this.reader?.arrive(copy)));
+    this.#later(() => this.reader?.arrive(copy));
     return taken;
   }
 

@@ -56,11 +56,12 @@ export class Alarm {
       return;
     }
     this.#armedFor = due;
-    const delay = Math.max(0, due - this.#clock.now());
+    // Node's timers, and so RxJS's, hold 31 bits of milliseconds; a longer wait is a few short ones, as looking again costs
+    // nothing.
+    const delay = Math.min(Math.max(0, due - this.#clock.now()), 0x7fffffff);
     if (this.#clock === monotonic) {
-      // Rounded up: a timer that goes off a fraction early would find itself early and go round again. Node's timers
-      // hold 31 bits of milliseconds; a longer wait is a few short ones, as looking again costs nothing.
-      this.#timer = setTimeout(Alarm.#goOff, Math.min(Math.ceil(delay), 0x7fffffff), this).unref();
+      // Rounded up: a timer that goes off a fraction early would find itself early and go round again.
+      this.#timer = setTimeout(Alarm.#goOff, Math.ceil(delay), this).unref();
     } else {
       this.#action = this.#clock.schedule(() => Alarm.#goOff(this), delay);
     }

@@ -134,6 +134,12 @@ function agree(model: Model, real: Real): void {
   if (model.waiting > model.settings.max) expect(model.waiting).toBeLessThanOrEqual(model.settings.max);
 }
 
+/** The end of the turn, in which the real one hands out whoever has a place now. */
+function endTurn(model: Model, real: Real): void {
+  model.advance(0);
+  real.clock.jump(0);
+}
+
 /** One thing that happens, to both; then they must have said the same. */
 class Step implements fc.Command<Model, Real> {
   readonly #name: string;
@@ -150,6 +156,7 @@ class Step implements fc.Command<Model, Real> {
 
   run(model: Model, real: Real): void {
     this.#run(model, real);
+    endTurn(model, real);
     agree(model, real);
   }
 
@@ -206,6 +213,7 @@ const steps = [
           model.slots--;
           model.taken(id);
           real.demand.taken(id);
+          endTurn(model, real);
         }
       }),
   ),

@@ -16,22 +16,25 @@ function room(options: Partial<DemandOptions> = {}) {
 
 describe('Demand', () => {
   it('hands out one, and the next only when that has been taken', () => {
-    const { demand, handed } = room();
+    const { clock, demand, handed } = room();
     for (const item of ['a', 'b', 'c']) demand.arrive(item);
     expect(handed).toEqual(['a']);
     demand.taken('a');
+    clock.jump(0);
     expect(handed).toEqual(['a', 'b']);
     demand.taken('b');
+    clock.jump(0);
     demand.taken('c');
     expect(handed).toEqual(['a', 'b', 'c']);
     expect(demand.size).toBe(0);
   });
 
   it('has as many in hand as `ahead` says', () => {
-    const { demand, handed } = room({ ahead: 2 });
+    const { clock, demand, handed } = room({ ahead: 2 });
     for (const item of ['a', 'b', 'c', 'd']) demand.arrive(item);
     expect(handed).toEqual(['a', 'b']);
     demand.taken('b');
+    clock.jump(0);
     expect(handed).toEqual(['a', 'b', 'c']);
   });
 
@@ -84,6 +87,7 @@ describe('Demand', () => {
     demand.leave('b', false);
     expect(handed).toEqual(['a', 'b']);
     demand.taken('b');
+    clock.jump(0);
     expect(handed).toEqual(['a', 'b', 'c']);
   });
 
@@ -108,9 +112,10 @@ describe('Demand', () => {
   });
 
   it('frees at once the place of one whom the pipe refuses', () => {
-    const { demand, handed } = room();
+    const { clock, demand, handed } = room();
     for (const item of ['a', 'b']) demand.arrive(item);
     expect(demand.leave('a', true)).toBe(true);
+    clock.jump(0);
     expect(handed).toEqual(['a', 'b']);
     expect(demand.leave('a', true)).toBe(false);
   });
@@ -143,7 +148,11 @@ describe('Demand', () => {
   it('leaves no timer behind', () => {
     const { clock, demand } = room();
     for (const item of ['a', 'b', 'c']) demand.arrive(item);
-    for (const item of ['a', 'b', 'c']) demand.taken(item);
+    for (const item of ['a', 'b', 'c']) {
+      demand.taken(item);
+      clock.jump(0);
+    }
+    expect(demand.size).toBe(0);
     clock.jump(100);
     expect(clock.actions).toEqual([]);
   });
@@ -176,6 +185,7 @@ describe('Demand', () => {
     for (let item = 0; item < 100_000; item++) demand.arrive(item);
     takes = true;
     demand.taken(0);
+    clock.jump(0);
     expect(taken).toBe(99_999);
     expect(demand.size).toBe(0);
   });

@@ -271,6 +271,37 @@ describe('listen', () => {
       },
     );
 
+    it.each<[string, (connection: Connection) => void]>([
+      ['breaks off', (connection) => connection.abort()],
+      ['says goodbye to', (connection) => void connection.write('not you').finally(() => connection.end())],
+      ['ends', (connection) => connection.end()],
+    ])('gives the place of one that the pipe %s, and does not subscribe, to the next', async (_what, turnAway) => {
+      const log = new Log();
+      const { clock, network } = await opened(
+        mergeMap((connection) => {
+          if (connection.id % 2 === 0) return connection.pipe(connection.send());
+          turnAway(connection);
+          return EMPTY;
+        }, 5),
+        log,
+        { farewell: 'bye' },
+      );
+      const clients = Array.from({ length: 6 }, () => network.connect().write('hello'));
+      await clock.settle();
+      expect(log.of('opened').map(({ id }) => id)).toEqual([2, 4, 6]);
+      expect(log.refusals).toEqual(['unwanted', 'unwanted', 'unwanted']);
+      expect(log.counters).toEqual({ accepted: 6, waiting: 0, active: 3, closed: 0, refused: 3 });
+      for (const one of clients) one.end();
+      await clock.advance(10_000);
+      expect(clients.map(({ over }) => over)).toEqual([true, true, true, true, true, true]);
+      expect(clients.filter((_, index) => index % 2 === 1).map(({ text }) => text)).toEqual([
+        'hello',
+        'hello',
+        'hello',
+      ]);
+      expect([network.sockets.size, clock.actions]).toEqual([0, []]);
+    });
+
     it('does not serve whom it refuses, though an observer frees a place for him just then', async () => {
       const log = new Log();
       const refusals = new Subject<ListenEvent>();
@@ -291,6 +322,35 @@ describe('listen', () => {
       expect(log.counters).toMatchObject({ accepted: 2, waiting: 0, refused: 1 });
       expect(log.of('opened').map(({ id }) => id)).toEqual([1]);
     });
+
+    it.each<[string, (connection: Connection) => void]>([
+      ['refuses', (connection) => connection.refuse()],
+      ['takes care of by itself', (connection) => connection.subscribe()],
+    ])(
+      'goes on behind thousands who wait, each of whom the pipe %s and is done with at once [E2]',
+      async (_what, see) => {
+        const log = new Log();
+        const { clock, network } = await opened(
+          mergeMap((connection) => {
+            if (connection.id === 1) return connection.pipe(connection.send());
+            see(connection);
+            return EMPTY;
+          }, 1),
+          log,
+          { waiting: { max: 5000 } },
+        );
+        const first = network.connect();
+        for (let others = 0; others < 5000; others++) network.connect().end();
+        await clock.settle();
+        expect(log.counters).toMatchObject({ waiting: 5000, active: 1 });
+        first.end();
+        await clock.settle();
+        expect(log.counters).toMatchObject({ waiting: 0, active: 0 });
+        network.connect();
+        await clock.settle();
+        expect(log.counters.accepted).toBe(5002);
+      },
+    );
 
     it('keeps its book, and serves, whatever an observer of its events throws', async () => {
       const faults: unknown[] = [];

@@ -95,6 +95,27 @@ describe('MemoryNetwork', () => {
     expect(client.text).toBe('12345');
   });
 
+  it.each([
+    ['a FIN', 'what was sent has been read', true],
+    ['a RST', 'something has not been read', false],
+  ])('closes at once with %s where %s, as a kernel does', (_how, _when, reads) => {
+    const { heard, client, network } = run({}, ({ client, socket, at }) => {
+      if (reads) socket.resume();
+      client.write('a');
+      at(5, () => socket.destroy());
+    });
+    expect(heard.at(-1)).toBe('5 freed');
+    expect([client.ended, client.reset, network.sockets.size]).toEqual([reads, !reads, 0]);
+  });
+
+  it('answers with a RST who goes on sending to a socket that is closed', () => {
+    const { client } = run({}, ({ client, socket, at }) => {
+      at(1, () => socket.destroy());
+      at(5, () => client.write('anybody there?'));
+    });
+    expect([client.ended, client.reset]).toEqual([true, true]);
+  });
+
   it('does not notice a RST while it neither reads nor writes [E8]', () => {
     const { heard } = run({}, ({ client, socket, at }) => {
       client.break();
@@ -141,5 +162,34 @@ describe('MemoryNetwork', () => {
     })();
     expect(heard).toEqual(['listening', 'EADDRINUSE']);
     expect([client?.reset, client?.over]).toEqual([true, true]);
+  });
+
+  it('resets who is connected when nobody listens any more, before he is accepted', () => {
+    const heard: string[] = [];
+    marbles(({ clock, flush }) => {
+      const network = new MemoryNetwork(clock);
+      const port = network.transport.listen({ port: 0 }, HOW, {
+        listening() {},
+        accepted: () => heard.push('accepted'),
+        error() {},
+      });
+      network.transport.connect?.({ port: 0 }, HOW, {
+        connected: (socket) => {
+          socket.handler = {
+            received() {},
+            peerEnded: () => heard.push('peerEnded'),
+            drained() {},
+            finished() {},
+            broken: (error) => heard.push(`broken ${(error as NodeJS.ErrnoException).code}`),
+            freed: () => heard.push(`freed, ${network.sockets.size} left`),
+          };
+          socket.resume();
+          port.close();
+        },
+        failed: (error) => heard.push(error.message),
+      });
+      flush();
+    })();
+    expect(heard).toEqual(['broken ECONNRESET', 'freed, 0 left']);
   });
 });
