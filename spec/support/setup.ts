@@ -11,10 +11,13 @@ function listening(): unknown[] {
   return errors;
 }
 
+const real = [setTimeout, setInterval, setImmediate];
 shared[KEY] ??= listening();
 const stray = shared[KEY];
 
 /** An error that reaches nobody is a defect wherever it happens: it fails the spec during which it was seen. */
 afterEach(() => {
   expect(stray.splice(0), 'errors that nobody caught').toEqual([]);
+  // Fake ones that were left behind would keep whichever spec comes next waiting.
+  expect([setTimeout, setInterval, setImmediate], 'timers that are not real').toEqual(real);
 });

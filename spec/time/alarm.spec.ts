@@ -120,6 +120,7 @@ describe('Alarm', () => {
       alarm.set();
       // Node makes a millisecond of more.
       expect(timer.mock.lastCall?.[1]).toBe(0x7fffffff);
+      timer.mockRestore();
       vi.advanceTimersByTime(2_900_000_000);
       expect(rang).toEqual([]);
       vi.advanceTimersByTime(200_000_000);
