@@ -42,9 +42,16 @@ function fields(event: ServerEvent): object {
   if (!('error' in event)) return event;
   const { error, ...others } = event;
   // How a peer went is no fault of the program, and where it is one, `failed` has told where.
-  if (event.type === 'closed') return { ...others, error: error instanceof Error ? String(error) : describe(error) };
+  if (event.type === 'closed') return { ...others, error: inLine(error) };
   // The name under which pino knows how to print an error.
   return { ...others, err: error };
+}
+
+function inLine(error: unknown): string {
+  if (!(error instanceof Error)) return describe(error);
+  // The message of pino's has those of the causes behind it.
+  const { type, message } = pino.stdSerializers.err(error);
+  return `${type}: ${message}`;
 }
 
 const at = ({ address = 'unknown', port }: { address: string | undefined; port: number | undefined }) => {

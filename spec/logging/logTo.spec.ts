@@ -88,11 +88,13 @@ describe('logTo', () => {
 
   it('writes no stack for each peer that goes, but a sentence', () => {
     const error = new DeadlineError('idle', 30);
-    const lines = [error, { code: 5 }, 'a text'].map(
+    const caused = new Error('cannot go on', { cause: new Error('reset') });
+    const lines = [error, caused, { code: 5 }, 'a text'].map(
       (one) => logged({ ...closed, reason: 'failed', error: one } as ServerEvent)[0],
     );
     expect(lines.map((line) => line?.error)).toEqual([
       'DeadlineError: Cannot wait longer: the idle deadline of 30 ms is over',
+      'Error: cannot go on: reset',
       '{ code: 5 }',
       "'a text'",
     ]);
