@@ -164,8 +164,8 @@ export class Connection extends Bytes {
     this.#socket = socket;
     this.#settings = settings;
     this.#owner = owner;
-    this.#reads = new Reads(socket, settings.clock, settings.pulse, this);
-    this.#writes = new Writes(socket, settings.maxOutbound, settings.overrun, settings.highWaterMark);
+    this.#reads = new Reads(socket, settings, this);
+    this.#writes = new Writes(socket, settings);
     this.#alarm = new Alarm(settings.clock, this);
     this.#acceptedAt = this.#activeAt = settings.clock.now();
     socket.handler = this;

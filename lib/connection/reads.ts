@@ -21,6 +21,12 @@ export interface ReadsOwner {
   lost(): void;
 }
 
+/** What all inputs of one listener have in common. */
+export interface Means {
+  readonly clock: SchedulerLike;
+  readonly pulse: Pulse;
+}
+
 /** A read of this many bytes had more behind it: it filled libuv's buffer. */
 const FULL = 64 * 1024;
 /** So many full reads in a row, and others have their turn. libuv itself would go on for 32. */
@@ -40,8 +46,7 @@ export class Reads implements Pulsed {
   /** The sink is being called. */
   running = false;
   readonly #socket: TransportSocket;
-  readonly #clock: SchedulerLike;
-  readonly #pulse: Pulse;
+  readonly #means: Means;
   readonly #owner: ReadsOwner;
   #sink: ByteSink | undefined;
   #holds = 0;
@@ -58,10 +63,9 @@ export class Reads implements Pulsed {
   /** The pulse looks after it meanwhile. */
   #isWatched = false;
 
-  constructor(socket: TransportSocket, clock: SchedulerLike, pulse: Pulse, owner: ReadsOwner) {
+  constructor(socket: TransportSocket, means: Means, owner: ReadsOwner) {
     this.#socket = socket;
-    this.#clock = clock;
-    this.#pulse = pulse;
+    this.#means = means;
     this.#owner = owner;
   }
 
@@ -94,7 +98,7 @@ export class Reads implements Pulsed {
   }
 
   get paused(): Paused {
-    return Blame.sums(this.#blame, this.#holds, this.#clock.now());
+    return Blame.sums(this.#blame, this.#holds, this.#means.clock.now());
   }
 
   /** Begins to read. */
@@ -176,7 +180,7 @@ export class Reads implements Pulsed {
   yield(): void {
     if (this.#holds & Hold.turn) return;
     this.hold(Hold.turn);
-    nextTurn(this.#clock, () => this.release(Hold.turn));
+    nextTurn(this.#means.clock, () => this.release(Hold.turn));
   }
 
   received(chunk: Uint8Array): void {
@@ -296,7 +300,7 @@ export class Reads implements Pulsed {
     this.#holds = holds;
     if (before === after) return;
     this.#blame ??= new Blame();
-    this.#blame.change(before, this.#clock.now());
+    this.#blame.change(before, this.#means.clock.now());
     this.#watch();
   }
 
@@ -305,7 +309,7 @@ export class Reads implements Pulsed {
     const isDeaf = this.#isPaused && (this.#holds & ~Hold.turn) !== 0;
     if (isDeaf === this.#isWatched) return;
     this.#isWatched = isDeaf;
-    if (isDeaf) this.#pulse.watch(this);
-    else this.#pulse.unwatch(this);
+    if (isDeaf) this.#means.pulse.watch(this);
+    else this.#means.pulse.unwatch(this);
   }
 }

@@ -23,6 +23,15 @@ const lengthOf = (data: Data | readonly Data[]): number =>
 
 export const byteLength = (data: Data): number => (typeof data === 'string' ? Buffer.byteLength(data) : data.length);
 
+/** What a connection's output may be. The connection's own settings, so that there are no copies of them in each. */
+export interface Limits {
+  /** Bytes that may be unsent; past that `overrun` says what happens. */
+  readonly maxOutbound: number;
+  /** Unsent bytes up to which a value is let in whatever its length: who waits for room is told that there is some. */
+  readonly highWaterMark: number;
+  readonly overrun: Overrun;
+}
+
 /**
  * The output of one connection. What is written in one turn leaves in one write, and at most one write is under way: what
  * is written meanwhile waits here, where it can be counted and, if it must be, dropped.
@@ -31,9 +40,7 @@ export class Writes {
   /** Values that were dropped. */
   dropped = 0;
   readonly #socket: TransportSocket;
-  readonly #max: number;
-  readonly #room: number;
-  readonly #overrun: Overrun;
+  readonly #limits: Limits;
   /** While all pieces of the turn are strings they are joined, which costs next to nothing. */
   #text = '';
   #pieces: Data[] | undefined;
@@ -47,15 +54,9 @@ export class Writes {
   #ended = false;
   #finished = false;
 
-  /**
-   * @param max Bytes that may be unsent; past that `overrun` says what happens.
-   * @param room Unsent bytes up to which a value is let in whatever its length: who waits for room is told that there is some.
-   */
-  constructor(socket: TransportSocket, max: number, overrun: Overrun, room: number) {
+  constructor(socket: TransportSocket, limits: Limits) {
     this.#socket = socket;
-    this.#max = max;
-    this.#room = room;
-    this.#overrun = overrun;
+    this.#limits = limits;
   }
 
   /** Whether a write is under way, that is, the peer does not keep pace. */
@@ -102,15 +103,16 @@ export class Writes {
     // While the peer does not keep pace the queue is what memory is spent on: it is counted exactly.
     const length = byteLength(data);
     const { unsent } = this;
-    if (unsent + length <= this.#max || unsent <= this.#room) {
-      if (this.#overrun === 'disconnect') this.#join(data, length);
+    const { maxOutbound, highWaterMark, overrun } = this.#limits;
+    if (unsent + length <= maxOutbound || unsent <= highWaterMark) {
+      if (overrun === 'disconnect') this.#join(data, length);
       else this.#append(data, length);
       return true;
     }
-    if (this.#overrun === 'disconnect') return false;
+    if (overrun === 'disconnect') return false;
     // What is under way cannot be dropped: where it leaves no room the new value goes, and what waits stays.
-    if (this.#overrun === 'drop-oldest' && this.#socket.pending + length <= this.#max) this.#makeRoom(length);
-    if (this.unsent + length <= this.#max) this.#append(data, length);
+    if (overrun === 'drop-oldest' && this.#socket.pending + length <= maxOutbound) this.#makeRoom(length);
+    if (this.unsent + length <= maxOutbound) this.#append(data, length);
     else this.dropped++;
     return true;
   }
@@ -177,7 +179,7 @@ export class Writes {
   /** Drops what has waited longest until so many bytes have room, or nothing is left to drop. */
   #makeRoom(length: number): void {
     const pieces = this.#pieces ?? [];
-    while (this.#head < pieces.length && this.unsent + length > this.#max) {
+    while (this.#head < pieces.length && this.unsent + length > this.#limits.maxOutbound) {
       this.#length -= byteLength(pieces[this.#head] as Data);
       pieces[this.#head++] = '';
       this.dropped++;

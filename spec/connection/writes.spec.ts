@@ -41,7 +41,10 @@ class SlowSocket {
 
 const made = (atOnce: () => number, max = Number.POSITIVE_INFINITY, overrun: Overrun = 'disconnect', room = 0) => {
   const socket = new SlowSocket(atOnce);
-  return { socket, writes: new Writes(socket as unknown as TransportSocket, max, overrun, room) };
+  return {
+    socket,
+    writes: new Writes(socket as unknown as TransportSocket, { maxOutbound: max, overrun, highWaterMark: room }),
+  };
 };
 
 const data = fc.oneof(fc.string({ unit: 'grapheme' }), fc.uint8Array({ maxLength: 20 }));
