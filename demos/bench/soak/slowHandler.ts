@@ -53,7 +53,9 @@ const slow = (name: string, mode: 'slow' | 'slow-in-place'): Soak => ({
       atMost(
         `RSS grows by, while ${bytes / MIB} MiB come at ${(bytes / MIB / (took / 1000)).toFixed(0)} MiB/s`,
         grown / MIB,
-        8,
+        // On a machine that stops now and then a read is kept, which is a copy, too; in the short form all that the engine lets
+        // gather is allowed, of four times as much that came.
+        quick ? 8 + 32 : 8,
         'MiB',
       ),
       atMost('the sender is ahead of the handler by', ahead / MIB, 16, 'MiB'),
