@@ -29,8 +29,8 @@ export class Broadcast implements Observer<Data> {
   readonly #members = new Set<Member>();
   /** A value is being handed to one after the other. */
   #sending = false;
-  /** What is to come behind it. */
-  readonly #behind = new Queue<() => void>();
+  /** That, and what is to come behind it. */
+  readonly #due = new Queue<() => void>();
   #over = false;
   #failure: { readonly error: unknown } | undefined;
 
@@ -76,16 +76,18 @@ export class Broadcast implements Observer<Data> {
     const shared = typeof value === 'string' ? Buffer.from(value) : value;
     // Those who are in now: who joins because of this value has the next.
     const members = [...this.#members];
-    if (this.#sending) this.#behind.push(offer.bind(undefined, members, shared));
-    else this.#send(members, shared);
+    this.#inOrder(() => {
+      for (const member of members) member.offer(shared);
+    });
   }
 
   /** Ends the room: all members complete when what waits for them has left. */
   complete(): void {
     if (this.#over) return;
     this.#over = true;
-    if (this.#sending) this.#behind.push(() => this.#end());
-    else this.#end();
+    this.#inOrder(() => {
+      for (const member of this.#members) member.end();
+    });
   }
 
   /** Ends the room with an error, for all members and for whoever comes later. What waits for them is dropped. */
@@ -97,23 +99,16 @@ export class Broadcast implements Observer<Data> {
   }
 
   /** What a value brings about, such as a word about a member that is cut off for it, comes behind it, for all. */
-  #send(members: readonly Member[], value: Uint8Array): void {
+  #inOrder(work: () => void): void {
+    this.#due.push(work);
+    if (this.#sending) return;
     this.#sending = true;
     try {
-      offer(members, value);
-      for (let work = this.#behind.shift(); work !== undefined; work = this.#behind.shift()) work();
+      for (let next = this.#due.shift(); next !== undefined; next = this.#due.shift()) next();
     } finally {
       this.#sending = false;
     }
   }
-
-  #end(): void {
-    for (const member of this.#members) member.end();
-  }
-}
-
-function offer(members: readonly Member[], value: Uint8Array): void {
-  for (const member of members) member.offer(value);
 }
 
 /** Makes a room. */
