@@ -1,7 +1,7 @@
 /**
  * The benchmark: what each server needs for the same work, in CPU time of its process.
  *
- *     npm run bench                  everything, about half an hour; writes RESULTS.md, results.json, results.svg
+ *     npm run bench                  everything, about a quarter of an hour; writes RESULTS.md, results.json, results.svg
  *     npm run bench -- --quick       one short round of everything
  *     npm run bench -- --case lines --peer net-corked,go --starts 5
  */
