@@ -56,11 +56,13 @@ export const flag: Check = oneOf(true, false);
 export const callable: Check = (value) =>
   typeof value === 'function' ? undefined : `must be a function, not ${describe(value)}`;
 
+/** Whether a value can be sent. */
+export const isData = (value: unknown): value is string | Uint8Array =>
+  typeof value === 'string' || value instanceof Uint8Array;
+
 /** What can be sent. */
 export const data: Check = (value) =>
-  typeof value === 'string' || value instanceof Uint8Array
-    ? undefined
-    : `must be a string or a Uint8Array, not ${describe(value)}`;
+  isData(value) ? undefined : `must be a string or a Uint8Array, not ${describe(value)}`;
 
 /** A string that says something. */
 export const text: Check = (value) =>

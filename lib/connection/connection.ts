@@ -2,6 +2,7 @@ import { Observable, type OperatorFunction, type SchedulerLike, type Subscriber,
 import { AlreadySubscribedError, ConnectionClosedError, DeadlineError, SlowConsumerError } from '../errors.ts';
 import type { Closed, CloseReason } from '../events.ts';
 import type { Budget } from '../flow/budget.ts';
+import { isData } from '../options.ts';
 import { Alarm } from '../time/alarm.ts';
 import { Share } from '../time/share.ts';
 import { endOfTurn, nextTurn } from '../time/turn.ts';
@@ -10,25 +11,17 @@ import { Hold, type Paused } from './blame.ts';
 import { type ByteSink, Bytes, type Gate } from './bytes.ts';
 import { closeReason } from './closeReason.ts';
 import { flushLater } from './flushLater.ts';
-import type { Pulse } from './pulse.ts';
-import { Reads } from './reads.ts';
+import { type Means, Reads } from './reads.ts';
 import { type Sender, send } from './send.ts';
-import { byteLength, type Data, isData, type Overrun, unfit, Writes } from './writes.ts';
+import { byteLength, type Data, type Limits, type Overrun, unfit, Writes } from './writes.ts';
 
 /** What all connections of one listener have in common. Times are in milliseconds; `Infinity` for no limit. */
-export interface ConnectionSettings {
-  readonly clock: SchedulerLike;
+export interface ConnectionSettings extends Means, Limits {
   /** How long to go on reading after our FIN. */
   readonly linger: number;
   /** How long the peer may take nothing of what is written. */
   readonly stall: number;
-  /** Unsent bytes at which the input pauses. */
-  readonly highWaterMark: number;
-  /** Unsent bytes at which `overrun` says what happens. */
-  readonly maxOutbound: number;
-  readonly overrun: Overrun;
   readonly budget: Budget;
-  readonly pulse: Pulse;
 }
 
 /** The deadlines of a served connection, in milliseconds; `Infinity` for none. */

@@ -21,7 +21,7 @@ export interface ReadsOwner {
   lost(): void;
 }
 
-/** What all inputs of one listener have in common. */
+/** What the inputs of one listener have in common. */
 export interface Means {
   readonly clock: SchedulerLike;
   readonly pulse: Pulse;

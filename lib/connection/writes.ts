@@ -1,12 +1,10 @@
-import { describe } from '../options.ts';
+import { describe, isData } from '../options.ts';
 import type { TransportSocket } from '../transport/transport.ts';
 
 /** What may be written. Bytes are the connection's from then on: nobody changes them before they have left. */
 export type Data = string | Uint8Array;
 
-export const isData = (value: unknown): value is Data => typeof value === 'string' || value instanceof Uint8Array;
-
-/** What to say of a value that is none. */
+/** What to say of a value that cannot be. */
 export const unfit = (value: unknown): TypeError =>
   new TypeError(`Cannot send ${describe(value)}: it is neither a string nor a Uint8Array`);
 
@@ -23,11 +21,14 @@ const lengthOf = (data: Data | readonly Data[]): number =>
 
 export const byteLength = (data: Data): number => (typeof data === 'string' ? Buffer.byteLength(data) : data.length);
 
-/** What a connection's output may be. The connection's own settings, so that there are no copies of them in each. */
+/** What the output of each connection may be. */
 export interface Limits {
   /** Bytes that may be unsent; past that `overrun` says what happens. */
   readonly maxOutbound: number;
-  /** Unsent bytes up to which a value is let in whatever its length: who waits for room is told that there is some. */
+  /**
+   * Unsent bytes at which the input pauses, and up to which a value is let in whatever its length: who waits for room is told
+   * that there is some.
+   */
   readonly highWaterMark: number;
   readonly overrun: Overrun;
 }

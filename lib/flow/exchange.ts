@@ -9,8 +9,8 @@ import {
 } from 'rxjs';
 import { Hold } from '../connection/blame.ts';
 import type { Connection } from '../connection/connection.ts';
-import { byteLength, type Data, isData, unfit } from '../connection/writes.ts';
-import { callable, check, checkArgument, flag, whole } from '../options.ts';
+import { byteLength, type Data, unfit } from '../connection/writes.ts';
+import { callable, check, checkArgument, flag, isData, whole } from '../options.ts';
 import { Queue } from '../queue.ts';
 import { isPullable, pull, type Room } from './pull.ts';
 
@@ -248,7 +248,7 @@ class Exchange<T> {
 
   /** @param turn The place of the request in the order, if it has one: not before its reply turns out to take time. */
   #reply(reply: Reply, request: T, turn: Turn | undefined): void {
-    if (reply !== undefined && typeof reply !== 'string' && !(reply instanceof Uint8Array)) {
+    if (reply !== undefined && !isData(reply)) {
       this.#work(reply, request, turn ?? this.#enter());
     } else if (turn === undefined && (this.#turns.size === 0 || !this.#ordered)) {
       // The common case, and the fast one: nothing to subscribe to, and nothing before it.
@@ -261,24 +261,21 @@ class Exchange<T> {
   }
 
   #work(reply: ObservableInput<Data | undefined>, request: T, turn: Turn): void {
+    const error = (wrong: unknown) => {
+      if (this.#leave(worker, turn)) this.#failed(wrong, request, turn);
+    };
     const worker = new Subscriber<Data | undefined>({
       next: (piece) => {
         if (piece === undefined) return;
+        if (!isData(piece)) return error(unfit(piece));
         const { maxOutbound } = this.#connection;
-        if (isData(piece)) {
-          if (turn.held < maxOutbound) return this.#piece(turn, piece);
-          // The peer is too slow for it, not those before it: what becomes of that is the connection's to say.
-          if (turn.due) {
-            this.#spill(turn);
-            return this.#to.next(piece);
-          }
-        }
-        const wrong = isData(piece) ? tooMuch(turn.held, maxOutbound) : unfit(piece);
-        if (this.#leave(worker, turn)) this.#failed(wrong, request, turn);
+        if (turn.held < maxOutbound) return this.#piece(turn, piece);
+        if (!turn.due) return error(tooMuch(turn.held, maxOutbound));
+        // The peer is too slow for it, not those before it: what becomes of that is the connection's to say.
+        this.#spill(turn);
+        this.#to.next(piece);
       },
-      error: (error: unknown) => {
-        if (this.#leave(worker, turn)) this.#failed(error, request, turn);
-      },
+      error,
       complete: () => {
         if (this.#leave(worker, turn)) this.#done(turn);
       },

@@ -1,4 +1,5 @@
 import { asapScheduler, type SchedulerLike } from 'rxjs';
+import { isData } from '../options.ts';
 import type { Address, PortHandler, SocketHandler, Transport, TransportSocket } from '../transport/transport.ts';
 import { type End, type Reader, wire } from './wire.ts';
 
@@ -271,7 +272,7 @@ class MemorySocket implements TransportSocket, Reader {
   write(data: string | Uint8Array | readonly (string | Uint8Array)[]): boolean {
     // Who writes to a peer that broke off is told of it.
     if (this.#resetUnseen) this.#later(() => this.#breakOff('write EPIPE', 'EPIPE'));
-    const pieces = typeof data === 'string' || data instanceof Uint8Array ? [data] : data;
+    const pieces = isData(data) ? [data] : data;
     const chunk = Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece)));
     const taken = this.#queue.length > 0 ? 0 : this.#other.take(chunk);
     this.#sent += taken;

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { isData } from '../options.ts';
 import { gather, giveAway } from './gather.ts';
 
 /**
@@ -138,9 +139,7 @@ const withoutRequest: Writer = (handle, data, told) => {
   return status === 0 ? 'now' : status;
 };
 
-const isOne = (data: Written): data is string | Uint8Array => typeof data === 'string' || data instanceof Uint8Array;
-
-const inOne = (data: Written): Written => (isOne(data) ? data : (gather(data) ?? data));
+const inOne = (data: Written): Written => (isData(data) ? data : (gather(data) ?? data));
 
 function call(handle: WritingHandle, request: WriteRequest | null, data: Written): Answer {
   if (typeof data === 'string') return handle.writeUtf8String(request, data);

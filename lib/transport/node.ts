@@ -1,5 +1,6 @@
 import { createServer, type ListenOptions, type NetConnectOpts, Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
+import { isData } from '../options.ts';
 import { type Completed, handleOf, type WritingHandle, type Written, writerOf } from './directWrites.ts';
 import { sharedBuffer, takeAccepted } from './sharedReads.ts';
 import type { Address, SocketHandler, Transport, TransportSocket, Where } from './transport.ts';
@@ -176,7 +177,7 @@ class NodeSocket implements TransportSocket, Completed {
     const socket = this.#socket;
     // It is called after this turn, in which more may have been written past Node's queue.
     const taken = () => socket.writableLength === 0 && this.pending === 0 && this.#taken();
-    if (typeof data === 'string' || data instanceof Uint8Array) {
+    if (isData(data)) {
       socket.write(data, taken);
     } else {
       socket.cork();
