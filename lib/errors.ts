@@ -52,7 +52,10 @@ export class FrameInvalidError extends Error {
   }
 }
 
-/** A Connection was subscribed a second time. Its bytes pass once; share them with `share()` if two need them. */
+/**
+ * A Connection was subscribed a second time. Its bytes pass once; share them with `share()` if two need them. A pipe that
+ * subscribes once more after this error, as `retry()` does, fails the connection, and completes when that is closed.
+ */
 export class AlreadySubscribedError extends Error {
   override readonly name = 'AlreadySubscribedError';
 

@@ -79,8 +79,9 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     const drain = new Drain({ announce, grace, clock }, (event) => events.next(event));
 
     const reply = (connection: Connection) => {
-      const jittered = lifetime === Number.POSITIVE_INFINITY ? lifetime : lifetime * (1 - jitter * random());
-      connection.guard(deadlines, jittered);
+      // Guarded before anything of the user's is called.
+      connection.guard(deadlines);
+      if (lifetime !== Number.POSITIVE_INFINITY) connection.expireAfter(lifetime * (1 - jitter * chance(random())));
       return from(demanded(handler(connection) as ObservableInput<Data | undefined>, connection));
     };
 
@@ -104,6 +105,11 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     if (!events.closed)
       events.add(from(shutdown).subscribe({ next: () => drain.signal(), error: (error) => events.error(error) }));
   });
+}
+
+function chance(value: unknown): number {
+  checkArgument('serve', 'what random returns', value, share);
+  return value as number;
 }
 
 const serveChecks = (() => {

@@ -13,6 +13,7 @@ import { closeReason } from './closeReason.ts';
 import { flushLater } from './flushLater.ts';
 import { type Means, Reads } from './reads.ts';
 import { type Sender, send } from './send.ts';
+import { hasStack, onEmptyStack } from './stack.ts';
 import { byteLength, type Data, type Limits, type Overrun, unfit, Writes } from './writes.ts';
 
 /** What all connections of one listener have in common. Times are in milliseconds; `Infinity` for no limit. */
@@ -125,6 +126,8 @@ export class Connection extends Bytes {
   #closed: Closed | undefined;
   #taken = false;
   #subscribed = false;
+  /** It was subscribed, or given a sender, once too often. */
+  #misused = false;
   #draining = false;
   /** We send no more: what is written is on its way, then our FIN, then the linger. */
   #ending = false;
@@ -255,15 +258,17 @@ export class Connection extends Bytes {
   /** Ends in good order: what was written is flushed, a FIN is sent, and what still comes is discarded. */
   end(): void {
     if (this.#ending || this.#gone) return;
+    if (!hasStack()) return onEmptyStack(() => this.end());
     this.#ending = true;
     this.#reason ??= this.#draining ? 'drained' : this.#reads.peerEnded ? 'ended' : 'completed';
-    this.#reads.complete();
-    this.#sender?.stop();
+    // The FIN, or the stall deadline in front of it, is under way before user code runs.
     this.#writes.end();
     this.#watchOutput();
-    this.#reads.discard();
     // It had said its FIN already. Not at once: who ends it may have an error to tell.
     if (this.#writes.finished) endOfTurn(this.clock, () => !this.#gone && this.#linger());
+    this.#reads.complete();
+    this.#sender?.stop();
+    if (!this.#gone) this.#reads.discard();
     // Whoever ends one that waits does not want it.
     this.refuse();
   }
@@ -275,12 +280,14 @@ export class Connection extends Bytes {
    */
   halfClose(): void {
     if (this.#ending || this.#gone || this.#writes.ended) return;
+    if (!hasStack()) return onEmptyStack(() => this.halfClose());
     this.#writes.end();
     this.#watchOutput();
   }
 
   /** Breaks off at once, with a RST: what is unsent is dropped. */
   abort(): void {
+    if (!hasStack()) return onEmptyStack(() => this.abort());
     this.#breaks('aborted');
     this.#break();
     this.refuse();
@@ -303,6 +310,7 @@ export class Connection extends Bytes {
    */
   drain(): void {
     if (this.#draining || this.#ending || this.#gone) return;
+    if (!hasStack()) return onEmptyStack(() => this.drain());
     this.#draining = true;
     this.#notify();
     this.#reads.drain();
@@ -390,7 +398,9 @@ export class Connection extends Bytes {
   /** @internal */
   borrow(sink: ByteSink): Subscription {
     if (this.#subscribed) {
-      sink.error(new AlreadySubscribedError(this.id, 'subscribed to'));
+      const error = new AlreadySubscribedError(this.id, 'subscribed to');
+      if (this.#isRepeated(error)) return this.#whenClosed(() => sink.complete());
+      sink.error(error);
       return Subscription.EMPTY;
     }
     this.#subscribed = true;
@@ -410,11 +420,34 @@ export class Connection extends Bytes {
     return subscription;
   }
 
+  /**
+   * The first use too many is told to its subscriber. One that comes back for more, as `retry()` does, would do so until the
+   * stack is full: the second one fails the connection, and ends with it.
+   */
+  #isRepeated(error: AlreadySubscribedError): boolean {
+    const repeated = this.#misused;
+    this.#misused = true;
+    if (repeated && !this.over) this.crashed(error);
+    return repeated;
+  }
+
+  /** Calls back when the connection is closed; in a turn of its own, as the work may lead here again. */
+  #whenClosed(work: () => void): Subscription {
+    const subscription = new Subscription();
+    subscription.add(this.closed.subscribe(() => nextTurn(this.clock, () => !subscription.closed && work())));
+    return subscription;
+  }
+
   // What those who write ask for --------------------------------------------------------------------------------------
 
   /** @internal @returns Whether there is anybody to send to. */
   attach(sender: Sender): boolean {
-    if (this.#sender) throw new AlreadySubscribedError(this.id, 'given a sender');
+    if (this.#sender) {
+      const error = new AlreadySubscribedError(this.id, 'given a sender');
+      if (!this.#isRepeated(error)) throw error;
+      this.#whenClosed(() => sender.flushed());
+      return false;
+    }
     this.#sender = sender;
     this.#users++;
     if (this.#take() && !this.#ending) return true;
@@ -509,6 +542,7 @@ export class Connection extends Bytes {
 
   /** @internal Breaks off, and blames the peer. */
   cut(error: Error): void {
+    if (!hasStack()) return onEmptyStack(() => this.cut(error));
     this.#breaks('slow-consumer', error);
     this.#break();
   }
@@ -527,9 +561,14 @@ export class Connection extends Bytes {
   // What the one who listens and serves asks for ----------------------------------------------------------------------
 
   /** @internal Puts the connection under deadlines, from when it was taken. */
-  guard(deadlines: Deadlines, lifetime: number): void {
+  guard(deadlines: Deadlines): void {
     this.#deadlines = deadlines;
-    if (lifetime !== NEVER) this.#lifeEndsAt = this.clock.now() + lifetime;
+    this.#alarm.set();
+  }
+
+  /** @internal Asks the connection to finish in so many milliseconds. */
+  expireAfter(lifetime: number): void {
+    this.#lifeEndsAt = this.clock.now() + lifetime;
     this.#alarm.set();
   }
 
@@ -609,11 +648,8 @@ export class Connection extends Bytes {
     if (this.#reads.endKept && !this.#gone) return;
     this.#reason ??= this.#reads.peerEnded ? 'ended' : 'aborted';
     this.#alarm.clear();
-    try {
-      this.#leave();
-    } finally {
-      this.#close(this.#reason);
-    }
+    this.#leave();
+    this.#close(this.#reason);
   }
 
   #close(reason: CloseReason): void {
@@ -631,7 +667,8 @@ export class Connection extends Bytes {
     if (error instanceof DeadlineError) closed.deadline = error.deadline;
     this.#closed = closed;
     this.#owner.closed(this, closed);
-    this.#attended?.freed();
+    const attended = this.#attended;
+    if (attended) this.#call(() => attended.freed());
     this.#notify();
   }
 
@@ -670,11 +707,8 @@ export class Connection extends Bytes {
 
   /** @internal */
   lost(): void {
-    try {
-      this.broken(new Error('the peer has reset the connection'));
-    } finally {
-      this.#socket.destroy();
-    }
+    this.broken(new Error('the peer has reset the connection'));
+    this.#socket.destroy();
   }
 
   // What the alarm asks (AlarmOwner) ----------------------------------------------------------------------------------
@@ -703,6 +737,7 @@ export class Connection extends Bytes {
       this.blame(new DeadlineError('lifetime', this.#lifeEndsAt - this.#takenAt));
       // It is over once. With a grace without end the alarm would else go off for ever.
       this.#lifeEndsAt = undefined;
+      this.#alarm.set();
       this.drain();
     } else if (this.bytesIn === 0 && now >= this.#takenAt + greeting) {
       this.#miss(new DeadlineError('greeting', greeting));
@@ -785,6 +820,7 @@ export class Connection extends Bytes {
   #miss(error: DeadlineError): void {
     this.blame(error);
     this.#destroyWithin(this.#settings.linger);
+    this.#alarm.set();
     if (this.#reads.open) this.#reads.fail(error);
     else this.end();
   }
@@ -795,7 +831,7 @@ export class Connection extends Bytes {
     // The linger stands before user code is called, which may throw. With both FINs said there is none: the socket goes by
     // itself, and if it should not, an alarm that is armed already will find it.
     if (!this.#reads.peerEnded) this.#alarm.set();
-    this.#sender?.flushed();
+    this.#flushed();
   }
 
   /** The first reason wins; but one that promises delivery does not hold if the end came before it. */
@@ -808,14 +844,11 @@ export class Connection extends Bytes {
 
   #break(): void {
     if (this.#gone) return;
-    try {
-      this.#leave();
-    } finally {
-      // At the end, after our FIN, a RST has nothing to tell any more, and before the peer has read all it would take from it.
-      if (this.#freed) this.freed();
-      else if (this.#ending && this.#writes.finished) this.#socket.destroy();
-      else this.#socket.reset();
-    }
+    this.#leave();
+    // At the end, after our FIN, a RST has nothing to tell any more, and before the peer has read all it would take from it.
+    if (this.#freed) this.freed();
+    else if (this.#ending && this.#writes.finished) this.#socket.destroy();
+    else this.#socket.reset();
   }
 
   /** The handler stops, in this tick. */
@@ -829,12 +862,14 @@ export class Connection extends Bytes {
     this.weigh();
     const sink = this.#reads.leave();
     this.#sender?.stop();
-    try {
-      this.#sender?.flushed();
-    } finally {
-      if (sink) this.#call(() => sink.error(this.#closedError()));
-      this.#roomMade();
-    }
+    this.#flushed();
+    if (sink) this.#call(() => sink.error(this.#closedError()));
+    this.#roomMade();
+  }
+
+  #flushed(): void {
+    const sender = this.#sender;
+    if (sender) this.#call(() => sender.flushed());
   }
 
   #closedError(): ConnectionClosedError {

@@ -17,7 +17,9 @@ let dirty: Flushable[] = [];
  */
 export function flushLater(connection: Flushable, clock: SchedulerLike): void {
   if (clock !== monotonic) clock.schedule(() => connection.flush(), 0);
-  if (dirty.push(connection) === 1) queueMicrotask(flushAll);
+  // Before it is in the list: it may be that there is no stack left for it, and the next one is to try again.
+  if (dirty.length === 0) queueMicrotask(flushAll);
+  dirty.push(connection);
 }
 
 function flushAll(): void {

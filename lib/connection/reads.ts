@@ -1,4 +1,5 @@
 import type { SchedulerLike } from 'rxjs';
+import { describe } from '../options.ts';
 import { nextTurn } from '../time/turn.ts';
 import type { TransportSocket } from '../transport/transport.ts';
 import { Blame, Hold, type Paused } from './blame.ts';
@@ -162,6 +163,11 @@ export class Reads implements Pulsed {
   }
 
   carry(bytes: number): void {
+    // What a decoder says goes into the sum of all connections, which a NaN would spoil for good.
+    if (!Number.isSafeInteger(bytes) || bytes < 0) {
+      const shown = describe(bytes);
+      return this.#owner.crashed(new TypeError(`Cannot frame: the decoder must hold 0 bytes or more, not ${shown}`));
+    }
     this.#carried = bytes;
     this.#owner.weigh();
   }
@@ -249,10 +255,11 @@ export class Reads implements Pulsed {
       sink.next(chunk);
     } catch (error) {
       this.#owner.crashed(error);
+    } finally {
+      // Before the flag falls: the flush is part of the read.
+      this.#owner.flush();
+      this.running = false;
     }
-    // Before the flag falls: the flush is part of the read.
-    this.#owner.flush();
-    this.running = false;
   }
 
   #finish(end: (sink: ByteSink) => void): void {
@@ -276,9 +283,10 @@ export class Reads implements Pulsed {
       work(sink);
     } catch (error) {
       this.#owner.crashed(error);
+    } finally {
+      if (!within) this.#owner.flush();
+      this.running = within;
     }
-    if (!within) this.#owner.flush();
-    this.running = within;
   }
 
   #pause(): void {

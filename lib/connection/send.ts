@@ -1,5 +1,6 @@
-import { Observable, type OperatorFunction, Subscriber, Subscription, type TeardownLogic } from 'rxjs';
+import { Observable, type OperatorFunction, Subscriber, Subscription, type TeardownLogic, throwError } from 'rxjs';
 import type { Connection } from './connection.ts';
+import { hasStack, onEmptyStack } from './stack.ts';
 import type { Data } from './writes.ts';
 
 /** What a connection asks of the one who sends on it. */
@@ -55,6 +56,7 @@ export abstract class Sending extends Subscriber<Data | undefined> implements Se
 
   override complete(): void {
     if (this.closed) return;
+    if (!hasStack()) return onEmptyStack(() => this.complete());
     // First of all the handler lets go of its input, as any source is let go of by who is done: it is not to hear an end of
     // it that has not come.
     this.stop();
@@ -84,6 +86,7 @@ export abstract class Sending extends Subscriber<Data | undefined> implements Se
   }
 
   fail(error: unknown): void {
+    if (!hasStack()) return onEmptyStack(() => this.fail(error));
     this.connection.blame(error);
     this.stop();
     this.connection.end();
@@ -117,6 +120,8 @@ class Sent extends Sending {
   }
 
   failed(error: unknown): void {
-    this.#to.error(error);
+    // RxJS reports what is thrown where nobody is left to be told.
+    if (this.#to.closed) throwError(() => error).subscribe();
+    else this.#to.error(error);
   }
 }

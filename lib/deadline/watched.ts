@@ -132,8 +132,14 @@ class Watch<T> implements Observer<T>, AlarmOwner, Seen {
 
   expire(): void {
     this.#gate?.blame(this.#error);
-    this.#stop();
-    this.#to.error(this.#error);
+    let error: unknown = this.#error;
+    try {
+      this.#stop();
+    } catch (thrown) {
+      // A teardown of the source: its fault is told, as RxJS's own `timeout` tells it.
+      error = thrown;
+    }
+    this.#to.error(error);
   }
 
   #stop(): void {

@@ -392,8 +392,11 @@ class Exchange<T> {
     // None is begun in a drain: what was read too early goes unanswered, as what was not read does.
     if (this.#connection.isDraining) this.#early.clear();
     this.#starting = true;
-    while (!this.#full && this.#early.size > 0 && !this.#to.closed) this.#begin(this.#early.shift() as T);
-    this.#starting = false;
+    try {
+      while (!this.#full && this.#early.size > 0 && !this.#to.closed) this.#begin(this.#early.shift() as T);
+    } finally {
+      this.#starting = false;
+    }
     if (this.#to.closed) return;
     if (this.#ended && this.#turns.size === 0 && this.#early.size === 0) this.#over();
     else if (!this.#full) this.#connection.release(Hold.handler);

@@ -25,13 +25,19 @@ export class Crowd extends Subscriber<never> {
 
   override error(error: unknown): void {
     if (this.closed) return;
-    this.#end.error(error);
-    this.unsubscribe();
+    try {
+      this.#end.error(error);
+    } finally {
+      this.unsubscribe();
+    }
   }
 
   override complete(): void {
     if (this.closed) return;
-    this.#end.complete();
-    this.unsubscribe();
+    try {
+      this.#end.complete();
+    } finally {
+      this.unsubscribe();
+    }
   }
 }

@@ -58,12 +58,18 @@ export class Alarm {
     this.#armedFor = due;
     // Node's timers, and so RxJS's, hold 31 bits of milliseconds; a longer wait is a few short ones, as looking again costs
     // nothing.
-    const delay = Math.min(Math.max(0, due - this.#clock.now()), 0x7fffffff);
-    if (this.#clock === monotonic) {
-      // Rounded up: a timer that goes off a fraction early would find itself early and go round again.
-      this.#timer = setTimeout(Alarm.#goOff, Math.ceil(delay), this).unref();
-    } else {
-      this.#action = this.#clock.schedule(() => Alarm.#goOff(this), delay);
+    try {
+      const delay = Math.min(Math.max(0, due - this.#clock.now()), 0x7fffffff);
+      if (this.#clock === monotonic) {
+        // Rounded up: a timer that goes off a fraction early would find itself early and go round again.
+        this.#timer = setTimeout(Alarm.#goOff, Math.ceil(delay), this).unref();
+      } else {
+        this.#action = this.#clock.schedule(() => Alarm.#goOff(this), delay);
+      }
+    } catch (error) {
+      // There was no stack left to make a timer: it is not armed, so that the next `set` arms it.
+      this.#armedFor = Number.POSITIVE_INFINITY;
+      throw error;
     }
   }
 

@@ -51,8 +51,9 @@ export function endOfTurn(clock: SchedulerLike, work: () => void): void {
 
 function arm(): void {
   if (armed) return;
-  armed = true;
+  // Armed only then: it may be that there is no stack left for it.
   setImmediate(turn);
+  armed = true;
 }
 
 function turn(): void {

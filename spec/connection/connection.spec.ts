@@ -357,7 +357,7 @@ describe('a slow peer', () => {
 
   it('is not idle while its output moves', () => {
     const { made } = run({ window: 10, stall: 1000, linger: 0 }, ({ connection, client, at }) => {
-      at(0, () => connection.guard(deadlines({ idle: 50 }), endless));
+      at(0, () => connection.guard(deadlines({ idle: 50 })));
       client.pause();
       merge(of('x'.repeat(100)), connection.pipe(ignoreElements()))
         .pipe(connection.send())
@@ -371,7 +371,7 @@ describe('a slow peer', () => {
 
   it('is idle however much is queued for it, when it takes nothing', () => {
     const { made } = run({ window: 10, stall: 1000, linger: 0 }, ({ connection, client, at }) => {
-      at(0, () => connection.guard(deadlines({ idle: 50 }), endless));
+      at(0, () => connection.guard(deadlines({ idle: 50 })));
       client.pause();
       const replies = new Subject<Data>();
       merge(replies, connection.pipe(ignoreElements())).pipe(connection.send()).subscribe(ignored);
@@ -384,7 +384,7 @@ describe('a slow peer', () => {
 describe('deadlines of a served connection', () => {
   it('lets the handler say goodbye when one is missed', () => {
     const { said, made } = run({}, ({ connection, client, at, say }) => {
-      at(0, () => connection.guard(deadlines({ idle: 50 }), endless));
+      at(0, () => connection.guard(deadlines({ idle: 50 })));
       connection
         .pipe(
           map(text),
@@ -401,7 +401,7 @@ describe('deadlines of a served connection', () => {
 
   it('lets it stay no longer than the linger', () => {
     const { said } = run({ linger: 30 }, ({ connection, at, say }) => {
-      at(0, () => connection.guard(deadlines({ greeting: 50 }), endless));
+      at(0, () => connection.guard(deadlines({ greeting: 50 })));
       connection
         .pipe(
           map(text),
@@ -415,7 +415,10 @@ describe('deadlines of a served connection', () => {
 
   it('asks it to finish when its lifetime is over, and breaks it off when its grace is', () => {
     const { said } = run({}, ({ connection, at, say }) => {
-      at(0, () => connection.guard(deadlines({ grace: 40 }), 60));
+      at(0, () => {
+        connection.guard(deadlines({ grace: 40 }));
+        connection.expireAfter(60);
+      });
       connection.draining.subscribe(() => say('draining'));
       merge(connection.pipe(map(text)), NEVER)
         .pipe(connection.send())
@@ -426,7 +429,10 @@ describe('deadlines of a served connection', () => {
 
   it('ends a lifetime once, with a grace without end too', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
-      at(0, () => connection.guard(deadlines({ grace: endless }), 60));
+      at(0, () => {
+        connection.guard(deadlines({ grace: endless }));
+        connection.expireAfter(60);
+      });
       connection.pipe(map(text), (replies) => merge(replies, NEVER), connection.send()).subscribe(heard(say));
       connection.draining.subscribe(() => say('draining'));
       at(90, () => client.break());

@@ -1,0 +1,460 @@
+import fc from 'fast-check';
+import {
+  catchError,
+  concat,
+  concatMap,
+  config,
+  EMPTY,
+  finalize,
+  ignoreElements,
+  type MonoTypeOperatorFunction,
+  map,
+  merge,
+  mergeMap,
+  NEVER,
+  Observable,
+  of,
+  repeat,
+  retry,
+  Subject,
+  Subscription,
+  tap,
+} from 'rxjs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Counters } from '../../lib/events.ts';
+import {
+  BLANK,
+  broadcast,
+  type Connection,
+  type Decoder,
+  exchange,
+  frames,
+  lines,
+  listen,
+  PENDING,
+} from '../../lib/index.ts';
+import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
+import { type MemoryClient, MemoryNetwork } from '../../lib/testing/memory.ts';
+import { Clock } from '../support/clock.ts';
+import { House } from '../support/house.ts';
+
+/** What RxJS reports because nobody is left to be told. */
+const unhandled: unknown[] = [];
+beforeEach(() => {
+  config.onUnhandledError = (error) => unhandled.push(error);
+});
+afterEach(() => {
+  config.onUnhandledError = null;
+  unhandled.length = 0;
+});
+
+/** User code that does something wrong, or something that only it would do there. */
+type Fault = (connection: Connection) => unknown;
+
+const boom = () => {
+  throw new Error('boom');
+};
+
+/** A promise that is rejected where the stack is full has Node print a warning: nothing is written after the end. */
+const writeTo = (one: Connection) => {
+  if (!one.over) one.write('x');
+};
+
+const endless = (): number => 1 + endless();
+
+/** Fills the stack up to its last frame, and calls back from the last few hundred as they are left. Frames differ in size by `pad`. */
+function fromTheDepth(work: () => void, pad: number): never {
+  const padding: number[] = Array.from({ length: pad });
+  let calls = 0;
+  const fall = (...rest: number[]): never => {
+    try {
+      return fall(...rest);
+    } catch (error) {
+      if (calls < 300) {
+        work();
+        calls++;
+      }
+      throw error;
+    }
+  };
+  return fall(...padding);
+}
+
+const faults: Record<string, Fault> = {
+  throws: boom,
+  'throws undefined': () => {
+    throw undefined;
+  },
+  'throws what is frozen': () => {
+    throw Object.freeze(new Error('frozen'));
+  },
+  'fills the stack': endless,
+  ends: (one) => one.end(),
+  aborts: (one) => one.abort(),
+  drains: (one) => one.drain(),
+  'half closes': (one) => one.halfClose(),
+  'writes without end': (one) => {
+    const write = (): void => {
+      writeTo(one);
+      write();
+    };
+    write();
+  },
+  'subscribes again': (one) => one.subscribe(),
+  'subscribes again and again': (one) => one.pipe(retry()).subscribe(),
+  'sends again': (one) => of('x').pipe(one.send()).subscribe(),
+  'sends again and again': (one) => of('x').pipe(one.send(), retry()).subscribe(),
+  'ends and throws': (one) => {
+    one.end();
+    boom();
+  },
+  'aborts and throws': (one) => {
+    one.abort();
+    boom();
+  },
+};
+
+const depths: Record<string, (one: Connection) => void> = {
+  ends: (one) => one.end(),
+  aborts: (one) => one.abort(),
+  drains: (one) => one.drain(),
+  'half closes': (one) => one.halfClose(),
+  writes: writeTo,
+};
+
+const fault = fc.oneof(
+  fc.constantFrom(...Object.entries(faults)),
+  fc
+    .tuple(fc.constantFrom(...Object.entries(depths)), fc.nat(40))
+    .map(([[name, work], pad]): [string, Fault] => [
+      `${name} from the depth (${pad})`,
+      (one) => fromTheDepth(() => work(one), pad),
+    ]),
+);
+
+/** A decoder of lines that calls user code somewhere. */
+const decoding = (at: 'cut' | 'end' | 'pending', work: () => unknown): Decoder<string> => {
+  let held = '';
+  return {
+    get pending() {
+      if (at === 'pending') work();
+      return held.length;
+    },
+    cut(input) {
+      if (at === 'cut') work();
+      const end = input.bytes.indexOf('\n', input.at);
+      const from = input.at;
+      input.at = end < 0 ? input.bytes.length : end + 1;
+      held += input.bytes.toString('latin1', from, input.at);
+      if (end < 0) return PENDING;
+      const line = held;
+      held = '';
+      return line;
+    },
+    end() {
+      if (at === 'end') work();
+      return BLANK;
+    },
+  };
+};
+
+const framed = (one: Connection) =>
+  one.pipe(
+    lines(),
+    map((line) => `${line}\n`),
+  );
+
+/** Where user code is called: a handler that calls it there. */
+const places: Record<string, (work: Fault) => Handler> = {
+  'in the handler': (work) => (one) => {
+    work(one);
+    return framed(one);
+  },
+  'in a projector': (work) => (one) => framed(one).pipe(tap(() => work(one))),
+  'in a projector that is tried again': (work) => (one) =>
+    framed(one).pipe(
+      tap(() => work(one)),
+      catchError((_error, caught) => caught),
+    ),
+  'in a projector that is repeated': (work) => (one) =>
+    framed(one).pipe(
+      tap(() => work(one)),
+      repeat(),
+      retry(),
+    ),
+  'as the input completes': (work) => (one) => framed(one).pipe(tap({ complete: () => work(one) })),
+  'as the input fails': (work) => (one) => framed(one).pipe(tap({ next: boom }), tap({ error: () => work(one) })),
+  'in a teardown': (work) => (one) => framed(one).pipe(finalize(() => work(one))),
+  'in a teardown of what never completes': (work) => (one) => merge(framed(one), NEVER).pipe(finalize(() => work(one))),
+  'in a subscription': (work) => (one) => merge(framed(one), new Observable<never>(() => void work(one))),
+  'when it drains': (work) => (one) => {
+    one.draining.subscribe(() => work(one));
+    return framed(one).pipe(tap(() => one.drain()));
+  },
+  'when it is closed': (work) => (one) => {
+    one.closed.subscribe(() => work(one));
+    return framed(one);
+  },
+  'in a teardown of those that wait for its close': (work) => (one) => {
+    one.closed.pipe(finalize(() => work(one))).subscribe({ error: () => undefined });
+    return framed(one);
+  },
+  'in a decoder': (work) => (one) => one.pipe(frames(() => decoding('cut', () => work(one)))),
+  'in a decoder at its end': (work) => (one) => one.pipe(frames(() => decoding('end', () => work(one)))),
+  'in what a decoder holds': (work) => (one) => one.pipe(frames(() => decoding('pending', () => work(one)))),
+  'in an exchange': (work) =>
+    exchange(lines(), (line, one) => {
+      work(one);
+      return `${line}\n`;
+    }),
+  'in an exchange, later': (work) =>
+    exchange(
+      lines(),
+      async (line, one) => {
+        await Promise.resolve();
+        work(one);
+        return `${line}\n`;
+      },
+      { concurrency: 2 },
+    ),
+  'in onError': (work) => (one) =>
+    exchange(lines(), boom, {
+      onError: () => {
+        work(one);
+        return 'sorry\n';
+      },
+    })(one),
+  'in a generator': (work) =>
+    exchange(lines(), function* (line, one) {
+      yield `${line}\n`;
+      work(one);
+      yield 'more\n';
+    }),
+  'in the finally of an async generator': (work) =>
+    async function* (one) {
+      try {
+        for await (const line of one.pipe(lines())) yield `${line}\n`;
+      } finally {
+        work(one);
+      }
+    },
+  'in a loop': (work) => async (one) => {
+    for await (const line of one.pipe(lines())) {
+      await one.write(`${line}\n`);
+      work(one);
+    }
+  },
+  'in a broadcast': (work) => {
+    const room = broadcast();
+    return (one) =>
+      merge(
+        room.to(one).pipe(tap(() => work(one))),
+        one.pipe(
+          lines(),
+          tap((line) => room.next(`${line}\n`)),
+          ignoreElements(),
+        ),
+      );
+  },
+  'behind send()': (work) => (one) => {
+    // It has a sender already: the handler's own is refused, and falls back.
+    const sent = framed(one).pipe(
+      one.send(),
+      finalize(() => work(one)),
+    );
+    return concat(sent.pipe(catchError(() => EMPTY)), framed(one).pipe(concatMap((line) => of(line))));
+  },
+};
+
+const leaves = fc.constantFrom('stays', 'ends', 'breaks', 'pauses');
+
+const deadlines: ServeOptions = { concurrency: 3, idle: 1000, greeting: 1000, frame: 1000, linger: 100, stall: 500 };
+const never = Number.POSITIVE_INFINITY;
+const noDeadlines: ServeOptions = { ...deadlines, idle: never, greeting: never, frame: never };
+
+/** One more than there are places. */
+const CLIENTS = 4;
+
+/** Some clients meet the fault, and leave or stay; then the server is looked at, and a client comes that meets none. */
+async function suffer(handler: Handler, healthy: () => void, leave: string, options: ServeOptions): Promise<House> {
+  const house = await House.open(handler, options);
+  const clients: MemoryClient[] = [];
+  for (let i = 0; i < CLIENTS; i++) {
+    const one = house.network.connect({ window: 16 });
+    clients.push(one);
+    if (leave === 'pauses') one.pause();
+    one.write('a\nb\n');
+    await house.clock.settle();
+    if (leave === 'ends') one.end();
+    if (leave === 'breaks') one.break();
+    await house.clock.settle();
+  }
+  // Far longer than all deadlines together; where there are none, those that have their place leave it.
+  await house.clock.advance(60_000);
+  if (options.idle === never) {
+    for (const one of clients) one.resume().break();
+    await house.clock.advance(60_000);
+  }
+  const { accepted, ...counters } = house.log.counters;
+  expect(counters).toEqual({ waiting: 0, active: 0, closed: CLIENTS - counters.refused, refused: counters.refused });
+  expect(accepted).toBe(CLIENTS);
+  expect([...house.network.sockets]).toEqual([]);
+
+  healthy();
+  const fresh = house.network.connect().write('hello\n');
+  await house.clock.settle();
+  fresh.end();
+  await house.clock.settle();
+  expect(fresh.text).toContain('hello\n');
+  expect(fresh.ended).toBe(true);
+  expect(house.log.counters).toMatchObject({ waiting: 0, active: 0 });
+  return house;
+}
+
+describe('user code that fails, recurses or ends the connection, wherever it is called,', () => {
+  it.each(Object.entries(places))('loses no place and serves the next client: %s', async (_name, place) => {
+    await fc.assert(
+      fc.asyncProperty(fault, leaves, fc.constantFrom(deadlines, noDeadlines), async ([, work], leave, options) => {
+        let healthy = false;
+        const handler = place((one) => (healthy ? undefined : work(one)));
+        const fresh: Handler = (one) => (healthy ? framed(one) : handler(one));
+        await suffer(fresh, () => (healthy = true), leave, options);
+      }),
+      { numRuns: 25 },
+    );
+  });
+});
+
+describe('an observer of the events of a server', () => {
+  const observers: Record<string, (house: { stop(): void; shutdown(): void }) => void> = {
+    throws: boom,
+    'fills the stack': () => void endless(),
+    'stops the server': (house) => house.stop(),
+    'shuts it down': (house) => house.shutdown(),
+  };
+  const types = ['listening', 'opened', 'failed', 'closed', 'refused', 'draining', 'drained'] as const;
+  const cases = types.flatMap((type) => Object.entries(observers).map(([name, react]) => ({ type, name, react })));
+
+  it.each(cases)('leaves no connection behind, and no port, when it $name at `$type`', async ({ type, react }) => {
+    const clock = new Clock();
+    const network = new MemoryNetwork(clock);
+    const signal = new Subject<void>();
+    const seen: string[] = [];
+    let counters: Counters | undefined;
+    const server = serve({ port: 0 }, (one) => framed(one).pipe(tap((line) => line === 'bad\n' && boom())), {
+      ...deadlines,
+      concurrency: 1,
+      waiting: { max: 0 },
+      transport: network.transport,
+      scheduler: clock,
+      shutdown: signal,
+    });
+    const subscription = new Subscription();
+    subscription.add(
+      server.subscribe((event) => {
+        seen.push(event.type);
+        if (event.type === 'listening') counters = event.counters;
+        if (event.type === type) react({ stop: () => subscription.unsubscribe(), shutdown: () => signal.next() });
+      }),
+    );
+    await clock.settle();
+    for (const word of ['good\n', 'bad\n']) {
+      const one = network.connect().write(word);
+      const other = network.connect();
+      await clock.settle();
+      one.end();
+      other.end();
+      await clock.settle();
+    }
+    signal.next();
+    await clock.advance(60_000);
+    expect(seen).toContain(type);
+    expect(network.listening).toBe(false);
+    expect([...network.sockets]).toEqual([]);
+    expect(counters).toMatchObject({ waiting: 0, active: 0 });
+    const { accepted = 0, closed = 0, refused = 0 } = counters ?? {};
+    expect(closed + refused).toBe(accepted);
+  });
+});
+
+it.each([Number.NaN, 2, '0.5', undefined])(
+  'a chance of %o fails the connection that asked for it, and no other',
+  async (chance) => {
+    let random = () => chance as number;
+    const house = await House.open(framed, { ...deadlines, lifetime: 10_000, random: () => random() });
+    const one = await house.connect();
+    one.end();
+    await house.clock.settle();
+    expect(house.log.types).toEqual(['listening', 'opened', 'failed', 'closed']);
+    random = () => 0.5;
+    const next = await house.connect();
+    next.write('hello\n').end();
+    await house.clock.settle();
+    expect(next.text).toBe('hello\n');
+    expect(house.log.closes).toEqual(['failed', 'ended']);
+  },
+);
+
+describe('a handler that comes back for more of its input after each error', () => {
+  const again: Record<string, MonoTypeOperatorFunction<string>> = {
+    'with catchError': catchError((_error, caught) => caught),
+    'with retry': retry(),
+    'with retry, a few times': retry(3),
+    'with retry and repeat': (source) => source.pipe(retry(), repeat()),
+  };
+
+  it.each(Object.entries(again))(
+    'fails its connection, and leaves its place to the next one: %s',
+    async (_name, operator) => {
+      const failing = (one: Connection) =>
+        one.pipe(
+          lines(),
+          map((line) => (line === 'bad' ? boom() : `${line}\n`)),
+          operator,
+        );
+      const house = await House.open(failing, { ...noDeadlines, concurrency: 2 });
+      for (let i = 0; i < 5; i++) {
+        const one = await house.connect();
+        one.write('good\nbad\n');
+        await house.clock.settle();
+        expect(one.text).toBe('good\n');
+        expect(one.ended).toBe(true);
+        one.end();
+        await house.clock.settle();
+      }
+      expect(house.log.closes).toEqual(Array(5).fill('failed'));
+      expect(house.log.of('failed')).toHaveLength(5);
+      expect(house.log.counters).toEqual({ accepted: 5, waiting: 0, active: 0, closed: 5, refused: 0 });
+    },
+  );
+
+  /** Without a sender its first error has unsubscribed the connection before, which completes it. */
+  const pipes: Record<string, (one: Connection) => Observable<unknown>> = {
+    'and never sends': (one) => one.pipe(lines(), map(boom), again['with catchError'] as never),
+    'and sends before': (one) => one.pipe(lines(), map(boom), one.send(), again['with retry'] as never),
+    'and sends behind': (one) => one.pipe(lines(), map(boom), again['with retry'] as never, one.send()),
+  };
+
+  it.each(Object.entries(pipes))('frees its place in a pipe of its own, %s', async (name, handle) => {
+    const clock = new Clock();
+    const network = new MemoryNetwork(clock);
+    const ends: string[] = [];
+    const served = listen({ port: 0 }, { transport: network.transport, scheduler: clock, linger: 100 })
+      .pipe(
+        mergeMap((one) => {
+          one.closed.subscribe(({ reason }) => ends.push(reason));
+          return handle(one).pipe(catchError(() => EMPTY));
+        }, 1),
+      )
+      .subscribe();
+    await clock.settle();
+    for (let i = 0; i < 3; i++) {
+      const one = network.connect().write('bad\n');
+      await clock.settle();
+      one.end();
+      await clock.advance(200);
+    }
+    expect(ends).toEqual(Array(3).fill(name === 'and never sends' ? 'completed' : 'failed'));
+    served.unsubscribe();
+  });
+});
