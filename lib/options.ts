@@ -1,4 +1,4 @@
-import { inspect } from 'node:util';
+import { inspect, types } from 'node:util';
 
 /** What is wrong with an option, to stand behind its name: a sentence, or that of a number out of its range. */
 export type Wrong = string | { readonly outOfRange: string };
@@ -8,8 +8,18 @@ export type Check = (value: unknown) => Wrong | undefined;
 
 const SHORT = { depth: 0, breakLength: Number.POSITIVE_INFINITY, maxArrayLength: 3, maxStringLength: 100 };
 
-/** A value as a message shows it: in short, whatever it is. */
-export const describe = (value: unknown): string => inspect(value, SHORT);
+/** Characters of a description; what has more is cut. */
+const LONGEST = 500;
+
+/** A value as a message shows it: in short, whatever it is. It never throws, as a value itself may when it is looked at. */
+export function describe(value: unknown): string {
+  try {
+    const text = inspect(value, SHORT);
+    return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
+  } catch {
+    return `a value of type ${typeof value} that cannot be shown`;
+  }
+}
 
 const number =
   (says: string, allows: (value: number) => boolean): Check =>
@@ -56,9 +66,14 @@ export const flag: Check = oneOf(true, false);
 export const callable: Check = (value) =>
   typeof value === 'function' ? undefined : `must be a function, not ${describe(value)}`;
 
+/**
+ * Whether a value is bytes: a Uint8Array, and so a Buffer, of any realm, such as a context of `node:vm` in which a test runs.
+ * It looks at the value itself, and so calls no user code, where `instanceof` may.
+ */
+export const isBytes = (value: unknown): value is Uint8Array => types.isUint8Array(value);
+
 /** Whether a value can be sent. */
-export const isData = (value: unknown): value is string | Uint8Array =>
-  typeof value === 'string' || value instanceof Uint8Array;
+export const isData = (value: unknown): value is string | Uint8Array => typeof value === 'string' || isBytes(value);
 
 /** What can be sent. */
 export const data: Check = (value) =>

@@ -14,10 +14,10 @@ import type { Where } from './transport/transport.ts';
  * What a server does with a connection: takes it, an Observable of bytes, and returns what to reply. Any operator from bytes
  * to replies is one. When the replies complete, what is queued is flushed and the connection ends; when they fail, that
  * connection ends, and no other. An async generator is asked for replies only while there is room for them; an async function
- * that writes for itself is fine, too, and what it returns is sent.
+ * that writes for itself is fine, too, and what it returns is sent. A string or bytes are one reply.
  */
 // biome-ignore lint/suspicious/noConfusingVoidType: what an async function is that returns nothing.
-export type Handler = (connection: Connection) => ObservableInput<Data | undefined> | Promise<Data | void>;
+export type Handler = (connection: Connection) => Data | ObservableInput<Data | undefined> | Promise<Data | void>;
 
 /** How to serve. Times are in milliseconds; `Infinity` for no limit. */
 export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
@@ -82,7 +82,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
       // Guarded before anything of the user's is called.
       connection.guard(deadlines);
       if (lifetime !== Number.POSITIVE_INFINITY) connection.expireAfter(lifetime * (1 - jitter * chance(random())));
-      return from(demanded(handler(connection) as ObservableInput<Data | undefined>, connection));
+      return demanded(handler(connection) as Data | ObservableInput<Data | undefined>, connection);
     };
 
     const server = listen(where, { ...listening, scheduler: clock, events: drain }).pipe(
@@ -120,10 +120,10 @@ const serveChecks = (() => {
     shutdown: (value: unknown) => {
       try {
         from(value as ObservableInput<unknown>);
-        return undefined;
-      } catch {
-        return `must be an Observable, or what RxJS can make one of, not ${describe(value)}`;
-      }
+        // RxJS makes one of a string, too, whose second character would be a second signal.
+        if (typeof value !== 'string') return undefined;
+      } catch {}
+      return `must be an Observable, or what RxJS can make one of, not ${describe(value)}`;
     },
     announce: milliseconds,
     grace: milliseconds,

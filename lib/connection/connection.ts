@@ -133,6 +133,8 @@ export class Connection extends Bytes {
   #ending = false;
   /** The handler is out, and the socket is gone or going. */
   #gone = false;
+  /** Not all have been told so. */
+  #untold = false;
   /** The socket is gone, whatever the handler is. */
   #freed = false;
   /** Moments, in milliseconds of the clock; those that most connections never have are not there until they are. */
@@ -149,6 +151,8 @@ export class Connection extends Bytes {
   #paused: Paused | undefined;
   /** Bytes that others hold for this connection. */
   #elsewhere = 0;
+  /** What read, when the connection went, and is to hear of it. */
+  #bereft: ByteSink | undefined;
   /** What the budget has been told. */
   #weight = 0;
 
@@ -258,7 +262,13 @@ export class Connection extends Bytes {
   /** Ends in good order: what was written is flushed, a FIN is sent, and what still comes is discarded. */
   end(): void {
     if (this.#ending || this.#gone) return;
-    if (!hasStack()) return onEmptyStack(() => this.end());
+    if (hasStack()) this.endNow();
+    else onEmptyStack(() => this.end());
+  }
+
+  /** @internal The same for a caller that has seen to the stack. */
+  endNow(): void {
+    if (this.#ending || this.#gone) return;
     this.#ending = true;
     this.#reason ??= this.#draining ? 'drained' : this.#reads.peerEnded ? 'ended' : 'completed';
     // The FIN, or the stall deadline in front of it, is under way before user code runs.
@@ -549,8 +559,9 @@ export class Connection extends Bytes {
 
   /** @internal The handler failed. */
   fail(error: unknown): void {
+    if (!hasStack()) return onEmptyStack(() => this.fail(error));
     this.blame(error);
-    this.end();
+    this.endNow();
   }
 
   /** @internal Whether it is at its end, or past it, whatever others do. */
@@ -648,7 +659,8 @@ export class Connection extends Bytes {
     if (this.#reads.endKept && !this.#gone) return;
     this.#reason ??= this.#reads.peerEnded ? 'ended' : 'aborted';
     this.#alarm.clear();
-    this.#leave();
+    if (!this.#gone) this.#letGo();
+    if (this.#untold) this.#tellGone();
     this.#close(this.#reason);
   }
 
@@ -844,27 +856,44 @@ export class Connection extends Bytes {
 
   #break(): void {
     if (this.#gone) return;
-    this.#leave();
+    this.#letGo();
+    // The socket before user code: when it is free, whatever is left undone here is done.
     // At the end, after our FIN, a RST has nothing to tell any more, and before the peer has read all it would take from it.
+    if (!this.#freed) {
+      if (this.#ending && this.#writes.finished) this.#socket.destroy();
+      else this.#socket.reset();
+    }
+    this.#tellGone();
     if (this.#freed) this.freed();
-    else if (this.#ending && this.#writes.finished) this.#socket.destroy();
-    else this.#socket.reset();
   }
 
   /** The handler stops, in this tick. */
   #leave(): void {
     if (this.#gone) return;
+    this.#letGo();
+    this.#tellGone();
+  }
+
+  #letGo(): void {
     this.#left = this.#writes.unsent;
     this.#bytesOut = this.bytesOut;
     this.#paused = this.paused;
     this.#gone = true;
     this.#writes.drop();
     this.weigh();
-    const sink = this.#reads.leave();
+    this.#bereft = this.#reads.leave();
+    this.#untold = true;
+  }
+
+  /** Tells all that have to do with the connection that it is gone. Where that is cut short it is done again, at the latest when the socket is free. */
+  #tellGone(): void {
     this.#sender?.stop();
     this.#flushed();
+    const sink = this.#bereft;
+    this.#bereft = undefined;
     if (sink) this.#call(() => sink.error(this.#closedError()));
     this.#roomMade();
+    this.#untold = false;
   }
 
   #flushed(): void {

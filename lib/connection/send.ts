@@ -60,7 +60,7 @@ export abstract class Sending extends Subscriber<Data | undefined> implements Se
     // First of all the handler lets go of its input, as any source is let go of by who is done: it is not to hear an end of
     // it that has not come.
     this.stop();
-    this.connection.end();
+    this.connection.endNow();
   }
 
   override add(teardown: TeardownLogic): void {
@@ -89,7 +89,7 @@ export abstract class Sending extends Subscriber<Data | undefined> implements Se
     if (!hasStack()) return onEmptyStack(() => this.fail(error));
     this.connection.blame(error);
     this.stop();
-    this.connection.end();
+    this.connection.endNow();
     this.failed(error);
   }
 

@@ -1,5 +1,4 @@
 import {
-  from,
   Observable,
   type ObservableInput,
   type OperatorFunction,
@@ -12,7 +11,7 @@ import type { Connection } from '../connection/connection.ts';
 import { byteLength, type Data, unfit } from '../connection/writes.ts';
 import { callable, check, checkArgument, flag, isData, whole } from '../options.ts';
 import { Queue } from '../queue.ts';
-import { isPullable, pull, type Room } from './pull.ts';
+import { demanded, type Room } from './pull.ts';
 
 /** The answer to one request: at once, as a string or bytes; or a promise, an Observable, a generator … of pieces. */
 export type Reply = Data | undefined | ObservableInput<Data | undefined>;
@@ -284,8 +283,7 @@ class Exchange<T> {
     // `project` itself may have ended the connection. Subscribed to it is nevertheless, for a moment: a rejection must not go astray.
     if (this.#to.closed) this.stop();
     try {
-      const pieces = isPullable(reply) ? pull(reply, turn) : from(reply);
-      pieces.subscribe(worker);
+      demanded(reply, turn).subscribe(worker);
     } catch (error) {
       this.#failed(error, request, turn);
     }

@@ -1,5 +1,7 @@
-import { Observable, type ObservableInput, type SchedulerLike, type Subscriber } from 'rxjs';
-import type { Data } from '../connection/writes.ts';
+import { types } from 'node:util';
+import { from, Observable, type ObservableInput, of, type SchedulerLike, type Subscriber } from 'rxjs';
+import { type Data, unfit } from '../connection/writes.ts';
+import { isData } from '../options.ts';
 import { Share } from '../time/share.ts';
 import { nextTurn } from '../time/turn.ts';
 
@@ -45,12 +47,16 @@ export function pull(source: Pullable, room: Room): Observable<Data | undefined>
   });
 }
 
-/** Any input a handler may return, pulled if it can be. */
-export function demanded<T extends ObservableInput<Data | undefined>>(
-  input: T,
-  room: Room,
-): T | Observable<Data | undefined> {
-  return isPullable(input) ? pull(input, room) : input;
+/**
+ * Any input a handler may return, pulled if it can be. A string is one value, as bytes are: RxJS would make of it as many as
+ * it has UTF-16 units, and cut a character in two.
+ *
+ * @throws TypeError for what is none, and for other views of memory, which would be pulled number by number.
+ */
+export function demanded(input: Data | ObservableInput<Data | undefined>, room: Room): Observable<Data | undefined> {
+  if (isData(input)) return of(input);
+  if (ArrayBuffer.isView(input) || types.isAnyArrayBuffer(input)) throw unfit(input);
+  return isPullable(input) ? pull(input, room) : from(input);
 }
 
 function pullAsync(

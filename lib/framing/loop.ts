@@ -1,6 +1,7 @@
 import type { SchedulerLike, Subscriber } from 'rxjs';
 import type { ByteSink, Gate } from '../connection/bytes.ts';
 import { DeadlineError, FrameInvalidError } from '../errors.ts';
+import { describe, isBytes } from '../options.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
 import { asBuffer, copyOf } from './carry.ts';
 import { BLANK, type Decoder, type Input, PENDING } from './decoder.ts';
@@ -57,6 +58,7 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
 
   next(chunk: Uint8Array): void {
     if (this.#to.closed) return;
+    if (!isBytes(chunk)) return this.#fail(new TypeError(`Cannot frame ${describe(chunk)}: it is no Uint8Array`));
     if (this.#running || this.#held) {
       // A Subject that is fed by its own observer: in order, after what is still to be cut.
       this.bytes = Buffer.concat([this.bytes.subarray(this.at), chunk]);

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { isData } from '../options.ts';
+import { isBytes, isData } from '../options.ts';
 import { gather, giveAway } from './gather.ts';
 
 /**
@@ -143,7 +143,7 @@ const inOne = (data: Written): Written => (isData(data) ? data : (gather(data) ?
 
 function call(handle: WritingHandle, request: WriteRequest | null, data: Written): Answer {
   if (typeof data === 'string') return handle.writeUtf8String(request, data);
-  if (data instanceof Uint8Array) return handle.writeBuffer(request, data);
+  if (isBytes(data)) return handle.writeBuffer(request, data);
   const allBuffers = data.every((piece) => typeof piece !== 'string');
   if (allBuffers) return handle.writev(request, [...data], true);
   const chunks: unknown[] = [];

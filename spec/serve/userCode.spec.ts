@@ -43,7 +43,9 @@ const unhandled: unknown[] = [];
 beforeEach(() => {
   config.onUnhandledError = (error) => unhandled.push(error);
 });
-afterEach(() => {
+afterEach(async () => {
+  // RxJS reports from a timer: those that are set run before this one.
+  await new Promise((resolve) => setTimeout(resolve));
   config.onUnhandledError = null;
   unhandled.length = 0;
 });

@@ -1,0 +1,165 @@
+import { runInNewContext } from 'node:vm';
+import { concatMap, from, ignoreElements, map, merge, NEVER, of } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import type { Data } from '../../lib/connection/writes.ts';
+import { broadcast, encodeDelimited, encodeLengthPrefixed, exchange, lines } from '../../lib/index.ts';
+import type { Handler, ServeOptions } from '../../lib/serve.ts';
+import { House } from '../support/house.ts';
+
+/** What a client gets that says `go`, and what the server says then. */
+async function talk(handler: Handler, options: ServeOptions = {}) {
+  const house = await House.open(handler, options);
+  const client = house.network.connect();
+  client.write('go\n');
+  await house.clock.settle();
+  client.end();
+  await house.clock.settle();
+  return { text: client.text, failed: house.log.of('failed').map(({ error }) => String(error)), house };
+}
+
+/** Each way in which a handler hands over one value. */
+const ways: Record<string, (value: Data) => Handler> = {
+  'returned by a handler': (value) => () => value,
+  'promised by a handler': (value) => async () => value,
+  'emitted by a handler': (value) => (one) =>
+    one.pipe(
+      lines(),
+      map(() => value),
+    ),
+  'yielded by a handler': (value) =>
+    async function* () {
+      yield value;
+    },
+  'in an array of a handler': (value) => () => [value],
+  'returned in an exchange': (value) => exchange(lines(), () => value),
+  'promised in an exchange': (value) => exchange(lines(), async () => value),
+  'emitted in an exchange': (value) => exchange(lines(), () => of(value)),
+  'yielded in an exchange': (value) =>
+    exchange(lines(), function* () {
+      yield value;
+    }),
+  'returned by onError': (value) =>
+    exchange(
+      lines(),
+      () => {
+        throw new Error('no');
+      },
+      { onError: () => value },
+    ),
+  'sent in a pipe': (value) => (one) => one.pipe(concatMap(() => from(Promise.resolve(value)))),
+};
+
+const wide = `x${'😀'.repeat(50_000)}`;
+
+describe('a reply that is one value stays one,', () => {
+  it.each(Object.entries(ways))('%s', async (_name, way) => {
+    expect((await talk(way(wide))).text).toBe(wide);
+    expect((await talk(way(Buffer.from(wide)))).text).toBe(wide);
+    expect((await talk(way(new TextEncoder().encode(wide)))).text).toBe(wide);
+  });
+});
+
+/** Bytes of another realm: in a context of its own, `Uint8Array` is another class. */
+const foreign = (text: string): Uint8Array =>
+  runInNewContext(`Uint8Array.from(${JSON.stringify([...Buffer.from(text)])})`);
+
+const wrong: Record<string, unknown> = {
+  'another typed array': new Uint16Array([1, 2]),
+  'a view': new DataView(new ArrayBuffer(2)),
+  memory: new ArrayBuffer(2),
+  'memory of another realm': runInNewContext('new ArrayBuffer(2)'),
+  'another typed array of another realm': runInNewContext('new Float64Array(2)'),
+};
+
+describe('bytes of another realm', () => {
+  it('are not of this one', () => {
+    expect(foreign('x')).not.toBeInstanceOf(Uint8Array);
+  });
+
+  it.each(Object.entries(ways))('are sent when they are %s', async (_name, way) => {
+    expect((await talk(way(foreign('hello')))).text).toBe('hello');
+  });
+
+  it('are written, broadcast, and said as a farewell', async () => {
+    const writes: Handler = async (one) => {
+      await one.write(foreign('hello'));
+    };
+    expect((await talk(writes)).text).toBe('hello');
+    const room = broadcast();
+    const joins: Handler = (one) =>
+      merge(
+        room.to(one),
+        one.pipe(
+          lines(),
+          map(() => room.next(foreign('hello'))),
+          ignoreElements(),
+        ),
+      );
+    expect((await talk(joins)).text).toBe('hello');
+    const house = await House.open(() => NEVER, { concurrency: 1, waiting: { max: 0 }, farewell: foreign('full') });
+    await house.connect();
+    expect((await house.connect()).text).toBe('full');
+  });
+
+  it('are framed and encoded', async () => {
+    const framed: unknown[] = [];
+    of(foreign('ab\nc'), foreign('d\n'))
+      .pipe(lines())
+      .subscribe((line) => framed.push(line));
+    expect(framed).toEqual(['ab', 'cd']);
+    expect(encodeDelimited(foreign('--'))(foreign('x')).toString()).toBe('x--');
+    expect(encodeLengthPrefixed({ size: 1 })(foreign('x')).toString()).toBe('\x01x');
+  });
+});
+
+describe.each(Object.entries(wrong))('%s', (_name, value) => {
+  it.each(Object.entries(ways))('fails its connection with a clear error, %s', async (_way, way) => {
+    const { failed, house } = await talk(way(value as Data));
+    expect(failed).toEqual([
+      expect.stringMatching(/^TypeError: Cannot send .*: it is neither a string nor a Uint8Array$/s),
+    ]);
+    expect(house.log.closes).toEqual(['failed']);
+  });
+
+  it('is refused where it is handed over by itself', () => {
+    const says = /Cannot .* must be a string or a Uint8Array, not /s;
+    expect(() => broadcast().next(value as never)).toThrow(says);
+    expect(() => encodeDelimited('\n')(value as never)).toThrow(says);
+    expect(() => encodeLengthPrefixed()(value as never)).toThrow(says);
+    expect(() => encodeDelimited(value as never)).toThrow(says);
+  });
+
+  it('is an error in front of a framing operator', () => {
+    let thrown: unknown;
+    of(value as Buffer)
+      .pipe(lines())
+      .subscribe({ error: (error) => (thrown = error) });
+    expect(String(thrown)).toMatch(/^TypeError: Cannot frame .*: it is no Uint8Array$/s);
+  });
+});
+
+describe.each<[string, unknown]>([
+  ['only looks like bytes', Object.create(Uint8Array.prototype)],
+  ['is a proxy of bytes', new Proxy(Buffer.from('x'), {})],
+  ['is a proxy that is revoked', revoked()],
+])('what %s', (_name, value) => {
+  it.each(Object.entries(ways))('fails its connection, %s', async (_way, way) => {
+    const { text, house } = await talk(way(value as Data));
+    expect(text).toBe('');
+    expect(house.log.closes).toEqual(['failed']);
+  });
+});
+
+function revoked(): object {
+  const { proxy, revoke } = Proxy.revocable(new Uint8Array(1), {});
+  revoke();
+  return proxy;
+}
+
+it('a string in front of a framing operator is an error, and not its characters', () => {
+  let thrown: unknown;
+  of('ab\n' as never as Buffer)
+    .pipe(lines())
+    .subscribe({ error: (error) => (thrown = error) });
+  expect(String(thrown)).toBe("TypeError: Cannot frame 'ab\\n': it is no Uint8Array");
+});
