@@ -40,7 +40,12 @@ export class BinaryDecoder implements Decoder<BinaryRequest> {
   }
 
   get pending(): number {
-    return this.#carry.length + this.#skip + (this.#header === undefined ? 0 : HEADER);
+    return this.buffered + (this.#skip === 0 ? 0 : 1);
+  }
+
+  get buffered(): number {
+    const parts = this.#header === undefined ? 0 : HEADER + (this.#extrasAndKey?.length ?? 0);
+    return this.#carry.length + parts;
   }
 
   cut(input: Input): BinaryRequest | typeof PENDING | typeof BLANK {

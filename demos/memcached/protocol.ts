@@ -45,6 +45,10 @@ export class RequestDecoder implements Decoder<Request> {
     return this.#decoder?.pending ?? 0;
   }
 
+  get buffered(): number {
+    return this.#decoder?.buffered ?? this.pending;
+  }
+
   cut(input: Input): Request | typeof PENDING | typeof BLANK {
     const first = input.bytes[input.at];
     if (this.#decoder === undefined) {

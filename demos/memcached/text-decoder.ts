@@ -29,7 +29,11 @@ export class TextDecoder implements Decoder<Request> {
   }
 
   get pending(): number {
-    return this.#carry.length + this.#skip + (this.#waiting === undefined ? 0 : 1);
+    return this.buffered + (this.#skip === 0 && this.#waiting === undefined ? 0 : 1);
+  }
+
+  get buffered(): number {
+    return this.#carry.length + (this.#data?.length ?? 0);
   }
 
   cut(input: Input): Request | typeof PENDING | typeof BLANK {

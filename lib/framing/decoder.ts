@@ -17,6 +17,12 @@ export interface Decoder<T> {
   /** How many bytes of a frame are held whose end has not come: 0 between two frames. */
   readonly pending: number;
   /**
+   * Bytes of memory that the decoder holds from one call of `cut` to the next; a server's `budget` counts them. Bytes that
+   * are only announced, or skipped as they come, are not held.
+   * @default pending
+   */
+  readonly buffered?: number;
+  /**
    * Cuts the next frame and moves `input.at` behind what it has taken. Answers {@link PENDING} only when it has taken
    * all, with a copy of whatever it still needs. A frame must not share memory with the input.
    * @throws FrameTooLongError, FrameInvalidError: the input ends with that error.

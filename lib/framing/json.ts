@@ -56,6 +56,10 @@ class JsonDecoder<T> implements Decoder<T> {
     return this.#lines.pending;
   }
 
+  get buffered(): number {
+    return this.#lines.buffered;
+  }
+
   cut(input: Input): T | typeof PENDING | typeof BLANK {
     const line = this.#lines.cut(input);
     return line === PENDING ? PENDING : parse(line);

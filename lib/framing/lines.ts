@@ -103,6 +103,11 @@ export class LineDecoder implements Decoder<string> {
     return this.#carry.length;
   }
 
+  /** Text whose lines are not all cut yet is held as a whole, because each line is a slice of it. */
+  get buffered(): number {
+    return this.#carry.length + this.#text.length;
+  }
+
   cut(input: Input): string | typeof PENDING {
     if (this.#text !== '') return this.#cutText();
     if (this.#carry.length > 0) return this.#cutBytes(input);

@@ -141,8 +141,8 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
 
   /** Says what is kept from here to the next call, if that has changed. */
   #weigh(gate: Gate): void {
-    const { pending } = this.#decoder;
-    const carried = this.#held ? this.bytes.length - this.at + pending : pending;
+    const { pending, buffered = pending } = this.#decoder;
+    const carried = this.#held ? this.bytes.length + buffered : buffered;
     if (carried === this.#carried) return;
     this.#carried = carried;
     gate.carry(carried);

@@ -69,6 +69,44 @@ describe('frames, for any format and any bytes', () => {
     );
   });
 
+  it('count as held what is in memory: never more than has come and its text, and nothing between two frames', () => {
+    fc.assert(
+      fc.property(examples, chunkings, fc.infiniteStream(fc.boolean()), ({ decode, sent }, cuts, closings) => {
+        const peer = new Borrowed();
+        const { gate } = peer;
+        let came = 0;
+        peer.pipe(decode).subscribe(() => {
+          gate.held = closings.next().value === true;
+        });
+        for (const chunk of chop(Buffer.concat(sent), cuts)) {
+          came += chunk.length;
+          peer.push(chunk);
+          expect(gate.carried).toBeLessThanOrEqual(2 * came);
+          if (closings.next().value === true) peer.open();
+        }
+        peer.openAll();
+        expect(gate.carried).toBe(0);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('count as held the whole chunk and the decoded text that wait, until they are worked off', () => {
+    const peer = new Borrowed();
+    peer.pipe(lines()).subscribe(() => {
+      peer.gate.held = true;
+    });
+    peer.push(bytes(`a\n${'b\n'.repeat(2998)}c\n`));
+    // A window of 4096 bytes has been decoded, and the rest of the chunk was copied.
+    expect(peer.gate.carried).toBe(4096 + 1904);
+    for (let line = 1; line < 3000; line++) {
+      expect(peer.gate.carried).toBeGreaterThan(0);
+      peer.open();
+    }
+    peer.open();
+    expect(peer.gate.carried).toBe(0);
+  });
+
   it('end on a frame boundary, and no frame later than need be, wherever the drain begins', () => {
     fc.assert(
       fc.property(examples, fc.nat(), chunkings, ({ decode, sent, frames }, at, cuts) => {
@@ -396,6 +434,17 @@ describe('frames, of a format of one’s own', () => {
       values: [1, 2, 3],
       completed: true,
     });
+  });
+
+  it('count as held what the decoder says is in its memory, not what is merely announced', () => {
+    class Skips extends Digits {
+      override pending = 2_000_000_000;
+      readonly buffered = 7;
+    }
+    const peer = new Borrowed();
+    watch(peer.pipe(frames(() => new Skips())));
+    peer.push(bytes('1'));
+    expect(peer.gate.carried).toBe(7);
   });
 
   it('turn what a decoder throws into an Error, with its cause', () => {

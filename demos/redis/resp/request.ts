@@ -11,6 +11,8 @@ const STAR = 0x2a;
 const DOLLAR = 0x24;
 /** V8 copies a cut of up to 12 characters; a longer one would keep the text of the whole chunk in memory. */
 const SHORT = 12;
+/** Bytes that V8 needs for an argument besides its text. */
+const ARGUMENT = 32;
 
 /** The client does not speak the protocol: nothing that follows can be understood. */
 export class ProtocolError extends FrameInvalidError {
@@ -65,6 +67,11 @@ export class RequestDecoder implements Decoder<Request> {
 
   get pending(): number {
     return this.#taken;
+  }
+
+  /** An argument costs more than its bytes: its place in the list, and the head of the string. */
+  get buffered(): number {
+    return this.#taken + this.#args.length * ARGUMENT + this.#text.length;
   }
 
   /** @throws {ProtocolError} With the words that Redis uses. */

@@ -3,7 +3,9 @@ import { EMPTY, of } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { RequestDecoder, requests } from '../../../demos/memcached/protocol.ts';
 import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../../../lib/errors.ts';
+import { exchange } from '../../../lib/flow/exchange.ts';
 import { BLANK, PENDING } from '../../../lib/framing/decoder.ts';
+import { House } from '../../support/house.ts';
 import { marbles } from '../../support/marbles.ts';
 import { bytesOf, cutAt, decode } from './support.ts';
 
@@ -126,6 +128,68 @@ describe('requests', () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1024 * 1024);
     expect(decoder.cut({ bytes: bytesOf('\r\n'), at: 0 })).toBe(BLANK);
     expect(decoder.pending).toBe(0);
+  });
+
+  it('holds no more than has come, whatever is announced and wherever it is cut', () => {
+    const announced = fc.nat({ max: 2_000_000_000 });
+    const begun = fc.oneof(
+      announced.map((length) => bytesOf(`set k 0 0 ${length}\r\nabc`)),
+      announced.map((length) => bytesOf(`ms k ${length}\r\nabc`)),
+      announced.map((length) => bytesOf(`nonsense k 0 0 ${length}\r\nabc`)),
+      fc.tuple(packet, announced).map(([bytes, length]) => {
+        const begun = bytesOf(bytes);
+        begun.writeUInt32BE(length, 8);
+        return begun;
+      }),
+    );
+    fc.assert(
+      fc.property(begun, fc.array(fc.nat({ max: 600 }), { maxLength: 5 }), (bytes, cuts) => {
+        const decoder = new RequestDecoder({ maxItem: 1024, maxLine: 1024 });
+        let came = 0;
+        for (const chunk of cutAt(bytes, cuts)) {
+          came += chunk.length;
+          const input = { bytes: Buffer.from(chunk), at: 0 };
+          try {
+            while (decoder.cut(input) !== PENDING);
+          } catch {
+            return;
+          }
+          expect(decoder.buffered).toBeLessThanOrEqual(came);
+        }
+      }),
+    );
+  });
+
+  it('holds the data whose end has not come', () => {
+    const text = new RequestDecoder({ maxItem: 1024, maxLine: 1024 });
+    text.cut({ bytes: bytesOf(`set k 0 0 500\r\n${'x'.repeat(500)}`), at: 0 });
+    expect(text.buffered).toBe(500);
+    const binary = new RequestDecoder({ maxItem: 1024, maxLine: 1024 });
+    const header = Buffer.alloc(24 + 8 + 100);
+    header.writeUInt8(0x80, 0);
+    header.writeUInt8(0x01, 1);
+    header.writeUInt16BE(100, 2);
+    header.writeUInt8(8, 4);
+    header.writeUInt32BE(8 + 100 + 50, 8);
+    binary.cut({ bytes: header, at: 0 });
+    expect(binary.buffered).toBe(24 + 108);
+  });
+
+  it.each([
+    ['text', bytesOf('set k 0 0 2000000000\r\n')],
+    ['binary', Buffer.from(`${'800100010800000077359400'.padEnd(48, '0')}${'00'.repeat(9)}`, 'hex')],
+  ])('lets no client keep others out by data that it announces: %s', async (_, announcement) => {
+    const house = await House.open(
+      exchange(requests(), () => 'OK'),
+      { budget: 1_000_000 },
+    );
+    const hoarder = await house.connect();
+    hoarder.write(announcement);
+    await house.clock.settle();
+    const other = await house.connect();
+    other.write('mn\r\n');
+    await house.clock.settle();
+    expect([house.log.refusals, other.text]).toEqual([[], 'OK']);
   });
 
   it('takes no more memory for data than has come of them', () => {

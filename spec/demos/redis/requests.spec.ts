@@ -83,6 +83,17 @@ describe('requests', () => {
     );
   });
 
+  it('counts as held what the arguments of an unfinished request cost, not what is announced', () => {
+    const source = new Borrowed();
+    watch(source.pipe(requests()));
+    source.push(bytesOf('*1000000\r\n$67108864\r\n'));
+    expect(source.gate.carried).toBeLessThan(100);
+    const many = new Borrowed();
+    watch(many.pipe(requests()));
+    many.push(bytesOf(`*1000000\r\n${'$2\r\nab\r\n'.repeat(1000)}`));
+    expect(many.gate.carried).toBeGreaterThan(1000 * (8 + 32));
+  });
+
   it('completes at the end of the request that a drain finds begun', () => {
     const source = new Borrowed();
     const seen = watch(source.pipe(requests()));
