@@ -4,6 +4,8 @@
  */
 
 const NUMBER = /^[ \t\n\v\f\r]*([+-]?)(\d+)(?=[ \t\n\v\f\r]|$)/;
+/** The digits of the largest number of 64 bits. */
+const DIGITS = 20;
 
 /** Flags: a 32-bit unsigned number. @returns `undefined` where memcached refuses the text. */
 export function parseU32(text: string): number | undefined {
@@ -17,23 +19,29 @@ export function parseU32(text: string): number | undefined {
 export function parseI32(text: string): number | undefined {
   const small = fewDigits(text);
   if (small >= 0) return small;
-  const [, sign, digits] = NUMBER.exec(text) ?? [];
-  if (digits === undefined) return undefined;
-  const value = sign === '-' ? -BigInt(digits) : BigInt(digits);
+  const [sign, size] = read(text);
+  if (size === undefined) return undefined;
+  const value = sign === '-' ? -size : size;
   if (BigInt.asIntN(64, value) !== value) return undefined;
   return Number(BigInt.asIntN(32, value));
 }
 
 /** Deltas and cas ids: a 64-bit unsigned number. @returns `undefined` where memcached refuses the text. */
 export function parseU64(text: string): bigint | undefined {
-  const [, sign, digits] = NUMBER.exec(text) ?? [];
-  if (digits === undefined) return undefined;
-  const value = BigInt(digits);
+  const [sign, value] = read(text);
+  if (value === undefined) return undefined;
   if (BigInt.asUintN(64, value) !== value) return undefined;
   if (sign !== '-') return value;
   // A minus sign wraps round, and is refused where that shows: where the result has its highest bit set.
   const wrapped = BigInt.asUintN(64, -value);
   return BigInt.asIntN(64, wrapped) < 0n ? undefined : wrapped;
+}
+
+/** The sign, and the size where the digits can be 64 bits: to work out a longer number costs time, and it is refused. */
+function read(text: string): [sign: string, size: bigint | undefined] {
+  const [, sign = '', digits = ''] = NUMBER.exec(text) ?? [];
+  const significant = digits.replace(/^0+(?=\d)/, '');
+  return [sign, significant === '' || significant.length > DIGITS ? undefined : BigInt(significant)];
 }
 
 /** The value of one to nine plain digits, which is what nearly every number on the wire is; -1 for anything else. */

@@ -18,8 +18,14 @@ const PLACES = 17;
 const UNIT = 10n ** BigInt(PLACES);
 /** Characters of a number; more are none. */
 const LONGEST = 5119;
+/**
+ * Where the first digit of a number stands that may fit, from the point on: 1 for units, 0 for tenths. The power of ten of
+ * any other number is not worked out: it costs seconds, and the number is refused in the end.
+ */
+const HIGHEST_DIGIT = 4933;
+const LOWEST_DIGIT = -4950;
 
-const decimal = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,5}))?$/;
+const decimal = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?$/;
 
 /**
  * Adds two decimal fractions as Redis does, and writes the sum with up to 17 digits behind the point.
@@ -43,11 +49,15 @@ function read(text: string): Extended {
   if (/^[+-]?inf(?:inity)?$/i.test(text)) throw infinite();
   const [, sign, before = '', after = '', exponent = '0'] = decimal.exec(text) ?? [];
   if (sign === undefined || before + after === '') throw invalid();
-  const digits = BigInt(`${before}${after}`) * (sign === '-' ? -1n : 1n);
+  const significant = `${before}${after}`.replace(/^0+/, '');
+  if (significant === '') return { mantissa: 0n, exponent: 0 };
   const scale = Number(exponent) - after.length;
+  const first = significant.length + scale;
+  if (first > HIGHEST_DIGIT || first < LOWEST_DIGIT) throw invalid();
+  const digits = BigInt(significant) * (sign === '-' ? -1n : 1n);
   const power = 10n ** BigInt(Math.abs(scale));
   const value = scale < 0 ? nearest(digits, power) : nearest(digits * power, 1n);
-  if (value.mantissa !== 0n && (highest(value) > TOO_LARGE || highest(value) < TOO_SMALL)) throw invalid();
+  if (highest(value) > TOO_LARGE || highest(value) < TOO_SMALL) throw invalid();
   return value;
 }
 

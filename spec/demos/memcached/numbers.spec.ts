@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { parseI32, parseU32, parseU64 } from '../../../demos/memcached/numbers.ts';
 
 describe('numbers', () => {
@@ -37,6 +37,25 @@ describe('numbers', () => {
     ['-1', undefined],
     ['-9223372036854775809', 9223372036854775807n],
   ])('reads %j as a delta %s', (text, value) => expect(parseU64(text)).toBe(value));
+
+  it('works out no number that is longer than 64 bits', () => {
+    const [zeros, digits] = ['0'.repeat(10_000), '9'.repeat(10_000)];
+    const { asIntN, asUintN } = BigInt;
+    const work = vi.fn(BigInt);
+    vi.stubGlobal('BigInt', Object.assign(work, { asIntN, asUintN }));
+    try {
+      expect([parseU32(digits), parseI32(`-${digits}`), parseU64(`+${digits}`)]).toEqual([
+        undefined,
+        undefined,
+        undefined,
+      ]);
+      expect([parseU32(`${zeros}12`), parseI32(`-${zeros}12`), parseU64(zeros)]).toEqual([12, -12, 0n]);
+    } finally {
+      vi.unstubAllGlobals();
+    }
+    for (const [text] of work.mock.calls) expect(String(text).length).toBeLessThanOrEqual(20);
+    expect(work).toHaveBeenCalled();
+  });
 
   it('reads back every number of its range', () => {
     fc.assert(

@@ -37,7 +37,19 @@ const fraction = fc.oneof(
   fc.constantFrom('1', '0.1', '-0.25', '1.5e2', '.5', '5.', 'x', 'inf', '', ' 1', '1e', '100'),
   // Where the bits of a number are too few for its digits.
   fc.constantFrom('99999999999999999999', '0.1234567890123456789', '1e308', '-1e17', '1e-17', '5e-18', '4e-18'),
-  fc.constantFrom('1e4932', '-1.18e4932', '9e4932', '1e-4932', '1e-4960', `${'0'.repeat(5200)}1`),
+  fc.constantFrom(
+    '1e4932',
+    '-1.18e4932',
+    '9e4932',
+    '1e-4932',
+    '1e-4960',
+    '1e-99999',
+    '1e99999',
+    '0e-99999',
+    '-0.0e123456789012',
+    '10e00001',
+    `${'0'.repeat(5200)}1`,
+  ),
   fc.double({ noNaN: true, noDefaultInfinity: true }).map(String),
 );
 /** Far from now, so that seconds which pass during the test do not show. */
