@@ -124,7 +124,10 @@ export interface RefusedEvent {
   /** Milliseconds it had waited. */
   readonly waited: number;
 }
-/** A handler failed, and its connection with it; or one accept failed, and there is no `id`. Nothing else is affected. */
+/**
+ * A handler failed, and its connection with it; or the function that says the farewell of a refused connection did; or one
+ * accept failed, and there is no `id`. Nothing else is affected.
+ */
 export interface FailedEvent {
   readonly type: 'failed';
   readonly id?: number;

@@ -1,7 +1,8 @@
 import { Observable } from 'rxjs';
+import type { RefusalReason } from '../../lib/index.ts';
 import type { Database } from './database.ts';
 import { gather } from './resp/gather.ts';
-import { type ByteString, failure } from './resp/reply.ts';
+import { type ByteString, failure, type Reply } from './resp/reply.ts';
 import { ProtocolError, type RequestLimits } from './resp/request.ts';
 import { requests } from './resp/requests.ts';
 import { Session } from './session.ts';
@@ -17,12 +18,23 @@ export interface ConverseOptions extends RequestLimits {
   readonly moved?: () => number;
   /** Called when the client has been cut off: what has not left need not leave any more. */
   readonly abort?: () => void;
+  /** Is told how many bytes more are kept for the client beside its keys; negative for fewer. */
+  readonly held?: (bytes: number) => void;
 }
 
 const none = (): number => 0;
 
-/** What a client is told that finds no room. */
-export const FULL = failure('ERR max number of clients reached');
+/** What a client is told that is not served. */
+export function farewell(reason: RefusalReason): ByteString {
+  switch (reason) {
+    case 'budget':
+      return failure('OOM clients hold more memory than they may');
+    case 'draining':
+      return failure('ERR the server is shutting down');
+    default:
+      return failure('ERR max number of clients reached');
+  }
+}
 
 /**
  * One client's conversation: requests in, replies and messages out. It completes when the client says QUIT or is
@@ -35,18 +47,28 @@ export const FULL = failure('ERR max number of clients reached');
 export function converse(
   db: Database,
   source: Observable<Uint8Array>,
-  { address = '', localAddress = '', unsent = none, moved = none, abort, ...limits }: ConverseOptions = {},
+  { address = '', localAddress = '', unsent = none, moved = none, abort, held, ...limits }: ConverseOptions = {},
 ): Observable<Uint8Array> {
   const replies = new Observable<ByteString>((subscriber) => {
+    const send = (reply: Reply): void => {
+      if (typeof reply === 'string') subscriber.next(reply);
+      else for (const piece of reply) subscriber.next(piece);
+    };
     const session = new Session(db, {
       address,
       localAddress,
-      push: (message) => subscriber.next(message),
+      push: send,
       close: () => subscriber.complete(),
       cut: (error) => {
         subscriber.error(error);
         abort?.();
       },
+      hold: (bytes) => {
+        const there = db.limits.hold(bytes);
+        if (there) held?.(bytes);
+        return there;
+      },
+      maxReply: db.limits.reply,
       get unsent() {
         return unsent();
       },
@@ -57,7 +79,7 @@ export function converse(
     subscriber.add(() => session.leave());
     const subscription = source.pipe(requests(limits)).subscribe({
       next: (request) => {
-        let reply: ByteString;
+        let reply: Reply;
         try {
           reply = session.handle(request);
         } catch (error) {
@@ -65,7 +87,7 @@ export function converse(
           subscriber.error(error);
           return;
         }
-        if (reply !== '') subscriber.next(reply);
+        if (reply !== '') send(reply);
         if (session.closing) subscriber.complete();
       },
       error: (error) => {

@@ -2,8 +2,8 @@ import type { Log } from './append/log.ts';
 import type { Command } from './commands/command.ts';
 import { type ClientLimits, Limits } from './limits.ts';
 import { PubSub } from './pubsub.ts';
-import { Refusal } from './refusal.ts';
-import { type ByteString, failure } from './resp/reply.ts';
+import { Refusal, replyTooLong } from './refusal.ts';
+import { failure, lengthOf, type Reply } from './resp/reply.ts';
 import type { Request } from './resp/request.ts';
 import type { Session } from './session.ts';
 import { type Entry, Store, type StoreOptions } from './store/store.ts';
@@ -71,7 +71,7 @@ export class Database {
    *
    * @returns The reply, which may say that it could not be done.
    */
-  run(command: Command, args: Request, session: Session): ByteString {
+  run(command: Command, args: Request, session: Session): Reply {
     this.stats.commands++;
     const log = this.#log;
     const { changes } = this.store;
@@ -83,11 +83,13 @@ export class Database {
       // The caller has compared their number with the arity, which is what `Args` promises.
       const reply = command.run(args as Parameters<Command['run']>[0], session);
       if (log !== undefined && command.writes && this.store.changes !== changes) log.append(this.#rewritten ?? args);
+      const { maxReply } = session.peer;
+      if (command.reads && lengthOf(reply) > maxReply) throw replyTooLong(maxReply);
       return reply;
     } catch (error) {
       if (error instanceof Refusal) return failure(error.message);
-      // A string or a Map at its end: V8 holds 2^29 characters in the one and 2^24 entries in the other.
-      if (error instanceof RangeError) return failure(`ERR ${error.message}`);
+      // A string at its end: V8 holds 2^29 characters in one. Where something has been done already that is no answer.
+      if (error instanceof RangeError && this.store.changes === changes) return failure(`ERR ${error.message}`);
       throw error;
     }
   }

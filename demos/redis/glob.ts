@@ -1,4 +1,5 @@
 const MANY = Symbol('*');
+const ANY = (): boolean => true;
 /** A part of a pattern: any number of characters, these characters, or one that fits. */
 type Token = typeof MANY | string | ((code: number) => boolean);
 
@@ -69,7 +70,7 @@ function compile(pattern: string): Token[] {
       if (tokens.at(-1) !== MANY) tokens.push(MANY);
       at++;
     } else if (char === '?') {
-      tokens.push(() => true);
+      tokens.push(ANY);
       at++;
     } else if (char === '[') {
       const { fits, end } = classAt(pattern, at + 1);

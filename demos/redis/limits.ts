@@ -1,3 +1,4 @@
+import { getHeapStatistics } from 'node:v8';
 import { DeadlineError, SlowConsumerError } from '../../lib/index.ts';
 import type { Session } from './session.ts';
 
@@ -11,6 +12,13 @@ export interface ClientLimits {
   readonly soft?: number;
   /** For how long, in milliseconds. @default 60000 */
   readonly softTime?: number;
+  /**
+   * Bytes that may be kept for all clients together beside the keys: what they queue, watch and subscribe to, and their names.
+   * @default an eighth of what V8's heap may be
+   */
+  readonly held?: number;
+  /** Bytes of one reply. What only reads is refused beyond that, and a transaction carries no more of its commands out. @default 1073741824 */
+  readonly reply?: number;
 }
 
 /**
@@ -24,17 +32,32 @@ export class Limits {
   readonly #hard: number;
   readonly #soft: number;
   readonly #softTime: number;
+  readonly #mostHeld: number;
+  #held = 0;
+  /** Bytes of one reply. */
+  readonly reply: number;
 
   constructor({
     timeout = Number.POSITIVE_INFINITY,
     hard = 32 * 1024 * 1024,
     soft = 8 * 1024 * 1024,
     softTime = 60_000,
+    held = Math.floor(getHeapStatistics().heap_size_limit / 8),
+    reply = 1024 * 1024 * 1024,
   }: ClientLimits = {}) {
     this.#timeout = timeout;
     this.#hard = hard;
     this.#soft = soft;
     this.#softTime = softTime;
+    this.#mostHeld = held;
+    this.reply = reply;
+  }
+
+  /** More bytes are kept for a client, or fewer when negative. @returns Whether there is room for them. */
+  hold(bytes: number): boolean {
+    if (bytes > 0 && this.#held + bytes > this.#mostHeld) return false;
+    this.#held += bytes;
+    return true;
   }
 
   /** A subscriber has been sent something. */

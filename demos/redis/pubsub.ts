@@ -1,10 +1,10 @@
 import { glob } from './glob.ts';
-import { array, type ByteString, bulk, resp3 } from './resp/reply.ts';
+import { array, type ByteString, bulk, type Reply, resp3 } from './resp/reply.ts';
 
 /** Someone who can be told something. */
 export interface Listener {
   readonly form: { readonly version: 2 | 3 };
-  push(message: ByteString): void;
+  push(message: Reply): void;
 }
 
 interface PatternRoom {

@@ -1,7 +1,7 @@
 import { defer, finalize, interval, type Observable, type ObservableInput, tap } from 'rxjs';
 import { type Address, type Connection, type ServerEvent, serve, type Where } from '../../lib/index.ts';
 import { address } from '../support/format.ts';
-import { converse, FULL } from './converse.ts';
+import { converse, farewell } from './converse.ts';
 import type { Database } from './database.ts';
 import type { RequestLimits } from './resp/request.ts';
 
@@ -44,11 +44,12 @@ export function serveRedis(
       unsent: () => connection.unsent,
       moved: () => connection.bytesIn + connection.bytesOut,
       abort: () => connection.abort(),
+      held: (bytes) => connection.holdElsewhere(bytes),
     });
   const server = serve(where, handler, {
     concurrency: maxClients,
     waiting: { max: 0 },
-    farewell: FULL,
+    farewell,
     greeting: Number.POSITIVE_INFINITY,
     idle: Number.POSITIVE_INFINITY,
     stall: Number.POSITIVE_INFINITY,

@@ -43,6 +43,8 @@ interface Options extends AddressOptions {
   pubsubHard: number;
   pubsubSoft: number;
   pubsubSeconds: number;
+  maxReply: number;
+  held?: number;
   budget?: number;
   grace: number;
 }
@@ -56,17 +58,24 @@ const add = (flags: string, description: string, min: number, preset: number, ma
 add('--maxclients <count>', 'clients at once, one more is refused', 1, 10_000);
 command.option('--append <file>', 'keep every change in this file, and replay it at the start');
 add('--timeout <seconds>', 'silence that ends a client who does not subscribe, 0 for never', 0, 0);
-add('--max-bulk <bytes>', 'longest key or value', 1, 64 * megabyte, 512 * megabyte);
+// A string of V8 ends a little below 512 MiB.
+add('--max-bulk <bytes>', 'longest key or value', 1, 64 * megabyte, 511 * megabyte);
 add('--frame <ms>', 'time for a request that has begun', 1, 60_000);
 add('--pubsub-hard <bytes>', 'unsent for a subscriber, who is then cut off', 0, 32 * megabyte);
 add('--pubsub-soft <bytes>', 'unsent for a subscriber who is cut off if it lasts', 0, 8 * megabyte);
 add('--pubsub-seconds <seconds>', 'how long it may last', 0, 60);
+add('--max-reply <bytes>', 'longest reply to what only reads, and of a transaction', 1, 1024 * megabyte);
+numberOption(command, '--held <bytes>', 'queued, watched and subscribed to by all clients (default: half the budget)', {
+  min: 0,
+  max: much,
+});
 numberOption(command, '--budget <bytes>', 'for all clients (default: a quarter of the heap)', { min: 1, max: much });
 add('--grace <ms>', 'for clients to finish at the end', 0, 10_000);
 
 const options = command.parse().opts<Options>();
 const { host, port, maxclients, append, timeout, maxBulk, pubsubHard, pubsubSoft, pubsubSeconds } = options;
-const { frame, budget, grace } = options;
+const { frame, budget, grace, maxReply } = options;
+const held = options.held ?? (budget === undefined ? undefined : Math.floor(budget / 2));
 
 const status = statusLine();
 const log = logger({ status, fields: false });
@@ -89,6 +98,8 @@ const db = new Database({
     hard: unlessZero(pubsubHard),
     soft: unlessZero(pubsubSoft),
     softTime: pubsubSeconds * 1000,
+    reply: maxReply,
+    ...(held === undefined ? {} : { held }),
   },
 });
 if (append !== undefined) replay(append);

@@ -1,8 +1,10 @@
 import type { Command } from './commands/command.ts';
 import { commandOf } from './commands/table.ts';
+import { costOfName, costOfPattern } from './costs.ts';
 import type { Database } from './database.ts';
 import type { Listener } from './pubsub.ts';
-import { type ByteString, type Form, failure, OK, QUEUED, resp2 } from './resp/reply.ts';
+import { noRoom } from './refusal.ts';
+import { type ByteString, type Form, failure, OK, type Reply, resp2 } from './resp/reply.ts';
 import type { Request } from './resp/request.ts';
 import { Transaction } from './transaction.ts';
 
@@ -12,11 +14,15 @@ export interface Peer {
   readonly address: string;
   readonly localAddress: string;
   /** Sends what the client did not ask for. */
-  push(message: ByteString): void;
+  push(message: Reply): void;
   /** Ends the connection after what has been sent. */
   close(): void;
   /** Breaks the connection off, for a reason. */
   cut(error: Error): void;
+  /** Keeps more bytes for the client beside its keys, or fewer when negative. @returns Whether there is room for them. */
+  hold(bytes: number): boolean;
+  /** Bytes of one reply. */
+  readonly maxReply: number;
   /** Bytes that were sent and have not left. */
   readonly unsent: number;
   /** Bytes that have come or left so far. */
@@ -53,6 +59,7 @@ export class Session implements Listener {
   /** Since when too much is unsent, in milliseconds since 1970; `Infinity` while it is not. */
   behindSince = Number.POSITIVE_INFINITY;
   #moved = 0;
+  #held = 0;
   #closing = false;
 
   constructor(db: Database, peer: Peer) {
@@ -75,7 +82,7 @@ export class Session implements Listener {
   }
 
   /** @returns The reply, encoded; empty once it has said goodbye. */
-  handle(request: Request): ByteString {
+  handle(request: Request): Reply {
     if (this.#closing) return '';
     const { transaction } = this;
     const command = chosen(request);
@@ -92,15 +99,12 @@ export class Session implements Listener {
         `Can't execute '${command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
       );
     }
-    if (transaction.open && !immediate.has(command.name)) {
-      transaction.queue(command, request);
-      return QUEUED;
-    }
+    if (transaction.open && !immediate.has(command.name)) return transaction.queue(command, request);
     return this.db.run(command, request, this);
   }
 
   /** A command that could not even be queued. An EXEC that is wrong itself ends the transaction. */
-  #reject([name]: Request, problem: string): ByteString {
+  #reject([name]: Request, problem: string): Reply {
     if (name?.toLowerCase() === 'exec') {
       this.transaction.discard();
       return failure(`EXECABORT Transaction discarded because of: ${problem}`);
@@ -109,7 +113,7 @@ export class Session implements Listener {
     return failure(`ERR ${problem}`);
   }
 
-  push(message: ByteString): void {
+  push(message: Reply): void {
     if (this.#closing) return;
     this.peer.push(message);
     this.db.limits.told(this);
@@ -123,8 +127,28 @@ export class Session implements Listener {
     return moved !== before;
   }
 
+  /**
+   * Keeps more bytes for the client beside its keys, or fewer when negative.
+   *
+   * @throws {Refusal} If there is no room for them. It is asked before anything has changed.
+   */
+  hold(bytes: number): void {
+    if (!this.peer.hold(bytes)) throw noRoom();
+    this.#held += bytes;
+  }
+
+  rename(name: ByteString): void {
+    this.hold(name.length - this.clientName.length);
+    this.clientName = name;
+  }
+
+  setInfo(name: string, value: ByteString): void {
+    this.hold(value.length - (this.library.get(name)?.length ?? 0));
+    this.library.set(name, value);
+  }
+
   /** Ends the connection after the reply to the running command. */
-  quit(): ByteString {
+  quit(): Reply {
     this.#closing = true;
     return OK;
   }
@@ -140,7 +164,7 @@ export class Session implements Listener {
     this.transaction.discard();
     this.#unsubscribe();
     this.form = resp2;
-    this.clientName = '';
+    this.rename('');
   }
 
   /** The client is gone. */
@@ -148,14 +172,44 @@ export class Session implements Listener {
     this.#closing = true;
     this.transaction.discard();
     this.#unsubscribe();
+    this.hold(-this.#held);
     this.db.sessions.delete(this.id);
   }
 
+  /** Keeps those of the names that are not known yet. @throws {Refusal} If there is no room for all of them; then none is kept. */
+  expectNames(
+    names: Iterable<ByteString>,
+    known: { has(name: ByteString): boolean },
+    cost: (name: ByteString) => number,
+  ): void {
+    let bytes = 0;
+    for (const name of new Set(names)) if (!known.has(name)) bytes += cost(name);
+    this.hold(bytes);
+  }
+
+  subscribe(channel: ByteString): void {
+    this.channels.add(channel);
+    this.db.pubsub.subscribe(channel, this);
+  }
+
+  subscribePattern(pattern: ByteString): void {
+    this.patterns.add(pattern);
+    this.db.pubsub.subscribePattern(pattern, this);
+  }
+
+  unsubscribe(channel: ByteString): void {
+    if (this.channels.delete(channel)) this.hold(-costOfName(channel));
+    this.db.pubsub.unsubscribe(channel, this);
+  }
+
+  unsubscribePattern(pattern: ByteString): void {
+    if (this.patterns.delete(pattern)) this.hold(-costOfPattern(pattern));
+    this.db.pubsub.unsubscribePattern(pattern, this);
+  }
+
   #unsubscribe(): void {
-    for (const channel of this.channels) this.db.pubsub.unsubscribe(channel, this);
-    for (const pattern of this.patterns) this.db.pubsub.unsubscribePattern(pattern, this);
-    this.channels.clear();
-    this.patterns.clear();
+    for (const channel of this.channels) this.unsubscribe(channel);
+    for (const pattern of this.patterns) this.unsubscribePattern(pattern);
   }
 }
 
@@ -186,4 +240,4 @@ function unknownCommand([name = '', ...args]: Request): string {
   return `unknown command '${upToZero(name.slice(0, 128))}', with args beginning with: ${shown}`;
 }
 
-const upToZero = (text: ByteString): ByteString => text.split('\0', 1)[0] ?? '';
+const upToZero = (text: ByteString): Reply => text.split('\0', 1)[0] ?? '';

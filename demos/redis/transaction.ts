@@ -1,15 +1,23 @@
 import type { Command } from './commands/command.ts';
-import { Refusal } from './refusal.ts';
-import { array, type ByteString } from './resp/reply.ts';
+import { costOfCommand, costOfName } from './costs.ts';
+import { Refusal, replyTooLong } from './refusal.ts';
+import { array, type ByteString, failure, lengthOf, QUEUED, type Reply } from './resp/reply.ts';
 import type { Request } from './resp/request.ts';
 import type { Session } from './session.ts';
 import type { Watch } from './store/watches.ts';
 
+interface Queued {
+  readonly command: Command;
+  readonly request: Request;
+}
+
 /** What one client has queued between MULTI and EXEC, and the keys that must not change meanwhile. */
 export class Transaction {
   readonly #session: Session;
-  #queue: { readonly command: Command; readonly request: Request }[] | undefined;
+  #queue: Queued[] | undefined;
   #spoilt = false;
+  /** What the queue holds, in bytes. */
+  #bytes = 0;
   readonly #watches = new Map<ByteString, Watch>();
 
   constructor(session: Session) {
@@ -30,18 +38,39 @@ export class Transaction {
     this.#queue = [];
   }
 
-  queue(command: Command, request: Request): void {
+  /** What the queue holds, in bytes. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Queues a command. Behind one that could not be queued none is kept, as none will run. */
+  queue(command: Command, request: Request): Reply {
+    if (this.#spoilt) return QUEUED;
+    const bytes = costOfCommand(request);
+    try {
+      this.#session.hold(bytes);
+    } catch (error) {
+      this.spoil();
+      if (error instanceof Refusal) return failure(error.message);
+      throw error;
+    }
+    this.#bytes += bytes;
     this.#queue?.push({ command, request });
+    return QUEUED;
   }
 
   /** A command could not even be queued: the others must not run without it. */
   spoil(): void {
-    if (this.#queue !== undefined) this.#spoilt = true;
+    if (this.#queue === undefined) return;
+    this.#spoilt = true;
+    this.#empty();
+    this.#queue = [];
   }
 
   watch(keys: readonly ByteString[]): void {
     if (this.#queue !== undefined) throw new Refusal('ERR WATCH inside MULTI is not allowed');
     const { store } = this.#session.db;
+    this.#session.expectNames(keys, this.#watches, costOfName);
     for (const key of keys) {
       // Whether it has expired is looked at now: what was gone before cannot go meanwhile.
       store.find(key);
@@ -50,19 +79,23 @@ export class Transaction {
   }
 
   unwatch(): void {
-    for (const watch of this.#watches.values()) this.#session.db.store.watches.unwatch(watch);
+    for (const [key, watch] of this.#watches) {
+      this.#session.db.store.watches.unwatch(watch);
+      this.#session.hold(-costOfName(key));
+    }
     this.#watches.clear();
   }
 
   /** Forgets everything. */
   discard(): void {
     this.unwatch();
+    this.#empty();
     this.#queue = undefined;
     this.#spoilt = false;
   }
 
   /** Carries out what is queued, with nothing in between; or nothing of it. */
-  execute(): ByteString {
+  execute(): Reply {
     const queue = this.#queue;
     const { db, form } = this.#session;
     if (queue === undefined) throw new Refusal('ERR EXEC without MULTI');
@@ -70,8 +103,22 @@ export class Transaction {
     this.discard();
     if (spoilt) throw new Refusal('EXECABORT Transaction discarded because of previous errors.');
     if (touched) return form.nullArray;
-    const work = (): ByteString => array(queue.map(({ command, request }) => db.run(command, request, this.#session)));
+    const { maxReply } = this.#session.peer;
+    let length = 0;
+    // A command whose reply may not leave any more is not carried out: what was done is not answered with an error.
+    const run = ({ command, request }: Queued): Reply => {
+      const reply =
+        length > maxReply ? failure(replyTooLong(maxReply).message) : db.run(command, request, this.#session);
+      length += lengthOf(reply);
+      return reply;
+    };
+    const work = (): Reply => array(queue.map(run));
     return db.store.holdClock(db.store.now, () => (db.log === undefined ? work() : db.log.together(work)));
+  }
+
+  #empty(): void {
+    this.#session.hold(-this.#bytes);
+    this.#bytes = 0;
   }
 
   #touched(): boolean {

@@ -539,7 +539,12 @@ export class Connection extends Bytes {
     this.#waiters.push(waiter);
   }
 
-  /** @internal Says how many bytes are held for this connection outside of it. */
+  /**
+   * Says that bytes are held for this connection outside of it, such as a transaction that its peer has begun: the server's
+   * `budget` counts them with what the connection holds itself.
+   *
+   * @param bytes How many more; negative for how many fewer.
+   */
   holdElsewhere(bytes: number): void {
     this.#elsewhere += bytes;
     this.weigh();

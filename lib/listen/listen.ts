@@ -21,8 +21,11 @@ export interface ListenOptions extends ConnectionOptions {
   };
   /** What happens to those who find no room: `refuse` closes them at once. (`park` is to come.) @default 'refuse' */
   readonly overflow?: 'refuse';
-  /** What a refused connection is told before it is closed. @default nothing */
-  readonly farewell?: Data;
+  /**
+   * What a refused connection is told before it is closed, or a function from the reason of the refusal to that. Where the
+   * function returns `undefined` nothing is told, and where it throws there is a `failed` event, too. @default nothing
+   */
+  readonly farewell?: Data | ((reason: RefusalReason) => Data | undefined);
   /**
    * Connections handed out before one of them has been taken; more than 1 for several independent limits, so that a full one
    * does not stop the others: `groupBy(({ peer }) => peer.address), mergeMap((one) => one.pipe(mergeMap(handle, 10)))`.
@@ -39,7 +42,7 @@ export const listenChecks: Record<string, Check> = {
   events: having('an observer', 'next'),
   waiting: object({ max: whole(0), timeout: milliseconds }),
   overflow: (value) => (value === 'park' ? "cannot be 'park' yet: only 'refuse' is there" : oneOf('refuse')(value)),
-  farewell: data,
+  farewell: (value) => (typeof value === 'function' ? undefined : data(value)),
   ahead: whole(1),
   backlog: whole(1, 0x7fffffff),
   transport: having('a Transport', 'listen'),
@@ -205,11 +208,25 @@ class Listener implements PortHandler, ConnectionOwner {
     this.#leftRoom(connection);
     this.#counters.refused++;
     // Whoever is told something keeps his descriptor until he has read it.
-    const farewell = this.#parting.size < PARTING.max && reason !== 'exhausted' ? this.#options.farewell : undefined;
+    const farewell = this.#parting.size < PARTING.max && reason !== 'exhausted' ? this.#farewell(connection, reason) : undefined;
     if (farewell !== undefined) this.#parting.add(connection);
     // Before it is told: whoever hears of it may free a place, for which it must not be taken any more.
     connection.dismiss(farewell, PARTING.linger);
     this.#tellRefused(connection, reason);
+  }
+
+  #farewell({ id, peer }: Connection, reason: RefusalReason): Data | undefined {
+    const { farewell } = this.#options;
+    if (typeof farewell !== 'function') return farewell;
+    try {
+      const said = farewell(reason);
+      const wrong = said === undefined ? undefined : data(said);
+      if (wrong === undefined) return said;
+      throw new TypeError(`Cannot say farewell: what the function returns ${wrong}`);
+    } catch (error) {
+      this.#tell({ type: 'failed', id, peer, error });
+      return undefined;
+    }
   }
 
   #tellRefused(connection: Connection, reason: RefusalReason): void {

@@ -181,6 +181,42 @@ describe('listen', () => {
     expect(log.refusals).toEqual(['full', 'full', 'full']);
   });
 
+  it('says a farewell of its own for each reason, and goes on when the function for it throws', async () => {
+    const farewell = (reason: string) => {
+      if (reason === 'full') return 'no room\n';
+      if (reason === 'nothing') return undefined;
+      if (reason === 'a number') return 7 as unknown as string;
+      throw new Error(`no word for ${reason}`);
+    };
+    const reasons = ['full', 'nothing', 'a number', 'odd', 'full'];
+    const { log, port } = await open(
+      (connections) =>
+        echo()(
+          connections.pipe(
+            filter((connection) => {
+              const reason = reasons[connection.id - 1];
+              if (reason !== undefined) connection.refuse(reason);
+              return reason === undefined;
+            }),
+          ),
+        ),
+      { farewell },
+    );
+    const said: string[] = [];
+    for (const _ of reasons) {
+      const one = client(port);
+      await one.whenClosed();
+      said.push(one.text);
+    }
+    expect(said).toEqual(['no room\n', '', '', '', 'no room\n']);
+    expect(log.refusals).toEqual(reasons);
+    expect(log.of('failed').map(({ id, error }) => [id, String(error)])).toEqual([
+      [3, 'TypeError: Cannot say farewell: what the function returns must be a string or a Uint8Array, not 7'],
+      [4, 'Error: no word for odd'],
+    ]);
+    await client(port).write('in').whenRead('in');
+  });
+
   it('gives the place of one that the pipe refuses to the next', async () => {
     const welcome = (connection: Connection) => {
       if (connection.id % 2 === 0) return true;

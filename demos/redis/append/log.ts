@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, fsync, fsyncSync, writeSync } from 'node:fs';
 import { asyncScheduler, interval, type SchedulerLike, type Subscription } from 'rxjs';
-import { type ByteString, request } from '../resp/reply.ts';
+import { bulks, Pieces } from '../resp/reply.ts';
 import type { Request } from '../resp/request.ts';
 
 /** The file that a log is written to. */
@@ -35,12 +35,12 @@ export const sizeOf = (descriptor: number): number => fstatSync(descriptor).size
 export class Log {
   readonly #file: LogFile;
   readonly #timer: Subscription;
-  #pending: ByteString = '';
+  #pending = new Pieces();
   #size: number;
   #unsynced = false;
   #syncing = false;
   /** What {@link together} has gathered. */
-  #group: ByteString[] | undefined;
+  #group: Request[] | undefined;
   #writeProblem: string | undefined;
   #syncProblem: string | undefined;
 
@@ -67,27 +67,38 @@ export class Log {
   }
 
   append(args: Request): void {
-    if (this.#group !== undefined) this.#group.push(request(args));
-    else this.#pending += request(args);
+    if (this.#group !== undefined) this.#group.push(args);
+    else this.#pending.add(bulks(args));
   }
 
   /** What is appended during `work` is replayed as a whole or not at all. */
   together<T>(work: () => T): T {
-    const group: ByteString[] = [];
+    const group: Request[] = [];
     this.#group = group;
     try {
       return work();
     } finally {
       this.#group = undefined;
-      const whole = group.length > 1 ? [request(['MULTI']), ...group, request(['EXEC'])] : group;
-      this.#pending += whole.join('');
+      if (group.length > 1) this.append(['MULTI']);
+      for (const args of group) this.append(args);
+      if (group.length > 1) this.append(['EXEC']);
     }
   }
 
   /** Hands everything to the system. What could not be written stays, and is tried again with the next flush. */
   flush(): void {
-    if (this.#pending === '') return;
-    const bytes = Buffer.from(this.#pending, 'latin1');
+    const { all } = this.#pending;
+    if (all === '') return;
+    this.#pending = new Pieces();
+    for (const piece of typeof all === 'string' ? [all] : all) {
+      // Behind what could not be written nothing is.
+      const written = this.#pending.all === '' ? this.#write(Buffer.from(piece, 'latin1')) : 0;
+      this.#pending.add(piece.slice(written));
+    }
+  }
+
+  /** @returns How many bytes could be written. */
+  #write(bytes: Buffer): number {
     let written = 0;
     try {
       while (written < bytes.length) written += this.#file.write(bytes.subarray(written));
@@ -97,7 +108,7 @@ export class Log {
     }
     this.#size += written;
     this.#unsynced ||= written > 0;
-    this.#pending = written === bytes.length ? '' : this.#pending.slice(written);
+    return written;
   }
 
   close(): void {

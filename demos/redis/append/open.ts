@@ -15,6 +15,8 @@ const NOBODY: Peer = {
   push() {},
   close() {},
   cut() {},
+  hold: () => true,
+  maxReply: Number.POSITIVE_INFINITY,
   unsent: 0,
   moved: 0,
 };
@@ -66,7 +68,7 @@ export function openLog(path: string, db: Database, { warn, scheduler }: OpenLog
  */
 function replay(path: string, descriptor: number, db: Database): number {
   const session = new Session(db, NOBODY);
-  const decoder = new RequestDecoder({ maxBulk: 512 * 1024 * 1024 });
+  const decoder = new RequestDecoder({ maxBulk: 512 * 1024 * 1024, maxArguments: Number.POSITIVE_INFINITY });
   const buffer = Buffer.allocUnsafe(CHUNK);
   let base = 0;
   let good = 0;
@@ -94,7 +96,8 @@ function step(decoder: RequestDecoder, input: Input, session: Session): string |
     if (request === BLANK) return undefined;
     const reply = session.handle(request);
     if (session.closing) return `${request[0]} is no change`;
-    return reply.startsWith('-') ? `${request[0]} fails: ${reply.slice(1).trim()}` : undefined;
+    const fails = typeof reply === 'string' && reply.startsWith('-');
+    return fails ? `${request[0]} fails: ${reply.slice(1).trim()}` : undefined;
   } catch (error) {
     if (error instanceof ProtocolError) return error.reply;
     throw error;

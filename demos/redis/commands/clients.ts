@@ -1,6 +1,6 @@
 import { toNumber } from '../numbers.ts';
 import { Refusal, syntaxError } from '../refusal.ts';
-import { type ByteString, integer, OK } from '../resp/reply.ts';
+import { integer, OK, type Reply } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
 import type { Args } from './command.ts';
 
@@ -36,7 +36,7 @@ function line(session: Session): string {
   return [
     `id=${id} addr=${peer.address} laddr=${peer.localAddress} name=${clientName}`,
     `age=${seconds(session.since)} idle=${seconds(session.lastActive)} flags=${flags} db=0`,
-    `sub=${session.channels.size} psub=${session.patterns.size} multi=${transaction.length} omem=${peer.unsent}`,
+    `sub=${session.channels.size} psub=${session.patterns.size} multi=${transaction.length} multi-mem=${transaction.bytes} omem=${peer.unsent}`,
     `cmd=${session.lastCommand} user=default resp=${form.version}`,
     `lib-name=${session.library.get('lib-name') ?? ''} lib-ver=${session.library.get('lib-ver') ?? ''}`,
   ].join(' ');
@@ -46,7 +46,7 @@ function line(session: Session): string {
  * `CLIENT KILL host:port`, or any number of filters that must all fit: `ID`, `ADDR`, `LADDR`, `TYPE`, `USER`, and
  * `SKIPME no` to include the one who asks.
  */
-export function kill(args: Args, session: Session): ByteString {
+export function kill(args: Args, session: Session): Reply {
   const everybody = [...session.db.sessions.values()];
   if (args.length === 3) {
     const found = everybody.find(({ peer }) => peer.address === args[2]);

@@ -1,4 +1,4 @@
-import { array, type ByteString, simple } from '../resp/reply.ts';
+import { array, type ByteString, type Reply, simple } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
 
 /**
@@ -27,13 +27,15 @@ export interface Command {
   readonly flags: readonly Flag[];
   /** Whether it may change what a key holds. */
   readonly writes: boolean;
+  /** Whether it does nothing but tell what keys hold. */
+  readonly reads: boolean;
   readonly keys: Keys;
   readonly group: string;
   readonly summary: string;
   /** What its first argument chooses from, by the name in lower case. */
   readonly subcommands?: ReadonlyMap<string, Command>;
   /** Carries it out. @returns The reply, encoded. @throws {Refusal} If it cannot be done; then nothing has changed. */
-  run(args: Args, session: Session): ByteString;
+  run(args: Args, session: Session): Reply;
 }
 
 export const NO_KEYS: Keys = [0, 0, 0];
@@ -50,6 +52,7 @@ export function family(
     arity,
     flags: flags.split(' ') as Flag[],
     writes: flags.startsWith('write'),
+    reads: flags.startsWith('readonly'),
     keys,
     group,
     summary,
@@ -76,7 +79,18 @@ export function container(
   const title = `${name.toUpperCase()} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:`;
   const help = array([title, ...lines].map(simple));
   const subcommands = new Map(all.map((child) => [child.name, { ...child, name: `${name}|${child.name}` }]));
-  return { name, arity, flags: [], writes: false, keys: NO_KEYS, group, summary, subcommands, run: alone };
+  return {
+    name,
+    arity,
+    flags: [],
+    writes: false,
+    reads: false,
+    keys: NO_KEYS,
+    group,
+    summary,
+    subcommands,
+    run: alone,
+  };
 }
 
 /** What comes after the name, from the given argument on. */

@@ -1,12 +1,12 @@
 import { toNumber } from '../numbers.ts';
 import { Refusal, wrongArity } from '../refusal.ts';
-import { array, type ByteString, bulk, integer, OK, resp2, resp3, simple } from '../resp/reply.ts';
+import { array, type ByteString, bulk, integer, OK, type Reply, resp2, resp3, simple } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
 import { VERSION } from '../version.ts';
 import { kill, listing } from './clients.ts';
 import { type Args, container, family, NO_KEYS } from './command.ts';
 
-function ping(args: Args, { form, subscriptions }: Session): ByteString {
+function ping(args: Args, { form, subscriptions }: Session): Reply {
   if (args.length > 2) throw wrongArity('ping');
   const said = args.length === 2 ? args[1] : undefined;
   if (form.version === 2 && subscriptions > 0) return array([bulk('pong'), bulk(said ?? '')]);
@@ -19,7 +19,7 @@ function checkName(name: ByteString): ByteString {
 }
 
 /** Nothing has changed until every option is understood. */
-function hello(args: Args, session: Session): ByteString {
+function hello(args: Args, session: Session): Reply {
   let { form, clientName } = session;
   if (args.length > 1) {
     const version = toNumber(args[1], 'ERR Protocol version is not an integer or out of range');
@@ -40,8 +40,8 @@ function hello(args: Args, session: Session): ByteString {
       index += 2;
     } else throw new Refusal(`ERR Syntax error in HELLO option '${word}'`);
   }
+  session.rename(clientName);
   session.form = form;
-  session.clientName = clientName;
   const about = {
     server: 'redis',
     version: VERSION,
@@ -58,16 +58,16 @@ function hello(args: Args, session: Session): ByteString {
 }
 
 /** What libraries say of themselves; CLIENT LIST shows it. */
-function setInfo(args: Args, session: Session): ByteString {
+function setInfo(args: Args, session: Session): Reply {
   const [, , attribute, value] = args;
   const name = attribute.toLowerCase();
   if (name !== 'lib-name' && name !== 'lib-ver') throw new Refusal(`ERR Unrecognized option '${attribute}'`);
-  session.library.set(name, checkName(value));
+  session.setInfo(name, checkName(value));
   return OK;
 }
 
-const setName = ([, , name]: Args, session: Session): ByteString => {
-  session.clientName = checkName(name);
+const setName = ([, , name]: Args, session: Session): Reply => {
+  session.rename(checkName(name));
   return OK;
 };
 

@@ -1,24 +1,24 @@
 import { addDecimals } from '../addDecimals.ts';
 import { addIntegers, toBigInt } from '../numbers.ts';
 import { Refusal } from '../refusal.ts';
-import { type ByteString, bulk } from '../resp/reply.ts';
+import { type ByteString, bulk, type Reply } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
 import { type Args, family, ONE_KEY } from './command.ts';
 
 /** A counter keeps its time to live. */
-function add(key: ByteString, by: bigint, { db }: Session): ByteString {
+function add(key: ByteString, by: bigint, { db }: Session): Reply {
   const sum = addIntegers(db.store.string(key) ?? '0', by);
   db.store.set(key, sum, db.store.find(key)?.expiresAt);
   return `:${sum}\r\n`;
 }
 
-function decrby([, key, by]: Args, session: Session): ByteString {
+function decrby([, key, by]: Args, session: Session): Reply {
   const amount = toBigInt(by);
   if (amount === -(2n ** 63n)) throw new Refusal('ERR decrement would overflow');
   return add(key, -amount, session);
 }
 
-function incrbyfloat([, key, by]: Args, { db }: Session): ByteString {
+function incrbyfloat([, key, by]: Args, { db }: Session): Reply {
   const sum = addDecimals(db.store.string(key) ?? '0', by);
   db.store.set(key, sum, db.store.find(key)?.expiresAt);
   db.rewrite(['SET', key, sum, 'KEEPTTL']);

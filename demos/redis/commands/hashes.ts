@@ -1,7 +1,7 @@
 import { wrongArity } from '../refusal.ts';
-import { array, type ByteString, bulk, flag, integer, OK } from '../resp/reply.ts';
+import { array, bulk, flag, integer, OK, type Reply } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
-import type { Fields } from '../store/store.ts';
+import { expectRoom, type Fields } from '../store/store.ts';
 import { type Args, family, ONE_KEY, rest } from './command.ts';
 
 /** @returns How many fields are new. */
@@ -11,23 +11,24 @@ function write(args: Args, { db }: Session, name: string): number {
   const known = db.store.fields(key);
   const fields: Fields = known ?? new Map();
   const before = fields.size;
+  expectRoom(before, (args.length - 2) / 2);
   for (let index = 2; index < args.length; index += 2) fields.set(args[index] ?? '', args[index + 1] ?? '');
   if (known === undefined) db.store.set(key, fields);
   else db.store.changed(key);
   return fields.size - before;
 }
 
-function hmset(args: Args, session: Session): ByteString {
+function hmset(args: Args, session: Session): Reply {
   write(args, session, 'hmset');
   return OK;
 }
 
-function hget([, key, field]: Args, { db, form }: Session): ByteString {
+function hget([, key, field]: Args, { db, form }: Session): Reply {
   const value = db.store.fields(key)?.get(field);
   return value === undefined ? form.null : bulk(value);
 }
 
-function hdel(args: Args, { db }: Session): ByteString {
+function hdel(args: Args, { db }: Session): Reply {
   const [, key] = args;
   const fields = db.store.fields(key);
   if (fields === undefined) return integer(0);
@@ -38,11 +39,11 @@ function hdel(args: Args, { db }: Session): ByteString {
   return integer(removed);
 }
 
-function hgetall([, key]: Args, { db, form }: Session): ByteString {
+function hgetall([, key]: Args, { db, form }: Session): Reply {
   return form.map([...(db.store.fields(key) ?? [])].flat().map(bulk));
 }
 
-function hmget(args: Args, { db, form }: Session): ByteString {
+function hmget(args: Args, { db, form }: Session): Reply {
   const fields = db.store.fields(args[1]);
   return array(
     rest(args, 2).map((field) => {

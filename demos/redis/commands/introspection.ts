@@ -1,10 +1,10 @@
 import { glob } from '../glob.ts';
 import { Refusal, syntaxError } from '../refusal.ts';
-import { array, type ByteString, bulk, bulks, type Form, integer, simple } from '../resp/reply.ts';
+import { array, type ByteString, bulk, bulks, type Form, integer, type Reply, simple } from '../resp/reply.ts';
 import { type Command, container, family, NO_KEYS, rest } from './command.ts';
 
 /** What COMMAND says of one command, in the ten places that Redis 7 has. */
-const describe = ({ name, arity, flags, keys, group }: Command, form: Form): ByteString =>
+const describe = ({ name, arity, flags, keys, group }: Command, form: Form): Reply =>
   array([
     bulk(name),
     integer(arity),
@@ -16,7 +16,7 @@ const describe = ({ name, arity, flags, keys, group }: Command, form: Form): Byt
     array([]),
   ]);
 
-const document = ({ name, summary, group }: Command, form: Form): ByteString[] => [
+const document = ({ name, summary, group }: Command, form: Form): Reply[] => [
   bulk(name),
   form.map([bulk('summary'), bulk(summary), bulk('group'), bulk(group)]),
 ];
@@ -43,18 +43,18 @@ export interface Table {
 export function introspection(table: () => Table): Command[] {
   const chosen = (names: readonly ByteString[]): (Command | undefined)[] =>
     names.length > 0 ? names.map(table().commandOf) : [...table().commands];
-  const info = (names: readonly ByteString[], form: Form): ByteString =>
+  const info = (names: readonly ByteString[], form: Form): Reply =>
     array(chosen(names).map((each) => (each === undefined ? form.null : describe(each, form))));
-  const docs = (names: readonly ByteString[], form: Form): ByteString =>
+  const docs = (names: readonly ByteString[], form: Form): Reply =>
     form.map(chosen(names).flatMap((each) => (each === undefined ? [] : document(each, form))));
-  const list = (words: readonly ByteString[]): ByteString => {
+  const list = (words: readonly ByteString[]): Reply => {
     const [filter, kind, pattern = '*'] = words;
     const filters = filter?.toUpperCase() === 'FILTERBY' && kind?.toUpperCase() === 'PATTERN' && words.length === 3;
     if (words.length > 0 && !filters) throw syntaxError();
     const matches = glob(pattern.toLowerCase());
     return bulks(table().commands.flatMap(({ name }) => (matches(name) ? name : [])));
   };
-  const getKeys = (request: readonly ByteString[]): ByteString =>
+  const getKeys = (request: readonly ByteString[]): Reply =>
     bulks(keysOf(table().commandOf(request[0] ?? ''), request));
   const children = family(
     'server',

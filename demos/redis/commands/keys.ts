@@ -1,7 +1,7 @@
 import { glob } from '../glob.ts';
 import { toNumber } from '../numbers.ts';
 import { Refusal, syntaxError } from '../refusal.ts';
-import { array, type ByteString, bulk, bulks, flag, integer, OK, simple } from '../resp/reply.ts';
+import { array, type ByteString, bulk, bulks, flag, integer, OK, type Reply, simple } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
 import { Deque } from '../store/deque.ts';
 import { Pool } from '../store/pool.ts';
@@ -12,11 +12,11 @@ import { expiryTime, type Unit } from './expiry.ts';
 const NEVER = Number.POSITIVE_INFINITY;
 const MAX_CURSOR = 2n ** 64n - 1n;
 
-const count = (args: Args, test: (key: ByteString) => boolean): ByteString =>
+const count = (args: Args, test: (key: ByteString) => boolean): Reply =>
   integer(rest(args).reduce((total, key) => total + (test(key) ? 1 : 0), 0));
 
-const del = (args: Args, { db }: Session): ByteString => count(args, (key) => db.store.delete(key));
-const exists = (args: Args, { db }: Session): ByteString => count(args, (key) => db.store.find(key) !== undefined);
+const del = (args: Args, { db }: Session): Reply => count(args, (key) => db.store.delete(key));
+const exists = (args: Args, { db }: Session): Reply => count(args, (key) => db.store.find(key) !== undefined);
 
 /** When EXPIRE may change a time to live; a key without one lives for ever. */
 function conditions(args: Args): (old: number, time: number) => boolean {
@@ -34,7 +34,7 @@ function conditions(args: Args): (old: number, time: number) => boolean {
 
 const expire =
   (name: string, unit: Unit) =>
-  (args: Args, { db }: Session): ByteString => {
+  (args: Args, { db }: Session): Reply => {
     const [, key, text] = args;
     const allows = conditions(args);
     const time = expiryTime(text, unit, db.store.now, name);
@@ -46,14 +46,14 @@ const expire =
 
 const ttl =
   (perUnit: number) =>
-  ([, key]: Args, { db }: Session): ByteString => {
+  ([, key]: Args, { db }: Session): Reply => {
     const entry = db.store.find(key);
     if (entry === undefined) return integer(-2);
     if (entry.expiresAt === NEVER) return integer(-1);
     return integer(Math.floor((Math.max(0, entry.expiresAt - db.store.now) + perUnit / 2) / perUnit));
   };
 
-function persist([, key]: Args, { db }: Session): ByteString {
+function persist([, key]: Args, { db }: Session): Reply {
   const entry = db.store.find(key);
   if (entry === undefined || entry.expiresAt === NEVER) return flag(false);
   db.store.expireAt(entry, NEVER);
@@ -67,14 +67,14 @@ const typeName = (value: Value | undefined): string => {
   return value instanceof Pool ? 'set' : 'hash';
 };
 
-const type = ([, key]: Args, { db }: Session): ByteString => simple(typeName(db.store.find(key)?.value));
+const type = ([, key]: Args, { db }: Session): Reply => simple(typeName(db.store.find(key)?.value));
 
-function keys([, pattern]: Args, { db }: Session): ByteString {
+function keys([, pattern]: Args, { db }: Session): Reply {
   const matches = glob(pattern);
   return bulks([...db.store.keys()].filter(matches));
 }
 
-function scan(args: Args, { db }: Session): ByteString {
+function scan(args: Args, { db }: Session): Reply {
   if (!/^\d{1,20}$/.test(args[1]) || BigInt(args[1]) > MAX_CURSOR) throw new Refusal('ERR invalid cursor');
   const cursor = Number(args[1]);
   let looked = 10;
@@ -106,29 +106,29 @@ function move(from: ByteString, to: ByteString, { db }: Session, unlessThere: bo
   if (from === to) return true;
   const { value, expiresAt } = entry;
   db.store.delete(to);
-  db.store.set(to, value, expiresAt);
   db.store.delete(from);
+  db.store.set(to, value, expiresAt);
   return true;
 }
 
-function rename([, from, to]: Args, session: Session): ByteString {
+function rename([, from, to]: Args, session: Session): Reply {
   move(from, to, session, false);
   return OK;
 }
 
-function randomkey(_: Args, { db, form }: Session): ByteString {
+function randomkey(_: Args, { db, form }: Session): Reply {
   const key = db.store.draw();
   return key === undefined ? form.null : bulk(key);
 }
 
-function flushall(args: Args, { db }: Session): ByteString {
+function flushall(args: Args, { db }: Session): Reply {
   const word = args.length > 1 ? args[1].toUpperCase() : 'SYNC';
   if (args.length > 2 || (word !== 'SYNC' && word !== 'ASYNC')) throw syntaxError();
   db.store.clear();
   return OK;
 }
 
-function select([, index]: Args): ByteString {
+function select([, index]: Args): Reply {
   const wanted = toNumber(index);
   if (wanted !== (wanted | 0)) {
     throw new Refusal('ERR value is out of range, value must between -2147483648 and 2147483647');

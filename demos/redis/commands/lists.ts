@@ -1,6 +1,6 @@
 import { toNumber } from '../numbers.ts';
 import { Refusal, wrongArity } from '../refusal.ts';
-import { type ByteString, bulk, bulks, integer } from '../resp/reply.ts';
+import { type ByteString, bulk, bulks, integer, type Reply } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
 import { Deque } from '../store/deque.ts';
 import type { List } from '../store/store.ts';
@@ -8,7 +8,7 @@ import { type Args, family, ONE_KEY, rest } from './command.ts';
 
 const push =
   (onto: (list: List, item: ByteString) => void) =>
-  (args: Args, { db }: Session): ByteString => {
+  (args: Args, { db }: Session): Reply => {
     const [, key] = args;
     const known = db.store.list(key);
     const list: List = known ?? new Deque();
@@ -20,7 +20,7 @@ const push =
 
 const pop =
   (name: string, from: (list: List) => ByteString | undefined) =>
-  (args: Args, { db, form }: Session): ByteString => {
+  (args: Args, { db, form }: Session): Reply => {
     const [, key] = args;
     const many = args.length > 2;
     if (args.length > 3) throw wrongArity(name);
@@ -39,7 +39,7 @@ const pop =
     return many ? bulks(items) : bulk(items[0] ?? '');
   };
 
-function lrange([, key, from, to]: Args, { db }: Session): ByteString {
+function lrange([, key, from, to]: Args, { db }: Session): Reply {
   const [start, stop] = [toNumber(from), toNumber(to)];
   const list = db.store.list(key);
   if (list === undefined) return bulks([]);

@@ -1,4 +1,5 @@
-import { type ByteString, bulk, integer } from '../resp/reply.ts';
+import { costOfName, costOfPattern } from '../costs.ts';
+import { type ByteString, bulk, integer, Pieces, type Reply } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
 import { type Args, family, NO_KEYS, rest } from './command.ts';
 
@@ -8,38 +9,35 @@ function confirm(
   names: Iterable<ByteString>,
   session: Session,
   change: (name: ByteString) => void,
-): ByteString {
-  let text = '';
+): Reply {
+  const pieces = new Pieces();
+  const count = () => integer(session.subscriptions);
   for (const name of names) {
     change(name);
-    text += session.form.push([bulk(kind), bulk(name), integer(session.subscriptions)]);
+    pieces.add(session.form.push([bulk(kind), bulk(name), count()]));
   }
-  return text || session.form.push([bulk(kind), session.form.null, integer(session.subscriptions)]);
+  return pieces.all || session.form.push([bulk(kind), session.form.null, count()]);
 }
 
-const subscribe = (args: Args, session: Session): ByteString =>
-  confirm('subscribe', rest(args), session, (channel) => {
-    session.channels.add(channel);
-    session.db.pubsub.subscribe(channel, session);
-  });
+function subscribe(args: Args, session: Session): Reply {
+  session.expectNames(rest(args), session.channels, costOfName);
+  return confirm('subscribe', rest(args), session, (channel) => session.subscribe(channel));
+}
 
-const psubscribe = (args: Args, session: Session): ByteString =>
-  confirm('psubscribe', rest(args), session, (pattern) => {
-    session.patterns.add(pattern);
-    session.db.pubsub.subscribePattern(pattern, session);
-  });
+function psubscribe(args: Args, session: Session): Reply {
+  session.expectNames(rest(args), session.patterns, costOfPattern);
+  return confirm('psubscribe', rest(args), session, (pattern) => session.subscribePattern(pattern));
+}
 
-const unsubscribe = (args: Args, session: Session): ByteString =>
-  confirm('unsubscribe', args.length > 1 ? rest(args) : [...session.channels], session, (channel) => {
-    session.channels.delete(channel);
-    session.db.pubsub.unsubscribe(channel, session);
-  });
+const unsubscribe = (args: Args, session: Session): Reply =>
+  confirm('unsubscribe', args.length > 1 ? rest(args) : [...session.channels], session, (channel) =>
+    session.unsubscribe(channel),
+  );
 
-const punsubscribe = (args: Args, session: Session): ByteString =>
-  confirm('punsubscribe', args.length > 1 ? rest(args) : [...session.patterns], session, (pattern) => {
-    session.patterns.delete(pattern);
-    session.db.pubsub.unsubscribePattern(pattern, session);
-  });
+const punsubscribe = (args: Args, session: Session): Reply =>
+  confirm('punsubscribe', args.length > 1 ? rest(args) : [...session.patterns], session, (pattern) =>
+    session.unsubscribePattern(pattern),
+  );
 
 export const publishing = family(
   'pubsub',

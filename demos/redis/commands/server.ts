@@ -1,10 +1,10 @@
 import { glob } from '../glob.ts';
-import { type ByteString, bulk } from '../resp/reply.ts';
+import { bulk, type Reply } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
 import { VERSION } from '../version.ts';
 import { type Args, container, family, NO_KEYS, rest } from './command.ts';
 
-function configGet(args: Args, { db, form }: Session): ByteString {
+function configGet(args: Args, { db, form }: Session): Reply {
   const patterns = rest(args, 2).map((pattern) => glob(pattern.toLowerCase()));
   const found = [...db.config].filter(([name]) => patterns.some((matches) => matches(name)));
   return form.map(found.flat().map(bulk));
@@ -50,7 +50,7 @@ const sections: Readonly<Record<string, (session: Session) => Record<string, str
     store.size === 0 ? {} : { db0: `keys=${store.size},expires=${store.mortals},avg_ttl=0` },
 };
 
-function info(args: Args, session: Session): ByteString {
+function info(args: Args, session: Session): Reply {
   const wanted = rest(args).map((word) => word.toLowerCase());
   const all = wanted.length === 0 || wanted.some((word) => ['all', 'default', 'everything'].includes(word));
   const text = Object.entries(sections)

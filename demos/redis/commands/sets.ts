@@ -1,15 +1,16 @@
 import { toNumber } from '../numbers.ts';
 import { Refusal, syntaxError } from '../refusal.ts';
-import { type ByteString, bulk, flag, integer } from '../resp/reply.ts';
+import { type ByteString, bulk, flag, integer, type Reply } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
 import { Pool } from '../store/pool.ts';
-import type { Members } from '../store/store.ts';
+import { expectRoom, type Members } from '../store/store.ts';
 import { type Args, family, ONE_KEY, rest } from './command.ts';
 
-function sadd(args: Args, { db }: Session): ByteString {
+function sadd(args: Args, { db }: Session): Reply {
   const [, key] = args;
   const known = db.store.members(key);
   const members: Members = known ?? new Pool();
+  expectRoom(members.size, args.length - 2);
   let added = 0;
   for (const member of rest(args, 2)) if (members.add(member)) added++;
   if (known === undefined) db.store.set(key, members);
@@ -17,7 +18,7 @@ function sadd(args: Args, { db }: Session): ByteString {
   return integer(added);
 }
 
-function srem(args: Args, { db }: Session): ByteString {
+function srem(args: Args, { db }: Session): Reply {
   const [, key] = args;
   const members = db.store.members(key);
   if (members === undefined) return integer(0);
@@ -29,7 +30,7 @@ function srem(args: Args, { db }: Session): ByteString {
 }
 
 /** The log tells who left: another draw would choose others. */
-function spop(args: Args, { db, form }: Session): ByteString {
+function spop(args: Args, { db, form }: Session): Reply {
   const [, key] = args;
   const many = args.length > 2;
   if (args.length > 3) throw syntaxError();
@@ -50,7 +51,7 @@ function spop(args: Args, { db, form }: Session): ByteString {
   return many ? form.set(drawn.map(bulk)) : bulk(drawn[0] ?? '');
 }
 
-const smembers = ([, key]: Args, { db, form }: Session): ByteString =>
+const smembers = ([, key]: Args, { db, form }: Session): Reply =>
   form.set((db.store.members(key)?.values() ?? []).map(bulk));
 
 export const sets = family(

@@ -1,6 +1,7 @@
 import { Refusal, wrongArity } from '../refusal.ts';
-import { array, type ByteString, bulk, flag, integer, OK } from '../resp/reply.ts';
+import { array, type ByteString, bulk, flag, integer, OK, type Reply } from '../resp/reply.ts';
 import type { Session } from '../session.ts';
+import { expectRoom } from '../store/store.ts';
 import { ALL_KEYS, type Args, family, ONE_KEY, rest } from './command.ts';
 import { futureExpiry, type Unit } from './expiry.ts';
 import { stringOptions } from './stringOptions.ts';
@@ -9,12 +10,12 @@ const NEVER = Number.POSITIVE_INFINITY;
 /** The longest string, as Redis has it by default; V8's own limit is a little above. */
 const MAX_STRING = 512 * 1024 * 1024 - 64;
 
-function get([, key]: Args, { db, form }: Session): ByteString {
+function get([, key]: Args, { db, form }: Session): Reply {
   const value = db.store.string(key);
   return value === undefined ? form.null : bulk(value);
 }
 
-function set(args: Args, session: Session): ByteString {
+function set(args: Args, session: Session): Reply {
   const { db, form } = session;
   const [, key, value] = args;
   if (args.length === 3) {
@@ -39,24 +40,24 @@ function store({ db }: Session, key: ByteString, value: ByteString, expiresAt: n
 
 const setex =
   (name: string, unit: Unit) =>
-  ([, key, time, value]: Args, session: Session): ByteString => {
+  ([, key, time, value]: Args, session: Session): Reply => {
     store(session, key, value, futureExpiry(time, unit, session.db.store.now, name));
     return OK;
   };
 
-function setnx([, key, value]: Args, { db }: Session): ByteString {
+function setnx([, key, value]: Args, { db }: Session): Reply {
   if (db.store.find(key) !== undefined) return flag(false);
   db.store.set(key, value);
   return flag(true);
 }
 
-function getset([, key, value]: Args, session: Session): ByteString {
+function getset([, key, value]: Args, session: Session): Reply {
   const old = session.db.store.string(key);
   store(session, key, value, NEVER);
   return old === undefined ? session.form.null : bulk(old);
 }
 
-function getdel([, key]: Args, { db, form }: Session): ByteString {
+function getdel([, key]: Args, { db, form }: Session): Reply {
   const value = db.store.string(key);
   if (value === undefined) return form.null;
   db.store.delete(key);
@@ -64,7 +65,7 @@ function getdel([, key]: Args, { db, form }: Session): ByteString {
   return bulk(value);
 }
 
-function getex(args: Args, { db, form }: Session): ByteString {
+function getex(args: Args, { db, form }: Session): Reply {
   const [, key] = args;
   const { unit, time, persist } = stringOptions(args, 2, ['PERSIST']);
   const value = db.store.string(key);
@@ -78,7 +79,7 @@ function getex(args: Args, { db, form }: Session): ByteString {
   return bulk(value);
 }
 
-function mget(args: Args, { db, form }: Session): ByteString {
+function mget(args: Args, { db, form }: Session): Reply {
   return array(
     rest(args).map((key) => {
       const value = db.store.find(key)?.value;
@@ -94,19 +95,22 @@ function pairs(args: Args, name: string): [ByteString, ByteString][] {
   return found;
 }
 
-function mset(args: Args, { db }: Session): ByteString {
-  for (const [key, value] of pairs(args, 'mset')) db.store.set(key, value);
+function mset(args: Args, { db }: Session): Reply {
+  const wanted = pairs(args, 'mset');
+  expectRoom(db.store.size, wanted.length);
+  for (const [key, value] of wanted) db.store.set(key, value);
   return OK;
 }
 
-function msetnx(args: Args, { db }: Session): ByteString {
+function msetnx(args: Args, { db }: Session): Reply {
   const wanted = pairs(args, 'msetnx');
   if (wanted.some(([key]) => db.store.find(key) !== undefined)) return flag(false);
+  expectRoom(db.store.size, wanted.length);
   for (const [key, value] of wanted) db.store.set(key, value);
   return flag(true);
 }
 
-function append([, key, added]: Args, { db }: Session): ByteString {
+function append([, key, added]: Args, { db }: Session): Reply {
   const old = db.store.string(key) ?? '';
   if (old.length + added.length > MAX_STRING) {
     throw new Refusal('ERR string exceeds maximum allowed size (proto-max-bulk-len)');
@@ -116,7 +120,7 @@ function append([, key, added]: Args, { db }: Session): ByteString {
   return integer(value.length);
 }
 
-const strlen = ([, key]: Args, { db }: Session): ByteString => integer(db.store.string(key)?.length ?? 0);
+const strlen = ([, key]: Args, { db }: Session): Reply => integer(db.store.string(key)?.length ?? 0);
 
 export const strings = family(
   'string',

@@ -5,6 +5,15 @@
  */
 export type ByteString = string;
 
+/**
+ * A reply: one byte string, or several to be sent one after the other. V8's strings end at 512 MiB, and what a command has
+ * done must be answered however long the answer is.
+ */
+export type Reply = ByteString | readonly ByteString[];
+
+/** Bytes that are joined to one string. A longer value is a string of its own. */
+const PIECE = 1024 * 1024;
+
 const CRLF = '\r\n';
 /** `$0\r\n`, `$1\r\n` …: the heads of the short values, which are most of them. */
 const heads = Array.from({ length: 1024 }, (_, length) => `$${length}${CRLF}`);
@@ -31,19 +40,49 @@ export const flag = (value: boolean): ByteString => (value ? ONE : ZERO);
 /** An error. Its text comes partly from the client, and a line end in it would begin another reply. */
 export const failure = (text: string): ByteString => `-${text.replace(/[\r\n]/g, ' ')}${CRLF}`;
 
-/** Replies that are encoded already, as one array. */
-export const array = (items: readonly ByteString[]): ByteString => `*${items.length}${CRLF}${items.join('')}`;
+/** Byte strings one after the other, as few of them as their lengths allow. */
+export class Pieces {
+  #pieces: ByteString[] | undefined;
+  #last: ByteString = '';
 
-/** Values, as an array of bulks. */
-export const bulks = (values: Iterable<ByteString>): ByteString => {
-  let text = '';
-  let count = 0;
-  for (const value of values) {
-    text += bulk(value);
-    count++;
+  /** The last one while it is the only one, all of them else. */
+  get all(): Reply {
+    return this.#pieces === undefined ? this.#last : [...this.#pieces, this.#last];
   }
-  return `*${count}${CRLF}${text}`;
-};
+
+  add(reply: Reply): void {
+    if (typeof reply === 'string') this.#add(reply);
+    else for (const piece of reply) this.#add(piece);
+  }
+
+  #add(text: ByteString): void {
+    if (this.#last === '' || this.#last.length + text.length <= PIECE) {
+      this.#last += text;
+      return;
+    }
+    this.#pieces ??= [];
+    this.#pieces.push(this.#last);
+    this.#last = text;
+  }
+}
+
+/** Replies one after the other, behind a head. */
+export function joined(head: ByteString, items: Iterable<Reply>): Reply {
+  const pieces = new Pieces();
+  pieces.add(head);
+  for (const item of items) pieces.add(item);
+  return pieces.all;
+}
+
+/** In bytes. */
+export const lengthOf = (reply: Reply): number =>
+  typeof reply === 'string' ? reply.length : reply.reduce((length, piece) => length + piece.length, 0);
+
+/** Replies that are encoded already, as one array. */
+export const array = (items: readonly Reply[]): Reply => joined(`*${items.length}${CRLF}`, items);
+
+/** Values, as an array of bulks: a reply, and a request as the log keeps it. */
+export const bulks = (values: readonly ByteString[]): Reply => array(values.map(bulk));
 
 /** What the two versions of the protocol say differently. Items are encoded already. */
 export interface Form {
@@ -53,11 +92,11 @@ export interface Form {
   /** No array; RESP3 has one null for both. */
   readonly nullArray: ByteString;
   /** Pairs, one after the other: field, value, field, value. */
-  map(items: readonly ByteString[]): ByteString;
+  map(items: readonly Reply[]): Reply;
   /** Members without an order. */
-  set(items: readonly ByteString[]): ByteString;
+  set(items: readonly Reply[]): Reply;
   /** What the client did not ask for. */
-  push(items: readonly ByteString[]): ByteString;
+  push(items: readonly Reply[]): Reply;
   /** A text for people. */
   text(value: string): ByteString;
 }
@@ -76,11 +115,8 @@ export const resp3: Form = {
   version: 3,
   null: `_${CRLF}`,
   nullArray: `_${CRLF}`,
-  map: (items) => `%${items.length / 2}${CRLF}${items.join('')}`,
-  set: (items) => `~${items.length}${CRLF}${items.join('')}`,
-  push: (items) => `>${items.length}${CRLF}${items.join('')}`,
+  map: (items) => joined(`%${items.length / 2}${CRLF}`, items),
+  set: (items) => joined(`~${items.length}${CRLF}`, items),
+  push: (items) => joined(`>${items.length}${CRLF}`, items),
   text: (value) => `=${value.length + 4}${CRLF}txt:${value}${CRLF}`,
 };
-
-/** A request, as a client sends it and as the log keeps it. */
-export const request = (args: readonly ByteString[]): ByteString => bulks(args);

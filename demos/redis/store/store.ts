@@ -1,4 +1,4 @@
-import { wrongType } from '../refusal.ts';
+import { Refusal, wrongType } from '../refusal.ts';
 import type { ByteString } from '../resp/reply.ts';
 import { Deque } from './deque.ts';
 import { Pool } from './pool.ts';
@@ -27,6 +27,20 @@ export interface StoreOptions {
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
+/**
+ * Entries of one hash, members of one set, and keys. A Map of V8 has 2^24 places, and takes one of a removed entry again only
+ * when half of them are of that kind: so with half as many entries there is always a place.
+ */
+const MOST = 2 ** 23;
+
+/**
+ * Looks whether so many entries can be added, before the first one is.
+ *
+ * @throws {Refusal} If there may be no place for all of them.
+ */
+export function expectRoom(size: number, added: number, most = MOST): void {
+  if (size + added > most) throw new Refusal(`OOM command not allowed: no more than ${most} entries are kept together`);
+}
 
 /**
  * The key space. A key that has expired is gone for everybody who asks, and is removed when somebody does or when
@@ -107,10 +121,11 @@ export class Store {
     throw wrongType();
   }
 
-  /** Sets a key anew, as if it had not been there: an old time to live goes, unless another is given. */
+  /** Sets a key anew, as if it had not been there: an old time to live goes, unless another is given. @throws {Refusal} If there are too many. */
   set(key: ByteString, value: Value, expiresAt = NEVER): void {
     let entry = this.#entries.get(key);
     if (entry === undefined) {
+      expectRoom(this.#entries.size, 1);
       entry = { key, value, expiresAt: NEVER, serial: ++this.#serial, place: 0 };
       this.#entries.set(key, entry);
       this.#roll.join(entry);

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Database } from '../../../demos/redis/database.ts';
-import { request } from '../../../demos/redis/resp/reply.ts';
 import { command } from './support/commands.ts';
 import { OurClient } from './support/ours.ts';
 import { isInstalled, type RealClient, RealRedis } from './support/realRedis.ts';
 import type { Reply } from './support/replies.ts';
+import { request } from './support/request.ts';
 
 /** Commands whose reply has no order of its own: it is that of a hash table. */
 const unordered = new Set(['smembers', 'keys', 'scan', 'spop']);

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Database } from '../../../demos/redis/database.ts';
 import type { ClientLimits } from '../../../demos/redis/limits.ts';
@@ -63,6 +64,102 @@ describe('a subscriber', () => {
     pass(1);
     expect(silent.ended).toEqual(new DeadlineError('idle', 5000));
     expect(client.ended).toBeUndefined();
+  });
+});
+
+describe('what is kept for clients beside the keys', () => {
+  /** Clients, and what the budget has been told that each holds. */
+  function several(limits: ClientLimits, count: number) {
+    const db = new Database({ limits });
+    const clients = Array.from({ length: count }, () => {
+      const told = { held: 0 };
+      const client = new OurClient(db, {
+        held: (bytes) => {
+          told.held += bytes;
+        },
+      });
+      return { client, told };
+    });
+    return { db, clients };
+  }
+
+  it('is told to the budget, and is nothing when all is over', async () => {
+    const name = fc.constantFrom('a', 'b', 'c*', 'd'.repeat(100));
+    const names = fc.array(name, { minLength: 1, maxLength: 3 });
+    const command = fc.oneof(
+      fc.constantFrom(
+        ['MULTI'],
+        ['MULTI'],
+        ['EXEC'],
+        ['DISCARD'],
+        ['RESET'],
+        ['UNWATCH'],
+        ['UNSUBSCRIBE'],
+        ['HELLO', '3'],
+      ),
+      names.map((words) => ['MGET', ...words]),
+      names.map((words) => ['nonsense', ...words]),
+      fc
+        .tuple(fc.constantFrom('WATCH', 'SUBSCRIBE', 'PSUBSCRIBE', 'UNSUBSCRIBE', 'PUNSUBSCRIBE'), names)
+        .map(([word, words]) => [word, ...words]),
+      fc
+        .tuple(fc.constantFrom('SETNAME', 'SETINFO'), name)
+        .map(([word, said]) => (word === 'SETNAME' ? ['CLIENT', word, said] : ['CLIENT', word, 'lib-name', said])),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.nat(2), command), { maxLength: 60 }),
+        fc.constantFrom(0, 1500, 1e9),
+        async (commands, held) => {
+          const { db, clients } = several({ held }, 3);
+          let sum = 0;
+          for (const [index, args] of commands) {
+            await clients[index]?.client.ask(...args);
+            sum = clients.reduce((all, { told }) => all + told.held, 0);
+            for (const { told } of clients) expect(told.held).toBeGreaterThanOrEqual(0);
+            expect(sum).toBeLessThanOrEqual(held);
+          }
+          // Neither more nor less is left of the bound than was told.
+          expect(db.limits.hold(held - sum)).toBe(true);
+          expect(db.limits.hold(1)).toBe(false);
+          db.limits.hold(sum - held);
+          for (const { client } of clients) client.leave();
+          expect(clients.map(({ told }) => told.held)).toEqual([0, 0, 0]);
+          expect(db.limits.hold(held)).toBe(true);
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  it('is refused when it is too much, and the transaction with it', async () => {
+    const { db, clients } = several({ held: 2000 }, 2);
+    const [one, other] = clients;
+    await one?.client.ask('MULTI');
+    expect(await one?.client.ask('SET', 'a', 'x'.repeat(1000))).toBe('+QUEUED\r\n');
+    expect(one?.told.held).toBeGreaterThan(1000);
+    expect(await one?.client.ask('SET', 'b', 'x'.repeat(1000))).toMatch(
+      /^-OOM command not allowed: clients have queued/,
+    );
+    expect(one?.told.held).toBe(0);
+    expect(await one?.client.ask('SET', 'c', 'x'.repeat(1000))).toBe('+QUEUED\r\n');
+    expect(one?.told.held).toBe(0);
+    await other?.client.ask('MULTI');
+    expect(await other?.client.ask('SET', 'd', 'x'.repeat(1000))).toBe('+QUEUED\r\n');
+    expect(await one?.client.ask('EXEC')).toMatch(/^-EXECABORT /);
+    expect(await other?.client.ask('EXEC')).toBe('*1\r\n+OK\r\n');
+    expect([...db.store.keys()]).toEqual(['d']);
+  });
+
+  it.each([['SUBSCRIBE'], ['PSUBSCRIBE'], ['WATCH']])('%s keeps all of its names, or none', async (word) => {
+    const { db, clients } = several({ held: 2000 }, 1);
+    const [one] = clients;
+    const names = Array.from({ length: 10 }, (_, index) => `name:${index}`);
+    expect(await one?.client.ask(word, ...names)).toMatch(/^-OOM /);
+    expect([...db.store.watches.keys(), db.pubsub.channels, db.pubsub.patterns]).toEqual([0, 0]);
+    expect(one?.told.held).toBe(0);
+    expect(await one?.client.ask(word, 'a', 'a', 'a')).not.toContain('-');
+    expect(await one?.client.ask(word, 'a', 'a', 'a')).not.toContain('-');
   });
 });
 

@@ -7,13 +7,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Log, type LogFile } from '../../../demos/redis/append/log.ts';
 import { LogCorruptError, openLog } from '../../../demos/redis/append/open.ts';
 import { Database } from '../../../demos/redis/database.ts';
-import { request } from '../../../demos/redis/resp/reply.ts';
 import { Deque } from '../../../demos/redis/store/deque.ts';
 import { Pool } from '../../../demos/redis/store/pool.ts';
 import { command } from './support/commands.ts';
 import { OurClient } from './support/ours.ts';
 import { isInstalled, RealRedis } from './support/realRedis.ts';
 import type { Reply } from './support/replies.ts';
+import { request } from './support/request.ts';
 
 let folder: string;
 let count = 0;
@@ -167,6 +167,47 @@ describe('the append-only log', () => {
     expect(() => openLog(path, new Database())).toThrow(LogCorruptError);
     expect(() => openLog(path, new Database())).toThrow(why);
     expect(readFileSync(path, 'latin1')).toBe(before + bytes + before);
+  });
+
+  it('replays a command of more arguments than a client may send', () => {
+    const path = fresh();
+    writeFileSync(path, `*1100002\r\n$4\r\nSADD\r\n$1\r\ns\r\n${'$1\r\nm\r\n'.repeat(1_100_000)}`);
+    const db = new Database();
+    openLog(path, db).close();
+    expect(db.store.members('s')?.values()).toEqual(['m']);
+  });
+
+  it('replays what a client may not have: a long reply, a long transaction', async () => {
+    const path = fresh();
+    writeFileSync(
+      path,
+      [['MULTI'], ['RPUSH', 'l', 'x'.repeat(1000), 'y'.repeat(1000)], ['LPOP', 'l', '1'], ['RPUSH', 'l', 'z'], ['EXEC']]
+        .map(request)
+        .join(''),
+    );
+    const db = new Database({ limits: { held: 100, reply: 100 } });
+    openLog(path, db).close();
+    expect(db.store.list('l')?.slice(0, 9)).toEqual(['y'.repeat(1000), 'z']);
+  });
+
+  it('goes on in the middle of what was too long for one piece', () => {
+    const [file, scheduler] = [new HandFile(), new TestScheduler(() => {})];
+    const log = new Log(file, 1, scheduler);
+    const values = ['a', 'b', 'c'].map((char) => char.repeat(1_100_000));
+    file.fails = 'ENOSPC: no space left on device';
+    const sets = values.map((value) => request(['SET', 'k', value]));
+    const whole = request(['MULTI']) + sets.join('') + request(['EXEC']);
+    log.together(() => {
+      for (const value of values) log.append(['SET', 'k', value]);
+    });
+    for (const room of [10, 1_200_000, 5, Number.POSITIVE_INFINITY]) {
+      file.room = room;
+      log.flush();
+      expect(whole.startsWith(file.text)).toBe(true);
+      expect(log.problem).toBe(room === Number.POSITIVE_INFINITY ? undefined : file.fails);
+    }
+    expect(file.text === whole).toBe(true);
+    log.close();
   });
 
   it('has a change in the file before the client hears of it', () => {

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Database } from '../../../demos/redis/database.ts';
-import { request } from '../../../demos/redis/resp/reply.ts';
 import { OurClient } from './support/ours.ts';
 import { isInstalled, RealRedis } from './support/realRedis.ts';
 import type { Reply } from './support/replies.ts';
+import { request } from './support/request.ts';
 
 /** Bytes that are requests, and such as are none. */
 const pieces = fc.array(

@@ -3,13 +3,13 @@ import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { from, Subject } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { request } from '../../../demos/redis/resp/reply.ts';
 import { ProtocolError, type RequestLimits } from '../../../demos/redis/resp/request.ts';
 import { requests } from '../../../demos/redis/resp/requests.ts';
 import { FrameTruncatedError } from '../../../lib/errors.ts';
 import { Borrowed } from '../../support/borrowed.ts';
 import { chop, chunkings, watch } from '../../support/bytes.ts';
 import { byteString } from './support/arbitraries.ts';
+import { request } from './support/request.ts';
 
 const bytesOf = (text: string): Buffer => Buffer.from(text, 'latin1');
 const requestsIn = (text: string, limits?: RequestLimits) => watch(from([bytesOf(text)]).pipe(requests(limits)));

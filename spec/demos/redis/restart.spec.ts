@@ -3,9 +3,9 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { request } from '../../../demos/redis/resp/reply.ts';
 import { Watched } from '../../support/watched.ts';
 import { isInstalled } from './support/realRedis.ts';
+import { request } from './support/request.ts';
 import { endServers, RedisServer, run } from './support/server.ts';
 
 let folder: string;

@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { request } from '../../../demos/redis/resp/reply.ts';
 import { client, closeClients } from '../../support/client.ts';
 import { isInstalled, RealRedis } from './support/realRedis.ts';
+import { request } from './support/request.ts';
 import { endServers, RedisServer } from './support/server.ts';
 
 /** The default tests of redis-benchmark that use commands of ours. */

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { commands } from '../../../demos/redis/commands/table.ts';
-import { FULL } from '../../../demos/redis/converse.ts';
+import { farewell } from '../../../demos/redis/converse.ts';
 import { Database } from '../../../demos/redis/database.ts';
 import { OurClient } from './support/ours.ts';
+import { request } from './support/request.ts';
 
 describe('a client', () => {
   it('is seen by others, with its name, its library and what it does', async () => {
@@ -16,7 +17,7 @@ describe('a client', () => {
     now = 12_500;
     const list = await other.ask('CLIENT', 'LIST');
     expect(list).toContain(
-      'id=1 addr=1.2.3.4:5 laddr=6.7.8.9:10 name=me age=2 idle=2 flags=P db=0 sub=2 psub=0 multi=-1 omem=0 cmd=subscribe',
+      'id=1 addr=1.2.3.4:5 laddr=6.7.8.9:10 name=me age=2 idle=2 flags=P db=0 sub=2 psub=0 multi=-1 multi-mem=0 omem=0 cmd=subscribe',
     );
     expect(list).toContain('lib-name=mine');
     expect(list.trim().split('\n').length).toBe(3);
@@ -60,12 +61,44 @@ describe('a client', () => {
     expect(client.ended).toBe('completed');
   });
 
-  it('is told when its reply is longer than a string can be', async () => {
-    const db = new Database();
-    db.store.set('a', 'x'.repeat(2 ** 26));
+  it('is refused a reply that is longer than allowed', async () => {
+    const db = new Database({ limits: { reply: 1000 } });
     const client = new OurClient(db);
-    expect(await client.ask('MGET', ...Array.from({ length: 9 }, () => 'a'))).toBe('-ERR Invalid string length\r\n');
-    expect(await client.ask('PING')).toBe('+PONG\r\n');
+    await client.ask('SET', 'a', 'x'.repeat(300));
+    await client.ask('RPUSH', 'l', ...Array.from({ length: 300 }, () => 'item'));
+    const refused = '-OOM command not allowed: its reply would be too long, 1000 bytes are allowed\r\n';
+    expect((await client.ask('MGET', 'a', 'a', 'a')).length).toBe(928);
+    for (const args of [
+      ['MGET', 'a', 'a', 'a', 'a'],
+      ['LRANGE', 'l', '0', '-1'],
+    ]) {
+      expect(await client.ask(...args)).toBe(refused);
+    }
+    // What it takes out of the store it gets, however long.
+    expect((await client.ask('LPOP', 'l', '300')).length).toBe(6 + 300 * 10);
+    expect(await client.ask('EXISTS', 'l')).toBe(':0\r\n');
+  });
+
+  it('is answered by a transaction for just the commands that were carried out', async () => {
+    const db = new Database({ limits: { reply: 1000 } });
+    const client = new OurClient(db);
+    await client.ask('SET', 'a', 'x'.repeat(300));
+    for (const args of [
+      ['MULTI'],
+      ['INCR', 'n'],
+      ['GET', 'a'],
+      ['GET', 'a'],
+      ['GET', 'a'],
+      ['GET', 'a'],
+      ['INCR', 'n'],
+    ]) {
+      await client.ask(...args);
+    }
+    client.send(request(['EXEC']));
+    const [exec] = await client.replies();
+    const items = exec !== undefined && 'items' in exec ? exec.items : [];
+    expect(items.map(({ kind }) => kind)).toEqual(['integer', 'bulk', 'bulk', 'bulk', 'bulk', 'error']);
+    expect(await client.ask('GET', 'n')).toBe('$1\r\n1\r\n');
   });
 
   it('ends alone when a command of ours is broken', async () => {
@@ -216,7 +249,9 @@ describe('what the server tells of itself', () => {
     );
   });
 
-  it('has a farewell for whom there is no room for', () => {
-    expect(FULL).toBe('-ERR max number of clients reached\r\n');
+  it('says why a client is not served', () => {
+    expect(farewell('full')).toBe('-ERR max number of clients reached\r\n');
+    expect(farewell('budget')).toBe('-OOM clients hold more memory than they may\r\n');
+    expect(farewell('draining')).toBe('-ERR the server is shutting down\r\n');
   });
 });

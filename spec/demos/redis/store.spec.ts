@@ -1,8 +1,43 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { Database } from '../../../demos/redis/database.ts';
 import { Deque } from '../../../demos/redis/store/deque.ts';
 import { Pool } from '../../../demos/redis/store/pool.ts';
-import { Store } from '../../../demos/redis/store/store.ts';
+import { expectRoom, Store } from '../../../demos/redis/store/store.ts';
+import { OurClient } from './support/ours.ts';
+
+/** As if it held as many entries as one may. */
+class FullMap extends Map<string, string> {
+  override get size(): number {
+    return 2 ** 23;
+  }
+}
+class FullPool extends Pool<string> {
+  override get size(): number {
+    return 2 ** 23;
+  }
+}
+
+describe('what holds as many entries as it may', () => {
+  it('refuses more of them before any is added', async () => {
+    const db = new Database();
+    const client = new OurClient(db);
+    db.store.set('hash', new FullMap());
+    db.store.set('set', new FullPool());
+    const { changes } = db.store;
+    const refused = '-OOM command not allowed: no more than 8388608 entries are kept together\r\n';
+    expect(await client.ask('HSET', 'hash', 'a', '1', 'b', '2')).toBe(refused);
+    expect(await client.ask('SADD', 'set', 'a', 'b')).toBe(refused);
+    expect(await client.ask('HGETALL', 'hash')).toBe('*0\r\n');
+    expect(await client.ask('SMEMBERS', 'set')).toBe('*0\r\n');
+    expect(db.store.changes).toBe(changes);
+  });
+
+  it('takes as many as there is room for', () => {
+    expect(() => expectRoom(7, 3, 10)).not.toThrow();
+    expect(() => expectRoom(7, 4, 10)).toThrow('no more than 10 entries');
+  });
+});
 
 describe('Deque', () => {
   type Real = Deque<number>;

@@ -1,8 +1,8 @@
 import { Subject, type Subscription } from 'rxjs';
 import { type ConverseOptions, converse } from '../../../../demos/redis/converse.ts';
 import type { Database } from '../../../../demos/redis/database.ts';
-import { request } from '../../../../demos/redis/resp/reply.ts';
 import { type Reply, repliesIn } from './replies.ts';
+import { request } from './request.ts';
 
 /** A client of ours without a socket: what it sends is pushed in, what it is sent is gathered. */
 export class OurClient {
