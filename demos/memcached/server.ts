@@ -14,7 +14,7 @@
  * whoever does not take his answers is broken off; a second signal does that at once.
  */
 import { merge, Subject, tap } from 'rxjs';
-import { exchange, logTo, type ServerEvent, serve, type Where } from '../../lib/index.ts';
+import { exchange, logTo, type RefusalReason, type ServerEvent, serve, type Where } from '../../lib/index.ts';
 import { address, interrupts, logger, reason, shown, statusLine, Traffic } from '../support/index.ts';
 import type { Cache } from './cache.ts';
 import { Census } from './census.ts';
@@ -88,7 +88,7 @@ function run(settings: Settings): void {
   serve(first, handler, {
     concurrency: maxConnections,
     waiting: { max: settings.overflow === 'refuse' ? 0 : backlog, timeout: Number.POSITIVE_INFINITY },
-    farewell: 'ERROR Too many open connections\r\n',
+    farewell,
     idle: idleTimeout,
     // Clients keep connections in reserve, and say nothing on them.
     greeting: Number.POSITIVE_INFINITY,
@@ -113,6 +113,18 @@ function run(settings: Settings): void {
         if (!status.live) log.info({ requests: traffic.requests }, `answered ${traffic.requests} requests in all`);
       },
     });
+}
+
+/** What a client is told that is not served. */
+function farewell(reason: RefusalReason): string {
+  switch (reason) {
+    case 'budget':
+      return 'SERVER_ERROR connections hold more memory than they may\r\n';
+    case 'draining':
+      return 'SERVER_ERROR the server is shutting down\r\n';
+    default:
+      return 'ERROR Too many open connections\r\n';
+  }
 }
 
 function tcp({ host, port }: Settings['listen'][number]): Where {
