@@ -37,6 +37,7 @@ import { converse } from './converse.ts';
 import { Ingest } from './ingest.ts';
 import type { Store } from './stores/store.ts';
 import { view } from './view.ts';
+import { MOST_SPANS } from './windows.ts';
 
 interface Options extends AddressOptions, ServerLimits {
   db: string;
@@ -48,6 +49,7 @@ interface Options extends AddressOptions, ServerLimits {
   maxLine: number;
   window: number;
   lateness?: number;
+  mostWindows: number;
   windows?: true;
 }
 
@@ -64,10 +66,16 @@ numberOption(command, '--in-flight <count>', 'readings on their way a device', {
 numberOption(command, '--max-line <bytes>', 'longest line of a device', { min: 16, max: 65_536, default: 1024 });
 time('--window <ms>', 'width of a window', 1, 1000);
 numberOption(command, '--lateness <ms>', 'a window stays open (default: its width)', { min: 0, max: 86_400_000 });
+numberOption(command, '--most-windows <count>', 'open at once, those of further devices are one', {
+  min: 1,
+  max: 10_000_000,
+  default: 100_000,
+});
 command.option('--windows', 'show windows: a table on a terminal, or lines of JSON');
 const options = serverOptions(command).parse().opts<Options>();
-const { host, port, db, nats, batch, gather, patience, inFlight, maxLine, window, lateness, windows, ...limits } =
-  options;
+const { host, port, db, nats, batch, gather, patience, inFlight, maxLine, ...others } = options;
+const { window, lateness = window, mostWindows, windows, ...limits } = others;
+if (lateness > MOST_SPANS * window) command.error(`--lateness may be ${MOST_SPANS} times --window at most`);
 
 const status = statusLine();
 const log = logger({ status, fields: false });
@@ -76,7 +84,7 @@ const shutdown = interrupts();
 shutdown.subscribe();
 
 const store = await open();
-const ingest = new Ingest(store, { size: batch, gather, patience, width: window, lateness: lateness ?? window });
+const ingest = new Ingest(store, { size: batch, gather, patience, width: window, lateness, most: mostWindows });
 ingest.trouble.pipe(skip(1)).subscribe((trouble) => {
   if (trouble === undefined) log.info({ type: 'recovered' }, 'the store writes again');
   else log.warn({ type: 'trouble', trouble }, `devices are held back: ${trouble}`);
@@ -114,6 +122,10 @@ async function finish(): Promise<void> {
   const report = await ingest.close(limits.grace, shutdown);
   shown?.unsubscribe();
   status.clear();
-  const { stored, duplicates, unstored } = report;
-  log.info({ type: 'report', ...report }, `${stored} stored, ${duplicates} duplicates, ${unstored} unstored`);
+  const { stored, duplicates, unstored, others } = report;
+  const together = others === 0 ? '' : `, ${others} in the windows of other devices`;
+  log.info(
+    { type: 'report', ...report },
+    `${stored} stored, ${duplicates} duplicates, ${unstored} unstored${together}`,
+  );
 }

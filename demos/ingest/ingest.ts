@@ -3,7 +3,7 @@ import { Batches, type BatchesOptions } from './batches.ts';
 import type { Sink } from './converse.ts';
 import type { Reading } from './reading.ts';
 import type { Store } from './stores/store.ts';
-import { type Window, type WindowsOptions, windows } from './windows.ts';
+import { OTHERS, type Window, type WindowsOptions, windows } from './windows.ts';
 
 /** What was done, all in all. */
 export interface IngestReport {
@@ -20,6 +20,8 @@ export interface IngestReport {
   /** Windows that are not: they can be made again from the readings. */
   readonly unstoredWindows: number;
   readonly late: number;
+  /** Readings that are summed up together, since their devices had no window of their own. */
+  readonly others: number;
   readonly batches: number;
   /** Attempts to write a batch that failed. */
   readonly failures: number;
@@ -46,6 +48,7 @@ export class Ingest implements Sink {
   #refused = 0;
   #windowsStored = 0;
   #late = 0;
+  #others = 0;
 
   constructor(store: Store, options: BatchesOptions & WindowsOptions = {}) {
     this.#store = store;
@@ -55,6 +58,7 @@ export class Ingest implements Sink {
     this.windows = this.#stored.pipe(windows(options), share());
     this.windows.subscribe((window) => {
       this.#late += window.late;
+      if (window.device === OTHERS) this.#others += window.count + window.late;
       this.#windows.put(window).subscribe(() => this.#windowsStored++);
     });
   }
@@ -96,6 +100,7 @@ export class Ingest implements Sink {
       windows: this.#windowsStored,
       unstoredWindows,
       late: this.#late,
+      others: this.#others,
       batches: this.#readings.written,
       failures: this.#readings.failures + this.#windows.failures,
     };

@@ -1,8 +1,9 @@
-import { asyncScheduler, type SchedulerLike } from 'rxjs';
+import { asyncScheduler, NEVER, type SchedulerLike, Subject } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { Ingest } from '../../../demos/ingest/ingest.ts';
 import type { Store } from '../../../demos/ingest/stores/store.ts';
 import { view } from '../../../demos/ingest/view.ts';
+import { OTHERS, type Window } from '../../../demos/ingest/windows.ts';
 import { type StatusLine, Traffic } from '../../../demos/support/index.ts';
 import { Watched } from '../../support/watched.ts';
 
@@ -58,6 +59,28 @@ describe('the view of the windows', () => {
     await screen.until(({ text }) => text.includes('held back: the store cannot be written: the disk is full'), 'why');
     store.broken = false;
     await screen.until(({ text }) => !text.includes('held back') && text.includes('17 in all'), 'that it is over');
+    drawing?.unsubscribe();
+  });
+
+  it('shows a few of any number of devices, and those that are summed up together', async () => {
+    const screen = new Screen();
+    const windows = new Subject<Window>();
+    const ingest = { windows, trouble: NEVER, acknowledged: 0 } as unknown as Ingest;
+    const drawing = view(screen, { ingest, traffic: new Traffic(), windows: true });
+    const window = (device: string, start = 0): Window => ({
+      ...{ device, start, width: 10, count: 7 },
+      ...{ min: 1, mean: 2, max: 3, late: 0 },
+    });
+    // More than there are arguments of a call.
+    for (let i = 130_000; i > 0; i--) windows.next(window(`d${i}`));
+    windows.next(window(OTHERS));
+    await screen.until(({ text }) => text.includes('more devices'), 'the windows');
+    expect(screen.text).toMatch(/^ {2}\(others\) +7 /m);
+    expect(screen.text).toContain('d125001 ');
+    expect(screen.text).toContain('… and 4,989 more devices, at least');
+    windows.next(window('d1', 1000));
+    await screen.until(({ text }) => !text.includes('more devices'), 'that the others are silent');
+    expect(screen.text).toMatch(/^ {2}d1 +7 /m);
     drawing?.unsubscribe();
   });
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { TestScheduler } from 'rxjs/testing';
 import { describe, expect, it } from 'vitest';
 import type { Reading } from '../../../demos/ingest/reading.ts';
-import { type Window, windows } from '../../../demos/ingest/windows.ts';
+import { OTHERS, type Window, windows } from '../../../demos/ingest/windows.ts';
 import { marbles } from '../../support/marbles.ts';
 
 /** A reading, and when it arrives. */
@@ -15,12 +15,12 @@ interface Arrival {
 type Emitted = readonly [time: number, window: Window];
 
 /** What the operator says on virtual time. */
-function observed(arrivals: readonly Arrival[], width: number, lateness: number): Emitted[] {
+function observed(arrivals: readonly Arrival[], width: number, lateness: number, most = 1000): Emitted[] {
   const emitted: Emitted[] = [];
   const clock = new TestScheduler(() => undefined);
   clock.run(({ hot, flush }) => {
     const source = hot<Reading>('-');
-    source.pipe(windows({ width, lateness, clock })).subscribe((window) => emitted.push([clock.now(), window]));
+    source.pipe(windows({ width, lateness, most, clock })).subscribe((window) => emitted.push([clock.now(), window]));
     for (const { time, reading } of arrivals) clock.schedule(() => source.next(reading), time);
     flush();
   });
@@ -102,6 +102,65 @@ describe('windows', () => {
         expect(seen.reduce((sum, [, { count, late }]) => sum + count + late, 0)).toBe(all.length);
       }),
     );
+  });
+
+  it('of more devices than allowed are one, and no reading is left out', () => {
+    fc.assert(
+      fc.property(arrivals, fc.integer({ min: 1, max: 60 }), fc.integer({ min: 0, max: 4 }), (all, width, most) => {
+        const limited = observed(all, width, width, most).map(([, window]) => window);
+        const free = observed(all, width, width).map(([, window]) => window);
+        for (const { start } of free) {
+          const sum = (windows: readonly Window[], what: 'count' | 'late') =>
+            windows.filter((window) => window.start === start).reduce((total, window) => total + window[what], 0);
+          expect(sum(limited, 'count')).toBe(sum(free, 'count'));
+          expect(sum(limited, 'late')).toBe(sum(free, 'late'));
+        }
+      }),
+    );
+  });
+
+  it('are as many as allowed, however many names there are', () => {
+    const all = Array.from({ length: 1000 }, (_, i) => ({ time: 5, reading: reading(`d${i}`, 5, i) }));
+    const emitted = observed(all, 10, 0, 100).map(([, window]) => window);
+    expect(emitted.length).toBe(101);
+    expect(emitted.filter(({ device }) => device !== OTHERS).every(({ count }) => count === 1)).toBe(true);
+    expect(emitted.at(-1)).toEqual({
+      ...{ device: OTHERS, start: 0, width: 10, count: 900, late: 0 },
+      ...{ min: 100, mean: expect.closeTo(549.5), max: 999 },
+    });
+  });
+
+  it('make room when they close', () => {
+    const at = (time: number, device: string) => ({ time, reading: reading(device, time, 1) });
+    const emitted = observed([at(1, 'a'), at(2, 'b'), at(11, 'b'), at(12, 'a')], 10, 0, 1);
+    expect(emitted.map(([time, { device, start }]) => [time, device, start])).toEqual([
+      [10, 'a', 0],
+      [10, OTHERS, 0],
+      [20, 'b', 10],
+      [20, OTHERS, 10],
+    ]);
+  });
+
+  it('are emitted in turns of the event loop when they are many', () => {
+    const clock = new TestScheduler(() => undefined);
+    const seen: number[] = [];
+    let emitted = 0;
+    clock.run(({ hot, flush }) => {
+      const source = hot<Reading>('-');
+      source.pipe(windows({ width: 10, lateness: 0, clock })).subscribe(() => {
+        // What stands in the queue of the clock is done between two turns.
+        if (emitted++ % 100 === 0) clock.schedule(() => seen.push(emitted), 0);
+      });
+      for (let i = 0; i < 1600; i++) clock.schedule(() => source.next(reading(`d${i}`, 5, i)), 5);
+      flush();
+    });
+    expect(emitted).toBe(1600);
+    expect([...new Set(seen)]).toEqual([500, 1000, 1500, 1600]);
+  });
+
+  it('that would be open in more than a thousand spans of time are refused', () => {
+    expect(() => windows({ width: 1, lateness: 1000 })).not.toThrow();
+    expect(() => windows({ width: 1, lateness: 1001 })).toThrow(RangeError);
   });
 
   const values = { a: reading('x', 1, 4), b: reading('x', 3, 6), c: reading('y', 3, 1), l: reading('x', 2, 9) };
