@@ -208,7 +208,8 @@ class Listener implements PortHandler, ConnectionOwner {
     this.#leftRoom(connection);
     this.#counters.refused++;
     // Whoever is told something keeps his descriptor until he has read it.
-    const farewell = this.#parting.size < PARTING.max && reason !== 'exhausted' ? this.#farewell(connection, reason) : undefined;
+    const farewell =
+      this.#parting.size < PARTING.max && reason !== 'exhausted' ? this.#farewell(connection, reason) : undefined;
     if (farewell !== undefined) this.#parting.add(connection);
     // Before it is told: whoever hears of it may free a place, for which it must not be taken any more.
     connection.dismiss(farewell, PARTING.linger);
