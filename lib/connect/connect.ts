@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { Observable, type Subscriber } from 'rxjs';
 import { Connection, type ConnectionOwner, type ConnectionSettings } from '../connection/connection.ts';
 import { type ConnectionOptions, connectionChecks, seam, settings } from '../connection/settings.ts';
@@ -57,7 +58,12 @@ export function connect(where: Destination, options: ConnectOptions = {}): Obser
     common ??= settings(options);
     // The clock anew each time, as each subscription has its own: this one may be made on virtual time.
     const { scheduler: clock = defaultClock() } = options;
-    const dialling = new Dialling(++ids, { ...common, clock }, timeout, subscriber);
+    const dialling = new Dialling(
+      ++ids,
+      { ...common, clock, context: new AsyncResource('SluiceConnect') },
+      timeout,
+      subscriber,
+    );
     // A transport that cannot has been turned away at the door; that of Node can.
     dialling.begin((handler) => transport.connect?.(where, socket, handler));
     return () => dialling.cancel();
@@ -105,7 +111,8 @@ class Dialling implements DialHandler, ConnectionOwner, AlarmOwner {
   connected(socket: TransportSocket): void {
     this.#alarm.clear();
     this.#dial = undefined;
-    this.#to.next(new Connection(this.#id, socket, this.#settings, this));
+    const connection = new Connection(this.#id, socket, this.#settings, this);
+    connection.inContext(() => this.#to.next(connection));
   }
 
   failed(error: Error): void {

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { Observable, type OperatorFunction, type SchedulerLike, type Subscriber, Subscription } from 'rxjs';
 import { AlreadySubscribedError, ConnectionClosedError, DeadlineError, SlowConsumerError } from '../errors.ts';
 import type { Closed, CloseReason } from '../events.ts';
@@ -23,6 +24,8 @@ export interface ConnectionSettings extends Means, Limits {
   /** How long the peer may take nothing of what is written. */
   readonly stall: number;
   readonly budget: Budget;
+  /** The async context in which listening was begun. Nothing runs in it but in a child, or what that enters would stay. */
+  readonly context: AsyncResource;
 }
 
 /** The deadlines of a served connection, in milliseconds; `Infinity` for none. */
@@ -108,6 +111,11 @@ export class Connection extends Bytes {
   readonly #reads: Reads;
   readonly #writes: Writes;
   readonly #alarm: Alarm;
+  /**
+   * The async context in which it was accepted. User code is called in it wherever the caller may be at work for another
+   * connection: in a callback that several share, or in a call of the other's handler. Reads have that of their own socket.
+   */
+  readonly #context = new AsyncResource('SluiceConnection');
   #deadlines = NO_DEADLINES;
   #sender: Sender | undefined;
   /** Who must be done before the connection ends by itself: the sender, and loops over its frames. */
@@ -271,14 +279,7 @@ export class Connection extends Bytes {
     if (this.#ending || this.#gone) return;
     this.#ending = true;
     this.#reason ??= this.#draining ? 'drained' : this.#reads.peerEnded ? 'ended' : 'completed';
-    // The FIN, or the stall deadline in front of it, is under way before user code runs.
-    this.#writes.end();
-    this.#watchOutput();
-    // It had said its FIN already. Not at once: who ends it may have an error to tell.
-    if (this.#writes.finished) endOfTurn(this.clock, () => !this.#gone && this.#linger());
-    this.#reads.complete();
-    this.#sender?.stop();
-    if (!this.#gone) this.#reads.discard();
+    this.inContext(this.#finishOutput);
     // Whoever ends one that waits does not want it.
     this.refuse();
   }
@@ -322,8 +323,7 @@ export class Connection extends Bytes {
     if (this.#draining || this.#ending || this.#gone) return;
     if (!hasStack()) return onEmptyStack(() => this.drain());
     this.#draining = true;
-    this.#notify();
-    this.#reads.drain();
+    this.inContext(this.#finishInput);
   }
 
   /** Emits once, and completes, when the connection is asked to finish: for a handler that wants to say goodbye. */
@@ -401,7 +401,7 @@ export class Connection extends Bytes {
   release(cause: number): void {
     if (this.#gone) return;
     // In a turn of its own: memory becomes free in the middle of something, such as a value that is just being handed on.
-    if (cause === Hold.budget) nextTurn(this.clock, () => this.#resume());
+    if (cause === Hold.budget) nextTurn(this.clock, () => this.inContext(this.#resume));
     else this.#reads.release(cause);
   }
 
@@ -418,7 +418,7 @@ export class Connection extends Bytes {
     if (!this.#take()) {
       // It was refused, or its client left, while the pipe was full. Not at once: an inner stream that completes while it
       // is being subscribed makes mergeMap recurse, as deep as its buffer is long, and it may stop for ever.
-      endOfTurn(this.clock, () => !subscription.closed && sink.complete());
+      endOfTurn(this.clock, () => this.inContext(() => !subscription.closed && sink.complete()));
       return subscription;
     }
     if (this.#draining || this.#ending) {
@@ -461,7 +461,7 @@ export class Connection extends Bytes {
     this.#sender = sender;
     this.#users++;
     if (this.#take() && !this.#ending) return true;
-    if (this.#gone || this.#writes.finished) endOfTurn(this.clock, () => sender.flushed());
+    if (this.#gone || this.#writes.finished) endOfTurn(this.clock, () => this.inContext(() => sender.flushed()));
     return false;
   }
 
@@ -576,6 +576,11 @@ export class Connection extends Bytes {
 
   // What the one who listens and serves asks for ----------------------------------------------------------------------
 
+  /** @internal Runs work in the connection's async context, with the connection as `this`. */
+  inContext<T>(work: (this: this) => T): T {
+    return this.#context.runInAsyncScope(work, this);
+  }
+
   /** @internal Puts the connection under deadlines, from when it was taken. */
   guard(deadlines: Deadlines): void {
     this.#deadlines = deadlines;
@@ -590,7 +595,7 @@ export class Connection extends Bytes {
 
   /** @internal Tells one who asks when the socket is gone, now or later; but not within this call. */
   whenFreed(attended: { freed(): void }): void {
-    if (this.#closed) endOfTurn(this.clock, () => attended.freed());
+    if (this.#closed) endOfTurn(this.clock, () => this.inContext(() => attended.freed()));
     else this.#attended = attended;
   }
 
@@ -620,6 +625,11 @@ export class Connection extends Bytes {
     this.#alarm.set();
   }
 
+  /** @internal Runs work that may begin another connection: in no context of this one. */
+  inNoContext(work: () => void): void {
+    this.#settings.context.runInAsyncScope(() => new AsyncResource('SluiceEnd')).runInAsyncScope(work);
+  }
+
   // What the socket says (SocketHandler) ------------------------------------------------------------------------------
 
   /** @internal */
@@ -629,11 +639,15 @@ export class Connection extends Bytes {
 
   /** @internal */
   peerEnded(): void {
-    this.#reads.ended();
+    this.#context.runInAsyncScope(this.#reads.ended, this.#reads);
   }
 
   /** @internal */
   drained(): void {
+    this.inContext(this.#drained);
+  }
+
+  #drained(): void {
     this.#progressAt = undefined;
     this.active();
     this.#writes.drained();
@@ -647,7 +661,7 @@ export class Connection extends Bytes {
     this.#writes.finish();
     this.#progressAt = undefined;
     // Half-closed it goes on, for as long as its input does.
-    if (this.#ending) this.#linger();
+    if (this.#ending) this.inContext(this.#linger);
   }
 
   /** @internal */
@@ -665,11 +679,16 @@ export class Connection extends Bytes {
     this.#reason ??= this.#reads.peerEnded ? 'ended' : 'aborted';
     this.#alarm.clear();
     if (!this.#gone) this.#letGo();
-    if (this.#untold) this.#tellGone();
-    this.#close(this.#reason);
+    this.inContext(this.#finish);
   }
 
-  #close(reason: CloseReason): void {
+  #finish(): void {
+    if (this.#untold) this.#tellGone();
+    this.#close();
+  }
+
+  #close(): void {
+    const reason = this.#reason ?? 'aborted';
     const closed: Writable<Closed> = {
       reason,
       bytesIn: this.bytesIn,
@@ -698,8 +717,10 @@ export class Connection extends Bytes {
 
   /** @internal User code threw where RxJS does not catch it, in a teardown. It ends this connection, and no other. */
   crashed(error: unknown): void {
-    if (this.#sender) this.#sender.fail(error);
-    else this.fail(error);
+    this.inContext(() => {
+      if (this.#sender) this.#sender.fail(error);
+      else this.fail(error);
+    });
   }
 
   /** @internal Without somebody who sends the connection is over with its input; else what still comes is discarded. */
@@ -741,6 +762,10 @@ export class Connection extends Bytes {
 
   /** @internal */
   expire(): void {
+    this.inContext(this.#expire);
+  }
+
+  #expire(): void {
     const now = this.clock.now();
     const { idle, greeting, grace } = this.#deadlines;
     if (now >= (this.#destroyAt ?? NEVER)) {
@@ -767,6 +792,22 @@ export class Connection extends Bytes {
   /** When the peer has taken nothing for too long. */
   get #stalledAt(): number {
     return this.#progressAt === undefined ? NEVER : this.#progressAt + this.#settings.stall;
+  }
+
+  #finishOutput(): void {
+    // The FIN, or the stall deadline in front of it, is under way before user code runs.
+    this.#writes.end();
+    this.#watchOutput();
+    // It had said its FIN already. Not at once: who ends it may have an error to tell.
+    if (this.#writes.finished) endOfTurn(this.clock, () => !this.#gone && this.#linger());
+    this.#reads.complete();
+    this.#sender?.stop();
+    if (!this.#gone) this.#reads.discard();
+  }
+
+  #finishInput(): void {
+    this.#notify();
+    this.#reads.drain();
   }
 
   // The rest ----------------------------------------------------------------------------------------------------------
@@ -892,6 +933,10 @@ export class Connection extends Bytes {
 
   /** Tells all that have to do with the connection that it is gone. Where that is cut short it is done again, at the latest when the socket is free. */
   #tellGone(): void {
+    this.inContext(this.#tellAll);
+  }
+
+  #tellAll(): void {
     this.#sender?.stop();
     this.#flushed();
     const sink = this.#bereft;

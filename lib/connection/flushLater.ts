@@ -1,5 +1,6 @@
 import type { SchedulerLike } from 'rxjs';
 import { monotonic } from '../time/monotonic.ts';
+import { microtask } from '../time/turn.ts';
 
 /** Who has output that waits for the end of the turn. */
 interface Flushable {
@@ -18,7 +19,7 @@ let dirty: Flushable[] = [];
 export function flushLater(connection: Flushable, clock: SchedulerLike): void {
   if (clock !== monotonic) clock.schedule(() => connection.flush(), 0);
   // Before it is in the list: it may be that there is no stack left for it, and the next one is to try again.
-  if (dirty.length === 0) queueMicrotask(flushAll);
+  if (dirty.length === 0) microtask(flushAll);
   dirty.push(connection);
 }
 

@@ -1,5 +1,10 @@
+import { fires } from '../time/fires.ts';
+import { monotonic } from '../time/monotonic.ts';
+
 /** Somebody whose input is held back, and who would therefore not notice that his peer is gone. */
 export interface Pulsed {
+  /** Whether it has to be asked. It never changes, and costs no system call. */
+  readonly needsPolling: boolean;
   /** Whether the connection still stands, if that can be told. Cheap: one call of the system. */
   readonly alive: boolean | undefined;
   /** It does not. */
@@ -19,23 +24,38 @@ const AT_A_TIME = 1000;
 export class Pulse {
   readonly #held = new Set<Pulsed>();
   #timer: NodeJS.Timeout | undefined;
+  /** The timer is pending, and will fire. */
+  #armed = false;
+  /** When they are looked at next, in milliseconds of the clock. */
+  #lookAt = 0;
 
   watch(held: Pulsed): void {
-    // Where the transport cannot tell, or needs not be asked.
-    if (held.alive === undefined) return;
+    if (!held.needsPolling) return;
     this.#held.add(held);
-    this.#timer ??= setInterval(() => this.#look(), EVERY).unref();
+    if (!this.#armed) this.#arm();
   }
 
   unwatch(held: Pulsed): void {
     this.#held.delete(held);
   }
 
+  /** One that a fake clock may drop is replaced whenever a connection is held, and fires when it would have fired. */
+  #arm(): void {
+    const now = monotonic.now();
+    const left = this.#lookAt - now;
+    const delay = left > 0 && left <= EVERY ? left : EVERY;
+    this.#lookAt = now + delay;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#look(), Math.round(delay)).unref();
+    this.#armed = fires(this.#timer);
+  }
+
   #look(): void {
-    if (this.#held.size === 0) {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-    }
+    this.#armed = false;
+    if (this.#held.size === 0) return;
+    this.#lookAt = 0;
+    // Before any that died is told: what it calls may throw.
+    this.#arm();
     let left = Math.min(AT_A_TIME, this.#held.size);
     for (const held of this.#held) {
       if (left-- === 0) break;

@@ -94,6 +94,10 @@ export class Reads implements Pulsed {
     return this.#carried + (this.#kept?.length ?? 0);
   }
 
+  get needsPolling(): boolean {
+    return this.#socket.needsPolling;
+  }
+
   get alive(): boolean | undefined {
     return this.#socket.alive;
   }

@@ -22,7 +22,7 @@ export function send(connection: Connection): OperatorFunction<Data | undefined,
       if (connection.attach(sending)) {
         subscriber.add(sending);
         // Whoever heard that the connection is taken may have broken it off, or have left.
-        if (!sending.closed) source.subscribe(sending);
+        if (!sending.closed) connection.inContext(() => source.subscribe(sending));
         connection.begun();
       }
     });
@@ -116,12 +116,12 @@ class Sent extends Sending {
   }
 
   flushed(): void {
-    this.#to.complete();
+    this.connection.inNoContext(() => this.#to.complete());
   }
 
   failed(error: unknown): void {
     // RxJS reports what is thrown where nobody is left to be told.
     if (this.#to.closed) throwError(() => error).subscribe();
-    else this.#to.error(error);
+    else this.connection.inNoContext(() => this.#to.error(error));
   }
 }

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { SchedulerLike } from 'rxjs';
 import { Budget, defaultBudget } from '../flow/budget.ts';
 import { bytes, type Check, flag, having, milliseconds, oneOf, patience } from '../options.ts';
@@ -57,7 +58,15 @@ export function settings(options: ConnectionOptions): ConnectionSettings {
   const { overrun = 'disconnect', budget = defaultBudget(), scheduler = defaultClock() } = options;
   // Who waits for room is to have it before there is too much.
   const output = { highWaterMark: Math.min(highWaterMark, maxOutbound), maxOutbound, overrun };
-  return { clock: scheduler, linger, stall, ...output, budget: new Budget(budget), pulse: new Pulse() };
+  return {
+    clock: scheduler,
+    linger,
+    stall,
+    ...output,
+    budget: new Budget(budget),
+    pulse: new Pulse(),
+    context: new AsyncResource('Sluice'),
+  };
 }
 
 /** @internal The network, and what it is to be told of each socket. */

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { types } from 'node:util';
 import { from, Observable, type ObservableInput, of, type SchedulerLike, type Subscriber } from 'rxjs';
 import { type Data, unfit } from '../connection/writes.ts';
@@ -59,6 +60,15 @@ export function demanded(input: Data | ObservableInput<Data | undefined>, room: 
   return isPullable(input) ? pull(input, room) : from(input);
 }
 
+/** Waits for room in the async context of the first call, that of the source: room is made by whatever else is at work. */
+function waiting(room: Room, ask: () => void): () => void {
+  let bound: (() => void) | undefined;
+  return () => {
+    bound ??= AsyncResource.bind(ask);
+    room.whenRoom(bound);
+  };
+}
+
 function pullAsync(
   values: AsyncIterator<Data | undefined>,
   room: Room,
@@ -80,9 +90,10 @@ function pullAsync(
     if (share.spend()) nextTurn(room.clock, ask);
     else ask();
   };
+  const wait = waiting(room, () => ask());
   const ask = (): void => {
     if (subscriber.closed) return;
-    if (room.congested) return room.whenRoom(ask);
+    if (room.congested) return wait();
     try {
       Promise.resolve(values.next()).then(came, failed);
     } catch (error) {
@@ -100,9 +111,10 @@ function pullSync(values: Iterator<Data | undefined>, room: Room, subscriber: Su
   const share = new Share(room.clock);
   let over = false;
   let asking = false;
+  const wait = waiting(room, () => ask());
   const ask = (): void => {
     while (!subscriber.closed) {
-      if (room.congested) return room.whenRoom(ask);
+      if (room.congested) return wait();
       let result: IteratorResult<Data | undefined>;
       asking = true;
       try {

@@ -105,7 +105,7 @@ export function listen(where: Where, options: ListenOptions = {}): Observable<Co
   return new Observable((subscriber) => {
     const listener = new Listener(
       options,
-      (connection) => subscriber.next(connection),
+      (connection) => connection.inContext(() => subscriber.next(connection)),
       (error) => subscriber.error(error),
     );
     const port = transport.listen(where, { backlog, ...socket }, listener);

@@ -89,7 +89,7 @@ export class Drain {
       connection.whenFreed(attended);
       if (connection.attach(attended)) {
         try {
-          reply(connection).subscribe(attended);
+          connection.inContext(() => reply(connection).subscribe(attended));
         } catch (error) {
           attended.error(error);
         }

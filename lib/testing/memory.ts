@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { asapScheduler, type SchedulerLike } from 'rxjs';
 import { isData } from '../options.ts';
 import type { Address, PortHandler, SocketHandler, Transport, TransportSocket } from '../transport/transport.ts';
@@ -40,7 +41,7 @@ export class MemoryNetwork {
         );
         return { close() {} };
       }
-      const port = { handler, open: true };
+      const port = { handler, open: true, context: new AsyncResource('SluiceMemoryPort') };
       this.#port = port;
       this.#later(() => port.open && handler.listening({ address: 'memory', port: 0 }));
       return {
@@ -52,10 +53,12 @@ export class MemoryNetwork {
 
     connect: (_where, _options, handler) => {
       let waits = true;
+      const context = new AsyncResource('SluiceMemoryConnect');
       this.#later(() => {
         if (!waits || !this.answers) return;
-        if (this.#port?.open) handler.connected(this.#join(this.#port));
-        else handler.failed(refused());
+        const port = this.#port;
+        if (port?.open) context.runInAsyncScope(() => handler.connected(this.#join(port)));
+        else context.runInAsyncScope(() => handler.failed(refused()));
       });
       return {
         cancel: () => {
@@ -79,7 +82,7 @@ export class MemoryNetwork {
     later(() => {
       if (!port.open) return client.arriveReset();
       this.sockets.add(socket);
-      port.handler.accepted(socket);
+      accept(port, socket);
     });
     return client;
   }
@@ -108,7 +111,7 @@ export class MemoryNetwork {
     this.#later(() => {
       if (!this.#port?.open) return client.lost();
       this.sockets.add(socket);
-      this.#port.handler.accepted(socket);
+      accept(this.#port, socket);
     });
     return client;
   }
@@ -121,7 +124,12 @@ export class MemoryNetwork {
 interface MemoryPort {
   readonly handler: PortHandler;
   open: boolean;
+  /** That of `listen`, in which a kernel's sockets are accepted. */
+  readonly context: AsyncResource;
 }
+
+const accept = ({ context, handler }: MemoryPort, socket: TransportSocket): void =>
+  context.runInAsyncScope(() => handler.accepted(socket));
 
 type Later = (work: () => void) => void;
 
@@ -224,10 +232,13 @@ export class MemoryClient {
 
 /** The server's end, or that of one who connects by the transport. */
 class MemorySocket implements TransportSocket, Reader {
-  handler!: SocketHandler;
+  #handler!: SocketHandler;
+  /** Where the handler was set; bytes come in this one, whatever the network's callbacks run for. */
+  #context!: AsyncResource;
   readonly local: Address;
   readonly peer: Address;
   readonly descriptor = undefined;
+  readonly needsPolling = false;
   readonly alive = undefined;
   readonly borrows = true;
   readonly #other: End;
@@ -249,6 +260,15 @@ class MemorySocket implements TransportSocket, Reader {
     this.local = local;
     this.#later = later;
     this.#free = free;
+  }
+
+  get handler(): SocketHandler {
+    return this.#handler;
+  }
+
+  set handler(handler: SocketHandler) {
+    this.#handler = handler;
+    this.#context = new AsyncResource('SluiceMemorySocket');
   }
 
   get pending(): number {
@@ -359,7 +379,7 @@ class MemorySocket implements TransportSocket, Reader {
         if (chunk === undefined) break;
         // The buffer is the next read's: whoever kept a view of it now holds garbage.
         const { length } = chunk;
-        this.handler.received(chunk);
+        this.#context.runInAsyncScope(this.#handler.received, this.#handler, chunk);
         chunk.fill(0xaa);
         this.#other.read?.(length);
       }

@@ -1,4 +1,5 @@
 import type { SchedulerLike, Subscription } from 'rxjs';
+import { fires } from './fires.ts';
 import { monotonic } from './monotonic.ts';
 
 /** What an {@link Alarm} watches over. */
@@ -22,6 +23,7 @@ export interface AlarmOwner {
 export class Alarm {
   readonly #clock: SchedulerLike;
   readonly #owner: AlarmOwner;
+  /** When the alarm goes off for certain; a timer that may be dropped does not count. */
   #armedFor = Number.POSITIVE_INFINITY;
   /** What is under way: the timer, one of the turns behind it, or an action of another clock. */
   #timer: NodeJS.Timeout | undefined;
@@ -63,6 +65,7 @@ export class Alarm {
       if (this.#clock === monotonic) {
         // Rounded up: a timer that goes off a fraction early would find itself early and go round again.
         this.#timer = setTimeout(Alarm.#goOff, Math.ceil(delay), this).unref();
+        this.#rely(this.#timer);
       } else {
         this.#action = this.#clock.schedule(() => Alarm.#goOff(this), delay);
       }
@@ -84,6 +87,11 @@ export class Alarm {
   /** These turns keep the process alive: an event loop with nothing else to do sleeps over an immediate that does not. */
   #poll(turns: number): void {
     this.#turn = setImmediate(() => (turns > 1 ? this.#poll(turns - 1) : this.#lookAgain()));
+    this.#rely(this.#turn);
+  }
+
+  #rely(timer: object): void {
+    if (!fires(timer)) this.#armedFor = Number.POSITIVE_INFINITY;
   }
 
   #lookAgain(): void {

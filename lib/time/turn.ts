@@ -1,13 +1,29 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { SchedulerLike } from 'rxjs';
 import { Queue } from '../queue.ts';
+import { fires } from './fires.ts';
 import { monotonic } from './monotonic.ts';
 
 /** Milliseconds of one turn of the event loop that all together may go on for who could go on for ever. */
 const TURN = 1;
 
+/** A callback that waits for its turn, in the async context of its caller: one `setImmediate` runs those of all connections. */
+class Waiting extends AsyncResource {
+  readonly #work: () => void;
+
+  constructor(work: () => void) {
+    super('SluiceTurn');
+    this.#work = work;
+  }
+
+  run(): void {
+    this.runInAsyncScope(this.#work);
+  }
+}
+
 /** Who goes on in the next turn, or in the one after that if there are too many. */
-const waiting = new Queue<() => void>();
-/** The end of the turn is seen to. */
+const waiting = new Queue<Waiting>();
+/** A `setImmediate` is pending that will run. */
 let armed = false;
 /** When, in this turn, somebody began who could go on for ever. */
 let began: number | undefined;
@@ -21,7 +37,7 @@ export function nextTurn(clock: SchedulerLike, work: () => void): void {
     clock.schedule(work, 0);
     return;
   }
-  waiting.push(work);
+  waiting.push(new Waiting(work));
   arm();
 }
 
@@ -32,10 +48,13 @@ export function nextTurn(clock: SchedulerLike, work: () => void): void {
 export function turnIsOver(clock: SchedulerLike): boolean {
   if (clock !== monotonic) return false;
   const now = performance.now();
-  if (began !== undefined) return now - began >= TURN;
-  began = now;
-  arm();
-  return false;
+  if (began === undefined) {
+    began = now;
+    arm();
+    return false;
+  }
+  // A clock that was set back measures nothing.
+  return now - began >= TURN || now < began;
 }
 
 /** Calls back when the event loop has polled once more: what waits to be read or accepted has been. */
@@ -45,15 +64,21 @@ export function afterTurn(clock: SchedulerLike, work: () => void): void {
 
 /** Calls back at the end of this turn: in a microtask, or where time is virtual, and microtasks wait for its end, in its next action. */
 export function endOfTurn(clock: SchedulerLike, work: () => void): void {
-  if (clock === monotonic) queueMicrotask(work);
+  if (clock === monotonic) microtask(work);
   else clock.schedule(work, 0);
 }
 
+/** Calls back in a microtask. A promise makes it, because fake clocks may replace `queueMicrotask` but no promise. */
+export function microtask(work: () => void): void {
+  void RESOLVED.then(work);
+}
+
+const RESOLVED = Promise.resolve();
+
+/** A second `setImmediate` does no harm: it finds nothing to do. */
 function arm(): void {
-  if (armed) return;
-  // Armed only then: it may be that there is no stack left for it.
-  setImmediate(turn);
-  armed = true;
+  // Armed only behind the call: it may be that there is no stack left for it.
+  if (!armed) armed = fires(setImmediate(turn));
 }
 
 function turn(): void {
@@ -66,7 +91,7 @@ function turn(): void {
   do {
     // Before the call: what it throws is the process's to hear, and the others go on all the same.
     if (waiting.size > 1) arm();
-    waiting.shift()?.();
+    waiting.shift()?.run();
     left--;
     // Looked at behind the call: a process that was kept from its processor for a millisecond before it still serves one.
     // Whoever is left over is seen to only because somebody was called.

@@ -95,6 +95,8 @@ class NodeSocket implements TransportSocket, Completed {
   readonly borrows: boolean;
   readonly #socket: OwnedSocket;
   #handle: WritingHandle | undefined;
+  /** A unix socket has no ports. */
+  readonly #isTcp: boolean;
   #pending = 0;
   #stalled = false;
 
@@ -104,6 +106,8 @@ class NodeSocket implements TransportSocket, Completed {
     const socket = connected as OwnedSocket;
     this.#socket = socket;
     this.peer = peerOf(socket, path);
+    // A peer that has gone already has no port, but our end still has.
+    this.#isTcp = this.peer.port !== undefined || socket.localPort !== undefined;
     socket[OWNER] = this;
     socket.on('error', onError);
     if (!borrows) socket.on('data', onData);
@@ -117,9 +121,9 @@ class NodeSocket implements TransportSocket, Completed {
     return { address: this.#socket.localAddress, port: this.#socket.localPort };
   }
 
-  /** A unix socket has no ports. */
-  get #isTcp(): boolean {
-    return this.peer.port !== undefined || this.#socket.localPort !== undefined;
+  /** A unix socket knows no reset. */
+  get needsPolling(): boolean {
+    return this.#isTcp;
   }
 
   get descriptor(): number | undefined {

@@ -123,6 +123,11 @@ export interface TransportSocket {
   /** Bytes handed to the network, and those still waiting for it. */
   readonly bytesWritten: number;
   /**
+   * Whether a paused socket does not notice that the peer resets the connection, so that `alive` is to be asked while it is
+   * paused. Constant, and asked often: it must be cheap.
+   */
+  readonly needsPolling: boolean;
+  /**
    * Whether the connection still stands, for one that is not being read and so does not notice; `undefined` where the
    * transport cannot tell, or notices anyway.
    */

@@ -16,6 +16,7 @@ describe('a pulse', () => {
   });
 
   const patient = (alive = true) => ({
+    needsPolling: true,
     alive,
     asked: 0,
     dead: 0,

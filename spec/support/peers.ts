@@ -90,6 +90,7 @@ export function spied(socket: TransportSocket, writes: string[], flow: string[],
     local: socket.local,
     peer: socket.peer,
     descriptor: socket.descriptor,
+    needsPolling: alive !== undefined || socket.needsPolling,
     get alive() {
       return alive ?? socket.alive;
     },

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { ConnectionSettings } from '../../lib/connection/connection.ts';
 import { Pulse } from '../../lib/connection/pulse.ts';
 import { Budget } from '../../lib/flow/budget.ts';
@@ -13,5 +14,6 @@ export const settings = (some: Partial<ConnectionSettings> = {}): ConnectionSett
   overrun: 'disconnect',
   budget: new Budget(Number.POSITIVE_INFINITY),
   pulse: new Pulse(),
+  context: new AsyncResource('Spec'),
   ...some,
 });

@@ -13,6 +13,7 @@ const idleSocket = (): TransportSocket => ({
   borrows: false,
   pending: 0,
   bytesWritten: 0,
+  needsPolling: false,
   alive: undefined,
   resume() {},
   pause() {},

@@ -1,0 +1,195 @@
+import { lastValueFrom, type Observable, Subject, type Subscription } from 'rxjs';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Pulse } from '../../lib/connection/pulse.ts';
+import { exchange } from '../../lib/flow/exchange.ts';
+import { lines } from '../../lib/framing/lines.ts';
+import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
+import { MemoryNetwork } from '../../lib/testing/memory.ts';
+import { Alarm } from '../../lib/time/alarm.ts';
+import { monotonic } from '../../lib/time/monotonic.ts';
+
+const MANY = 5000;
+
+const left: Subscription[] = [];
+afterEach(() => {
+  vi.useRealTimers();
+  for (const one of left.splice(0)) one.unsubscribe();
+});
+
+const until = (done: () => boolean) => vi.waitUntil(done, { timeout: 55_000, interval: 1 });
+
+function served(handler: Handler, options: ServeOptions = {}) {
+  const network = new MemoryNetwork();
+  const events = serve({ port: 0 }, handler, { ...options, transport: network.transport });
+  const subscription = events.subscribe();
+  left.push(subscription);
+  return { network, subscription };
+}
+
+/** Lets what is made of promises go on until it waits for a timer. */
+async function microtasks(): Promise<void> {
+  for (let left = 5 * MANY; left > 0; left--) await undefined;
+}
+
+/** A test that fakes timers while connections write without end, and does not run what it leaves behind. */
+async function leaveFakesBehind(toFake: readonly string[] | undefined, drop: () => void): Promise<void> {
+  vi.useFakeTimers(toFake === undefined ? {} : { toFake: toFake as never });
+  const handlers: Handler[] = [
+    async (connection) => {
+      for (;;) await connection.write('x');
+    },
+    function* () {
+      for (;;) yield 'x';
+    },
+    async function* () {
+      for (;;) yield 'x';
+    },
+    exchange(lines(), async (line) => line),
+  ];
+  for (const handler of handlers) served(handler).network.connect().pause().write('one\ntwo\n');
+  await microtasks();
+  drop();
+}
+
+const ways: [string, readonly string[] | undefined][] = [
+  ['the usual timers', undefined],
+  [
+    'the usual timers and microtasks',
+    ['setTimeout', 'setInterval', 'setImmediate', 'Date', 'performance', 'queueMicrotask'],
+  ],
+  ['setImmediate alone', ['setImmediate']],
+  ['setImmediate and the time', ['setImmediate', 'performance', 'Date']],
+  ['all but setImmediate', ['setTimeout', 'setInterval', 'clearTimeout', 'clearInterval', 'Date', 'performance']],
+];
+
+describe.each(ways)('after a test that faked %s while connections wrote', (_what, toFake) => {
+  const forget = () => leaveFakesBehind(toFake, () => vi.useRealTimers());
+
+  it('promises of room are resolved', async () => {
+    await forget();
+    let written = 0;
+    const { network } = served(async (connection) => {
+      for (; written < MANY; written++) await connection.write('x');
+    });
+    const client = network.connect();
+    await until(() => client.ended);
+    expect(client.text).toHaveLength(MANY);
+  });
+
+  it.each([
+    [
+      'a generator',
+      function* () {
+        for (let left = MANY; left > 0; left--) yield 'x';
+      },
+    ],
+    [
+      'an async generator',
+      async function* () {
+        for (let left = MANY; left > 0; left--) yield 'x';
+      },
+    ],
+  ])('%s is asked to its end', async (_kind, source) => {
+    await forget();
+    const client = served(source).network.connect();
+    await until(() => client.ended);
+    expect(client.text).toHaveLength(MANY);
+  });
+
+  it('replies are flushed', async () => {
+    await forget();
+    const client = served(exchange(lines(), async (line) => `${line}\n`)).network.connect();
+    client.write('a\n');
+    await until(() => client.text === 'a\n');
+  });
+
+  it('what a chunk has more of than a turn is handed on', async () => {
+    await forget();
+    const client = served(exchange(lines(), () => 'x')).network.connect();
+    client.write('a\n'.repeat(MANY));
+    await until(() => client.text.length === MANY);
+  });
+
+  it('a drain completes', async () => {
+    await forget();
+    const network = new MemoryNetwork();
+    const shutdown = new Subject<void>();
+    const events = serve(
+      { port: 0 },
+      exchange(lines(), (line) => line),
+      { transport: network.transport, shutdown },
+    );
+    const report = lastValueFrom(events as Observable<{ type: string }>);
+    const client = network.connect();
+    client.write('a\n');
+    await until(() => client.text === 'a');
+    shutdown.next();
+    client.end();
+    expect(await report).toMatchObject({ type: 'drained', drained: 1, aborted: 0 });
+  });
+
+  it('an alarm and a pulse that were set go off', async () => {
+    const rung: string[] = [];
+    let over = Number.POSITIVE_INFINITY;
+    const alarm = new Alarm(monotonic, { due: () => over, expire: () => rung.push('alarm') });
+    const pulse = new Pulse();
+    const dead = { needsPolling: true, alive: false, died: () => rung.push('pulse') };
+    await leaveFakesBehind(toFake, () => {
+      over = monotonic.now() + 1;
+      alarm.set();
+      pulse.watch(dead);
+      pulse.unwatch(dead);
+      vi.useRealTimers();
+    });
+    over = monotonic.now() + 5;
+    alarm.set();
+    pulse.watch(dead);
+    await until(() => rung.length === 2);
+    expect(rung.sort()).toEqual(['alarm', 'pulse']);
+  });
+});
+
+describe('on fake timers', () => {
+  const advance = (ms: number) => vi.advanceTimersByTimeAsync(ms);
+
+  it('loops go on after all timers are cleared', async () => {
+    await leaveFakesBehind(undefined, () => vi.clearAllTimers());
+    const client = served(async (connection) => {
+      for (let left = MANY; left > 0; left--) await connection.write('x');
+    }).network.connect();
+    await advance(100);
+    expect([client.text.length, client.ended]).toEqual([MANY, true]);
+  });
+
+  it('a server runs in their time: writes, generators, deadlines and its drain', async () => {
+    vi.useFakeTimers();
+    const shutdown = new Subject<void>();
+    const network = new MemoryNetwork();
+    const events: string[] = [];
+    const handler = exchange(lines(), async function* (line) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      for (let left = MANY; left > 0; left--) yield line;
+    });
+    left.push(
+      serve({ port: 0 }, handler, { transport: network.transport, shutdown, idle: 1000, grace: 5000 }).subscribe(
+        (event) => events.push('reason' in event ? `${event.type} ${event.reason}` : event.type),
+      ),
+    );
+    const [client, silent] = [network.connect(), network.connect()];
+    client.write('a\n');
+    await advance(500);
+    expect(client.text).toHaveLength(MANY);
+    client.write('b\n');
+    await advance(700);
+    expect(client.text).toHaveLength(2 * MANY);
+    expect(silent.ended).toBe(true);
+    client.write('half a line');
+    await advance(1);
+    shutdown.next();
+    await advance(4000);
+    expect(client.reset || client.ended).toBe(true);
+    await advance(10_000);
+    expect(events.at(0)).toBe('listening');
+    expect(events.at(-1)).toBe('drained');
+  });
+});
