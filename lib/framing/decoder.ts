@@ -14,7 +14,13 @@ export interface Input {
  * with connections, time and RxJS is the loop's, so a format of your own is this one small class.
  */
 export interface Decoder<T> {
-  /** How many bytes of a frame are held whose end has not come: 0 between two frames. */
+  /**
+   * How many bytes have come of a frame whose end has not: 0 between two frames.
+   *
+   * A request of several frames, such as a message of SMTP read line by line, may count as pending until its last frame:
+   * more than 0 between its frames as well. Only 0 is a boundary. A drain completes the input at the next one, and if the
+   * input ends before it, `end` is called. A {@link BLANK} alone is no boundary.
+   */
   readonly pending: number;
   /**
    * Bytes of memory that the decoder holds from one call of `cut` to the next; a server's `budget` counts them. Bytes that

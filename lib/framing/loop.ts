@@ -115,10 +115,15 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
         this.#settle();
         break;
       }
-      this.#begun = NEVER;
-      if (!(isNone && frame === BLANK)) to.next(frame as T);
+      if (!(isNone && frame === BLANK)) {
+        this.#begun = NEVER;
+        to.next(frame as T);
+      } else if (decoder.pending === 0) {
+        this.#begun = NEVER;
+      }
       if (to.closed) break;
-      if (this.#draining) {
+      // Between two frames of one transaction the decoder has bytes pending, and the drain waits for its end.
+      if (this.#draining && decoder.pending === 0) {
         if (draining) to.complete();
         else this.#drainHere();
         break;
@@ -185,18 +190,20 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   }
 
   /**
-   * Between two frames, or in the middle of one. A frame that is complete but was never handed on has not begun, and
-   * neither has what lies behind it: that is dropped, whatever is in it.
+   * Completes, unless a frame or a transaction has begun: then the loop goes on to its end. A frame that is complete but
+   * was never handed on has not begun, and neither has what lies behind it: that is dropped, whatever is in it.
    */
   #drainHere(): void {
-    if (this.#to.closed) return;
+    if (this.#to.closed || this.#decoder.pending > 0) return;
+    let begun: unknown = BLANK;
     try {
-      if (this.#decoder.cut(this) !== PENDING) this.#to.complete();
+      while (begun === BLANK) begun = this.#decoder.cut(this);
     } catch {
-      this.#to.complete();
+      begun = undefined;
     }
+    if (begun !== PENDING) return this.#to.complete();
     this.#forget();
-    if (!this.#to.closed) this.#settle();
+    this.#settle();
   }
 
   /** The deadline runs from the first byte: more bytes of the same frame find it running. */
