@@ -26,6 +26,7 @@ class Open extends Bytes {
     frameTimeout: 10_000,
     lastActivity: 0,
     carry() {},
+    follow: () => () => {},
     hold() {},
     release() {},
     use: () => () => {},

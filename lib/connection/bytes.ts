@@ -1,9 +1,11 @@
 import {
+  type Operator as Lifted,
   Observable,
   type OperatorFunction as Operator,
   type SchedulerLike,
   type Subscriber,
   type Subscription,
+  type TeardownLogic,
 } from 'rxjs';
 import { iterate } from './iterate.ts';
 
@@ -42,8 +44,18 @@ export interface Gate {
   readonly lastActivity: number;
   /** Whether the chunks of a {@link ByteSink} are borrowed, or the receiver's to keep. */
   readonly borrowed: boolean;
-  /** Says how many bytes are carried from one call to the next: of a frame that has not ended, or held back. */
-  carry(bytes: number): void;
+  /**
+   * Says that so many bytes more, or fewer, are carried from one call to the next: of a frame that has not ended, or held
+   * back. A change and not a sum, because several operators may carry some.
+   */
+  carry(change: number): void;
+  /**
+   * Adds a framing operator that does not read in place, as others stand in front of it. It is resumed and drained as a
+   * {@link ByteSink} is. Of several, the one that was added first decides first where the input may end: it is the one
+   * furthest downstream.
+   * @returns A function that takes it out again.
+   */
+  follow(follower: Follower): () => void;
   /** Holds the input back, for a cause (see `Hold`), until it is released. */
   hold(cause: number): void;
   release(cause: number): void;
@@ -55,49 +67,48 @@ export interface Gate {
   blame(error: Error): void;
 }
 
+/** A framing operator behind other operators. */
+export type Follower = Required<Pick<ByteSink, 'resume' | 'drain'>>;
+
 /** An Observable that can also be looped over with `for await`, at the loop's pace. */
 export type Stream<T> = Observable<T> & AsyncIterable<T>;
 
 /**
- * An Observable of bytes that our own operators can read in place; to everyone else it hands out copies.
- *
- * It can be looped over with `for await`, and so can what `pipe` makes of it: no more is read than the loop's body has worked
- * off. Leaving the loop ends the connection.
+ * An Observable that knows the connection it comes from. What operators make of it knows that, too: so a framing operator obeys
+ * the connection behind any other operator, and `for await` holds back the input of the right connection.
  */
-export abstract class Bytes extends Observable<Uint8Array> implements AsyncIterable<Uint8Array> {
-  /** @internal The connection these bytes come from. */
+export abstract class Derived<T> extends Observable<T> implements AsyncIterable<T> {
+  /** @internal The connection behind it. */
   abstract readonly gate: Gate;
-  /** @internal Subscribes in place. */
-  abstract borrow(sink: ByteSink): Subscription;
 
-  /** What RxJS calls with each subscriber. Its constructor takes a function for that, which would be one for each connection. */
-  protected _subscribe(subscriber: Subscriber<Uint8Array>): Subscription {
-    return this.borrow(new Copies(subscriber, this));
-  }
-
-  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+  [Symbol.asyncIterator](): AsyncIterator<T> {
     return iterate(this, this.gate);
   }
 
+  /** @internal What RxJS's operators make their result with. */
+  override lift<R>(operator?: Lifted<T, R>): Observable<R> {
+    // A ConnectableObservable borrows this method from its source, and has no connection.
+    if (!(this instanceof Derived)) return super.lift(operator);
+    const lifted = new Piped<R>(this.gate);
+    lifted.source = this;
+    lifted.operator = operator as Lifted<unknown, R>;
+    return lifted;
+  }
+
   override pipe(): this;
-  override pipe<A>(a: Operator<Uint8Array, A>): Stream<A>;
-  override pipe<A, B>(a: Operator<Uint8Array, A>, b: Operator<A, B>): Stream<B>;
-  override pipe<A, B, C>(a: Operator<Uint8Array, A>, b: Operator<A, B>, c: Operator<B, C>): Stream<C>;
-  override pipe<A, B, C, D>(
-    a: Operator<Uint8Array, A>,
-    b: Operator<A, B>,
-    c: Operator<B, C>,
-    d: Operator<C, D>,
-  ): Stream<D>;
+  override pipe<A>(a: Operator<T, A>): Stream<A>;
+  override pipe<A, B>(a: Operator<T, A>, b: Operator<A, B>): Stream<B>;
+  override pipe<A, B, C>(a: Operator<T, A>, b: Operator<A, B>, c: Operator<B, C>): Stream<C>;
+  override pipe<A, B, C, D>(a: Operator<T, A>, b: Operator<A, B>, c: Operator<B, C>, d: Operator<C, D>): Stream<D>;
   override pipe<A, B, C, D, E>(
-    a: Operator<Uint8Array, A>,
+    a: Operator<T, A>,
     b: Operator<A, B>,
     c: Operator<B, C>,
     d: Operator<C, D>,
     e: Operator<D, E>,
   ): Stream<E>;
   override pipe<A, B, C, D, E, F>(
-    a: Operator<Uint8Array, A>,
+    a: Operator<T, A>,
     b: Operator<A, B>,
     c: Operator<B, C>,
     d: Operator<C, D>,
@@ -105,7 +116,7 @@ export abstract class Bytes extends Observable<Uint8Array> implements AsyncItera
     f: Operator<E, F>,
   ): Stream<F>;
   override pipe<A, B, C, D, E, F>(
-    a: Operator<Uint8Array, A>,
+    a: Operator<T, A>,
     b: Operator<A, B>,
     c: Operator<B, C>,
     d: Operator<C, D>,
@@ -114,16 +125,50 @@ export abstract class Bytes extends Observable<Uint8Array> implements AsyncItera
     ...more: Operator<unknown, unknown>[]
   ): Stream<unknown>;
   override pipe(...operators: Operator<never, never>[]): unknown {
-    const result: unknown = operators.reduce<unknown>(
-      (source, operator) => operator(source as Observable<never>),
-      this,
-    );
-    // An operator may return what it likes; only a plain Observable is given the loop.
-    if (result instanceof Observable && !(Symbol.asyncIterator in result)) {
-      const { gate } = this;
-      Object.defineProperty(result, Symbol.asyncIterator, { value: () => iterate(result, gate) });
-    }
-    return result;
+    let result: unknown = this;
+    for (const operator of operators) result = known(operator(result as Observable<never>), this.gate);
+    // An operator may return what it likes. It may have made it for others, too, so it is not touched.
+    if (!(result instanceof Observable) || Symbol.asyncIterator in result) return result;
+    return wrap(result, this.gate);
+  }
+}
+
+/** What an operator has made of a connection's bytes. */
+class Piped<T> extends Derived<T> {
+  readonly gate: Gate;
+
+  constructor(gate: Gate, subscribe?: (this: Observable<T>, to: Subscriber<T>) => TeardownLogic) {
+    super(subscribe);
+    this.gate = gate;
+  }
+}
+
+/** Makes what an operator of ours returns: it knows the connection that its source comes from, if there is one. */
+export function derive<T>(source: Observable<unknown>, subscribe: (to: Subscriber<T>) => TeardownLogic): Observable<T> {
+  return source instanceof Derived ? new Piped(source.gate, subscribe) : new Observable(subscribe);
+}
+
+const wrap = <T>(source: Observable<T>, gate: Gate) => new Piped<T>(gate, (to) => source.subscribe(to));
+
+/** What is more than a plain Observable, such as a ConnectableObservable, may be needed as it is by the next operator. */
+const known = (result: unknown, gate: Gate): unknown =>
+  typeof result === 'object' && result !== null && Object.getPrototypeOf(result) === Observable.prototype
+    ? wrap(result as Observable<unknown>, gate)
+    : result;
+
+/**
+ * An Observable of bytes that our own operators can read in place; to everyone else it hands out copies.
+ *
+ * It can be looped over with `for await`, and so can what `pipe` makes of it: no more is read than the loop's body has worked
+ * off. Leaving the loop ends the connection.
+ */
+export abstract class Bytes extends Derived<Uint8Array> {
+  /** @internal Subscribes in place. */
+  abstract borrow(sink: ByteSink): Subscription;
+
+  /** What RxJS calls with each subscriber. Its constructor takes a function for that, which would be one for each connection. */
+  protected _subscribe(subscriber: Subscriber<Uint8Array>): Subscription {
+    return this.borrow(new Copies(subscriber, this));
   }
 }
 

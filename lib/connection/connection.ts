@@ -9,7 +9,7 @@ import { Share } from '../time/share.ts';
 import { endOfTurn, nextTurn } from '../time/turn.ts';
 import type { Address, TransportSocket } from '../transport/transport.ts';
 import { Hold, type Paused } from './blame.ts';
-import { type ByteSink, Bytes, type Gate } from './bytes.ts';
+import { type ByteSink, Bytes, type Follower, type Gate } from './bytes.ts';
 import { closeReason } from './closeReason.ts';
 import { flushLater } from './flushLater.ts';
 import { type Means, Reads } from './reads.ts';
@@ -381,8 +381,13 @@ export class Connection extends Bytes {
   }
 
   /** @internal */
-  carry(bytes: number): void {
-    this.#reads.carry(bytes);
+  carry(change: number): void {
+    this.#reads.carry(change);
+  }
+
+  /** @internal */
+  follow(follower: Follower): () => void {
+    return this.#reads.follow(follower);
   }
 
   /** @internal */

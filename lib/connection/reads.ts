@@ -1,13 +1,15 @@
 import type { SchedulerLike } from 'rxjs';
 import { describe } from '../options.ts';
-import { nextTurn } from '../time/turn.ts';
+import { endOfTurn, nextTurn } from '../time/turn.ts';
 import type { TransportSocket } from '../transport/transport.ts';
 import { Blame, Hold, type Paused } from './blame.ts';
-import type { ByteSink } from './bytes.ts';
+import type { ByteSink, Follower } from './bytes.ts';
 import type { Pulse, Pulsed } from './pulse.ts';
 
 /** Who owns an input. */
 export interface ReadsOwner {
+  /** Whether the input is to complete at its next boundary. */
+  readonly isDraining: boolean;
   /** Bytes came that somebody reads. */
   active(): void;
   /** A call of the sink is over: what it wrote may leave. */
@@ -50,6 +52,8 @@ export class Reads implements Pulsed {
   readonly #means: Means;
   readonly #owner: ReadsOwner;
   #sink: ByteSink | undefined;
+  /** Framing operators behind other operators, those furthest downstream first. */
+  #followers: Set<Follower> | undefined;
   #holds = 0;
   #blame: Blame | undefined;
   /** What came while the input was held back. */
@@ -57,7 +61,7 @@ export class Reads implements Pulsed {
   /** The peer's FIN came while the input was held back. */
   #endKept = false;
   #fullReads = 0;
-  /** Bytes that the sink holds: of a frame that has not ended, or of frames that were held back. */
+  /** Bytes that framing operators hold: of a frame that has not ended, or of frames that were held back. */
   #carried = 0;
   /** The socket is paused. */
   #isPaused = true;
@@ -126,7 +130,6 @@ export class Reads implements Pulsed {
   stop(sink: ByteSink): void {
     if (this.#sink !== sink) return;
     this.#sink = undefined;
-    this.#carried = 0;
     this.#owner.inputOver();
   }
 
@@ -140,10 +143,22 @@ export class Reads implements Pulsed {
     this.#finish((sink) => sink.error(error));
   }
 
-  /** The sink is asked to complete at its next boundary. */
+  /** The input is to complete at its next boundary: at that of the last framing operator, else at that of the sink. */
   drain(): void {
-    if (this.#sink?.drain) this.#call((sink) => sink.drain?.());
+    const [follower = this.#sink] = this.#followers ?? [];
+    if (follower?.drain) this.#call(() => follower.drain?.());
     else this.complete();
+  }
+
+  /** Adds a framing operator that is not the sink itself. @returns A function that takes it out again. */
+  follow(follower: Follower): () => void {
+    this.#followers ??= new Set();
+    this.#followers.add(follower);
+    return () => {
+      this.#followers?.delete(follower);
+      // Others may read the same input, and are asked next; but not before they have had what it has just had.
+      if (this.#owner.isDraining && this.#sink !== undefined) endOfTurn(this.#means.clock, () => this.drain());
+    };
   }
 
   /** Reads on, with nobody to read it: to see the peer's FIN or RST, and for our close to be a lingering one. */
@@ -161,18 +176,18 @@ export class Reads implements Pulsed {
     const sink = this.#sink;
     this.#sink = undefined;
     this.#kept = undefined;
-    this.#carried = 0;
     this.#setHolds(0);
     return sink;
   }
 
-  carry(bytes: number): void {
+  carry(change: number): void {
+    const carried = this.#carried + change;
     // What a decoder says goes into the sum of all connections, which a NaN would spoil for good.
-    if (!Number.isSafeInteger(bytes) || bytes < 0) {
-      const shown = describe(bytes);
+    if (!Number.isSafeInteger(carried) || carried < 0) {
+      const shown = describe(carried);
       return this.#owner.crashed(new TypeError(`Cannot frame: the decoder must hold 0 bytes or more, not ${shown}`));
     }
-    this.#carried = bytes;
+    this.#carried = carried;
     this.#owner.weigh();
   }
 
@@ -235,7 +250,9 @@ export class Reads implements Pulsed {
 
   /** Goes on where it was held back: first what the sink holds, then what was kept, then the socket. */
   #flow(): void {
-    if (this.#sink?.resume) this.#call((sink) => sink.resume?.());
+    if (this.#followers) for (const follower of this.#followers) this.#call(() => follower.resume());
+    const sink = this.#sink;
+    if (sink?.resume) this.#call(() => sink.resume?.());
     const kept = this.#kept;
     if (this.#holds === 0 && kept !== undefined) {
       this.#kept = undefined;
@@ -271,20 +288,17 @@ export class Reads implements Pulsed {
     if (sink === undefined) return;
     this.#call(() => {
       this.#sink = undefined;
-      this.#carried = 0;
       end(sink);
     });
     this.#owner.inputOver();
   }
 
   /** Calls the sink outside a read: what it throws must not reach the event loop, and what it writes leaves together. */
-  #call(work: (sink: ByteSink) => void): void {
-    const sink = this.#sink;
-    if (sink === undefined) return;
+  #call(work: () => void): void {
     const within = this.running;
     this.running = true;
     try {
-      work(sink);
+      work();
     } catch (error) {
       this.#owner.crashed(error);
     } finally {

@@ -1,12 +1,12 @@
 import {
   type MonoTypeOperatorFunction,
-  Observable,
+  type Observable,
   type Observer,
   type SchedulerLike,
   Subscriber,
   type Subscription,
 } from 'rxjs';
-import { type ByteSink, Bytes, type Gate, LiftedBytes } from '../connection/bytes.ts';
+import { type ByteSink, Bytes, Derived, derive, type Gate, LiftedBytes } from '../connection/bytes.ts';
 import { DeadlineError, type DeadlineName } from '../errors.ts';
 import { checkArgument, milliseconds } from '../options.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
@@ -38,16 +38,15 @@ export function watched<T>(
 ): MonoTypeOperatorFunction<T> {
   checkArgument(`set the ${name} deadline`, 'after', after, milliseconds);
   return (source) => {
+    const gate = source instanceof Derived ? source.gate : undefined;
+    const watch = <V>(to: Target<V>, bytes?: Gate) =>
+      new Watch<V>(new DeadlineError(name, after), due, scheduler ?? gate?.clock ?? defaultClock(), to, gate, bytes);
     if (source instanceof Bytes) {
-      const { gate } = source;
-      const subscribe = (sink: ByteSink) =>
-        new Watch<Uint8Array>(new DeadlineError(name, after), due, scheduler ?? gate.clock, sink, gate).watch((watch) =>
-          source.borrow(watch),
-        );
+      const subscribe = (sink: ByteSink) => watch<Uint8Array>(sink, gate).watch((watch) => source.borrow(watch));
       return new LiftedBytes(source, subscribe) as Observable<unknown> as Observable<T>;
     }
-    return new Observable((subscriber) =>
-      new Watch<T>(new DeadlineError(name, after), due, scheduler ?? defaultClock(), subscriber).watch((watch) => {
+    return derive(source, (subscriber) =>
+      watch<T>(subscriber).watch((watch) => {
         // Of the chain before it is subscribed, so that who has enough of a source that emits at once can stop it.
         const link = new Subscriber<T>(watch);
         subscriber.add(link);
@@ -66,25 +65,36 @@ class Watch<T> implements Observer<T>, AlarmOwner, Seen {
   readonly #due: (seen: Seen) => number;
   readonly #clock: SchedulerLike;
   readonly #to: Target<T>;
+  /** The connection behind the values. */
   readonly #gate: Gate | undefined;
+  /** The same, if the values are all of its bytes: then it keeps the time of the last one itself. */
+  readonly #bytes: Gate | undefined;
   readonly #alarm: Alarm;
   #lastValue: number;
   #source: Subscription | undefined;
   #over = false;
 
-  constructor(error: DeadlineError, due: (seen: Seen) => number, clock: SchedulerLike, to: Target<T>, gate?: Gate) {
+  constructor(
+    error: DeadlineError,
+    due: (seen: Seen) => number,
+    clock: SchedulerLike,
+    to: Target<T>,
+    gate: Gate | undefined,
+    bytes: Gate | undefined,
+  ) {
     this.#error = error;
     this.#due = due;
     this.#clock = clock;
     this.#to = to;
     this.#gate = gate;
+    this.#bytes = bytes;
     this.#alarm = new Alarm(clock, this);
     this.started = this.#lastValue = clock.now();
   }
 
   get lastActivity(): number {
-    if (this.#gate === undefined) return this.#lastValue;
-    const { clock, lastActivity } = this.#gate;
+    if (this.#bytes === undefined) return this.#lastValue;
+    const { clock, lastActivity } = this.#bytes;
     // Another clock than the connection's has another zero; only what has passed is the same on both.
     const last = clock === this.#clock ? lastActivity : this.#clock.now() - (clock.now() - lastActivity);
     return Math.max(this.started, last);
@@ -101,8 +111,7 @@ class Watch<T> implements Observer<T>, AlarmOwner, Seen {
 
   next(value: T): void {
     this.any = true;
-    // A connection keeps the time of its last byte itself.
-    if (this.#gate === undefined) this.#lastValue = this.#clock.now();
+    if (this.#bytes === undefined) this.#lastValue = this.#clock.now();
     this.#to.next(value);
   }
 

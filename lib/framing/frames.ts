@@ -1,5 +1,5 @@
-import { Observable, type OperatorFunction, takeWhile } from 'rxjs';
-import { Bytes, borrow } from '../connection/bytes.ts';
+import { type OperatorFunction, Subscriber } from 'rxjs';
+import { Bytes, Derived, derive } from '../connection/bytes.ts';
 import { callable, checkArgument } from '../options.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import type { Decoder } from './decoder.ts';
@@ -16,7 +16,8 @@ import { checkFraming, type FrameTimeOptions, timeChecks } from './options.ts';
  *
  * Applied to a connection (or to `idle` over one) it decodes in place, in the buffer all connections share; what it
  * hands on is copied. It stops after any frame when the connection's input is held back, goes on from there later, and
- * completes at a frame boundary when the server drains. On every other Observable of bytes it just decodes.
+ * completes at a frame boundary when the server drains. Behind other operators on the same connection it does so as well,
+ * on copies. On every other Observable of bytes it just decodes.
  *
  * It ends when its source does. It errors with what the decoder finds wrong, after the frames before it, and with
  * {@link DeadlineError} when a frame that has begun does not end in time.
@@ -30,14 +31,27 @@ export function frames<T>(decoder: () => Decoder<T>, options: FrameTimeOptions =
   checkArgument('frame input', 'decoder', decoder, callable);
   checkFraming(options, timeChecks);
   return (source) =>
-    new Observable((subscriber) => {
-      const gate = source instanceof Bytes ? source.gate : undefined;
+    derive(source, (subscriber) => {
+      const gate = source instanceof Derived ? source.gate : undefined;
       const { timeout = gate?.frameTimeout ?? Number.POSITIVE_INFINITY, scheduler = gate?.clock ?? defaultClock() } =
         options;
-      const loop = new FrameLoop(subscriber, decoder(), gate, timeout, scheduler);
-      // Subscribing to an endless synchronous source does not return: it must be told from within that we have enough.
-      const bytes = gate === undefined ? source.pipe(takeWhile(() => !subscriber.closed)) : source;
-      subscriber.add(() => loop.release());
-      return borrow(bytes, loop);
+      const isInPlace = source instanceof Bytes;
+      const loop = new FrameLoop(subscriber, decoder(), gate, timeout, scheduler, !isInPlace);
+      if (isInPlace) {
+        subscriber.add(() => loop.release());
+        return source.borrow(loop);
+      }
+      // Made before it is subscribed: an endless synchronous source does not return, and stops when this is closed.
+      const upstream = new Subscriber<Uint8Array>(loop);
+      const leave = gate?.follow(loop);
+      subscriber.add(() => {
+        loop.release();
+        try {
+          upstream.unsubscribe();
+        } finally {
+          leave?.();
+        }
+      });
+      return source.subscribe(upstream);
     });
 }

@@ -1,5 +1,5 @@
-import { map, Observable, type OperatorFunction } from 'rxjs';
-import { Bytes } from '../connection/bytes.ts';
+import { map, type OperatorFunction } from 'rxjs';
+import { Bytes, derive } from '../connection/bytes.ts';
 import { callable, checkArgument } from '../options.ts';
 
 /**
@@ -21,7 +21,7 @@ export function inPlace<T>(project: (chunk: Uint8Array) => T): OperatorFunction<
   checkArgument('read in place', 'project', project, callable);
   return (source) => {
     if (!(source instanceof Bytes)) return source.pipe(map((chunk) => project(chunk)));
-    return new Observable((subscriber) =>
+    return derive(source, (subscriber) =>
       source.borrow({
         next(chunk) {
           let value: T;

@@ -34,6 +34,8 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   readonly #gate: Gate | undefined;
   readonly #timeout: number;
   readonly #clock: SchedulerLike;
+  /** Other operators stand in front of it. What they hand on late may come while the gate is closed. */
+  readonly #follows: boolean;
   #alarm: Alarm | undefined;
   /** What the gate has been told. */
   #carried = 0;
@@ -48,22 +50,32 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   /** The source completed while frames were still to be cut. */
   #ended = false;
 
-  constructor(to: Subscriber<T>, decoder: Decoder<T>, gate: Gate | undefined, timeout: number, clock: SchedulerLike) {
+  constructor(
+    to: Subscriber<T>,
+    decoder: Decoder<T>,
+    gate: Gate | undefined,
+    timeout: number,
+    clock: SchedulerLike,
+    follows: boolean,
+  ) {
     this.#to = to;
     this.#decoder = decoder;
     this.#gate = gate;
     this.#timeout = timeout;
     this.#clock = clock;
+    this.#follows = follows;
   }
 
   next(chunk: Uint8Array): void {
     if (this.#to.closed) return;
     if (!isBytes(chunk)) return this.#fail(new TypeError(`Cannot frame ${describe(chunk)}: it is no Uint8Array`));
-    if (this.#running || this.#held) {
+    const gate = this.#gate;
+    if (this.#running || this.#held || (this.#follows && gate?.held)) {
       // A Subject that is fed by its own observer: in order, after what is still to be cut.
       this.bytes = Buffer.concat([this.bytes.subarray(this.at), chunk]);
       this.#held = true;
       this.at = 0;
+      if (gate !== undefined && !this.#running) this.#weigh(gate);
       return;
     }
     this.bytes = asBuffer(chunk);
@@ -149,8 +161,9 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
     const { pending, buffered = pending } = this.#decoder;
     const carried = this.#held ? this.bytes.length + buffered : buffered;
     if (carried === this.#carried) return;
+    const change = carried - this.#carried;
     this.#carried = carried;
-    gate.carry(carried);
+    gate.carry(change);
   }
 
   /** Keeps the rest of the chunk, which the next read overwrites. What is held already is not copied again. */
@@ -237,5 +250,6 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
     this.#begun = NEVER;
     this.#decoder = GONE;
     this.#forget();
+    if (this.#gate !== undefined) this.#weigh(this.#gate);
   }
 }

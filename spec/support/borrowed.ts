@@ -1,5 +1,5 @@
 import { asyncScheduler, type SchedulerLike, Subscription } from 'rxjs';
-import { type ByteSink, Bytes, type Gate } from '../../lib/connection/bytes.ts';
+import { type ByteSink, Bytes, type Follower, type Gate } from '../../lib/connection/bytes.ts';
 import { defaultClock, monotonic } from '../../lib/time/monotonic.ts';
 
 const STILL: SchedulerLike = { now: () => 0, schedule: monotonic.schedule };
@@ -11,7 +11,7 @@ export class HandGate implements Gate {
   frameTimeout = Number.POSITIVE_INFINITY;
   lastActivity = 0;
   readonly borrowed = true;
-  /** What the sink says it carries, in bytes. */
+  /** What framing operators say they carry, in bytes. */
   carried = 0;
   /** Virtual time, or none at all: how fast this machine is decides nothing here. */
   readonly clock = defaultClock() === monotonic ? STILL : asyncScheduler;
@@ -19,8 +19,16 @@ export class HandGate implements Gate {
   yields = 0;
   readonly blamed: Error[] = [];
 
-  carry(bytes: number): void {
-    this.carried = bytes;
+  /** Framing operators behind other operators. */
+  readonly followers = new Set<Follower>();
+
+  carry(change: number): void {
+    this.carried += change;
+  }
+
+  follow(follower: Follower): () => void {
+    this.followers.add(follower);
+    return () => void this.followers.delete(follower);
   }
 
   hold(): void {
@@ -81,13 +89,15 @@ export class Borrowed extends Bytes {
   }
 
   drain(): void {
-    if (this.#sink?.drain) this.#sink.drain();
+    const [follower = this.#sink] = this.gate.followers;
+    if (follower?.drain) follower.drain();
     else this.#sink?.complete();
   }
 
   /** Opens the gate, once: it may be closed again before this returns. */
   open(): void {
     this.gate.held = false;
+    for (const follower of this.gate.followers) follower.resume();
     this.#sink?.resume?.();
     this.#flow();
   }

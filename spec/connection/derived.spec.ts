@@ -1,0 +1,413 @@
+import fc from 'fast-check';
+import {
+  catchError,
+  defer,
+  delay,
+  EMPTY,
+  endWith,
+  filter,
+  identity,
+  ignoreElements,
+  map,
+  mergeMap,
+  Observable,
+  type OperatorFunction,
+  observeOn,
+  of,
+  pipe,
+  publish,
+  refCount,
+  Subject,
+  share,
+  startWith,
+  take,
+  tap,
+} from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import type { Connection } from '../../lib/connection/connection.ts';
+import { FrameTooLongError, FrameTruncatedError } from '../../lib/errors.ts';
+import { encodeLengthPrefixed, exchange, idle, inPlace, lengthPrefixed, lines, type Stream } from '../../lib/index.ts';
+import { examples } from '../framing/formats.ts';
+import { Borrowed } from '../support/borrowed.ts';
+import { chop, chunkings, watch } from '../support/bytes.ts';
+import { House } from '../support/house.ts';
+
+type Front = OperatorFunction<Uint8Array, Uint8Array>;
+
+const invert = (bytes: Uint8Array) => bytes.map((byte) => byte ^ 0xff);
+const plain = (bytes: Uint8Array) => bytes;
+const none = Buffer.alloc(0);
+
+/** What may stand in front of a framing operator, and what the peer sends for it to be text. */
+const fronts: [string, (connection: Connection) => Front, ((bytes: Buffer) => Uint8Array)?][] = [
+  ['nothing', () => identity],
+  ['tap', () => tap()],
+  ['map, which decrypts', () => map(invert), invert],
+  ['filter', () => filter((chunk) => chunk.length > 0)],
+  ['startWith', () => startWith(none)],
+  ['endWith', () => endWith(none)],
+  ['share', () => share()],
+  ['publish and refCount', () => pipe(publish(), refCount())],
+  ['catchError that begins anew', () => catchError((_error, caught) => caught)],
+  ['two operators as one', () => pipe(tap(), map(plain))],
+  ['an operator of one’s own', () => (source) => new Observable((to) => source.subscribe(to))],
+  [
+    'one that subscribes to the connection itself',
+    (connection) => () => new Observable((to) => connection.subscribe(to)),
+  ],
+  ['one that pipes the connection itself', (connection) => () => defer(() => connection.pipe(tap()))],
+  ['idle over tap', () => pipe(tap(), idle(60_000))],
+  ['inPlace', () => inPlace((chunk) => Buffer.from(chunk))],
+  ['frames in which lines are sent', () => lengthPrefixed(), encodeLengthPrefixed()],
+];
+
+describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain) => {
+  const bytes = (text: string) => encode(Buffer.from(text));
+
+  it('answers the line that had begun when the server drained, and no other', async () => {
+    const house = await House.open((connection) =>
+      connection.pipe(
+        front(connection),
+        lines(),
+        map((line) => `${line}\n`),
+      ),
+    );
+    const client = await house.connect();
+    client.write(bytes('first\nha'));
+    await house.clock.settle();
+    await house.signal();
+    expect(client.ended).toBe(false);
+    client.write(bytes('lf\nnever\n'));
+    await house.clock.settle();
+    expect([client.text, client.ended]).toEqual(['first\nhalf\n', true]);
+    client.end();
+    await house.clock.settle();
+    expect(house.log.closes).toEqual(['drained']);
+  });
+
+  it('completes at once in a drain when no line has begun', async () => {
+    const house = await House.open((connection) => connection.pipe(front(connection), lines()));
+    const [silent, between] = await house.connectAll(2);
+    between?.write(bytes('a\n'));
+    await house.clock.settle();
+    await house.signal();
+    expect([silent?.ended, between?.ended]).toEqual([true, true]);
+  });
+
+  it('stops after any line when the input is held back, and goes on from there', async () => {
+    const begun: string[] = [];
+    const work = new Subject<void>();
+    const decode = (connection: Connection) => pipe(front(connection), lines());
+    const house = await House.open((connection) =>
+      exchange(
+        () => connection.pipe(decode(connection)),
+        (line) => {
+          begun.push(line);
+          return work.pipe(
+            take(1),
+            map(() => `${line}\n`),
+          );
+        },
+      )(connection),
+    );
+    const client = await house.connect();
+    client.write(bytes('a\nb\nc\n'));
+    await house.clock.settle();
+    client.end();
+    await house.clock.settle();
+    for (const seen of [['a'], ['a', 'b'], ['a', 'b', 'c']]) {
+      expect(begun).toEqual(seen);
+      work.next();
+      await house.clock.settle();
+    }
+    expect([client.text, client.ended]).toEqual(['a\nb\nc\n', true]);
+    expect(house.log.closes).toEqual(['ended']);
+  });
+
+  it('drops complete lines that it held back when the server drains', async () => {
+    const work = new Subject<void>();
+    const house = await House.open((connection) =>
+      exchange(
+        () => connection.pipe(front(connection), lines()),
+        (line) =>
+          work.pipe(
+            take(1),
+            map(() => `${line}\n`),
+          ),
+      )(connection),
+    );
+    const client = await house.connect();
+    client.write(bytes('a\nb\nc\n'));
+    await house.clock.settle();
+    await house.signal();
+    work.next();
+    await house.clock.settle();
+    expect([client.text, client.ended]).toEqual(['a\n', true]);
+  });
+
+  it('hands a line to a loop when its body has run', async () => {
+    const begun: string[] = [];
+    const work = new Subject<void>();
+    const house = await House.open(async (connection) => {
+      for await (const line of connection.pipe(front(connection), lines())) {
+        begun.push(line);
+        await new Promise<void>((resolve) => work.pipe(take(1)).subscribe({ complete: resolve }));
+      }
+    });
+    const client = await house.connect();
+    client.write(bytes('a\nb\n'));
+    await house.clock.settle();
+    expect(begun).toEqual(['a']);
+    work.next();
+    await house.clock.settle();
+    expect(begun).toEqual(['a', 'b']);
+  });
+
+  it('stands under the server’s frame deadline', async () => {
+    const house = await House.open((connection) => connection.pipe(front(connection), lines()), { frame: 500 });
+    const client = await house.connect();
+    client.write(bytes('ha'));
+    await house.clock.advance(499);
+    client.write(bytes('l'));
+    await house.clock.settle();
+    expect(client.ended).toBe(false);
+    await house.clock.advance(1);
+    expect(client.ended).toBe(true);
+    client.end();
+    await house.clock.settle();
+    expect(house.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'frame' }]);
+  });
+
+  it('blames the peer for a line that is too long, whatever is replied to it', async () => {
+    const house = await House.open((connection) =>
+      connection.pipe(
+        front(connection),
+        lines({ maxLength: 3 }),
+        catchError(() => of('too long')),
+      ),
+    );
+    const client = await house.connect();
+    client.write(bytes('1234')).end();
+    await house.clock.settle();
+    expect(client.text).toBe('too long');
+    expect(house.log.of('closed')).toMatchObject([{ reason: 'frame-too-long', error: new FrameTooLongError(3, 4) }]);
+  });
+
+  it('counts what it holds for the budget', async () => {
+    const handler = (connection: Connection) => connection.pipe(front(connection), lines(), ignoreElements());
+    const house = await House.open(handler, { budget: 1000 });
+    const client = await house.connect();
+    client.write(bytes('x'.repeat(1600)));
+    await house.clock.settle();
+    await house.connect();
+    expect(house.log.of('refused')).toMatchObject([{ reason: 'budget' }]);
+  });
+});
+
+describe('a framing operator behind one that delays', () => {
+  it.each<[string, (connection: Connection) => Front]>([
+    ['delay', ({ clock }) => delay(5, clock)],
+    ['observeOn', ({ clock }) => observeOn(clock)],
+  ])('%s keeps every line, in order, at the pace of what is behind it', async (_, front) => {
+    const house = await House.open((connection) =>
+      exchange(
+        () => connection.pipe(front(connection), lines()),
+        (line) => of(`${line} `).pipe(delay(50, connection.clock)),
+      )(connection),
+    );
+    const client = await house.connect();
+    const sent = Array.from({ length: 50 }, (_, i) => `${i}`);
+    for (const line of sent) {
+      client.write(`${line}\n`);
+      await house.clock.advance(7);
+    }
+    client.end();
+    await house.clock.advance(5000);
+    expect(client.text).toBe(sent.map((line) => `${line} `).join(''));
+    expect(house.log.closes).toEqual(['ended']);
+  });
+});
+
+describe('several framing operators on one input', () => {
+  it('all come to the boundary before the input completes', async () => {
+    const seen: string[] = [];
+    const house = await House.open((connection) => {
+      const bytes = connection.pipe(share());
+      const two = [1, 2].map((n) =>
+        bytes.pipe(
+          lines(),
+          tap((line) => seen.push(`${n} ${line}`)),
+        ),
+      );
+      return of(...two).pipe(mergeMap(identity), ignoreElements());
+    });
+    const client = await house.connect();
+    client.write('ha');
+    await house.clock.settle();
+    await house.signal();
+    client.write('lf\n');
+    await house.clock.settle();
+    client.write('never\n');
+    await house.clock.settle();
+    expect(seen).toEqual(['1 half', '2 half']);
+    client.end();
+    await house.clock.settle();
+    expect(house.log.closes).toEqual(['drained']);
+  });
+
+  it('that is left by one of them completes for plain subscribers, too, in a drain', async () => {
+    const heard: string[] = [];
+    const house = await House.open((connection) => {
+      const bytes = connection.pipe(share());
+      bytes.subscribe({ next: (chunk) => heard.push(`${chunk}`), complete: () => heard.push('|') });
+      return bytes.pipe(lines(), ignoreElements());
+    });
+    const client = await house.connect();
+    client.write('ha');
+    await house.clock.settle();
+    await house.signal();
+    expect(heard).toEqual(['ha']);
+    client.write('lf\n');
+    await house.clock.settle();
+    expect(heard).toEqual(['ha', 'lf\n', '|']);
+    expect(client.ended).toBe(true);
+  });
+});
+
+describe('plain operators on a connection, with no framing', () => {
+  it('complete at once in a drain', async () => {
+    const house = await House.open((connection) => connection.pipe(tap(), map(plain)));
+    const client = await house.connect();
+    client.write('ha');
+    await house.clock.settle();
+    await house.signal();
+    expect([client.text, client.ended]).toEqual(['ha', true]);
+  });
+});
+
+describe('frames behind plain operators, for any format', () => {
+  const front = fc.constantFrom<Front>(tap(), map(plain), share(), pipe(tap(), map(plain)), startWith(none));
+
+  it('are neither lost nor doubled nor moved, wherever the input is cut and held back', () => {
+    const closings = fc.infiniteStream(fc.boolean());
+    fc.assert(
+      fc.property(examples, front, chunkings, closings, ({ decode, sent, frames }, front, cuts, closing) => {
+        const peer = new Borrowed();
+        const values: unknown[] = [];
+        let completed = false;
+        peer.pipe(front, decode).subscribe({
+          next: (value) => {
+            expect(peer.gate.held).toBe(false);
+            values.push(value);
+            peer.gate.held = closing.next().value === true;
+          },
+          complete: () => {
+            completed = true;
+          },
+        });
+        for (const chunk of chop(Buffer.concat(sent), cuts)) {
+          peer.push(chunk);
+          if (closing.next().value === true) peer.open();
+        }
+        peer.end();
+        peer.openAll();
+        expect({ values, completed }).toEqual({ values: frames, completed: true });
+        expect(peer.gate.carried).toBe(0);
+        expect(peer.gate.followers.size).toBe(0);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('end on a frame boundary, and no frame later than need be, wherever the drain begins', () => {
+    fc.assert(
+      fc.property(examples, front, fc.nat(), chunkings, ({ decode, sent, frames }, front, at, cuts) => {
+        const all = Buffer.concat(sent);
+        const begin = at % (all.length + 1);
+        const peer = new Borrowed();
+        const seen = watch(peer.pipe(front, decode));
+        for (const chunk of chop(all.subarray(0, begin), cuts)) peer.push(chunk);
+        peer.drain();
+        for (const chunk of chop(all.subarray(begin), cuts)) peer.push(chunk);
+        let count = 0;
+        for (let end = 0; end < begin; count++) end += sent[count]?.length ?? 0;
+        expect(seen).toEqual({ values: frames.slice(0, count), completed: true });
+        expect(peer.released).toBe(true);
+        expect(peer.gate.blamed).toEqual([]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('are truncated when the input ends in the middle of one, and the peer is blamed', () => {
+    const peer = new Borrowed();
+    const seen = watch(peer.pipe(tap(), lines()));
+    peer.push(Buffer.from('a\nbc'));
+    expect(peer.gate.carried).toBe(2);
+    peer.end();
+    expect(peer.gate.carried).toBe(0);
+    expect(seen).toMatchObject({ values: ['a'], error: new FrameTruncatedError(2) });
+    expect(peer.gate.blamed).toEqual([seen.error]);
+  });
+});
+
+describe('what pipe returns', () => {
+  const symbols = (value: object) => Object.getOwnPropertySymbols(value);
+
+  it('is the connection itself without operators', () => {
+    const peer = new Borrowed();
+    expect(peer.pipe()).toBe(peer);
+    const piped = peer.pipe(tap());
+    expect(piped.pipe()).toBe(piped);
+  });
+
+  it('leaves EMPTY as it is, and can be looped over all the same', async () => {
+    const peer = new Borrowed();
+    const nothing = peer.pipe(take(0));
+    expect(symbols(EMPTY)).toEqual([]);
+    for await (const _ of nothing) throw new Error('there is something');
+    expect(watch(nothing)).toEqual({ values: [], completed: true });
+  });
+
+  it.each<[string, Observable<unknown>]>([
+    ['a Subject', new Subject()],
+    ['an Observable', new Observable()],
+    ['one that is frozen', Object.freeze(of(1))],
+  ])('does not touch %s that an operator returns', (_, shared) => {
+    const before = Reflect.ownKeys(shared);
+    const peer = new Borrowed();
+    const piped = peer.pipe(() => shared);
+    expect(Reflect.ownKeys(shared)).toEqual(before);
+    expect(Symbol.asyncIterator in piped).toBe(true);
+  });
+
+  it('holds back the input of its own connection when it is looped over, whatever stream it shares with others', async () => {
+    const shared = new Subject<string>();
+    const peers = [new Borrowed(), new Borrowed(), new Borrowed()];
+    const loops = peers.map((peer) => peer.pipe(() => shared)[Symbol.asyncIterator]());
+    const first = loops[1]?.next();
+    shared.next('a');
+    expect(await first).toEqual({ done: false, value: 'a' });
+    expect(peers.map(({ gate }) => gate.held)).toEqual([false, true, false]);
+  });
+
+  it('is what the operator returns where that is no Observable, or can be looped over already', () => {
+    const peer = new Borrowed();
+    const other = new Borrowed();
+    const promise = Promise.resolve(1);
+    expect(peer.pipe(() => promise as never)).toBe(promise);
+    expect(peer.pipe(() => other)).toBe(other);
+    const piped = other.pipe(tap());
+    expect(peer.pipe(() => piped)).toBe(piped);
+  });
+
+  it('can be looped over behind any number of pipes', async () => {
+    const peer = new Borrowed();
+    const piped = peer.pipe(tap()).pipe(lines()).pipe(map(Number)) as Stream<number>;
+    const loop = piped[Symbol.asyncIterator]();
+    const first = loop.next();
+    peer.push(Buffer.from('1\n2\n'));
+    expect(await first).toEqual({ done: false, value: 1 });
+    expect(peer.gate.held).toBe(true);
+  });
+});
