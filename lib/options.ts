@@ -6,15 +6,21 @@ export type Wrong = string | { readonly outOfRange: string };
 /** Looks at one option: returns what is wrong with it, or nothing. */
 export type Check = (value: unknown) => Wrong | undefined;
 
-const SHORT = { depth: 0, breakLength: Number.POSITIVE_INFINITY, maxArrayLength: 3, maxStringLength: 100 };
+const SHORT = {
+  depth: 0,
+  breakLength: Number.POSITIVE_INFINITY,
+  customInspect: false,
+  maxArrayLength: 3,
+  maxStringLength: 100,
+};
 
 /** Characters of a description; what has more is cut. */
-const LONGEST = 500;
+const LONGEST = 200;
 
-/** A value as a message shows it: in short, whatever it is. It never throws, as a value itself may when it is looked at. */
+/** A value as a message shows it: in one short line, whatever it is. It never throws, as a value itself may when it is looked at. */
 export function describe(value: unknown): string {
   try {
-    const text = inspect(value, SHORT);
+    const text = inspect(value, SHORT).replace(/\s+/g, ' ');
     return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
   } catch {
     return `a value of type ${typeof value} that cannot be shown`;
@@ -98,33 +104,59 @@ const behind = (name: string, wrong: Wrong): Wrong => {
 };
 const separator = (wrong: string) => (wrong.startsWith('.') ? '' : wrong.startsWith('there') ? ': ' : ' ');
 
+/** A check of an object of options, each with its own check. */
+interface ObjectCheck extends Check {
+  readonly checks: Checks;
+}
+
 /** An object of options, each with its own check. */
-export const object =
-  (checks: Checks): Check =>
-  (value) => {
-    if (typeof value !== 'object' || value === null) return `must be an object, not ${describe(value)}`;
-    for (const [name, option] of Object.entries(value)) {
-      if (!Object.hasOwn(checks, name))
-        return `there is no option ${describe(name)}; it knows ${Object.keys(checks).join(', ')}`;
-      const wrong = option === undefined ? undefined : checks[name]?.(option);
-      if (wrong) return behind(`.${name}`, wrong);
-    }
-    return undefined;
-  };
+export const object = (checks: Checks): ObjectCheck =>
+  Object.assign((value: unknown) => read(value, checks, {}), { checks });
 
 /** Options by their names. */
 export type Checks = Readonly<Record<string, Check>>;
 
+/** Options as they were read: one that was not given, or given as `undefined`, is not there. */
+export type Given<T> = { readonly [K in keyof T]: Exclude<T[K], undefined> };
+
 /**
- * Checks options at the door, before anything is opened.
+ * Reads options as JavaScript does, inherited ones and getters included, and each of them once.
+ *
+ * @param into Where they go.
+ * @returns What is wrong with them.
+ */
+function read(options: unknown, checks: Checks, into: Record<string, unknown>): Wrong | undefined {
+  if (typeof options !== 'object' || options === null) return `must be an object, not ${describe(options)}`;
+  // Inherited ones, too; but methods and getters of a class are not enumerable, and it may have others than ours.
+  for (const name in options) {
+    if (!Object.hasOwn(checks, name))
+      return `there is no option ${describe(name)}; it knows ${Object.keys(checks).join(', ')}`;
+  }
+  for (const [name, check] of Object.entries(checks)) {
+    const value = (options as Record<string, unknown>)[name];
+    if (value === undefined) continue;
+    const nested: Record<string, unknown> | undefined = 'checks' in check ? {} : undefined;
+    const wrong = nested ? read(value, (check as ObjectCheck).checks, nested) : check(value);
+    if (wrong) return behind(`.${name}`, wrong);
+    into[name] = nested ?? value;
+  }
+  return undefined;
+}
+
+/**
+ * Reads and checks options at the door, before anything is opened. What they are then they are for good: an object of the
+ * caller's may change later, or answer otherwise when it is asked again.
  *
  * @param where What cannot be done if they are wrong.
  * @param name What the object is called where it is given.
+ * @returns A plain object of those that were given.
  * @throws TypeError for an option that does not exist or is of the wrong type.
  * @throws RangeError for a number out of its range.
  */
-export function check(where: string, options: unknown, checks: Checks, name = 'options'): void {
-  refuse(where, name, object(checks)(options));
+export function check<T>(where: string, options: T, checks: Checks, name = 'options'): Given<T> {
+  const given: Record<string, unknown> = {};
+  refuse(where, name, read(options, checks, given));
+  return given as Given<T>;
 }
 
 /**

@@ -22,25 +22,25 @@ export type Handler = (connection: Connection) => Data | ObservableInput<Data | 
 /** How to serve. Times are in milliseconds; `Infinity` for no limit. */
 export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
   /** Connections served at once; the others wait. @default 1000 */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   /** The first value begins the drain, a second one ends it at once; so does its error, with that error. @default never */
-  readonly shutdown?: ObservableInput<unknown>;
+  readonly shutdown?: ObservableInput<unknown> | undefined;
   /** How long to go on accepting after the signal, for a load balancer to notice. @default 0 */
-  readonly announce?: number;
+  readonly announce?: number | undefined;
   /** How long connections have to finish once the port is freed; then they are aborted. @default 10000 */
-  readonly grace?: number;
+  readonly grace?: number | undefined;
   /** How long nothing may come or go on a connection. @default 30000 */
-  readonly idle?: number;
+  readonly idle?: number | undefined;
   /** How long a peer may take to send its first byte. @default 10000 */
-  readonly greeting?: number;
+  readonly greeting?: number | undefined;
   /** How long a frame that has begun may take to end, for framing operators that set no `timeout` of their own. @default 10000 */
-  readonly frame?: number;
+  readonly frame?: number | undefined;
   /** How long a connection lasts before it is asked to finish, as in a drain. @default Infinity */
-  readonly lifetime?: number;
+  readonly lifetime?: number | undefined;
   /** The share of `lifetime` that is left to chance, so that not all connections end at once. @default 0.1 */
-  readonly jitter?: number;
+  readonly jitter?: number | undefined;
   /** Where chance comes from: numbers from 0 to 1. @default Math.random */
-  readonly random?: () => number;
+  readonly random?: (() => number) | undefined;
 }
 
 /**
@@ -66,16 +66,16 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
  * @throws TypeError or RangeError for options that do not exist or cannot be.
  */
 export function serve(where: Where, handler: Handler, options: ServeOptions = {}): Observable<ServerEvent> {
-  checkWhere('serve', where);
+  const place = checkWhere('serve', where);
   checkArgument('serve', 'the handler', handler, callable);
-  check('serve', options, serveChecks);
-  const { concurrency = 1000, shutdown = EMPTY, announce = 0, grace = 10_000, ...more } = options;
+  const given = check('serve', options, serveChecks);
+  const { concurrency = 1000, shutdown = EMPTY, announce = 0, grace = 10_000, ...more } = given;
   const { idle = 30_000, greeting = 10_000, frame = 10_000, ...others } = more;
   const { lifetime = Number.POSITIVE_INFINITY, jitter = 0.1, random = Math.random, ...listening } = others;
   const deadlines: Deadlines = { idle, greeting, frame, grace };
 
   return new Observable((events) => {
-    const clock = options.scheduler ?? defaultClock();
+    const { scheduler: clock = defaultClock() } = given;
     const drain = new Drain({ announce, grace, clock }, (event) => events.next(event));
 
     const reply = (connection: Connection) => {
@@ -85,7 +85,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
       return demanded(handler(connection) as Data | ObservableInput<Data | undefined>, connection);
     };
 
-    const server = listen(where, { ...listening, scheduler: clock, events: drain }).pipe(
+    const server = listen(place, { ...listening, scheduler: clock, events: drain }).pipe(
       takeUntil(drain.closePort),
       mergeMap((connection) => drain.attend(connection, reply), concurrency),
       takeUntil(drain.overdue),

@@ -1,5 +1,17 @@
+import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { bytes, check, flag, having, milliseconds, object, oneOf, share, whole } from '../lib/options.ts';
+import {
+  bytes,
+  check,
+  flag,
+  having,
+  milliseconds,
+  object,
+  oneOf,
+  share,
+  describe as short,
+  whole,
+} from '../lib/options.ts';
 
 const checks = {
   count: whole(1, 10),
@@ -85,3 +97,116 @@ describe('options', () => {
     expect(trying(options)).toThrow(message);
   });
 });
+
+describe('options that are read', () => {
+  const reading = (options: object) => check('try', options, checks);
+
+  it('are a plain object of those that were given', () => {
+    const given = reading({ count: 1, time: undefined, nested: { deep: 2, deeper: undefined } });
+    expect(given).toStrictEqual({ count: 1, nested: { deep: 2 } });
+  });
+
+  it.each<[string, object]>([
+    ['inherited from an object of defaults', Object.create({ count: 2, word: 'a' })],
+    [
+      'getters of a class',
+      new (class {
+        get count() {
+          return 2;
+        }
+        get word() {
+          return 'a';
+        }
+        method() {}
+      })(),
+    ],
+    [
+      'fields of a class, and getters of the one it extends',
+      new (class extends class {
+        get count() {
+          return 2;
+        }
+      } {
+        word = 'a';
+      })(),
+    ],
+    ['not enumerable', Object.defineProperties({}, { count: { value: 2 }, word: { value: 'a' } })],
+  ])('may be %s', (_, options) => {
+    expect(reading(options)).toStrictEqual({ count: 2, word: 'a' });
+    expect(check('try', { nested: options }, { nested: object({ count: whole(1), word: oneOf('a') }) })).toStrictEqual({
+      nested: { count: 2, word: 'a' },
+    });
+  });
+
+  it('are checked, however they are there', () => {
+    expect(() => reading(Object.create({ count: 0 }))).toThrow('Cannot try: count must be a whole number from 1 to 10');
+    expect(() => reading(Object.create({ cuont: 1 }))).toThrow("Cannot try: options: there is no option 'cuont'");
+    class Wrong {
+      get count() {
+        return '5';
+      }
+    }
+    expect(() => reading(new Wrong())).toThrow("Cannot try: count must be a whole number from 1 to 10, not '5'");
+    expect(() => reading({ nested: Object.create({ shallow: 1 }) })).toThrow("there is no option 'shallow'");
+  });
+
+  it('are asked for once each, and stay what they were', () => {
+    const asked: string[] = [];
+    const options = new Proxy(
+      { count: 1, nested: { deep: 1 } },
+      {
+        get(target, name, proxy) {
+          asked.push(String(name));
+          return Reflect.get(target, name, proxy);
+        },
+      },
+    );
+    const given = reading(options);
+    options.count = 7;
+    options.nested.deep = 7;
+    expect(given).toEqual({ count: 1, nested: { deep: 1 } });
+    expect(asked.filter((name) => name === 'count')).toHaveLength(1);
+    expect([...new Set(asked)].sort()).toEqual(Object.keys(checks).sort());
+  });
+});
+
+describe('a value in a message', () => {
+  const revoked = Proxy.revocable({}, {});
+  revoked.revoke();
+  const hostile = {
+    [inspect.custom]: () => {
+      throw new Error('no');
+    },
+    get [Symbol.toStringTag](): string {
+      throw new Error('no');
+    },
+  };
+
+  it.each<[string, unknown]>([
+    ['a long string', 'x'.repeat(100_000)],
+    ['many lines', '\n'.repeat(1000)],
+    ['an object of many fields', Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`field${i}`, i]))],
+    ['a list', Array.from({ length: 10_000 }, () => 'x'.repeat(1000))],
+    ['a large object of a class', process],
+    ['an Error with a stack', new Error('x'.repeat(10_000))],
+    ['a class with a long name', class A {}],
+    ['one that throws when it is looked at', hostile],
+    [
+      'a proxy whose traps throw',
+      new Proxy({}, { get: () => fail(), ownKeys: () => fail(), getPrototypeOf: () => fail() }),
+    ],
+    ['a proxy that was revoked', revoked.proxy],
+    ['an object without a prototype', Object.create(null)],
+    ['a symbol', Symbol('x'.repeat(1000))],
+    ['a bigint', 10n ** 1000n],
+  ])('is one short line, also for %s', (_, value) => {
+    const text = short(value);
+    expect(text.length).toBeLessThan(250);
+    expect(text).not.toContain('\n');
+    expect(text).not.toBe('');
+  });
+});
+
+function fail(): never {
+  throw new Error('no');
+}

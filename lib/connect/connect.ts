@@ -11,7 +11,7 @@ import type { Destination, Dial, DialHandler, TransportSocket } from '../transpo
 /** How to connect. Times are in milliseconds; `Infinity` for no limit. */
 export interface ConnectOptions extends ConnectionOptions {
   /** How long it may take until the connection is made, the look-up of the name included. @default 5000 */
-  readonly timeout?: number;
+  readonly timeout?: number | undefined;
 }
 
 const connectChecks: Record<string, Check> = {
@@ -48,16 +48,16 @@ const connectChecks: Record<string, Check> = {
  * @throws TypeError or RangeError for options that do not exist or cannot be.
  */
 export function connect(where: Destination, options: ConnectOptions = {}): Observable<Connection> {
-  checkDestination(where);
-  check('connect', options, connectChecks);
-  const { timeout = 5000 } = options;
-  const { transport, ...socket } = seam(options);
+  const place = checkDestination(where);
+  const given = check('connect', options, connectChecks);
+  const { timeout = 5000 } = given;
+  const { transport, ...socket } = seam(given);
   let common: ConnectionSettings | undefined;
   let ids = 0;
   return new Observable((subscriber) => {
-    common ??= settings(options);
+    common ??= settings(given);
     // The clock anew each time, as each subscription has its own: this one may be made on virtual time.
-    const { scheduler: clock = defaultClock() } = options;
+    const { scheduler: clock = defaultClock() } = given;
     const dialling = new Dialling(
       ++ids,
       { ...common, clock, context: new AsyncResource('SluiceConnect') },
@@ -65,7 +65,7 @@ export function connect(where: Destination, options: ConnectOptions = {}): Obser
       subscriber,
     );
     // A transport that cannot has been turned away at the door; that of Node can.
-    dialling.begin((handler) => transport.connect?.(where, socket, handler));
+    dialling.begin((handler) => transport.connect?.(place, socket, handler));
     return () => dialling.cancel();
   });
 }
@@ -75,13 +75,14 @@ const DESTINATIONS: readonly (readonly [string, Record<string, Check>])[] = [
   ['path', { path: text }],
 ];
 
-function checkDestination(where: Destination): void {
-  const given: Record<string, unknown> = typeof where === 'object' && where !== null ? { ...where } : {};
+function checkDestination(where: Destination): Destination {
+  const given = typeof where === 'object' && where !== null ? where : {};
   const kind = DESTINATIONS.find(([key]) => key in given);
   if (!kind) throw new TypeError('Cannot connect: where must have a port or a path');
   const [key, checks] = kind;
-  if (given[key] === undefined) throw new TypeError(`Cannot connect: ${key} is undefined`);
-  check('connect', where, checks, 'where');
+  const read = check('connect', where, checks, 'where');
+  if (!(key in read)) throw new TypeError(`Cannot connect: ${key} is undefined`);
+  return read;
 }
 
 /** One subscription of `connect`. */

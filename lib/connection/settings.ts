@@ -12,31 +12,34 @@ import { type Overrun, overruns } from './writes.ts';
 /** What `listen` and `connect` let one choose about a connection. Times are in milliseconds; `Infinity` for no limit. */
 export interface ConnectionOptions {
   /** How long to go on reading after our FIN, so that the last reply is not destroyed by a RST. @default 1000 */
-  readonly linger?: number;
+  readonly linger?: number | undefined;
   /** How long a peer may take nothing of what is written; then it is closed as `slow-consumer`. @default 10000 */
-  readonly stall?: number;
-  /** Unsent bytes of a connection at which its input pauses, and whoever can wait does; no more than `maxOutbound`. @default 65536 */
-  readonly highWaterMark?: number;
+  readonly stall?: number | undefined;
+  /**
+   * Unsent bytes of a connection at which its input pauses, and senders that can wait do. More than `maxOutbound` counts as
+   * `maxOutbound`. @default 65536
+   */
+  readonly highWaterMark?: number | undefined;
   /** Unsent bytes of a connection at which `overrun` says what happens; for handlers that do not wait. @default 1048576 */
-  readonly maxOutbound?: number;
+  readonly maxOutbound?: number | undefined;
   /**
    * What happens to a connection's output past `maxOutbound`: the peer is disconnected as `slow-consumer`, or the oldest
    * values that wait are dropped, or the new ones. @default 'disconnect'
    */
-  readonly overrun?: Overrun;
+  readonly overrun?: Overrun | undefined;
   /**
    * Bytes that all connections may hold together, read and not worked off or written and not sent. Past it the fattest
    * pause; a quarter past it a server refuses new ones as `budget`. @default a quarter of V8's heap limit
    */
-  readonly budget?: number;
+  readonly budget?: number | undefined;
   /** Whether small writes leave at once (`TCP_NODELAY`). @default true */
-  readonly noDelay?: boolean;
+  readonly noDelay?: boolean | undefined;
   /** Silence before the kernel probes whether the peer is there, or `false` to never do so. @default 60000 */
-  readonly keepAlive?: number | false;
+  readonly keepAlive?: number | false | undefined;
   /** The network. @default node:net */
-  readonly transport?: Transport;
+  readonly transport?: Transport | undefined;
   /** The clock. @default monotonic */
-  readonly scheduler?: SchedulerLike;
+  readonly scheduler?: SchedulerLike | undefined;
 }
 
 /** @internal All of them but `transport`, of which each asks something else. */

@@ -8,9 +8,9 @@ import { Queue } from '../queue.ts';
 /** What a member of a broadcast may have otherwise than its connection. */
 export interface MemberOptions {
   /** Bytes that may wait for this member. @default the connection's own limit */
-  readonly maxOutbound?: number;
+  readonly maxOutbound?: number | undefined;
   /** What happens past that: the member is disconnected as `slow-consumer`, or loses the oldest values, or the new ones. @default the connection's own policy */
-  readonly overrun?: Overrun;
+  readonly overrun?: Overrun | undefined;
 }
 
 /**
@@ -49,9 +49,9 @@ export class Broadcast implements Observer<Data> {
    * @throws TypeError or RangeError for options that do not exist or cannot be.
    */
   to(connection: Connection, options: MemberOptions = {}): Observable<Uint8Array> {
-    check('join a broadcast', options, { maxOutbound: bytes, overrun: oneOf(...overruns) });
+    const given = check('join a broadcast', options, { maxOutbound: bytes, overrun: oneOf(...overruns) });
     return new Observable((subscriber) => {
-      const member = new Member(connection, options, subscriber);
+      const member = new Member(connection, given, subscriber);
       if (this.#failure) return subscriber.error(this.#failure.error);
       if (this.#over) return subscriber.complete();
       this.#members.add(member);

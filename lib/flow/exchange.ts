@@ -19,11 +19,11 @@ export type Reply = Data | undefined | ObservableInput<Data | undefined>;
 /** How to exchange. */
 export interface ExchangeOptions<T> {
   /** Requests of one connection that are worked on at once. @default 1 */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   /** Whether replies leave in the order of their requests, however many are worked on at once. @default true */
-  readonly ordered?: boolean;
+  readonly ordered?: boolean | undefined;
   /** What to reply when a request fails. @default nothing: the connection ends, as `failed` */
-  readonly onError?: (error: unknown, request: T) => Reply;
+  readonly onError?: ((error: unknown, request: T) => Reply) | undefined;
 }
 
 /**
@@ -69,14 +69,14 @@ export function exchange<T>(
 ): (connection: Connection) => Observable<Data> {
   checkArgument('exchange', 'decode', decode, callable);
   checkArgument('exchange', 'project', project, callable);
-  check('exchange', options, {
+  const given = check('exchange', options, {
     concurrency: whole(1),
     ordered: flag,
     onError: callable,
   });
   return (connection) =>
     new Observable((subscriber) => {
-      const exchange = new Exchange(connection, project, options, subscriber);
+      const exchange = new Exchange(connection, project, given, subscriber);
       subscriber.add(() => exchange.stop());
       // In place, if the decoder can: its source is the connection itself.
       connection.pipe(decode).subscribe(exchange.requests);

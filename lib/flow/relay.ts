@@ -14,7 +14,7 @@ export interface RelayOptions {
    * How long nothing may have moved, either way, for a connection that is asked to finish to be taken for done, in
    * milliseconds: in bytes of which nobody knows what they mean, a pause is the only boundary there is. @default 200
    */
-  readonly pause?: number;
+  readonly pause?: number | undefined;
 }
 
 /**
@@ -43,8 +43,7 @@ export interface RelayOptions {
  * @throws TypeError or RangeError for options that do not exist or cannot be.
  */
 export function relay(one: Connection, other: Connection, options: RelayOptions = {}): Observable<never> {
-  check('relay', options, { pause: milliseconds });
-  const { pause = 200 } = options;
+  const { pause = 200 } = check('relay', options, { pause: milliseconds });
   return new Observable((subscriber) => {
     const relay = new Relay(one, other, pause, subscriber);
     relay.begin();

@@ -13,7 +13,7 @@ export interface DelimitedOptions extends FrameOptions {
    * The longest frame that is accepted, in bytes, without its delimiter.
    * @default 65536
    */
-  readonly maxLength?: number;
+  readonly maxLength?: number | undefined;
 }
 
 /**
@@ -41,8 +41,7 @@ export function delimited(
   delimiter: string | Uint8Array,
   options: DelimitedOptions = {},
 ): OperatorFunction<Uint8Array, Buffer> {
-  checkFraming(options, frameChecks(constants.MAX_LENGTH));
-  const { maxLength = 64 * 1024, ...time } = options;
+  const { maxLength = 64 * 1024, ...time } = checkFraming(options, frameChecks(constants.MAX_LENGTH));
   const mark = delimiterOf(delimiter);
   return frames(() => new DelimitedDecoder(mark, maxLength), time);
 }

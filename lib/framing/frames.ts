@@ -29,12 +29,12 @@ import { checkFraming, type FrameTimeOptions, timeChecks } from './options.ts';
  */
 export function frames<T>(decoder: () => Decoder<T>, options: FrameTimeOptions = {}): OperatorFunction<Uint8Array, T> {
   checkArgument('frame input', 'decoder', decoder, callable);
-  checkFraming(options, timeChecks);
+  const given = checkFraming(options, timeChecks);
   return (source) =>
     derive(source, (subscriber) => {
       const gate = source instanceof Derived ? source.gate : undefined;
       const { timeout = gate?.frameTimeout ?? Number.POSITIVE_INFINITY, scheduler = gate?.clock ?? defaultClock() } =
-        options;
+        given;
       const isInPlace = source instanceof Bytes;
       const loop = new FrameLoop(subscriber, decoder(), gate, timeout, scheduler, !isInPlace);
       if (isInPlace) {

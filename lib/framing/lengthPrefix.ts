@@ -8,17 +8,17 @@ export interface LengthPrefix {
    * Bytes of the header, or `'varint'`: unsigned LEB128 as in protobuf, 7 bits a byte, the lowest first, 10 bytes at most.
    * @default 4
    */
-  readonly size?: 1 | 2 | 4 | 8 | 'varint';
+  readonly size?: 1 | 2 | 4 | 8 | 'varint' | undefined;
   /**
    * The order of the header's bytes. A varint has only one.
    * @default 'big'
    */
-  readonly endian?: 'big' | 'little';
+  readonly endian?: 'big' | 'little' | undefined;
   /**
    * Whether the length that is sent counts the header too.
    * @default false
    */
-  readonly includesHeader?: boolean;
+  readonly includesHeader?: boolean | undefined;
 }
 
 export const prefixChecks: Checks = {
@@ -58,8 +58,7 @@ export function headerOf(prefix: LengthPrefix): { header: Header; includesHeader
  * @throws TypeError for options that do not exist or cannot be.
  */
 export function encodeLengthPrefixed(prefix: LengthPrefix = {}): (frame: string | Uint8Array) => Buffer {
-  check('prefix frames', prefix, prefixChecks);
-  const { header, includesHeader } = headerOf(prefix);
+  const { header, includesHeader } = headerOf(check('prefix frames', prefix, prefixChecks));
   return (frame) => {
     checkArgument('prefix a frame', 'frame', frame, data);
     const body = typeof frame === 'string' ? Buffer.from(frame) : frame;

@@ -14,7 +14,7 @@ export interface LengthPrefixedOptions extends FrameOptions, LengthPrefix {
    * The longest frame that is accepted, in bytes, without its header.
    * @default 1048576
    */
-  readonly maxLength?: number;
+  readonly maxLength?: number | undefined;
 }
 
 /**
@@ -41,9 +41,9 @@ export interface LengthPrefixedOptions extends FrameOptions, LengthPrefix {
  * @throws TypeError or RangeError for options that do not exist or cannot be.
  */
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): OperatorFunction<Uint8Array, Buffer> {
-  checkFraming(options, { ...frameChecks(constants.MAX_LENGTH), ...prefixChecks });
-  const { maxLength = 1024 * 1024, size, endian, includesHeader: _, ...time } = options;
-  const { header, includesHeader } = headerOf(options);
+  const given = checkFraming(options, { ...frameChecks(constants.MAX_LENGTH), ...prefixChecks });
+  const { maxLength = 1024 * 1024, size, endian, includesHeader: _, ...time } = given;
+  const { header, includesHeader } = headerOf(given);
   return frames(() => new LengthPrefixedDecoder(header, includesHeader, maxLength), time);
 }
 

@@ -13,13 +13,13 @@ export interface LinesOptions extends FrameOptions {
    * The longest line that is accepted, in bytes of UTF-8, without its `\n` or `\r\n`.
    * @default 65536
    */
-  readonly maxLength?: number;
+  readonly maxLength?: number | undefined;
   /**
    * What becomes of a last line that the input ends without a `\n`: an error, since half a command must not be executed,
    * or the line.
    * @default 'error'
    */
-  readonly unterminated?: 'error' | 'emit';
+  readonly unterminated?: 'error' | 'emit' | undefined;
 }
 
 const LF = 10;
@@ -62,8 +62,8 @@ export function lines(options: LinesOptions = {}): OperatorFunction<Uint8Array, 
 
 /** Checks the options of a format made of lines, and says how to decode its lines. */
 export function lineFormat(options: LinesOptions) {
-  checkFraming(options, { ...frameChecks(constants.MAX_STRING_LENGTH), unterminated: oneOf('error', 'emit') });
-  const { maxLength = 64 * 1024, unterminated = 'error', ...time } = options;
+  const checks = { ...frameChecks(constants.MAX_STRING_LENGTH), unterminated: oneOf('error', 'emit') };
+  const { maxLength = 64 * 1024, unterminated = 'error', ...time } = checkFraming(options, checks);
   return { decoder: () => new LineDecoder(maxLength, unterminated === 'emit'), time };
 }
 

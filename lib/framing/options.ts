@@ -1,5 +1,5 @@
 import type { SchedulerLike } from 'rxjs';
-import { type Checks, check, having, patience, whole } from '../options.ts';
+import { type Checks, check, type Given, having, patience, whole } from '../options.ts';
 
 /** What every framing operator can be told about time. */
 export interface FrameTimeOptions {
@@ -8,18 +8,18 @@ export interface FrameTimeOptions {
    * drips one byte a second does not hold a connection. `Infinity` for no limit.
    * @default the connection's own limit when the source is a connection, none elsewhere
    */
-  readonly timeout?: number;
+  readonly timeout?: number | undefined;
   /**
    * The clock that `timeout` is measured on.
    * @default monotonic time, or the virtual time of a running `TestScheduler`
    */
-  readonly scheduler?: SchedulerLike;
+  readonly scheduler?: SchedulerLike | undefined;
 }
 
 /** What every framing operator can be told. */
 export interface FrameOptions extends FrameTimeOptions {
   /** The longest frame that is accepted, in bytes, without its delimiter or header. */
-  readonly maxLength?: number;
+  readonly maxLength?: number | undefined;
 }
 
 export const timeChecks: Checks = { timeout: patience, scheduler: having('a SchedulerLike', 'now', 'schedule') };
@@ -27,5 +27,6 @@ export const timeChecks: Checks = { timeout: patience, scheduler: having('a Sche
 /** @param most Bytes that one frame can have at all. */
 export const frameChecks = (most: number): Checks => ({ maxLength: whole(1, most), ...timeChecks });
 
-/** Refuses options that nobody knows, as a misspelt limit would be no limit, and values that mean nothing. */
-export const checkFraming = (options: object, checks: Checks): void => check('frame input', options, checks);
+/** Reads options. Refuses those that do not exist, as a misspelt limit would be no limit, and values that mean nothing. */
+export const checkFraming = <T extends object>(options: T, checks: Checks): Given<T> =>
+  check('frame input', options, checks);

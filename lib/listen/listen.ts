@@ -11,29 +11,31 @@ import { descriptorLimit } from './descriptors.ts';
 /** How to listen. Times are in milliseconds; `Infinity` for no limit. */
 export interface ListenOptions extends ConnectionOptions {
   /** Where events go: a Subject, or any observer. */
-  readonly events?: NextObserver<ListenEvent>;
+  readonly events?: NextObserver<ListenEvent> | undefined;
   /** Connections that have been accepted and wait for the pipe. */
-  readonly waiting?: {
-    /** How many may wait; one more is refused as `full`. @default 1000 */
-    readonly max?: number;
-    /** How long each may wait; then it is refused as `timeout`. @default 5000 */
-    readonly timeout?: number;
-  };
+  readonly waiting?:
+    | {
+        /** How many may wait; one more is refused as `full`. @default 1000 */
+        readonly max?: number | undefined;
+        /** How long each may wait; then it is refused as `timeout`. @default 5000 */
+        readonly timeout?: number | undefined;
+      }
+    | undefined;
   /** What happens to those who find no room: `refuse` closes them at once. (`park` is to come.) @default 'refuse' */
-  readonly overflow?: 'refuse';
+  readonly overflow?: 'refuse' | undefined;
   /**
    * What a refused connection is told before it is closed, or a function from the reason of the refusal to that. Where the
    * function returns `undefined` nothing is told, and where it throws there is a `failed` event, too. @default nothing
    */
-  readonly farewell?: Data | ((reason: RefusalReason) => Data | undefined);
+  readonly farewell?: Data | ((reason: RefusalReason) => Data | undefined) | undefined;
   /**
    * Connections handed out before one of them has been taken; more than 1 for several independent limits, so that a full one
    * does not stop the others: `groupBy(({ peer }) => peer.address), mergeMap((one) => one.pipe(mergeMap(handle, 10)))`.
    * @default 1
    */
-  readonly ahead?: number;
+  readonly ahead?: number | undefined;
   /** Connections the kernel completes before they are accepted; it has a limit of its own (`net.core.somaxconn`). @default 4096 */
-  readonly backlog?: number;
+  readonly backlog?: number | undefined;
 }
 
 /** @internal */
@@ -49,14 +51,15 @@ export const listenChecks: Record<string, Check> = {
 };
 
 /** @internal */
-export function checkWhere(what: string, where: Where): void {
+export function checkWhere(what: string, where: Where): Where {
   const given = typeof where === 'object' && where !== null ? where : {};
   const kind = KINDS.find(([key]) => key in given);
   if (!kind) throw new TypeError(`Cannot ${what}: where must have a port, a path or an fd`);
   const [key, checks] = kind;
+  const read = check(what, where, checks, 'where');
   // Node takes a port that is there but undefined for 0, any that is free.
-  if ((given as Record<string, unknown>)[key] === undefined) throw new TypeError(`Cannot ${what}: ${key} is undefined`);
-  check(what, where, checks, 'where');
+  if (!(key in read)) throw new TypeError(`Cannot ${what}: ${key} is undefined`);
+  return read;
 }
 
 const KINDS: readonly (readonly [string, Record<string, Check>])[] = [
@@ -98,17 +101,17 @@ const PARTING = { linger: 100, max: 1000 };
  * @throws TypeError or RangeError for options that do not exist or cannot be.
  */
 export function listen(where: Where, options: ListenOptions = {}): Observable<Connection> {
-  checkWhere('listen', where);
-  check('listen', options, listenChecks);
-  const { backlog = 4096 } = options;
-  const { transport, ...socket } = seam(options);
+  const place = checkWhere('listen', where);
+  const given = check('listen', options, listenChecks);
+  const { backlog = 4096 } = given;
+  const { transport, ...socket } = seam(given);
   return new Observable((subscriber) => {
     const listener = new Listener(
-      options,
+      given,
       (connection) => connection.inContext(() => subscriber.next(connection)),
       (error) => subscriber.error(error),
     );
-    const port = transport.listen(where, { backlog, ...socket }, listener);
+    const port = transport.listen(place, { backlog, ...socket }, listener);
     return () => {
       port.close();
       listener.close();

@@ -1,15 +1,20 @@
 import { AsyncResource } from 'node:async_hooks';
 import { asapScheduler, type SchedulerLike } from 'rxjs';
-import { isData } from '../options.ts';
+import { type Checks, check, isData, object, text, whole } from '../options.ts';
 import type { Address, PortHandler, SocketHandler, Transport, TransportSocket } from '../transport/transport.ts';
 import { type End, type Reader, wire } from './wire.ts';
+
+const clientChecks: Checks = {
+  window: whole(0),
+  address: object({ address: text, port: whole(0, 65_535) }),
+};
 
 /** How a client in memory behaves. */
 export interface MemoryClientOptions {
   /** Bytes that the network takes from the server while the client does not read. @default 65536 */
-  readonly window?: number;
+  readonly window?: number | undefined;
   /** The client's address. @default { address: '127.0.0.1', port: 49152 and up } */
-  readonly address?: Address;
+  readonly address?: Address | undefined;
 }
 
 /**
@@ -98,8 +103,8 @@ export class MemoryNetwork {
   }
 
   /** Connects a client; the server sees it in the next turn. If nobody listens by then, it is reset. */
-  connect({ window = 64 * 1024, address }: MemoryClientOptions = {}): MemoryClient {
-    const peer = address ?? this.#address();
+  connect(options: MemoryClientOptions = {}): MemoryClient {
+    const { window = 64 * 1024, address: peer = this.#address() } = check('connect a client', options, clientChecks);
     const client = new MemoryClient((work) => this.#later(work), window);
     const socket = new MemorySocket(
       client,

@@ -28,9 +28,9 @@ export type Where =
       /** The TCP port; 0 for any that is free. */
       readonly port: number;
       /** The address or name to bind. @default every address, IPv6 and IPv4 */
-      readonly host?: string;
+      readonly host?: string | undefined;
       /** Whether to leave IPv4 out when bound to every IPv6 address. @default false */
-      readonly ipv6Only?: boolean;
+      readonly ipv6Only?: boolean | undefined;
     }
   | {
       /** The path of a unix socket. */
@@ -47,7 +47,7 @@ export type Destination =
       /** The TCP port. */
       readonly port: number;
       /** The address or name of the machine. @default 'localhost' */
-      readonly host?: string;
+      readonly host?: string | undefined;
     }
   | {
       /** The path of a unix socket. */
