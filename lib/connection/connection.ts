@@ -72,6 +72,9 @@ class Reading extends Subscription {
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 const NEVER = Number.POSITIVE_INFINITY;
+
+const reset = () => new Error('the peer has reset the connection');
+
 const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, grace: NEVER };
 
 /** So much of a turn's output, in characters or bytes, is handed on before the turn is over. */
@@ -669,6 +672,19 @@ export class Connection extends Bytes {
     if (this.#ending) this.inContext(this.#linger);
   }
 
+  /** @internal Nothing more can be sent. What the peer sent before is read, for the linger at most; then the handler stops. */
+  writeFailed(error: Error): void {
+    if (this.#gone || this.#writes.failed) return;
+    this.#breaks('reset', error);
+    this.#progressAt = undefined;
+    this.#writes.fail();
+    if (!this.#reads.hearOut(!this.#subscribed && !this.#ending)) return this.#lose();
+    this.#destroyWithin(this.#settings.linger);
+    this.#alarm.set();
+    this.weigh();
+    this.#roomMade();
+  }
+
   /** @internal */
   broken(error: Error): void {
     this.#breaks('reset', error);
@@ -748,9 +764,15 @@ export class Connection extends Bytes {
     this.#settings.budget.change(this, before, weight);
   }
 
-  /** @internal */
+  /** @internal A handler that works is let go of at once. One that only waits for a peer is still to have what came. */
   lost(): void {
-    this.broken(new Error('the peer has reset the connection'));
+    const waits = this.#writes.stalled || this.#reads.heldByPeer;
+    if (waits && !this.#writes.failed) this.writeFailed(reset());
+    else this.#lose();
+  }
+
+  #lose(): void {
+    this.broken(reset());
     this.#socket.destroy();
   }
 

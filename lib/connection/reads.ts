@@ -20,7 +20,7 @@ export interface ReadsOwner {
   inputOver(): void;
   /** What is held of the input, in bytes, has changed. */
   weigh(): void;
-  /** The peer has broken it off, unseen. */
+  /** The peer has broken it off, unseen, or after a write had failed. */
   lost(): void;
 }
 
@@ -63,6 +63,8 @@ export class Reads implements Pulsed {
   #fullReads = 0;
   /** Bytes that framing operators hold: of a frame that has not ended, or of frames that were held back. */
   #carried = 0;
+  /** Nothing can be sent any more: the end of the input is that of the connection. */
+  #isLast = false;
   /** The socket is paused. */
   #isPaused = true;
   /** The pulse looks after it meanwhile. */
@@ -124,6 +126,32 @@ export class Reads implements Pulsed {
   await(): void {
     this.hold(Hold.unread);
     this.#resume();
+  }
+
+  /**
+   * A write has failed. What the peer sent before is read; a reader that is held back gets it when it is released.
+   *
+   * @param isAwaited Whether a reader may still come.
+   * @returns Whether there may be something to read.
+   */
+  hearOut(isAwaited: boolean): boolean {
+    if (this.peerEnded || (this.#sink === undefined && !isAwaited)) return false;
+    this.#isLast = true;
+    if (this.#holdsBack) return true;
+    if (this.#endKept) return false;
+    if (isAwaited) this.hold(Hold.unread);
+    if (this.#isPaused) this.#resume();
+    return true;
+  }
+
+  /** Whether a peer that does not take what is written holds the input back, and nothing else does. */
+  get heldByPeer(): boolean {
+    return (this.#holds & ~Hold.turn) === Hold.peer;
+  }
+
+  /** Whether something that has been read waits for a release. */
+  get #holdsBack(): boolean {
+    return this.#kept !== undefined || (this.#holds !== 0 && this.#carried > 0);
   }
 
   /** The sink wants no more. */
@@ -233,16 +261,18 @@ export class Reads implements Pulsed {
   }
 
   ended(): void {
-    if (this.#holds !== 0 || this.#kept !== undefined) this.#endKept = true;
+    const waits = this.#isLast ? this.#holdsBack : this.#holds !== 0 || this.#kept !== undefined;
+    if (waits) this.#endKept = true;
     else this.#end();
   }
 
   died(): void {
-    this.#owner.lost();
+    if (!this.#isLast) this.#owner.lost();
   }
 
   #end(): void {
     this.#endKept = false;
+    if (this.#isLast) return this.#owner.lost();
     this.peerEnded = true;
     if (this.#sink) this.complete();
     else this.#owner.inputOver();

@@ -54,6 +54,7 @@ export class Writes {
   #handed = 0;
   #ended = false;
   #finished = false;
+  #failed = false;
 
   constructor(socket: TransportSocket, limits: Limits) {
     this.#socket = socket;
@@ -75,8 +76,14 @@ export class Writes {
     return this.#finished;
   }
 
+  /** Whether a write has failed. What is written from then on goes nowhere. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
   /** Bytes that were written and have not left. */
   get unsent(): number {
+    if (this.#failed) return this.#handed;
     return this.#socket.pending + (this.#underWay ? this.#length : this.#count());
   }
 
@@ -97,6 +104,10 @@ export class Writes {
    */
   push(data: Data): boolean {
     if (this.#ended || data.length === 0) return true;
+    if (this.#failed) {
+      this.#handed += byteLength(data);
+      return true;
+    }
     if (!this.#underWay) {
       this.#join(data, data.length);
       return true;
@@ -120,7 +131,7 @@ export class Writes {
 
   /** Hands on what waits, unless the last write is still under way. */
   flush(): void {
-    if (this.#underWay) return;
+    if (this.#underWay || this.#failed) return;
     if (this.#length > 0) {
       const pieces = this.#head > 0 ? this.#pieces?.slice(this.#head) : this.#pieces;
       const data = pieces === undefined ? this.#text : pieces.length === 1 ? (pieces[0] as Data) : pieces;
@@ -142,6 +153,15 @@ export class Writes {
     if (this.#ended) return;
     this.#ended = true;
     this.flush();
+  }
+
+  /** A write has failed: what has not left never will. */
+  fail(): void {
+    // The network kept nothing of a write that it refused whole.
+    this.#handed = this.#underWay ? (this.#socket.pending || this.#handed) + this.#length : this.unsent;
+    this.#failed = true;
+    this.#underWay = false;
+    this.drop();
   }
 
   /** Our FIN is out. */

@@ -295,8 +295,10 @@ class MemorySocket implements TransportSocket, Reader {
   }
 
   write(data: string | Uint8Array | readonly (string | Uint8Array)[]): boolean {
-    // Who writes to a peer that broke off is told of it.
-    if (this.#resetUnseen) this.#later(() => this.#breakOff('write EPIPE', 'EPIPE'));
+    if (this.#resetUnseen) {
+      this.#failWrite('EPIPE');
+      return false;
+    }
     const pieces = isData(data) ? [data] : data;
     const chunk = Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece)));
     const taken = this.#queue.length > 0 ? 0 : this.#other.take(chunk);
@@ -306,7 +308,7 @@ class MemorySocket implements TransportSocket, Reader {
   }
 
   end(): void {
-    if (this.#ending) return;
+    if (this.#ending || this.#resetUnseen) return;
     this.#ending = true;
     this.#later(() => this.#finish());
   }
@@ -341,12 +343,16 @@ class MemorySocket implements TransportSocket, Reader {
 
   arriveReset(): void {
     if (this.#over) return;
+    if (this.#flowing) return this.#breakOff('read ECONNRESET', 'ECONNRESET');
     // A socket that is not read does not notice, unless it writes.
-    if (!this.#flowing && this.#queue.length === 0) {
-      this.#resetUnseen = true;
-      return;
-    }
-    this.#breakOff('read ECONNRESET', 'ECONNRESET');
+    this.#resetUnseen = true;
+    if (this.#queue.length > 0) this.#failWrite('ECONNRESET');
+  }
+
+  #failWrite(code: string): void {
+    this.#later(() => {
+      if (!this.#over) this.handler.writeFailed(Object.assign(new Error(`write ${code}`), { code }));
+    });
   }
 
   #breakOff(message: string, code: string): void {
@@ -359,7 +365,7 @@ class MemorySocket implements TransportSocket, Reader {
 
   /** The client reads again. */
   pump(): void {
-    if (this.#over) return;
+    if (this.#over || this.#resetUnseen) return;
     const waited = this.#queue.length > 0;
     while (this.#queue.length > 0) {
       const chunk = this.#queue[0] as Uint8Array;

@@ -99,6 +99,7 @@ class NodeSocket implements TransportSocket, Completed {
   readonly #isTcp: boolean;
   #pending = 0;
   #stalled = false;
+  #failed = false;
 
   /** @param path The unix socket that was connected to: the system does not say. */
   constructor(connected: Socket, borrows: boolean, path?: string) {
@@ -133,7 +134,8 @@ class NodeSocket implements TransportSocket, Completed {
   get pending(): number {
     // What libuv holds, in bytes, falls while a large write makes progress. When the handle is gone what was known last is
     // what did not leave.
-    this.#pending = this.#socket._handle?.writeQueueSize ?? this.#pending;
+    // A write that failed has left the queue, but not by being sent.
+    if (!this.#failed) this.#pending = this.#socket._handle?.writeQueueSize ?? this.#pending;
     return this.#pending;
   }
 
@@ -165,7 +167,10 @@ class NodeSocket implements TransportSocket, Completed {
     if (socket.destroyed) return false;
     const outcome = write(this.#handle, data, this);
     if (outcome === 'now') return true;
-    if (typeof outcome === 'number') socket.destroy(failure(outcome));
+    if (typeof outcome === 'number') {
+      this.#failed = true;
+      process.nextTick(onWriteFailed, this, failure(outcome));
+    }
     this.#stalled = true;
     return false;
   }
@@ -173,12 +178,19 @@ class NodeSocket implements TransportSocket, Completed {
   /** A write that was not taken at once has been, or has failed. */
   completed(status: number): void {
     if (this.#socket.destroyed) return;
-    if (status < 0) this.#socket.destroy(failure(status));
+    if (status < 0) this.writeFailed(failure(status));
     else this.#taken();
+  }
+
+  /** The socket stays: the kernel may still hold what the peer sent before it closed. */
+  writeFailed(error: Error): void {
+    this.#failed = true;
+    if (!this.#socket.destroyed) this.handler.writeFailed(error);
   }
 
   #write(data: Written): boolean {
     const socket = this.#socket;
+    (socket as Socket).destroy = destroyUnlessUnread;
     // It is called after this turn, in which more may have been written past Node's queue.
     const taken = () => socket.writableLength === 0 && this.pending === 0 && this.#taken();
     if (isData(data)) {
@@ -200,7 +212,7 @@ class NodeSocket implements TransportSocket, Completed {
   }
 
   end(): void {
-    this.#socket.end();
+    if (!this.#failed) this.#socket.end();
   }
 
   destroy(): void {
@@ -229,6 +241,22 @@ function failure(status: number): Error {
   return Object.assign(new Error(`write ${code}`), { errno: status, code, syscall: 'write' });
 }
 
+function onWriteFailed(socket: NodeSocket, error: Error): void {
+  socket.writeFailed(error);
+}
+
+/**
+ * In place of `socket.destroy` where Node itself writes: Node destroys a socket whose write failed, with what it has not read.
+ * The input is marked as failed, too, and would otherwise never emit its end.
+ */
+function destroyUnlessUnread(this: Socket, error?: NodeJS.ErrnoException): Socket {
+  if (error?.syscall !== 'write') return Socket.prototype.destroy.call(this, error);
+  const { _readableState: input } = this as { _readableState?: { errored: Error | null } };
+  if (input) input.errored = null;
+  (this as OwnedSocket)[OWNER].writeFailed(error);
+  return this;
+}
+
 function onError(this: Socket, error: Error): void {
   (this as OwnedSocket)[OWNER].handler.broken(error);
 }
@@ -246,4 +274,12 @@ function onClose(this: Socket): void {
 }
 
 /** For the moment between a socket's birth and its handler's; nothing can happen in it, as both are in one call. */
-const NOBODY: SocketHandler = { received() {}, peerEnded() {}, drained() {}, finished() {}, broken() {}, freed() {} };
+const NOBODY: SocketHandler = {
+  received() {},
+  peerEnded() {},
+  drained() {},
+  finished() {},
+  writeFailed() {},
+  broken() {},
+  freed() {},
+};

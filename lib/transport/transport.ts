@@ -158,6 +158,11 @@ export interface SocketHandler {
   drained(): void;
   /** Our FIN is out, behind all that was written. */
   finished(): void;
+  /**
+   * A write failed: nothing more can be sent, and no other write may follow. What the peer sent before can still be read;
+   * then comes `peerEnded`, or `broken`. The handler closes the socket. Never called within `write`.
+   */
+  writeFailed(error: Error): void;
   /** The peer or the network broke it off. `freed` follows. */
   broken(error: Error): void;
   /** The socket is gone and its descriptor free. Called once, last. */

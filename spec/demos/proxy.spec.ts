@@ -3,8 +3,10 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
+import { firstValueFrom } from 'rxjs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { bytesOf, proxyHeader } from '../../demos/proxy/proxyProtocol.ts';
+import { connect as dialled, lines } from '../../lib/index.ts';
 import { client, closeClients } from '../support/client.ts';
 import { freePort } from '../support/freePort.ts';
 import { readAll } from '../support/sockets.ts';
@@ -67,6 +69,25 @@ describe('proxy', () => {
     await proxy.until(({ said }) => said.some(({ type }) => type === 'failed'));
     expect(JSON.stringify(proxy.of('failed'))).toMatch(/no backend is left|all backends are down/);
     await proxy.until(({ said }) => said.some(({ type, reason }) => type === 'closed' && reason === 'failed'));
+  });
+
+  it("passes on 20 of 20 of a backend's last words, which it sends as it closes with bytes unread", async () => {
+    const words = '-ERR you are refused\n';
+    const port = await listening((socket) => {
+      socket.once('readable', () => {
+        socket.write(words);
+        socket.destroy();
+      });
+    });
+    const proxy = await throughProxy(port, '--check-interval', '100000');
+    const texts: string[] = [];
+    for (let round = 0; round < 20; round++) {
+      const one = await firstValueFrom(dialled({ port: proxy.port, host: '127.0.0.1' }));
+      await one.write(Buffer.alloc(4_000_000));
+      one.pipe(lines()).subscribe({ next: (line) => texts.push(`${line}\n`), error: () => undefined });
+      await firstValueFrom(one.closed);
+    }
+    expect(texts).toEqual(Array(20).fill(words));
   });
 
   it('lets a client half-close, and brings it its whole reply', async () => {

@@ -31,6 +31,7 @@ function run(
           peerEnded: () => say('peerEnded'),
           drained: () => say('drained'),
           finished: () => say('finished'),
+          writeFailed: (error) => say(`writeFailed ${(error as NodeJS.ErrnoException).code}`),
           broken: (error) => say(`broken ${(error as NodeJS.ErrnoException).code}`),
           freed: () => say('freed'),
         };
@@ -128,8 +129,31 @@ describe('MemoryNetwork', () => {
     const { heard } = run({}, ({ client, socket, at }) => {
       client.break();
       at(5, () => socket.write('anybody there?'));
+      at(6, () => socket.destroy());
     });
-    expect(heard).toEqual(['5 broken EPIPE', '5 freed']);
+    expect(heard).toEqual(['5 writeFailed EPIPE', '6 freed']);
+  });
+
+  it('still reads what came before a RST when its write has failed', () => {
+    const { heard } = run({}, ({ client, socket, at }) => {
+      client.write('last words').break();
+      at(5, () => socket.write('a request'));
+      at(6, () => socket.resume());
+    });
+    expect(heard).toEqual(['5 writeFailed EPIPE', '6 received last words', '6 broken ECONNRESET', '6 freed']);
+  });
+
+  it('fails a write that is under way when the client breaks off, and says what did not leave', () => {
+    const unsent: number[] = [];
+    const { heard } = run({ window: 4 }, ({ client, socket, at }) => {
+      client.pause();
+      at(1, () => socket.write('a request'));
+      at(2, () => client.break());
+      at(3, () => unsent.push(socket.pending));
+      at(4, () => socket.destroy());
+    });
+    expect(heard).toEqual(['2 writeFailed ECONNRESET', '4 freed']);
+    expect(unsent).toEqual([5]);
   });
 
   it('overwrites what was read after it was handed out', () => {
@@ -180,6 +204,7 @@ describe('MemoryNetwork', () => {
             peerEnded: () => heard.push('peerEnded'),
             drained() {},
             finished() {},
+            writeFailed() {},
             broken: (error) => heard.push(`broken ${(error as NodeJS.ErrnoException).code}`),
             freed: () => heard.push(`freed, ${network.sockets.size} left`),
           };

@@ -131,7 +131,15 @@ describe('a peer that reads late', () => {
     let socket: Parameters<Parameters<typeof open>[0]>[0] | undefined;
     const accepted = (one: NonNullable<typeof socket>) => {
       const drained = () => heard.push(`drained, ${one.pending} pending`);
-      one.handler = { received() {}, peerEnded() {}, drained, finished() {}, broken() {}, freed() {} };
+      one.handler = {
+        received() {},
+        peerEnded() {},
+        drained,
+        finished() {},
+        writeFailed() {},
+        broken() {},
+        freed() {},
+      };
       socket = one;
     };
     const { connect, port } = await open(accepted, undefined, nodeTransport);
@@ -150,7 +158,15 @@ describe('a peer that reads late', () => {
   it('gets what was written, though others write small pieces meanwhile', async () => {
     const accepted: Parameters<Parameters<typeof open>[0]>[0][] = [];
     const { connect, port } = await open((socket) => {
-      socket.handler = { received() {}, peerEnded() {}, drained() {}, finished() {}, broken() {}, freed() {} };
+      socket.handler = {
+        received() {},
+        peerEnded() {},
+        drained() {},
+        finished() {},
+        writeFailed() {},
+        broken() {},
+        freed() {},
+      };
       accepted.push(socket);
     });
     const clients = [connect(), connect(), connect()];

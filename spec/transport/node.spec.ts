@@ -20,6 +20,10 @@ function hearing(socket: TransportSocket, heard: string[] = []): Promise<string[
       peerEnded: () => heard.push('peerEnded'),
       drained: () => heard.push('drained'),
       finished: () => heard.push('finished'),
+      writeFailed: (error) => {
+        heard.push(`writeFailed ${(error as NodeJS.ErrnoException).code}`);
+        socket.destroy();
+      },
       broken: (error) => heard.push(`broken ${(error as NodeJS.ErrnoException).code}`),
       freed: () => resolve(heard),
     };
@@ -39,7 +43,15 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
     const where = await place();
     const waiting: ((socket: TransportSocket) => void)[] = [];
     const opened = await open((socket) => {
-      socket.handler = { received() {}, peerEnded() {}, drained() {}, finished() {}, broken() {}, freed() {} };
+      socket.handler = {
+        received() {},
+        peerEnded() {},
+        drained() {},
+        finished() {},
+        writeFailed() {},
+        broken() {},
+        freed() {},
+      };
       waiting.shift()?.(socket);
     }, where);
     await run(opened, () => new Promise((resolve) => waiting.push(resolve)));
@@ -125,6 +137,7 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
           drained() {},
           finished() {},
           freed() {},
+          writeFailed: () => resolve(figures()),
           broken: () => resolve(figures()),
         };
       });
@@ -263,7 +276,15 @@ async function accept() {
     accepted = resolve;
   });
   const opened = await open((socket) => {
-    socket.handler = { received() {}, peerEnded() {}, drained() {}, finished() {}, broken() {}, freed() {} };
+    socket.handler = {
+      received() {},
+      peerEnded() {},
+      drained() {},
+      finished() {},
+      writeFailed() {},
+      broken() {},
+      freed() {},
+    };
     accepted(socket);
   });
   const client = opened.connect();
