@@ -134,11 +134,22 @@ export interface FailedEvent {
   readonly peer?: Address;
   readonly error: unknown;
 }
-/** The process is about to run out of descriptors, and refuses connections until some are free. Said once each time. */
+/** The process is about to run out of descriptors, and refuses connections until some are free. Emitted once for each spell. */
 export interface ExhaustedEvent {
   readonly type: 'exhausted';
   /** How many descriptors the process may have. */
   readonly limit: number;
+}
+/**
+ * Enough descriptors are free again: the end of the spell that `exhausted` began. Emitted when enough connections have closed,
+ * or enough in a row have found a descriptor, so that a few descriptors more or less emit nothing: 32, or a sixteenth of the limit.
+ */
+export interface RecoveredEvent {
+  readonly type: 'recovered';
+  /** Connections that were refused as `exhausted` in this spell. */
+  readonly refused: number;
+  /** Milliseconds since `exhausted`. */
+  readonly duration: number;
 }
 /** The shutdown has begun. Readiness can flip now. */
 export interface DrainingEvent {
@@ -154,7 +165,14 @@ export interface DrainedEvent extends DrainReport {
 }
 
 /** What `listen` says. */
-export type ListenEvent = ListeningEvent | OpenedEvent | ClosedEvent | RefusedEvent | ExhaustedEvent | FailedEvent;
+export type ListenEvent =
+  | ListeningEvent
+  | OpenedEvent
+  | ClosedEvent
+  | RefusedEvent
+  | ExhaustedEvent
+  | RecoveredEvent
+  | FailedEvent;
 
 /** What `serve` says. */
 export type ServerEvent = ListenEvent | DrainingEvent | DrainedEvent;

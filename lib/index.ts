@@ -58,6 +58,7 @@ export type {
   ListenEvent,
   ListeningEvent,
   OpenedEvent,
+  RecoveredEvent,
   RefusalReason,
   RefusedEvent,
   ServerEvent,

@@ -89,6 +89,18 @@ export const data: Check = (value) =>
 export const text: Check = (value) =>
   typeof value === 'string' && value !== '' ? undefined : 'must be a string that is not empty';
 
+/** Bytes that the system has for the path of a unix socket. Windows has pipes with names of their own instead. */
+const PATH_BYTES = process.platform === 'linux' ? 107 : process.platform === 'win32' ? Number.POSITIVE_INFINITY : 103;
+
+/** The path of a unix socket, or an abstract name. Node 20 would cut off in silence what is too long. */
+export const unixPath: Check = (value) => {
+  const wrong = text(value);
+  if (wrong !== undefined) return wrong;
+  const length = Buffer.byteLength(value as string);
+  if (length <= PATH_BYTES) return undefined;
+  return { outOfRange: `must have at most ${PATH_BYTES} bytes in UTF-8, not ${length}` };
+};
+
 /** A value that has all of some methods. */
 export const having =
   (says: string, ...methods: readonly string[]): Check =>

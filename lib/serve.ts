@@ -1,9 +1,10 @@
-import { EMPTY, from, mergeMap, Observable, type ObservableInput, takeUntil } from 'rxjs';
+import { concatWith, EMPTY, from, mergeMap, Observable, type ObservableInput, takeUntil } from 'rxjs';
 import type { Connection, Deadlines } from './connection/connection.ts';
 import type { Data } from './connection/writes.ts';
 import type { ServerEvent } from './events.ts';
 import { demanded } from './flow/pull.ts';
-import { checkWhere, type ListenOptions, listen, listenChecks } from './listen/listen.ts';
+import { checkWhere, type ListenOptions, listenChecks, open } from './listen/listen.ts';
+import { Parting } from './listen/parting.ts';
 import { callable, check, checkArgument, describe, milliseconds, patience, share, whole } from './options.ts';
 import { Crowd } from './shutdown/crowd.ts';
 import { Drain } from './shutdown/drain.ts';
@@ -76,7 +77,8 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
 
   return new Observable((events) => {
     const { scheduler: clock = defaultClock() } = given;
-    const drain = new Drain({ announce, grace, clock }, (event) => events.next(event));
+    const parting = new Parting();
+    const drain = new Drain({ announce, grace, clock, parting }, (event) => events.next(event));
 
     const reply = (connection: Connection) => {
       // Guarded before anything of the user's is called.
@@ -85,9 +87,10 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
       return demanded(handler(connection) as Data | ObservableInput<Data | undefined>, connection);
     };
 
-    const server = listen(place, { ...listening, scheduler: clock, events: drain }).pipe(
+    const server = open(place, { ...listening, scheduler: clock, events: drain }, parting).pipe(
       takeUntil(drain.closePort),
       mergeMap((connection) => drain.attend(connection, reply), concurrency),
+      concatWith(parting.over),
       takeUntil(drain.overdue),
     );
 

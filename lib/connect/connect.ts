@@ -3,7 +3,7 @@ import { Observable, type Subscriber } from 'rxjs';
 import { Connection, type ConnectionOwner, type ConnectionSettings } from '../connection/connection.ts';
 import { type ConnectionOptions, connectionChecks, seam, settings } from '../connection/settings.ts';
 import { DeadlineError } from '../errors.ts';
-import { type Check, check, having, patience, text, whole } from '../options.ts';
+import { type Check, check, having, patience, text, unixPath, whole } from '../options.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import type { Destination, Dial, DialHandler, TransportSocket } from '../transport/transport.ts';
@@ -72,7 +72,7 @@ export function connect(where: Destination, options: ConnectOptions = {}): Obser
 
 const DESTINATIONS: readonly (readonly [string, Record<string, Check>])[] = [
   ['port', { port: whole(1, 65_535), host: text }],
-  ['path', { path: text }],
+  ['path', { path: unixPath }],
 ];
 
 function checkDestination(where: Destination): Destination {

@@ -10,6 +10,8 @@ export const Hold = {
   turn: 8,
   /** The handler has not subscribed to it, and may yet. */
   unread: 16,
+  /** The pipe has not taken the connection. */
+  waiting: 32,
 } as const;
 
 /** Milliseconds for which a connection's input was held back, by who was to blame. Several may be at once. */

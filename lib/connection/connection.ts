@@ -617,20 +617,37 @@ export class Connection extends Bytes {
     return (this.#taken ? this.#takenAt : this.clock.now()) - this.#acceptedAt;
   }
 
-  /** @internal Sends it away unserved. */
+  /** @internal It waits for the pipe, unread. A reset of its peer is noticed meanwhile. */
+  wait(): void {
+    this.hold(Hold.waiting);
+  }
+
+  /** @internal Whether its peer has left while it waited. */
+  get abandoned(): boolean {
+    return this.#gone || this.#socket.alive === false;
+  }
+
+  /**
+   * @internal Closes it unserved.
+   *
+   * @param farewell What it is told.
+   * @param linger Milliseconds for which what comes is read and discarded after our FIN; 0 closes at once, without a farewell.
+   */
   dismiss(farewell: Data | undefined, linger: number): void {
     if (this.over) return;
-    if (farewell === undefined) {
-      this.#leave();
-      this.#socket.destroy();
-      return;
-    }
-    this.#writes.push(farewell);
+    if (linger === 0) return this.close();
+    if (farewell !== undefined) this.#writes.push(farewell);
     this.#ending = true;
-    this.#writes.end();
-    this.#socket.resume();
     this.#destroyWithin(linger);
     this.#alarm.set();
+    this.#writes.end();
+    this.#reads.discard();
+  }
+
+  /** @internal Closes it at once. */
+  close(): void {
+    this.#leave();
+    this.#socket.destroy();
   }
 
   /** @internal Runs work that may begin another connection: in no context of this one. */
@@ -840,6 +857,10 @@ export class Connection extends Bytes {
   // The rest ----------------------------------------------------------------------------------------------------------
 
   #take(): boolean {
+    if (this.#reads.waiting) {
+      this.#reads.release(Hold.waiting);
+      if (!this.over && this.abandoned) this.#lose();
+    }
     // Sent away: for good, or with words that it is still given.
     if (this.#gone || (this.#ending && !this.#taken)) {
       if (!this.#taken) this.#owner.missed(this);

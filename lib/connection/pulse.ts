@@ -14,6 +14,11 @@ export interface Pulsed {
 /** How often those who are held are looked at, in milliseconds, and how many of them at a time. */
 const EVERY = 25;
 const AT_A_TIME = 1000;
+/** Milliseconds that one look may take. On a machine that is busy a call of the system takes long. */
+const LOOK = 5;
+
+/** Dead ones that are told in one iteration of the event loop: each of them closes a socket. */
+const DEATHS_A_TURN = 50;
 
 /**
  * Notices resets of sockets that are not being read.
@@ -56,13 +61,24 @@ export class Pulse {
     this.#lookAt = 0;
     // Before any that died is told: what it calls may throw.
     this.#arm();
-    let left = Math.min(AT_A_TIME, this.#held.size);
+    this.#ask(Math.min(AT_A_TIME, this.#held.size));
+  }
+
+  #ask(many: number): void {
+    const until = performance.now() + LOOK;
+    let left = many;
+    let deaths = 0;
     for (const held of this.#held) {
-      if (left-- === 0) break;
+      if (left-- === 0 || (left % 64 === 0 && performance.now() > until)) return;
       // To the end of the line: those behind have their turn next time.
       this.#held.delete(held);
-      if (held.alive !== false) this.#held.add(held);
-      else held.died();
+      if (held.alive !== false) {
+        this.#held.add(held);
+        continue;
+      }
+      if (++deaths === DEATHS_A_TURN) setImmediate(() => this.#ask(left));
+      held.died();
+      if (deaths === DEATHS_A_TURN) return;
     }
   }
 }

@@ -90,6 +90,11 @@ export class Reads implements Pulsed {
     return this.#holds !== 0;
   }
 
+  /** Whether the connection waits for the pipe to take it. */
+  get waiting(): boolean {
+    return (this.#holds & Hold.waiting) !== 0;
+  }
+
   /** Whether the peer's FIN has come, and is held back. */
   get endKept(): boolean {
     return this.#endKept;

@@ -20,6 +20,10 @@ export interface DemandHandler<T> {
   hand(item: T): void;
   /** Sends one away. */
   refuse(item: T, reason: RefusalReason): void;
+  /** One was not taken at once, and waits. */
+  waits?(item: T): void;
+  /** Asked of one that has waited, before it is handed out: whether it has gone. If so the handler sees to it. */
+  gone?(item: T): boolean;
 }
 
 /**
@@ -66,6 +70,7 @@ export class Demand<T> implements AlarmOwner {
     else this.#hand(item);
     this.#release();
     if (this.size > this.#options.max && this.#forget(item)) this.#handler.refuse(item, 'full');
+    else if (this.#queue.has(item) || this.#alive.has(item)) this.#handler.waits?.(item);
     this.#alarm.set();
   }
 
@@ -161,7 +166,7 @@ export class Demand<T> implements AlarmOwner {
       for (let next = this.#queue.first; next !== undefined && this.#hasPlace(); next = this.#queue.first) {
         const [item, until] = next;
         this.#queue.delete(item);
-        this.#hand(item, until);
+        if (!this.#handler.gone?.(item)) this.#hand(item, until);
       }
     } finally {
       this.#releasing = false;

@@ -3,10 +3,27 @@ import { Connection, type ConnectionOwner } from '../connection/connection.ts';
 import { type ConnectionOptions, connectionChecks, seam, settings } from '../connection/settings.ts';
 import type { Data } from '../connection/writes.ts';
 import type { Closed, ClosedEvent, Counters, ListenEvent, RefusalReason } from '../events.ts';
-import { type Check, check, data, flag, having, milliseconds, object, oneOf, text, whole } from '../options.ts';
+import {
+  type Check,
+  check,
+  data,
+  flag,
+  having,
+  milliseconds,
+  object,
+  oneOf,
+  text,
+  unixPath,
+  whole,
+} from '../options.ts';
+import { Queue } from '../queue.ts';
+import { Share } from '../time/share.ts';
+import { nextTurn } from '../time/turn.ts';
 import type { Address, PortHandler, TransportSocket, Where } from '../transport/transport.ts';
 import { Demand } from './demand.ts';
 import { descriptorLimit } from './descriptors.ts';
+import { Parting } from './parting.ts';
+import { Spell } from './spell.ts';
 
 /** How to listen. Times are in milliseconds; `Infinity` for no limit. */
 export interface ListenOptions extends ConnectionOptions {
@@ -21,16 +38,20 @@ export interface ListenOptions extends ConnectionOptions {
         readonly timeout?: number | undefined;
       }
     | undefined;
-  /** What happens to those who find no room: `refuse` closes them at once. (`park` is to come.) @default 'refuse' */
+  /**
+   * What happens to connections that find no room: `refuse` sends a FIN at once. What such a client sends is read and discarded
+   * for 100 ms, for 1000 of them at a time, because a close with unread input would send a RST. (`park` is to come.)
+   * @default 'refuse'
+   */
   readonly overflow?: 'refuse' | undefined;
   /**
-   * What a refused connection is told before it is closed, or a function from the reason of the refusal to that. Where the
+   * What a refused connection is told before its FIN, or a function from the reason of the refusal to that. Where the
    * function returns `undefined` nothing is told, and where it throws there is a `failed` event, too. @default nothing
    */
   readonly farewell?: Data | ((reason: RefusalReason) => Data | undefined) | undefined;
   /**
-   * Connections handed out before one of them has been taken; more than 1 for several independent limits, so that a full one
-   * does not stop the others: `groupBy(({ peer }) => peer.address), mergeMap((one) => one.pipe(mergeMap(handle, 10)))`.
+   * Connections handed out before one of them has been taken. It is no limit for each address, since one address can have all
+   * of them: the second example of {@link listen} is.
    * @default 1
    */
   readonly ahead?: number | undefined;
@@ -64,15 +85,9 @@ export function checkWhere(what: string, where: Where): Where {
 
 const KINDS: readonly (readonly [string, Record<string, Check>])[] = [
   ['port', { port: whole(0, 65535), host: text, ipv6Only: flag }],
-  ['path', { path: text }],
+  ['path', { path: unixPath }],
   ['fd', { fd: whole(0) }],
 ];
-
-/** Descriptors kept for everything else in the process: files, sockets of its own, the ones a drain needs. */
-const RESERVE = 32;
-
-/** How long a refused connection may take to read its farewell, in milliseconds, and how many may be at it at once. */
-const PARTING = { linger: 100, max: 1000 };
 
 /**
  * Listens for connections: an Observable of {@link Connection}s, each an Observable of bytes.
@@ -95,6 +110,27 @@ const PARTING = { linger: 100, max: 1000 };
  *   mergeMap((connection) => connection.pipe(lines(), map(encodeLine), connection.send(), catchError(() => EMPTY)), 1000),
  * ).subscribe();
  *
+ * @example At most 10 connections from each address, and 1000 in all.
+ * const open = new Map<string, number>();
+ * listen({ port: 7000 }).pipe(
+ *   filter((connection) => {
+ *     const { address = '' } = connection.peer;
+ *     const count = open.get(address) ?? 0;
+ *     if (count >= 10) {
+ *       connection.refuse('too many');
+ *       return false;
+ *     }
+ *     open.set(address, count + 1);
+ *     connection.closed.subscribe(() => {
+ *       const left = (open.get(address) ?? 1) - 1;
+ *       if (left > 0) open.set(address, left);
+ *       else open.delete(address);
+ *     });
+ *     return true;
+ *   }),
+ *   mergeMap(handle, 1000),
+ * ).subscribe();
+ *
  * @param where A TCP port and host, the path of a unix socket, or a descriptor.
  * @param options See {@link ListenOptions}.
  * @returns Connections. It errors with Node's own error if the port cannot be opened.
@@ -102,16 +138,21 @@ const PARTING = { linger: 100, max: 1000 };
  */
 export function listen(where: Where, options: ListenOptions = {}): Observable<Connection> {
   const place = checkWhere('listen', where);
-  const given = check('listen', options, listenChecks);
-  const { backlog = 4096 } = given;
-  const { transport, ...socket } = seam(given);
+  return open(place, check('listen', options, listenChecks), new Parting());
+}
+
+/** @internal As {@link listen}, for options that have been checked. @param parting Where those go who are refused. */
+export function open(where: Where, options: ListenOptions, parting: Parting): Observable<Connection> {
+  const { backlog = 4096 } = options;
+  const { transport, ...socket } = seam(options);
   return new Observable((subscriber) => {
     const listener = new Listener(
-      given,
+      options,
+      parting,
       (connection) => connection.inContext(() => subscriber.next(connection)),
       (error) => subscriber.error(error),
     );
-    const port = transport.listen(place, { backlog, ...socket }, listener);
+    const port = transport.listen(where, { backlog, ...socket }, listener);
     return () => {
       port.close();
       listener.close();
@@ -125,25 +166,37 @@ class Listener implements PortHandler, ConnectionOwner {
   readonly #error: (error: Error) => void;
   readonly #demand: Demand<Connection>;
   readonly #settings;
-  readonly #limit = descriptorLimit();
+  readonly #spell: Spell;
   readonly #counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
   readonly #connections = new Set<Connection>();
-  /** Those who were refused, and read their farewell. */
-  readonly #parting = new Set<Connection>();
+  readonly #parting: Parting;
+  /** Those who left while they waited, and were found when their turn came. */
+  readonly #abandoned = new Queue<Connection>();
   /** An observer that throws is RxJS's to report: it disturbs nothing here. */
   readonly #events = new Subject<ListenEvent>();
   #listening = false;
-  #exhausted = false;
 
-  constructor(options: ListenOptions, hand: (connection: Connection) => void, error: (error: Error) => void) {
+  constructor(
+    options: ListenOptions,
+    parting: Parting,
+    hand: (connection: Connection) => void,
+    error: (error: Error) => void,
+  ) {
     const { waiting: { max = 1000, timeout = 5000 } = {}, ahead = 1 } = options;
     this.#options = options;
+    this.#parting = parting;
     this.#error = error;
     if (options.events) this.#events.subscribe(options.events);
     this.#settings = settings(options);
+    this.#spell = new Spell(descriptorLimit(), this.#settings.clock, (event) => this.#tell(event));
     this.#demand = new Demand(
       { max, timeout, ahead, clock: this.#settings.clock },
-      { hand, refuse: (...who) => this.#refuse(...who) },
+      {
+        hand,
+        refuse: (...who) => this.#refuse(...who),
+        waits: (connection) => connection.wait(),
+        gone: (connection) => this.#isAbandoned(connection),
+      },
     );
   }
 
@@ -156,7 +209,7 @@ class Listener implements PortHandler, ConnectionOwner {
     const { descriptor } = socket;
     const connection = new Connection(++this.#counters.accepted, socket, this.#settings, this);
     this.#counters.waiting++;
-    if (descriptor !== undefined && this.#isExhausted(descriptor)) this.#refuse(connection, 'exhausted');
+    if (descriptor !== undefined && this.#spell.accepted(descriptor, this.#open)) this.#refuse(connection, 'exhausted');
     else if (this.#settings.budget.exhausted) this.#refuse(connection, 'budget');
     else this.#demand.arrive(connection);
   }
@@ -200,22 +253,52 @@ class Listener implements PortHandler, ConnectionOwner {
     } else {
       this.#parting.delete(connection);
     }
+    this.#spell.closed(this.#open);
+  }
+
+  get #open(): number {
+    return this.#counters.waiting + this.#counters.active;
   }
 
   close(): void {
+    while (this.#abandoned.size > 0) this.#refuseAbandoned();
     this.#demand.close();
+  }
+
+  /** Many may have left: the one behind them does not wait until all of them are closed. */
+  #isAbandoned(connection: Connection): boolean {
+    if (!connection.abandoned) return false;
+    this.#abandoned.push(connection);
+    if (this.#abandoned.size === 1) this.#refuseLater();
+    return true;
+  }
+
+  #refuseLater(): void {
+    const { clock } = this.#settings;
+    const share = new Share(clock);
+    const go = () => {
+      while (this.#abandoned.size > 0) {
+        this.#refuseAbandoned();
+        if (share.spend()) return nextTurn(clock, go);
+      }
+    };
+    nextTurn(clock, go);
+  }
+
+  #refuseAbandoned(): void {
+    const connection = this.#abandoned.shift();
+    if (connection) this.#refuse(connection, 'gone');
   }
 
   #refuse(connection: Connection, reason: RefusalReason): void {
     if (!connection.counted) return;
     this.#leftRoom(connection);
     this.#counters.refused++;
-    // Whoever is told something keeps his descriptor until he has read it.
-    const farewell =
-      this.#parting.size < PARTING.max && reason !== 'exhausted' ? this.#farewell(connection, reason) : undefined;
-    if (farewell !== undefined) this.#parting.add(connection);
+    // One that lingers keeps its descriptor.
+    const linger = reason === 'exhausted' || reason === 'gone' ? 0 : this.#parting.linger;
+    if (linger > 0) this.#parting.add(connection);
     // Before it is told: whoever hears of it may free a place, for which it must not be taken any more.
-    connection.dismiss(farewell, PARTING.linger);
+    connection.dismiss(linger > 0 ? this.#farewell(connection, reason) : undefined, linger);
     this.#tellRefused(connection, reason);
   }
 
@@ -241,14 +324,6 @@ class Listener implements PortHandler, ConnectionOwner {
   #leftRoom(connection: Connection): void {
     connection.counted = false;
     this.#counters.waiting--;
-  }
-
-  /** The system gives out the lowest number that is free: a high one says that all below it are taken. */
-  #isExhausted(descriptor: number): boolean {
-    const exhausted = descriptor >= this.#limit - RESERVE;
-    if (exhausted && !this.#exhausted) this.#tell({ type: 'exhausted', limit: this.#limit });
-    this.#exhausted = exhausted;
-    return exhausted;
   }
 
   #tell(event: ListenEvent): void {

@@ -12,6 +12,7 @@ const LEVELS = {
   refused: 'warn',
   failed: 'error',
   exhausted: 'error',
+  recovered: 'info',
   draining: 'info',
   drained: 'info',
 } as const satisfies Record<ServerEvent['type'], Level>;
@@ -19,7 +20,7 @@ const LEVELS = {
 /**
  * Logs what a server says: an observer of its events.
  *
- * Each event is one line: its type, its fields, and a sentence. `listening`, `draining` and `drained` are `info`, and so is
+ * Each event is one line: its type, its fields, and a sentence. `listening`, `recovered`, `draining` and `drained` are `info`, and so is
  * `closed`, which makes it an access log; `opened` is `debug`, `refused` is `warn`, `failed` and `exhausted` are `error`. An
  * error has its stack in `failed`; `closed` says it in one sentence.
  *
@@ -73,6 +74,8 @@ function sentence(event: ServerEvent): string {
       return event.id === undefined ? 'an accept failed' : `connection ${event.id}: its handler failed`;
     case 'exhausted':
       return `out of descriptors: the process may have ${event.limit}`;
+    case 'recovered':
+      return `descriptors are free again: ${event.refused} refused meanwhile`;
     case 'draining':
       return `draining: ${event.active} active, ${event.waiting} waiting`;
     case 'drained':

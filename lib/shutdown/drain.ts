@@ -4,8 +4,9 @@ import type { Connection } from '../connection/connection.ts';
 import { Sending } from '../connection/send.ts';
 import type { Data } from '../connection/writes.ts';
 import type { Counters, ListenEvent, ServerEvent } from '../events.ts';
+import type { Parting } from '../listen/parting.ts';
 import { Share } from '../time/share.ts';
-import { afterTurn, nextTurn } from '../time/turn.ts';
+import { afterTurn, endOfTurn, nextTurn } from '../time/turn.ts';
 
 export interface DrainOptions {
   /** Milliseconds to go on accepting after the signal. */
@@ -13,6 +14,8 @@ export interface DrainOptions {
   /** Milliseconds that connections have to finish, from when the port is freed. */
   readonly grace: number;
   readonly clock: SchedulerLike;
+  /** Connections that were refused, and linger. */
+  readonly parting: Parting;
 }
 
 /** Milliseconds after the grace in which broken-off sockets are waited for. Then the end comes without them. */
@@ -94,6 +97,9 @@ export class Drain {
           attended.error(error);
         }
         connection.begun();
+      } else if (!connection.taken) {
+        // It was refused, or its client left, before the pipe came to it: the place is for the next one.
+        endOfTurn(connection.clock, () => attended.freed());
       }
       // It was in the pipe's hands when the port was freed, or the signal came while the handler was being built.
       if (!this.#accepting) connection.drain();
@@ -123,6 +129,7 @@ export class Drain {
   unsubscribe(): void {
     this.#timers.unsubscribe();
     for (const connection of this.#connections) connection.abort();
+    this.#options.parting.close();
   }
 
   #begin(): void {
@@ -159,6 +166,7 @@ export class Drain {
     this.#stopAccepting();
     this.#aborting = true;
     this.#after(LAST_CALL, () => this.#overdue.next());
+    this.#options.parting.close();
     this.#each((connection) => connection.abort());
   }
 

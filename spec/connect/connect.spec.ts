@@ -298,6 +298,7 @@ describe('connect', () => {
     [[{ port: undefined }], TypeError, 'Cannot connect: port is undefined'],
     [[{}], TypeError, 'Cannot connect: where must have a port or a path'],
     [[{ path: '' }], TypeError, 'Cannot connect: path must be a string that is not empty'],
+    [[{ path: 'é'.repeat(54) }], RangeError, /^Cannot connect: path must have at most 10[37] bytes in UTF-8, not 108$/],
     [[{ port: 1, ipv6Only: true }], TypeError, 'Cannot connect: where: there is no option'],
     [
       [{ port: 1 }, { timeout: 0 }],

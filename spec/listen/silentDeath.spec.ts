@@ -1,7 +1,9 @@
 import { Subject } from 'rxjs';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
-import { clients, closeClients } from '../support/client.ts';
+import type { Transport } from '../../lib/transport/transport.ts';
+import { client, clients, closeClients } from '../support/client.ts';
+import { House } from '../support/house.ts';
 import { Log } from '../support/log.ts';
 import { quickest } from '../support/quickest.ts';
 
@@ -15,6 +17,110 @@ afterEach(() => {
 });
 
 const echo: Handler = (connection) => connection;
+
+/** A server with a single place, which is taken, and a room for so many. */
+async function taken(max: number) {
+  const served: number[] = [];
+  const handler: Handler = (connection) => {
+    served.push(connection.id);
+    return connection;
+  };
+  const options: ServeOptions = { concurrency: 1, waiting: { max, timeout: 60_000 } };
+  const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, handler, options));
+  servers.push(log);
+  const port = await log.whenListening();
+  const first = await client(port).write('x').whenRead('x');
+  return { log, port, first, served };
+}
+
+it('refuses as gone those that are reset while they wait, starts no handler for them, and has their room for others', async () => {
+  const { log, port, first, served } = await taken(200);
+  const dead = clients(200, port);
+  await Promise.all(dead.map((one) => one.whenConnected()));
+  await log.whenAccepted(201);
+  expect(log.counters).toMatchObject({ waiting: 200, active: 1 });
+  for (const one of dead) one.reset();
+  // The place is taken all the while. One of them is in the hands of the pipe.
+  await log.whenSaid('refused', 200);
+  expect(new Set(log.refusals)).toEqual(new Set(['gone']));
+  expect(log.counters).toMatchObject({ waiting: 0, active: 1 });
+  const fresh = clients(20, port);
+  for (const one of fresh) one.write('fresh').end();
+  await log.whenAccepted(221);
+  first.end();
+  await Promise.all(fresh.map((one) => one.whenClosed()));
+  expect(fresh.map(({ text }) => text)).toEqual(Array(20).fill('fresh'));
+  expect(served).toHaveLength(21);
+  expect(log.refusals).toHaveLength(200);
+});
+
+it('serves those that sent their request and their FIN while they waited', async () => {
+  const { log, port, first } = await taken(20);
+  const waiting = clients(20, port);
+  for (const one of waiting) one.write('request').end();
+  await log.whenAccepted(21);
+  // For more than one look at those that wait.
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  first.end();
+  await Promise.all(waiting.map((one) => one.whenClosed()));
+  expect(waiting.map(({ text, fault }) => [text, fault])).toEqual(Array(20).fill(['request', undefined]));
+  expect(log.refusals).toEqual([]);
+});
+
+describe('in memory', () => {
+  /** A network whose sockets can say that their peer is gone, as those of the system can. */
+  const mortal = (dead: ReadonlySet<number>) => (network: Transport) => {
+    let accepted = 0;
+    return {
+      ...network,
+      listen: (where, options, handler) =>
+        network.listen(where, options, {
+          listening: (address) => handler.listening(address),
+          error: (error) => handler.error(error),
+          accepted: (socket) => {
+            const id = ++accepted;
+            Object.defineProperty(socket, 'alive', { get: () => !dead.has(id) });
+            handler.accepted(socket);
+          },
+        }),
+    } satisfies Transport;
+  };
+
+  it('looks again before one is handed out: no handler is started for 2000 dead ones, and the next is served at once', async () => {
+    const dead = new Set<number>();
+    const served: number[] = [];
+    const handler: Handler = (connection) => {
+      served.push(connection.id);
+      return connection;
+    };
+    const options = { concurrency: 1, waiting: { max: 5000, timeout: 60_000 } };
+    const house = await House.open(handler, options, mortal(dead));
+    const [first] = await house.connectAll(1);
+    await house.connectAll(2000);
+    const fresh = house.network.connect().write('fresh');
+    await house.clock.settle();
+    for (let id = 2; id <= 2001; id++) dead.add(id);
+    first?.end();
+    await house.clock.settle();
+    expect(fresh.text).toBe('fresh');
+    expect(served).toEqual([1, 2002]);
+    expect(house.log.refusals).toEqual(Array(2000).fill('gone'));
+    expect(house.log.counters).toEqual({ accepted: 2002, waiting: 0, active: 1, closed: 1, refused: 2000 });
+  });
+
+  it('counts as refused in the report of a drain those that it finds dead just then', async () => {
+    const dead = new Set<number>();
+    const house = await House.open(echo, { concurrency: 1, waiting: { max: 5000, timeout: 60_000 } }, mortal(dead));
+    const [first] = await house.connectAll(1);
+    await house.connectAll(2000);
+    for (let id = 2; id <= 2001; id++) dead.add(id);
+    house.shutdown.next('SIGTERM');
+    first?.end();
+    await house.clock.advance(200);
+    expect(house.log.report).toMatchObject({ drained: 1, aborted: 0, refused: 2000 });
+    expect(house.network.sockets.size).toBe(0);
+  });
+});
 
 /** 10 are served, and 3000 wait whose clients have left: half of them in good order, half with a reset. */
 async function crowded() {
@@ -51,9 +157,11 @@ it('drains in under a second, though 3000 who left wait [E2]', async () => {
   const drained = async () => {
     const { log, shutdown } = await crowded();
     const began = performance.now();
+    const { waiting } = log.counters;
     shutdown.next();
     await log.whenCompleted();
-    expect(log.report).toMatchObject({ drained: BUSY, aborted: 0, refused: GONE });
+    expect(log.report).toMatchObject({ drained: BUSY, aborted: 0, refused: waiting });
+    expect(log.counters.refused).toBe(GONE);
     expect(log.of('opened')).toHaveLength(BUSY);
     return performance.now() - began;
   };

@@ -84,7 +84,7 @@ export class Log extends Watched {
   }
 
   /** Waits until so many have been accepted: turn by turn of the event loop, as nothing is said when somebody begins to wait. */
-  async whenAccepted(count: number, within = 8000): Promise<void> {
+  async whenAccepted(count: number, within = 50_000): Promise<void> {
     const until = performance.now() + within;
     while (this.counters.accepted < count) {
       if (performance.now() > until) throw new Error(`Only ${this.counters.accepted} of ${count} have been accepted`);

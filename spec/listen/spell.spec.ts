@@ -1,0 +1,123 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { ExhaustedEvent, RecoveredEvent } from '../../lib/events.ts';
+import { descriptorLimit } from '../../lib/listen/descriptors.ts';
+import { Spell } from '../../lib/listen/spell.ts';
+import { serve } from '../../lib/serve.ts';
+import { MemoryNetwork } from '../../lib/testing/memory.ts';
+import type { Transport } from '../../lib/transport/transport.ts';
+import { Clock } from '../support/clock.ts';
+import { Log } from '../support/log.ts';
+
+/** With 1024 descriptors, of which 32 are kept: 992 is the first that is refused, and the margin is 32. */
+function spell() {
+  const clock = new Clock();
+  const events: (ExhaustedEvent | RecoveredEvent)[] = [];
+  return { clock, events, spell: new Spell(1024, clock, (event) => events.push(event)) };
+}
+
+describe('a spell without descriptors', () => {
+  it('is told once at its begin and once at its end, with what was refused and how long it lasted', () => {
+    const { clock, events, spell: one } = spell();
+    expect(one.accepted(991, 900)).toBe(false);
+    expect(one.accepted(992, 901)).toBe(true);
+    clock.jump(500);
+    expect(one.accepted(1000, 901)).toBe(true);
+    for (let count = 0; count < 32; count++) expect(one.accepted(40 + count, 901 + count)).toBe(false);
+    expect(events).toEqual([
+      { type: 'exhausted', limit: 1024 },
+      { type: 'recovered', refused: 2, duration: 500 },
+    ]);
+  });
+
+  it('does not end, nor begin anew, as long as descriptors are about the limit', () => {
+    const { events, spell: one } = spell();
+    for (let round = 0; round < 10_000; round++) {
+      expect(one.accepted(992, 900)).toBe(true);
+      one.closed(899);
+      for (let count = 0; count < round % 32; count++) expect(one.accepted(40, 899)).toBe(false);
+    }
+    expect(events).toEqual([{ type: 'exhausted', limit: 1024 }]);
+  });
+
+  it('ends when enough connections have closed, though no other comes', () => {
+    const { events, spell: one } = spell();
+    one.accepted(992, 900);
+    one.closed(869);
+    expect(events).toHaveLength(1);
+    one.closed(868);
+    one.closed(867);
+    expect(events.map(({ type }) => type)).toEqual(['exhausted', 'recovered']);
+  });
+
+  it('begins and ends in turns, whatever comes, and refuses what is above the limit', () => {
+    const step = fc.oneof(
+      fc.record({ descriptor: fc.nat(1100), open: fc.nat(1000) }),
+      fc.record({ open: fc.nat(1000) }),
+    );
+    fc.assert(
+      fc.property(fc.array(step), (steps) => {
+        const { events, spell: one } = spell();
+        for (const { open, ...at } of steps) {
+          if ('descriptor' in at) expect(one.accepted(at.descriptor, open)).toBe(at.descriptor >= 992);
+          else one.closed(open);
+        }
+        for (const [index, { type }] of events.entries()) expect(type).toBe(index % 2 ? 'recovered' : 'exhausted');
+      }),
+    );
+  });
+});
+
+/** A network whose sockets have descriptors: the lowest that is free of those from `first` on. */
+function numbered(network: Transport, first: number): Transport {
+  const used = new Set<number>();
+  return {
+    listen: (where, options, handler) =>
+      network.listen(where, options, {
+        listening: (address) => handler.listening(address),
+        error: (error) => handler.error(error),
+        accepted: (socket) => {
+          let descriptor = first;
+          while (used.has(descriptor)) descriptor++;
+          used.add(descriptor);
+          Object.defineProperty(socket, 'descriptor', { value: descriptor });
+          handler.accepted(socket);
+          const { handler: given } = socket;
+          socket.handler = new Proxy(given, {
+            get(target, key) {
+              if (key === 'freed') used.delete(descriptor);
+              const value: unknown = Reflect.get(target, key, target);
+              return typeof value === 'function' ? value.bind(target) : value;
+            },
+          });
+        },
+      }),
+  };
+}
+
+it.skipIf(descriptorLimit() === Number.POSITIVE_INFINITY)(
+  'a server tells one spell in 20 000 connects of clients that come and go about its limit',
+  async () => {
+    const clock = new Clock();
+    const network = new MemoryNetwork(clock);
+    const log = new Log();
+    // 200 descriptors are left when the first client comes.
+    const transport = numbered(network.transport, descriptorLimit() - 32 - 200);
+    serve({ port: 0 }, (connection) => connection, { transport, scheduler: clock }).subscribe(log);
+    await clock.settle();
+    let clients = Array.from({ length: 250 }, () => network.connect());
+    for (let round = 0; round < 400; round++) {
+      // Some of those that were served leave, and more come.
+      for (const one of clients.splice(0, 20)) one.break();
+      clients.push(...Array.from({ length: 50 }, () => network.connect()));
+      await clock.settle();
+      clients = clients.filter(({ over }) => !over);
+    }
+    expect(log.of('exhausted')).toHaveLength(1);
+    expect(log.of('recovered')).toHaveLength(0);
+    for (const one of clients) one.break();
+    await clock.settle();
+    expect(log.of('recovered')).toMatchObject([{ refused: log.refusals.length }]);
+    expect(log.counters.accepted).toBe(20_250);
+  },
+);
