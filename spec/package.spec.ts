@@ -61,7 +61,18 @@ describe('the package', () => {
     const [, own = ''] = types.match(/^export declare class Connection .*\n([\s\S]*?)^}/m) ?? [];
     const names = [...own.matchAll(/^ {4}(?:readonly |get )?(\w+)/gm)].map(([, name = '']) => name);
     const figures = ['bytesIn', 'bytesOut', 'unsent', 'dropped', 'paused', 'isDraining'];
-    const ways = ['send', 'write', 'end', 'halfClose', 'abort', 'refuse', 'drain', 'draining', 'closed'];
+    const ways = [
+      'send',
+      'write',
+      'end',
+      'halfClose',
+      'abort',
+      'refuse',
+      'drain',
+      'draining',
+      'closed',
+      'holdElsewhere',
+    ];
     expect(names).toEqual(['id', 'peer', 'openedAt', 'local', ...figures, ...ways]);
   });
 
