@@ -1,6 +1,6 @@
 import type { Observer } from 'rxjs';
 import type { Chat, Room } from './chat.ts';
-import { isName, keyOf, list, NO_NAME, normal, notice, serverName } from './text.ts';
+import { isName, isRoom, keyOf, list, NO_NAME, normal, notice, serverName } from './text.ts';
 
 const HELP = notice(
   '/name NAME   to be called NAME',
@@ -51,7 +51,7 @@ export function commands(chat: Chat, id: number, current: Pick<Observer<Room | u
     },
     join(rest) {
       const name = keyOf(rest);
-      if (!isName(name)) return notice(`'${name}' ${NO_NAME}.`);
+      if (!isRoom(name)) return notice(`'${name}' ${NO_NAME}.`);
       if (me().room === name) return notice(`You are in ${name} already.`);
       const others = names(name);
       move(name);

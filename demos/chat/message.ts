@@ -1,4 +1,4 @@
-import { harmless, isName } from './text.ts';
+import { harmless, isName, isRoom } from './text.ts';
 
 /** Somebody on one of the servers. */
 export interface Person {
@@ -31,11 +31,11 @@ export function readMessage(json: string): Message {
 }
 
 function isWell(it: Record<string, unknown>): boolean {
-  if ('text' in it) return isName(it.name) && isName(it.room) && isSafe(it.text);
+  if ('text' in it) return isName(it.name) && isRoom(it.room) && isSafe(it.text);
   return 'gone' in it ? isWhole(it.gone) : Array.isArray(it.there) && it.there.every(isPerson);
 }
 
 const isSafe = (text: unknown) => typeof text === 'string' && harmless(text) === text;
 const isWhole = (value: unknown) => Number.isSafeInteger(value);
 const isPerson = (it: Person | null) =>
-  isName(it?.name) && isWhole(it.id) && isWhole(it.since) && (it.room === undefined || isName(it.room));
+  isName(it?.name) && isWhole(it.id) && isWhole(it.since) && (it.room === undefined || isRoom(it.room));

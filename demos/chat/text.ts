@@ -1,11 +1,21 @@
-/** What a name of a person or a room may be: letters and digits of any script, `-` and `_`, and it begins with one of the first. */
+/** What is drawn as nothing at all, letters and marks among them: with it, one name could look like another. */
+const IGNORABLE = /\p{Default_Ignorable_Code_Point}/gu;
+const withoutIgnorable = (text: string): string => text.replace(IGNORABLE, '');
+
+/** What a name may be: letters and digits of any script, `-` and `_`, and it begins with one of the first. */
 const NAME = /^[\p{L}\p{N}][\p{L}\p{M}\p{N}_-]{0,23}$/u;
-export const isName = (name: unknown): name is string => typeof name === 'string' && NAME.test(name);
+export const isName = (name: unknown): name is string =>
+  typeof name === 'string' && NAME.test(name) && withoutIgnorable(name) === name;
+/** A room is called by its key: whoever writes it otherwise comes to the same room. */
+export const isRoom = (name: unknown): name is string => isName(name) && keyOf(name) === name;
 /** Stands behind what is none. */
 export const NO_NAME = 'is no name: up to 24 letters, digits, - and _ make one';
 
-/** The name as it is kept: different ways to write the same letters become one. */
-export const normal = (name: string): string => name.normalize('NFKC');
+/**
+ * The name as it is kept: different ways to write the same letters become one, and what is not seen does not count. Letters that
+ * it stood between may belong together, so that they are normalized again.
+ */
+export const normal = (name: string): string => withoutIgnorable(name.normalize('NFKC')).normalize('NFKC');
 
 /** What two names have in common that nobody can tell apart: `Anna` and `anna`. */
 export const keyOf = (name: string): string => normal(name).toLowerCase();

@@ -1,10 +1,11 @@
 import fc from 'fast-check';
-import { Subscription } from 'rxjs';
+import { Subject, Subscription } from 'rxjs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { localBus } from '../../../demos/chat/bus.ts';
-import { type Chat, openChat } from '../../../demos/chat/chat.ts';
+import { type Chat, openChat, type Room } from '../../../demos/chat/chat.ts';
+import { commands } from '../../../demos/chat/commands.ts';
 import { readMessage } from '../../../demos/chat/message.ts';
-import { harmless, isName, keyOf, list, serverName } from '../../../demos/chat/text.ts';
+import { harmless, isName, isRoom, keyOf, list, normal, serverName } from '../../../demos/chat/text.ts';
 
 describe('what may be shown', () => {
   it('holds no controls of any terminal, and is otherwise as it was', () => {
@@ -37,6 +38,60 @@ describe('a name', () => {
     expect(keyOf('Ju\u0308rgen')).toBe(keyOf('JÜRGEN'));
   });
 
+  // Variation selectors, the combining grapheme joiner, fillers of Hangul, Khmer vowels: letters and marks among them.
+  const unseen = fc.constantFrom(
+    ...[
+      '\ufe0f',
+      '\u034f',
+      '\u180b',
+      '\u3164',
+      '\uffa0',
+      '\u115f',
+      '\u{e0100}',
+      '\u17b4',
+      '\u00ad',
+      '\u200d',
+      '\u2060',
+    ],
+  );
+
+  it('does not have what is not seen, whoever writes it so', () => {
+    const names = fc.constantFrom('anna', 'Jürgen', 'Ju\u0308rgen', '漢字', '한글', 'ＡＮＮＡ', 'e\u0301');
+    fc.assert(
+      fc.property(names, fc.array(fc.tuple(fc.nat(12), unseen), { minLength: 1, maxLength: 4 }), (name, added) => {
+        const chars = [...name];
+        for (const [at, char] of added) chars.splice(at, 0, char);
+        const like = chars.join('');
+        expect(isName(like)).toBe(false);
+        expect(normal(like)).toBe(normal(name));
+        expect(keyOf(like)).toBe(keyOf(name));
+        expect(isName(normal(like))).toBe(true);
+      }),
+    );
+  });
+
+  it('has something that is seen', () => {
+    fc.assert(
+      fc.property(fc.array(unseen, { minLength: 1, maxLength: 24 }), (chars) => {
+        expect(isName(chars.join(''))).toBe(false);
+        expect(normal(chars.join(''))).toBe('');
+      }),
+    );
+  });
+
+  it('is kept as it is once it is normal', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        expect(normal(normal(text))).toBe(normal(text));
+        expect(keyOf(normal(text))).toBe(keyOf(text));
+      }),
+    );
+  });
+
+  it('of a room is its key', () => {
+    expect(['tea', 'Tea', 'ｔｅａ', 'te\ufe0fa', ''].map(isRoom)).toEqual([true, false, false, false, false]);
+  });
+
   it('of a server is found in its key', () => {
     expect(serverName('alpha/f00')).toBe('alpha');
   });
@@ -67,6 +122,11 @@ describe('a message', () => {
       { ...said, text: 'a\n* The server is going down' },
       { ...said, name: 'b>ob' },
       { ...said, room: undefined },
+      { ...said, room: 'Tea' },
+      { ...said, name: 'bob\ufe0f' },
+      { ...said, room: 'tea\u3164' },
+      { server: 'b/1', there: [{ ...person, room: 'TEA' }] },
+      { server: 'b/1', there: [{ ...person, name: 'bob\u034f' }] },
       { ...said, server: 7 },
       { ...said, server: 'b\u001b[2J/1' },
       { server: 'b/1' },
@@ -107,6 +167,22 @@ describe('rooms', () => {
     chat.move(1, 'tea');
     return chat;
   };
+
+  it('and names are the same with what is not seen, and are none of it alone', () => {
+    const chat = open(3);
+    chat.rename(1, 'anna');
+    chat.enter(2);
+    const obey = commands(chat, 2, new Subject<Room | undefined>());
+    for (const char of ['\ufe0f', '\u034f', '\u180b', '\u3164', '\u{e0100}', '\u17b4']) {
+      expect(obey(`/name an${char}na${char}`)).toBe('* Somebody is called anna already.\n');
+      expect(obey(`/name ${char}${char}`)).toMatch(/^\* '' is no name/);
+      expect(obey(`/join ${char}`)).toMatch(/^\* '' is no name/);
+      expect(obey(`/who t${char}ea`)).toBe('* In tea: anna.\n');
+      expect(obey(`/join t${char}ea${char}`)).toBe('* You are in tea, with anna.\n');
+      expect(chat.person(2).room).toBe('tea');
+      chat.move(2);
+    }
+  });
 
   it('remember the last lines, and no more', () => {
     const [chat, silent] = [open(3), open(0)];
