@@ -2,13 +2,24 @@ import type { Address, Connection, ServerEvent } from '../../lib/index.ts';
 import type { Traffic } from '../support/index.ts';
 import type { Stat } from './cache.ts';
 
+/** What one connection is about. */
+export interface Talk {
+  /** When it asked last, in milliseconds since 1970; when it was opened, before. */
+  asked: number;
+  /** A request of it is being answered. */
+  busy: boolean;
+}
+
 /** The connections of the server, by the names that `stats` has for them: kept by looking at the server's events. */
 export class Census {
   readonly #max: number;
   readonly #traffic: Traffic;
   #connections: ReadonlySet<Connection> = new Set();
   #accepting = false;
-  #port = 0;
+  /** What is listened on, in the order of the command line. */
+  readonly #ports: Address[] = [];
+  readonly #talks = new WeakMap<Connection, Talk>();
+  readonly #since = Date.now();
   /** How often accepting came to an end. */
   #stopped = 0;
   #idleKicks = 0;
@@ -29,7 +40,7 @@ export class Census {
       case 'listening':
         this.#connections = event.connections;
         this.#accepting = true;
-        this.#port = event.address.port ?? 0;
+        this.#ports.unshift(event.address);
         break;
       case 'draining':
         this.#accepting = false;
@@ -43,7 +54,19 @@ export class Census {
 
   /** The TCP port that was bound, the first of several; 0 for none. */
   get port(): number {
-    return this.#port;
+    return this.#ports[0]?.port ?? 0;
+  }
+
+  /** It is listened on another address, too. */
+  alsoAt(address: Address): void {
+    this.#ports.push(address);
+  }
+
+  /** A connection begins: what it asks is to be told here. */
+  talk(connection: Connection): Talk {
+    const talk = { asked: Date.now(), busy: false };
+    this.#talks.set(connection, talk);
+    return talk;
   }
 
   /** For `stats`. */
@@ -63,12 +86,21 @@ export class Census {
 
   /** For `stats conns`. */
   *connections(): Iterable<Stat> {
-    for (const { id, peer, local, openedAt, bytesIn, bytesOut } of this.#connections) {
-      yield [`${id}:addr`, named(peer)];
-      yield [`${id}:listen_addr`, named(local)];
-      yield [`${id}:secs_since_open`, Math.floor((Date.now() - openedAt) / 1000)];
-      yield [`${id}:bytes_read`, bytesIn];
-      yield [`${id}:bytes_written`, bytesOut];
+    const seconds = (since: number) => Math.floor((Date.now() - since) / 1000);
+    for (const [index, port] of this.#ports.entries()) {
+      yield [`${index}:addr`, named(port)];
+      yield [`${index}:state`, 'conn_listening'];
+      yield [`${index}:secs_since_last_cmd`, seconds(this.#since)];
+    }
+    for (const connection of this.#connections) {
+      const { id, peer, local, openedAt } = connection;
+      const talk = this.#talks.get(connection);
+      // Ids begin with 1.
+      const number = id + this.#ports.length - 1;
+      yield [`${number}:addr`, named(peer)];
+      yield [`${number}:listen_addr`, named(local)];
+      yield [`${number}:state`, stateOf(connection, talk?.busy === true)];
+      yield [`${number}:secs_since_last_cmd`, seconds(talk?.asked ?? openedAt)];
     }
   }
 
@@ -81,6 +113,13 @@ export class Census {
     const { counters, bytesIn, bytesOut } = this.#traffic;
     return { ...counters, idleKicks: this.#idleKicks, read: bytesIn, written: bytesOut };
   }
+}
+
+/** In the words of the original, of which it has some more. */
+function stateOf({ unsent, bytesIn }: Connection, busy: boolean): string {
+  if (busy) return 'conn_parse_cmd';
+  if (unsent > 0) return 'conn_mwrite';
+  return bytesIn === 0 ? 'conn_new_cmd' : 'conn_read';
 }
 
 function named({ address = '', port }: Address): string {

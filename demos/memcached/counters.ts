@@ -31,7 +31,7 @@ export interface Counters {
   evicted_unfetched: number;
   /** Live items that had to make room. */
   evictions: number;
-  /** Expired items whose room was taken. */
+  /** Items that were over, and made room for one that was stored. */
   reclaimed: number;
 }
 

@@ -73,6 +73,16 @@ export class Room {
     item.data = data;
   }
 
+  /** Takes out up to so many of the oldest items that are over, though there is room. */
+  reclaim(most: number): void {
+    for (let left = most; left > 0; left--) {
+      const { oldest } = this;
+      if (oldest === undefined || !this.#owner.isOver(oldest)) return;
+      this.remove(oldest);
+      this.#owner.evicted(oldest, true);
+    }
+  }
+
   /** Makes room for so many more bytes, at the cost of anything but one item. @returns Whether there is room. */
   make(bytes: number, keep?: Item): boolean {
     if (this.used + bytes <= this.limit) return true;

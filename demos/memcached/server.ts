@@ -14,7 +14,15 @@
  * whoever does not take his answers is broken off; a second signal does that at once.
  */
 import { merge, Subject, tap } from 'rxjs';
-import { exchange, logTo, type RefusalReason, type ServerEvent, serve, type Where } from '../../lib/index.ts';
+import {
+  exchange,
+  type Handler,
+  logTo,
+  type RefusalReason,
+  type ServerEvent,
+  serve,
+  type Where,
+} from '../../lib/index.ts';
 import { address, interrupts, logger, reason, shown, statusLine, Traffic } from '../support/index.ts';
 import type { Cache } from './cache.ts';
 import { Census } from './census.ts';
@@ -26,7 +34,8 @@ import { clearPath } from './socket-path.ts';
 import { Store } from './store.ts';
 import { USAGE } from './usage.ts';
 
-const VERSION = '1.6.18-sluice';
+/** Of the memcached that this one is like: clients compare its numbers, and some understand nothing else. */
+const VERSION = '1.6.18';
 
 /** How long a request that has begun may take to come in whole, in milliseconds. The original waits for ever. */
 const REQUEST_TIME = 60_000;
@@ -71,12 +80,19 @@ function run(settings: Settings): void {
     },
   };
 
-  const handler = exchange(requests({ maxItem }), (request) => {
-    traffic.requests += 1;
-    const reply = answer(cache, request);
-    // A reply of several pieces is asked for one by one, as there is room for them.
-    return reply.length > 1 ? reply : reply[0];
-  });
+  const decode = requests({ maxItem });
+  const handler: Handler = (connection) => {
+    const talk = census.talk(connection);
+    return exchange(decode, (request) => {
+      traffic.requests += 1;
+      talk.asked = Date.now();
+      talk.busy = true;
+      const reply = answer(cache, request);
+      talk.busy = false;
+      // A reply of several pieces is asked for one by one, as there is room for them.
+      return reply.length > 1 ? reply : reply[0];
+    })(connection);
+  };
 
   const wheres: Where[] = path === undefined ? settings.listen.map(tcp) : [{ path }];
   const [first = { port: 0 }, ...others] = wheres;
@@ -96,7 +112,10 @@ function run(settings: Settings): void {
     // An item may be larger than any limit. There is never more than the rest of one reply, and that lies in the store.
     maxOutbound: Number.POSITIVE_INFINITY,
     backlog,
-    transport: alsoAt(others, (at) => log.info(`also listening on ${address(at.address ?? '', at.port ?? 0)}`)),
+    transport: alsoAt(others, (at) => {
+      census.alsoAt(at);
+      log.info(`also listening on ${address(at.address ?? '', at.port ?? 0)}`);
+    }),
     shutdown: merge(shutdown, asked),
   })
     .pipe(

@@ -36,6 +36,8 @@ export interface Details {
   binaryKey?: boolean;
 }
 
+/** Items that are over and are taken out for one that is stored: more than one, so that they become fewer. */
+const RECLAIMED = 2;
 const OLDEST_RELATIVE = 60 * 60 * 24 * 30;
 
 /**
@@ -150,10 +152,11 @@ export class Store {
   put(mode: Mode, key: string, data: Uint8Array, details: Details = {}): Item | Failure {
     const { flags = 0, expires = Number.POSITIVE_INFINITY, cas = 0, orStale = false, binaryKey = false } = details;
     if (itemSize(key.length, flags, data.length) > this.maxItem) return 'tooLarge';
+    const before = this.size;
     const old = this.find(key);
     if (old === undefined) {
       if (mode === 'set' || mode === 'add') {
-        return this.#replace(undefined, new Item(key, flags, expires, data, binaryKey));
+        return this.#replace(undefined, new Item(key, flags, expires, data, binaryKey), before > this.size);
       }
       if (mode !== 'cas') return 'notStored';
       this.counters.cas_misses += 1;
@@ -238,7 +241,9 @@ export class Store {
     return stored === 'noMemory' ? 'notStored' : stored;
   }
 
-  #replace(old: Item | undefined, item: Item): Item | 'noMemory' {
+  /** @param reuses Whether an item of the same key was over, and has just been taken out. */
+  #replace(old: Item | undefined, item: Item, reuses = false): Item | 'noMemory' {
+    this.#room.reclaim(RECLAIMED);
     const growth = old === undefined ? item.size + OVERHEAD : item.size - old.size;
     if (!this.#room.make(growth, old)) return 'noMemory';
     if (old !== undefined) this.remove(old);
@@ -246,6 +251,7 @@ export class Store {
     item.time = this.now();
     this.#room.add(item);
     this.counters.total_items += 1;
+    if (reuses) this.counters.reclaimed += 1;
     return item;
   }
 

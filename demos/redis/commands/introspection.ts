@@ -4,7 +4,7 @@ import { array, type ByteString, bulk, bulks, type Form, integer, type Reply, si
 import { type Command, container, family, NO_KEYS, rest } from './command.ts';
 
 /** What COMMAND says of one command, in the ten places that Redis 7 has. */
-const describe = ({ name, arity, flags, keys, group }: Command, form: Form): Reply =>
+const describe = ({ name, arity, flags, keys, group, subcommands }: Command, form: Form): Reply =>
   array([
     bulk(name),
     integer(arity),
@@ -13,13 +13,15 @@ const describe = ({ name, arity, flags, keys, group }: Command, form: Form): Rep
     form.set([simple(`@${group}`)]),
     array([]),
     array([]),
-    array([]),
+    array([...(subcommands?.values() ?? [])].map((each) => describe(each, form))),
   ]);
 
-const document = ({ name, summary, group }: Command, form: Form): Reply[] => [
-  bulk(name),
-  form.map([bulk('summary'), bulk(summary), bulk('group'), bulk(group)]),
-];
+const document = ({ name, summary, group, subcommands }: Command, form: Form): Reply[] => {
+  const about = [bulk('summary'), bulk(summary), bulk('group'), bulk(group)];
+  if (subcommands === undefined) return [bulk(name), form.map(about)];
+  const parts = [...subcommands.values()].flatMap((each) => document(each, form));
+  return [bulk(name), form.map([...about, bulk('subcommands'), form.map(parts)])];
+};
 
 function keysOf(command: Command | undefined, request: readonly ByteString[]): ByteString[] {
   if (command === undefined) throw new Refusal('ERR Invalid command specified');
@@ -41,8 +43,15 @@ export interface Table {
 
 /** The table tells about itself, so it is handed in: it does not exist yet when this family joins it. */
 export function introspection(table: () => Table): Command[] {
+  /** `get`, or `config|get`. */
+  const named = (name: ByteString): Command | undefined => {
+    const [first = '', second, ...more] = name.split('|');
+    const command = table().commandOf(first);
+    if (second === undefined) return command;
+    return more.length > 0 ? undefined : command?.subcommands?.get(second.toLowerCase());
+  };
   const chosen = (names: readonly ByteString[]): (Command | undefined)[] =>
-    names.length > 0 ? names.map(table().commandOf) : [...table().commands];
+    names.length > 0 ? names.map(named) : [...table().commands];
   const info = (names: readonly ByteString[], form: Form): Reply =>
     array(chosen(names).map((each) => (each === undefined ? form.null : describe(each, form))));
   const docs = (names: readonly ByteString[], form: Form): Reply =>
@@ -52,10 +61,14 @@ export function introspection(table: () => Table): Command[] {
     const filters = filter?.toUpperCase() === 'FILTERBY' && kind?.toUpperCase() === 'PATTERN' && words.length === 3;
     if (words.length > 0 && !filters) throw syntaxError();
     const matches = glob(pattern.toLowerCase());
-    return bulks(table().commands.flatMap(({ name }) => (matches(name) ? name : [])));
+    const all = table().commands.flatMap((each) => [each, ...(each.subcommands?.values() ?? [])]);
+    return bulks(all.flatMap(({ name }) => (matches(name) ? name : [])));
   };
-  const getKeys = (request: readonly ByteString[]): Reply =>
-    bulks(keysOf(table().commandOf(request[0] ?? ''), request));
+  const calledBy = ([name = '', word = '']: readonly ByteString[]): Command | undefined => {
+    const command = table().commandOf(name);
+    return command?.subcommands === undefined ? command : command.subcommands.get(word.toLowerCase());
+  };
+  const getKeys = (request: readonly ByteString[]): Reply => bulks(keysOf(calledBy(request), request));
   const children = family(
     'server',
     ['count', 2, 'loading stale', NO_KEYS, 'Counts the commands.', () => integer(table().commands.length)],

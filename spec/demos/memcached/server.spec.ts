@@ -119,7 +119,7 @@ describe('memjs', () => {
       const stats = await new Promise<Record<string, string>>((resolve, reject) =>
         memjs.stats((error, _server, found) => (error ? reject(error) : resolve(found))),
       );
-      expect(stats).toMatchObject({ version: '1.6.18-sluice' });
+      expect(stats).toMatchObject({ version: '1.6.18' });
     } finally {
       memjs.close();
     }
@@ -177,7 +177,7 @@ describe('connections', () => {
       const greeted = client(port).write('version\r\n');
       await Promise.all([silent.whenClosed(), greeted.whenClosed()]);
       expect([silent.text, silent.fault]).toEqual(['', undefined]);
-      expect([greeted.text, greeted.fault]).toEqual(['VERSION 1.6.18-sluice\r\n', undefined]);
+      expect([greeted.text, greeted.fault]).toEqual(['VERSION 1.6.18\r\n', undefined]);
     } finally {
       clearInterval(talking);
     }
@@ -198,7 +198,7 @@ describe('connections', () => {
     expect([refused.text, refused.fault]).toEqual([FAREWELL, undefined]);
     expect(waiting.text).toBe('');
     one.write('quit\r\n');
-    await waiting.whenRead('VERSION 1.6.18-sluice\r\n');
+    await waiting.whenRead('VERSION 1.6.18\r\n');
   });
 });
 
@@ -254,7 +254,7 @@ describe('stats', () => {
       .then(() => talking.until(({ text }) => text.endsWith('END\r\n')));
     const stats = statsIn(talking.text);
     expect(stats).toMatchObject({
-      ...{ version: '1.6.18-sluice', max_connections: '3', curr_connections: '1', total_connections: '0' },
+      ...{ version: '1.6.18', max_connections: '3', curr_connections: '1', total_connections: '0' },
       ...{ accepting_conns: '1', listen_disabled_num: '0', idle_kicks: '0', threads: '1' },
       ...{ cmd_get: '1', cmd_set: '1', get_hits: '1' },
     });
@@ -266,7 +266,20 @@ describe('stats', () => {
       ...{ maxconns_fast: 'yes', item_size_max: '1048576', maxbytes: String(4 * 1024 * 1024) },
     });
     const conns = Object.entries(await statsOf(port, 'conns'));
-    expect(conns).toContainEqual([expect.stringMatching(/^\d+:addr$/), `tcp:127.0.0.1:${talking.socket.localPort}`]);
+    const own = conns.find(([, value]) => value === `tcp:127.0.0.1:${talking.socket.localPort}`)?.[0].split(':')[0];
+    expect(conns.filter(([name]) => name.startsWith('0:'))).toEqual([
+      ['0:addr', `tcp:127.0.0.1:${port}`],
+      ['0:state', 'conn_listening'],
+      ['0:secs_since_last_cmd', expect.stringMatching(/^\d+$/)],
+    ]);
+    expect(conns.filter(([name]) => name.startsWith(`${own}:`))).toEqual([
+      [`${own}:addr`, `tcp:127.0.0.1:${talking.socket.localPort}`],
+      [`${own}:listen_addr`, `tcp:127.0.0.1:${port}`],
+      [`${own}:state`, 'conn_read'],
+      [`${own}:secs_since_last_cmd`, expect.stringMatching(/^\d+$/)],
+    ]);
+    // The one that asks.
+    expect(conns.filter(([, value]) => value === 'conn_parse_cmd')).toHaveLength(1);
   });
 });
 
@@ -311,7 +324,7 @@ describe('a unix socket', () => {
     const path = join(folder, 'm.sock');
     const killed = await start(['-s', path]);
     expect(killed.where).toEqual([path]);
-    expect(await ask(path, 'version\r\n')).toBe('VERSION 1.6.18-sluice\r\n');
+    expect(await ask(path, 'version\r\n')).toBe('VERSION 1.6.18\r\n');
     killed.demo.process.kill('SIGKILL');
     await killed.demo.done;
     expect(existsSync(path)).toBe(true);

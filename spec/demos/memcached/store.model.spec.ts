@@ -39,6 +39,20 @@ class Model {
     return undefined;
   }
 
+  /** An item is stored under a key: up to two that are over go before it, and one of the same key is reused. */
+  reclaim(key: string): void {
+    this.find('');
+    const own = this.entries.find((entry) => entry.key === key);
+    if (own !== undefined && this.dead(own)) this.reclaimed += 1;
+    this.entries = this.entries.filter((entry) => entry !== own || !this.dead(entry));
+    for (let left = 2; left > 0; left--) {
+      const [oldest, ...others] = this.entries;
+      if (oldest === undefined || !this.dead(oldest)) return;
+      this.reclaimed += 1;
+      this.entries = others;
+    }
+  }
+
   toEnd(entry: Entry): void {
     this.entries = [...this.entries.filter(({ key }) => key !== entry.key), entry];
   }
@@ -107,6 +121,7 @@ const put = fc.tuple(modes, keys, texts, exptimes, fc.boolean()).map(
       const cas = mode === 'cas' ? (model.entries.find((entry) => entry.key === key)?.cas ?? 0) + (right ? 0 : 1) : 0;
       const result = store.put(mode, key, bytesOf(text), { expires: store.expiry(exptime), cas });
       const outcome = typeof result === 'string' ? result : 'stored';
+      if (outcome === 'stored') model.reclaim(key);
       const old = model.find(key);
       if (old === undefined) {
         const makes = mode === 'set' || mode === 'add';

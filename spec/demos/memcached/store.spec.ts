@@ -96,9 +96,26 @@ describe('Store', () => {
     clock.time = 9_999;
     expect([textOf(store, 'new'), textOf(store, 'newer')]).toEqual(['2', '3']);
     clock.time = 10_000;
+    expect(['new', 'newer'].map((key) => textOf(store, key))).toEqual([undefined, undefined]);
     store.put('set', 'newest', bytesOf('4'));
-    expect(['new', 'newer', 'newest'].map((key) => textOf(store, key))).toEqual([undefined, undefined, '4']);
-    expect(store.counters.get_flushed).toBe(3);
+    expect(textOf(store, 'newest')).toBe('4');
+    expect(store.counters).toMatchObject({ get_flushed: 2, reclaimed: 1 });
+  });
+
+  it('reuses what is over for what is stored, and counts it', () => {
+    const { store, clock } = still();
+    for (const key of ['a', 'b', 'c', 'd', 'e']) store.put('set', key, bytesOf('1'), { expires: 1000 });
+    store.put('set', 'stays', bytesOf('1'));
+    clock.time = 1000;
+    expect(store.counters.reclaimed).toBe(0);
+    // One of the same key, and two of the oldest.
+    store.put('set', 'c', bytesOf('2'));
+    expect([store.size, store.counters.reclaimed, store.counters.expired_unfetched]).toEqual([4, 3, 3]);
+    store.put('add', 'f', bytesOf('2'));
+    expect([store.size, store.counters.reclaimed, store.counters.expired_unfetched]).toEqual([3, 5, 5]);
+    store.put('set', 'g', bytesOf('2'));
+    expect([store.size, store.counters.reclaimed, store.counters.evictions]).toEqual([4, 5, 0]);
+    expect(store.counters.get_expired).toBe(1);
   });
 
   it('never writes to data it has handed out', () => {

@@ -229,13 +229,39 @@ describe('what the server tells of itself', () => {
   });
 
   it('COMMAND LIST names all of them, or those that match', async () => {
-    expect(await client.ask('COMMAND', 'LIST')).toMatch(new RegExp(`^\\*${commands.length}\r\n`));
+    const parts = commands.flatMap(({ subcommands }) => [...(subcommands?.values() ?? [])]);
+    expect(await client.ask('COMMAND', 'LIST')).toMatch(new RegExp(`^\\*${commands.length + parts.length}\r\n`));
+    expect(await client.ask('COMMAND', 'LIST', 'FILTERBY', 'PATTERN', 'CONFIG*')).toBe(
+      '*3\r\n$6\r\nconfig\r\n$10\r\nconfig|get\r\n$11\r\nconfig|help\r\n',
+    );
     expect(await client.ask('COMMAND', 'LIST', 'filterby', 'pattern', 'HGET*')).toBe(
       '*2\r\n$4\r\nhget\r\n$7\r\nhgetall\r\n',
     );
     for (const args of [['x'], ['FILTERBY'], ['FILTERBY', 'x', 'y'], ['FILTERBY', 'PATTERN', 'x', 'y']]) {
       expect(await client.ask('COMMAND', 'LIST', ...args)).toBe('-ERR syntax error\r\n');
     }
+  });
+
+  it('COMMAND knows the parts of a command, in it and by their own names', async () => {
+    client.send(
+      request(['COMMAND', 'INFO', 'config|get', 'CONFIG|GET', 'config', 'config|no', 'get|x', 'config|get|x']),
+    );
+    client.send(request(['COMMAND', 'DOCS', 'config']) + request(['COMMAND', 'DOCS', 'config|get']));
+    const [info, ...docs] = await client.replies();
+    const items = info !== undefined && 'items' in info ? info.items : [];
+    const [get, again, config, ...none] = items;
+    expect(get).toMatchObject({ items: { 0: { text: 'config|get' }, 1: { value: -3n }, length: 10 } });
+    expect(again).toEqual(get);
+    expect(config).toMatchObject({
+      items: { 0: { text: 'config' }, 9: { items: [get, { items: { 0: { text: 'config|help' } } }] } },
+    });
+    expect(none.map(({ kind }) => kind)).toEqual(['nullBulk', 'nullBulk', 'nullBulk']);
+    expect(docs[0]).toMatchObject({
+      items: { 1: { items: { 4: { text: 'subcommands' }, 5: { items: { 0: { text: 'config|get' } } } } } },
+    });
+    expect(docs[1]).toMatchObject({ items: { 0: { text: 'config|get' } } });
+    expect(await client.ask('config|get', 'x')).toMatch(/^-ERR unknown command 'config\|get'/);
+    expect(await client.ask('COMMAND', 'GETKEYS', 'config', 'no', 'x')).toBe('-ERR Invalid command specified\r\n');
   });
 
   it('HELP tells of the parts of a command, as the error says', async () => {
