@@ -1,3 +1,12 @@
+/** @internal As `instanceof`, but false where that throws: what was thrown may be a proxy that has been revoked. */
+export function isA<T>(value: unknown, type: abstract new (...args: never[]) => T): value is T {
+  try {
+    return value instanceof type;
+  } catch {
+    return false;
+  }
+}
+
 /** What can expire. Each deadline has its own name, so that a log says which one closed a connection. */
 export type DeadlineName = 'connect' | 'idle' | 'greeting' | 'frame' | 'total' | 'stall' | 'lifetime';
 

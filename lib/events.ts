@@ -10,7 +10,7 @@ import type { Address } from './transport/transport.ts';
  * - `completed`: the handler was done.
  * - `drained`: the server asked it to finish, and it did.
  * - `reset`: the peer or the network broke it off.
- * - `failed`: the handler failed.
+ * - `failed`: the handler failed, be it with an error of another connection that it uses.
  * - `deadline`: the peer let a deadline pass, or its lifetime was over; `deadline` says which.
  * - `frame-too-long`, `frame-truncated`, `frame-invalid`: its input could not be framed or decoded.
  * - `slow-consumer`: it did not read what the handler wrote.
@@ -51,6 +51,8 @@ export interface Closed {
   readonly deadline?: DeadlineName;
   /** What went wrong, where something did. */
   readonly error?: unknown;
+  /** What the server said as it ended or broke the connection off: the text given to `end()` or `abort()`. */
+  readonly detail?: string;
   /** Bytes received. */
   readonly bytesIn: number;
   /** Bytes sent. */

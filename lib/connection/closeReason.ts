@@ -3,16 +3,17 @@ import {
   FrameInvalidError,
   FrameTooLongError,
   FrameTruncatedError,
+  isA,
   SlowConsumerError,
 } from '../errors.ts';
 import type { CloseReason } from '../events.ts';
 
-/** The reason for which an error ends a connection: the peer's fault where it is one of ours, else the handler's. */
+/** The reason for which an error in its input ends a connection: the peer's fault where the error is one of ours. */
 export function closeReason(error: unknown): CloseReason {
-  if (error instanceof DeadlineError) return error.deadline === 'stall' ? 'slow-consumer' : 'deadline';
-  if (error instanceof FrameTooLongError) return 'frame-too-long';
-  if (error instanceof FrameTruncatedError) return 'frame-truncated';
-  if (error instanceof FrameInvalidError) return 'frame-invalid';
-  if (error instanceof SlowConsumerError) return 'slow-consumer';
+  if (isA(error, DeadlineError)) return error.deadline === 'stall' ? 'slow-consumer' : 'deadline';
+  if (isA(error, FrameTooLongError)) return 'frame-too-long';
+  if (isA(error, FrameTruncatedError)) return 'frame-truncated';
+  if (isA(error, FrameInvalidError)) return 'frame-invalid';
+  if (isA(error, SlowConsumerError)) return 'slow-consumer';
   return 'failed';
 }

@@ -1,9 +1,9 @@
 import { AsyncResource } from 'node:async_hooks';
 import { Observable, type OperatorFunction, type SchedulerLike, type Subscriber, Subscription } from 'rxjs';
-import { AlreadySubscribedError, ConnectionClosedError, DeadlineError, SlowConsumerError } from '../errors.ts';
+import { AlreadySubscribedError, ConnectionClosedError, DeadlineError, isA, SlowConsumerError } from '../errors.ts';
 import type { Closed, CloseReason } from '../events.ts';
 import type { Budget } from '../flow/budget.ts';
-import { isData } from '../options.ts';
+import { checkArgument, isData, text } from '../options.ts';
 import { Alarm } from '../time/alarm.ts';
 import { Share } from '../time/share.ts';
 import { endOfTurn, nextTurn } from '../time/turn.ts';
@@ -71,6 +71,10 @@ class Reading extends Subscription {
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
+const checkDetail = (what: string, detail: string | undefined) => {
+  if (detail !== undefined) checkArgument(`${what} a connection`, 'detail', detail, text);
+};
+
 const NEVER = Number.POSITIVE_INFINITY;
 
 const reset = () => new Error('the peer has reset the connection');
@@ -134,6 +138,10 @@ export class Connection extends Bytes {
   /** The first reason wins, and with it the error that goes along. */
   #reason: CloseReason | undefined;
   #error: unknown;
+  /** What an operator has found wrong with the input, whether or not it is the reason. */
+  #inputError: unknown;
+  /** What the server said as it ended or broke it off. */
+  #detail: string | undefined;
   #closed: Closed | undefined;
   #taken = false;
   #subscribed = false;
@@ -270,21 +278,28 @@ export class Connection extends Bytes {
     return room;
   }
 
-  /** Ends in good order: what was written is flushed, a FIN is sent, and what still comes is discarded. */
-  end(): void {
+  /**
+   * Ends in good order: what was written is flushed, a FIN is sent, and what still comes is discarded.
+   *
+   * @param detail Why, in words of yours: it comes back in `closed`, or as the reason of `refused` for one that waits.
+   * @throws TypeError if that is no string, or empty.
+   */
+  end(detail?: string): void {
+    checkDetail('end', detail);
     if (this.#ending || this.#gone) return;
-    if (hasStack()) this.endNow();
-    else onEmptyStack(() => this.end());
+    if (hasStack()) this.endNow(detail);
+    else onEmptyStack(() => this.end(detail));
   }
 
   /** @internal The same for a caller that has seen to the stack. */
-  endNow(): void {
+  endNow(detail?: string): void {
     if (this.#ending || this.#gone) return;
     this.#ending = true;
+    this.#detail = detail;
     this.#reason ??= this.#draining ? 'drained' : this.#reads.peerEnded ? 'ended' : 'completed';
     this.inContext(this.#finishOutput);
     // Whoever ends one that waits does not want it.
-    this.refuse();
+    this.refuse(detail);
   }
 
   /**
@@ -299,12 +314,19 @@ export class Connection extends Bytes {
     this.#watchOutput();
   }
 
-  /** Breaks off at once, with a RST: what is unsent is dropped. */
-  abort(): void {
-    if (!hasStack()) return onEmptyStack(() => this.abort());
+  /**
+   * Breaks off at once, with a RST: what is unsent is dropped.
+   *
+   * @param detail Why, in words of yours: it comes back in `closed`, or as the reason of `refused` for one that waits.
+   * @throws TypeError if that is no string, or empty.
+   */
+  abort(detail?: string): void {
+    checkDetail('abort', detail);
+    if (!hasStack()) return onEmptyStack(() => this.abort(detail));
+    if (!this.#gone) this.#detail = detail ?? this.#detail;
     this.#breaks('aborted');
     this.#break();
-    this.refuse();
+    this.refuse(detail);
   }
 
   /**
@@ -395,8 +417,26 @@ export class Connection extends Bytes {
 
   /** @internal */
   blame(error: unknown): void {
+    this.#inputError = error;
+    this.#closeAs(closeReason(error), error);
+  }
+
+  /**
+   * @internal The handler failed, with whatever error: one of another connection, or one that only looks like an error of this
+   * input, is its fault.
+   */
+  blameHandler(error: unknown): void {
+    this.#closeAs('failed', error);
+  }
+
+  /** @internal Whether this is what is wrong with the connection's own input, and not a failure of the handler. */
+  isInputError(error: unknown): boolean {
+    return error !== undefined && error === this.#inputError;
+  }
+
+  #closeAs(reason: CloseReason, error: unknown): void {
     if (this.#reason !== undefined) return;
-    this.#reason = closeReason(error);
+    this.#reason = reason;
     this.#error = error;
   }
 
@@ -573,7 +613,7 @@ export class Connection extends Bytes {
   /** @internal The handler failed. */
   fail(error: unknown): void {
     if (!hasStack()) return onEmptyStack(() => this.fail(error));
-    this.blame(error);
+    this.blameHandler(error);
     this.endNow();
   }
 
@@ -738,7 +778,8 @@ export class Connection extends Bytes {
     };
     const error = this.#error;
     if (error !== undefined) closed.error = error;
-    if (error instanceof DeadlineError) closed.deadline = error.deadline;
+    if (this.#detail !== undefined) closed.detail = this.#detail;
+    if (reason !== 'failed' && isA(error, DeadlineError)) closed.deadline = error.deadline;
     this.#closed = closed;
     this.#owner.closed(this, closed);
     const attended = this.#attended;

@@ -80,14 +80,14 @@ export abstract class Sending extends Subscriber<Data | undefined> implements Se
     try {
       this.unsubscribe();
     } catch (error) {
-      this.connection.blame(error);
+      this.connection.blameHandler(error);
       this.failed(error);
     }
   }
 
   fail(error: unknown): void {
     if (!hasStack()) return onEmptyStack(() => this.fail(error));
-    this.connection.blame(error);
+    this.connection.blameHandler(error);
     this.stop();
     this.connection.endNow();
     this.failed(error);

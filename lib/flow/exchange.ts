@@ -1,5 +1,5 @@
 import {
-  Observable,
+  type Observable,
   type ObservableInput,
   type OperatorFunction,
   type SchedulerLike,
@@ -7,6 +7,7 @@ import {
   Subscription,
 } from 'rxjs';
 import { Hold } from '../connection/blame.ts';
+import { derive } from '../connection/bytes.ts';
 import type { Connection } from '../connection/connection.ts';
 import { byteLength, type Data, unfit } from '../connection/writes.ts';
 import { callable, check, checkArgument, flag, isData, whole } from '../options.ts';
@@ -75,7 +76,7 @@ export function exchange<T>(
     onError: callable,
   });
   return (connection) =>
-    new Observable((subscriber) => {
+    derive(connection, (subscriber) => {
       const exchange = new Exchange(connection, project, given, subscriber);
       subscriber.add(() => exchange.stop());
       // In place, if the decoder can: its source is the connection itself.
@@ -118,6 +119,10 @@ class Turn implements Room {
   get congested(): boolean {
     if (this.first) return this.#connection.congested;
     return this.#held > this.#connection.highWaterMark || (this.#held > 0 && this.#connection.pressed);
+  }
+
+  crashed(error: unknown): void {
+    this.#connection.crashed(error);
   }
 
   whenRoom(waiter: () => void): void {

@@ -16,6 +16,8 @@ export interface Room {
   readonly clock: SchedulerLike;
   /** Calls back, once, when there may be some. */
   whenRoom(waiter: () => void): void;
+  /** User code threw where nobody else hears it. */
+  crashed(error: unknown): void;
 }
 
 /** Whether a source waits to be asked: a generator, an array, a readable stream; but not an Observable or a promise. */
@@ -80,15 +82,22 @@ function pullAsync(
     over = true;
     subscriber.error(error);
   };
-  const came = ({ done, value }: IteratorResult<Data | undefined>) => {
-    if (done) {
-      over = true;
-      return subscriber.complete();
+  const came = (result: IteratorResult<Data | undefined>) => {
+    // Looking at what came, and handing it on, may throw: here that would be a rejection that nobody hears.
+    try {
+      const { done, value } = result;
+      if (done) {
+        over = true;
+        return subscriber.complete();
+      }
+      subscriber.next(value);
+      // Promises that are kept already would keep the event loop from everybody else.
+      if (share.spend()) nextTurn(room.clock, ask);
+      else ask();
+    } catch (error) {
+      if (subscriber.closed) room.crashed(error);
+      else failed(error);
     }
-    subscriber.next(value);
-    // Promises that are kept already would keep the event loop from everybody else.
-    if (share.spend()) nextTurn(room.clock, ask);
-    else ask();
   };
   const wait = waiting(room, () => ask());
   const ask = (): void => {
@@ -115,22 +124,31 @@ function pullSync(values: Iterator<Data | undefined>, room: Room, subscriber: Su
   const ask = (): void => {
     while (!subscriber.closed) {
       if (room.congested) return wait();
-      let result: IteratorResult<Data | undefined>;
+      let done: boolean | undefined;
+      let value: Data | undefined;
       asking = true;
       try {
-        result = values.next();
+        ({ done, value } = values.next());
       } catch (error) {
         over = true;
+        if (subscriber.closed) return room.crashed(error);
         return subscriber.error(error);
+      } finally {
+        asking = false;
       }
-      asking = false;
       // A generator that is running cannot be told to return: it was unsubscribed by its own doing, and hears of it now.
-      if (subscriber.closed) return leave();
-      if (result.done) {
+      if (subscriber.closed) {
+        try {
+          return leave();
+        } catch (error) {
+          return room.crashed(error);
+        }
+      }
+      if (done) {
         over = true;
         return subscriber.complete();
       }
-      subscriber.next(result.value);
+      subscriber.next(value);
       if (share.spend()) return nextTurn(room.clock, ask);
     }
   };

@@ -3,7 +3,7 @@ import { Hold } from '../connection/blame.ts';
 import type { ByteSink } from '../connection/bytes.ts';
 import { closeReason } from '../connection/closeReason.ts';
 import type { Connection } from '../connection/connection.ts';
-import { ConnectionClosedError } from '../errors.ts';
+import { ConnectionClosedError, isA } from '../errors.ts';
 import type { Closed } from '../events.ts';
 import { check, milliseconds } from '../options.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
@@ -88,13 +88,12 @@ class Relay implements AlarmOwner {
   /** A connection is broken, and the other one with it. */
   broken(who: Connection, error: unknown): void {
     if (this.#over) return;
-    const fault =
-      error instanceof ConnectionClosedError
-        ? error
-        : new ConnectionClosedError(who.id, closeReason(error), { cause: error });
+    const fault = isA(error, ConnectionClosedError)
+      ? error
+      : new ConnectionClosedError(who.id, closeReason(error), { cause: error });
     this.#breakOff((connection) => {
       if (connection === who) return;
-      connection.blame(fault);
+      connection.blameHandler(fault);
       connection.abort();
     });
     this.#to.error(error);

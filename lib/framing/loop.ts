@@ -1,6 +1,6 @@
 import type { SchedulerLike, Subscriber } from 'rxjs';
 import type { ByteSink, Gate } from '../connection/bytes.ts';
-import { DeadlineError, FrameInvalidError } from '../errors.ts';
+import { DeadlineError, FrameInvalidError, isA } from '../errors.ts';
 import { describe, isBytes } from '../options.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
 import { asBuffer, copyOf } from './carry.ts';
@@ -239,7 +239,7 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   }
 
   #fail(error: unknown): void {
-    const fault = error instanceof Error ? error : new FrameInvalidError('the decoder failed', { cause: error });
+    const fault = isA(error, Error) ? error : new FrameInvalidError('the decoder failed', { cause: error });
     this.#gate?.blame(fault);
     this.#to.error(fault);
   }

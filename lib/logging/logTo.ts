@@ -60,6 +60,8 @@ const at = ({ address = 'unknown', port }: { address: string | undefined; port: 
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 };
 
+const inBrackets = (text: string | undefined) => (text === undefined ? '' : ` (${text})`);
+
 function sentence(event: ServerEvent): string {
   switch (event.type) {
     case 'listening':
@@ -67,7 +69,7 @@ function sentence(event: ServerEvent): string {
     case 'opened':
       return `connection ${event.id} opened`;
     case 'closed':
-      return `connection ${event.id} closed: ${event.reason}${event.deadline ? ` (${event.deadline})` : ''}`;
+      return `connection ${event.id} closed: ${event.reason}${inBrackets(event.deadline ?? event.detail)}`;
     case 'refused':
       return `connection ${event.id} refused: ${event.reason}`;
     case 'failed':

@@ -1,5 +1,4 @@
 import { Observable, type SchedulerLike, Subject, type Subscriber, Subscription } from 'rxjs';
-import { closeReason } from '../connection/closeReason.ts';
 import type { Connection } from '../connection/connection.ts';
 import { Sending } from '../connection/send.ts';
 import type { Data } from '../connection/writes.ts';
@@ -213,7 +212,7 @@ class Attended extends Sending {
   flushed(): void {}
 
   failed(error: unknown): void {
-    if (closeReason(error) !== 'failed') return;
+    if (this.connection.isInputError(error)) return;
     this.#tell({ type: 'failed', id: this.connection.id, peer: this.connection.peer, error });
   }
 

@@ -18,6 +18,7 @@ import type { Deadlines } from '../../lib/connection/connection.ts';
 import type { Data } from '../../lib/connection/writes.ts';
 import {
   ConnectionClosedError,
+  DeadlineError,
   FrameInvalidError,
   FrameTooLongError,
   FrameTruncatedError,
@@ -232,12 +233,13 @@ describe('a connection', () => {
 
 describe('a close reason', () => {
   it.each([
-    [new FrameTooLongError(1, 2), 'frame-too-long'],
-    [new FrameTruncatedError(1), 'frame-truncated'],
-    [new FrameInvalidError('no'), 'frame-invalid'],
-    [new SlowConsumerError(1, 2), 'slow-consumer'],
-    [new Error('any'), 'failed'],
-  ])('is what the handler fails with: %s', (error, reason) => {
+    new FrameTooLongError(1, 2),
+    new FrameTruncatedError(1),
+    new FrameInvalidError('no'),
+    new SlowConsumerError(1, 2),
+    new DeadlineError('idle', 1),
+    new Error('any'),
+  ])('is that the handler failed, whatever it fails with: %s', (error) => {
     const { made } = run({}, ({ connection, client, at }) => {
       merge(connection, NEVER)
         .pipe(
@@ -250,7 +252,10 @@ describe('a close reason', () => {
       client.write('x');
       at(3, () => client.end());
     });
-    expect(made.book.ends).toMatchObject([{ reason, error, bytesIn: 1, bytesOut: 0, unsent: 0, duration: 3 }]);
+    expect(made.book.ends).toMatchObject([
+      { reason: 'failed', error, bytesIn: 1, bytesOut: 0, unsent: 0, duration: 3 },
+    ]);
+    expect(made.book.ends[0]).not.toHaveProperty('deadline');
   });
 
   it('is the first that came true', () => {

@@ -8,7 +8,11 @@ import { watch } from '../support/bytes.ts';
 class Hall implements Room {
   congested = false;
   readonly clock = monotonic;
+  readonly crashes: unknown[] = [];
   readonly #waiters: (() => void)[] = [];
+  crashed(error: unknown): void {
+    this.crashes.push(error);
+  }
   whenRoom(waiter: () => void): void {
     this.#waiters.push(waiter);
   }
