@@ -1,8 +1,9 @@
+import { pino } from 'pino';
 import { catchError, concatMap, map, mergeMap, NEVER, type Observable, of, tap, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { connect } from '../../lib/connect/connect.ts';
 import type { Connection } from '../../lib/connection/connection.ts';
-import { deadline, encodeLine, exchange, FrameTooLongError, idle, lines, relay } from '../../lib/index.ts';
+import { deadline, encodeLine, exchange, FrameTooLongError, idle, lines, logTo, relay } from '../../lib/index.ts';
 import { listen } from '../../lib/listen/listen.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import { MemoryNetwork } from '../../lib/testing/memory.ts';
@@ -256,4 +257,15 @@ it('a relay whose backend breaks off fails its client', async () => {
     'breaks',
   );
   expect(closed).toMatchObject({ reason: 'failed' });
+});
+
+it('a logged close has what was said with it', () => {
+  const lines: string[] = [];
+  const logger = pino({ base: null, timestamp: false }, { write: (line: string) => void lines.push(line) });
+  const peer = { address: '192.0.2.7', port: 50_000 };
+  const closed = { type: 'closed', id: 7, peer, reason: 'aborted', detail: 'flooding' };
+  logTo(logger).next(closed as never);
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    { msg: 'connection 7 closed: aborted (flooding)', detail: 'flooding' },
+  ]);
 });
