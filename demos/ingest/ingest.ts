@@ -1,4 +1,5 @@
-import { defer, firstValueFrom, from, type Observable, race, Subject, share, tap, timer } from 'rxjs';
+import { defer, firstValueFrom, from, type Observable, race, Subject, share, tap } from 'rxjs';
+import { after } from '../support/index.ts';
 import { Batches, type BatchesOptions } from './batches.ts';
 import type { Sink } from './converse.ts';
 import type { Reading } from './reading.ts';
@@ -79,7 +80,7 @@ export class Ingest implements Sink {
   /**
    * Finishes what is on its way, and closes the store.
    *
-   * @param grace How long that may take, in milliseconds. What is not stored by then has not been acknowledged either.
+   * @param grace How long that may take, in milliseconds; `Infinity` for no limit. What is not stored by then has not been acknowledged either.
    * @param hurry Ends the wait before the time.
    */
   async close(grace: number, hurry: Observable<unknown>): Promise<IngestReport> {
@@ -88,7 +89,7 @@ export class Ingest implements Sink {
       this.#stored.complete();
       await this.#windows.settled();
     };
-    await firstValueFrom(race(from(settled()), timer(grace), hurry));
+    await firstValueFrom(race(from(settled()), after(grace), hurry));
     const unstored = this.#readings.stop().length;
     const unstoredWindows = this.#windows.stop().length;
     await this.#store.close();

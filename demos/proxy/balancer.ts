@@ -1,5 +1,6 @@
-import { catchError, defer, finalize, type Observable, race, Subject, switchMap, take, throwError, timer } from 'rxjs';
+import { catchError, defer, finalize, type Observable, race, Subject, switchMap, take, throwError } from 'rxjs';
 import type { Connection } from '../../lib/index.ts';
+import { after } from '../support/index.ts';
 import type { Backend } from './backend.ts';
 
 /** Nobody can serve a client: all backends are down, or full for too long, or were tried. */
@@ -16,7 +17,7 @@ export class Balancer {
 
   /**
    * @param backends Where to.
-   * @param wait Milliseconds a client may wait while all that are up are full.
+   * @param wait Milliseconds a client may wait while all that are up are full; `Infinity` for no limit.
    */
   constructor(backends: readonly Backend[], wait: number) {
     this.#backends = backends;
@@ -51,7 +52,7 @@ export class Balancer {
       const turn = new Subject<void>();
       this.#line.add(turn);
       const full = new NoBackendError(`all backends have been full for ${this.#wait} ms`);
-      const late = timer(this.#wait).pipe(switchMap(() => throwError(() => full)));
+      const late = after(this.#wait).pipe(switchMap(() => throwError(() => full)));
       return race(turn, late).pipe(
         take(1),
         finalize(() => this.#line.delete(turn)),

@@ -12,14 +12,14 @@ import {
   scan,
   take,
   tap,
-  timer,
 } from 'rxjs';
 import { type Connection, DeadlineError, deadline } from '../../lib/index.ts';
+import { every } from '../support/index.ts';
 import type { Backend } from './backend.ts';
 import { localHeader } from './proxyProtocol.ts';
 
 export interface HealthOptions {
-  /** Milliseconds from the beginning of one check to that of the next. */
+  /** Milliseconds from the beginning of one check to that of the next; `Infinity` for one check. */
   readonly interval: number;
   /** Milliseconds a check may take, once connected. */
   readonly timeout: number;
@@ -33,7 +33,7 @@ export interface HealthOptions {
 
 /** Checks a backend again and again, and tells it how it is. It emits nothing and never completes. */
 export function watchHealth(backend: Backend, options: HealthOptions): Observable<never> {
-  return timer(0, options.interval).pipe(
+  return every(options.interval).pipe(
     exhaustMap(() =>
       backend.probe.pipe(
         mergeMap((connection) => check(connection, options)),
