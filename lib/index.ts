@@ -42,7 +42,9 @@ export { idle } from './deadline/idle.ts';
 export { signals } from './shutdown/signals.ts';
 
 // Logging.
-export { logTo } from './logging/logTo.ts';
+export { boundedStdout } from './logging/boundedStdout.ts';
+export { type EventLogger, logTo } from './logging/logTo.ts';
+export { printable } from './logging/printable.ts';
 
 // What is said.
 export type {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const run = promisify(execFile);
@@ -86,5 +87,58 @@ describe('the package', () => {
     expect(tsc.stdout).toBe('');
     const { stdout } = await run(process.execPath, ['program.js'], { cwd: project });
     expect(stdout).toBe('listening draining drained true\n');
+  });
+
+  it.each([
+    ['import is not loaded', '', false],
+    ['logTo gets a logger is not loaded', 'logTo(console);', false],
+    ['logTo makes a logger is loaded', 'logTo();', true],
+  ])('pino, where %s', async (_where, use, loaded) => {
+    const code = `
+      import { createRequire } from 'node:module';
+      import { logTo } from 'sluice';
+      import 'sluice/testing';
+      ${use}
+      const { cache } = createRequire(import.meta.url);
+      console.log(Object.keys(cache).some((path) => /[/]pino[/]/.test(path)));`;
+    await writeFile(join(project, 'loads.js'), code);
+    const { stdout } = await run(process.execPath, ['loads.js'], { cwd: project });
+    expect(stdout).toBe(`${loaded}\n`);
+  });
+
+  it('has types without those of pino', async () => {
+    const folder = join(project, 'node_modules/sluice/dist');
+    const types = (await readdir(folder, { recursive: true })).filter((path) => path.endsWith('.d.ts'));
+    const texts = await Promise.all(
+      // This one is reached by no public type.
+      types.filter((path) => path !== 'logging/pino.d.ts').map((path) => readFile(join(folder, path), 'utf8')),
+    );
+    expect(texts.filter((text) => /from 'pino'|import\('pino'\)/.test(text))).toEqual([]);
+  });
+
+  describe.each(['logTo()', 'logTo(console)'])('in a bundle with %s', (log) => {
+    it.each([
+      ['an ES module', 'esm', 'beside its packages', 'mjs'],
+      ['an ES module', 'esm', 'alone', 'mjs'],
+      ['CommonJS', 'cjs', 'alone', 'cjs'],
+    ] as const)('starts and logs as %s (%s) %s', async (_what, format, where, extension) => {
+      const folder = where === 'alone' ? await mkdtemp(join(tmpdir(), 'sluice-bundle-')) : project;
+      const outfile = join(folder, `bundle.${extension}`);
+      const contents = `
+        import { timer } from 'rxjs';
+        import { logTo, serve } from 'sluice';
+        import { MemoryNetwork } from 'sluice/testing';
+        const { transport } = new MemoryNetwork();
+        serve({ port: 0 }, (connection) => connection, { transport, shutdown: timer(1) }).subscribe(${log});`;
+      const stdin = { contents, resolveDir: project };
+      await build({ stdin, bundle: true, platform: 'node', format, outfile, logLevel: 'silent' });
+      const { stdout } = await run(process.execPath, [outfile]);
+      expect(stdout.trim().split('\n')).toEqual([
+        expect.stringContaining('listening on memory:0'),
+        expect.stringContaining('draining: 0 active, 0 waiting'),
+        expect.stringContaining('drained: 0 finished, 0 aborted, 0 refused'),
+      ]);
+      if (folder !== project) await rm(folder, { recursive: true });
+    });
   });
 });

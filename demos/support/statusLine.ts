@@ -1,4 +1,5 @@
 import { createLogUpdate } from 'log-update';
+import { boundedStdout } from '../../lib/index.ts';
 
 /** What is shown at the bottom of a terminal while a demo runs. Everything else is printed above it. */
 export interface StatusLine {
@@ -12,26 +13,40 @@ export interface StatusLine {
   clear(): void;
 }
 
-/** Where a status line is drawn: standard output, or a stream that behaves like one. */
-export type Screen = NodeJS.WritableStream & { isTTY?: boolean };
+/** Where a status line is drawn: standard output, or what behaves like it. */
+export interface Screen {
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+  readonly rows?: number | undefined;
+  write(text: string): unknown;
+}
+
+/** Standard output as it is now. It never waits for its reader: `| head` ends, `| less` stops reading, and so does Ctrl-S. */
+const stdout: Screen = {
+  get isTTY() {
+    return process.stdout.isTTY;
+  },
+  get columns() {
+    return process.stdout.columns;
+  },
+  get rows() {
+    return process.stdout.rows;
+  },
+  write: (text) => boundedStdout.write(text),
+};
 
 /**
  * Makes the status line of a terminal. There is one of them a terminal: a logger that prints while it is shown has to
  * know it, or both are garbled (`logger({ status })`).
  *
  * The cursor stays visible: hiding it means listening to signals to bring it back, and those are the demo's own.
- *
- * Whoever reads what is printed may go before the demo does: `| head` does, and `| jq` at a Ctrl-C, which it gets as
- * well. That is no reason to break off.
  */
-export function statusLine(screen: Screen = process.stdout): StatusLine {
-  screen.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-  });
+export function statusLine(screen: Screen = stdout): StatusLine {
   if (screen.isTTY !== true) {
     return { live: false, show() {}, print: (text) => void screen.write(text), clear() {} };
   }
-  const region = createLogUpdate(screen, { showCursor: true });
+  // It asks for no more of a stream than a screen has.
+  const region = createLogUpdate(screen as unknown as NodeJS.WritableStream, { showCursor: true });
   let status = '';
   let returns: NodeJS.Immediate | undefined;
 

@@ -1,7 +1,10 @@
-import { type Logger, pino } from 'pino';
+import { inspect } from 'node:util';
 import type { NextObserver } from 'rxjs';
 import type { ServerEvent } from '../events.ts';
-import { checkArgument, describe, having } from '../options.ts';
+import { type Check, checkArgument, describe } from '../options.ts';
+import { pinoLogger } from './pino.ts';
+import { plain, sentenceOf } from './plain.ts';
+import { printableLine } from './printable.ts';
 
 type Level = 'debug' | 'info' | 'warn' | 'error';
 
@@ -17,6 +20,13 @@ const LEVELS = {
   drained: 'info',
 } as const satisfies Record<ServerEvent['type'], Level>;
 
+/** What {@link logTo} writes to: pino, `console`, Nest's `Logger`, or any other object with these methods. */
+export type EventLogger = {
+  debug(line: string): unknown;
+  warn(line: string): unknown;
+  error(line: string): unknown;
+} & ({ info(line: string): unknown } | { log(line: string): unknown });
+
 /**
  * Logs what a server says: an observer of its events.
  *
@@ -24,35 +34,68 @@ const LEVELS = {
  * `closed`, which makes it an access log; `opened` is `debug`, `refused` is `warn`, `failed` and `exhausted` are `error`. An
  * error has its stack in `failed`; `closed` says it in one sentence.
  *
- * @param logger A pino logger. @default pino(), which writes JSON lines to the standard output
+ * pino is called as `logger.info(fields, sentence)`. It is known by its methods `child` and `bindings`. Any other logger gets
+ * one string, the sentence with the fields behind it and below them the stack of an error: `logger.info(line)`, or
+ * `logger.log(line)` where there is no `info`, as in Nest. Control characters, and those that change the direction of
+ * writing, are escaped in whatever is logged, because it may come from a peer.
+ *
+ * @param logger Where to write. @default pino({}, boundedStdout), loaded by this call: JSON lines on the standard output, which
+ * never block the server and never hold the process
  * @returns An observer for `serve(…).subscribe(…)`. It logs an error that ends the stream as `error`, too.
- * @throws TypeError for a logger that has not those levels.
+ * @throws TypeError for a logger without these levels.
  */
 export function logTo(
-  logger: Logger = pino(),
+  logger: EventLogger = pinoLogger(),
 ): Required<Pick<NextObserver<ServerEvent>, 'next'>> & { error(error: unknown): void } {
-  checkArgument('log', 'logger', logger, having('a pino logger', ...new Set(Object.values(LEVELS))));
+  checkArgument('log', 'logger', logger, eventLogger);
+  const write = writer(logger);
   return {
-    next: (event) => logger[LEVELS[event.type]](fields(event), sentence(event)),
-    error: (error) => logger.error({ type: 'error', err: error }, 'the server ended with an error'),
+    next: (event) => write(LEVELS[event.type], fields(event), printableLine(sentence(event))),
+    error: (error) => write('error', { type: 'error', err: plain(error) }, 'the server ended with an error'),
   };
 }
 
-function fields(event: ServerEvent): object {
-  if (event.type === 'listening') return { type: event.type, address: event.address };
-  if (!('error' in event)) return event;
-  const { error, ...others } = event;
-  // How a peer went is no fault of the program, and where it is one, `failed` has told where.
-  if (event.type === 'closed') return { ...others, error: inLine(error) };
-  // The name under which pino knows how to print an error.
-  return { ...others, err: error };
+type Fields = { readonly type: string; readonly err?: unknown };
+type Write = (level: Level, fields: Fields, sentence: string) => void;
+type Methods = Record<string, (...args: unknown[]) => unknown>;
+
+const has = (logger: unknown, method: string) =>
+  typeof (logger as Record<string, unknown> | null | undefined)?.[method] === 'function';
+
+const eventLogger: Check = (logger) =>
+  ['debug', 'warn', 'error'].every((level) => has(logger, level)) && (has(logger, 'info') || has(logger, 'log'))
+    ? undefined
+    : `must be a logger with debug, info (or log), warn and error, not ${describe(logger)}`;
+
+/** How to call a logger. */
+function writer(logger: EventLogger): Write {
+  const methods = logger as unknown as Methods;
+  if (has(logger, 'child') && has(logger, 'bindings')) {
+    return (level, fields, sentence) => void methods[level]?.(fields, sentence);
+  }
+  const name = (level: Level) => (level === 'info' && !has(logger, 'info') ? 'log' : level);
+  return (level, fields, sentence) => void methods[name(level)]?.(line(fields, sentence));
 }
 
-function inLine(error: unknown): string {
-  if (!(error instanceof Error)) return describe(error);
-  // The message of pino's has those of the causes behind it.
-  const { type, message } = pino.stdSerializers.err(error);
-  return `${type}: ${message}`;
+/** All of it in one string. */
+function line({ type: _type, err, ...others }: Fields, sentence: string): string {
+  const shown = Object.keys(others).length === 0 ? '' : ` ${inspect(others, ONE_LINE)}`;
+  if (err === undefined) return `${sentence}${shown}`;
+  const stack = typeof err === 'object' && err !== null && 'stack' in err ? String(err.stack) : inspect(err, ONE_LINE);
+  // Indented, so that no text of a peer can begin a line.
+  return `${sentence}${shown}\n${stack}`.replaceAll('\n', '\n    ');
+}
+
+const ONE_LINE = { breakLength: Number.POSITIVE_INFINITY, depth: 5 };
+
+function fields(event: ServerEvent): Fields {
+  if (event.type === 'listening') return { type: event.type, address: event.address } as Fields;
+  if (!('error' in event)) return plain(event) as Fields;
+  const { error, ...others } = event;
+  // How a peer went is no fault of the program, and where it is one, `failed` has told where.
+  if (event.type === 'closed') return plain({ ...others, error: sentenceOf(error) }) as Fields;
+  // The name under which pino knows how to print an error.
+  return plain({ ...others, err: error }) as Fields;
 }
 
 const at = ({ address = 'unknown', port }: { address: string | undefined; port: number | undefined }) => {

@@ -187,15 +187,6 @@ describe('statusLine', () => {
   });
 });
 
-it('a demo goes on when nobody reads what it prints', () => {
-  const screen = new PassThrough({ encoding: 'utf8' });
-  const status = statusLine(screen);
-  screen.emit('error', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
-  status.print('line\n');
-  const full = Object.assign(new Error('write ENOSPC'), { code: 'ENOSPC' });
-  expect(() => screen.emit('error', full)).toThrow(full);
-});
-
 describe('logger', () => {
   it('writes JSON lines where it is piped, and loses none when the process exits at once', async () => {
     const index = new URL('../../demos/support/index.ts', import.meta.url).href;
@@ -235,6 +226,26 @@ describe('logger on a terminal', () => {
 
   it('ends with the fields where they are wanted', () => {
     expect(printed(true, (log) => log.info({ id: 1 }, 'opened'))).toBe('INFO: opened {"id":1}\n');
+  });
+});
+
+describe("a peer's text on a terminal", () => {
+  it('is printed with its controls, its newlines and its changes of direction escaped', () => {
+    let text = '';
+    const status: StatusLine = { live: true, show() {}, clear() {}, print: (line) => (text += line) };
+    const said = 'a\u001b[2Jb\u009b2Jc\u007fd\u202ee\nINFO: f';
+    const log = logger({ status, fields: false });
+    log.warn(said);
+    log.error({ err: new Error(said) }, 'failed');
+    const shown = 'a\\u001b[2Jb\\u009b2Jc\\u007fd\\u202ee\\nINFO: f';
+    expect(text.replaceAll(/\[[\d:.]+\] /g, '')).toBe(`WARN: ${shown}\nERROR: failed: ${shown}\n`);
+  });
+
+  it('is escaped in lines of JSON as well', () => {
+    let text = '';
+    const status: StatusLine = { live: false, show() {}, clear() {}, print: (line) => (text += line) };
+    logger({ status }).warn({ name: '\u202e' }, '\u001b\u009b\u007f');
+    expect(text).toContain('"name":"\\u202e","msg":"\\u001b\\u009b\\u007f"}\n');
   });
 });
 

@@ -1,10 +1,12 @@
 import { Writable } from 'node:stream';
+import { Logger } from '@nestjs/common';
+import fc from 'fast-check';
 import { pino } from 'pino';
 import { of, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { DeadlineError, FrameTooLongError } from '../../lib/errors.ts';
 import type { ServerEvent } from '../../lib/events.ts';
-import { logTo } from '../../lib/logging/logTo.ts';
+import { type EventLogger, logTo } from '../../lib/logging/logTo.ts';
 
 function logged(...events: ServerEvent[]) {
   const lines: Record<string, unknown>[] = [];
@@ -25,7 +27,10 @@ const closed = { type: 'closed', id: 7, peer, bytesIn: 1, bytesOut: 2, unsent: 0
 
 describe('logTo', () => {
   it('refuses what cannot log', () => {
-    expect(() => logTo({} as never)).toThrow('Cannot log: logger must be a pino logger, not {}');
+    const wanted = 'Cannot log: logger must be a logger with debug, info (or log), warn and error';
+    expect(() => logTo({} as never)).toThrow(`${wanted}, not {}`);
+    expect(() => logTo(null as never)).toThrow(`${wanted}, not null`);
+    expect(() => logTo({ debug() {}, warn() {}, error() {} } as never)).toThrow(wanted);
   });
 
   it.each<[ServerEvent, number, string]>([
@@ -121,5 +126,124 @@ describe('logTo', () => {
     expect(lines).toMatchObject([
       { level: 50, type: 'error', msg: 'the server ended with an error', err: { code: 'EADDRINUSE' } },
     ]);
+  });
+});
+
+/** A logger that takes lines of text, and the lines that it got. */
+function textLogger(info: 'info' | 'log' = 'info') {
+  const calls: [string, ...unknown[]][] = [];
+  const methods = ['debug', info, 'warn', 'error'].map((name) => [
+    name,
+    (...args: unknown[]) => void calls.push([name, ...args]),
+  ]);
+  return { calls, logger: Object.fromEntries(methods) as EventLogger };
+}
+
+describe('logTo with another logger than pino', () => {
+  it('takes console and the Logger of Nest as they are', () => {
+    expect(() => [logTo(console), logTo(new Logger('tcp')), logTo(pino({ level: 'silent' }))]).not.toThrow();
+  });
+
+  it('calls it as a method', () => {
+    const logger = {
+      said: '',
+      debug() {},
+      warn() {},
+      error() {},
+      info(line: string) {
+        this.said += line;
+      },
+    };
+    of<ServerEvent>({ type: 'draining', active: 3, waiting: 1 }).subscribe(logTo(logger));
+    expect(logger.said).toBe('draining: 3 active, 1 waiting { active: 3, waiting: 1 }');
+  });
+
+  it('writes one string: the sentence, and the fields behind it', () => {
+    const { calls, logger } = textLogger();
+    const events: ServerEvent[] = [
+      { type: 'opened', id: 7, peer, waited: 0 },
+      { ...closed, reason: 'failed', error: new Error('no', { cause: new Error('reset') }) } as ServerEvent,
+      { type: 'refused', id: 8, peer, reason: 'full', waited: 12 },
+    ];
+    of(...events).subscribe(logTo(logger));
+    const at = "peer: { address: '192.0.2.7', port: 50000 }";
+    expect(calls).toEqual([
+      ['debug', `connection 7 opened { id: 7, ${at}, waited: 0 }`],
+      [
+        'info',
+        `connection 7 closed: failed { id: 7, ${at}, bytesIn: 1, bytesOut: 2, unsent: 0, duration: 3, reason: 'failed', error: 'Error: no: reset' }`,
+      ],
+      ['warn', `connection 8 refused: full { id: 8, ${at}, reason: 'full', waited: 12 }`],
+    ]);
+  });
+
+  it('writes the stack of an error below its line, indented', () => {
+    const { calls, logger } = textLogger();
+    of<ServerEvent>({ type: 'failed', id: 7, peer, error: new Error('no\nINFO: all is well') }).subscribe(
+      logTo(logger),
+    );
+    const [[level, text]] = calls as [[string, string]];
+    const [first, ...others] = text.split('\n');
+    expect([level, first]).toEqual(['error', expect.stringMatching(/^connection 7: its handler failed \{/)]);
+    expect(others.join('\n')).toMatch(/^ {4}Error: no\n {4}INFO: all is well\n {8}at .*logTo\.spec/);
+  });
+
+  it('calls log where there is no info, as in Nest', () => {
+    const { calls, logger } = textLogger('log');
+    of<ServerEvent>({ type: 'draining', active: 3, waiting: 1 }).subscribe(logTo(logger));
+    expect(calls.map(([name]) => name)).toEqual(['log']);
+  });
+});
+
+describe('what a peer has sent', () => {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are looked for.
+  const unsafe = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
+  const text = fc.string({
+    unit: fc.constantFrom(
+      'a',
+      '\n',
+      '\\',
+      '"',
+      '\u0000',
+      '\u001b',
+      '\u007f',
+      '\u009b',
+      '\u061c',
+      '\u200e',
+      '\u202e',
+      '\u2066',
+    ),
+    maxLength: 6,
+  });
+
+  it('has no control character and no change of direction in any log line, wherever it stands', () => {
+    fc.assert(
+      fc.property(text, (said) => {
+        const error = Object.assign(new Error(said, { cause: new TypeError(said) }), { said, of: [{ [said]: said }] });
+        error.name = said;
+        const events: ServerEvent[] = [
+          { type: 'refused', id: 1, peer, reason: said, waited: 0 },
+          { type: 'failed', id: 1, peer, error },
+          { type: 'failed', id: 1, peer, error: said },
+          { type: 'failed', id: 1, peer, error: new AggregateError([new Error(said), said]) },
+          { ...closed, reason: 'failed', error } as ServerEvent,
+          { ...closed, reason: 'failed', error: said } as ServerEvent,
+        ];
+        const json: string[] = [];
+        of(...events).subscribe(logTo(pino({ level: 'trace' }, { write: (line: string) => json.push(line) })));
+        const { calls, logger } = textLogger();
+        of(...events).subscribe(logTo(logger));
+        for (const line of json) expect(line.trimEnd()).not.toMatch(unsafe);
+        for (const line of calls.flat()) expect(line).not.toMatch(unsafe);
+        // Nor in what is printed by a viewer of the JSON.
+        JSON.parse(`[${json.join(',')}]`, (_key, value) => {
+          if (typeof value === 'string') expect(value).not.toMatch(unsafe);
+          return value;
+        });
+        // A line of its own begins with nothing of the peer.
+        for (const [, line] of calls)
+          for (const more of String(line).split('\n').slice(1)) expect(more).toMatch(/^ {4}/);
+      }),
+    );
   });
 });

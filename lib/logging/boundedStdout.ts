@@ -1,0 +1,81 @@
+import { constants, fstatSync, openSync, writeSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { isatty } from 'node:tty';
+import { Outlet } from './outlet.ts';
+
+/** Bytes that may wait for a reader of standard output. */
+const LIMIT = 1024 * 1024;
+/** How long the end of the process waits for a reader that takes nothing, and for one that is slow, in milliseconds. */
+const PATIENCE = { stuck: 1000, slow: 5000 };
+const STDOUT = 1;
+
+let descriptor: number | undefined;
+
+/**
+ * Standard output for logs, as a destination of pino: it never blocks, and never holds the process.
+ *
+ * A line is written at once while the reader has room, so nothing is lost when the process exits. While the reader hangs, a
+ * megabyte of lines waits; then the oldest are dropped, and a later line tells how many (`"type":"dropped"`). At the end
+ * of the process what waits is written while the reader takes it: a reader that hangs delays the end by one second, and one
+ * that is slow by at most five. When the reader has closed its end, lines are dropped in silence.
+ *
+ * @example
+ * logTo(pino({ level: 'debug' }, boundedStdout))
+ */
+export const boundedStdout: {
+  /** Writes a line, with its newline. */
+  write(line: string): void;
+} = { write: (line) => outlet.write(line) };
+
+const outlet = new Outlet(
+  {
+    write: (bytes) => {
+      descriptor ??= open();
+      try {
+        return writeSync(descriptor, bytes);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return 0;
+        throw error;
+      }
+    },
+    later: (work, ms) => void setTimeout(work, ms).unref(),
+    now: () => performance.now(),
+    note,
+    waiting: (waits) => (waits ? process.on('exit', finish) : process.off('exit', finish)),
+  },
+  LIMIT,
+);
+
+/**
+ * A descriptor of standard output on which a write does not wait. A pipe and a terminal are opened anew, because the flag
+ * belongs to what is open, and other processes share that. Where this is not possible, Node sets the flag of a pipe or a
+ * socket when it makes `process.stdout`.
+ */
+function open(): number {
+  if (fstatSync(STDOUT).isFile()) return STDOUT;
+  try {
+    return openSync(`/proc/self/fd/${STDOUT}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  } catch {
+    void process.stdout;
+    return STDOUT;
+  }
+}
+
+function note(dropped: number): string {
+  const msg = `${dropped} log lines were dropped: nothing read the standard output`;
+  if (isatty(STDOUT)) return `${msg}\n`;
+  const base = { level: 40, time: Date.now(), pid: process.pid, hostname: hostname() };
+  return `${JSON.stringify({ ...base, type: 'dropped', dropped, msg })}\n`;
+}
+
+/** The last attempts. At the exit of a process there is no event loop left to wait in. */
+function finish(): void {
+  const cell = new Int32Array(new SharedArrayBuffer(4));
+  const start = performance.now();
+  let moved = start;
+  for (let now = start; now - moved < PATIENCE.stuck && now - start < PATIENCE.slow; now = performance.now()) {
+    if (outlet.flush() > 0) moved = now;
+    if (!outlet.waits) return;
+    Atomics.wait(cell, 0, 0, 5);
+  }
+}
