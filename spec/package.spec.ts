@@ -49,12 +49,35 @@ serve({ port: 0 }, echo, options).subscribe({
 describe('the package', () => {
   it('holds what a user needs, and nothing else', () => {
     const others = files.filter((path) => !path.startsWith('package/dist/'));
+    const guides = ['demos/bench/results.svg', 'lib/flow/BACKPRESSURE.md'];
     expect(others.sort()).toEqual(
-      ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].map((name) => `package/${name}`),
+      ['CHANGELOG.md', 'LICENSE', 'README.md', ...guides, 'package.json'].map((name) => `package/${name}`),
     );
     const built = files.filter((path) => path.startsWith('package/dist/'));
     expect(built).toContain('package/dist/index.js');
     expect(built.filter((path) => !/\.(js|d\.ts|js\.map)$/.test(path))).toEqual([]);
+  });
+
+  it('holds whatever a page of it links to', async () => {
+    const pages = files.filter((path) => path.endsWith('.md'));
+    expect(pages).toContain('package/lib/flow/BACKPRESSURE.md');
+    for (const page of pages) {
+      const text = await readFile(join(project, 'node_modules/sluice', page.replace('package/', '')), 'utf8');
+      const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, link = '']) => join(page, '..', link));
+      expect([page, links.filter((link) => !files.includes(link))]).toEqual([page, []]);
+    }
+  });
+
+  it('is built by npm where it is installed from git, and by nothing where the tools are left out', async () => {
+    const { scripts } = JSON.parse(await readFile(join(home, 'package.json'), 'utf8'));
+    const bare = await mkdtemp(join(tmpdir(), 'sluice-bare-'));
+    const shell = (cwd: string) => run('sh', ['-c', scripts.prepare], { cwd });
+    // Without TypeScript, as after `npm ci --omit=dev`.
+    expect(await shell(bare)).toMatchObject({ stdout: '', stderr: '' });
+    await symlink(join(home, 'node_modules'), join(bare, 'node_modules'));
+    await writeFile(join(bare, 'package.json'), JSON.stringify({ scripts: { build: 'echo builds' } }));
+    expect((await shell(bare)).stdout).toContain('builds');
+    await rm(bare, { recursive: true });
   });
 
   it('has types that tell of a connection what its users may call, and nothing else', async () => {
