@@ -34,6 +34,8 @@ export interface Means {
 const FULL = 64 * 1024;
 /** So many full reads in a row, and others have their turn. libuv itself would go on for 32. */
 const FULL_READS_A_TURN = 16;
+/** Others have it sooner when the work on one of these took so many milliseconds. */
+const TIME_A_READ = 5;
 
 /**
  * The input of one connection: hands reads to a sink, and holds them back while somebody asks for it.
@@ -252,12 +254,14 @@ export class Reads implements Pulsed {
       this.#owner.weigh();
       return;
     }
+    const isFull = chunk.length >= FULL;
+    const began = isFull ? this.#means.clock.now() : 0;
     this.#deliver(chunk);
     // Whoever let go of it as he was called leaves it to be discarded.
     if (this.#sink === undefined) return;
-    if (chunk.length < FULL) {
+    if (!isFull) {
       this.#fullReads = 0;
-    } else if (++this.#fullReads === FULL_READS_A_TURN) {
+    } else if (++this.#fullReads === FULL_READS_A_TURN || this.#means.clock.now() - began >= TIME_A_READ) {
       this.#fullReads = 0;
       this.yield();
     }

@@ -11,9 +11,12 @@ import { BLANK, type Decoder, type Input, PENDING } from './decoder.ts';
  * tens of thousands of tiny frames; a thousand take well under a millisecond, and keep the turn's own cost invisible.
  */
 const FRAMES_A_TURN = 1024;
-/** The same in milliseconds, for handlers that have more to do with a frame; looked at each so many frames. */
+/** The same in milliseconds, for handlers that have more to do with a frame. */
 const TIME_A_TURN = 5;
-const LOOK_EACH = 32;
+/** While all frames of a turn took less than this together, in milliseconds, the clock is looked at more rarely each time. */
+const QUICK = 1;
+/** Frames between two looks at the clock, at most: as many slow ones may follow on quick ones unseen. */
+const LOOK_EACH = 8;
 
 /** What stands in for a decoder after the end, so that a frame it was in the middle of is not kept. */
 const GONE: Decoder<never> = { pending: 0, cut: () => PENDING, end: () => BLANK };
@@ -45,6 +48,12 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   #running = false;
   /** `bytes` is a copy of our own, and waits until the gate opens. */
   #held = false;
+  /** Frames that may follow in this turn. It lasts over what is held back and resumed within it, until others had theirs. */
+  #left = FRAMES_A_TURN;
+  /** When the turn began; `NEVER` if it begins with the next frame. */
+  #turnBegan = NEVER;
+  /** The clock is looked at each so many frames: a power of two. */
+  #step = 1;
   /** Complete at the next frame boundary. */
   #draining = false;
   /** The source completed while frames were still to be cut. */
@@ -80,6 +89,8 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
     }
     this.bytes = asBuffer(chunk);
     this.at = 0;
+    // A read is the event loop's: others had their turn. With a gate it has just looked at the clock.
+    if (this.#gate !== undefined) this.#beginTurn(this.#gate.lastActivity);
     this.#run();
   }
 
@@ -95,7 +106,11 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   }
 
   resume(): void {
-    if (this.#held && !this.#running && !this.#gate?.held) this.#run();
+    const gate = this.#gate;
+    if (!this.#held || this.#running || gate?.held) return;
+    // What was done with the last frame may have gone on behind the call that handed it on.
+    if (gate !== undefined && this.#turnBegan !== NEVER) this.#look(gate);
+    if (!gate?.held) this.#run();
   }
 
   drain(): void {
@@ -107,8 +122,7 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
     const to = this.#to;
     const gate = this.#gate;
     const decoder = this.#decoder;
-    let turn = FRAMES_A_TURN;
-    let began = NEVER;
+    if (gate !== undefined && this.#turnBegan === NEVER) this.#beginTurn(gate.clock.now());
     this.#running = true;
     for (;;) {
       // Read before the frame is handed on: a drain that comes from inside `next` is not for this frame but after it.
@@ -141,11 +155,7 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
         break;
       }
       if (gate !== undefined) {
-        if (--turn % LOOK_EACH === 0) {
-          const now = gate.clock.now();
-          began = Math.min(began, now);
-          if (turn === 0 || now - began >= TIME_A_TURN) gate.yield();
-        }
+        if (--this.#left % this.#step === 0) this.#look(gate);
         if (gate.held) {
           this.#hold();
           break;
@@ -154,6 +164,23 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
     }
     this.#running = false;
     if (gate !== undefined) this.#weigh(gate);
+  }
+
+  #beginTurn(now: number): void {
+    this.#left = FRAMES_A_TURN;
+    this.#turnBegan = now;
+    this.#step = 1;
+  }
+
+  /** Gives way to the others if the turn is over. */
+  #look(gate: Gate): void {
+    const time = gate.clock.now() - this.#turnBegan;
+    if (this.#left === 0 || time >= TIME_A_TURN) {
+      this.#turnBegan = NEVER;
+      gate.yield();
+    } else {
+      this.#step = time < QUICK ? Math.min(2 * this.#step, LOOK_EACH) : 1;
+    }
   }
 
   /** Says what is kept from here to the next call, if that has changed. */

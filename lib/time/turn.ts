@@ -85,12 +85,14 @@ function turn(): void {
   armed = false;
   began = undefined;
   if (waiting.size === 0) return;
-  const until = performance.now() + TURN;
+  // The time of those who waited counts. Armed before the calls: what one throws is the process's to hear, and the others go
+  // on all the same.
+  began = performance.now();
+  arm();
+  const until = began + TURN;
   // Those who come while this runs are for the next turn.
   let left = waiting.size;
   do {
-    // Before the call: what it throws is the process's to hear, and the others go on all the same.
-    if (waiting.size > 1) arm();
     waiting.shift()?.run();
     left--;
     // Looked at behind the call: a process that was kept from its processor for a millisecond before it still serves one.

@@ -1,0 +1,113 @@
+import { ignoreElements, map, of } from 'rxjs';
+import { afterEach, expect, it, vi } from 'vitest';
+import {
+  delimited,
+  encodeLengthPrefixed,
+  exchange,
+  type Handler,
+  inPlace,
+  json,
+  lengthPrefixed,
+  lines,
+  serve,
+} from '../../lib/index.ts';
+import { MemoryNetwork } from '../../lib/testing/memory.ts';
+
+/** How long the handlers here take for a frame, in milliseconds. */
+const SLOW = 20;
+const FRAMES = 100;
+
+afterEach(() => vi.restoreAllMocks());
+
+/** Work that takes time, of a clock that stands still otherwise. */
+let now = 0;
+let done = 0;
+/** Which of the frames are quick. */
+let isQuick = (_frame: number) => false;
+
+function work<T>(value: T): T {
+  if (!isQuick(done)) now += SLOW;
+  done++;
+  return value;
+}
+
+const text = (count: number, frame = 'a\n') => frame.repeat(count);
+const prefixed = () => Buffer.concat(Array.from({ length: FRAMES }, () => encodeLengthPrefixed()(Buffer.from('a'))));
+
+type Input = string | Uint8Array | readonly Uint8Array[];
+
+const ways: [string, Handler, Input][] = [
+  ['lines', (c) => c.pipe(lines(), map(work)), text(FRAMES)],
+  ['delimited', (c) => c.pipe(delimited(';'), map(work)), text(FRAMES, 'a;')],
+  ['json', (c) => c.pipe(json(), map(work), map(String)), text(FRAMES, '{}\n')],
+  ['lengthPrefixed', (c) => c.pipe(lengthPrefixed(), map(work)), prefixed()],
+  ['an exchange', exchange(lines(), work), text(FRAMES)],
+  ['an exchange of promises', exchange(lines(), async (line) => work(line)), text(FRAMES)],
+  ['an exchange of several promises', exchange(lines(), async (line) => work(line), { concurrency: 4 }), text(FRAMES)],
+  ['an exchange of Observables', exchange(lines(), (line) => of(line).pipe(map(work))), text(FRAMES)],
+  [
+    'a loop over frames',
+    async (c) => {
+      for await (const _line of c.pipe(lines())) work(undefined);
+    },
+    text(FRAMES),
+  ],
+  [
+    'in place',
+    (c) => c.pipe(inPlace(work), ignoreElements()),
+    Array.from({ length: FRAMES }, () => Buffer.alloc(65_536)),
+  ],
+  [
+    'a generator',
+    function* () {
+      for (let left = FRAMES; left > 0; left--) yield work('a');
+    },
+    '',
+  ],
+  [
+    'an async generator',
+    async function* () {
+      for (let left = FRAMES; left > 0; left--) yield work('a');
+    },
+    '',
+  ],
+];
+
+/** Serves one client, and counts what is done between any two turns of the event loop. */
+async function turns(handler: Handler, input: Input): Promise<number[]> {
+  done = 0;
+  now = 0;
+  vi.spyOn(performance, 'now').mockImplementation(() => now);
+  const network = new MemoryNetwork();
+  const server = serve({ port: 0 }, handler, { transport: network.transport, idle: 1e9, greeting: 1e9, frame: 1e9 });
+  const subscription = server.subscribe();
+  const client = network.connect();
+  for (const chunk of Array.isArray(input) ? input : [input]) client.write(chunk);
+  const counts: number[] = [];
+  for (let before = 0; done < FRAMES; before = done) {
+    await new Promise((resolve) => setImmediate(resolve));
+    counts.push(done - before);
+  }
+  subscription.unsubscribe();
+  return counts.filter((count) => count > 0);
+}
+
+it.each(ways)('%s: a slow handler keeps others waiting for two frames at most', async (_what, handler, input) => {
+  isQuick = () => false;
+  expect(Math.max(...(await turns(handler, input)))).toBeLessThanOrEqual(2);
+});
+
+it.each(ways.slice(0, 9))(
+  '%s: of slow frames behind quick ones a few pass before it is noticed',
+  async (_what, handler, input) => {
+    isQuick = (frame) => frame < FRAMES / 2;
+    const [first = 0, ...others] = await turns(handler, input);
+    expect(first).toBeLessThanOrEqual(FRAMES / 2 + 8);
+    expect(Math.max(...others)).toBeLessThanOrEqual(2);
+  },
+);
+
+it.each(ways.slice(0, 5))('%s: quick frames of one chunk are handed on in one turn', async (_what, handler, input) => {
+  isQuick = () => true;
+  expect(await turns(handler, input)).toEqual([FRAMES]);
+});
