@@ -16,6 +16,7 @@ import {
   tap,
   timer,
 } from 'rxjs';
+import { reason } from '../support/reason.ts';
 
 /** How to batch. Times are in milliseconds. */
 export interface BatchesOptions {
@@ -151,7 +152,7 @@ export class Batches<T, R> {
 
   #failed(error: unknown): void {
     this.failures++;
-    this.#say(`the store cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+    this.#say(`the store cannot be written: ${reason(error)}`);
   }
 
   #say(trouble: string): void {

@@ -16,6 +16,7 @@ import {
   timer,
 } from 'rxjs';
 import { exchange, type Handler, lines } from '../../lib/index.ts';
+import { reason } from '../support/reason.ts';
 import { BadReadingError, parseReading, type Reading } from './reading.ts';
 
 /** How often a device that is held back is told so, in milliseconds. It also keeps the connection from being idle. */
@@ -88,7 +89,7 @@ export function converse(sink: Sink, options: ConverseOptions = {}): Handler {
         tap({ finalize: () => over.next() }),
         catchError((error) =>
           concat(
-            of(`error - ${sentence(error)}\n`),
+            of(`error - ${reason(error)}\n`),
             throwError(() => error),
           ),
         ),
@@ -97,5 +98,3 @@ export function converse(sink: Sink, options: ConverseOptions = {}): Handler {
     );
   };
 }
-
-const sentence = (error: unknown) => (error instanceof Error ? error.message : String(error));

@@ -16,6 +16,7 @@ import {
   duration,
   interrupts,
   numberOption,
+  oneLine,
   paint,
   program,
   rate,
@@ -88,7 +89,7 @@ const tally: DeviceTally = {
     if (file !== undefined) unwritten.push(`${device},${seq},${at},${value}\n`);
   },
   puzzled(device, line) {
-    if (puzzles++ < 5) process.stderr.write(`devices: ${device} does not understand: ${line}\n`);
+    if (puzzles++ < 5) process.stderr.write(`devices: ${device} does not understand: ${oneLine(line)}\n`);
   },
 };
 const devices = Array.from({ length: options.devices }, (_, i) => {

@@ -23,7 +23,7 @@ import {
   serve,
   type Where,
 } from '../../lib/index.ts';
-import { address, interrupts, logger, reason, shown, statusLine, Traffic } from '../support/index.ts';
+import { address, interrupts, logger, oneLine, reason, shown, statusLine, Traffic } from '../support/index.ts';
 import type { Cache } from './cache.ts';
 import { Census } from './census.ts';
 import { answer } from './commands.ts';
@@ -156,7 +156,7 @@ function named(where: Where): string {
 }
 
 function fail(sentence: string): void {
-  console.error(`memcached: ${sentence}`);
+  console.error(`memcached: ${oneLine(sentence)}`);
   process.exitCode = 1;
 }
 
@@ -170,5 +170,5 @@ try {
   }
 } catch (error) {
   if (!(error instanceof UsageError)) throw error;
-  fail(error.message.replaceAll(/\s*\n\s*/g, ' '));
+  fail(error.message);
 }

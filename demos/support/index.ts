@@ -4,7 +4,7 @@ export { address, bytes, count, duration, paint, rate } from './format.ts';
 export { interrupts } from './interrupts.ts';
 export { type LoggerOptions, logger } from './logger.ts';
 export { type AddressOptions, type NumberRange, numberOption, type ProgramOptions, program } from './program.ts';
-export { codeOf, reason } from './reason.ts';
+export { codeOf, oneLine, reason } from './reason.ts';
 export { type ServerLimits, serverLimits, serverOptions } from './serverOptions.ts';
 export { shown } from './shown.ts';
 export { type StatusLine, statusLine } from './statusLine.ts';

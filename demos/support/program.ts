@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { paint } from './format.ts';
+import { oneLine } from './reason.ts';
 
 /** Settings of {@link program}. */
 export interface ProgramOptions {
@@ -34,7 +35,8 @@ export function program(name: string, description: string, options: ProgramOptio
     .description(description)
     .helpOption('-h, --help', 'show this help')
     .option('--host <address>', connects ? 'address to connect to' : 'address to listen on', host)
-    .configureOutput({ outputError: (text, write) => write(`${name}: ${oneLine(text)}\n`) })
+    // Commander's own messages come with a prefix, and with their suggestions on a line of their own.
+    .configureOutput({ outputError: (text, write) => write(`${name}: ${oneLine(text.replace(/^error: /, ''))}\n`) })
     .configureHelp({
       styleTitle: (text) => paint('bold', text),
       styleOptionTerm: (text) => paint('cyan', text),
@@ -83,12 +85,4 @@ export function numberOption<C extends Command>(
     .default(preset, preset === undefined ? undefined : String(preset));
   command.addOption(option);
   return command;
-}
-
-/** Commander's own messages come with a prefix, and with their suggestions on a line of their own. */
-function oneLine(text: string): string {
-  return text
-    .replace(/^error: /, '')
-    .trim()
-    .replace(/\s*\n\s*/g, ' ');
 }

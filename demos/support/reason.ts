@@ -1,3 +1,5 @@
+import { printable } from '../../lib/index.ts';
+
 /** What Node's codes mean to somebody who started a demo. */
 const REASONS: Record<string, string> = {
   EADDRINUSE: 'the port is already taken',
@@ -17,13 +19,20 @@ const REASONS: Record<string, string> = {
   ENFILE: 'this machine is out of file descriptors',
 };
 
-/** Says in words why something could not be done, given the error or its code: `the port is already taken (EADDRINUSE)`. */
+/**
+ * Says in words why something could not be done, given the error or its code: `the port is already taken (EADDRINUSE)`.
+ *
+ * The words may come from another program, such as a NATS server: they are one line, and a terminal obeys nothing in them.
+ */
 export function reason(error: unknown): string {
   const code = typeof error === 'string' ? error : codeOf(error);
   const known = code === undefined ? undefined : REASONS[code];
   if (known !== undefined) return `${known} (${code})`;
-  return error instanceof Error && error.message !== '' ? error.message : String(code ?? error);
+  return oneLine(error instanceof Error && error.message !== '' ? error.message : String(code ?? error));
 }
+
+/** Text from anywhere, as one line that is safe to be shown. */
+export const oneLine = (text: string): string => printable(text.trim().replace(/\s*\n\s*/g, ' '));
 
 /** The code of one of Node's errors, such as `EADDRINUSE`; `undefined` where there is none. */
 export function codeOf(error: unknown): string | undefined {

@@ -69,6 +69,17 @@ describe('reason', () => {
     expect(reason(Object.assign(new Error(''), { code: 'EODD' }))).toBe('EODD');
     expect(reason('odd')).toBe('odd');
   });
+
+  it('is one line that no terminal obeys, whatever another program has said', () => {
+    const text = 'no\u001b[2J such\r\n  stream\u009b31m\u202e\u007f\n';
+    const shown = 'no\\u001b[2J such stream\\u009b31m\\u202e\\u007f';
+    expect(reason(new Error(text))).toBe(shown);
+    expect(reason(text)).toBe(shown);
+    expect(reason(Object.assign(new Error(''), { code: text }))).toBe(shown);
+    expect(parse(['--port', '7\u001b[2J'])).toBe(
+      "demo: --port must be a whole number from 0 to 65535, and not '7\\u001b[2J'\n",
+    );
+  });
 });
 
 /** Parses a command line as `program` does, and returns its options, or what it said when it refused. */

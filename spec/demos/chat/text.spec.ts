@@ -6,6 +6,7 @@ import { type Chat, openChat, type Room } from '../../../demos/chat/chat.ts';
 import { commands } from '../../../demos/chat/commands.ts';
 import { readMessage } from '../../../demos/chat/message.ts';
 import { harmless, isName, isRoom, keyOf, list, normal, serverName } from '../../../demos/chat/text.ts';
+import { reason } from '../../../demos/support/index.ts';
 
 describe('what may be shown', () => {
   it('holds no controls of any terminal, and is otherwise as it was', () => {
@@ -141,6 +142,19 @@ describe('a message', () => {
     for (const one of wrong) expect(() => readMessage(JSON.stringify(one)), JSON.stringify(one)).toThrow(TypeError);
     for (const text of ['null', '7', '[]', '""']) expect(() => readMessage(text)).toThrow(TypeError);
     expect(() => readMessage('{')).toThrow(SyntaxError);
+  });
+
+  it('that is none is told of without what a terminal obeys', () => {
+    // What is no JSON, and what is JSON and no message.
+    for (const text of ['\u001b[2J\u009b', JSON.stringify({ server: '\u009b2J\u202e\u001b[2J' })]) {
+      try {
+        readMessage(text);
+        expect.unreachable();
+      } catch (error) {
+        expect(reason(error)).toMatch(/\\u00[19]b/);
+        expect(reason(error)).not.toMatch(/[\p{Cc}\u202e]/u);
+      }
+    }
   });
 
   it('is read or refused, whatever it is', () => {

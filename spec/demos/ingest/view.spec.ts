@@ -23,8 +23,9 @@ class Screen extends Watched implements StatusLine {
 class Pretended implements Store {
   readonly name = 'a store of a spec';
   broken = false;
+  why = 'the disk is full';
   async readings(batch: readonly unknown[]): Promise<boolean[]> {
-    if (this.broken) throw new Error('the disk is full');
+    if (this.broken) throw new Error(this.why);
     return batch.map(() => true);
   }
   windows = (batch: readonly unknown[]) => this.readings(batch);
@@ -57,6 +58,8 @@ describe('the view of the windows', () => {
     store.broken = true;
     send('d1', 2, 1);
     await screen.until(({ text }) => text.includes('held back: the store cannot be written: the disk is full'), 'why');
+    store.why = 'nats says \u001b[2J\u009b\nno';
+    await screen.until(({ text }) => text.includes('written: nats says \\u001b[2J\\u009b no'), 'why, on one line');
     store.broken = false;
     await screen.until(({ text }) => !text.includes('held back') && text.includes('17 in all'), 'that it is over');
     drawing?.unsubscribe();
