@@ -23,7 +23,7 @@ const LAST_CALL = 100;
 /** Milliseconds for which the port is kept open at most because connections keep coming, if the grace is not shorter. */
 const LAST_TURNS = 1000;
 
-/** The longest time a timer of Node's can hold, in milliseconds: 25 days. What is longer is never. */
+/** The longest time a timer of Node's can hold, in milliseconds: 25 days. One that is given more fires at once. */
 const LONGEST = 0x7fffffff;
 
 /**
@@ -192,8 +192,10 @@ export class Drain {
   }
 
   #after(delay: number, work: () => void): void {
-    if (delay > LONGEST || this.#timers.closed) return;
-    this.#timers.add(this.#options.clock.schedule(work, delay));
+    if (delay === Number.POSITIVE_INFINITY || this.#timers.closed) return;
+    const step = Math.min(delay, LONGEST);
+    const go = () => (step < delay ? this.#after(delay - step, work) : work());
+    this.#timers.add(this.#options.clock.schedule(go, step));
   }
 }
 

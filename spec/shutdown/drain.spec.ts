@@ -276,6 +276,29 @@ describe('a drain', () => {
     }
   });
 
+  it('holds times that are longer than a timer of Node’s can be', async () => {
+    const time = 3_000_000_000;
+    const house = await House.open(stubborn, {
+      announce: time,
+      grace: time,
+      idle: Number.POSITIVE_INFINITY,
+      greeting: Number.POSITIVE_INFINITY,
+    });
+    await house.connect();
+    await house.signal();
+    // The clock hands on what RxJS's own would hand to Node, which fires at once for more than 31 bits.
+    for (const { delay } of house.clock.actions) expect(delay - house.clock.now()).toBeLessThan(2 ** 31);
+    await house.clock.advance(time - 1);
+    expect(house.network.listening).toBe(true);
+    await house.clock.advance(1);
+    expect(house.network.listening).toBe(false);
+    for (const { delay } of house.clock.actions) expect(delay - house.clock.now()).toBeLessThan(2 ** 31);
+    await house.clock.advance(time - 1);
+    expect(house.log.completed).toBe(false);
+    await house.clock.advance(1);
+    expect(house.log.report).toMatchObject({ aborted: 1, duration: 2 * time });
+  });
+
   it('before the port is open leaves it closed', async () => {
     const house = new House(echo);
     house.shutdown.next('SIGTERM');
