@@ -1,11 +1,11 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseResident } from '../proc/memory.ts';
 
-export type Mode = 'slow' | 'slow-in-place' | 'echo' | 'topic' | 'published' | 'writes';
+export type Mode = 'slow' | 'slow-in-place' | 'echo' | 'topic' | 'published' | 'writes' | 'large';
 
 export type Question = { readonly id: number } & (
   | { readonly ask: 'figures' | 'heap' }
@@ -52,11 +52,17 @@ export class Child {
     process.on('message', ({ id, ...answer }: Answer & { id: number }) => this.#waiting.get(id)?.(answer));
   }
 
-  static async start(mode: Mode, options: object = {}): Promise<Child> {
-    const child = fork(program, [mode, JSON.stringify(options)], {
-      execArgv: ['--import', 'tsx', '--expose-gc'],
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    });
+  /** @param cgroup The directory of one to run in. */
+  static async start(mode: Mode, options: object = {}, cgroup?: string): Promise<Child> {
+    const stdio = ['ignore', 'inherit', 'inherit', 'ipc'] as const;
+    const execArgv = ['--import', 'tsx', '--expose-gc'];
+    const args = [mode, JSON.stringify(options)];
+    // From its first breath, because it looks at its limit when it begins to listen.
+    const join = 'echo $$ > "$0/cgroup.procs" && exec "$@"';
+    const child =
+      cgroup === undefined
+        ? fork(program, args, { execArgv, stdio: [...stdio] })
+        : spawn('sh', ['-c', join, cgroup, process.execPath, ...execArgv, program, ...args], { stdio: [...stdio] });
     const died = once(child, 'exit').then(([code]) => {
       throw new Error(`The server ended with ${code} before it listened`);
     });
@@ -102,6 +108,11 @@ export class Child {
     return parseResident(readFileSync(`/proc/${this.pid}/status`, 'utf8'));
   }
 
+  /** Whether it is still there: the kernel may have ended it. */
+  get alive(): boolean {
+    return this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
   /** How many descriptors it has open. */
   get descriptors(): number {
     return readdirSync(`/proc/${this.pid}/fd`).length;
@@ -109,6 +120,7 @@ export class Child {
 
   async stop(): Promise<void> {
     clearInterval(this.#watching);
+    if (!this.alive) return;
     const gone = once(this.#process, 'exit');
     this.#process.kill('SIGKILL');
     await gone;

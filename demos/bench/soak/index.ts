@@ -14,6 +14,7 @@ import { manyWrites } from './manyWrites.ts';
 import type { Finding, Soak } from './measure.ts';
 import { neverReading } from './neverReading.ts';
 import { published } from './published.ts';
+import { allAtOnce, confined, dripping, halfFrames, oneByOne } from './shortage.ts';
 import { slowHandler, slowInPlace } from './slowHandler.ts';
 import { teardown } from './teardown.ts';
 import { tinyLines } from './tinyLines.ts';
@@ -23,6 +24,11 @@ const soaks: readonly Soak[] = [
   slowHandler,
   slowInPlace,
   neverReading,
+  dripping,
+  allAtOnce,
+  oneByOne,
+  halfFrames,
+  confined,
   topic,
   tinyLines,
   manyWrites,

@@ -60,6 +60,8 @@ const handlers: Record<Mode, Handler> = {
     slowly,
   ),
   echo,
+  /** A number is answered with so many bytes, each time new. */
+  large: exchange(lines({ maxLength: 64 * KIB * KIB }), (line) => Buffer.alloc(Number(line) || 1, 'x')),
   topic: member,
   published: member,
   writes: async (connection: Connection) => {
