@@ -12,6 +12,11 @@ export class Queue<T> {
     this.#items.push(item);
   }
 
+  /** The first, which stays; `undefined` if there is none. */
+  get first(): T | undefined {
+    return this.#items[this.#head];
+  }
+
   /** Takes the first; `undefined` if there is none. */
   shift(): T | undefined {
     if (this.#head === this.#items.length) return undefined;

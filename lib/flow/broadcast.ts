@@ -7,7 +7,10 @@ import { Queue } from '../queue.ts';
 
 /** What a member of a broadcast may have otherwise than its connection. */
 export interface MemberOptions {
-  /** Bytes that may wait for this member. @default the connection's own limit */
+  /**
+   * Bytes that may wait for this member, those included that wait in the connection. Half of them at most are given to the
+   * network at once, because what it has cannot be dropped. @default the connection's own limit
+   */
   readonly maxOutbound?: number | undefined;
   /** What happens past that: the member is disconnected as `slow-consumer`, or loses the oldest values, or the new ones. @default the connection's own policy */
   readonly overrun?: Overrun | undefined;
@@ -141,8 +144,8 @@ class Member {
   offer(value: Uint8Array): void {
     if (this.#ending) return;
     // Behind what waits, also when that is on its way just now.
-    if (this.#length === 0 && !this.#connection.congested) return this.#tell('next', value);
-    if (this.#length + value.length > this.#max && !this.#overran(value)) return;
+    if (this.#length === 0 && this.#takes(value)) return this.#tell('next', value);
+    if (this.#unsent + value.length > this.#max && !this.#overran(value)) return;
     this.#queue.push(value);
     this.#hold(value.length);
     this.#wait();
@@ -164,19 +167,35 @@ class Member {
     this.#queue.clear();
   }
 
+  /** What waits for the peer, here and in the connection, in bytes. */
+  get #unsent(): number {
+    const { stalled, unsent } = this.#connection;
+    return stalled ? unsent + this.#length : this.#length;
+  }
+
+  /**
+   * Whether the connection has room for a value. While its peer does not keep pace all waits here, where it can be dropped; and
+   * what gathers in a turn leaves before it is too much, because only then it shows whether the peer keeps pace.
+   */
+  #takes({ length }: Uint8Array): boolean {
+    const connection = this.#connection;
+    if (connection.gathered + length > this.#max / 2) connection.flush();
+    return !connection.stalled && !connection.congested;
+  }
+
   /** @returns Whether there is room for the value after all. */
   #overran(value: Uint8Array): boolean {
     if (this.#overrun === 'disconnect') {
-      this.#connection.cut(new SlowConsumerError(this.#max, this.#length + value.length));
+      this.#connection.cut(new SlowConsumerError(this.#max, this.#unsent + value.length));
       return false;
     }
-    // One that has no room of its own makes none either.
-    const makesRoom = this.#overrun === 'drop-oldest' && value.length <= this.#max;
-    while (makesRoom && this.#length > 0 && this.#length + value.length > this.#max) {
+    // One that has no room when all others are dropped makes none.
+    const makesRoom = this.#overrun === 'drop-oldest' && this.#unsent - this.#length + value.length <= this.#max;
+    while (makesRoom && this.#length > 0 && this.#unsent + value.length > this.#max) {
       this.#shift();
       this.#connection.drop();
     }
-    if (this.#length + value.length <= this.#max) return true;
+    if (this.#unsent + value.length <= this.#max) return true;
     this.#connection.drop();
     return false;
   }
@@ -189,8 +208,8 @@ class Member {
 
   #go(): void {
     this.#waiting = false;
-    while (this.#length > 0 && !this.#to.closed) {
-      if (this.#connection.congested) return this.#wait();
+    for (let next = this.#queue.first; next !== undefined && !this.#to.closed; next = this.#queue.first) {
+      if (!this.#takes(next)) return this.#wait();
       this.#tell('next', this.#shift());
     }
     if (this.#ending) this.#tell('complete');

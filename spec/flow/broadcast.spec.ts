@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { finalize, ignoreElements, map, merge, NEVER, of, repeat, take, tap } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
@@ -183,6 +184,50 @@ describe('a broadcast', () => {
     expect(connections[0]?.dropped).toBe(101 - came.length);
     expect(connections[0]?.dropped).toBeGreaterThan(50);
     expect(came.includes('<99>')).toBe(overrun === 'drop-oldest' && maxOutbound > 3);
+  });
+
+  it.each<[MemberOptions['overrun'], string]>([
+    ['drop-oldest', 'the last value'],
+    ['drop-newest', 'the first ones'],
+  ])('keeps no more for a slow member than it may have, below its mark too: %s', async (overrun, kept) => {
+    const value = fc.nat({ max: 3000 });
+    const turns = fc.array(fc.array(value, { minLength: 1, maxLength: 30 }), { minLength: 1, maxLength: 30 });
+    await fc.assert(
+      fc.asyncProperty(turns, async (turns) => {
+        const most = 16_000;
+        const { room, house, clients } = await hall(
+          1,
+          { maxOutbound: most, overrun: overrun as 'drop-oldest' },
+          65_536,
+        );
+        const [slow] = clients as [MemoryClient];
+        slow.pause();
+        let count = 0;
+        for (const turn of turns) {
+          for (const length of turn) room.next(`<${count++}${'.'.repeat(length)}>`);
+          await house.clock.settle();
+        }
+        const before = slow.text.length;
+        slow.resume();
+        await house.clock.settle();
+        expect(slow.text.length - before).toBeLessThanOrEqual(most);
+        const came = [...slow.text.matchAll(/<(\d+)\.*>/g)].map(([, number]) => Number(number));
+        if (overrun === 'drop-oldest') expect(came.at(-1), kept).toBe(count - 1);
+        else expect(came.slice(0, 4), kept).toEqual([0, 1, 2, 3].slice(0, count));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('disconnects a member when more waits than it may have, though its connection is below its mark', async () => {
+    const { room, house, clients } = await hall(1, { maxOutbound: 16_000 }, 65_536);
+    clients[0]?.pause();
+    await send(room, house, ...Array.from({ length: 16 }, () => 'x'.repeat(1000)));
+    expect(house.log.closes).toEqual([]);
+    await send(room, house, 'x'.repeat(1000));
+    expect(house.log.of('closed')).toMatchObject([
+      { reason: 'slow-consumer', error: { limit: 16_000, unsent: 16_996 } },
+    ]);
   });
 
   it('disconnects a member that overruns, as slow-consumer, and nobody else', async () => {
