@@ -88,6 +88,24 @@ export class SlowConsumerError extends RangeError {
   }
 }
 
+/** All connections together held more than the server's `budget`, and this one would have held its part for too long. */
+export class EvictedError extends Error {
+  override readonly name = 'EvictedError';
+  /** What the connection held, in bytes. */
+  readonly held: number;
+  /** What all connections held together, in bytes. */
+  readonly total: number;
+  /** The budget, in bytes. */
+  readonly limit: number;
+
+  constructor(held: number, total: number, limit: number) {
+    super(`Cannot keep the connection: it holds ${held} bytes, and all together ${total} of the ${limit} allowed`);
+    this.held = held;
+    this.total = total;
+    this.limit = limit;
+  }
+}
+
 /** The connection went away, or had gone, before this could be done. */
 export class ConnectionClosedError extends Error {
   override readonly name = 'ConnectionClosedError';

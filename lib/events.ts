@@ -14,6 +14,7 @@ import type { Address } from './transport/transport.ts';
  * - `deadline`: the peer let a deadline pass, or its lifetime was over; `deadline` says which.
  * - `frame-too-long`, `frame-truncated`, `frame-invalid`: its input could not be framed or decoded.
  * - `slow-consumer`: it did not read what the handler wrote.
+ * - `evicted`: memory was short, and it held some that it did not give back; `held` says how much.
  * - `aborted`: the server broke it off, because somebody asked or because the drain's grace was over.
  */
 export type CloseReason =
@@ -27,6 +28,7 @@ export type CloseReason =
   | 'frame-truncated'
   | 'frame-invalid'
   | 'slow-consumer'
+  | 'evicted'
   | 'aborted';
 
 /**
@@ -49,6 +51,8 @@ export interface Closed {
   readonly reason: CloseReason;
   /** Which deadline, where the reason is one (for a slow consumer: `stall`, if it was that one). */
   readonly deadline?: DeadlineName;
+  /** Bytes of memory that it held, where the reason is `evicted`. */
+  readonly held?: number;
   /** What went wrong, where something did. */
   readonly error?: unknown;
   /** What the server said as it ended or broke the connection off: the text given to `end()` or `abort()`. */

@@ -72,6 +72,7 @@ export {
   ConnectionClosedError,
   DeadlineError,
   type DeadlineName,
+  EvictedError,
   FrameInvalidError,
   FrameTooLongError,
   FrameTruncatedError,

@@ -25,6 +25,8 @@ class Open extends Bytes {
     clock: monotonic,
     frameTimeout: 10_000,
     lastActivity: 0,
+    excused: false,
+    stop: () => false,
     carry() {},
     follow: () => () => {},
     hold() {},

@@ -69,7 +69,15 @@ numberOption(command, '--held <bytes>', 'queued, watched and subscribed to by al
   min: 0,
   max: much,
 });
-numberOption(command, '--budget <bytes>', 'for all clients (default: a quarter of the heap)', { min: 1, max: much });
+numberOption(
+  command,
+  '--budget <bytes>',
+  'for all clients (default: a quarter of the heap, or of what a cgroup leaves)',
+  {
+    min: 1,
+    max: much,
+  },
+);
 add('--grace <ms>', 'for clients to finish at the end', 0, 10_000);
 
 const options = command.parse().opts<Options>();

@@ -70,7 +70,10 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
       .choices(['disconnect', 'drop-oldest', 'drop-newest'])
       .default('disconnect'),
   );
-  add('--budget <bytes>', 'for all (default: a quarter of the heap)', { min: 1, max: much });
+  add('--budget <bytes>', 'for all (default: a quarter of the heap, or of what a cgroup leaves)', {
+    min: 1,
+    max: much,
+  });
 
   command.optionsGroup('The end, in milliseconds:');
   time('announce', 'still accepting after the signal', 0);

@@ -3,6 +3,7 @@ import { Observable, type Subscriber } from 'rxjs';
 import { Connection, type ConnectionOwner, type ConnectionSettings } from '../connection/connection.ts';
 import { type ConnectionOptions, connectionChecks, seam, settings } from '../connection/settings.ts';
 import { DeadlineError } from '../errors.ts';
+import { defaultBudget } from '../flow/budget.ts';
 import { type Check, check, having, patience, text, unixPath, whole } from '../options.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
 import { defaultClock } from '../time/monotonic.ts';
@@ -55,7 +56,9 @@ export function connect(where: Destination, options: ConnectOptions = {}): Obser
   let common: ConnectionSettings | undefined;
   let ids = 0;
   return new Observable((subscriber) => {
-    common ??= settings(given);
+    // To ask the system for each connect would take longer than the connect.
+    defaultLimit ??= defaultBudget();
+    common ??= settings({ ...given, budget: given.budget ?? defaultLimit });
     // The clock anew each time, as each subscription has its own: this one may be made on virtual time.
     const { scheduler: clock = defaultClock() } = given;
     const dialling = new Dialling(
@@ -69,6 +72,9 @@ export function connect(where: Destination, options: ConnectOptions = {}): Obser
     return () => dialling.cancel();
   });
 }
+
+/** The default budget of outgoing connections, in bytes. */
+let defaultLimit: number | undefined;
 
 const DESTINATIONS: readonly (readonly [string, Record<string, Check>])[] = [
   ['port', { port: whole(1, 65_535), host: text }],

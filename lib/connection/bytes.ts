@@ -32,8 +32,10 @@ export interface ByteSink {
  * The connection behind some bytes, as far as an operator on them needs it.
  */
 export interface Gate {
-  /** Whether the input is held back. A framing loop looks after each frame, and keeps the rest until `resume`. */
+  /** Whether the input is held back. */
   readonly held: boolean;
+  /** Whether it is held back by more than the server's budget, so that the peer is not to blame for what does not come. */
+  readonly excused: boolean;
   /** Whether we have ended or broken off the connection: nothing of it is to be handed on any more. */
   readonly over: boolean;
   /** Milliseconds a begun frame may take, if the operator sets no limit of its own. `Infinity` for no limit. */
@@ -44,11 +46,15 @@ export interface Gate {
   readonly lastActivity: number;
   /** Whether the chunks of a {@link ByteSink} are borrowed, or the receiver's to keep. */
   readonly borrowed: boolean;
+  /** A framing loop asks after each frame whether to stop there. If so it keeps the rest until `resume`. */
+  stop(): boolean;
   /**
    * Says that so many bytes more, or fewer, are carried from one call to the next: of a frame that has not ended, or held
    * back. A change and not a sum, because several operators may carry some.
+   *
+   * @param frames By how many the number of operators has changed that hold frames back.
    */
-  carry(change: number): void;
+  carry(change: number, frames: number): void;
   /**
    * Adds a framing operator that does not read in place, as others stand in front of it. It is resumed and drained as a
    * {@link ByteSink} is. Of several, the one that was added first decides first where the input may end: it is the one

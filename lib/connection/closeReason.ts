@@ -1,5 +1,6 @@
 import {
   DeadlineError,
+  EvictedError,
   FrameInvalidError,
   FrameTooLongError,
   FrameTruncatedError,
@@ -14,6 +15,7 @@ export function closeReason(error: unknown): CloseReason {
   if (isA(error, FrameTooLongError)) return 'frame-too-long';
   if (isA(error, FrameTruncatedError)) return 'frame-truncated';
   if (isA(error, FrameInvalidError)) return 'frame-invalid';
+  if (isA(error, EvictedError)) return 'evicted';
   if (isA(error, SlowConsumerError)) return 'slow-consumer';
   return 'failed';
 }

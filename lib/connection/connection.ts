@@ -1,8 +1,14 @@
 import { AsyncResource } from 'node:async_hooks';
 import { Observable, type OperatorFunction, type SchedulerLike, type Subscriber, Subscription } from 'rxjs';
-import { AlreadySubscribedError, ConnectionClosedError, DeadlineError, isA, SlowConsumerError } from '../errors.ts';
+import {
+  AlreadySubscribedError,
+  ConnectionClosedError,
+  DeadlineError,
+  EvictedError,
+  isA,
+  SlowConsumerError,
+} from '../errors.ts';
 import type { Closed, CloseReason } from '../events.ts';
-import type { Budget } from '../flow/budget.ts';
 import { checkArgument, isData, text } from '../options.ts';
 import { Alarm } from '../time/alarm.ts';
 import { Share } from '../time/share.ts';
@@ -23,7 +29,6 @@ export interface ConnectionSettings extends Means, Limits {
   readonly linger: number;
   /** How long the peer may take nothing of what is written. */
   readonly stall: number;
-  readonly budget: Budget;
   /** The async context in which listening was begun. Nothing runs in it but in a child, or what that enters would stay. */
   readonly context: AsyncResource;
 }
@@ -172,8 +177,9 @@ export class Connection extends Bytes {
   #elsewhere = 0;
   /** What read, when the connection went, and is to hear of it. */
   #bereft: ByteSink | undefined;
-  /** What the budget has been told. */
+  /** What the budget has been told: all, and the output alone. */
   #weight = 0;
+  #output = 0;
 
   /** @internal */
   constructor(id: number, socket: TransportSocket, settings: ConnectionSettings, owner: ConnectionOwner) {
@@ -256,16 +262,17 @@ export class Connection extends Bytes {
    */
   write(data: Data): Promise<void> {
     const over = () => this.#gone || this.#writes.ended;
+    const waits = () => !over() && (this.congested || this.blocked);
     if (!over()) this.push(data);
     // However many write and do not wait, there is one promise of room.
     if (this.#room !== undefined) return this.#room;
     // Promises that are kept at once would keep the event loop from everybody else.
     this.#share ??= new Share(this.clock);
-    const hasRoom = !over() && !this.congested;
+    const hasRoom = !over() && !waits();
     if (hasRoom && !this.#share.spend()) return Promise.resolve();
     const room = new Promise<void>((kept, broken) => {
       const look = () => {
-        if (!over() && this.congested) return this.whenRoom(look);
+        if (waits()) return this.whenRoom(look);
         this.#room = undefined;
         if (over()) broken(this.#closedError());
         else kept();
@@ -390,6 +397,19 @@ export class Connection extends Bytes {
   }
 
   /** @internal */
+  get excused(): boolean {
+    return this.#reads.excused;
+  }
+
+  /** @internal */
+  stop(): boolean {
+    if (this.#reads.held) return true;
+    if (!this.blocked || this.over) return false;
+    this.waitForRoom(true);
+    return true;
+  }
+
+  /** @internal */
   get frameTimeout(): number {
     return this.#deadlines.frame;
   }
@@ -406,8 +426,8 @@ export class Connection extends Bytes {
   }
 
   /** @internal */
-  carry(change: number): void {
-    this.#reads.carry(change);
+  carry(change: number, frames: number): void {
+    this.#reads.carry(change, frames);
   }
 
   /** @internal */
@@ -447,10 +467,7 @@ export class Connection extends Bytes {
 
   /** @internal Takes a cause back; the input flows when the last one is gone. */
   release(cause: number): void {
-    if (this.#gone) return;
-    // In a turn of its own: memory becomes free in the middle of something, such as a value that is just being handed on.
-    if (cause === Hold.budget) nextTurn(this.clock, () => this.inContext(this.#resume));
-    else this.#reads.release(cause);
+    if (!this.#gone) this.#reads.release(cause);
   }
 
   /** @internal */
@@ -555,6 +572,11 @@ export class Connection extends Bytes {
     this.#watchOutput();
   }
 
+  /** @internal Of what was written in this turn: what has not been handed on yet, in bytes or characters. */
+  get gathered(): number {
+    return this.#writes.stalled ? 0 : this.#writes.waiting;
+  }
+
   /** @internal Whether there is no room for more: whoever can wait does. */
   get congested(): boolean {
     const writes = this.#writes;
@@ -581,10 +603,17 @@ export class Connection extends Bytes {
     return this.#settings.budget.passed;
   }
 
+  /** @internal Whether they hold so much output that no work may begin that makes more of it. */
+  get blocked(): boolean {
+    return this.#settings.budget.blocked;
+  }
+
   /** @internal Calls back, once, when there may be room, or the connection ends. */
   whenRoom(waiter: () => void): void {
     this.#waiters ??= [];
     this.#waiters.push(waiter);
+    // A peer that has something to take makes room, too; else the budget alone does.
+    if (this.pressed) this.#settings.budget.wait(this, !this.#writes.stalled);
   }
 
   /**
@@ -603,10 +632,10 @@ export class Connection extends Bytes {
     this.#writes.dropped++;
   }
 
-  /** @internal Breaks off, and blames the peer. */
+  /** @internal Breaks off, for a reason that the error names. */
   cut(error: Error): void {
     if (!hasStack()) return onEmptyStack(() => this.cut(error));
-    this.#breaks('slow-consumer', error);
+    this.#breaks(closeReason(error), error);
     this.#break();
   }
 
@@ -780,6 +809,7 @@ export class Connection extends Bytes {
     if (error !== undefined) closed.error = error;
     if (this.#detail !== undefined) closed.detail = this.#detail;
     if (reason !== 'failed' && isA(error, DeadlineError)) closed.deadline = error.deadline;
+    if (reason === 'evicted' && isA(error, EvictedError)) closed.held = error.held;
     this.#closed = closed;
     this.#owner.closed(this, closed);
     const attended = this.#attended;
@@ -815,11 +845,52 @@ export class Connection extends Bytes {
 
   /** @internal */
   weigh(): void {
-    const weight = this.#gone ? 0 : this.#reads.weight + this.#writes.weight + this.#elsewhere;
-    if (weight === this.#weight) return;
+    const output = this.#gone ? 0 : this.#writes.weight + this.#elsewhere;
+    const weight = this.#gone ? 0 : this.#reads.weight + output;
+    if (weight === this.#weight && output === this.#output) return;
     const before = this.#weight;
+    const more = output - this.#output;
     this.#weight = weight;
-    this.#settings.budget.change(this, before, weight);
+    this.#output = output;
+    this.#settings.budget.change(this, before, more);
+  }
+
+  /** @internal */
+  waitForRoom(ready: boolean): void {
+    this.hold(Hold.budget);
+    this.#settings.budget.wait(this, ready);
+  }
+
+  // What the budget asks (Holder) -------------------------------------------------------------------------------------
+
+  /** @internal */
+  get weight(): number {
+    return this.#weight;
+  }
+
+  /** @internal */
+  get output(): number {
+    return this.#output;
+  }
+
+  /** @internal */
+  get owed(): number {
+    return this.#writes.unsent + this.#elsewhere;
+  }
+
+  /** @internal */
+  get stalled(): boolean {
+    return this.#writes.stalled;
+  }
+
+  /** @internal */
+  get stuck(): boolean {
+    return this.#reads.stuck && this.#weight > 2 * this.#output;
+  }
+
+  /** @internal */
+  goOn(): void {
+    if (!this.#gone) this.inContext(this.#goOn);
   }
 
   /** @internal A handler that works is let go of at once. One that only waits for a peer is still to have what came. */
@@ -941,9 +1012,7 @@ export class Connection extends Bytes {
     this.#bytesOut = this.bytesOut;
   }
 
-  /** There is memory again, unless others have taken it meanwhile. */
-  #resume(): void {
-    if (this.#gone || this.#settings.budget.pauses(this)) return;
+  #goOn(): void {
     this.#reads.release(Hold.budget);
     if (!this.congested) this.#roomMade();
   }
@@ -1016,6 +1085,7 @@ export class Connection extends Bytes {
     this.#gone = true;
     this.#writes.drop();
     this.weigh();
+    this.#settings.budget.forget(this);
     this.#bereft = this.#reads.leave();
     this.#untold = true;
   }

@@ -1,4 +1,5 @@
 import type { SchedulerLike } from 'rxjs';
+import type { Budget } from '../flow/budget.ts';
 import { describe } from '../options.ts';
 import { endOfTurn, nextTurn } from '../time/turn.ts';
 import type { TransportSocket } from '../transport/transport.ts';
@@ -22,12 +23,15 @@ export interface ReadsOwner {
   weigh(): void;
   /** The peer has broken it off, unseen, or after a write had failed. */
   lost(): void;
+  /** Memory is short: holds the input back. @param ready Whether it has something to work off. */
+  waitForRoom(ready: boolean): void;
 }
 
 /** What the inputs of one listener have in common. */
 export interface Means {
   readonly clock: SchedulerLike;
   readonly pulse: Pulse;
+  readonly budget: Budget;
 }
 
 /** A read of this many bytes had more behind it: it filled libuv's buffer. */
@@ -67,6 +71,8 @@ export class Reads implements Pulsed {
   #carried = 0;
   /** Nothing can be sent any more: the end of the input is that of the connection. */
   #isLast = false;
+  /** Framing operators that hold frames back. */
+  #frames = 0;
   /** The socket is paused. */
   #isPaused = true;
   /** The pulse looks after it meanwhile. */
@@ -95,6 +101,21 @@ export class Reads implements Pulsed {
   /** Whether the connection waits for the pipe to take it. */
   get waiting(): boolean {
     return (this.#holds & Hold.waiting) !== 0;
+  }
+
+  /** Whether it is held by more than the budget. */
+  get excused(): boolean {
+    return (this.#holds & ~Hold.budget) !== 0;
+  }
+
+  /** Whether there is part of a frame, and nothing that can be worked off. */
+  get stuck(): boolean {
+    return this.#carried > 0 && !this.#hasWork;
+  }
+
+  /** Whether something has been read that can be worked off without reading more. */
+  get #hasWork(): boolean {
+    return this.#frames > 0 || this.#kept !== undefined;
   }
 
   /** Whether the peer's FIN has come, and is held back. */
@@ -215,7 +236,7 @@ export class Reads implements Pulsed {
     return sink;
   }
 
-  carry(change: number): void {
+  carry(change: number, frames: number): void {
     const carried = this.#carried + change;
     // What a decoder says goes into the sum of all connections, which a NaN would spoil for good.
     if (!Number.isSafeInteger(carried) || carried < 0) {
@@ -223,6 +244,7 @@ export class Reads implements Pulsed {
       return this.#owner.crashed(new TypeError(`Cannot frame: the decoder must hold 0 bytes or more, not ${shown}`));
     }
     this.#carried = carried;
+    this.#frames += frames;
     this.#owner.weigh();
   }
 
@@ -248,8 +270,9 @@ export class Reads implements Pulsed {
     // What is discarded does not count as activity: nobody stays by sending on and on what nobody reads.
     if (this.#sink === undefined && (this.#holds & Hold.unread) === 0) return;
     this.#owner.active();
-    if (this.#holds !== 0) {
+    if (this.#holds !== 0 || this.#means.budget.passed) {
       this.#kept = this.#socket.borrows ? Uint8Array.prototype.slice.call(chunk) : chunk;
+      if (this.#holds === 0) this.#owner.waitForRoom(true);
       this.#pause();
       this.#owner.weigh();
       return;
@@ -289,22 +312,32 @@ export class Reads implements Pulsed {
 
   /** Goes on where it was held back: first what the sink holds, then what was kept, then the socket. */
   #flow(): void {
+    if (this.#waits()) return;
     if (this.#followers) for (const follower of this.#followers) this.#call(() => follower.resume());
     const sink = this.#sink;
     if (sink?.resume) this.#call(() => sink.resume?.());
     const kept = this.#kept;
-    if (this.#holds === 0 && kept !== undefined) {
+    if (this.#holds === 0 && kept !== undefined && !this.#waits()) {
       this.#kept = undefined;
       this.#owner.weigh();
       this.#deliver(kept);
     }
     if (this.#holds !== 0) return;
     if (!this.#endKept) {
-      if (this.#sink) this.#resume();
+      if (this.#sink === undefined) return;
+      if (this.#isPaused && this.#means.budget.passed) this.#owner.waitForRoom(false);
+      else this.#resume();
     } else if (!this.running) {
       // Else the sink is at work on what came before, and may be held again: whoever called it sees to the end.
       this.#end();
     }
+  }
+
+  /** Whether what could be worked off has to wait for memory. */
+  #waits(): boolean {
+    if (!this.#hasWork || !this.#means.budget.blocked) return false;
+    this.#owner.waitForRoom(true);
+    return true;
   }
 
   #deliver(chunk: Uint8Array): void {

@@ -1,41 +1,108 @@
+import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
-import { Hold } from '../connection/blame.ts';
+import type { SchedulerLike } from 'rxjs';
+import { EvictedError } from '../errors.ts';
+import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+import { monotonic } from '../time/monotonic.ts';
+import { Share } from '../time/share.ts';
+import { nextTurn } from '../time/turn.ts';
 
-/** One who holds memory, and can be told to take in no more. */
+/** What holds memory, as the budget sees it: a connection. */
 export interface Holder {
-  hold(cause: number): void;
-  release(cause: number): void;
+  readonly clock: SchedulerLike;
+  /** Bytes that it holds, input and output. */
+  readonly weight: number;
+  /** Bytes of those that are output. */
+  readonly output: number;
+  /** Bytes that its peer has still to take. */
+  readonly owed: number;
+  /** Bytes that its peer has taken so far. */
+  readonly bytesOut: number;
+  /** Whether it waits for its peer to take them. */
+  readonly stalled: boolean;
+  /** Whether its input is part of a frame, whose rest would have to be read. */
+  readonly stuck: boolean;
+  /** Goes on where it has waited for the budget. */
+  goOn(): void;
+  /** Breaks off. */
+  cut(error: EvictedError): void;
 }
 
 /** Past the budget times this, new connections are refused. */
 const HARD = 1.25;
-/** Below the budget times this, those who were paused go on. */
+/** Below the budget times this there is room again. */
 const LOW = 0.75;
-/** The fattest are looked for anew each time the sum has grown by this share of the budget. */
-const STEP = 1 / 64;
+/** While output holds less than this share of the budget, what has been read is worked off. */
+const OUTPUT = 1 / 8;
 
-/** A quarter of what V8's heap may be, in bytes: as much again is gone in objects before the garbage is collected. */
-export const defaultBudget = (): number => Math.floor(getHeapStatistics().heap_size_limit / 4);
+/** A shortage is looked at this often, in milliseconds. */
+const LOOK = 250;
+/** For so many looks a connection is watched before it is evicted, past the hard line and before it. */
+const WATCHED = 4;
+const WATCHED_BEFORE = 12;
+/** A shortage is over after so many looks. */
+const LONGEST = 40;
+
+/** No default is below this, in bytes: it is what one connection may hold unsent. */
+const LEAST = 1024 * 1024;
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+/**
+ * A quarter of the memory that there is, in bytes: of V8's heap limit, and where the process is constrained (a cgroup), of that
+ * constraint and of what is left of it now. As much again is gone in objects before the garbage is collected.
+ */
+export function defaultBudget(memory: Pick<NodeJS.Process, 'constrainedMemory' | 'availableMemory'> = process): number {
+  const heap = getHeapStatistics().heap_size_limit;
+  const constrained = memory.constrainedMemory();
+  // Without a constraint Node says 0, or nothing, or what the kernel has for "unlimited".
+  const isConstrained = constrained > 0 && constrained < totalmem();
+  const most = isConstrained ? Math.min(heap, constrained, memory.availableMemory()) : heap;
+  return Math.max(LEAST, Math.floor(most / 4));
+}
 
 /**
  * The bytes that all connections of a server hold together: read and not worked off, written and not sent.
  *
- * When they are more than the budget the fattest pause first, as many of them as hold what is too much; when they have
- * fallen to three quarters of it, all go on. Past the hard line, a quarter above it, new connections are refused.
+ * ```text
+ * 125 %  hard line   new connections are refused, and evictions begin after 1 s
+ * 100 %  budget      a shortage begins: nothing more is read, no work is begun; evictions begin after 3 s
+ *  75 %  room        it is over: connections go on, one after the other
+ * ```
  *
- * Only those who hold something are known here, and they are sorted only while the sum grows past the budget.
+ * **In a shortage** no connection reads more, and none begins work: no frame is handed on, no request begun, no generator
+ * asked. So at most the budget is held, an eighth of it, one reply for each request in progress, and one read for each
+ * connection that sends meanwhile. While output holds less than that eighth, what has been read already is worked off.
+ *
+ * **No shortage lasts longer than 10 s.** A connection is evicted when, at the pace at which its peer has taken output in
+ * this shortage, it would hold memory beyond that. First those that hold part of a frame, because its rest is not read; then
+ * those that would take longest. As many as it takes for there to be room.
+ *
+ * It costs a connection nothing while there is room: it looks at {@link passed} when it reads, and at {@link blocked} after
+ * each frame. Only a connection that was stopped by that is known as waiting.
  */
-export class Budget {
+export class Budget implements AlarmOwner {
   readonly #limit: number;
-  readonly #heavy = new Map<Holder, number>();
-  readonly #paused = new Set<Holder>();
+  readonly #holders = new Set<Holder>();
   #total = 0;
-  #lookAt: number;
+  #output = 0;
+  #passed = false;
+  /** Those that wait and have something to work off, in the order in which they came. */
+  readonly #ready = new Set<Holder>();
+  /** Those that wait to read on. */
+  readonly #resting = new Set<Holder>();
+  #serving = false;
+  #alarm: Alarm | undefined;
+  /** That of the holder which began the shortage. */
+  #clock: SchedulerLike = monotonic;
+  #lookAt = NEVER;
+  #looks = 0;
+  /** Since which look a holder has been watched in this shortage, and what its peer had taken then. */
+  readonly #watched = new Map<Holder, { readonly look: number; readonly taken: number }>();
 
   /** @param limit In bytes. */
   constructor(limit: number) {
     this.#limit = limit;
-    this.#lookAt = limit;
   }
 
   /** What all hold together, in bytes. */
@@ -43,50 +110,153 @@ export class Budget {
     return this.#total;
   }
 
-  /** Whether that is more than it should be. */
+  /** Whether memory is short: from when more is held than the budget until there is room. Nothing more is read. */
   get passed(): boolean {
-    return this.#total > this.#limit;
+    return this.#passed;
   }
 
-  /** Whether it is so much that nobody else may come. */
+  /** Whether memory is short because of output. No work is begun that makes more of it. */
+  get blocked(): boolean {
+    return this.#passed && this.#output > this.#limit * OUTPUT;
+  }
+
+  /** Whether so much is held that new connections are refused. */
   get exhausted(): boolean {
     return this.#total > this.#limit * HARD;
   }
 
-  /** Whether somebody is among those who take in no more. */
-  pauses(holder: Holder): boolean {
-    return this.#paused.has(holder);
-  }
-
-  /** Somebody holds more, or less, than before. */
-  change(holder: Holder, before: number, after: number): void {
-    this.#total += after - before;
-    if (after > 0) {
-      this.#heavy.set(holder, after);
+  /**
+   * A holder holds more, or less, than before.
+   *
+   * @param before What it held, in bytes.
+   * @param output By how many bytes its output has grown.
+   */
+  change(holder: Holder, before: number, output: number): void {
+    this.#total += holder.weight - before;
+    this.#output += output;
+    if (holder.weight === 0) {
+      this.#holders.delete(holder);
+      this.#watched.delete(holder);
+    } else if (before === 0) {
+      this.#holders.add(holder);
+    }
+    if (!this.#passed) {
+      if (this.#total > this.#limit) this.#begin(holder.clock);
+    } else if (this.#total < this.#limit * LOW) {
+      this.#end();
     } else {
-      this.#heavy.delete(holder);
-      if (this.#paused.delete(holder)) holder.release(Hold.budget);
-    }
-    if (this.#total > this.#lookAt) this.#pauseFattest();
-    else if (this.#total < this.#limit * LOW && this.#lookAt > this.#limit) this.#resumeAll();
-  }
-
-  #pauseFattest(): void {
-    this.#lookAt = this.#total + this.#limit * STEP;
-    const byWeight = [...this.#heavy].sort(([, one], [, other]) => other - one);
-    let excess = this.#total - this.#limit;
-    for (const [holder, weight] of byWeight) {
-      if (excess <= 0) break;
-      excess -= weight;
-      if (this.#paused.has(holder)) continue;
-      this.#paused.add(holder);
-      holder.hold(Hold.budget);
+      this.#serve();
     }
   }
 
-  #resumeAll(): void {
-    this.#lookAt = this.#limit;
-    // Whoever goes on may take in so much that others are paused anew: each is known as paused for as long as he is.
-    for (const holder of [...this.#paused]) if (this.#paused.delete(holder)) holder.release(Hold.budget);
+  /**
+   * A holder waits until it is told to go on.
+   *
+   * @param ready Whether it has something to work off, and needs not read for it.
+   */
+  wait(holder: Holder, ready: boolean): void {
+    if (ready) {
+      this.#resting.delete(holder);
+      this.#ready.add(holder);
+      this.#serve();
+    } else if (!this.#ready.has(holder)) {
+      this.#resting.add(holder);
+    }
+  }
+
+  /** A holder is gone, and waits no more. */
+  forget(holder: Holder): void {
+    this.#ready.delete(holder);
+    this.#resting.delete(holder);
+  }
+
+  due(): number {
+    return this.#lookAt;
+  }
+
+  expire(): void {
+    this.#looks++;
+    this.#lookLater();
+    this.#evict();
+  }
+
+  #begin(clock: SchedulerLike): void {
+    this.#passed = true;
+    this.#looks = 0;
+    if (this.#alarm === undefined || clock !== this.#clock) this.#alarm = new Alarm(clock, this);
+    this.#clock = clock;
+    this.#lookLater();
+  }
+
+  #end(): void {
+    this.#passed = false;
+    this.#lookAt = NEVER;
+    this.#watched.clear();
+    this.#serve();
+  }
+
+  /** Counted in looks, time that the process itself lost is not held against a peer. */
+  #lookLater(): void {
+    this.#lookAt = this.#clock.now() + LOOK;
+    this.#alarm?.set();
+  }
+
+  /** Lets go on what may, in turns of the event loop of its own: memory becomes free in the middle of something. */
+  #serve(): void {
+    if (this.#serving || this.#next() === undefined) return;
+    nextTurn(this.#clock, () => this.#serveNow());
+    this.#serving = true;
+  }
+
+  #serveNow(): void {
+    this.#serving = false;
+    const share = new Share(this.#clock);
+    try {
+      for (let next = this.#next(); next !== undefined; next = this.#next()) {
+        this.forget(next);
+        next.goOn();
+        if (share.spend()) return;
+      }
+    } finally {
+      // What is left over has the next turn, also where one of them threw.
+      this.#serve();
+    }
+  }
+
+  /** The next one that may go on: what it takes in may make the others wait longer, so each is looked at anew. */
+  #next(): Holder | undefined {
+    if (this.#ready.size > 0 && !this.blocked) return first(this.#ready);
+    return this.#resting.size > 0 && !this.#passed ? first(this.#resting) : undefined;
+  }
+
+  #evict(): void {
+    const watched = this.exhausted ? WATCHED : WATCHED_BEFORE;
+    const late: { readonly holder: Holder; readonly looks: number }[] = [];
+    for (const holder of this.#holders) {
+      const looks = this.#looksToGo(holder, watched);
+      if (looks !== undefined && this.#looks + looks > LONGEST) late.push({ holder, looks });
+    }
+    late.sort((one, other) => other.looks - one.looks || other.holder.weight - one.holder.weight);
+    for (const { holder } of late) {
+      if (!this.#passed) return;
+      // One that broke off because another did holds nothing any more.
+      if (holder.weight > 0) holder.cut(new EvictedError(holder.weight, this.#total, this.#limit));
+    }
+  }
+
+  /** How many looks it takes until its peer has taken what it holds; nothing if that is not known yet. */
+  #looksToGo(holder: Holder, enough: number): number | undefined {
+    const since = this.#watched.get(holder);
+    if (since === undefined) {
+      this.#watched.set(holder, { look: this.#looks, taken: holder.bytesOut });
+      return undefined;
+    }
+    const looks = this.#looks - since.look;
+    if (looks < enough) return undefined;
+    if (holder.stuck) return NEVER;
+    // What waits for a handler is not judged by a pace. It goes when the shortage has lasted too long.
+    return holder.stalled ? (holder.owed * looks) / Math.max(holder.bytesOut - since.taken, 0.5) : 0;
   }
 }
+
+const first = (holders: ReadonlySet<Holder>): Holder | undefined => holders.values().next().value;

@@ -125,8 +125,12 @@ class Turn implements Room {
     this.#connection.crashed(error);
   }
 
+  get blocked(): boolean {
+    return this.#connection.blocked;
+  }
+
   whenRoom(waiter: () => void): void {
-    if (this.first) this.#connection.whenRoom(waiter);
+    if (this.first || this.blocked) this.#connection.whenRoom(waiter);
     else this.#waiter = waiter;
   }
 
@@ -235,8 +239,14 @@ class Exchange<T> {
   }
 
   #request(request: T): void {
-    if (this.#full || this.#early.size > 0) this.#early.push(request);
-    else this.#begin(request);
+    // In a drain the last one comes, which had begun.
+    const { blocked, isDraining } = this.#connection;
+    if (this.#full || this.#early.size > 0 || (blocked && !isDraining)) {
+      this.#early.push(request);
+      this.#finish();
+    } else {
+      this.#begin(request);
+    }
     if (this.#full && !this.requests.closed) this.#connection.hold(Hold.handler);
   }
 
@@ -336,6 +346,10 @@ class Exchange<T> {
   /** Goes on with this turn, and those behind it, when the peer has made room. */
   #await(turn: Turn): void {
     turn.due = true;
+    this.#awaitRoom();
+  }
+
+  #awaitRoom(): void {
     if (this.#waiting) return;
     this.#waiting = true;
     this.#connection.whenRoom(() => {
@@ -396,7 +410,13 @@ class Exchange<T> {
     if (this.#connection.isDraining) this.#early.clear();
     this.#starting = true;
     try {
-      while (!this.#full && this.#early.size > 0 && !this.#to.closed) this.#begin(this.#early.shift() as T);
+      while (!this.#full && this.#early.size > 0 && !this.#to.closed) {
+        if (this.#connection.blocked) {
+          this.#awaitRoom();
+          break;
+        }
+        this.#begin(this.#early.shift() as T);
+      }
     } finally {
       this.#starting = false;
     }

@@ -13,6 +13,8 @@ export type Pullable = AsyncIterable<Data | undefined> | Iterable<Data | undefin
 export interface Room {
   /** Whether there is none. */
   readonly congested: boolean;
+  /** Whether memory is short, so that nothing is asked for even where there is room. */
+  readonly blocked: boolean;
   readonly clock: SchedulerLike;
   /** Calls back, once, when there may be some. */
   whenRoom(waiter: () => void): void;
@@ -102,7 +104,7 @@ function pullAsync(
   const wait = waiting(room, () => ask());
   const ask = (): void => {
     if (subscriber.closed) return;
-    if (room.congested) return wait();
+    if (room.congested || room.blocked) return wait();
     try {
       Promise.resolve(values.next()).then(came, failed);
     } catch (error) {
@@ -123,7 +125,7 @@ function pullSync(values: Iterator<Data | undefined>, room: Room, subscriber: Su
   const wait = waiting(room, () => ask());
   const ask = (): void => {
     while (!subscriber.closed) {
-      if (room.congested) return wait();
+      if (room.congested || room.blocked) return wait();
       let done: boolean | undefined;
       let value: Data | undefined;
       asking = true;

@@ -42,6 +42,7 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   #alarm: Alarm | undefined;
   /** What the gate has been told. */
   #carried = 0;
+  #frames = 0;
   /** When the pending frame began. */
   #begun = NEVER;
   /** The loop is on the stack: whoever comes now comes from downstream. */
@@ -79,7 +80,7 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
     if (this.#to.closed) return;
     if (!isBytes(chunk)) return this.#fail(new TypeError(`Cannot frame ${describe(chunk)}: it is no Uint8Array`));
     const gate = this.#gate;
-    if (this.#running || this.#held || (this.#follows && gate?.held)) {
+    if (this.#running || this.#held || (this.#follows && gate?.stop())) {
       // A Subject that is fed by its own observer: in order, after what is still to be cut.
       this.bytes = Buffer.concat([this.bytes.subarray(this.at), chunk]);
       this.#held = true;
@@ -156,7 +157,7 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
       }
       if (gate !== undefined) {
         if (--this.#left % this.#step === 0) this.#look(gate);
-        if (gate.held) {
+        if (gate.stop()) {
           this.#hold();
           break;
         }
@@ -187,10 +188,13 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   #weigh(gate: Gate): void {
     const { pending, buffered = pending } = this.#decoder;
     const carried = this.#held ? this.bytes.length + buffered : buffered;
-    if (carried === this.#carried) return;
+    const frames = this.#held ? 1 : 0;
+    if (carried === this.#carried && frames === this.#frames) return;
     const change = carried - this.#carried;
+    const more = frames - this.#frames;
     this.#carried = carried;
-    gate.carry(change);
+    this.#frames = frames;
+    gate.carry(change, more);
   }
 
   /** Keeps the rest of the chunk, which the next read overwrites. What is held already is not copied again. */
@@ -259,8 +263,9 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   }
 
   expire(): void {
-    if (!this.#gate?.held) return this.#fail(new DeadlineError('frame', this.#timeout));
-    // It cannot end, as nothing is read: that is not the peer's fault, and its time begins anew.
+    if (!this.#gate?.excused) return this.#fail(new DeadlineError('frame', this.#timeout));
+    // It cannot end, as nothing is read: that is not the peer's fault, and its time begins anew. For the budget it does not:
+    // the memory of a frame that is not read on would never be given back.
     this.#begun = this.#clock.now();
     this.#alarm?.set();
   }

@@ -333,13 +333,14 @@ class Listener implements PortHandler, ConnectionOwner {
 
 /** Field by field: a spread of what is not always the same takes several times as long, and each connection has one. */
 function closedEvent({ id, peer }: Connection, closed: Closed): ClosedEvent {
-  const { reason, deadline, error, detail, bytesIn, bytesOut, unsent, dropped, paused, duration } = closed;
+  const { reason, deadline, held, error, detail, bytesIn, bytesOut, unsent, dropped, paused, duration } = closed;
   const event = { type: 'closed' as const, id, peer, reason, bytesIn, bytesOut, unsent, dropped, paused, duration };
   if (error === undefined && detail === undefined) return event;
   return {
     ...event,
     ...(error !== undefined && { error }),
     ...(deadline !== undefined && { deadline }),
+    ...(held !== undefined && { held }),
     ...(detail !== undefined && { detail }),
   };
 }

@@ -103,6 +103,7 @@ const at = ({ address = 'unknown', port }: { address: string | undefined; port: 
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 };
 
+const heldBytes = (held: number | undefined) => (held === undefined ? undefined : `it held ${held} bytes`);
 const inBrackets = (text: string | undefined) => (text === undefined ? '' : ` (${text})`);
 
 function sentence(event: ServerEvent): string {
@@ -112,7 +113,7 @@ function sentence(event: ServerEvent): string {
     case 'opened':
       return `connection ${event.id} opened`;
     case 'closed':
-      return `connection ${event.id} closed: ${event.reason}${inBrackets(event.deadline ?? event.detail)}`;
+      return `connection ${event.id} closed: ${event.reason}${inBrackets(event.deadline ?? event.detail ?? heldBytes(event.held))}`;
     case 'refused':
       return `connection ${event.id} refused: ${event.reason}`;
     case 'failed':

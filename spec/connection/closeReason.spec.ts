@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { closeReason } from '../../lib/connection/closeReason.ts';
 import {
   DeadlineError,
+  EvictedError,
   FrameInvalidError,
   FrameTooLongError,
   FrameTruncatedError,
@@ -18,6 +19,7 @@ it.each([
   [new FrameTruncatedError(1), 'frame-truncated'],
   [new FrameInvalidError('no'), 'frame-invalid'],
   [new SlowConsumerError(1, 2), 'slow-consumer'],
+  [new EvictedError(1, 2, 3), 'evicted'],
   [new Error('any other'), 'failed'],
   ['not even an error', 'failed'],
   [undefined, 'failed'],

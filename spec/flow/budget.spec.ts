@@ -1,146 +1,527 @@
+import { getHeapStatistics } from 'node:v8';
 import fc from 'fast-check';
-import { ignoreElements, merge, NEVER, of, Subject, tap } from 'rxjs';
+import { ignoreElements, map, merge, NEVER, of, Subject, Subscription, tap, timer } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { Hold } from '../../lib/connection/blame.ts';
+import type { Connection } from '../../lib/connection/connection.ts';
+import { EvictedError } from '../../lib/errors.ts';
 import { broadcast } from '../../lib/flow/broadcast.ts';
 import { Budget, defaultBudget, type Holder } from '../../lib/flow/budget.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
+import type { ServeOptions } from '../../lib/serve.ts';
+import type { MemoryClient } from '../../lib/testing/memory.ts';
+import { Clock } from '../support/clock.ts';
 import { House } from '../support/house.ts';
 import { talk } from '../support/talk.ts';
 
+const MIB = 1024 * 1024;
+const NEVER_OVER = Number.POSITIVE_INFINITY;
+
+/** A holder without a connection. */
 class Fat implements Holder {
   weight = 0;
-  held = false;
+  output = 0;
+  /** What its peer has taken. */
+  bytesOut = 0;
+  stalled = true;
+  stuck = false;
+  /** How often it was told to go on. */
+  goneOn = 0;
+  evicted: EvictedError | undefined;
+  readonly clock: Clock;
   readonly #budget: Budget;
-  constructor(budget: Budget) {
+
+  constructor(budget: Budget, clock: Clock) {
     this.#budget = budget;
+    this.clock = clock;
   }
-  hold(cause: number): void {
-    expect([cause, this.held]).toEqual([Hold.budget, false]);
-    this.held = true;
+
+  get owed(): number {
+    return this.output;
   }
-  release(cause: number): void {
-    expect([cause, this.held]).toEqual([Hold.budget, true]);
-    this.held = false;
+
+  goOn(): void {
+    this.goneOn++;
   }
-  weigh(weight: number): void {
+
+  cut(error: EvictedError): void {
+    expect(this.evicted).toBe(undefined);
+    this.evicted = error;
+    this.weigh(0, 0);
+    this.#budget.forget(this);
+  }
+
+  weigh(input: number, output: number): void {
     const before = this.weight;
-    this.weight = weight;
-    this.#budget.change(this, before, weight);
+    const more = output - this.output;
+    this.weight = input + output;
+    this.output = output;
+    this.#budget.change(this, before, more);
   }
 }
 
 const fats = (limit: number, count: number) => {
   const budget = new Budget(limit);
-  return { budget, all: Array.from({ length: count }, () => new Fat(budget)) };
+  const clock = new Clock();
+  return { budget, clock, all: Array.from({ length: count }, () => new Fat(budget, clock)) as [Fat, Fat, ...Fat[]] };
 };
 
-/** Takes in more as soon as it goes on. */
-class Eager extends Fat {
-  override release(cause: number): void {
-    super.release(cause);
-    this.weigh(50);
-  }
-}
-
 describe('a budget', () => {
-  it('can pause one again who was paused when another took in more as he went on', () => {
-    const budget = new Budget(100);
-    const [eager, fat] = [new Eager(budget), new Fat(budget)];
-    eager.weigh(101);
-    fat.weigh(102);
-    expect([eager.held, fat.held]).toEqual([true, true]);
-    fat.weigh(60);
-    eager.weigh(10);
-    expect(budget.total).toBe(110);
-    fat.weigh(500);
-    expect(fat.held).toBe(true);
-  });
-
-  it('pauses the fattest first, as many as hold what is too much, and lets all go on when three quarters are left', () => {
-    const { budget, all } = fats(100, 4);
-    const weigh = (...weights: number[]) => {
-      for (const [i, weight] of weights.entries()) all[i]?.weigh(weight);
-    };
-    const held = () => all.map((one) => one.held);
-    weigh(10, 40, 20, 30);
-    expect([budget.total, budget.passed, held()]).toEqual([100, false, [false, false, false, false]]);
-    weigh(12);
-    expect([budget.passed, held()]).toEqual([true, [false, true, false, false]]);
-    weigh(60);
-    expect(held()).toEqual([true, true, false, false]);
-    weigh(10, 20);
-    expect([budget.total, held()]).toEqual([80, [true, true, false, false]]);
-    weigh(4);
-    expect([budget.total, held()]).toEqual([74, [false, false, false, false]]);
-  });
-
-  it('lets one go on that holds nothing any more, whatever the others hold', () => {
-    const { all } = fats(100, 2);
-    all[0]?.weigh(60);
-    all[1]?.weigh(90);
-    expect(all.map(({ held }) => held)).toEqual([false, true]);
-    all[0]?.weigh(80);
-    all[1]?.weigh(0);
-    expect(all.map(({ held }) => held)).toEqual([false, false]);
+  it('is short of memory from more than its limit until three quarters are left', () => {
+    const { budget, all } = fats(100, 1);
+    const seen = [100, 101, 76, 75, 74, 100, 101].map((weight) => {
+      all[0].weigh(0, weight);
+      return budget.passed;
+    });
+    expect(seen).toEqual([false, true, true, true, false, false, true]);
   });
 
   it('is exhausted a quarter past its limit', () => {
     const { budget, all } = fats(100, 1);
-    all[0]?.weigh(125);
+    all[0].weigh(125, 0);
     expect(budget.exhausted).toBe(false);
-    all[0]?.weigh(126);
+    all[0].weigh(126, 0);
     expect(budget.exhausted).toBe(true);
   });
 
-  it('adds up, holds nobody below three quarters, and those it holds past the limit hold what is too much', () => {
-    fc.assert(
-      fc.property(fc.array(fc.tuple(fc.nat(5), fc.nat(60)), { maxLength: 100 }), (steps) => {
-        const { budget, all } = fats(100, 6);
-        for (const [who, weight] of steps) {
-          all[who]?.weigh(weight);
-          const total = all.reduce((sum, one) => sum + one.weight, 0);
-          expect(budget.total).toBe(total);
-          if (total < 75) expect(all.some(({ held }) => held)).toBe(false);
-          for (const one of all) if (one.weight === 0) expect(one.held).toBe(false);
+  it('blocks work in a shortage only while output holds more than an eighth of it', () => {
+    const { budget, all } = fats(100, 1);
+    const seen = [
+      [0, 100],
+      [88, 13],
+      [89, 12],
+      [80, 13],
+      [60, 13],
+    ].map(([input = 0, output = 0]) => {
+      all[0].weigh(input, output);
+      return [budget.passed, budget.blocked];
+    });
+    expect(seen).toEqual([
+      [false, false],
+      [true, true],
+      [true, false],
+      [true, true],
+      [false, false],
+    ]);
+  });
+
+  it('lets go on in the order of waiting, not within the call that made room, and looks anew at each', async () => {
+    const { budget, clock, all } = fats(100, 5);
+    all[0].weigh(0, 101);
+    for (const one of all.slice(1)) budget.wait(one, true);
+    const wentOn = () => all.map(({ goneOn }) => goneOn);
+    // The second takes in so much as it goes on that the next ones wait longer.
+    (all[2] as Fat).goOn = function (this: Fat) {
+      this.goneOn++;
+      this.weigh(0, 120);
+    };
+    all[0].weigh(0, 0);
+    expect(wentOn()).toEqual([0, 0, 0, 0, 0]);
+    await clock.settle();
+    expect(wentOn()).toEqual([0, 1, 1, 0, 0]);
+    all[2]?.weigh(0, 0);
+    await clock.settle();
+    expect(wentOn()).toEqual([0, 1, 1, 1, 1]);
+  });
+
+  it('lets what was read be worked off while inputs alone are too much, and nothing be read', async () => {
+    const { budget, clock, all } = fats(100, 2);
+    const [reader, worker] = all;
+    reader.weigh(101, 0);
+    budget.wait(reader, false);
+    budget.wait(worker, true);
+    await clock.settle();
+    expect([reader.goneOn, worker.goneOn]).toEqual([0, 1]);
+    reader.weigh(74, 0);
+    await clock.settle();
+    expect([reader.goneOn, worker.goneOn]).toEqual([1, 1]);
+  });
+
+  it('forgets one that is gone', async () => {
+    const { budget, clock, all } = fats(100, 2);
+    all[0].weigh(0, 101);
+    budget.wait(all[1], true);
+    budget.forget(all[1]);
+    all[0].weigh(0, 0);
+    await clock.settle();
+    expect(all[1].goneOn).toBe(0);
+  });
+
+  const evictions = (all: Fat[]) => all.map(({ evicted }) => evicted !== undefined);
+
+  it.each([
+    [126, 1000, 1250],
+    [124, 3000, 3250],
+  ])('evicts at %i of 100 bytes not before %i ms, and by %i ms', async (weight, before, by) => {
+    const { clock, all } = fats(100, 1);
+    all[0].weigh(0, weight);
+    await clock.advance(before);
+    expect(evictions(all)).toEqual([false]);
+    await clock.advance(by - before);
+    expect(all[0].evicted).toMatchObject({ held: weight, total: weight, limit: 100 });
+  });
+
+  it('evicts the parts of frames first, then those that take longest, and no more than it needs for room', async () => {
+    const { budget, clock, all } = fats(100, 6);
+    const [part, still, slow, quick, small, next] = all as [Fat, Fat, Fat, Fat, Fat, Fat];
+    const take = async (ms: number) => {
+      for (let i = 0; i < ms / 50; i++) {
+        slow.bytesOut += 0.01;
+        quick.bytesOut += 5;
+        await clock.advance(50);
+      }
+    };
+    part.weigh(20, 0);
+    part.stuck = true;
+    still.weigh(0, 30);
+    slow.weigh(0, 20);
+    quick.weigh(0, 60);
+    small.weigh(1, 0);
+    next.weigh(0, 0);
+    await take(1300);
+    // 131 of 100: without the two there are 81, and without the third 61.
+    expect(evictions(all)).toEqual([true, true, true, false, false, false]);
+    expect([budget.total, budget.passed]).toEqual([61, false]);
+  });
+
+  it('evicts none that would give back its part in time', async () => {
+    const { clock, all } = fats(100, 2);
+    for (const one of all) one.weigh(0, 100);
+    for (let i = 0; i < 80; i++) {
+      for (const one of all) {
+        one.bytesOut += 2;
+        if (one.output > 2) one.weigh(0, one.output - 2);
+      }
+      await clock.advance(100);
+    }
+    expect(evictions(all)).toEqual([false, false]);
+  });
+
+  it('ends a shortage by force when it has lasted for ten seconds, whatever keeps it up', async () => {
+    const { budget, clock, all } = fats(100, 3);
+    for (const one of all) {
+      one.stalled = false;
+      one.weigh(20, 20);
+    }
+    await clock.advance(9900);
+    expect(evictions(all)).toEqual([false, false, false]);
+    await clock.advance(500);
+    expect([budget.passed, evictions(all).filter(Boolean).length]).toEqual([false, 2]);
+  });
+
+  it('does not hold time against a peer that the process itself lost', () => {
+    let now = 0;
+    const due: { at: number; work: () => void }[] = [];
+    const clock = {
+      now: () => now,
+      schedule: (work: () => void, delay = 0) => {
+        due.push({ at: now + delay, work });
+        return new Subscription();
+      },
+    } as unknown as Clock;
+    const goOff = (at: number) => {
+      now = at;
+      for (const { work } of due.splice(0).filter((one) => one.at <= now)) work();
+    };
+    const budget = new Budget(100);
+    const one = new Fat(budget, clock);
+    one.weigh(0, 126);
+    // Each look comes an hour late.
+    for (let look = 1; look <= 4; look++) goOff(look * 3_600_000);
+    expect(one.evicted).toBe(undefined);
+    goOff(5 * 3_600_000);
+    expect(one.evicted).toBeInstanceOf(EvictedError);
+  });
+
+  it('adds up, stops and lets go on by its lines, forgets none that waits, and is never short for long', async () => {
+    const step = fc.oneof(
+      fc.record({ do: fc.constant('weigh' as const), which: fc.nat(5), input: fc.nat(40), output: fc.nat(40) }),
+      fc.record({ do: fc.constant('wait' as const), which: fc.nat(5), ready: fc.boolean() }),
+      fc.record({ do: fc.constant('pass' as const), time: fc.nat(3000) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+        const { budget, clock, all } = fats(100, 6);
+        const waiting = new Map<Fat, boolean>();
+        let short = false;
+        for (const one of all) {
+          one.goOn = () => {
+            const ready = waiting.get(one);
+            expect(ready, 'it waits').not.toBe(undefined);
+            expect(ready ? budget.blocked : budget.passed, 'there is room for it').toBe(false);
+            waiting.delete(one);
+          };
+          const cut = one.cut.bind(one);
+          one.cut = (error) => {
+            expect(budget.total).toBeGreaterThanOrEqual(75);
+            waiting.delete(one);
+            cut(error);
+            one.evicted = undefined;
+          };
         }
+        const look = () => {
+          const total = all.reduce((sum, { weight }) => sum + weight, 0);
+          if (total > 100) short = true;
+          if (total < 75) short = false;
+          expect([budget.total, budget.passed]).toEqual([total, short]);
+        };
+        for (const one of steps) {
+          if (one.do === 'pass') await clock.advance(one.time);
+          else if (one.do === 'weigh') all[one.which]?.weigh(one.input, one.output);
+          else if (budget.passed) {
+            const fat = all[one.which] as Fat;
+            waiting.set(fat, waiting.get(fat) || one.ready);
+            budget.wait(fat, one.ready);
+          }
+          if (one.do === 'pass') short = budget.passed;
+          look();
+        }
+        await clock.advance(11_000);
+        expect([budget.passed, waiting.size]).toEqual([false, 0]);
       }),
     );
   });
 
-  it('is a share of the heap by default', () => {
-    expect(defaultBudget()).toBeGreaterThan(100 * 1024 * 1024);
+  it.each([
+    ['no constraint', 0, 0],
+    ['a constraint that is none', 18446744073709552000, 10 * MIB],
+  ])('is by default a quarter of the heap limit, with %s', (_, constrained, available) => {
+    const memory = { constrainedMemory: () => constrained, availableMemory: () => available };
+    expect(defaultBudget(memory)).toBe(Math.floor(getHeapStatistics().heap_size_limit / 4));
+  });
+
+  it('is by default a quarter of what is left of the memory of a cgroup', () => {
+    const memory = { constrainedMemory: () => 128 * MIB, availableMemory: () => 80 * MIB };
+    expect(defaultBudget(memory)).toBe(20 * MIB);
+    expect(defaultBudget({ ...memory, availableMemory: () => 128 * MIB })).toBe(32 * MIB);
+    expect(defaultBudget({ ...memory, availableMemory: () => 0 })).toBe(MIB);
   });
 });
 
 describe('the budget of a server', () => {
-  const endless = function* () {
-    for (;;) yield 'x'.repeat(1000);
-  };
+  /** What the connections of a house hold together that was written and not sent. */
+  const unsent = (house: House) =>
+    [...(house.log.of('listening')[0]?.connections ?? [])].reduce((sum, one) => sum + one.unsent, 0);
+  const NO_DEADLINES = { greeting: NEVER_OVER, idle: NEVER_OVER, stall: NEVER_OVER, frame: NEVER_OVER };
 
-  it('bounds what all hold together, refuses past its hard line, says who is to blame, and ends with nothing held', async () => {
-    const house = await House.open(
-      exchange(lines(), (line) => (line === 'endless' ? endless() : line)),
-      { budget: 100_000, highWaterMark: 50_000, stall: 1000, greeting: 10_000 },
-    );
-    const clients = await house.connectAll(40);
-    for (const client of clients) client.pause().write('endless\n');
-    await house.clock.advance(100);
-    const listening = house.log.of('listening')[0];
-    const unsent = [...(listening?.connections ?? [])].reduce((sum, one) => sum + one.unsent, 0);
-    // Without a budget each would have more than the mark, and all together two million.
-    expect(unsent).toBeLessThan(125_000);
-    await house.connect();
-    expect(house.log.refusals).toEqual(['budget']);
-    await house.clock.advance(2000);
-    expect(house.log.closes).toEqual(Array(40).fill('stall'));
-    expect(house.log.of('closed').map(({ reason }) => reason)).toEqual(Array(40).fill('slow-consumer'));
-    expect(Math.max(...house.log.of('closed').map(({ paused }) => paused.budget))).toBeGreaterThan(500);
-    const late = await house.connect();
-    late.write('a\n').end();
+  it.each([
+    ['at once', 0],
+    ['one each 20 ms', 20],
+  ])(
+    'begins no request past it, on whatever connection, when 200 ask for much and never read: %s',
+    async (_, pause) => {
+      let asked = 0;
+      const project = () => {
+        asked++;
+        return 'x'.repeat(8000);
+      };
+      const house = await House.open(exchange(lines(), project), { budget: 50_000, ...NO_DEADLINES });
+      const clients = Array.from({ length: 200 }, () => house.network.connect({ window: 0 }).pause());
+      await house.clock.settle();
+      for (const client of clients) {
+        client.write('more\n');
+        if (pause > 0) await house.clock.advance(Math.min(pause, 2900 / 200));
+        expect(unsent(house)).toBeLessThanOrEqual(1.2 * 50_000 + 8000);
+      }
+      await house.clock.settle();
+      expect([asked, unsent(house)]).toEqual([7, 56_000]);
+      const [first, ...others] = [...(house.log.of('listening')[0]?.connections ?? [])];
+      await house.clock.advance(100);
+      expect([first?.paused.budget, others.slice(6).filter(({ paused }) => paused.budget >= 100).length]).toEqual([
+        0, 193,
+      ]);
+      for (const { paused } of others.slice(6)) expect([paused.peer, paused.handler]).toEqual([0, 0]);
+      // The others have their turn, in their order, as those that never read are evicted.
+      await house.clock.advance(300_000);
+      expect(asked).toBe(200);
+      expect(house.log.closes.every((reason) => reason === 'evicted')).toBe(true);
+      expect(unsent(house)).toBeLessThanOrEqual(50_000);
+    },
+  );
+
+  it('has at most one reply for each request in progress past it', async () => {
+    const replies: Subject<string>[] = [];
+    const project = () => {
+      const reply = new Subject<string>();
+      replies.push(reply);
+      return reply;
+    };
+    const house = await House.open(exchange(lines(), project), { budget: 50_000, ...NO_DEADLINES });
+    for (let i = 0; i < 20; i++) house.network.connect({ window: 0 }).pause().write('a\nb\n');
     await house.clock.settle();
-    expect(late.text).toBe('a');
+    for (const reply of [...replies]) {
+      reply.next('x'.repeat(8000));
+      reply.complete();
+    }
+    await house.clock.settle();
+    // The second request was begun on those that were answered until it was passed.
+    expect([replies.length, unsent(house)]).toEqual([27, 160_000]);
+  });
+
+  it('evicts those that take nothing or drip, tells what they held, and lets new clients in', async () => {
+    const house = await House.open(
+      exchange(lines(), () => 'x'.repeat(500_000)),
+      { budget: 1_000_000, maxOutbound: NEVER_OVER, ...NO_DEADLINES },
+    );
+    const drips = Array.from({ length: 3 }, () => house.network.connect({ window: 1 }).pause());
+    for (const client of drips) client.write('more\n');
+    await house.clock.settle();
+    const late = await house.connect();
+    expect(house.log.refusals).toEqual(['budget']);
+    for (let i = 0; i < 14; i++) {
+      for (const client of drips) client.resume().pause();
+      await house.clock.advance(100);
+    }
+    expect(late.over).toBe(true);
+    expect(
+      house.log.of('closed').map(({ reason, held, error, unsent }) => [reason, held, error, unsent > 499_980]),
+    ).toEqual(Array(2).fill(['evicted', 500_000, expect.any(EvictedError), true]));
+    expect(house.log.of('failed')).toEqual([]);
+    expect(house.log.counters).toMatchObject({ accepted: 4, active: 1, closed: 2, refused: 1 });
+    const next = await house.connect();
+    next.write('more\n');
+    await house.clock.settle();
+    expect(next.text.length).toBe(500_000);
+  });
+
+  it('spares those that read as fast as can be asked, though more is held than may be', async () => {
+    const house = await House.open(
+      exchange(lines(), () => 'x'.repeat(500_000)),
+      { budget: 1_000_000, maxOutbound: NEVER_OVER, ...NO_DEADLINES },
+    );
+    const readers = Array.from({ length: 3 }, () => house.network.connect({ window: 10_000 }).pause());
+    for (const client of readers) client.write('more\n');
+    await house.clock.settle();
+    for (let i = 0; i < 60; i++) {
+      for (const client of readers) client.resume().pause();
+      await house.clock.advance(100);
+    }
+    expect(house.log.closes).toEqual([]);
+    expect(readers.map(({ text }) => text.length)).toEqual([500_000, 500_000, 500_000]);
+  });
+
+  it('asks no generator past it, not even that of a peer that reads, and asks again when there is room', async () => {
+    let asked = 0;
+    const counting = function* () {
+      while (asked < 5) {
+        asked++;
+        yield 'x';
+      }
+    };
+    const house = await House.open(
+      exchange(lines(), (line) => (line === 'count' ? counting() : 'x'.repeat(60_000))),
+      { budget: 50_000, ...NO_DEADLINES },
+    );
+    const reader = await house.connect();
+    const hog = house.network.connect({ window: 0 }).pause();
+    hog.write('much\n');
+    await house.clock.settle();
+    reader.write('count\n');
+    await house.clock.advance(100);
+    expect(asked).toBe(0);
+    hog.resume();
+    await house.clock.settle();
+    expect([asked, reader.text]).toEqual([5, 'xxxxx']);
+  });
+
+  it('keeps back the next frame of a loop, and the promise of room, until there is some', async () => {
+    const log: string[] = [];
+    const loop = async (connection: Connection) => {
+      for await (const line of connection.pipe(lines())) {
+        log.push(line);
+        if (line === 'b') await gate;
+        await connection.write(`${line}!`);
+        log.push(`${line} is written`);
+      }
+    };
+    const much = async (connection: Connection) => void connection.write('x'.repeat(60_000));
+    let open = () => {};
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const house = await House.open((connection) => (connection.id === 1 ? loop(connection) : much(connection)), {
+      budget: 50_000,
+      ...NO_DEADLINES,
+    });
+    const looping = await house.connect();
+    looping.write('a\nb\nc\n');
+    await house.clock.settle();
+    const hog = house.network.connect({ window: 0 }).pause();
+    await house.clock.settle();
+    open();
+    await house.clock.advance(100);
+    expect(log).toEqual(['a', 'a is written', 'b']);
+    expect(looping.text).toBe('a!b!');
+    hog.resume();
+    await house.clock.settle();
+    expect(log.slice(3)).toEqual(['b is written', 'c', 'c is written']);
+  });
+
+  it('works off what has been read when inputs alone pass it: nothing is stuck, and nothing lost', async () => {
+    const house = await House.open(
+      exchange(lines(), (line, { clock }) => timer(1, clock).pipe(map(() => line))),
+      { budget: 20_000, ...NO_DEADLINES },
+    );
+    const clients = await house.connectAll(20);
+    const sent = Array.from({ length: 400 }, (_, i) => String(i).padStart(4, '0'));
+    for (const client of clients) client.write(`${sent.join('\n')}\n`);
+    await house.clock.settle();
+    const connections = [...(house.log.of('listening')[0]?.connections ?? [])];
+    expect(connections.map(({ pressed }) => pressed)).toContain(true);
+    await house.clock.advance(2000);
+    expect(house.log.closes).toEqual([]);
+    for (const { text } of clients) expect(text).toBe(sent.join(''));
+  });
+
+  describe('past which two halves of a frame are held', () => {
+    const halves = async (options: ServeOptions) => {
+      const house = await House.open(
+        exchange(lines({ maxLength: 1_000_000 }), (line) => `${line.length}\n`),
+        { budget: 8000, ...NO_DEADLINES, ...options },
+      );
+      const [one, other] = (await house.connectAll(2)) as [MemoryClient, MemoryClient];
+      for (let i = 0; i < 12; i++) {
+        if (i < 9) one.write('x'.repeat(1000));
+        other.write('x'.repeat(1000));
+        await house.clock.settle();
+      }
+      return { house, one, other };
+    };
+
+    it('closes them by the deadline of a frame', async () => {
+      const { house } = await halves({ frame: 1000, linger: 100 });
+      await house.clock.advance(1200);
+      expect(house.log.closes).toEqual(['frame', 'frame']);
+      const next = await house.connect();
+      next.write('a\n');
+      await house.clock.settle();
+      expect(next.text).toBe('1\n');
+    });
+
+    it('evicts the larger one where there is no deadline, and lets the other go on', async () => {
+      const { house, one, other } = await halves({ budget: 14_000 });
+      await house.clock.advance(3500);
+      expect(house.log.of('closed')).toMatchObject([{ reason: 'evicted', paused: { handler: 0, peer: 0 } }]);
+      const left = one.over ? other : one;
+      left.write('\n');
+      await house.clock.settle();
+      expect(left.text).toBe(`${left === one ? 9000 : 12_000}\n`);
+    });
+
+    it('notices the FIN of one that waits for nothing else, and its RST', async () => {
+      for (const leave of ['end', 'break'] as const) {
+        const house = await House.open(exchange(lines({ maxLength: 1_000_000 }), String), {
+          budget: 8000,
+          ...NO_DEADLINES,
+        });
+        const client = await house.connect();
+        client.write('x'.repeat(9000));
+        await house.clock.settle();
+        client[leave]();
+        await house.clock.settle();
+        expect(house.log.closes).toEqual([leave === 'end' ? 'frame-truncated' : 'reset']);
+      }
+    });
   });
 
   it('lets those go on that it paused, when there is room again, with nothing lost', async () => {

@@ -7,6 +7,7 @@ import { watch } from '../support/bytes.ts';
 /** A room that is opened and closed by hand. */
 class Hall implements Room {
   congested = false;
+  blocked = false;
   readonly clock = monotonic;
   readonly crashes: unknown[] = [];
   readonly #waiters: (() => void)[] = [];

@@ -48,6 +48,11 @@ describe('logTo', () => {
     [{ type: 'opened', id: 7, peer, waited: 0 }, 20, 'connection 7 opened'],
     [{ ...closed, reason: 'ended' } as ServerEvent, 30, 'connection 7 closed: ended'],
     [{ ...closed, reason: 'deadline', deadline: 'idle' } as ServerEvent, 30, 'connection 7 closed: deadline (idle)'],
+    [
+      { ...closed, reason: 'evicted', held: 500 } as ServerEvent,
+      30,
+      'connection 7 closed: evicted (it held 500 bytes)',
+    ],
     [{ type: 'refused', id: 8, peer, reason: 'full', waited: 0 }, 40, 'connection 8 refused: full'],
     [{ type: 'failed', id: 7, peer, error: new Error('no') }, 50, 'connection 7: its handler failed'],
     [{ type: 'failed', error: new Error('no') }, 50, 'an accept failed'],

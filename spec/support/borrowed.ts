@@ -22,6 +22,15 @@ export class HandGate implements Gate {
   /** Framing operators behind other operators. */
   readonly followers = new Set<Follower>();
 
+  /** Whoever closes it by hand is not the budget. */
+  get excused(): boolean {
+    return this.held;
+  }
+
+  stop(): boolean {
+    return this.held;
+  }
+
   carry(change: number): void {
     this.carried += change;
   }
