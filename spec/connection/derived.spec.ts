@@ -145,6 +145,32 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
     expect([client.text, client.ended]).toEqual(['a\n', true]);
   });
 
+  it('begins no line while the peer takes nothing of the replies, and loses none', async () => {
+    const unsent: (() => number)[] = [];
+    const house = await House.open(
+      (connection) => {
+        unsent.push(() => connection.unsent);
+        return connection.pipe(
+          front(connection),
+          lines(),
+          map((line) => line.repeat(100)),
+        );
+      },
+      { highWaterMark: 1000, maxOutbound: 2000 },
+    );
+    const client = await house.connect({ window: 1 });
+    client.pause();
+    client.write(bytes('a\n'));
+    await house.clock.settle();
+    client.write(bytes('bcdefghijk\n'.repeat(100)));
+    await house.clock.settle();
+    expect(unsent[0]?.()).toBeLessThan(3000);
+    client.resume().end();
+    await house.clock.settle();
+    expect(client.text).toBe('a'.repeat(100) + 'bcdefghijk'.repeat(100 * 100));
+    expect(house.log.closes).toEqual(['ended']);
+  });
+
   it('hands a line to a loop when its body has run', async () => {
     const begun: string[] = [];
     const work = new Subject<void>();
