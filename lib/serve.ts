@@ -1,4 +1,4 @@
-import { concatWith, EMPTY, from, mergeMap, Observable, type ObservableInput, takeUntil } from 'rxjs';
+import { EMPTY, from, mergeMap, Observable, type ObservableInput, takeUntil } from 'rxjs';
 import type { Connection, Deadlines } from './connection/connection.ts';
 import type { Data } from './connection/writes.ts';
 import type { ServerEvent } from './events.ts';
@@ -90,15 +90,17 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     const server = open(place, { ...listening, scheduler: clock, events: drain }, parting).pipe(
       takeUntil(drain.closePort),
       mergeMap((connection) => drain.attend(connection, reply), concurrency),
-      concatWith(parting.over),
       takeUntil(drain.overdue),
     );
 
     const crowd = new Crowd({
       error: (error) => events.error(error),
       complete: () => {
-        drain.end();
-        events.complete();
+        const end = () => {
+          drain.end();
+          events.complete();
+        };
+        events.add(parting.over.subscribe({ complete: end }));
       },
     });
     // Before the drain breaks off who is there: nobody is to take his place.

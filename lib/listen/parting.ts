@@ -37,8 +37,11 @@ export class Parting {
     });
   }
 
-  /** Closes those that are left. */
+  /** Closes those that are left, and waits for none of them any more. */
   close(): void {
-    for (const connection of this.#all) connection.close();
+    const left = [...this.#all];
+    this.#all.clear();
+    for (const connection of left) connection.close();
+    this.#emptied?.();
   }
 }

@@ -1,7 +1,8 @@
 import { AsyncResource } from 'node:async_hooks';
-import { asapScheduler, type SchedulerLike } from 'rxjs';
+import type { SchedulerLike } from 'rxjs';
 import { type Checks, check, isData, object, text, whole } from '../options.ts';
 import type { Address, PortHandler, SocketHandler, Transport, TransportSocket } from '../transport/transport.ts';
+import { Later as Works } from './later.ts';
 import { type End, type Reader, wire } from './wire.ts';
 
 const clientChecks: Checks = {
@@ -24,7 +25,8 @@ export interface MemoryClientOptions {
  * awaits one is tested in real time, with no scheduler handed in.
  */
 export class MemoryNetwork {
-  readonly #scheduler: SchedulerLike;
+  readonly #scheduler: SchedulerLike | undefined;
+  readonly #works = new Works();
   #port: MemoryPort | undefined;
   #clients = 0;
   /** Sockets of the server, and of those who connect to it, that are not free yet. */
@@ -32,8 +34,8 @@ export class MemoryNetwork {
   /** Whether who connects by the transport is answered. If not he waits, as for a machine that is not there. */
   answers = true;
 
-  /** @param scheduler Whose turns it takes. @default asapScheduler */
-  constructor(scheduler: SchedulerLike = asapScheduler) {
+  /** @param scheduler Whose turns it takes. @default microtasks, as long as they do not keep the event loop from going on */
+  constructor(scheduler?: SchedulerLike) {
     this.#scheduler = scheduler;
   }
 
@@ -122,7 +124,8 @@ export class MemoryNetwork {
   }
 
   #later(work: () => void): void {
-    this.#scheduler.schedule(work, 0);
+    if (this.#scheduler) this.#scheduler.schedule(work, 0);
+    else this.#works.push(work);
   }
 }
 
