@@ -6,18 +6,25 @@ import { printable, printableLine } from './printable.ts';
 const DEPTH = 4;
 /** Causes that are told of one error, and errors of one AggregateError. */
 const CAUSES = 10;
+/** Items of an array, and fields of an object, that are copied. */
+const ITEMS = 50;
+/** Characters of one text that are copied. */
+const LONGEST = 8 * 1024;
+
+const cut = (text: string): string =>
+  text.length > LONGEST ? `${text.slice(0, LONGEST)}… (${text.length} characters)` : text;
 
 /**
  * A copy that any logger can print: of objects, arrays and primitive values only, with errors as objects, and with no
- * character that a terminal obeys. It never throws, whatever the value is.
+ * character that a terminal obeys. It never throws, whatever the value is, and leaves it as it is.
  */
 export function plain(value: unknown, depth = DEPTH): unknown {
-  if (typeof value === 'string') return printable(value);
+  if (typeof value === 'string') return printable(cut(value));
   if (typeof value !== 'object' || value === null) return isPrimitive(value) ? value : short(value);
   if (isError(value)) return plainError(value, depth);
   if (depth === 0) return short(value);
   try {
-    if (Array.isArray(value)) return value.map((item) => plain(item, depth - 1));
+    if (Array.isArray(value)) return value.slice(0, ITEMS).map((item) => plain(item, depth - 1));
     const prototype: unknown = Object.getPrototypeOf(value);
     if (prototype !== null && prototype !== Object.prototype) return short(value);
     return copy(value, depth, {});
@@ -61,7 +68,7 @@ function copy(
   to: Record<string, unknown>,
   without: readonly string[] = [],
 ): Record<string, unknown> {
-  for (const key of Object.keys(from)) {
+  for (const key of Object.keys(from).slice(0, ITEMS)) {
     const name = printable(key);
     if (without.includes(name)) continue;
     const value = read(from, key);
@@ -91,7 +98,7 @@ function read(from: object, key: string): unknown {
 
 const textOf = (error: object, key: string): string => {
   const text = read(error, key);
-  return typeof text === 'string' ? text : '';
+  return typeof text === 'string' ? cut(text) : '';
 };
 
 function className(error: object): string {

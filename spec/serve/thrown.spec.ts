@@ -1,0 +1,193 @@
+import { runInNewContext } from 'node:vm';
+import { pino } from 'pino';
+import { config, finalize, map, mergeMap, tap } from 'rxjs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { BLANK, exchange, frames, lines, logTo } from '../../lib/index.ts';
+import { type Handler, serve } from '../../lib/serve.ts';
+import { MemoryNetwork } from '../../lib/testing/memory.ts';
+import { Clock } from '../support/clock.ts';
+import { Log } from '../support/log.ts';
+
+const wrong = (): never => {
+  throw new Error('looked at');
+};
+
+/** Throws whatever is done to it. */
+const evil: ProxyHandler<object> = new Proxy({}, { get: () => wrong });
+
+const getter = (name: string) => Object.defineProperty(new Error('a message'), name, { get: wrong });
+
+const cyclic = () => {
+  const one = new Error('one');
+  const other = new Error('other', { cause: one });
+  return Object.assign(one, { cause: other, itself: one });
+};
+
+const deep = () => {
+  let error = new Error('the first');
+  for (let i = 0; i < 2000; i++) error = new Error(`cause ${i}`, { cause: error });
+  return error;
+};
+
+const things: Record<string, () => unknown> = {
+  'a frozen error': () => Object.freeze(new Error('frozen')),
+  'a sealed error': () => Object.seal(new Error('sealed')),
+  'an error with causes in a circle': cyclic,
+  'an error with two thousand causes': deep,
+  'an AggregateError without a message': () => new AggregateError([new Error('one'), 'two', Symbol('three')]),
+  'an AggregateError that holds itself': () => {
+    const all = new AggregateError([new Error('one')]);
+    all.errors.push(all);
+    return all;
+  },
+  'an error of a megabyte': () => new Error('x'.repeat(1e6)),
+  'an error of another realm': () => runInNewContext('new TypeError("foreign")'),
+  ...Object.fromEntries(
+    ['message', 'stack', 'name', 'cause', 'constructor', 'errors', 'code', 'toJSON'].map((name) => [
+      `an error whose ${name} throws`,
+      () => getter(name),
+    ]),
+  ),
+  'an error that inherits from a proxy': () => Object.setPrototypeOf(new Error('x'), new Proxy(Error.prototype, evil)),
+  'a proxy that throws': () => new Proxy(new Error('x'), evil),
+  'a proxy that is revoked': () => {
+    const { proxy, revoke } = Proxy.revocable(new Error('x'), {});
+    revoke();
+    return proxy;
+  },
+  'an object without a prototype': () => Object.assign(Object.create(null), { code: 5 }),
+  'an object in a circle': () => {
+    const one: Record<string, unknown> = { code: 5 };
+    one.itself = one;
+    return one;
+  },
+  'a symbol': () => Symbol('thrown'),
+  'a function': () => wrong,
+  'a bigint': () => 10n,
+  'a text': () => 'thrown',
+  null: () => null,
+  undefined: () => undefined,
+};
+
+const places: Record<string, (thrower: () => never) => Handler> = {
+  'in the handler': (thrower) => thrower,
+  'in a promise of the handler': (thrower) => async () => thrower(),
+  'in a projector': (thrower) => (one) => one.pipe(lines(), map(thrower)),
+  'in a projector that awaits': (thrower) => (one) =>
+    one.pipe(
+      lines(),
+      mergeMap(async () => thrower()),
+    ),
+  'in an exchange': (thrower) => exchange(lines(), thrower),
+  'in a promise of an exchange': (thrower) => exchange(lines(), async () => thrower()),
+  'in onError': (thrower) => exchange(lines(), wrong, { onError: thrower }),
+  'in a generator': (thrower) =>
+    exchange(lines(), function* () {
+      yield thrower();
+    }),
+  'in an async generator': (thrower) =>
+    async function* () {
+      yield thrower();
+    },
+  'in a loop': (thrower) => async (one) => {
+    for await (const _line of one.pipe(lines())) thrower();
+  },
+  'in a decoder': (thrower) => (one) => one.pipe(frames(() => ({ pending: 0, cut: thrower, end: () => BLANK }))),
+  'in a teardown': (thrower) => (one) =>
+    one.pipe(
+      lines(),
+      tap(() => one.end()),
+      finalize(thrower),
+    ),
+  'in the result of an async iterator': (thrower) => () => ({
+    [Symbol.asyncIterator]: () => ({ next: async () => Object.defineProperty({}, 'done', { get: thrower }) as never }),
+  }),
+  'in the result of an iterator': (thrower) => () => ({
+    [Symbol.iterator]: () => ({ next: () => Object.defineProperty({}, 'done', { get: thrower }) as never }),
+  }),
+};
+
+/** Where what is told is an error that is made of it, by us or by RxJS. */
+const wrapped = ['in a decoder', 'in a teardown'];
+
+/** What can be seen of a thing from outside. */
+function shape(thing: unknown): unknown {
+  if (typeof thing !== 'object' || thing === null) return typeof thing;
+  try {
+    return [Reflect.ownKeys(thing), Object.isFrozen(thing), Object.isSealed(thing)];
+  } catch {
+    return 'nothing';
+  }
+}
+
+/** What RxJS reports because nobody is left to be told. */
+const unhandled: unknown[] = [];
+beforeEach(() => {
+  config.onUnhandledError = (error) => unhandled.push(error);
+});
+afterEach(async () => {
+  await new Promise((resolve) => setTimeout(resolve));
+  config.onUnhandledError = null;
+  expect(unhandled.splice(0)).toEqual([]);
+});
+
+/** Each thing in a few places, and some of them in each place. */
+const few = ['in the handler', 'in a promise of an exchange', 'in a decoder', 'in a teardown'];
+const many = ['a frozen error', 'a proxy that throws'];
+const cases = Object.keys(things).flatMap((thing) =>
+  Object.keys(places)
+    .filter((place) => few.includes(place) || many.includes(thing))
+    .map((place) => [thing, place] as const),
+);
+
+describe('what is thrown', () => {
+  it.each(cases)('is told in a line, ends one connection and is left as it is: %s %s', async (name, place) => {
+    const thing = things[name]?.();
+    const before = shape(thing);
+    const failing = places[place]?.(() => {
+      throw thing;
+    });
+    let first = true;
+    const clock = new Clock();
+    const network = new MemoryNetwork(clock);
+    const said: Record<string, unknown>[] = [];
+    const logger = pino({ level: 'trace' }, { write: (line: string) => void said.push(JSON.parse(line)) });
+    const server = serve(
+      { port: 0 },
+      (one) => {
+        if (!first || failing === undefined) return one.pipe(lines());
+        first = false;
+        return failing(one);
+      },
+      { transport: network.transport, scheduler: clock },
+    );
+    const log = new Log();
+    const logged = logTo(logger);
+    const subscription = server.subscribe({
+      next: (event) => {
+        log.next(event);
+        logged.next(event);
+      },
+      error: logged.error,
+    });
+    await clock.settle();
+    const one = network.connect().write('go\n');
+    await clock.settle();
+    one.end();
+    await clock.settle();
+    const next = network.connect().write('hello\n');
+    await clock.settle();
+    expect(next.text).toBe('hello');
+    expect(log.of('closed')).toMatchObject([{ id: 1 }]);
+    if (place !== 'in a decoder') expect(log.of('failed')).toHaveLength(1);
+    if (!wrapped.includes(place)) {
+      // Deep equality would look into it.
+      expect(Object.is(log.of('failed')[0]?.error, thing)).toBe(true);
+    }
+    expect(said.map(({ type }) => type)).toEqual(log.types);
+    for (const line of said) expect(JSON.stringify(line).length).toBeLessThan(100_000);
+    expect(said.every(({ msg }) => typeof msg === 'string' && msg !== '')).toBe(true);
+    expect(shape(thing)).toEqual(before);
+    subscription.unsubscribe();
+  });
+});
