@@ -4,6 +4,7 @@ import { Sending } from '../connection/send.ts';
 import type { Data } from '../connection/writes.ts';
 import type { Counters, ListenEvent, ServerEvent } from '../events.ts';
 import type { Parting } from '../listen/parting.ts';
+import { Alarm, type AlarmOwner } from '../time/alarm.ts';
 import { Share } from '../time/share.ts';
 import { afterTurn, endOfTurn, nextTurn } from '../time/turn.ts';
 
@@ -23,8 +24,14 @@ const LAST_CALL = 100;
 /** Milliseconds for which the port is kept open at most because connections keep coming, if the grace is not shorter. */
 const LAST_TURNS = 1000;
 
-/** The longest time a timer of Node's can hold, in milliseconds: 25 days. One that is given more fires at once. */
-const LONGEST = 0x7fffffff;
+/** A turn of the event loop counts as so many milliseconds of that at most: what is longer, the process was not running. */
+const LONG_TURN = 100;
+
+/** A timer that is so many milliseconds late was kept from firing: the process did not run. */
+const LATE = 100;
+
+/** Milliseconds for which what came meanwhile is waited for then, if neither the delay nor the lateness is shorter. */
+const MAKE_UP = 1000;
 
 /**
  * The shutdown of a server, and the book of who is still there.
@@ -136,18 +143,20 @@ export class Drain {
     this.#begun = clock.now();
     const { active, waiting } = this.#counters;
     this.tell({ type: 'draining', active, waiting });
-    this.#after(announce, () => this.#acceptTheLast(clock.now() + Math.min(LAST_TURNS, grace)));
+    this.#after(announce, () => this.#acceptTheLast(Math.min(LAST_TURNS, grace)));
   }
 
   /**
    * What the kernel has accepted already is served, not reset. A turn of the event loop may bring one of them only, so it
    * takes turns until one brings none.
    */
-  #acceptTheLast(until: number): void {
+  #acceptTheLast(left: number): void {
     const { clock } = this.#options;
     const { accepted } = this.#counters;
+    const began = clock.now();
     afterTurn(clock, () => {
-      if (this.#counters.accepted > accepted && clock.now() < until) this.#acceptTheLast(until);
+      const over = left - Math.min(clock.now() - began, LONG_TURN);
+      if (this.#counters.accepted > accepted && over > 0) this.#acceptTheLast(over);
       else this.#stopAccepting();
     });
   }
@@ -192,10 +201,42 @@ export class Drain {
   }
 
   #after(delay: number, work: () => void): void {
-    if (delay === Number.POSITIVE_INFINITY || this.#timers.closed) return;
-    const step = Math.min(delay, LONGEST);
-    const go = () => (step < delay ? this.#after(delay - step, work) : work());
-    this.#timers.add(this.#options.clock.schedule(go, step));
+    if (this.#timers.closed) return;
+    const { clock } = this.#options;
+    const alarm = new Alarm(clock, new Delay(clock, delay, work));
+    this.#timers.add(() => alarm.clear());
+    alarm.set();
+  }
+}
+
+/** A time to wait. What the process lost of it, because it was stopped or busy, is made up for once. */
+class Delay implements AlarmOwner {
+  readonly #clock: SchedulerLike;
+  readonly #delay: number;
+  readonly #work: () => void;
+  #due: number;
+  #madeUp = false;
+
+  constructor(clock: SchedulerLike, delay: number, work: () => void) {
+    this.#clock = clock;
+    this.#delay = delay;
+    this.#work = work;
+    this.#due = clock.now() + delay;
+  }
+
+  due(): number {
+    const now = this.#clock.now();
+    const late = now - this.#due;
+    if (late >= LATE && !this.#madeUp) {
+      this.#madeUp = true;
+      this.#due = now + Math.min(late, this.#delay, MAKE_UP);
+    }
+    return this.#due;
+  }
+
+  expire(): void {
+    this.#due = Number.POSITIVE_INFINITY;
+    this.#work();
   }
 }
 
