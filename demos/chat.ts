@@ -17,7 +17,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { finalize, ignoreElements, pipe, skip, tap, timer } from 'rxjs';
-import { lines, logTo, monotonic, serve } from '../lib/index.ts';
+import { lines, logTo, monotonic, serve, signals } from '../lib/index.ts';
 import { localBus, natsBus } from './chat/bus.ts';
 import { openChat } from './chat/chat.ts';
 import { converse } from './chat/session.ts';
@@ -25,7 +25,6 @@ import { harmless } from './chat/text.ts';
 import {
   type AddressOptions,
   address,
-  interrupts,
   logger,
   numberOption,
   program,
@@ -93,7 +92,7 @@ bus.connected
 
 const chat = openChat(bus, server, { ttl, history });
 const running = chat.run.subscribe();
-const shutdown = interrupts();
+const shutdown = signals();
 // To the very end: npm passes a Ctrl-C on that this process had already, and the late one must not kill it.
 shutdown.subscribe(() => {
   chat.closing = true;

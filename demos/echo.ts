@@ -16,11 +16,10 @@
  * told otherwise, since half a command must not be executed; but an echo executes nothing.
  */
 import { map, tap } from 'rxjs';
-import { type Handler, lines, logTo, serve } from '../lib/index.ts';
+import { type Handler, lines, logTo, serve, signals } from '../lib/index.ts';
 import {
   type AddressOptions,
   address,
-  interrupts,
   logger,
   numberOption,
   program,
@@ -55,7 +54,7 @@ const echo: Handler = (connection) =>
   );
 
 const status = statusLine();
-const shutdown = interrupts();
+const shutdown = signals();
 // To the very end: npm passes a Ctrl-C on that this process had already, and the late one must not kill it.
 shutdown.subscribe();
 

@@ -9,6 +9,7 @@
  * It is a closed loop: each connection sends its next request when a reply has come. Latency is therefore that of a
  * server kept busy, and queueing in the window is part of it; for the latency of a quiet one, choose `-n 1`.
  */
+import { signals } from '../lib/index.ts';
 import { print } from './load/print.ts';
 import { progress } from './load/progress.ts';
 import { report } from './load/report.ts';
@@ -19,7 +20,6 @@ import {
   type AddressOptions,
   address,
   bytes,
-  interrupts,
   logger,
   numberOption,
   program,
@@ -83,7 +83,7 @@ const log = logger({ status, level: options.json ? 'silent' : 'info' });
 const run = new Run({ ...options, duration: options.duration * 1000, grace: options.grace * 1000 });
 run.tally.onFault = tell;
 // To the very end: a Ctrl-C that comes twice must not kill the report.
-interrupts().subscribe(() => run.stop());
+signals().subscribe(() => run.stop());
 
 const shown = options.json ? undefined : progress(run, status, log);
 await run.finish();

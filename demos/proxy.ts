@@ -15,14 +15,14 @@
  * On SIGINT or SIGTERM it accepts nobody any more, and each client is let go in the first pause of its conversation.
  */
 import { merge, mergeMap, type Observable, Subject, takeUntil } from 'rxjs';
-import { type Handler, logTo, relay, serve } from '../lib/index.ts';
+import { type Handler, logTo, relay, serve, signals } from '../lib/index.ts';
 import { Backend } from './proxy/backend.ts';
 import { Balancer } from './proxy/balancer.ts';
 import { watchHealth } from './proxy/health.ts';
 import { type ProxyOptions, proxyOptions } from './proxy/options.ts';
 import { proxyHeader } from './proxy/proxyProtocol.ts';
 import { backendLines } from './proxy/status.ts';
-import { address, interrupts, logger, program, reason, shown, statusLine, Traffic } from './support/index.ts';
+import { address, logger, program, reason, shown, statusLine, Traffic } from './support/index.ts';
 
 const command = proxyOptions(program('proxy', 'A load balancer for any TCP protocol.', { port: 7000 })).parse();
 const { host, port, backend: where = [], proxyProtocol = false, ...options } = command.opts<ProxyOptions>();
@@ -51,7 +51,7 @@ const forward: Handler = (client): Observable<never> =>
     }),
   );
 
-const shutdown = interrupts();
+const shutdown = signals();
 // To the very end: a late Ctrl-C must not kill the report.
 shutdown.subscribe();
 

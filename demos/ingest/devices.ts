@@ -10,11 +10,11 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { filter, firstValueFrom, interval, map, NEVER, race, startWith, timer } from 'rxjs';
+import { signals } from '../../lib/index.ts';
 import {
   type AddressOptions,
   count,
   duration,
-  interrupts,
   numberOption,
   oneLine,
   paint,
@@ -97,7 +97,7 @@ const devices = Array.from({ length: options.devices }, (_, i) => {
 });
 const kept = (): number => devices.reduce((sum, device) => sum + device.kept, 0);
 
-const interrupt = interrupts();
+const interrupt = signals();
 let asked = 0;
 interrupt.subscribe(() => asked++);
 let before = 0;

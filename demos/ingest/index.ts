@@ -18,11 +18,10 @@
  * Ctrl-C drains: what is in progress is stored and acknowledged, then the store is closed.
  */
 import { skip } from 'rxjs';
-import { logTo, serve } from '../../lib/index.ts';
+import { logTo, serve, signals } from '../../lib/index.ts';
 import {
   type AddressOptions,
   address,
-  interrupts,
   logger,
   numberOption,
   program,
@@ -79,7 +78,7 @@ if (lateness > MOST_SPANS * window) command.error(`--lateness may be ${MOST_SPAN
 
 const status = statusLine();
 const log = logger({ status, fields: false });
-const shutdown = interrupts();
+const shutdown = signals();
 // To the very end: npm passes a Ctrl-C on that this process had already, and the late one must not kill it.
 shutdown.subscribe();
 

@@ -20,7 +20,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { count, duration, interrupts, numberOption, program, reason, statusLine } from '../support/index.ts';
+import { signals } from '../../lib/index.ts';
+import { count, duration, numberOption, program, reason, statusLine } from '../support/index.ts';
 import { type Audit, audit, readAcked, readJetStream, readSqlite } from './audit.ts';
 import type { DevicesReport } from './devices.ts';
 
@@ -67,7 +68,7 @@ process.on('exit', () => {
   for (const child of children) child.kill('SIGKILL');
   if (options.keep === undefined) rmSync(folder, { recursive: true, force: true });
 });
-interrupts().subscribe(() => process.exit(130));
+signals().subscribe(() => process.exit(130));
 
 const status = statusLine();
 const began = performance.now();

@@ -21,9 +21,10 @@ import {
   type RefusalReason,
   type ServerEvent,
   serve,
+  signals,
   type Where,
 } from '../../lib/index.ts';
-import { address, interrupts, logger, oneLine, reason, shown, statusLine, Traffic } from '../support/index.ts';
+import { address, logger, oneLine, reason, shown, statusLine, Traffic } from '../support/index.ts';
 import type { Cache } from './cache.ts';
 import { Census } from './census.ts';
 import { answer } from './commands.ts';
@@ -97,7 +98,7 @@ function run(settings: Settings): void {
   const wheres: Where[] = path === undefined ? settings.listen.map(tcp) : [{ path }];
   const [first = { port: 0 }, ...others] = wheres;
   const tell = logTo(log);
-  const shutdown = interrupts();
+  const shutdown = signals();
   // To the very end: npm passes a Ctrl-C on that this process had already, and the late one must not kill it.
   shutdown.subscribe();
 

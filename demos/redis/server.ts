@@ -17,11 +17,10 @@
  * A second Ctrl-C aborts who is left.
  */
 import { finalize, interval, tap } from 'rxjs';
-import { logTo, type ServerEvent } from '../../lib/index.ts';
+import { logTo, type ServerEvent, signals } from '../../lib/index.ts';
 import {
   type AddressOptions,
   address,
-  interrupts,
   logger,
   numberOption,
   program,
@@ -117,7 +116,7 @@ const count = (): void => {
   traffic.requests = db.stats.commands;
 };
 const counting = interval(100).subscribe(count);
-const shutdown = interrupts();
+const shutdown = signals();
 // To the very end: a Ctrl-C that comes twice must not kill it while it drains.
 shutdown.subscribe();
 

@@ -1,7 +1,6 @@
 /** What every demo shares: its command line, its log, its status line, and how it writes numbers and failures. */
 export { after, every } from './after.ts';
 export { address, bytes, count, duration, paint, rate } from './format.ts';
-export { interrupts } from './interrupts.ts';
 export { type LoggerOptions, logger } from './logger.ts';
 export { type AddressOptions, type NumberRange, numberOption, type ProgramOptions, program } from './program.ts';
 export { codeOf, oneLine, reason } from './reason.ts';

@@ -5,13 +5,12 @@ import { PassThrough } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import type { Logger } from 'pino';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   address,
   bytes,
   count,
   duration,
-  interrupts,
   logger,
   numberOption,
   paint,
@@ -257,25 +256,6 @@ describe("a peer's text on a terminal", () => {
     const status: StatusLine = { live: false, show() {}, clear() {}, print: (line) => (text += line) };
     logger({ status }).warn({ name: '\u202e' }, '\u001b\u009b\u007f');
     expect(text).toContain('"name":"\\u202e","msg":"\\u001b\\u009b\\u007f"}\n');
-  });
-});
-
-describe('interrupts', () => {
-  it('takes signals that come together for one, and listens only while subscribed', () => {
-    const before = process.listenerCount('SIGINT');
-    vi.useFakeTimers();
-    let seen = 0;
-    const subscription = interrupts().subscribe(() => seen++);
-    process.emit('SIGINT');
-    process.emit('SIGINT');
-    process.emit('SIGTERM');
-    expect(seen).toBe(1);
-    vi.advanceTimersByTime(251);
-    process.emit('SIGINT');
-    expect(seen).toBe(2);
-    subscription.unsubscribe();
-    vi.useRealTimers();
-    expect(process.listenerCount('SIGINT')).toBe(before);
   });
 });
 

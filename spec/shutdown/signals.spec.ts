@@ -1,9 +1,17 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { take } from 'rxjs';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { signals } from '../../lib/shutdown/signals.ts';
 import { client, closeClients } from '../support/client.ts';
 import { endPrograms, Program } from '../support/program.ts';
 
+/** Lets so many milliseconds pass. */
+function pass(ms: number): void {
+  const now = performance.now() + ms;
+  vi.spyOn(performance, 'now').mockReturnValue(now);
+}
+
 afterEach(() => {
+  vi.restoreAllMocks();
   closeClients();
   endPrograms();
 });
@@ -15,12 +23,69 @@ describe('signals', () => {
     const shutdown = signals('SIGUSR2', 'SIGHUP', 'SIGUSR2');
     expect(process.listenerCount('SIGUSR2')).toBe(before[0]);
     const subscription = shutdown.subscribe((name) => seen.push(name));
-    process.emit('SIGUSR2', 'SIGUSR2');
-    process.emit('SIGHUP', 'SIGHUP');
-    process.emit('SIGUSR2', 'SIGUSR2');
+    for (const name of ['SIGUSR2', 'SIGHUP', 'SIGUSR2'] as const) {
+      process.emit(name, name);
+      pass(250);
+    }
     subscription.unsubscribe();
     expect(seen).toEqual(['SIGUSR2', 'SIGHUP', 'SIGUSR2']);
     expect([process.listenerCount('SIGUSR2'), process.listenerCount('SIGHUP')]).toEqual(before);
+  });
+
+  it('takes what comes within a quarter of a second for one signal', () => {
+    const seen: string[] = [];
+    const subscription = signals('SIGUSR2', 'SIGHUP').subscribe((name) => seen.push(name));
+    for (const name of ['SIGUSR2', 'SIGUSR2', 'SIGHUP'] as const) {
+      process.emit(name, name);
+      pass(100);
+    }
+    expect(seen).toEqual(['SIGUSR2']);
+    process.emit('SIGUSR2', 'SIGUSR2');
+    subscription.unsubscribe();
+    expect(seen).toEqual(['SIGUSR2', 'SIGUSR2']);
+  });
+
+  it('has one listener of the process for each signal, however many servers subscribe, and none after the last of them', () => {
+    const warned: unknown[] = [];
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation((what) => void warned.push(what));
+    const before = process.listenerCount('SIGUSR2');
+    let seen = 0;
+    const all = Array.from({ length: 20 }, () => signals('SIGUSR2').subscribe(() => seen++));
+    expect(process.listenerCount('SIGUSR2')).toBe(before + 1);
+    process.emit('SIGUSR2', 'SIGUSR2');
+    expect(seen).toBe(20);
+    for (const one of all.slice(1)) one.unsubscribe();
+    expect(process.listenerCount('SIGUSR2')).toBe(before + 1);
+    all[0]?.unsubscribe();
+    expect(process.listenerCount('SIGUSR2')).toBe(before);
+    expect(warned).toEqual([]);
+    warn.mockRestore();
+  });
+
+  it('tells one that unsubscribes as it is told, and those behind it', () => {
+    const seen: number[] = [];
+    const all = [1, 2, 3].map((id) =>
+      signals('SIGUSR2')
+        .pipe(take(1))
+        .subscribe(() => seen.push(id)),
+    );
+    process.emit('SIGUSR2', 'SIGUSR2');
+    expect([seen, all.map(({ closed }) => closed)]).toEqual([
+      [1, 2, 3],
+      [true, true, true],
+    ]);
+    expect(process.listenerCount('SIGUSR2')).toBe(0);
+  });
+
+  it('listens anew where others have removed its listener', () => {
+    const one = signals('SIGUSR2').subscribe();
+    process.removeAllListeners('SIGUSR2');
+    let seen = 0;
+    const other = signals('SIGUSR2').subscribe(() => seen++);
+    process.emit('SIGUSR2', 'SIGUSR2');
+    expect(seen).toBe(1);
+    one.unsubscribe();
+    other.unsubscribe();
   });
 
   it('is SIGINT and SIGTERM if nothing else is said', () => {
@@ -66,8 +131,10 @@ describe('a process', () => {
     server.kill('SIGTERM');
     await server.whenSaid('draining');
     expect(one.closed).toBe(false);
-    server.kill('SIGTERM');
+    // One that follows at once is the same.
+    const again = setInterval(() => server.kill('SIGTERM'), 50);
     await one.whenClosed();
+    clearInterval(again);
     expect(one.fault).toBe('ECONNRESET');
     await server.whenExited();
     expect(server.exit).toBe(0);
