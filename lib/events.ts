@@ -49,7 +49,7 @@ export type RefusalReason = 'full' | 'timeout' | 'draining' | 'exhausted' | 'bud
 export interface Closed {
   /** Why it ended. */
   readonly reason: CloseReason;
-  /** Which deadline, where the reason is one (for a slow consumer: `stall`, if it was that one). */
+  /** Which deadline, where the reason is one; for a slow consumer `stall`, if it was that one; for `failed` `reply`, likewise. */
   readonly deadline?: DeadlineName;
   /** Bytes of memory that it held, where the reason is `evicted`. */
   readonly held?: number;

@@ -30,12 +30,18 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
   readonly announce?: number | undefined;
   /** How long connections have to finish once the port is freed; then they are aborted. @default 10000 */
   readonly grace?: number | undefined;
-  /** How long nothing may come or go on a connection. @default 30000 */
+  /**
+   * How long nothing may come or go on a connection. Time in which its handler works on a request, as far as that can be seen,
+   * or its input is held back, does not count: see {@link idle}.
+   * @default 30000
+   */
   readonly idle?: number | undefined;
   /** How long a peer may take to send its first byte. @default 10000 */
   readonly greeting?: number | undefined;
   /** How long a frame that has begun may take to end, for framing operators that set no `timeout` of their own. @default 10000 */
   readonly frame?: number | undefined;
+  /** How long the work on one request of an `exchange` may take, if that sets no `timeout` of its own. @default 60000 */
+  readonly reply?: number | undefined;
   /** How long a connection lasts before it is asked to finish, as in a drain. @default Infinity */
   readonly lifetime?: number | undefined;
   /** The share of `lifetime` that is left to chance, so that not all connections end at once. @default 0.1 */
@@ -71,9 +77,9 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
   checkArgument('serve', 'the handler', handler, callable);
   const given = check('serve', options, serveChecks);
   const { concurrency = 1000, shutdown = EMPTY, announce = 0, grace = 10_000, ...more } = given;
-  const { idle = 30_000, greeting = 10_000, frame = 10_000, ...others } = more;
+  const { idle = 30_000, greeting = 10_000, frame = 10_000, reply: replying = 60_000, ...others } = more;
   const { lifetime = Number.POSITIVE_INFINITY, jitter = 0.1, random = Math.random, ...listening } = others;
-  const deadlines: Deadlines = { idle, greeting, frame, grace };
+  const deadlines: Deadlines = { idle, greeting, frame, reply: replying, grace };
 
   return new Observable((events) => {
     const { scheduler: clock = defaultClock() } = given;
@@ -135,6 +141,7 @@ const serveChecks = (() => {
     idle: patience,
     greeting: patience,
     frame: patience,
+    reply: patience,
     lifetime: patience,
     jitter: share,
     random: callable,

@@ -78,7 +78,11 @@ export function converse(sink: Sink, options: ConverseOptions = {}): Handler {
         finalize(() => pending--),
       );
     };
-    const answers = exchange(lines({ maxLength: maxLine }), take, { concurrency: inFlight })(connection);
+    const answers = exchange(lines({ maxLength: maxLine }), take, {
+      concurrency: inFlight,
+      // A store may be slow for as long as it likes: the device is told to wait.
+      timeout: Number.POSITIVE_INFINITY,
+    })(connection);
     const waits = sink.trouble.pipe(
       switchMap((trouble) => (trouble === undefined ? EMPTY : timer(0, REMIND).pipe(map(() => trouble)))),
       filter(() => pending > 0),

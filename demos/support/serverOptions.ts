@@ -12,6 +12,7 @@ export interface ServerLimits {
   greeting: number;
   idle: number;
   frame: number;
+  reply: number;
   stall: number;
   lifetime: number;
   jitter: number;
@@ -57,6 +58,7 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
   time('greeting', 'for the first byte', 10_000, 1);
   time('idle', 'with nothing coming or going', 30_000, 1);
   time('frame', 'for a request that has begun', 10_000, 1);
+  time('reply', 'for the work on a request', 60_000, 1);
   time('stall', 'for the peer to take any output', 10_000, 1);
   time('lifetime', 'for all of a connection', Number.POSITIVE_INFINITY, 1);
   add('--jitter <share>', 'share of the lifetime left to chance', { min: 0, max: 1, default: 0.1, whole: false });

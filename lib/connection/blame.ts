@@ -14,6 +14,12 @@ export const Hold = {
   waiting: 32,
 } as const;
 
+/** The causes on our side: while one of them holds, the silence of the peer is not the peer's. */
+export const OURS = Hold.handler | Hold.budget | Hold.turn;
+
+/** The causes that stop the clock of a frame. The budget does not: what it holds back stands under its deadlines. */
+export const STOPS_FRAME = Hold.peer | Hold.handler | Hold.turn;
+
 /** Milliseconds for which a connection's input was held back, by who was to blame. Several may be at once. */
 export interface Paused {
   /** The peer did not take what was written. */

@@ -34,16 +34,22 @@ export interface ByteSink {
 export interface Gate {
   /** Whether the input is held back. */
   readonly held: boolean;
-  /** Whether it is held back by more than the server's budget, so that the peer is not to blame for what does not come. */
-  readonly excused: boolean;
   /** Whether we have ended or broken off the connection: nothing of it is to be handed on any more. */
   readonly over: boolean;
   /** Milliseconds a begun frame may take, if the operator sets no limit of its own. `Infinity` for no limit. */
   readonly frameTimeout: number;
   /** The connection's clock. */
   readonly clock: SchedulerLike;
-  /** When a byte last went in or out, in milliseconds of that clock. */
+  /** When a byte last went in or out, or our own work last ended, in milliseconds of that clock. */
   readonly lastActivity: number;
+  /** Whether we are at work on what the peer has sent, or hold its input back: its silence is not idleness then. */
+  readonly busy: boolean;
+  /** Calls back, once, when that is over. */
+  whenRested(look: () => void): void;
+  /** Whether the input is held back for a cause that stops the clock of a frame: any but the budget. */
+  readonly detained: boolean;
+  /** For how long it has been so far, in milliseconds. */
+  readonly detainedFor: number;
   /** Whether the chunks of a {@link ByteSink} are borrowed, or the receiver's to keep. */
   readonly borrowed: boolean;
   /** A framing loop asks after each frame whether to stop there. If so it keeps the rest until `resume`. */

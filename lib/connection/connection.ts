@@ -14,7 +14,7 @@ import { Alarm } from '../time/alarm.ts';
 import { Share } from '../time/share.ts';
 import { endOfTurn, nextTurn } from '../time/turn.ts';
 import type { Address, TransportSocket } from '../transport/transport.ts';
-import { Hold, type Paused } from './blame.ts';
+import { Hold, OURS, type Paused, STOPS_FRAME } from './blame.ts';
 import { type ByteSink, Bytes, type Follower, type Gate } from './bytes.ts';
 import { closeReason } from './closeReason.ts';
 import { flushLater } from './flushLater.ts';
@@ -41,6 +41,8 @@ export interface Deadlines {
   readonly greeting: number;
   /** From the first byte of a frame to its last. */
   readonly frame: number;
+  /** From when the work on a request begins until its reply is complete. */
+  readonly reply: number;
   /** How long it may take to finish when it is asked to because its lifetime is over. */
   readonly grace: number;
 }
@@ -84,7 +86,7 @@ const NEVER = Number.POSITIVE_INFINITY;
 
 const reset = () => new Error('the peer has reset the connection');
 
-const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, grace: NEVER };
+const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, reply: NEVER, grace: NEVER };
 
 /** So much of a turn's output, in characters or bytes, is handed on before the turn is over. */
 const EARLY = 64 * 1024;
@@ -132,6 +134,12 @@ export class Connection extends Bytes {
   #sender: Sender | undefined;
   /** Who must be done before the connection ends by itself: the sender, and loops over its frames. */
   #users = 0;
+  /** Pieces of the handler's work in progress, such as requests that have no reply yet. Made with the first of them. */
+  #works: Set<object> | undefined;
+  /** A generator that is the handler is asked for its next value. */
+  #asked = false;
+  /** Deadlines that wait for our own work to be over. */
+  #resting: (() => void)[] | undefined;
   #watchers: Set<() => void> | undefined;
   #attended: { freed(): void } | undefined;
   /** Who waits for the output to have room. */
@@ -397,11 +405,6 @@ export class Connection extends Bytes {
   }
 
   /** @internal */
-  get excused(): boolean {
-    return this.#reads.excused;
-  }
-
-  /** @internal */
   stop(): boolean {
     if (this.#reads.held) return true;
     if (!this.blocked || this.over) return false;
@@ -414,10 +417,44 @@ export class Connection extends Bytes {
     return this.#deadlines.frame;
   }
 
+  /** @internal The reply deadline of an `exchange` that sets none of its own. */
+  get replyTimeout(): number {
+    return this.#deadlines.reply;
+  }
+
   /** @internal */
   get lastActivity(): number {
     this.#look();
     return this.#activeAt;
+  }
+
+  /** @internal */
+  get busy(): boolean {
+    if ((this.#works !== undefined && this.#works.size > 0) || this.#reads.heldBy(OURS)) return true;
+    // While the input flows a generator or a loop may be waiting for just that.
+    return !this.#reads.open && (this.#asked || this.#loops > 0);
+  }
+
+  /** Loops over the frames that have not let go: the body of one is at work when the input is over. */
+  get #loops(): number {
+    return this.#sender ? this.#users - 1 : this.#users;
+  }
+
+  /** @internal */
+  whenRested(look: () => void): void {
+    this.#resting ??= [];
+    this.#resting.push(look);
+  }
+
+  /** @internal */
+  get detained(): boolean {
+    return this.#reads.heldBy(STOPS_FRAME);
+  }
+
+  /** @internal */
+  get detainedFor(): number {
+    const { peer, handler } = this.#reads.paused;
+    return peer + handler;
   }
 
   /** @internal */
@@ -491,6 +528,8 @@ export class Connection extends Bytes {
       this.inputOver();
     } else {
       this.#reads.start(sink);
+      // Who was asked now waits for the input.
+      if (this.#asked) this.rested();
     }
     return subscription;
   }
@@ -543,7 +582,25 @@ export class Connection extends Bytes {
       if (using) this.#users--;
       using = false;
       this.inputOver();
+      this.rested();
     };
+  }
+
+  /** @internal A piece of work begins: until it ends the peer is not idle. */
+  workBegun(work: object): void {
+    this.#works ??= new Set();
+    this.#works.add(work);
+  }
+
+  /** @internal A piece of work has ended. */
+  workEnded(work: object): void {
+    if (this.#works?.delete(work)) this.rested();
+  }
+
+  /** @internal Says whether the generator that is the handler is at work on its next value, or waits for room. */
+  working(is: boolean): void {
+    this.#asked = is;
+    if (!is) this.rested();
   }
 
   /** @internal Queues a value; it leaves with the turn. */
@@ -808,7 +865,9 @@ export class Connection extends Bytes {
     const error = this.#error;
     if (error !== undefined) closed.error = error;
     if (this.#detail !== undefined) closed.detail = this.#detail;
-    if (reason !== 'failed' && isA(error, DeadlineError)) closed.deadline = error.deadline;
+    // Of a handler that failed only the deadline of its own work: any other was not this connection's.
+    if (isA(error, DeadlineError) && (reason !== 'failed' || error.deadline === 'reply'))
+      closed.deadline = error.deadline;
     if (reason === 'evicted' && isA(error, EvictedError)) closed.held = error.held;
     this.#closed = closed;
     this.#owner.closed(this, closed);
@@ -822,6 +881,17 @@ export class Connection extends Bytes {
   /** @internal */
   active(): void {
     this.#activeAt = this.clock.now();
+  }
+
+  /** @internal A piece of our own work, or a cause on our side, has gone: if it was the last the peer's idleness begins. */
+  rested(): void {
+    if (this.over || this.busy) return;
+    this.active();
+    if (this.#deadlines.idle !== NEVER) this.#alarm.set();
+    const resting = this.#resting;
+    if (resting === undefined) return;
+    this.#resting = undefined;
+    for (const look of resting) look();
   }
 
   /** @internal User code threw where RxJS does not catch it, in a teardown. It ends this connection, and no other. */
@@ -913,7 +983,7 @@ export class Connection extends Bytes {
     const due = Math.min(this.#destroyAt ?? NEVER, this.#stalledAt);
     if (!this.#taken || this.#ending || this.#destroyAt !== undefined) return due;
     const greeted = this.bytesIn > 0 ? NEVER : this.#takenAt + this.#deadlines.greeting;
-    return Math.min(due, this.#activeAt + this.#deadlines.idle, greeted, this.#lifeEndsAt ?? NEVER);
+    return Math.min(due, this.#idleAt, greeted, this.#lifeEndsAt ?? NEVER);
   }
 
   /** @internal */
@@ -939,10 +1009,16 @@ export class Connection extends Bytes {
       this.drain();
     } else if (this.bytesIn === 0 && now >= this.#takenAt + greeting) {
       this.#miss(new DeadlineError('greeting', greeting));
-    } else if (now >= this.#activeAt + idle) {
+    } else if (now >= this.#idleAt) {
       this.#miss(new DeadlineError('idle', idle));
     }
     if (!this.#gone) this.#alarm.set();
+  }
+
+  /** When nothing has come or gone for too long. Our own delay is not the peer's fault. */
+  get #idleAt(): number {
+    const { idle } = this.#deadlines;
+    return idle === NEVER || this.busy ? NEVER : this.#activeAt + idle;
   }
 
   /** When the peer has taken nothing for too long. */

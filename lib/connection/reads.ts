@@ -3,7 +3,7 @@ import type { Budget } from '../flow/budget.ts';
 import { describe } from '../options.ts';
 import { endOfTurn, nextTurn } from '../time/turn.ts';
 import type { TransportSocket } from '../transport/transport.ts';
-import { Blame, Hold, type Paused } from './blame.ts';
+import { Blame, Hold, OURS, type Paused } from './blame.ts';
 import type { ByteSink, Follower } from './bytes.ts';
 import type { Pulse, Pulsed } from './pulse.ts';
 
@@ -19,6 +19,8 @@ export interface ReadsOwner {
   crashed(error: unknown): void;
   /** The input is over, one way or another. */
   inputOver(): void;
+  /** The last cause on our side that held the input back has gone. */
+  rested(): void;
   /** What is held of the input, in bytes, has changed. */
   weigh(): void;
   /** The peer has broken it off, unseen, or after a write had failed. */
@@ -103,11 +105,6 @@ export class Reads implements Pulsed {
     return (this.#holds & Hold.waiting) !== 0;
   }
 
-  /** Whether it is held by more than the budget. */
-  get excused(): boolean {
-    return (this.#holds & ~Hold.budget) !== 0;
-  }
-
   /** Whether there is part of a frame, and nothing that can be worked off. */
   get stuck(): boolean {
     return this.#carried > 0 && !this.#hasWork;
@@ -116,6 +113,11 @@ export class Reads implements Pulsed {
   /** Whether something has been read that can be worked off without reading more. */
   get #hasWork(): boolean {
     return this.#frames > 0 || this.#kept !== undefined;
+  }
+
+  /** Whether one of these causes holds the input back. */
+  heldBy(causes: number): boolean {
+    return (this.#holds & causes) !== 0;
   }
 
   /** Whether the peer's FIN has come, and is held back. */
@@ -395,7 +397,9 @@ export class Reads implements Pulsed {
     // The turns of others are nobody's fault.
     const before = this.#holds & ~Hold.turn;
     const after = holds & ~Hold.turn;
+    const rests = (this.#holds & OURS) !== 0 && (holds & OURS) === 0;
     this.#holds = holds;
+    if (rests) this.#owner.rested();
     if (before === after) return;
     this.#blame ??= new Blame();
     this.#blame.change(before, this.#means.clock.now());

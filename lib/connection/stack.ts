@@ -1,5 +1,5 @@
-/** A state change of a connection, with the calls of Node and RxJS that belong to it, takes less of the stack: 16 KiB, in words. */
-const ENOUGH: readonly undefined[] = Array.from({ length: 2048 });
+/** A state change of a connection, with the calls of Node and RxJS that belong to it, takes less of the stack: 32 KiB, in words. */
+const ENOUGH: readonly undefined[] = Array.from({ length: 4096 });
 
 const nothing = () => undefined;
 const resolved = Promise.resolve();

@@ -10,6 +10,10 @@ import { watched } from './watched.ts';
  * idle(5)  -a--b----#
  * ```
  *
+ * Our own delay is not the peer's: while an `exchange` works on a request, a generator is asked for a value, or the input is
+ * held back (by the body of a loop, the budget, or the turns of others), a connection is not idle. When that is over the silence
+ * begins. Work that the connection cannot see, such as that of a `mergeMap`, does not count.
+ *
  * Cheap: a value costs a look at the clock, not a timer.
  *
  * @param after Silence to allow, before the first value and between any two, in milliseconds.

@@ -16,7 +16,10 @@ import { defaultClock } from '../time/monotonic.ts';
 export interface Seen {
   /** When the subscription was made. */
   readonly started: number;
-  /** When the last value came, or the subscription was made; with a connection behind it, when a byte last came or went. */
+  /**
+   * When the last value came, or the subscription was made; with a connection behind it, when a byte last came or went, or our
+   * own work last ended. `Infinity` while that goes on.
+   */
   readonly lastActivity: number;
   /** Whether a value has come. */
   readonly any: boolean;
@@ -73,6 +76,8 @@ class Watch<T> implements Observer<T>, AlarmOwner, Seen {
   #lastValue: number;
   #source: Subscription | undefined;
   #over = false;
+  /** It is to be told when the connection is at rest. */
+  #waits = false;
 
   constructor(
     error: DeadlineError,
@@ -93,6 +98,10 @@ class Watch<T> implements Observer<T>, AlarmOwner, Seen {
   }
 
   get lastActivity(): number {
+    if (this.#gate?.busy) {
+      this.#awaitRest(this.#gate);
+      return Number.POSITIVE_INFINITY;
+    }
     if (this.#bytes === undefined) return this.#lastValue;
     const { clock, lastActivity } = this.#bytes;
     // Another clock than the connection's has another zero; only what has passed is the same on both.
@@ -104,7 +113,7 @@ class Watch<T> implements Observer<T>, AlarmOwner, Seen {
     this.#alarm.set();
     const source = subscribe(this);
     this.#source = source;
-    source.add(() => this.#alarm.clear());
+    source.add(() => this.#end());
     if (this.#over) source.unsubscribe();
     return source;
   }
@@ -113,15 +122,17 @@ class Watch<T> implements Observer<T>, AlarmOwner, Seen {
     this.any = true;
     if (this.#bytes === undefined) this.#lastValue = this.#clock.now();
     this.#to.next(value);
+    // A value that is worked on: the silence begins when that is over.
+    if (this.#bytes === undefined && this.#gate?.busy) this.#awaitRest(this.#gate);
   }
 
   error(error: unknown): void {
-    this.#alarm.clear();
+    this.#end();
     this.#to.error(error);
   }
 
   complete(): void {
-    this.#alarm.clear();
+    this.#end();
     this.#to.complete();
   }
 
@@ -149,6 +160,22 @@ class Watch<T> implements Observer<T>, AlarmOwner, Seen {
       error = thrown;
     }
     this.#to.error(error);
+  }
+
+  /** Nothing is due before that, so that no timer need be armed. */
+  #awaitRest(gate: Gate): void {
+    if (this.#waits) return;
+    this.#waits = true;
+    gate.whenRested(() => {
+      this.#waits = false;
+      this.#lastValue = this.#clock.now();
+      if (!this.#over) this.#alarm.set();
+    });
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#alarm.clear();
   }
 
   #stop(): void {

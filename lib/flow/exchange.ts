@@ -10,8 +10,10 @@ import { Hold } from '../connection/blame.ts';
 import { derive } from '../connection/bytes.ts';
 import type { Connection } from '../connection/connection.ts';
 import { byteLength, type Data, unfit } from '../connection/writes.ts';
-import { callable, check, checkArgument, flag, isData, whole } from '../options.ts';
+import { DeadlineError } from '../errors.ts';
+import { callable, check, checkArgument, flag, isData, patience, whole } from '../options.ts';
 import { Queue } from '../queue.ts';
+import { Alarm, type AlarmOwner } from '../time/alarm.ts';
 import { demanded, type Room } from './pull.ts';
 
 /** The answer to one request: at once, as a string or bytes; or a promise, an Observable, a generator … of pieces. */
@@ -25,6 +27,12 @@ export interface ExchangeOptions<T> {
   readonly ordered?: boolean | undefined;
   /** What to reply when a request fails. @default nothing: the connection ends, as `failed` */
   readonly onError?: ((error: unknown, request: T) => Reply) | undefined;
+  /**
+   * Milliseconds that the work on one request may take, until its reply is complete. Time in which a generator waits for the
+   * peer, or for the replies before its own, does not count. `Infinity` for no limit.
+   * @default the connection's own limit: `reply` of `serve`, none elsewhere
+   */
+  readonly timeout?: number | undefined;
 }
 
 /**
@@ -40,6 +48,10 @@ export interface ExchangeOptions<T> {
  * leave in the order of the requests, unless told otherwise: with a concurrency above 1 that is pipelining. A reply that is
  * a string or bytes is sent at once; a generator is asked for pieces only while there is room. A reply that waits for those
  * before it, or for the peer, may hold `maxOutbound` bytes; a generator holds `highWaterMark` at most.
+ *
+ * While a request is worked on its peer is not idle. The work has a deadline instead, `timeout`: when that is over it is
+ * unsubscribed, and the request fails with a {@link DeadlineError}, `reply`. `onError` may answer it; else the connection ends,
+ * as `failed`.
  *
  * It completes when the requests do and all are answered. In a drain what is in progress is answered and no other begun.
  * When the peer breaks off, what is in progress is unsubscribed in the same tick; a promise cannot be, but its work can be
@@ -74,6 +86,7 @@ export function exchange<T>(
     concurrency: whole(1),
     ordered: flag,
     onError: callable,
+    timeout: patience,
   });
   return (connection) =>
     derive(connection, (subscriber) => {
@@ -83,6 +96,8 @@ export function exchange<T>(
       connection.pipe(decode).subscribe(exchange.requests);
     });
 }
+
+const NEVER = Number.POSITIVE_INFINITY;
 
 /** What to say of a reply that cannot be held back, and has as much to say as may be unsent. */
 const tooMuch = (held: number, most: number) =>
@@ -100,14 +115,23 @@ class Turn implements Room {
   /** `onError` has made its reply: a failure of that is final. */
   mapped = false;
   work: Subscription | undefined;
+  /** Ends the work with an error. */
+  fail: (error: unknown) => void = () => {};
+  /** When the work is late, in milliseconds of the clock; `Infinity` while it waits for room, or is over. */
+  late = NEVER;
   /** What has come of the reply and may not leave yet. */
   readonly #pieces = new Queue<Data>();
   #held = 0;
   #waiter: (() => void) | undefined;
   readonly #connection: Connection;
+  readonly #deadline: ReplyDeadline;
+  #working = false;
+  /** What is left for the work, in milliseconds. */
+  #left = NEVER;
 
-  constructor(connection: Connection, first: boolean) {
+  constructor(connection: Connection, deadline: ReplyDeadline, first: boolean) {
     this.#connection = connection;
+    this.#deadline = deadline;
     this.first = first;
   }
 
@@ -132,6 +156,30 @@ class Turn implements Room {
   whenRoom(waiter: () => void): void {
     if (this.first || this.blocked) this.#connection.whenRoom(waiter);
     else this.#waiter = waiter;
+  }
+
+  /** Work begins, with all of its time before it. */
+  begin(): void {
+    this.#left = this.#deadline.timeout;
+    this.working(true);
+  }
+
+  working(is: boolean): void {
+    if (is === this.#working) return;
+    if (is) {
+      // First of all the deadline, which ends it whatever comes.
+      if (this.#left !== NEVER) {
+        this.late = this.clock.now() + this.#left;
+        this.#deadline.set(this.late);
+      }
+      this.#working = true;
+      this.#connection.workBegun(this);
+    } else {
+      if (this.#left !== NEVER) this.#left = this.late - this.clock.now();
+      this.#working = false;
+      this.late = NEVER;
+      this.#connection.workEnded(this);
+    }
   }
 
   hold(piece: Data): void {
@@ -174,6 +222,47 @@ class Turn implements Room {
   }
 }
 
+/** Watches over the work of all requests: one timer for them. */
+class ReplyDeadline implements AlarmOwner {
+  /** In milliseconds. */
+  readonly timeout: number;
+  readonly #turns: ReadonlySet<Turn>;
+  readonly #clock: SchedulerLike;
+  #alarm: Alarm | undefined;
+
+  constructor(timeout: number, turns: ReadonlySet<Turn>, clock: SchedulerLike) {
+    this.timeout = timeout;
+    this.#turns = turns;
+    this.#clock = clock;
+  }
+
+  /** Something is due at a moment, in milliseconds of the clock. */
+  set(due: number): void {
+    this.#alarm ??= new Alarm(this.#clock, this);
+    this.#alarm.set(due);
+  }
+
+  clear(): void {
+    this.#alarm?.clear();
+  }
+
+  due(): number {
+    let due = NEVER;
+    for (const { late } of this.#turns) due = Math.min(due, late);
+    return due;
+  }
+
+  expire(): void {
+    const now = this.#clock.now();
+    const late = [...this.#turns].filter((turn) => turn.late <= now);
+    // Before anything of them is called: what is still in time stays watched.
+    for (const turn of late) turn.working(false);
+    this.#alarm?.set();
+    // The failure of one may have ended the others.
+    for (const turn of late) if (this.#turns.has(turn)) turn.fail(new DeadlineError('reply', this.timeout));
+  }
+}
+
 class Exchange<T> {
   readonly requests: Subscriber<T>;
   readonly #connection: Connection;
@@ -184,6 +273,7 @@ class Exchange<T> {
   readonly #to: Subscriber<Data>;
   /** Those that are worked on, oldest first. */
   readonly #turns = new Set<Turn>();
+  readonly #deadline: ReplyDeadline;
   /** Requests that a decoder emitted though the input was held; a framing operator has none. */
   readonly #early = new Queue<T>();
   /** No more requests come. */
@@ -197,7 +287,7 @@ class Exchange<T> {
   constructor(
     connection: Connection,
     project: (request: T, connection: Connection) => Reply,
-    { concurrency = 1, ordered = true, onError }: ExchangeOptions<T>,
+    { concurrency = 1, ordered = true, onError, timeout = connection.replyTimeout }: ExchangeOptions<T>,
     to: Subscriber<Data>,
   ) {
     this.#connection = connection;
@@ -206,6 +296,7 @@ class Exchange<T> {
     this.#concurrency = concurrency;
     this.#ordered = ordered;
     this.#to = to;
+    this.#deadline = new ReplyDeadline(timeout, this.#turns, connection.clock);
     this.requests = new Subscriber<T>({
       next: (request) => this.#request(request),
       error: (error: unknown) => {
@@ -221,12 +312,18 @@ class Exchange<T> {
     // All together: the teardown of one may throw, and the others stop nevertheless.
     const works = new Subscription();
     works.add(this.requests);
-    for (const turn of this.#turns) {
+    const turns = [...this.#turns];
+    for (const turn of turns) {
       turn.drop();
       works.add(turn.work);
     }
     this.#turns.clear();
-    works.unsubscribe();
+    this.#deadline.clear();
+    try {
+      works.unsubscribe();
+    } finally {
+      for (const turn of turns) turn.working(false);
+    }
   }
 
   #end(): void {
@@ -295,6 +392,8 @@ class Exchange<T> {
       },
     });
     turn.work = worker;
+    turn.fail = error;
+    turn.begin();
     // `project` itself may have ended the connection. Subscribed to it is nevertheless, for a moment: a rejection must not go astray.
     if (this.#to.closed) this.stop();
     try {
@@ -306,7 +405,7 @@ class Exchange<T> {
 
   /** Takes a place in the order. */
   #enter(): Turn {
-    const turn = new Turn(this.#connection, !this.#ordered || this.#turns.size === 0);
+    const turn = new Turn(this.#connection, this.#deadline, !this.#ordered || this.#turns.size === 0);
     this.#turns.add(turn);
     return turn;
   }
@@ -368,6 +467,7 @@ class Exchange<T> {
   }
 
   #failed(error: unknown, request: T, turn: Turn): void {
+    turn.working(false);
     let failure = error;
     if (this.#onError !== undefined && !turn.mapped && !turn.done) {
       turn.mapped = true;
@@ -393,6 +493,7 @@ class Exchange<T> {
 
   /** Lets go of a source. What a teardown throws is the fault of its turn, and must not reach the timer or promise that ended it. */
   #leave(work: Subscription, turn: Turn): boolean {
+    turn.working(false);
     try {
       work.unsubscribe();
       return true;

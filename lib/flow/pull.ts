@@ -20,6 +20,8 @@ export interface Room {
   whenRoom(waiter: () => void): void;
   /** User code threw where nobody else hears it. */
   crashed(error: unknown): void;
+  /** Whether the source is at work on its next value. Else it waits for room, or is over. */
+  working(is: boolean): void;
 }
 
 /** Whether a source waits to be asked: a generator, an array, a readable stream; but not an Observable or a promise. */
@@ -47,6 +49,7 @@ export function isPullable(input: unknown): input is Pullable {
  */
 export function pull(source: Pullable, room: Room): Observable<Data | undefined> {
   return new Observable((subscriber) => {
+    subscriber.add(() => room.working(false));
     if (Symbol.asyncIterator in source) pullAsync(source[Symbol.asyncIterator](), room, subscriber);
     else pullSync(source[Symbol.iterator](), room, subscriber);
   });
@@ -68,6 +71,7 @@ export function demanded(input: Data | ObservableInput<Data | undefined>, room: 
 function waiting(room: Room, ask: () => void): () => void {
   let bound: (() => void) | undefined;
   return () => {
+    room.working(false);
     bound ??= AsyncResource.bind(ask);
     room.whenRoom(bound);
   };
@@ -105,6 +109,7 @@ function pullAsync(
   const ask = (): void => {
     if (subscriber.closed) return;
     if (room.congested || room.blocked) return wait();
+    room.working(true);
     try {
       Promise.resolve(values.next()).then(came, failed);
     } catch (error) {
@@ -126,6 +131,7 @@ function pullSync(values: Iterator<Data | undefined>, room: Room, subscriber: Su
   const ask = (): void => {
     while (!subscriber.closed) {
       if (room.congested || room.blocked) return wait();
+      room.working(true);
       let done: boolean | undefined;
       let value: Data | undefined;
       asking = true;

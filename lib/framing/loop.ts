@@ -45,6 +45,8 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   #frames = 0;
   /** When the pending frame began. */
   #begun = NEVER;
+  /** For how long the input had been held back by then, in milliseconds. */
+  #heldBefore = 0;
   /** The loop is on the stack: whoever comes now comes from downstream. */
   #running = false;
   /** `bytes` is a copy of our own, and waits until the gate opens. */
@@ -108,7 +110,11 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
 
   resume(): void {
     const gate = this.#gate;
-    if (!this.#held || this.#running || gate?.held) return;
+    if (!this.#held || this.#running || gate?.held) {
+      // The clock of a frame that has begun goes on.
+      if (this.#begun !== NEVER) this.#alarm?.set();
+      return;
+    }
     // What was done with the last frame may have gone on behind the call that handed it on.
     if (gate !== undefined && this.#turnBegan !== NEVER) this.#look(gate);
     if (!gate?.held) this.#run();
@@ -254,20 +260,20 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   #await(): void {
     if (this.#timeout === NEVER || this.#begun !== NEVER) return;
     this.#begun = this.#clock.now();
+    this.#heldBefore = this.#gate?.detainedFor ?? 0;
     this.#alarm ??= new Alarm(this.#clock, this);
     this.#alarm.set();
   }
 
+  /** What is not read cannot end: the time for which the input is held back is not the frame's. */
   due(): number {
-    return this.#begun + this.#timeout;
+    const gate = this.#gate;
+    if (gate === undefined || this.#begun === NEVER) return this.#begun + this.#timeout;
+    return gate.detained ? NEVER : this.#begun + this.#timeout + gate.detainedFor - this.#heldBefore;
   }
 
   expire(): void {
-    if (!this.#gate?.excused) return this.#fail(new DeadlineError('frame', this.#timeout));
-    // It cannot end, as nothing is read: that is not the peer's fault, and its time begins anew. For the budget it does not:
-    // the memory of a frame that is not read on would never be given back.
-    this.#begun = this.#clock.now();
-    this.#alarm?.set();
+    this.#fail(new DeadlineError('frame', this.#timeout));
   }
 
   #fail(error: unknown): void {

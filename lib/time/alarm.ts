@@ -35,9 +35,12 @@ export class Alarm {
     this.#owner = owner;
   }
 
-  /** Says that what is due may have come nearer, or have come to be. */
-  set(): void {
-    const due = this.#owner.due();
+  /**
+   * Says that what is due may have come nearer, or have come to be.
+   *
+   * @param due When that is, in milliseconds of the clock, where it is known. @default what the owner says
+   */
+  set(due = this.#owner.due()): void {
     if (due >= this.#armedFor) return;
     this.clear();
     this.#arm(due);

@@ -34,6 +34,7 @@ const deadlines = (some: Partial<Deadlines>): Deadlines => ({
   idle: endless,
   greeting: endless,
   frame: endless,
+  reply: endless,
   grace: 100,
   ...some,
 });

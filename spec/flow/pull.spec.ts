@@ -14,6 +14,11 @@ class Hall implements Room {
   crashed(error: unknown): void {
     this.crashes.push(error);
   }
+  /** What it was told of the source, without repetitions. */
+  readonly heard: boolean[] = [];
+  working(is: boolean): void {
+    if (this.heard.at(-1) !== is) this.heard.push(is);
+  }
   whenRoom(waiter: () => void): void {
     this.#waiters.push(waiter);
   }
@@ -61,6 +66,7 @@ describe.each([
     });
     await turn();
     expect([seen, book.asked, completed]).toEqual([['1', '2', '3'], 3, false]);
+    expect(hall.heard).toEqual([true, false]);
     hall.open();
     await turn();
     expect([seen, completed, book.returned]).toEqual([['1', '2', '3', '4', '5'], true, 1]);

@@ -270,9 +270,17 @@ const places: Record<string, (work: Fault) => Handler> = {
 
 const leaves = fc.constantFrom('stays', 'ends', 'breaks', 'pauses');
 
-const deadlines: ServeOptions = { concurrency: 3, idle: 1000, greeting: 1000, frame: 1000, linger: 100, stall: 500 };
+const deadlines: ServeOptions = {
+  concurrency: 3,
+  idle: 1000,
+  greeting: 1000,
+  frame: 1000,
+  reply: 1000,
+  linger: 100,
+  stall: 500,
+};
 const never = Number.POSITIVE_INFINITY;
-const noDeadlines: ServeOptions = { ...deadlines, idle: never, greeting: never, frame: never };
+const noDeadlines: ServeOptions = { ...deadlines, idle: never, greeting: never, frame: never, reply: never };
 
 /** One more than there are places. */
 const CLIENTS = 4;

@@ -6,8 +6,11 @@ const STILL: SchedulerLike = { now: () => 0, schedule: monotonic.schedule };
 
 /** A gate to be opened and closed by hand, and what it was told. */
 export class HandGate implements Gate {
-  held = false;
+  #held = false;
+  #heldSince = 0;
+  #heldFor = 0;
   over = false;
+  busy = false;
   frameTimeout = Number.POSITIVE_INFINITY;
   lastActivity = 0;
   readonly borrowed = true;
@@ -22,14 +25,30 @@ export class HandGate implements Gate {
   /** Framing operators behind other operators. */
   readonly followers = new Set<Follower>();
 
-  /** Whoever closes it by hand is not the budget. */
-  get excused(): boolean {
-    return this.held;
-  }
-
   stop(): boolean {
     return this.held;
   }
+
+  get held(): boolean {
+    return this.#held;
+  }
+
+  set held(held: boolean) {
+    if (held === this.#held) return;
+    if (held) this.#heldSince = this.clock.now();
+    else this.#heldFor = this.detainedFor;
+    this.#held = held;
+  }
+
+  get detained(): boolean {
+    return this.#held;
+  }
+
+  get detainedFor(): number {
+    return this.#heldFor + (this.#held ? this.clock.now() - this.#heldSince : 0);
+  }
+
+  whenRested(): void {}
 
   carry(change: number): void {
     this.carried += change;
