@@ -48,16 +48,19 @@ const LEAST = 1024 * 1024;
 
 const NEVER = Number.POSITIVE_INFINITY;
 
+/** What a process says of its memory, in bytes. Other engines than Node may not say it. */
+type Memory = Partial<Pick<NodeJS.Process, 'constrainedMemory' | 'availableMemory'>>;
+
 /**
  * A quarter of the memory that there is, in bytes: of V8's heap limit, and where the process is constrained (a cgroup), of that
  * constraint and of what is left of it now. As much again is gone in objects before the garbage is collected.
  */
-export function defaultBudget(memory: Pick<NodeJS.Process, 'constrainedMemory' | 'availableMemory'> = process): number {
+export function defaultBudget(memory: Memory = process): number {
   const heap = getHeapStatistics().heap_size_limit;
-  const constrained = memory.constrainedMemory();
+  const constrained = memory.constrainedMemory?.() ?? 0;
   // Without a constraint Node says 0, or nothing, or what the kernel has for "unlimited".
   const isConstrained = constrained > 0 && constrained < totalmem();
-  const most = isConstrained ? Math.min(heap, constrained, memory.availableMemory()) : heap;
+  const most = isConstrained ? Math.min(heap, constrained, memory.availableMemory?.() ?? constrained) : heap;
   return Math.max(LEAST, Math.floor(most / 4));
 }
 

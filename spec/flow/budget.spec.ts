@@ -290,6 +290,11 @@ describe('a budget', () => {
     expect(defaultBudget(memory)).toBe(Math.floor(getHeapStatistics().heap_size_limit / 4));
   });
 
+  it('is by default a quarter of the heap limit where the process does not say what it may have', () => {
+    expect(defaultBudget({})).toBe(Math.floor(getHeapStatistics().heap_size_limit / 4));
+    expect(defaultBudget({ constrainedMemory: () => 128 * MIB })).toBe(32 * MIB);
+  });
+
   it('is by default a quarter of what is left of the memory of a cgroup', () => {
     const memory = { constrainedMemory: () => 128 * MIB, availableMemory: () => 80 * MIB };
     expect(defaultBudget(memory)).toBe(20 * MIB);
@@ -338,6 +343,25 @@ describe('the budget of a server', () => {
       expect(unsent(house)).toBeLessThanOrEqual(50_000);
     },
   );
+
+  it('closes none as idle that it alone holds back', async () => {
+    const project = (line: string) => (line === 'wait' ? NEVER : line === 'much' ? 'x'.repeat(60_000) : line);
+    const house = await House.open(exchange(lines(), project, { concurrency: 2, ordered: false }), {
+      budget: 50_000,
+      ...NO_DEADLINES,
+      idle: 1000,
+    });
+    // It is at work on a request, and so not idle itself.
+    const hog = house.network.connect({ window: 0 }).pause().write('wait\nmuch\n');
+    await house.clock.settle();
+    const held = await house.connect();
+    held.write('a\n');
+    await house.clock.advance(2500);
+    expect([house.log.closes, held.text]).toEqual([[], '']);
+    hog.resume();
+    await house.clock.settle();
+    expect([house.log.closes, held.text]).toEqual([[], 'a']);
+  });
 
   it('has at most one reply for each request in progress past it', async () => {
     const replies: Subject<string>[] = [];
