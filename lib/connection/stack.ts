@@ -1,5 +1,12 @@
-/** A state change of a connection, with the calls of Node and RxJS that belong to it, takes less of the stack: 32 KiB, in words. */
-const ENOUGH: readonly undefined[] = Array.from({ length: 4096 });
+const words = (count: number): readonly undefined[] => Array.from({ length: count });
+
+/** A state change of a connection, with the calls of Node and RxJS that belong to it, takes less of the stack: 16 KiB, in words. */
+const ENOUGH = words(2 * 1024);
+
+/** While its functions may still have to be compiled it takes far more, as V8 compiles on the same stack: 128 KiB. */
+const ENOUGH_TO_COMPILE = words(16 * 1024);
+const COLD = 1000;
+let asked = 0;
 
 const nothing = () => undefined;
 const resolved = Promise.resolve();
@@ -10,7 +17,8 @@ const resolved = Promise.resolve();
  */
 export function hasStack(): boolean {
   try {
-    Reflect.apply(nothing, undefined, ENOUGH);
+    Reflect.apply(nothing, undefined, asked < COLD ? ENOUGH_TO_COMPILE : ENOUGH);
+    asked++;
     return true;
   } catch {
     return false;
