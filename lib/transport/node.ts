@@ -1,6 +1,7 @@
 import { createServer, type ListenOptions, type NetConnectOpts, Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { isData } from '../options.ts';
+import { type Departing, departsLater } from './departures.ts';
 import { type Completed, handleOf, type WritingHandle, type Written, writerOf } from './directWrites.ts';
 import { sharedBuffer, takeAccepted } from './sharedReads.ts';
 import type { Address, SocketHandler, Transport, TransportSocket, Where } from './transport.ts';
@@ -89,7 +90,7 @@ interface OwnedSocket extends Socket {
   _handle?: { fd?: number; writeQueueSize?: number; getpeername?(out: object): number } | null;
 }
 
-class NodeSocket implements TransportSocket, Completed {
+class NodeSocket implements TransportSocket, Completed, Departing {
   handler: SocketHandler = NOBODY;
   readonly peer: Address;
   readonly borrows: boolean;
@@ -100,6 +101,8 @@ class NodeSocket implements TransportSocket, Completed {
   #pending = 0;
   #stalled = false;
   #failed = false;
+  /** What the handler is still to be told of the departure of the peer, in this order. */
+  #untold: { ended: boolean; error?: Error; freed: boolean } | undefined;
 
   /** @param path The unix socket that was connected to: the system does not say. */
   constructor(connected: Socket, borrows: boolean, path?: string) {
@@ -188,6 +191,35 @@ class NodeSocket implements TransportSocket, Completed {
     if (!this.#socket.destroyed) this.handler.writeFailed(error);
   }
 
+  peerEnded(): void {
+    if (this.#waits) this.#waits.ended = true;
+    else this.handler.peerEnded();
+  }
+
+  broken(error: Error): void {
+    if (this.#waits) this.#waits.error = error;
+    else this.handler.broken(error);
+  }
+
+  freed(): void {
+    if (this.#waits) this.#waits.freed = true;
+    else this.handler.freed();
+  }
+
+  /** What is told later, where it is. What comes behind waits, too. */
+  get #waits() {
+    if (this.#untold === undefined && departsLater(this)) this.#untold = { ended: false, freed: false };
+    return this.#untold;
+  }
+
+  depart(): void {
+    const { ended = false, error, freed = false } = this.#untold ?? {};
+    this.#untold = undefined;
+    if (ended) this.handler.peerEnded();
+    if (error) this.handler.broken(error);
+    if (freed) this.handler.freed();
+  }
+
   #write(data: Written): boolean {
     const socket = this.#socket;
     (socket as Socket).destroy = destroyUnlessUnread;
@@ -258,19 +290,19 @@ function destroyUnlessUnread(this: Socket, error?: NodeJS.ErrnoException): Socke
 }
 
 function onError(this: Socket, error: Error): void {
-  (this as OwnedSocket)[OWNER].handler.broken(error);
+  (this as OwnedSocket)[OWNER].broken(error);
 }
 function onData(this: Socket, chunk: Buffer): void {
   (this as OwnedSocket)[OWNER].handler.received(chunk);
 }
 function onEnd(this: Socket): void {
-  (this as OwnedSocket)[OWNER].handler.peerEnded();
+  (this as OwnedSocket)[OWNER].peerEnded();
 }
 function onFinish(this: Socket): void {
   (this as OwnedSocket)[OWNER].handler.finished();
 }
 function onClose(this: Socket): void {
-  (this as OwnedSocket)[OWNER].handler.freed();
+  (this as OwnedSocket)[OWNER].freed();
 }
 
 /** For the moment between a socket's birth and its handler's; nothing can happen in it, as both are in one call. */

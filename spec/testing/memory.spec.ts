@@ -217,4 +217,33 @@ describe('MemoryNetwork', () => {
     })();
     expect(heard).toEqual(['broken ECONNRESET', 'freed, 0 left']);
   });
+
+  it('lets the event loop go on while 20 000 clients leave, and each is heard', async () => {
+    const network = new MemoryNetwork();
+    let left = 0;
+    const handler = {
+      listening() {},
+      error() {},
+      accepted: (socket: TransportSocket) => {
+        socket.handler = {
+          received() {},
+          peerEnded: () => void left++,
+          drained() {},
+          finished() {},
+          writeFailed() {},
+          broken() {},
+          freed() {},
+        };
+        socket.resume();
+      },
+    };
+    network.transport.listen({ port: 0 }, HOW, handler);
+    const clients = Array.from({ length: 20_000 }, () => network.connect());
+    while (network.sockets.size < 20_000) await new Promise((resolve) => setImmediate(resolve));
+    for (const client of clients) client.end();
+    let iterations = 0;
+    for (; left < 20_000; iterations++) await new Promise((resolve) => setImmediate(resolve));
+    expect(left).toBe(20_000);
+    expect(iterations).toBeGreaterThan(1);
+  });
 });

@@ -10,6 +10,7 @@
 import { parseArgs } from 'node:util';
 import { table } from '../report/table.ts';
 import { churn } from './churn.ts';
+import { leaveTogether } from './leave.ts';
 import { manyWrites } from './manyWrites.ts';
 import type { Finding, Soak } from './measure.ts';
 import { neverReading } from './neverReading.ts';
@@ -35,6 +36,7 @@ const soaks: readonly Soak[] = [
   published,
   churn,
   teardown,
+  leaveTogether,
 ];
 
 const { values } = parseArgs({
