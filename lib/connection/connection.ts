@@ -1136,6 +1136,15 @@ export class Connection extends Bytes {
 
   #break(): void {
     if (this.#gone) return;
+    try {
+      this.#breakOff();
+    } catch {
+      // It was cut short for want of stack. Each step may be done twice.
+      onEmptyStack(() => this.#breakOff());
+    }
+  }
+
+  #breakOff(): void {
     this.#letGo();
     // The socket before user code: when it is free, whatever is left undone here is done.
     // At the end, after our FIN, a RST has nothing to tell any more, and before the peer has read all it would take from it.
@@ -1162,7 +1171,7 @@ export class Connection extends Bytes {
     this.#writes.drop();
     this.weigh();
     this.#settings.budget.forget(this);
-    this.#bereft = this.#reads.leave();
+    this.#bereft = this.#reads.leave() ?? this.#bereft;
     this.#untold = true;
   }
 
