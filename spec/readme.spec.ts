@@ -11,7 +11,8 @@ import { client, closeClients } from './support/client.ts';
 import { libraryOptions } from './support/libraryOptions.ts';
 
 const home = fileURLToPath(new URL('..', import.meta.url));
-const pages = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'demos/README.md', 'lib/flow/BACKPRESSURE.md'];
+const guides = ['lib/flow/BACKPRESSURE.md', 'lib/testing/TESTING.md'];
+const pages = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'demos/README.md', ...guides];
 const readme = await readFile(join(home, 'README.md'), 'utf8');
 const programs = [...readme.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code = '']) => code);
 

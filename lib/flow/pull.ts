@@ -5,6 +5,7 @@ import { type Data, unfit } from '../connection/writes.ts';
 import { isData } from '../options.ts';
 import { Share } from '../time/share.ts';
 import { nextTurn } from '../time/turn.ts';
+import { checkCanAwait } from '../time/virtual.ts';
 
 /** What can be asked for one value after the other. */
 export type Pullable = AsyncIterable<Data | undefined> | Iterable<Data | undefined>;
@@ -60,12 +61,20 @@ export function pull(source: Pullable, room: Room): Observable<Data | undefined>
  * it has UTF-16 units, and cut a character in two.
  *
  * @throws TypeError for what is none, and for other views of memory, which would be pulled number by number.
+ * @throws Error for a promise or an async iterable in the run of a `TestScheduler`, where it could never be resolved.
  */
 export function demanded(input: Data | ObservableInput<Data | undefined>, room: Room): Observable<Data | undefined> {
   if (isData(input)) return of(input);
   if (ArrayBuffer.isView(input) || types.isAnyArrayBuffer(input)) throw unfit(input);
+  if (!(input instanceof Observable) && isAwaited(input)) checkCanAwait(room.clock);
   return isPullable(input) ? pull(input, room) : from(input);
 }
+
+/** Whether a value can come of it only by a promise. */
+const isAwaited = (input: unknown): boolean =>
+  typeof input === 'object' &&
+  input !== null &&
+  ('then' in input ? typeof input.then === 'function' : Symbol.asyncIterator in input);
 
 /** Waits for room in the async context of the first call, that of the source: room is made by whatever else is at work. */
 function waiting(room: Room, ask: () => void): () => void {

@@ -1,6 +1,8 @@
 import { AsyncResource } from 'node:async_hooks';
-import type { SchedulerLike } from 'rxjs';
-import { type Checks, check, isData, object, text, whole } from '../options.ts';
+import { filter, map, Observable, type SchedulerLike, Subject, throwError } from 'rxjs';
+import { TestScheduler } from 'rxjs/testing';
+import { type Checks, check, flag, isData, object, text, whole } from '../options.ts';
+import { cannotAwait } from '../time/virtual.ts';
 import type { Address, PortHandler, SocketHandler, Transport, TransportSocket } from '../transport/transport.ts';
 import { Later as Works } from './later.ts';
 import { type End, type Reader, wire } from './wire.ts';
@@ -8,6 +10,7 @@ import { type End, type Reader, wire } from './wire.ts';
 const clientChecks: Checks = {
   window: whole(0),
   address: object({ address: text, port: whole(0, 65_535) }),
+  allowHalfOpen: flag,
 };
 
 /** How a client in memory behaves. */
@@ -16,13 +19,16 @@ export interface MemoryClientOptions {
   readonly window?: number | undefined;
   /** The client's address. @default { address: '127.0.0.1', port: 49152 and up } */
   readonly address?: Address | undefined;
+  /** Whether the client goes on after the server's FIN until `end()` is called. Otherwise it answers with its own FIN. @default false */
+  readonly allowHalfOpen?: boolean | undefined;
 }
 
 /**
  * A network in memory: a {@link Transport} for `listen`, `serve` and `connect`, and clients that a spec plays itself. What happens on one side is seen on
  * the other in a later turn of the scheduler, and never within the call that made it happen: on virtual time a whole server
  * runs in no time, and the same way each time. A `TestScheduler` does all of it in one go, in which no promise is kept: what
- * awaits one is tested in real time, with no scheduler handed in.
+ * awaits one is tested with no scheduler handed in, and with the fake timers of the test runner. A handler
+ * or a request that returns a promise in the run of a `TestScheduler` makes the run fail.
  */
 export class MemoryNetwork {
   readonly #scheduler: SchedulerLike | undefined;
@@ -33,6 +39,9 @@ export class MemoryNetwork {
   readonly sockets = new Set<object>();
   /** Whether who connects by the transport is answered. If not he waits, as for a machine that is not there. */
   answers = true;
+
+  /** Set while it is looked whether a `TestScheduler` goes on. */
+  #looking = false;
 
   /** @param scheduler Whose turns it takes. @default microtasks, as long as they do not keep the event loop from going on */
   constructor(scheduler?: SchedulerLike) {
@@ -106,13 +115,17 @@ export class MemoryNetwork {
 
   /** Connects a client; the server sees it in the next turn. If nobody listens by then, it is reset. */
   connect(options: MemoryClientOptions = {}): MemoryClient {
-    const { window = 64 * 1024, address: peer = this.#address() } = check('connect a client', options, clientChecks);
-    const client = new MemoryClient((work) => this.#later(work), window);
+    const checked = check('connect a client', options, clientChecks);
+    const { window = 64 * 1024, address: peer = this.#address(), allowHalfOpen = false } = checked;
+    const client = new MemoryClient((work) => this.#later(work), window, allowHalfOpen);
+    const scheduler = this.#scheduler;
     const socket = new MemorySocket(
       client,
       peer,
       (work) => this.#later(work),
       (gone) => this.sockets.delete(gone),
+      HERE,
+      scheduler instanceof TestScheduler ? () => this.#look(scheduler, client, peer) : undefined,
     );
     client.attach(socket);
     this.#later(() => {
@@ -127,7 +140,28 @@ export class MemoryNetwork {
     if (this.#scheduler) this.#scheduler.schedule(work, 0);
     else this.#works.push(work);
   }
+
+  /** Looks whether a `TestScheduler` still runs: it does all that is due before the event loop goes on. */
+  #look(clock: TestScheduler, client: MemoryClient, { address, port }: Address): void {
+    if (this.#looking) return;
+    this.#looking = true;
+    let ran = false;
+    const probe = clock.schedule(() => {
+      ran = true;
+    }, 0);
+    realSetImmediate(() => {
+      this.#looking = false;
+      // An error in the run unsubscribes whatever is left.
+      if (ran || probe.closed) return;
+      const error = cannotAwait(`answer ${address}:${port} by a promise after the TestScheduler has run`);
+      client.fail(error);
+      throwError(() => error).subscribe();
+    });
+  }
 }
+
+/** That of the event loop, also where a test has faked it by then. */
+const realSetImmediate = setImmediate;
 
 interface MemoryPort {
   readonly handler: PortHandler;
@@ -149,7 +183,13 @@ const refused = () => Object.assign(new Error('connect ECONNREFUSED memory'), { 
 export class MemoryClient {
   readonly #later: Later;
   readonly #window: number;
+  readonly #allowHalfOpen: boolean;
   readonly #chunks: Uint8Array[] = [];
+  /** For those who listen to {@link received}. It is not there before one does. */
+  #news: Subject<Uint8Array> | undefined;
+  /** How many of the chunks it has told. */
+  #told = 0;
+  #lost: Error | undefined;
   #socket: MemorySocket | undefined;
   #untaken = 0;
   #reads = true;
@@ -159,9 +199,10 @@ export class MemoryClient {
   reset = false;
 
   /** `MemoryNetwork.connect` makes one. */
-  constructor(later: Later, window: number) {
+  constructor(later: Later, window: number, allowHalfOpen: boolean) {
     this.#later = later;
     this.#window = window;
+    this.#allowHalfOpen = allowHalfOpen;
   }
 
   /** Whether the connection is over, in good order or not. */
@@ -177,6 +218,57 @@ export class MemoryClient {
   /** All that has come, as UTF-8. */
   get text(): string {
     return Buffer.concat(this.#chunks).toString();
+  }
+
+  /**
+   * All that comes, in chunks: first what has come before it is subscribed to. It completes with the server's FIN, and errors
+   * with ECONNRESET if the connection is reset.
+   */
+  get received(): Observable<Uint8Array> {
+    return new Observable((to) => {
+      this.#news ??= this.#tell();
+      for (const chunk of this.#chunks.slice(0, this.#told)) to.next(chunk);
+      return this.#news.subscribe(to);
+    });
+  }
+
+  #tell(): Subject<Uint8Array> {
+    const news = new Subject<Uint8Array>();
+    this.#told = this.#chunks.length;
+    if (this.#lost) news.error(this.#lost);
+    else if (this.over) news.complete();
+    return news;
+  }
+
+  /**
+   * Plays a conversation, such as one of marbles: sends what the input emits, a FIN when it completes, and a RST when it errors.
+   *
+   * ```ts
+   * clock.run(({ cold, expectObservable }) => {
+   *   const input = cold('  a--b--|', { a: 'hello\n', b: 'bye\n' });
+   *   expectObservable(client.play(input)).toBe('a--b--|', { a: 'HELLO\n', b: 'BYE\n' });
+   * });
+   * ```
+   *
+   * @param input What the client sends, from the moment on at which the output is subscribed to.
+   * @returns What is {@link received}, as UTF-8.
+   */
+  play(input: Observable<string | Uint8Array>): Observable<string> {
+    return new Observable((to) => {
+      const decoder = new TextDecoder();
+      const output = this.received.pipe(
+        map((chunk) => decoder.decode(chunk, { stream: true })),
+        filter((text) => text !== ''),
+      );
+      to.add(output.subscribe(to));
+      to.add(
+        input.subscribe({
+          next: (data) => void this.write(data),
+          error: () => void this.break(),
+          complete: () => void this.end(),
+        }),
+      );
+    });
   }
 
   /** Sends. */
@@ -195,6 +287,7 @@ export class MemoryClient {
   /** Sends a RST. */
   break(): this {
     this.reset = true;
+    this.#news?.complete();
     this.#later(() => this.#socket?.arriveReset());
     return this;
   }
@@ -210,6 +303,7 @@ export class MemoryClient {
     this.#reads = true;
     this.#untaken = 0;
     this.#later(() => this.#socket?.pump());
+    this.#answerFin();
     return this;
   }
 
@@ -218,7 +312,16 @@ export class MemoryClient {
     if (this.reset) return chunk.length;
     const room = this.#reads ? chunk.length : Math.min(chunk.length, this.#window - this.#untaken);
     if (!this.#reads) this.#untaken += room;
-    if (room > 0) this.#chunks.push(chunk.slice(0, room));
+    if (room === 0) return 0;
+    // A slice of a Buffer is no copy.
+    const copy = Uint8Array.prototype.slice.call(chunk, 0, room);
+    this.#chunks.push(copy);
+    const news = this.#news;
+    if (news)
+      this.#later(() => {
+        this.#told++;
+        news.next(copy);
+      });
     return room;
   }
 
@@ -229,12 +332,30 @@ export class MemoryClient {
 
   /** @internal */
   fin(): void {
-    if (!this.reset) this.ended = true;
+    if (this.reset) return;
+    this.ended = true;
+    const news = this.#news;
+    if (news) this.#later(() => news.complete());
+    this.#answerFin();
+  }
+
+  /** One that does not read has not seen it. */
+  #answerFin(): void {
+    if (this.ended && this.#reads && !this.#allowHalfOpen) this.end();
   }
 
   /** @internal */
   lost(): void {
     this.reset = true;
+    this.#lost = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+    const news = this.#news;
+    if (news) this.#later(() => news.error(this.#lost));
+  }
+
+  /** @internal Nothing more can come. */
+  fail(error: Error): void {
+    this.#lost ??= error;
+    this.#news?.error(error);
   }
 }
 
@@ -255,6 +376,8 @@ class MemorySocket implements TransportSocket, Reader {
   readonly #arrived: Uint8Array[] = [];
   readonly #queue: Uint8Array[] = [];
   #sent = 0;
+  /** Is told when the server says something. */
+  readonly #spoke: (() => void) | undefined;
   #flowing = false;
   #delivering = false;
   #peerEnd: 'no' | 'arrived' | 'seen' = 'no';
@@ -262,12 +385,20 @@ class MemorySocket implements TransportSocket, Reader {
   #finished = false;
   #over = false;
 
-  constructor(other: End, peer: Address, later: Later, free: (socket: MemorySocket) => void, local = HERE) {
+  constructor(
+    other: End,
+    peer: Address,
+    later: Later,
+    free: (socket: MemorySocket) => void,
+    local = HERE,
+    spoke?: () => void,
+  ) {
     this.#other = other;
     this.peer = peer;
     this.local = local;
     this.#later = later;
     this.#free = free;
+    this.#spoke = spoke;
   }
 
   get handler(): SocketHandler {
@@ -302,6 +433,7 @@ class MemorySocket implements TransportSocket, Reader {
       this.#failWrite('EPIPE');
       return false;
     }
+    this.#spoke?.();
     const pieces = isData(data) ? [data] : data;
     const chunk = Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece)));
     const taken = this.#queue.length > 0 ? 0 : this.#other.take(chunk);
@@ -313,6 +445,7 @@ class MemorySocket implements TransportSocket, Reader {
   end(): void {
     if (this.#ending || this.#resetUnseen) return;
     this.#ending = true;
+    this.#spoke?.();
     this.#later(() => this.#finish());
   }
 

@@ -35,7 +35,8 @@ function run(some: Partial<ConnectionSettings>, test: (at: At) => void): string[
     const network = new MemoryNetwork(clock);
     const say = (what: unknown) => said.push(`${clock.now()} ${what}`);
     const connections: Connection[] = [];
-    const clients = [network.connect({ window: 10 }), network.connect({ window: 10 })];
+    const one = { window: 10, allowHalfOpen: true };
+    const clients = [network.connect(one), network.connect(one)];
     network.transport.listen(
       { port: 0 },
       { backlog: 1, noDelay: true, keepAlive: false },

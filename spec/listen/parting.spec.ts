@@ -67,7 +67,7 @@ describe('in memory', () => {
 
   it('discards what a refused client sends for 100 ms, and then closes', async () => {
     const house = await full();
-    const late = house.network.connect().write('a request');
+    const late = house.network.connect({ allowHalfOpen: true }).write('a request');
     await house.clock.advance(99);
     expect([late.ended, late.reset, house.network.sockets.size]).toEqual([true, false, 2]);
     late.write('more');
@@ -80,13 +80,13 @@ describe('in memory', () => {
 
   it('does so for 1000 at once, and closes what is more at once', async () => {
     const house = await full();
-    for (let count = 0; count < 1200; count++) house.network.connect().write('a request');
+    for (let count = 0; count < 1200; count++) house.network.connect({ allowHalfOpen: true }).write('a request');
     await house.clock.settle();
     expect(house.log.counters).toMatchObject({ active: 1, refused: 1200 });
     expect(house.network.sockets.size).toBe(1001);
     await house.clock.advance(100);
     expect(house.network.sockets.size).toBe(1);
-    const late = house.network.connect().write('a request');
+    const late = house.network.connect({ allowHalfOpen: true }).write('a request');
     await house.clock.settle();
     expect(late.reset).toBe(false);
   });
@@ -120,7 +120,7 @@ describe('in memory', () => {
     const [first] = await house.connectAll(2);
     await house.clock.advance(50);
     expect(house.log.refusals).toEqual(['timeout']);
-    const next = house.network.connect().write('next');
+    const next = house.network.connect({ allowHalfOpen: true }).write('next');
     await house.clock.settle();
     first?.end();
     await house.clock.settle();

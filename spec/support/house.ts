@@ -24,16 +24,16 @@ export class House {
     return house;
   }
 
-  /** A client that the server has seen. */
+  /** A client that the server has seen. Its FIN is left to the spec. */
   async connect(options?: MemoryClientOptions): Promise<MemoryClient> {
-    const client = this.network.connect(options);
+    const client = this.network.connect({ allowHalfOpen: true, ...options });
     await this.clock.settle();
     return client;
   }
 
   /** Many of them. */
   async connectAll(count: number): Promise<MemoryClient[]> {
-    const clients = Array.from({ length: count }, () => this.network.connect());
+    const clients = Array.from({ length: count }, () => this.network.connect({ allowHalfOpen: true }));
     await this.clock.settle();
     return clients;
   }

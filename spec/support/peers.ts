@@ -72,7 +72,7 @@ export function pair(
       },
     },
   );
-  (at as { client: MemoryClient }).client = network.connect(client);
+  (at as { client: MemoryClient }).client = network.connect({ allowHalfOpen: true, ...client });
   return at;
 }
 

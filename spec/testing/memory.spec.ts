@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { config, map, mergeMap } from 'rxjs';
+import type { TestScheduler } from 'rxjs/testing';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type Connection, encodeLine, exchange, type Handler, lines, serve } from '../../lib/index.ts';
 import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/memory.ts';
 import type { TransportSocket } from '../../lib/transport/transport.ts';
 import { marbles } from '../support/marbles.ts';
@@ -245,5 +248,126 @@ describe('MemoryNetwork', () => {
     for (; left < 20_000; iterations++) await new Promise((resolve) => setImmediate(resolve));
     expect(left).toBe(20_000);
     expect(iterations).toBeGreaterThan(1);
+  });
+});
+
+describe('the client', () => {
+  const HOW_LATE = 3;
+
+  it.each([
+    ['answers a FIN with its own', {}, ['0 finished', '0 peerEnded', '0 freed']],
+    ['answers none where it may be half-open', { allowHalfOpen: true }, ['0 finished']],
+  ])('%s', (_what, options, events) => {
+    const { heard } = run(options, ({ socket }) => {
+      socket.resume();
+      socket.end();
+    });
+    expect(heard).toEqual(events);
+  });
+
+  it('answers a FIN when it reads again', () => {
+    const { heard } = run({}, ({ client, socket, at }) => {
+      client.pause();
+      socket.resume();
+      socket.end();
+      at(HOW_LATE, () => client.resume());
+    });
+    expect(heard).toEqual(['0 finished', '3 peerEnded', '3 freed']);
+  });
+
+  it.each([
+    ['the FIN', (socket: TransportSocket) => socket.end(), 'completed'],
+    ['a RST', (socket: TransportSocket) => socket.reset(), 'ECONNRESET'],
+  ])('tells each subscriber all that it receives, and once, up to %s', (_what, end, over) => {
+    const early: string[] = [];
+    const late: string[] = [];
+    const follow = (client: MemoryClient, into: string[]) =>
+      client.received.subscribe({
+        next: (chunk) => into.push(Buffer.from(chunk).toString()),
+        error: (error) => into.push(error.code),
+        complete: () => into.push('completed'),
+      });
+    run({}, ({ client, socket, at }) => {
+      socket.resume();
+      follow(client, early);
+      socket.write('a');
+      // What is under way is told to both.
+      follow(client, late);
+      at(1, () => socket.write('b'));
+      at(2, () => end(socket));
+      at(HOW_LATE, () => follow(client, late));
+    });
+    expect(early).toEqual(['a', 'b', over]);
+    expect(late).toEqual(['a', 'b', over, 'a', 'b', over]);
+  });
+
+  it(
+    'plays marbles, and gives back marbles, in whole characters',
+    marbles(({ clock, cold, expectObservable }) => {
+      const network = new MemoryNetwork(clock);
+      const echo = (connection: Connection) => connection.pipe(map((bytes) => bytes));
+      serve({ port: 0 }, echo, { transport: network.transport, scheduler: clock, idle: 5 }).subscribe();
+      const [first, second] = [Buffer.from('é').subarray(0, 1), Buffer.from('é').subarray(1)];
+      const values = { a: 'a', x: first, y: second };
+      expectObservable(network.connect().play(cold('a--x--y-|', values))).toBe('a-----é-|', { a: 'a', é: 'é' });
+      expectObservable(network.connect().play(cold('a-------a', values))).toBe('a----|', values);
+      expectObservable(network.connect().play(cold('--#'))).toBe('--|');
+    }),
+  );
+});
+
+describe('a promise under a TestScheduler', () => {
+  afterEach(() => {
+    config.onUnhandledError = null;
+  });
+
+  const FOR_EVER = Number.POSITIVE_INFINITY;
+  const NO_DEADLINES = {
+    idle: FOR_EVER,
+    greeting: FOR_EVER,
+    stall: FOR_EVER,
+    frame: FOR_EVER,
+    keepAlive: false,
+  } as const;
+
+  function serveIn(clock: TestScheduler, handler: Handler): MemoryClient {
+    const network = new MemoryNetwork(clock);
+    serve({ port: 0 }, handler, { ...NO_DEADLINES, transport: network.transport, scheduler: clock }).subscribe();
+    return network.connect().write('hello\n');
+  }
+
+  it.each<[string, Handler]>([
+    ['an async function', async () => 'late'],
+    ['an async generator', async function* () {}],
+    ['a request', exchange(lines(), async (line) => line)],
+    ['a request with an async generator', exchange(lines(), async function* () {})],
+  ])('makes the run fail, and says why: %s', (_what, handler) => {
+    const test = marbles(({ clock }) => void serveIn(clock, handler));
+    expect(test).toThrow(/^Cannot wait for a promise in the run of a TestScheduler: .*new MemoryNetwork\(\)/);
+  });
+
+  it('is reported, and fails what is received, where it is inside of a pipe', async () => {
+    const errors: string[] = [];
+    config.onUnhandledError = (error) => errors.push(error.message);
+    const received: string[] = [];
+    marbles(({ clock }) => {
+      const late: Handler = (connection) => connection.pipe(mergeMap(async () => 'late'));
+      serveIn(clock, late).received.subscribe({ error: (error) => received.push(error.message) });
+    })();
+    while (errors.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(errors).toEqual([expect.stringMatching(/^Cannot answer 127\.0\.0\.1:49152 by a promise after/)]);
+    expect(received).toEqual(errors);
+  });
+
+  it('is no error where there is none', async () => {
+    const errors: unknown[] = [];
+    config.onUnhandledError = (error) => errors.push(error);
+    let client: MemoryClient | undefined;
+    marbles(({ clock }) => {
+      client = serveIn(clock, (connection) => connection.pipe(lines(), map(encodeLine)));
+    })();
+    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect([client?.text, errors]).toEqual(['hello\n', []]);
   });
 });
