@@ -211,6 +211,8 @@ export class Drain {
 
 /** A time to wait. What the process lost of it, because it was stopped or busy, is made up for once. */
 class Delay implements AlarmOwner {
+  /** The end of a process in the middle of a drain would be an end without the report. */
+  readonly holds = true;
   readonly #clock: SchedulerLike;
   readonly #delay: number;
   readonly #work: () => void;

@@ -8,6 +8,8 @@ export interface AlarmOwner {
   due(): number;
   /** It is due now, and was still due after what had been waiting to be read was read. */
   expire(): void;
+  /** Whether the process goes on for it where nothing else keeps it. @default false */
+  readonly holds?: boolean;
 }
 
 /**
@@ -67,7 +69,8 @@ export class Alarm {
       const delay = Math.min(Math.max(0, due - this.#clock.now()), 0x7fffffff);
       if (this.#clock === monotonic) {
         // Rounded up: a timer that goes off a fraction early would find itself early and go round again.
-        this.#timer = setTimeout(Alarm.#goOff, Math.ceil(delay), this).unref();
+        this.#timer = setTimeout(Alarm.#goOff, Math.ceil(delay), this);
+        if (this.#owner.holds !== true) this.#timer.unref();
         this.#rely(this.#timer);
       } else {
         this.#action = this.#clock.schedule(() => Alarm.#goOff(this), delay);
