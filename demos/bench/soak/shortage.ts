@@ -79,13 +79,14 @@ const neverReading = (name: string, every: number): Soak => ({
     }
     await pause(quick ? 2000 : 60_000);
     const grown = child.peak - before;
-    const served = quick ? 0 : await whenServed(child.port, 120_000);
+    const served = quick ? undefined : await whenServed(child.port, 120_000);
     leave(peers);
     await child.stop();
     return [
       // What was evicted is garbage until V8 looks, which lets 32 MB gather.
       atMost(`RSS grows by, with a budget of ${budget / 1e6} MB`, grown / 1e6, (1.2 * budget + reply) / 1e6 + 32, 'MB'),
-      exactly('and a new client is answered', Number.isFinite(served), true),
+      // It waits behind those that came before it: some of them are evicted each few seconds.
+      ...(served === undefined ? [] : [atMost('a new client is answered after', served, 120_000, 'ms')]),
     ];
   },
 });
@@ -132,7 +133,8 @@ export const confined: Soak = {
       await pause(quick ? 3000 : 30_000);
       findings.push(
         exactly('the server is alive', child.alive, true),
-        atMost('RSS grows by', (child.peak - before) / MIB, limit / 4 / MIB, 'MiB'),
+        // A quarter, and what was evicted, which is garbage until V8 looks.
+        atMost('RSS grows by', (child.peak - before) / MIB, limit / 4 / MIB + 32, 'MiB'),
         atMost('the cgroup has used', group.peak() / MIB, limit / MIB, 'MiB'),
       );
       leave(peers);
