@@ -45,6 +45,7 @@ export function casesFor({ idle }: Pick<Effort, 'idle'>): readonly Case[] {
   return [
     one('echo', '64 B echo, 1 in flight, 50 connections', request, 'turns', 'echo', 50, 1),
     one('lines', '64 B lines, 16 in flight, 50 connections', request, 'turns', 'lines', 50, 16),
+    one('async', '64 B lines, async functions, 16 in flight, 50 connections', request, 'turns', 'async', 50, 16),
     one('prefixed', '1 KiB length-prefixed, 4 in flight, 50 connections', request, 'turns', 'length-prefixed', 50, 4),
     one('redis-set', 'Redis SET of 64 B, 16 in flight, 50 connections', request, 'turns', 'redis-set', 50, 16),
     one('redis-get', 'Redis GET of 64 B, 16 in flight, 50 connections', request, 'turns', 'redis-get', 50, 16),

@@ -27,15 +27,16 @@ export interface Peer {
 }
 
 const every: readonly Mode[] = ['echo', 'lines', 'length-prefixed', 'discard', 'source'];
+const inNode: readonly Mode[] = [...every, 'async'];
 const redis: readonly Mode[] = ['redis-set', 'redis-get'];
 
 /** The servers in the order of their turns. A further Node server is one file under `peers` and one line here. */
 export const peers: readonly Peer[] = [
-  node('sluice', 'Sluice', every),
-  node('net', 'node:net, a write per reply', every),
+  node('sluice', 'Sluice', inNode),
+  node('net', 'node:net, a write per reply', inNode),
   node('net-corked', 'node:net, corked by hand', ['lines', 'length-prefixed']),
   node('net-joined', 'node:net, one string a read', ['lines']),
-  node('rxjs', 'Plain RxJS', every, () => `rxjs ${versionOf('rxjs')}`),
+  node('rxjs', 'Plain RxJS', inNode, () => `rxjs ${versionOf('rxjs')}`),
   { name: 'go', title: 'Go', modes: every, protocol: 'plain', build: buildGo },
   { name: 'c', title: 'C, epoll, one buffer (floor)', modes: every, protocol: 'plain', build: buildC },
   { name: 'nest', title: 'NestJS (own protocol)', modes: ['echo', 'lines'], protocol: 'nest', build: findNest },

@@ -1,5 +1,5 @@
 /** What a server made for the bench can be asked to do with what it reads. */
-export type BytesMode = 'echo' | 'lines' | 'length-prefixed' | 'discard' | 'source';
+export type BytesMode = 'echo' | 'lines' | 'async' | 'length-prefixed' | 'discard' | 'source';
 
 /** What any server of the bench can be asked to do. */
 export type Mode = BytesMode | 'redis-set' | 'redis-get';

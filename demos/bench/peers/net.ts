@@ -21,6 +21,17 @@ const handlers: Record<BytesMode, (socket: Socket) => void> = {
     });
   },
 
+  async(socket) {
+    let rest = '';
+    socket.setEncoding('utf8');
+    socket.on('data', async (text: string) => {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) socket.write(await answer(line));
+      if (socket.writableNeedDrain) waitForDrain(socket);
+    });
+  },
+
   'length-prefixed'(socket) {
     let rest: Buffer | undefined;
     socket.on('data', (bytes) => {
@@ -67,6 +78,8 @@ function waitForDrain(socket: Socket): void {
   socket.pause();
   socket.once('drain', () => socket.resume());
 }
+
+const answer = async (line: string) => `${line}\n`;
 
 const settings = readArguments();
 const handle = pick(handlers, settings.mode);

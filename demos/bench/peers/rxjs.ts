@@ -2,6 +2,7 @@
 import { createServer, type Socket } from 'node:net';
 import {
   catchError,
+  concatMap,
   EMPTY,
   finalize,
   from,
@@ -39,6 +40,19 @@ const handlers: Record<BytesMode, (socket: Socket) => Observable<unknown>> = {
         return from(lines);
       }),
       map((line) => `${line}\n`),
+      tap((reply) => socket.write(reply)),
+    );
+  },
+
+  async(socket) {
+    let rest = '';
+    return reads(socket).pipe(
+      mergeMap((bytes) => {
+        const lines = (rest + bytes.toString('utf8')).split('\n');
+        rest = lines.pop() ?? '';
+        return from(lines);
+      }),
+      concatMap(async (line) => `${line}\n`),
       tap((reply) => socket.write(reply)),
     );
   },

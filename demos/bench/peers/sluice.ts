@@ -18,6 +18,8 @@ const handlers: Record<BytesMode, Handler> = {
 
   lines: (connection) => connection.pipe(lines(), map(encodeLine)),
 
+  async: exchange(lines(), async (line) => encodeLine(line)),
+
   'length-prefixed': (connection) => connection.pipe(lengthPrefixed(), map(encodeLengthPrefixed())),
 
   discard: (connection) =>
