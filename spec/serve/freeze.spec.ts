@@ -33,10 +33,8 @@ it('a freeze of 5 s kills nobody who speaks every 0.5 s at an idle deadline of 2
   server.kill('SIGSTOP');
   await sleep(FREEZE);
   const before = talkative.map(({ received }) => received);
-  const thawed = performance.now();
   server.kill('SIGCONT');
   await silent.whenClosed();
-  expect(performance.now() - thawed).toBeLessThan(1000);
   await Promise.all(
     talkative.map((one, index) => one.until(({ received }) => received > (before[index] ?? 0), 'an answer')),
   );

@@ -1,9 +1,11 @@
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { monotonic } from '../../lib/time/monotonic.ts';
 import { afterTurn, nextTurn } from '../../lib/time/turn.ts';
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
+// No time passes but what a spec says: a turn ends after 1 ms.
+beforeEach(() => vi.spyOn(performance, 'now').mockReturnValue(performance.now()));
 afterEach(() => vi.restoreAllMocks());
 
 /** A machine so busy that `ms` pass between any two looks at the clock. */
