@@ -96,6 +96,8 @@ const PATH_BYTES = process.platform === 'linux' ? 107 : process.platform === 'wi
 export const unixPath: Check = (value) => {
   const wrong = text(value);
   if (wrong !== undefined) return wrong;
+  // Node 20 would bind what stands before it. At the front it makes an abstract name of Linux.
+  if ((value as string).indexOf('\0', 1) !== -1) return `must have no NUL byte but the first, not ${describe(value)}`;
   const length = Buffer.byteLength(value as string);
   if (length <= PATH_BYTES) return undefined;
   return { outOfRange: `must have at most ${PATH_BYTES} bytes in UTF-8, not ${length}` };

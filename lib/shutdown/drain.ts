@@ -56,6 +56,8 @@ export class Drain {
   readonly #report = { drained: 0, aborted: 0, refused: 0, unsent: 0 };
   #counters: Counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
   #connections: ReadonlySet<Connection> = new Set();
+  /** Connections, by id, whose `failed` event is out and whose `closed` event is not. */
+  readonly #failed = new Set<number>();
   #begun: number | undefined;
   #accepting = true;
   #aborting = false;
@@ -85,7 +87,18 @@ export class Drain {
   next(event: ListenEvent): void {
     if (event.type === 'listening') ({ counters: this.#counters, connections: this.#connections } = event);
     if (this.#begun !== undefined) this.#count(event);
+    if (event.type === 'closed' && !this.#failed.delete(event.id) && event.reason === 'failed') {
+      // The error did not pass through the handler's stream: a decoder threw it, or a relay broke the connection off.
+      this.tell({ type: 'failed', id: event.id, peer: event.peer, error: event.error });
+    }
     this.tell(event);
+  }
+
+  /** Tells that the handler of a connection failed. */
+  failed(connection: Connection, error: unknown): void {
+    if (connection.isInputError(error)) return;
+    if (this.#connections.has(connection)) this.#failed.add(connection.id);
+    this.tell({ type: 'failed', id: connection.id, peer: connection.peer, error });
   }
 
   /**
@@ -94,7 +107,7 @@ export class Drain {
    */
   attend(connection: Connection, reply: (connection: Connection) => Observable<Data | undefined>): Observable<never> {
     return new Observable((subscriber) => {
-      const attended = new Attended(connection, this.tell, subscriber);
+      const attended = new Attended(connection, this, subscriber);
       connection.whenFreed(attended);
       if (connection.attach(attended)) {
         try {
@@ -244,12 +257,12 @@ class Delay implements AlarmOwner {
 
 /** A connection that is served, as long as its socket lives. */
 class Attended extends Sending {
-  readonly #tell: (event: ServerEvent) => void;
+  readonly #drain: Drain;
   readonly #subscriber: Subscriber<never>;
 
-  constructor(connection: Connection, tell: (event: ServerEvent) => void, subscriber: Subscriber<never>) {
+  constructor(connection: Connection, drain: Drain, subscriber: Subscriber<never>) {
     super(connection);
-    this.#tell = tell;
+    this.#drain = drain;
     this.#subscriber = subscriber;
   }
 
@@ -257,8 +270,7 @@ class Attended extends Sending {
   flushed(): void {}
 
   failed(error: unknown): void {
-    if (this.connection.isInputError(error)) return;
-    this.#tell({ type: 'failed', id: this.connection.id, peer: this.connection.peer, error });
+    this.#drain.failed(this.connection, error);
   }
 
   freed(): void {

@@ -496,6 +496,7 @@ describe('listen', () => {
       [{ port: undefined }, {}, TypeError, 'port is undefined'],
       [{ port: 0, path: '/p' }, {}, TypeError, "where: there is no option 'path'"],
       [{ path: '' }, {}, TypeError, 'path must be a string that is not empty'],
+      [{ path: '/tmp/a\0b' }, {}, TypeError, "path must have no NUL byte but the first, not '/tmp/a\\x00b'"],
       [{ path: 'x'.repeat(108) }, {}, RangeError, `path must have at most ${PATH} bytes in UTF-8, not 108`],
       [{ path: `\0${'é'.repeat(54)}` }, {}, RangeError, `path must have at most ${PATH} bytes in UTF-8, not 109`],
       [{ fd: -1 }, {}, RangeError, 'fd must be a whole number of 0 or more, not -1'],

@@ -3,7 +3,19 @@ import { catchError, concatMap, map, mergeMap, NEVER, type Observable, of, tap, 
 import { describe, expect, it } from 'vitest';
 import { connect } from '../../lib/connect/connect.ts';
 import type { Connection } from '../../lib/connection/connection.ts';
-import { deadline, encodeLine, exchange, FrameTooLongError, idle, lines, logTo, relay } from '../../lib/index.ts';
+import {
+  BLANK,
+  type Decoder,
+  deadline,
+  encodeLine,
+  exchange,
+  FrameTooLongError,
+  frames,
+  idle,
+  lines,
+  logTo,
+  relay,
+} from '../../lib/index.ts';
 import { listen } from '../../lib/listen/listen.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import { MemoryNetwork } from '../../lib/testing/memory.ts';
@@ -39,6 +51,14 @@ async function talk(handler: (backend: Observable<Connection>) => Handler, says 
   return { closed, failed: log.of('failed').map(({ error }) => error) };
 }
 
+const broken = (thrown: unknown): Decoder<string> => ({
+  pending: 0,
+  cut() {
+    throw thrown;
+  },
+  end: () => BLANK,
+});
+
 const tooLong = () => {
   throw new FrameTooLongError(1, 2);
 };
@@ -65,6 +85,13 @@ describe('a close reason and `failed` say that it was the handler', () => {
     ['whose query takes too long', () => (one) => one.pipe(mergeMap(() => NEVER.pipe(deadline(100, one.clock))))],
     ['that makes an error of ours itself', () => (one) => one.pipe(lines(), map(tooLong))],
     ['that rejects with an error of ours', () => async () => tooLong()],
+    ['whose decoder has a bug', () => (one) => one.pipe(frames(() => broken(new TypeError('a bug'))))],
+    [
+      'whose relay has lost its backend',
+      (there) => (one) => there.pipe(mergeMap((backend) => relay(one, backend))),
+      '',
+      'breaks',
+    ],
     [
       'that encodes what cannot be',
       () => (one) =>
