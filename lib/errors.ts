@@ -8,7 +8,16 @@ export function isA<T>(value: unknown, type: abstract new (...args: never[]) => 
 }
 
 /** What can expire. Each deadline has its own name, so that a log says which one closed a connection. */
-export type DeadlineName = 'connect' | 'idle' | 'greeting' | 'frame' | 'total' | 'stall' | 'lifetime' | 'reply';
+export type DeadlineName =
+  | 'connect'
+  | 'idle'
+  | 'greeting'
+  | 'frame'
+  | 'total'
+  | 'stall'
+  | 'pace'
+  | 'lifetime'
+  | 'reply';
 
 /** A deadline passed before what it waits for had happened. */
 export class DeadlineError extends Error {

@@ -56,6 +56,12 @@ export const bytes: Check = number(
   (value) => value >= 1 && (Number.isInteger(value) || value === Number.POSITIVE_INFINITY),
 );
 
+/** A number of bytes a second; 0 for no minimum. */
+export const rate: Check = number(
+  'bytes a second, 0 for no minimum',
+  (value) => value >= 0 && value < Number.POSITIVE_INFINITY,
+);
+
 /** A share, from 0 to 1. */
 export const share: Check = number('from 0 to 1', (value) => value >= 0 && value <= 1);
 

@@ -14,6 +14,9 @@ export interface ServerLimits {
   frame: number;
   reply: number;
   stall: number;
+  paceIn: number;
+  paceOut: number;
+  paceGrace: number;
   lifetime: number;
   jitter: number;
   keepAlive: number;
@@ -60,9 +63,14 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
   time('frame', 'for a request that has begun', 10_000, 1);
   time('reply', 'for the work on a request', 60_000, 1);
   time('stall', 'for the peer to take any output', 10_000, 1);
+  time('pace-grace', 'to be slower than the pace', 10_000, 1);
   time('lifetime', 'for all of a connection', Number.POSITIVE_INFINITY, 1);
   add('--jitter <share>', 'share of the lifetime left to chance', { min: 0, max: 1, default: 0.1, whole: false });
   time('keep-alive', 'before the kernel probes the peer', 60_000);
+
+  command.optionsGroup('The pace, in bytes a second, or 0 for none:');
+  add('--pace-in <bytes>', 'to send a request that has begun', { min: 0, max: much, default: 240, whole: false });
+  add('--pace-out <bytes>', 'to take output that is pending', { min: 0, max: much, default: 240, whole: false });
 
   command.optionsGroup('Memory, in bytes:');
   add('--high-water <bytes>', 'unsent where the input pauses', { min: 1, max: much, default: 65_536 });
@@ -86,10 +94,11 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
 
 /** The same as the library wants it. What the demo has added of its own is to be taken out before. */
 export function serverLimits(given: ServerLimits): ServeOptions {
-  const { waiting, wait, farewell, highWater, keepAlive, ...same } = given;
+  const { waiting, wait, farewell, highWater, keepAlive, paceIn, paceOut, paceGrace, ...same } = given;
   return {
     ...same,
     waiting: { max: waiting, timeout: wait },
+    pace: { in: paceIn, out: paceOut, grace: paceGrace },
     highWaterMark: highWater,
     keepAlive: keepAlive === Number.POSITIVE_INFINITY ? false : keepAlive,
     ...(farewell === undefined ? {} : { farewell: `${farewell}\n` }),

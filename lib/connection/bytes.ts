@@ -8,6 +8,7 @@ import {
   type TeardownLogic,
 } from 'rxjs';
 import { iterate } from './iterate.ts';
+import type { Pace } from './pace.ts';
 
 /**
  * Takes bytes in place. A chunk is **borrowed**: it lies in a buffer that the next read overwrites, so it holds only
@@ -38,10 +39,14 @@ export interface Gate {
   readonly over: boolean;
   /** Milliseconds a begun frame may take, if the operator sets no limit of its own. `Infinity` for no limit. */
   readonly frameTimeout: number;
+  /** How slowly a frame that has begun may come. */
+  readonly pace: Pace;
   /** The connection's clock. */
   readonly clock: SchedulerLike;
   /** When a byte last went in or out, or our own work last ended, in milliseconds of that clock. */
   readonly lastActivity: number;
+  /** The same, or later while what the network holds may be going out unseen. */
+  readonly silentSince: number;
   /** Whether we are at work on what the peer has sent, or hold its input back: its silence is not idleness then. */
   readonly busy: boolean;
   /** Calls back, once, when that is over. */

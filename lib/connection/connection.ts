@@ -18,6 +18,7 @@ import { Hold, OURS, type Paused, STOPS_FRAME } from './blame.ts';
 import { type ByteSink, Bytes, type Follower, type Gate } from './bytes.ts';
 import { closeReason } from './closeReason.ts';
 import { flushLater } from './flushLater.ts';
+import { Credit, type Pace, unseen } from './pace.ts';
 import { type Means, Reads } from './reads.ts';
 import { type Sender, send } from './send.ts';
 import { hasStack, onEmptyStack } from './stack.ts';
@@ -29,6 +30,8 @@ export interface ConnectionSettings extends Means, Limits {
   readonly linger: number;
   /** How long the peer may take nothing of what is written. */
   readonly stall: number;
+  /** How slowly it may send or take anything. */
+  readonly pace: Pace;
   /** The async context in which listening was begun. Nothing runs in it but in a child, or what that enters would stay. */
   readonly context: AsyncResource;
 }
@@ -174,6 +177,8 @@ export class Connection extends Bytes {
   #takenAt = NEVER;
   #activeAt: number;
   #progressAt: number | undefined;
+  /** Of a peer that does not keep up, while output is pending. */
+  #credit: Credit | undefined;
   #destroyAt: number | undefined;
   #lifeEndsAt: number | undefined;
   /** When the socket went: what was unsent then. */
@@ -417,6 +422,11 @@ export class Connection extends Bytes {
     return this.#deadlines.frame;
   }
 
+  /** @internal */
+  get pace(): Pace {
+    return this.#settings.pace;
+  }
+
   /** @internal The reply deadline of an `exchange` that sets none of its own. */
   get replyTimeout(): number {
     return this.#deadlines.reply;
@@ -426,6 +436,14 @@ export class Connection extends Bytes {
   get lastActivity(): number {
     this.#look();
     return this.#activeAt;
+  }
+
+  /** @internal */
+  get silentSince(): number {
+    this.#look();
+    if (this.#progressAt === undefined) return this.#activeAt;
+    // What is pending may be going all the while.
+    return Math.max(this.#activeAt, this.#progressAt + this.#unseen);
   }
 
   /** @internal */
@@ -980,7 +998,7 @@ export class Connection extends Bytes {
   /** @internal */
   due(): number {
     this.#look();
-    const due = Math.min(this.#destroyAt ?? NEVER, this.#stalledAt);
+    const due = Math.min(this.#destroyAt ?? NEVER, this.#stalledAt, this.#tooSlowAt);
     if (!this.#taken || this.#ending || this.#destroyAt !== undefined) return due;
     const greeted = this.bytesIn > 0 ? NEVER : this.#takenAt + this.#deadlines.greeting;
     return Math.min(due, this.#idleAt, greeted, this.#lifeEndsAt ?? NEVER);
@@ -998,8 +1016,11 @@ export class Connection extends Bytes {
       this.#break();
     } else if (now >= this.#stalledAt) {
       this.cut(new DeadlineError('stall', this.#settings.stall));
+    } else if (now >= this.#tooSlowAt) {
+      this.#breaks('deadline', new DeadlineError('pace', this.#patience));
+      this.#break();
     } else if (this.#ending || this.#destroyAt !== undefined) {
-      // Only those two are left.
+      // Only those three are left.
     } else if (this.#lifeEndsAt !== undefined && now >= this.#lifeEndsAt) {
       this.#destroyWithin(grace);
       this.blame(new DeadlineError('lifetime', this.#lifeEndsAt - this.#takenAt));
@@ -1018,12 +1039,33 @@ export class Connection extends Bytes {
   /** When nothing has come or gone for too long. Our own delay is not the peer's fault. */
   get #idleAt(): number {
     const { idle } = this.#deadlines;
-    return idle === NEVER || this.busy ? NEVER : this.#activeAt + idle;
+    return idle === NEVER || this.busy ? NEVER : this.silentSince + idle;
   }
 
-  /** When the peer has taken nothing for too long. */
+  /** When the peer has taken nothing for too long, for all that can be seen of it. */
   get #stalledAt(): number {
-    return this.#progressAt === undefined ? NEVER : this.#progressAt + this.#settings.stall;
+    if (this.#progressAt === undefined) return NEVER;
+    return this.#progressAt + Math.max(this.#settings.stall, this.#unseen);
+  }
+
+  /** For how long the peer may take what the network holds without our seeing it. */
+  get #unseen(): number {
+    return unseen(this.#bytesOut, this.#settings.pace.out, this.#socket.roomStep ?? 0);
+  }
+
+  /** When the peer has taken too little for too long. */
+  get #tooSlowAt(): number {
+    return this.#progressAt === undefined ? NEVER : (this.#credit?.until ?? NEVER);
+  }
+
+  /** For how long the peer may be too slow: a peer that may take nothing for a while may take little for as long. */
+  get #patience(): number {
+    return Math.max(this.#settings.pace.grace, this.#settings.stall);
+  }
+
+  /** @internal */
+  forgive(lost: number): void {
+    this.#credit?.forgive(this.clock.now(), lost);
   }
 
   #finishOutput(): void {
@@ -1067,7 +1109,10 @@ export class Connection extends Bytes {
   #watchOutput(): void {
     if (!this.#writes.stalled) return;
     if (this.#progressAt === undefined) {
-      this.#progressed(this.clock.now());
+      const now = this.clock.now();
+      this.#progressed(now);
+      this.#credit ??= new Credit(this.#settings.pace.out, this.#patience);
+      this.#credit.begin(now, this.#unseen);
       this.#alarm.set();
     }
     this.weigh();
@@ -1080,6 +1125,7 @@ export class Connection extends Bytes {
   #look(): void {
     if (this.#progressAt === undefined || this.#gone || this.bytesOut <= this.#bytesOut) return;
     this.#activeAt = this.clock.now();
+    this.#credit?.earn(this.#activeAt, this.bytesOut - this.#bytesOut);
     this.#progressed(this.#activeAt);
   }
 

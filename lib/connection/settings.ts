@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { SchedulerLike } from 'rxjs';
 import { Budget, defaultBudget } from '../flow/budget.ts';
-import { bytes, type Check, flag, having, milliseconds, oneOf, patience } from '../options.ts';
+import { bytes, type Check, flag, having, milliseconds, object, oneOf, patience, rate } from '../options.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import { nodeTransport } from '../transport/node.ts';
 import type { SocketOptions, Transport } from '../transport/transport.ts';
@@ -15,6 +15,24 @@ export interface ConnectionOptions {
   readonly linger?: number | undefined;
   /** How long a peer may take nothing of what is written; then it is closed as `slow-consumer`. @default 10000 */
   readonly stall?: number | undefined;
+  /**
+   * How slow a peer may be: one that takes what is written, or sends a frame that it has begun, at less than a minimum rate is
+   * closed, as `deadline`, `pace`. Time in which we hold its input back does not count.
+   */
+  readonly pace?:
+    | {
+        /** Bytes a second that a peer has to send while a frame has begun; 0 for no minimum. @default 240 */
+        readonly in?: number | undefined;
+        /**
+         * Bytes a second that a peer has to take while output is pending; 0 for no minimum. What the kernel holds may still be on its
+         * way to the peer at that rate: for as long as this can be, up to ten minutes, neither this nor `stall` closes it.
+         * @default 240
+         */
+        readonly out?: number | undefined;
+        /** Milliseconds for which it may be slower; for `out` no less than `stall`. @default 10000 */
+        readonly grace?: number | undefined;
+      }
+    | undefined;
   /**
    * Unsent bytes of a connection at which its input pauses, and senders that can wait do. More than `maxOutbound` counts as
    * `maxOutbound`. @default 65536
@@ -55,6 +73,7 @@ export interface ConnectionOptions {
 export const connectionChecks: Record<string, Check> = {
   linger: milliseconds,
   stall: patience,
+  pace: object({ in: rate, out: rate, grace: patience }),
   highWaterMark: bytes,
   maxOutbound: bytes,
   overrun: oneOf(...overruns),
@@ -67,6 +86,7 @@ export const connectionChecks: Record<string, Check> = {
 /** @internal What connections made with these options have in common. */
 export function settings(options: ConnectionOptions): ConnectionSettings {
   const { linger = 1000, stall = 10_000, highWaterMark = 64 * 1024, maxOutbound = 1024 * 1024 } = options;
+  const { pace: { in: least = 240, out = 240, grace = 10_000 } = {} } = options;
   const { overrun = 'disconnect', budget = defaultBudget(), scheduler = defaultClock() } = options;
   // Who waits for room is to have it before there is too much.
   const output = { highWaterMark: Math.min(highWaterMark, maxOutbound), maxOutbound, overrun };
@@ -74,6 +94,7 @@ export function settings(options: ConnectionOptions): ConnectionSettings {
     clock: scheduler,
     linger,
     stall,
+    pace: { in: least, out, grace },
     ...output,
     budget: new Budget(budget),
     pulse: new Pulse(),

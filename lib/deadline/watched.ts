@@ -103,9 +103,9 @@ class Watch<T> implements Observer<T>, AlarmOwner, Seen {
       return Number.POSITIVE_INFINITY;
     }
     if (this.#bytes === undefined) return this.#lastValue;
-    const { clock, lastActivity } = this.#bytes;
+    const { clock, silentSince } = this.#bytes;
     // Another clock than the connection's has another zero; only what has passed is the same on both.
-    const last = clock === this.#clock ? lastActivity : this.#clock.now() - (clock.now() - lastActivity);
+    const last = clock === this.#clock ? silentSince : this.#clock.now() - (clock.now() - silentSince);
     return Math.max(this.started, last);
   }
 

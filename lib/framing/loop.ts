@@ -1,5 +1,6 @@
 import type { SchedulerLike, Subscriber } from 'rxjs';
 import type { ByteSink, Gate } from '../connection/bytes.ts';
+import { Credit } from '../connection/pace.ts';
 import { DeadlineError, FrameInvalidError, isA } from '../errors.ts';
 import { describe, isBytes } from '../options.ts';
 import { Alarm, type AlarmOwner } from '../time/alarm.ts';
@@ -47,6 +48,8 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   #begun = NEVER;
   /** For how long the input had been held back by then, in milliseconds. */
   #heldBefore = 0;
+  /** Of a peer that sends it too slowly. */
+  #credit: Credit | undefined;
   /** The loop is on the stack: whoever comes now comes from downstream. */
   #running = false;
   /** `bytes` is a copy of our own, and waits until the gate opens. */
@@ -90,6 +93,7 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
       if (gate !== undefined && !this.#running) this.#weigh(gate);
       return;
     }
+    if (this.#begun !== NEVER && this.#credit) this.#credit.earn(this.#unheldNow(), chunk.length);
     this.bytes = asBuffer(chunk);
     this.at = 0;
     // A read is the event loop's: others had their turn. With a gate it has just looked at the clock.
@@ -258,9 +262,15 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
 
   /** The deadline runs from the first byte: more bytes of the same frame find it running. */
   #await(): void {
-    if (this.#timeout === NEVER || this.#begun !== NEVER) return;
+    const pace = this.#gate?.pace;
+    const isJudged = pace !== undefined && pace.in > 0;
+    if ((this.#timeout === NEVER && !isJudged) || this.#begun !== NEVER) return;
     this.#begun = this.#clock.now();
     this.#heldBefore = this.#gate?.detainedFor ?? 0;
+    if (isJudged) {
+      this.#credit ??= new Credit(pace.in, pace.grace);
+      this.#credit.begin(this.#begun);
+    }
     this.#alarm ??= new Alarm(this.#clock, this);
     this.#alarm.set();
   }
@@ -268,12 +278,25 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   /** What is not read cannot end: the time for which the input is held back is not the frame's. */
   due(): number {
     const gate = this.#gate;
-    if (gate === undefined || this.#begun === NEVER) return this.#begun + this.#timeout;
-    return gate.detained ? NEVER : this.#begun + this.#timeout + gate.detainedFor - this.#heldBefore;
+    const due = this.#begun + this.#timeout;
+    if (gate === undefined || this.#begun === NEVER) return due;
+    return gate.detained ? NEVER : Math.min(due, this.#credit?.until ?? NEVER) + gate.detainedFor - this.#heldBefore;
+  }
+
+  forgive(lost: number): void {
+    if (this.#begun !== NEVER) this.#credit?.forgive(this.#unheldNow(), lost);
   }
 
   expire(): void {
-    this.#fail(new DeadlineError('frame', this.#timeout));
+    const isLate = this.#begun + this.#timeout <= (this.#credit?.until ?? NEVER);
+    this.#fail(
+      isLate ? new DeadlineError('frame', this.#timeout) : new DeadlineError('pace', this.#gate?.pace.grace ?? 0),
+    );
+  }
+
+  /** Now, on a clock that stands still while the input is held back. */
+  #unheldNow(): number {
+    return this.#clock.now() - (this.#gate?.detainedFor ?? 0) + this.#heldBefore;
   }
 
   #fail(error: unknown): void {

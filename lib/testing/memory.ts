@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { filter, map, Observable, type SchedulerLike, Subject, throwError } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
-import { type Checks, check, flag, isData, object, text, whole } from '../options.ts';
+import { type Checks, check, flag, isData, object, share, text, whole } from '../options.ts';
 import { cannotAwait } from '../time/virtual.ts';
 import type { Address, PortHandler, SocketHandler, Transport, TransportSocket } from '../transport/transport.ts';
 import { Later as Works } from './later.ts';
@@ -9,6 +9,7 @@ import { type End, type Reader, wire } from './wire.ts';
 
 const clientChecks: Checks = {
   window: whole(0),
+  step: share,
   address: object({ address: text, port: whole(0, 65_535) }),
   allowHalfOpen: flag,
 };
@@ -17,6 +18,12 @@ const clientChecks: Checks = {
 export interface MemoryClientOptions {
   /** Bytes that the network takes from the server while the client does not read. @default 65536 */
   readonly window?: number | undefined;
+  /**
+   * The share of that which the client reads before the network takes more, as a kernel does: a third on Linux. Until then the
+   * server does not see that it reads.
+   * @default 0
+   */
+  readonly step?: number | undefined;
   /** The client's address. @default { address: '127.0.0.1', port: 49152 and up } */
   readonly address?: Address | undefined;
   /** Whether the client goes on after the server's FIN until `end()` is called. Otherwise it answers with its own FIN. @default false */
@@ -116,8 +123,8 @@ export class MemoryNetwork {
   /** Connects a client; the server sees it in the next turn. If nobody listens by then, it is reset. */
   connect(options: MemoryClientOptions = {}): MemoryClient {
     const checked = check('connect a client', options, clientChecks);
-    const { window = 64 * 1024, address: peer = this.#address(), allowHalfOpen = false } = checked;
-    const client = new MemoryClient((work) => this.#later(work), window, allowHalfOpen);
+    const { window = 64 * 1024, step = 0, address: peer = this.#address(), allowHalfOpen = false } = checked;
+    const client = new MemoryClient((work) => this.#later(work), window, step, allowHalfOpen);
     const scheduler = this.#scheduler;
     const socket = new MemorySocket(
       client,
@@ -184,6 +191,8 @@ export class MemoryClient {
   readonly #later: Later;
   readonly #window: number;
   readonly #allowHalfOpen: boolean;
+  /** @internal */
+  readonly step: number;
   readonly #chunks: Uint8Array[] = [];
   /** For those who listen to {@link received}. It is not there before one does. */
   #news: Subject<Uint8Array> | undefined;
@@ -199,15 +208,21 @@ export class MemoryClient {
   reset = false;
 
   /** `MemoryNetwork.connect` makes one. */
-  constructor(later: Later, window: number, allowHalfOpen: boolean) {
+  constructor(later: Later, window: number, step: number, allowHalfOpen: boolean) {
     this.#later = later;
     this.#window = window;
+    this.step = step;
     this.#allowHalfOpen = allowHalfOpen;
   }
 
   /** Whether the connection is over, in good order or not. */
   get over(): boolean {
     return this.ended || this.reset;
+  }
+
+  /** How many bytes have come. */
+  get taken(): number {
+    return this.#chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   }
 
   /** All bytes that have come. */
@@ -304,6 +319,14 @@ export class MemoryClient {
     this.#untaken = 0;
     this.#later(() => this.#socket?.pump());
     this.#answerFin();
+    return this;
+  }
+
+  /** Reads so many bytes of what the network holds, while it does not read on: a slow reader. */
+  readBytes(bytes: number): this {
+    this.#untaken = Math.max(0, this.#untaken - bytes);
+    const room = this.#window - this.#untaken;
+    if (room >= this.step * this.#window) this.#later(() => this.#socket?.pump());
     return this;
   }
 
@@ -416,6 +439,10 @@ class MemorySocket implements TransportSocket, Reader {
 
   get bytesWritten(): number {
     return this.#sent + this.pending;
+  }
+
+  get roomStep(): number {
+    return this.#other.step ?? 0;
   }
 
   resume(): void {

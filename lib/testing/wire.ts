@@ -2,6 +2,8 @@
 export interface End {
   /** Takes as much as there is room for. @returns How much that was, in bytes. */
   take(chunk: Uint8Array): number;
+  /** The share of what it holds that is read before it takes more. */
+  readonly step?: number;
   /** The socket has sent its FIN. */
   fin(): void;
   /** The socket has sent a RST. */

@@ -6,11 +6,16 @@ import { monotonic } from './monotonic.ts';
 export interface AlarmOwner {
   /** When something is due, in milliseconds of the clock; `Infinity` for never. Asked often: it must be cheap. */
   due(): number;
+  /** A timer has gone off late, by this many milliseconds: the process was stopped, or too busy. Asked before anything expires. */
+  forgive?(lost: number): void;
   /** It is due now, and was still due after what had been waiting to be read was read. */
   expire(): void;
   /** Whether the process goes on for it where nothing else keeps it. @default false */
   readonly holds?: boolean;
 }
+
+/** A real timer that goes off later than this, in milliseconds, tells of a freeze. */
+const FREEZE = 1000;
 
 /**
  * A timer that is armed once and re-armed lazily. What pushes the due time back (a byte, a value) costs nothing: when
@@ -84,6 +89,8 @@ export class Alarm {
 
   /** Takes the alarm as an argument, as timers hand it on: there is one for each connection, and a closure would be, too. */
   static #goOff(alarm: Alarm): void {
+    const lost = alarm.#clock.now() - alarm.#armedFor;
+    if (lost > FREEZE && alarm.#clock === monotonic) alarm.#owner.forgive?.(lost);
     const due = alarm.#owner.due();
     if (due > alarm.#clock.now()) alarm.#arm(due);
     else if (alarm.#clock === monotonic) alarm.#poll(2);

@@ -81,6 +81,10 @@ function boundTo(bound: string | { address: string; port: number } | null, where
   return { address: bound ?? ('path' in where ? where.path : undefined), port: undefined };
 }
 
+/** The share of a send buffer that Linux frees before it reports room: of TCP, and of a unix socket. */
+const TCP_STEP = 1 / 3;
+const UNIX_STEP = 3 / 4;
+
 /** The key under which a `net.Socket` knows its {@link NodeSocket}: listeners are shared, so a socket costs no closures. */
 const OWNER = Symbol('owner');
 
@@ -144,6 +148,10 @@ class NodeSocket implements TransportSocket, Completed, Departing {
 
   get bytesWritten(): number {
     return this.#socket.bytesWritten;
+  }
+
+  get roomStep(): number {
+    return this.#isTcp ? TCP_STEP : UNIX_STEP;
   }
 
   get alive(): boolean | undefined {

@@ -128,6 +128,11 @@ export interface TransportSocket {
    */
   readonly needsPolling: boolean;
   /**
+   * The share of its send buffer that the network frees before it takes more: until then nobody sees that the peer reads. 0
+   * where room is reported at once. @default 0
+   */
+  readonly roomStep?: number;
+  /**
    * Whether the connection still stands, for one that is not being read and so does not notice; `undefined` where the
    * transport cannot tell, or notices anyway.
    */

@@ -143,7 +143,7 @@ describe('echo', () => {
 
   it('closes each who is too slow at the deadline he misses, and says which', async () => {
     // Time enough to greet for those who mean to, however busy the machine is.
-    const limits = '--greeting 2000 --frame 300 --idle 3000 --stall 300';
+    const limits = '--greeting 2000 --frame 300 --idle 3000 --stall 300 --pace-out 0';
     const { server, port } = await started(limits);
     const mute = await client(port).whenConnected();
     const dripping = await client(port).write('x').whenConnected();
@@ -223,6 +223,9 @@ describe('echo', () => {
     const flags: Record<string, string> = {
       'waiting.max': 'waiting',
       'waiting.timeout': 'wait',
+      'pace.in': 'pace-in',
+      'pace.out': 'pace-out',
+      'pace.grace': 'pace-grace',
       highWaterMark: 'high-water',
       maxOutbound: 'max-outbound',
       keepAlive: 'keep-alive',

@@ -12,7 +12,9 @@ export class HandGate implements Gate {
   over = false;
   busy = false;
   frameTimeout = Number.POSITIVE_INFINITY;
+  pace = { in: 0, out: 0, grace: Number.POSITIVE_INFINITY };
   lastActivity = 0;
+  silentSince = 0;
   readonly borrowed = true;
   /** What framing operators say they carry, in bytes. */
   carried = 0;

@@ -45,8 +45,12 @@ export function pair(
   options: PairOptions,
   accepted: (at: Pair & { connection: Connection }) => void,
 ): Pair {
-  const { window, address, alive, ...some } = options;
-  const client = { ...(window !== undefined && { window }), ...(address !== undefined && { address }) };
+  const { window, step, address, alive, ...some } = options;
+  const client = {
+    ...(window !== undefined && { window }),
+    ...(step !== undefined && { step }),
+    ...(address !== undefined && { address }),
+  };
   const network = new MemoryNetwork(scheduler);
   const book = new Book();
   const writes: string[] = [];
@@ -101,6 +105,7 @@ export function spied(socket: TransportSocket, writes: string[], flow: string[],
     get bytesWritten() {
       return socket.bytesWritten;
     },
+    roomStep: socket.roomStep ?? 0,
     resume() {
       flow.push('resume');
       socket.resume();

@@ -9,6 +9,7 @@ export const settings = (some: Partial<ConnectionSettings> = {}): ConnectionSett
   clock: monotonic,
   linger: 1000,
   stall: 10_000,
+  pace: { in: 0, out: 0, grace: 10_000 },
   highWaterMark: 64 * 1024,
   maxOutbound: 1024 * 1024,
   overrun: 'disconnect',

@@ -10,7 +10,9 @@ export const neverReading: Soak = {
     const budget = (quick ? 160 : 256) * MIB;
     const stall = quick ? 2000 : 10_000;
     const patience = { greeting: 120_000, idle: 120_000 };
-    const child = await Child.start('echo', { budget, stall, highWaterMark: MIB / 2, ...patience });
+    // The stall alone: what the kernel holds of each could be on its way to a slow reader for minutes.
+    const pace = { out: 0 };
+    const child = await Child.start('echo', { budget, stall, pace, highWaterMark: MIB / 2, ...patience });
     // What the engine takes for its own when it is warm is not what grows.
     const reader = (await dial(child.port)).resume();
     reader.write('endless\n');

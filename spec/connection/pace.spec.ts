@@ -1,0 +1,282 @@
+import fc from 'fast-check';
+import { from, Observable, timer } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import { Hold } from '../../lib/connection/blame.ts';
+import { Credit, unseen } from '../../lib/connection/pace.ts';
+import { exchange } from '../../lib/flow/exchange.ts';
+import { lines } from '../../lib/framing/lines.ts';
+import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
+import type { MemoryClient, MemoryClientOptions } from '../../lib/testing/memory.ts';
+import { House } from '../support/house.ts';
+import { heard, run } from '../support/peers.ts';
+
+const endless = Number.POSITIVE_INFINITY;
+const MINUTE = 60_000;
+
+describe('the credit of a peer', () => {
+  const GRACE = 10_000;
+  const steps = fc.array(fc.tuple(fc.integer({ min: 1, max: 9000 }), fc.double({ min: 1, max: 1e6, noNaN: true })), {
+    minLength: 1,
+    maxLength: 200,
+  });
+
+  it('is never over for one that keeps the rate', () => {
+    fc.assert(
+      fc.property(steps, fc.integer({ min: 1, max: 1_000_000 }), (steps, rate) => {
+        const credit = new Credit(rate, GRACE);
+        let now = 0;
+        credit.begin(now);
+        for (const [time, more] of steps) {
+          now += time;
+          expect(credit.until).toBeGreaterThan(now);
+          credit.earn(now, (rate * time) / 1000 + more);
+        }
+      }),
+    );
+  });
+
+  it('is over in bounded time for one that has half the rate, however much it took before', () => {
+    fc.assert(
+      fc.property(fc.double({ min: 0, max: 1e15, noNaN: true }), fc.integer({ min: 1, max: 9000 }), (before, time) => {
+        const credit = new Credit(240, GRACE);
+        credit.begin(0);
+        credit.earn(0, before);
+        let now = 0;
+        for (; now < credit.until && now < 60 * MINUTE; now += time) credit.earn(now, (120 * time) / 1000);
+        expect(now).toBeLessThan(2 * (GRACE + 10 * MINUTE) + 2 * time);
+      }),
+    );
+  });
+
+  it('is never over where there is no minimum', () => {
+    const credit = new Credit(0, GRACE);
+    credit.begin(0);
+    credit.earn(5, 100);
+    credit.forgive(6, 1000);
+    expect(credit.until).toBe(endless);
+    expect(unseen(1_000_000, 0, 1 / 3)).toBe(0);
+  });
+
+  it('is not spent by time that the process itself has lost', () => {
+    const credit = new Credit(240, GRACE);
+    credit.begin(0);
+    credit.forgive(60_000, 50_000);
+    expect(credit.until).toBe(70_000);
+  });
+});
+
+/** A server whose handler answers the first line with so many bytes, and a client with a kernel between them. */
+async function reply(bytes: number, client: MemoryClientOptions = {}, options: ServeOptions = {}) {
+  const house = await House.open(
+    exchange(lines(), () => 'x'.repeat(bytes)),
+    { maxOutbound: endless, ...options },
+  );
+  const reader = house.network.connect(client).pause().write('give\n');
+  await house.clock.settle();
+  const closed = () =>
+    house.log.of('closed').map(({ reason, deadline, duration }) => [reason, deadline, Math.round(duration / 1000)]);
+  return { house, reader, closed };
+}
+
+/** Reads at a rate until the network has got rid of so many bytes in all, or the time or the connection is over. */
+async function readAt(
+  rate: number,
+  { house, reader }: { readonly house: House; readonly reader: MemoryClient },
+  { whole = endless, time = endless, every = 1000 },
+): Promise<void> {
+  const until = house.clock.now() + time;
+  while (reader.taken < whole && house.clock.now() < until && house.log.of('closed').length === 0) {
+    await house.clock.advance(every);
+    reader.readBytes((rate * every) / 1000);
+  }
+}
+
+/** What Linux holds between two ends on the loopback, and for a modem. */
+const LOOPBACK = { window: 4_250_000, step: 1 / 3 };
+const MODEM = { window: 30_000, step: 1 / 3 };
+
+describe('a peer that takes output', () => {
+  it.each([
+    ['5 KB/s on the loopback', 5000, LOOPBACK, 24_000_000],
+    ['20 KB/s on the loopback', 20_000, LOOPBACK, 24_000_000],
+    ['100 KB/s on the loopback', 100_000, LOOPBACK, 24_000_000],
+    ['300 bytes a second on a modem', 300, MODEM, 300_000],
+  ])('at %s gets all of it', async (_how, rate, network, bytes) => {
+    const talk = await reply(bytes, network);
+    await readAt(rate, talk, { whole: bytes });
+    expect(talk.closed()).toEqual([]);
+    expect(talk.reader.taken).toBe(bytes);
+  });
+
+  it('in drips is cut for its pace, in bounded time', async () => {
+    const talk = await reply(512 * 1024);
+    await readAt(1 / 9, talk, { time: MINUTE, every: 9000 });
+    expect(talk.closed()).toEqual([['deadline', 'pace', 10]]);
+  });
+
+  it('in drips that nobody sees is cut in ten minutes at most', async () => {
+    const talk = await reply(6_000_000, LOOPBACK);
+    await readAt(1 / 9, talk, { time: 11 * MINUTE, every: 9000 });
+    expect(talk.closed()).toEqual([['slow-consumer', 'stall', 600]]);
+  });
+
+  it('a little too slowly is cut when its credit is used up', async () => {
+    const talk = await reply(512 * 1024);
+    await readAt(120, talk, { whole: 512 * 1024, every: 100 });
+    expect(talk.closed()).toEqual([['deadline', 'pace', 20]]);
+  });
+
+  it('quickly, and then in drips, is cut in bounded time', async () => {
+    const talk = await reply(2_000_000);
+    await readAt(50_000, talk, { whole: 1_000_000 });
+    const begun = talk.house.clock.now();
+    await readAt(1 / 9, talk, { time: 30 * MINUTE, every: 9000 });
+    expect(talk.closed()).toMatchObject([['deadline', 'pace', expect.any(Number)]]);
+    expect(talk.house.clock.now() - begun).toBeLessThan(11 * MINUTE);
+  });
+
+  it('not at all is cut at the stall, or when what the network holds could have been read', async () => {
+    for (const [network, after] of [
+      [{}, 10],
+      [MODEM, 42],
+      [LOOPBACK, 600],
+    ] as const) {
+      const { house, closed } = await reply(6_000_000, network);
+      await house.clock.advance(after * 1000);
+      expect(closed()).toEqual([['slow-consumer', 'stall', after]]);
+    }
+  });
+
+  it('not at all is cut at the stall alone where there is no minimum', async () => {
+    const { house, closed } = await reply(24_000_000, LOOPBACK, { pace: { out: 0 }, stall: 2000 });
+    await house.clock.advance(2000);
+    expect(closed()).toEqual([['slow-consumer', 'stall', 2]]);
+  });
+
+  it('in drips stays where there is no minimum, and where it may take nothing for ever', async () => {
+    for (const options of [{ pace: { out: 0 } }, { pace: { grace: endless } }, { stall: endless }]) {
+      const talk = await reply(512 * 1024, {}, { idle: endless, ...options });
+      await readAt(1 / 9, talk, { time: 30 * MINUTE, every: 9000 });
+      expect(talk.closed()).toEqual([]);
+    }
+  });
+
+  it('in drips is cut as well when the handler is done, or has sent a FIN', async () => {
+    for (const end of ['end', 'halfClose'] as const) {
+      const handler: Handler = (connection) =>
+        new Observable<string>((to) => {
+          to.next('x'.repeat(512 * 1024));
+          timer(1, connection.clock).subscribe(() => connection[end]());
+        });
+      const house = await House.open(handler, { greeting: endless });
+      const reader = house.network.connect().pause();
+      await readAt(1 / 9, { house, reader }, { time: MINUTE, every: 9000 });
+      expect(house.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'pace' }]);
+    }
+  });
+
+  it('has as long to be slow as to take nothing', async () => {
+    const talk = await reply(512 * 1024, {}, { stall: 50_000 });
+    await readAt(1 / 9, talk, { time: 2 * MINUTE, every: 9000 });
+    expect(talk.closed()).toEqual([['deadline', 'pace', 50]]);
+  });
+
+  it('is forgiven what the process has lost', () => {
+    const { said } = run({ window: 10, pace: { in: 0, out: 240, grace: 100 }, stall: 90 }, (all) => {
+      const { connection, client, at, say } = all;
+      client.pause();
+      from(['x'.repeat(1000)])
+        .pipe(connection.send())
+        .subscribe(heard(say));
+      for (let ms = 50; ms < 1000; ms += 50) at(ms, () => client.readBytes(1));
+      at(70, () => connection.forgive(500));
+    });
+    expect(said.map((line) => String(line).split(' ')[1])).toEqual(['complete', 'deadline']);
+    expect(Number.parseFloat(String(said[0]))).toBeGreaterThan(600);
+  });
+});
+
+describe('a peer that sends a frame', () => {
+  const frame = async (options: ServeOptions = {}) => {
+    const house = await House.open(
+      exchange(lines(), () => 'thanks\n'),
+      { frame: endless, idle: endless, ...options },
+    );
+    const client = await house.connect();
+    const closed = () =>
+      house.log.of('closed').map(({ reason, deadline, duration }) => [reason, deadline, Math.floor(duration / 1000)]);
+    const send = async (bytes: number, every: number, until: number) => {
+      while (house.clock.now() < until && !client.over) {
+        client.write('x'.repeat(bytes));
+        await house.clock.advance(every);
+      }
+      client.end();
+      await house.clock.settle();
+    };
+    return { house, client, closed, send };
+  };
+
+  it('in drips is cut for its pace, however long a frame may take', async () => {
+    const { closed, send } = await frame();
+    await send(1, 1000, MINUTE);
+    expect(closed()).toEqual([['deadline', 'pace', 11]]);
+  });
+
+  it('at the rate is not', async () => {
+    const { house, client, send } = await frame();
+    client.write('x');
+    await send(120, 500, MINUTE);
+    expect(house.log.of('closed')).toMatchObject([{ reason: 'frame-truncated' }]);
+  });
+
+  it('in drips stays where there is no minimum', async () => {
+    const { house, send } = await frame({ pace: { in: 0 } });
+    await send(1, 1000, MINUTE);
+    expect(house.log.of('closed')).toMatchObject([{ reason: 'frame-truncated' }]);
+  });
+
+  it('is told of the frame deadline where that is no later', async () => {
+    const { closed, send } = await frame({ frame: 10_000 });
+    await send(1, 1000, MINUTE);
+    expect(closed()).toEqual([['deadline', 'frame', 10]]);
+  });
+
+  it('may be silent between two of them', async () => {
+    const { house, client } = await frame();
+    client.write('a\n');
+    await house.clock.advance(10 * MINUTE);
+    client.write('b\n');
+    await house.clock.settle();
+    expect(client.text).toBe('thanks\nthanks\n');
+  });
+
+  it('loses no time while we hold its input back', () => {
+    const { said } = run({ pace: { in: 240, out: 0, grace: 50 } }, ({ connection, client, at, say }) => {
+      client.write('half');
+      connection.pipe(lines()).subscribe(heard(say));
+      at(10, () => connection.hold(Hold.handler));
+      at(500, () => connection.release(Hold.handler));
+    });
+    expect(said[0]).toBe('540 Cannot wait longer: the pace deadline of 50 ms is over');
+  });
+});
+
+describe('the options of the pace', () => {
+  it.each([
+    [{ out: -1 }, RangeError],
+    [{ in: Number.NaN }, RangeError],
+    [{ in: endless }, RangeError],
+    [{ grace: 0 }, RangeError],
+    [{ out: '240' }, TypeError],
+    [{ up: 1 }, TypeError],
+    [false, TypeError],
+  ])('cannot be %o', (pace, kind) => {
+    expect(() => serve({ port: 0 }, () => [], { pace: pace as never })).toThrow(kind);
+  });
+
+  it('are taken by default where others are set', async () => {
+    const talk = await reply(512 * 1024, {}, { pace: { in: 1 } });
+    await readAt(1 / 9, talk, { time: MINUTE, every: 9000 });
+    expect(talk.closed()).toEqual([['deadline', 'pace', 10]]);
+  });
+});
