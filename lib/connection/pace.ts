@@ -12,15 +12,16 @@ const NEVER = Number.POSITIVE_INFINITY;
 
 /**
  * The longest credit that bytes can earn, in milliseconds. Otherwise a peer that has taken a gigabyte quickly could then take one
- * byte now and then for weeks. Ten minutes are what a reader of 2.4 KB/s needs for a third of a send buffer of 4 MiB.
+ * byte now and then for weeks. On the loopback Linux reports room after 1.5 MB: six minutes are what a reader of 4.2 KB/s needs
+ * for that.
  */
-const MOST = 600_000;
+const MOST = 360_000;
 
 /**
  * A minimum rate: when the credit of a peer is over.
  *
  * ```text
- * credit   grace ╲        each byte earns 1/rate of a second, up to ten minutes
+ * credit   grace ╲        each byte earns 1/rate of a second, up to six minutes
  *                 ╲╱╲
  *                    ╲╱╲
  * 0  ───────────────────╲──▶ time: the peer is too slow

@@ -25,7 +25,7 @@ export interface ConnectionOptions {
         readonly in?: number | undefined;
         /**
          * Bytes a second that a peer has to take while output is pending; 0 for no minimum. What the kernel holds may still be on its
-         * way to the peer at that rate: for as long as this can be, up to ten minutes, neither this nor `stall` closes it.
+         * way to the peer at that rate: for as long as this can be, up to six minutes, neither this nor `stall` closes it.
          * @default 240
          */
         readonly out?: number | undefined;
