@@ -290,8 +290,8 @@ export class Reads implements Pulsed {
       this.#fullReads = 0;
       this.yield();
     }
-    // The sink holds what it has not worked off: that is the one read that may be held.
-    if (this.#holds !== 0 && (this.#carried > 0 || this.#holds & Hold.turn)) this.#pause();
+    // Others have their turn at once. For any other cause the socket reads on until something comes, see above.
+    if (this.#holds & Hold.turn) this.#pause();
   }
 
   ended(): void {

@@ -7,7 +7,7 @@ const REQUESTS = 200;
 afterEach(() => vi.restoreAllMocks());
 
 /** What every TCP handle of this process inherits from. */
-async function handlePrototype(): Promise<Record<'getpeername', () => number>> {
+async function handlePrototype(): Promise<Record<'getpeername' | 'readStop', () => number>> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { _handle: handle } = server as unknown as { _handle: { getpeername: unknown } };
@@ -20,27 +20,43 @@ async function handlePrototype(): Promise<Record<'getpeername', () => number>> {
   return prototype;
 }
 
-it('holding the input for an async request asks the system nothing', async () => {
-  const prototype = await handlePrototype();
-  const asked = vi.spyOn(prototype, 'getpeername');
+/** Sends so many requests at a time, and the next ones when all of these are answered; ends when all are. */
+async function ask(atATime: number): Promise<void> {
   let client: Socket | undefined;
   let left = REQUESTS;
   await new Promise<void>((resolve) => {
-    const subscription = serve(
-      { port: 0, host: '127.0.0.1' },
-      exchange(lines(), async (line) => `${line}\n`),
-    ).subscribe((event) => {
+    const handler = exchange(lines(), async (line) => `${line}\n`);
+    const subscription = serve({ port: 0, host: '127.0.0.1' }, handler).subscribe((event) => {
       if (event.type !== 'listening') return;
-      client = connect(event.address.port as number, '127.0.0.1', () => client?.write('a\n'.repeat(REQUESTS)));
+      const send = () => client?.write('a\n'.repeat(atATime));
+      client = connect(event.address.port as number, '127.0.0.1', send);
+      let answered = 0;
       client.on('data', ({ length }) => {
-        left -= length / 2;
-        if (left > 0) return;
-        subscription.unsubscribe();
-        resolve();
+        answered += length / 2;
+        if (answered < atATime) return;
+        answered = 0;
+        left -= atATime;
+        if (left > 0) {
+          send();
+        } else {
+          subscription.unsubscribe();
+          resolve();
+        }
       });
     });
   });
   client?.destroy();
+}
+
+it('holding the input for an async request asks the system nothing', async () => {
+  const asked = vi.spyOn(await handlePrototype(), 'getpeername');
+  await ask(REQUESTS);
   // At accept, for the address; and now and then while the input is held.
   expect(asked.mock.calls.length).toBeLessThan(REQUESTS / 4);
+});
+
+it('holding the input for an async request stops no read before something more has come', async () => {
+  const stopped = vi.spyOn(await handlePrototype(), 'readStop');
+  await ask(10);
+  expect(stopped.mock.calls.length).toBeLessThan(REQUESTS / 40);
 });
