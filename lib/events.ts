@@ -89,7 +89,7 @@ export interface Counters {
 export interface DrainReport {
   /** Connections that finished in time. */
   readonly drained: number;
-  /** Connections that were broken off. */
+  /** Connections that were broken off, evicted ones included. */
   readonly aborted: number;
   /** Connections that were refused from the beginning of the drain on. */
   readonly refused: number;

@@ -50,10 +50,12 @@ export interface ConnectionOptions {
    *
    * Past it nothing more is read, and no work is begun on any connection, until three quarters of it are left: no frame is
    * handed on, no request begun, no generator asked. So at most the budget is held, an eighth of it, one reply for each
-   * request in progress, and one read of at most 64 KiB for each connection that sends meanwhile. That lasts 10 s at most:
-   * connections that would hold memory longer are closed as `evicted`, parts of frames first, then those that hold most and
-   * whose peers take least. A quarter past the budget that begins after 1 s instead of 3 s, and a server refuses new
-   * connections as `budget` meanwhile. Deadlines of frames and of the output go on; see `paused.budget` for the time.
+   * request in progress, and one read of at most 64 KiB for each connection that sends meanwhile. A spell of that lasts
+   * about 10 s at most: connections that would hold memory longer are closed as `evicted`, parts of frames first, then those
+   * that hold most and whose peers take least. A quarter past the budget that begins after 1 s instead of 3 s, and a server
+   * refuses new connections as `budget` meanwhile. In a shortage that follows on an eviction it begins after half that time,
+   * then a quarter. Deadlines of frames and of the output go on; see `paused.budget` for the time. Choose a budget well above
+   * a few times `maxOutbound`.
    *
    * The default is worked out when the port is opened, from whichever is least.
    * @default a quarter of V8's heap limit, of a cgroup's memory, or of what is left of that

@@ -35,13 +35,17 @@ const LOW = 0.75;
 /** While output holds less than this share of the budget, what has been read is worked off. */
 const OUTPUT = 1 / 8;
 
-/** A shortage is looked at this often, in milliseconds. */
+/** A shortage is looked at this often, in milliseconds, or more often where a connection is watched for less. */
 const LOOK = 250;
-/** For so many looks a connection is watched before it is evicted, past the hard line and before it. */
-const WATCHED = 4;
-const WATCHED_BEFORE = 12;
-/** A shortage is over after so many looks. */
-const LONGEST = 40;
+/** For so many milliseconds a connection is watched before it is evicted, past the hard line and before it. */
+const WATCHED = 1000;
+const WATCHED_BEFORE = 3000;
+/** In a spell that time is halved so many times at most. */
+const HALVED = 9;
+/** The shortages of a spell last for so many milliseconds together. */
+const LONGEST = 10_000;
+/** A spell is over when there has been room for so many milliseconds. */
+const GAP = 1000;
 
 /** No default is below this, in bytes: it is what one connection may hold unsent. */
 const LEAST = 1024 * 1024;
@@ -77,9 +81,13 @@ export function defaultBudget(memory: Memory = process): number {
  * asked. So at most the budget is held, an eighth of it, one reply for each request in progress, and one read for each
  * connection that sends meanwhile. While output holds less than that eighth, what has been read already is worked off.
  *
- * **No shortage lasts longer than 10 s.** A connection is evicted when, at the pace at which its peer has taken output in
- * this shortage, it would hold memory beyond that. First those that hold part of a frame, because its rest is not read; then
- * those that would take longest. As many as it takes for there to be room.
+ * **A spell of shortages lasts 10 s at most, and the last one's watch.** A connection is evicted when, at the pace at which its
+ * peer has taken output in this spell, it would hold memory beyond that. First those that hold part of a frame, because its
+ * rest is not read; then those that would take longest. As many as it takes for there to be room.
+ *
+ * **After an eviction, a shortage that begins within 1 s belongs to the same spell.** Each one that evicts halves the time of
+ * watching for the next. Otherwise peers that never read, one after the other, would each hold up all that wait for 3 s.
+ * A spell that is 10 s old is over, so that honest peers are not judged in haste for as long as memory is short.
  *
  * It costs a connection nothing while there is room: it looks at {@link passed} when it reads, and at {@link blocked} after
  * each frame. Only a connection that was stopped by that is known as waiting.
@@ -99,9 +107,18 @@ export class Budget implements AlarmOwner {
   /** That of the holder which began the shortage. */
   #clock: SchedulerLike = monotonic;
   #lookAt = NEVER;
-  #looks = 0;
-  /** Since which look a holder has been watched in this shortage, and what its peer had taken then. */
-  readonly #watched = new Map<Holder, { readonly look: number; readonly taken: number }>();
+  /** Milliseconds until the next look, as of the last one. */
+  #pause = LOOK;
+  /** How long memory has been short in this spell, in milliseconds that were looked at. */
+  #time = 0;
+  #spellBegan = 0;
+  #ended = Number.NEGATIVE_INFINITY;
+  /** Whether this shortage, or the last one, evicted a connection. */
+  #evicted = false;
+  /** How often the time for which a connection is watched has been halved in this spell. */
+  #halved = 0;
+  /** Since when a holder has been watched in this spell, and what its peer had taken then. */
+  readonly #watched = new Map<Holder, { readonly time: number; readonly taken: number }>();
 
   /** @param limit In bytes. */
   constructor(limit: number) {
@@ -178,14 +195,25 @@ export class Budget implements AlarmOwner {
   }
 
   expire(): void {
-    this.#looks++;
+    this.#time += this.#pause;
     this.#lookLater();
     this.#evict();
   }
 
   #begin(clock: SchedulerLike): void {
     this.#passed = true;
-    this.#looks = 0;
+    const now = clock.now();
+    const isInSpell = this.#evicted || this.#halved > 0;
+    if (isInSpell && clock === this.#clock && now - this.#ended < GAP && now - this.#spellBegan < LONGEST) {
+      if (this.#evicted) this.#halved = Math.min(this.#halved + 1, HALVED);
+      // From the start, as a look that only begins to watch would take as long as the watching.
+      for (const holder of this.#holders) this.#watch(holder);
+    } else {
+      this.#halved = this.#time = 0;
+      this.#spellBegan = now;
+      this.#watched.clear();
+    }
+    this.#evicted = false;
     if (this.#alarm === undefined || clock !== this.#clock) this.#alarm = new Alarm(clock, this);
     this.#clock = clock;
     this.#lookLater();
@@ -194,14 +222,20 @@ export class Budget implements AlarmOwner {
   #end(): void {
     this.#passed = false;
     this.#lookAt = NEVER;
-    this.#watched.clear();
+    this.#ended = this.#clock.now();
     this.#serve();
   }
 
   /** Counted in looks, time that the process itself lost is not held against a peer. */
   #lookLater(): void {
-    this.#lookAt = this.#clock.now() + LOOK;
+    this.#pause = Math.min(LOOK, this.#enough);
+    this.#lookAt = this.#clock.now() + this.#pause;
     this.#alarm?.set();
+  }
+
+  /** For how many milliseconds a connection is watched before it is evicted. */
+  get #enough(): number {
+    return (this.exhausted ? WATCHED : WATCHED_BEFORE) / 2 ** this.#halved;
   }
 
   /** Lets go on what may, in turns of the event loop of its own: memory becomes free in the middle of something. */
@@ -233,32 +267,38 @@ export class Budget implements AlarmOwner {
   }
 
   #evict(): void {
-    const watched = this.exhausted ? WATCHED : WATCHED_BEFORE;
-    const late: { readonly holder: Holder; readonly looks: number }[] = [];
+    const enough = this.#enough;
+    const late: { readonly holder: Holder; readonly time: number }[] = [];
     for (const holder of this.#holders) {
-      const looks = this.#looksToGo(holder, watched);
-      if (looks !== undefined && this.#looks + looks > LONGEST) late.push({ holder, looks });
+      const time = this.#timeToGo(holder, enough);
+      if (time !== undefined && this.#time + time > LONGEST) late.push({ holder, time });
     }
-    late.sort((one, other) => other.looks - one.looks || other.holder.weight - one.holder.weight);
+    late.sort((one, other) => other.time - one.time || other.holder.weight - one.holder.weight);
     for (const { holder } of late) {
       if (!this.#passed) return;
       // One that broke off because another did holds nothing any more.
-      if (holder.weight > 0) holder.cut(new EvictedError(holder.weight, this.#total, this.#limit));
+      if (holder.weight === 0) continue;
+      this.#evicted = true;
+      holder.cut(new EvictedError(holder.weight, this.#total, this.#limit));
     }
   }
 
-  /** How many looks it takes until its peer has taken what it holds; nothing if that is not known yet. */
-  #looksToGo(holder: Holder, enough: number): number | undefined {
+  #watch(holder: Holder): void {
+    if (!this.#watched.has(holder)) this.#watched.set(holder, { time: this.#time, taken: holder.bytesOut });
+  }
+
+  /** How many milliseconds it takes until its peer has taken what it holds; nothing if that is not known yet. */
+  #timeToGo(holder: Holder, enough: number): number | undefined {
     const since = this.#watched.get(holder);
     if (since === undefined) {
-      this.#watched.set(holder, { look: this.#looks, taken: holder.bytesOut });
+      this.#watch(holder);
       return undefined;
     }
-    const looks = this.#looks - since.look;
-    if (looks < enough) return undefined;
+    const time = this.#time - since.time;
+    if (time < enough) return undefined;
     if (holder.stuck) return NEVER;
     // What waits for a handler is not judged by a pace. It goes when the shortage has lasted too long.
-    return holder.stalled ? (holder.owed * looks) / Math.max(holder.bytesOut - since.taken, 0.5) : 0;
+    return holder.stalled ? (holder.owed * time) / Math.max(holder.bytesOut - since.taken, 0.5) : 0;
   }
 }
 

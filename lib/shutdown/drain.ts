@@ -208,7 +208,7 @@ export class Drain {
   #count(event: ListenEvent): void {
     if (event.type === 'refused') this.#report.refused++;
     if (event.type !== 'closed') return;
-    if (event.reason === 'aborted') this.#report.aborted++;
+    if (event.reason === 'aborted' || event.reason === 'evicted') this.#report.aborted++;
     else this.#report.drained++;
     this.#report.unsent += event.unsent;
   }

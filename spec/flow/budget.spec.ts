@@ -209,6 +209,57 @@ describe('a budget', () => {
     expect([budget.passed, evictions(all).filter(Boolean).length]).toEqual([false, 2]);
   });
 
+  /** One after the other holds too much and takes nothing. Tells how long it takes until each is evicted. */
+  const series = async (pauses: readonly number[]) => {
+    const { budget, clock } = fats(100, 0);
+    const times: number[] = [];
+    for (const pause of pauses) {
+      await clock.advance(pause);
+      const one = new Fat(budget, clock);
+      const began = clock.now();
+      one.cut = function (this: Fat, error) {
+        times.push(clock.now() - began);
+        Fat.prototype.cut.call(this, error);
+      };
+      one.weigh(0, 124);
+      // In steps, as each pause is to begin with the eviction before it.
+      for (let i = 0; i < 1000 && one.evicted === undefined; i++) await clock.advance(12.5);
+    }
+    return times;
+  };
+
+  it('watches for half as long in each shortage that follows one with an eviction', async () => {
+    expect(await series([0, 0, 900, 0])).toEqual([3250, 1500, 750, 500]);
+  });
+
+  it('watches in full again after a second of room', async () => {
+    expect(await series([0, 0, 1100, 0])).toEqual([3250, 1500, 3250, 1500]);
+  });
+
+  it('watches in full again when the spell is ten seconds old', async () => {
+    expect(await series([0, 900, 900, 900, 900, 900, 0])).toEqual([3250, 1500, 750, 500, 187.5, 3250, 1500]);
+  });
+
+  it('spares one that reads while others that never do are evicted one after the other', async () => {
+    const { budget, clock, all } = fats(1000, 1);
+    const [reader] = all;
+    const others: Fat[] = [];
+    reader.weigh(0, 600);
+    for (let i = 0; i < 70; i++) {
+      if (!budget.passed) {
+        const other = new Fat(budget, clock);
+        others.push(other);
+      }
+      others.at(-1)?.weigh(0, 1050 - reader.weight);
+      await clock.advance(100);
+      if (reader.output === 0) continue;
+      reader.bytesOut += 10;
+      reader.weigh(0, reader.output - 10);
+    }
+    expect(reader.evicted).toBe(undefined);
+    expect(evictions(others).filter(Boolean).length).toBeGreaterThan(5);
+  });
+
   it('does not hold time against a peer that the process itself lost', () => {
     let now = 0;
     const due: { at: number; work: () => void }[] = [];
@@ -407,6 +458,35 @@ describe('the budget of a server', () => {
     await house.clock.settle();
     expect(next.text.length).toBe(500_000);
   });
+
+  it.each([
+    [10, 'before', 112_500],
+    [50, 'before', 112_500],
+    [200, 'before', 112_500],
+    [10, 'past', 130_000],
+    [200, 'past', 130_000],
+  ])(
+    'answers a client within ten seconds behind %i that ask for too much and never read, %s the hard line',
+    async (count, _, size) => {
+      const house = await House.open(
+        exchange(lines(), (line) => (line === 'much' ? 'x'.repeat(size) : line)),
+        { budget: 100_000, maxOutbound: NEVER_OVER, ...NO_DEADLINES },
+      );
+      const client = await house.connect();
+      const others = Array.from({ length: count }, () => house.network.connect({ window: 0 }).pause());
+      await house.clock.settle();
+      for (const other of others) other.write('much\n');
+      await house.clock.advance(1);
+      client.write('hello\n');
+      await house.clock.advance(9000);
+      expect(client.text).toBe('hello');
+      expect(house.log.closes).toEqual(Array(count).fill('evicted'));
+      const next = await house.connect();
+      next.write('hello\n');
+      await house.clock.settle();
+      expect(next.text).toBe('hello');
+    },
+  );
 
   it('spares those that read as fast as can be asked, though more is held than may be', async () => {
     const house = await House.open(

@@ -1,5 +1,6 @@
 import { concatMap, finalize, identity, map, NEVER, of, Subject, take, tap } from 'rxjs';
 import { describe, expect, it } from 'vitest';
+import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import type { Connection } from '../../lib/index.ts';
 import { House, unfreed } from '../support/house.ts';
@@ -334,6 +335,20 @@ describe('a drain', () => {
     await house.signal();
     expect(house.log.completed).toBe(true);
     expect(house.shutdown.observed).toBe(false);
+  });
+
+  it('counts an eviction during the drain as aborted', async () => {
+    const house = await House.open(
+      exchange(lines(), () => 'x'.repeat(1100)),
+      { budget: 1000, grace: 20_000, stall: Number.POSITIVE_INFINITY },
+    );
+    const client = house.network.connect({ window: 0 }).pause();
+    client.write('more\n');
+    await house.clock.settle();
+    await house.signal();
+    await house.clock.advance(5000);
+    expect(house.log.closes).toEqual(['evicted']);
+    expect(house.log.report).toMatchObject({ drained: 0, aborted: 1, unsent: 1100 });
   });
 
   it('counts a failure and a reset during the drain as connections that are gone, not as aborted', async () => {
