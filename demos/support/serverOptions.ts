@@ -27,6 +27,7 @@ export interface ServerLimits {
   announce: number;
   grace: number;
   linger: number;
+  halfOpen: boolean;
 }
 
 /**
@@ -89,6 +90,7 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
   time('announce', 'still accepting after the signal', 0);
   time('grace', 'to finish, then they are aborted', 10_000);
   time('linger', 'to go on reading after our FIN', 1000);
+  command.option('--no-half-open', "the peer's FIN ends the connection once it is answered");
   return command;
 }
 

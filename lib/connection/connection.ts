@@ -26,6 +26,8 @@ import { byteLength, type Data, type Limits, type Overrun, unfit, Writes } from 
 
 /** What all connections of one listener have in common. Times are in milliseconds; `Infinity` for no limit. */
 export interface ConnectionSettings extends Means, Limits {
+  /** Whether a handler may go on sending after the peer's FIN. */
+  readonly halfOpen: boolean;
   /** How long to go on reading after our FIN. */
   readonly linger: number;
   /** How long the peer may take nothing of what is written. */
@@ -104,8 +106,9 @@ const EARLY = 64 * 1024;
  *
  * **Cold**: nothing is read before the subscription, and there can be one only. Chunks are copies, the receiver's to keep;
  * the framing operators of this library, applied directly, read in place instead. The input completes on the peer's FIN,
- * and what was asked before it can still be answered: TCP is half-open then. Unsubscribing ends the connection, unless a
- * `send()` is at work: then what still comes is discarded, and the connection ends when that is done.
+ * and what was asked before it can still be answered: TCP is half-open then. With the option `halfOpen: false` the connection
+ * ends there, once that is answered. Unsubscribing ends the connection, unless a `send()` is at work: then what still comes
+ * is discarded, and the connection ends when that is done.
  *
  * **Ending lingers**: after our FIN what comes is read and discarded until the peer's FIN, or for `linger` ms. A close with
  * unread input would send a RST, and that can destroy replies on their way.
@@ -541,7 +544,7 @@ export class Connection extends Bytes {
       endOfTurn(this.clock, () => this.inContext(() => !subscription.closed && sink.complete()));
       return subscription;
     }
-    if (this.#draining || this.#ending) {
+    if (this.#draining || this.#ending || this.#reads.peerEnded) {
       sink.complete();
       this.inputOver();
     } else {
@@ -592,6 +595,16 @@ export class Connection extends Bytes {
     if (!this.#subscribed && !this.over) this.#reads.await();
   }
 
+  /** @internal Whether a handler may go on sending after the peer's FIN. */
+  get halfOpen(): boolean {
+    return this.#settings.halfOpen;
+  }
+
+  /** The peer's FIN has been handed on, and means that the peer is gone. */
+  get #isDeserted(): boolean {
+    return !this.#settings.halfOpen && this.#reads.peerEnded;
+  }
+
   /** @internal Keeps the connection from ending by itself when its input is over. @returns A function that lets it. */
   use(): () => void {
     let using = true;
@@ -617,6 +630,8 @@ export class Connection extends Bytes {
 
   /** @internal Says whether the generator that is the handler is at work on its next value, or waits for room. */
   working(is: boolean): void {
+    // It has finished the value that it was asked for, and is not asked for another.
+    if (is && this.#asked && this.#isDeserted && this.#loops === 0) return this.end();
     this.#asked = is;
     if (!is) this.rested();
   }
@@ -808,7 +823,13 @@ export class Connection extends Bytes {
 
   /** @internal */
   peerEnded(): void {
-    this.#context.runInAsyncScope(this.#reads.ended, this.#reads);
+    this.inContext(this.#peerEnded);
+  }
+
+  #peerEnded(): void {
+    this.#reads.ended();
+    // The handler has not read yet, and may never do so; but there is nothing that it could miss.
+    if (!this.#settings.halfOpen && this.#reads.weight === 0) this.#reads.release(Hold.unread);
   }
 
   /** @internal */
@@ -904,6 +925,7 @@ export class Connection extends Bytes {
   /** @internal A piece of our own work, or a cause on our side, has gone: if it was the last the peer's idleness begins. */
   rested(): void {
     if (this.over || this.busy) return;
+    if (this.#isDeserted) this.#endDeserted();
     this.active();
     if (this.#deadlines.idle !== NEVER) this.#alarm.set();
     const resting = this.#resting;
@@ -929,6 +951,13 @@ export class Connection extends Bytes {
     }
     // It was kept for the end of its input only. Not at once: who ends it may have an error to tell.
     if (this.#freed) endOfTurn(this.clock, () => this.freed());
+    else if (this.#isDeserted) this.#endDeserted();
+  }
+
+  /** Ends the connection unless there is work in progress. Not at once: a loop that is over may have a last word. */
+  #endDeserted(): void {
+    if (this.over || this.busy) return;
+    nextTurn(this.clock, () => !this.busy && this.end());
   }
 
   /** @internal */

@@ -11,6 +11,21 @@ import { type Overrun, overruns } from './writes.ts';
 
 /** What `listen` and `connect` let one choose about a connection. Times are in milliseconds; `Infinity` for no limit. */
 export interface ConnectionOptions {
+  /**
+   * Whether a connection stands after the peer's FIN, until its handler completes. With `false` the FIN means that the peer
+   * is gone, and a handler that would go on sending, such as a `broadcast`, is unsubscribed. Then what was written is
+   * flushed, our FIN follows, and the close reason is `ended`. Values that still wait in the `broadcast` are dropped.
+   *
+   * That happens when all bytes before the FIN have been handed on and nothing that the library can see is in progress.
+   * It sees an `exchange` until that completes, the body of a `for await` loop over the input, a `relay`, and a
+   * generator that is the handler: that finishes the value it is asked for, and is asked for no other.
+   *
+   * It does not see what other operators wait for, such as `mergeMap`, `concatMap` or `delay`, or what an async function awaits
+   * outside of such a loop. Replies that come of that later are not sent. A handler that never reads its input does not
+   * learn of a FIN behind bytes: merge `connection.pipe(ignoreElements())` into it.
+   * @default true
+   */
+  readonly halfOpen?: boolean | undefined;
   /** How long to go on reading after our FIN, so that the last reply is not destroyed by a RST. @default 1000 */
   readonly linger?: number | undefined;
   /** How long a peer may take nothing of what is written; then it is closed as `slow-consumer`. @default 10000 */
@@ -73,6 +88,7 @@ export interface ConnectionOptions {
 
 /** @internal All of them but `transport`, of which each asks something else. */
 export const connectionChecks: Record<string, Check> = {
+  halfOpen: flag,
   linger: milliseconds,
   stall: patience,
   pace: object({ in: rate, out: rate, grace: patience }),
@@ -89,11 +105,12 @@ export const connectionChecks: Record<string, Check> = {
 export function settings(options: ConnectionOptions): ConnectionSettings {
   const { linger = 1000, stall = 10_000, highWaterMark = 64 * 1024, maxOutbound = 1024 * 1024 } = options;
   const { pace: { in: least = 240, out = 240, grace = 10_000 } = {} } = options;
-  const { overrun = 'disconnect', budget = defaultBudget(), scheduler = defaultClock() } = options;
+  const { overrun = 'disconnect', budget = defaultBudget(), scheduler = defaultClock(), halfOpen = true } = options;
   // Who waits for room is to have it before there is too much.
   const output = { highWaterMark: Math.min(highWaterMark, maxOutbound), maxOutbound, overrun };
   return {
     clock: scheduler,
+    halfOpen,
     linger,
     stall,
     pace: { in: least, out, grace },

@@ -92,6 +92,8 @@ export function exchange<T>(
     derive(connection, (subscriber) => {
       const exchange = new Exchange(connection, project, given, subscriber);
       subscriber.add(() => exchange.stop());
+      // Replies that wait for room are in progress, too.
+      if (!connection.halfOpen) subscriber.add(connection.use());
       // In place, if the decoder can: its source is the connection itself.
       connection.pipe(decode).subscribe(exchange.requests);
     });

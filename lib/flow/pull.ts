@@ -119,6 +119,8 @@ function pullAsync(
     if (subscriber.closed) return;
     if (room.congested || room.blocked) return wait();
     room.working(true);
+    // That may have ended the connection.
+    if (subscriber.closed) return;
     try {
       Promise.resolve(values.next()).then(came, failed);
     } catch (error) {
@@ -141,6 +143,8 @@ function pullSync(values: Iterator<Data | undefined>, room: Room, subscriber: Su
     while (!subscriber.closed) {
       if (room.congested || room.blocked) return wait();
       room.working(true);
+      // That may have ended the connection.
+      if (subscriber.closed) return;
       let done: boolean | undefined;
       let value: Data | undefined;
       asking = true;

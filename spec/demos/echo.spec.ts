@@ -234,6 +234,10 @@ describe('echo', () => {
     const without = ['farewell', 'budget'];
     for (const { name, preset } of await libraryOptions()) {
       if (apart.includes(name)) continue;
+      if (name === 'halfOpen') {
+        expect([text.includes('--no-half-open '), preset]).toEqual([true, 'true']);
+        continue;
+      }
       const flag = `--${flags[name] ?? name}`;
       expect(text, name).toContain(`${flag} <`);
       if (without.includes(name)) continue;

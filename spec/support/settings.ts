@@ -7,6 +7,7 @@ import { monotonic } from '../../lib/time/monotonic.ts';
 /** Settings of a connection, with what a spec does not care about as `listen` has it. */
 export const settings = (some: Partial<ConnectionSettings> = {}): ConnectionSettings => ({
   clock: monotonic,
+  halfOpen: true,
   linger: 1000,
   stall: 10_000,
   pace: { in: 0, out: 0, grace: 10_000 },

@@ -1,0 +1,325 @@
+// What the peer's FIN means with `halfOpen: false`, and that nothing has changed without.
+import { once } from 'node:events';
+import {
+  firstValueFrom,
+  ignoreElements,
+  interval,
+  map,
+  merge,
+  mergeMap,
+  NEVER,
+  Observable,
+  type Subscription,
+  timer,
+  toArray,
+} from 'rxjs';
+import { afterEach, describe, expect, it } from 'vitest';
+import { connect } from '../../lib/connect/connect.ts';
+import type { Connection } from '../../lib/connection/connection.ts';
+import { broadcast } from '../../lib/flow/broadcast.ts';
+import { exchange } from '../../lib/flow/exchange.ts';
+import { relay } from '../../lib/flow/relay.ts';
+import { lines } from '../../lib/framing/lines.ts';
+import { listen } from '../../lib/listen/listen.ts';
+import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
+import { MemoryNetwork } from '../../lib/testing/memory.ts';
+import { Clock } from '../support/clock.ts';
+import { House } from '../support/house.ts';
+import { Log } from '../support/log.ts';
+import { dialTo, readAll } from '../support/sockets.ts';
+
+const GONE: ServeOptions = { halfOpen: false, idle: Number.POSITIVE_INFINITY, greeting: Number.POSITIVE_INFINITY };
+
+const ticks = ({ clock }: Connection) => interval(100, clock).pipe(map((count) => `${count}\n`));
+const after = (ms: number, { clock }: Connection, text: string) =>
+  firstValueFrom(timer(ms, clock).pipe(map(() => `${text}\n`)));
+const ignored = (connection: Connection) => connection.pipe(ignoreElements());
+
+/** Connects, sends a text and a FIN, and lets time go by. */
+async function leave(handler: Handler, text: string, options: ServeOptions = GONE) {
+  const house = await House.open(handler, options);
+  const client = await house.connect();
+  if (text !== '') client.write(text);
+  await house.clock.settle();
+  client.end();
+  await house.clock.settle();
+  return { house, client };
+}
+
+describe('with halfOpen false', () => {
+  const hot: [name: string, handler: Handler][] = [
+    ['a source merged with the input', (connection) => merge(ticks(connection), ignored(connection))],
+    ['a broadcast that reads nothing', (connection) => broadcast().to(connection)],
+    ['a source that reads nothing', (connection) => ticks(connection)],
+    ['a promise without end', () => new Promise<void>(() => {})],
+  ];
+  it.each(hot)("ends %s with the peer's FIN, in good order", async (_, handler) => {
+    const { house, client } = await leave(handler, '');
+    expect([house.log.closes, client.ended, client.reset]).toEqual([['ended'], true, false]);
+  });
+
+  it('unsubscribes the handler, and ends after what was written has been flushed', async () => {
+    let stopped = 0;
+    const handler: Handler = (connection) =>
+      merge(new Observable<string>(() => () => stopped++), connection.pipe(map(() => 'x'.repeat(50_000))));
+    const house = await House.open(handler, GONE);
+    const client = await house.connect({ window: 1000 });
+    client.pause();
+    client.write('?').end();
+    await house.clock.settle();
+    expect([stopped, house.log.closes, client.ended]).toEqual([1, [], false]);
+    client.resume();
+    await house.clock.settle();
+    expect([house.log.closes, client.ended, client.text.length]).toEqual([['ended'], true, 50_000]);
+    expect(house.log.of('closed')[0]).toMatchObject({ bytesOut: 50_000, unsent: 0 });
+  });
+
+  it.each([1, 2, 8])('answers every request of an exchange first, %i at a time', async (concurrency) => {
+    const answers = exchange(lines(), (line, connection) => after(Number(line), connection, line), { concurrency });
+    const handler: Handler = (connection) => merge(answers(connection), NEVER);
+    const { house, client } = await leave(handler, '300\n100\n200\n');
+    await house.clock.advance(299);
+    expect([house.log.closes, client.text]).toEqual([[], '']);
+    await house.clock.advance(301);
+    expect([house.log.closes, client.text]).toEqual([['ended'], '300\n100\n200\n']);
+  });
+
+  it('answers requests whose replies wait for the peer first', async () => {
+    const answers = exchange(lines(), (line, { clock }) =>
+      timer(1, clock).pipe(mergeMap(() => [line.repeat(3000), line.repeat(3000), '\n'])),
+    );
+    const house = await House.open((connection) => merge(answers(connection), NEVER), { ...GONE, highWaterMark: 1000 });
+    const client = await house.connect({ window: 1000 });
+    client.pause();
+    client.write('a\nb\n').end();
+    await house.clock.advance(1000);
+    expect(house.log.closes).toEqual([]);
+    client.resume();
+    await house.clock.advance(1000);
+    expect([house.log.closes, client.text]).toEqual([['ended'], `${'a'.repeat(6000)}\n${'b'.repeat(6000)}\n`]);
+  });
+
+  it('leaves a handler that completes by itself as it is', async () => {
+    const { house, client } = await leave(
+      (c) =>
+        c.pipe(
+          lines(),
+          map((line) => `${line}!\n`),
+        ),
+      'a\nb\nc\n',
+    );
+    expect([house.log.closes, client.text]).toEqual([['ended'], 'a!\nb!\nc!\n']);
+  });
+
+  it('lets the body of a loop finish, and what it says after the loop leave', async () => {
+    const handler: Handler = async (connection) => {
+      for await (const line of connection.pipe(lines())) await connection.write(await after(100, connection, line));
+      await connection.write('bye\n');
+      await new Promise(() => {});
+    };
+    const { house, client } = await leave(handler, 'a\nb\n');
+    await house.clock.advance(199);
+    expect([house.log.closes, client.text]).toEqual([[], 'a\n']);
+    await house.clock.advance(1);
+    expect([house.log.closes, client.text]).toEqual([['ended'], 'a\nb\nbye\n']);
+  });
+
+  it('ends a loop that waits for the next frame', async () => {
+    const handler: Handler = async (connection) => {
+      for await (const line of connection.pipe(lines())) await connection.write(`${line}\n`);
+      await new Promise(() => {});
+    };
+    const { house, client } = await leave(handler, 'a\n');
+    expect([house.log.closes, client.text]).toEqual([['ended'], 'a\n']);
+  });
+
+  it('lets a generator finish the value it is asked for, and asks for no other', async () => {
+    let returned = false;
+    const handler: Handler = async function* (connection) {
+      try {
+        for (let count = 0; ; count++) yield await after(100, connection, `${count}`);
+      } finally {
+        returned = true;
+      }
+    };
+    const { house, client } = await leave(handler, '');
+    await house.clock.advance(99);
+    expect([house.log.closes, client.text, returned]).toEqual([[], '', false]);
+    await house.clock.advance(1);
+    expect([house.log.closes, client.text, returned]).toEqual([['ended'], '0\n', true]);
+  });
+
+  it('calls no generator again that yields without waiting', async () => {
+    let calls = 0;
+    const handler: Handler = function* () {
+      for (;;) {
+        calls++;
+        yield calls % 100 === 0 ? 'x' : undefined;
+      }
+    };
+    const server = serve({ port: 0, host: '127.0.0.1' }, handler, GONE);
+    const log = Log.follow(server);
+    running.push(log.subscription as Subscription);
+    const socket = dialTo(await log.whenListening());
+    socket.end();
+    await readAll(socket);
+    await log.whenSaid('closed');
+    const before = calls;
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([log.closes, calls]).toEqual([['ended'], before]);
+  });
+
+  it('finishes a generator that loops over the frames', async () => {
+    const handler: Handler = async function* (connection) {
+      for await (const line of connection.pipe(lines())) {
+        yield await after(100, connection, line);
+        yield await after(100, connection, line);
+      }
+      yield 'bye\n';
+    };
+    const { house, client } = await leave(handler, 'a\nb\n');
+    await house.clock.advance(399);
+    expect(house.log.closes).toEqual([]);
+    await house.clock.advance(1);
+    expect([house.log.closes, client.text]).toEqual([['ended'], 'a\na\nb\nb\nbye\n']);
+  });
+
+  it('gives a generator that begins to read after the FIN its end', async () => {
+    const handler: Handler = async function* (connection) {
+      yield await after(100, connection, 'hello').then(async (text) => {
+        for await (const line of connection.pipe(lines())) return `${line}\n`;
+        return text;
+      });
+    };
+    const { house, client } = await leave(handler, '');
+    await house.clock.advance(100);
+    expect([house.log.closes, client.text]).toEqual([['ended'], 'hello\n']);
+  });
+
+  it('hands on what came before the FIN to a handler that begins to read later', async () => {
+    const handler: Handler = async (connection) => {
+      await after(100, connection, '');
+      for await (const line of connection.pipe(lines())) await connection.write(`${line}\n`);
+    };
+    const { house, client } = await leave(handler, 'a\nb\n');
+    await house.clock.advance(99);
+    expect(house.log.closes).toEqual([]);
+    await house.clock.advance(1);
+    expect([house.log.closes, client.text]).toEqual([['ended'], 'a\nb\n']);
+  });
+
+  it('does not wait for what mergeMap waits for', async () => {
+    const handler: Handler = (c) =>
+      c.pipe(
+        lines(),
+        mergeMap((line) => after(100, c, line)),
+      );
+    const { house, client } = await leave(handler, 'a\n');
+    expect([house.log.closes, client.text]).toEqual([['ended'], '']);
+  });
+
+  it('leaves a relay the answer of the other side', async () => {
+    const front: Handler = (connection) => {
+      const { clock: scheduler } = connection;
+      const backend = new MemoryNetwork(scheduler);
+      const seams = { transport: backend.transport, scheduler };
+      const all: Handler = (c) =>
+        c.pipe(
+          toArray(),
+          mergeMap(() => after(100, c, 'all')),
+        );
+      running.push(serve({ port: 0 }, all, seams).subscribe());
+      return connect({ port: 1 }, { ...seams, halfOpen: false }).pipe(mergeMap((other) => relay(connection, other)));
+    };
+    const { house, client } = await leave(front, 'a\n');
+    await house.clock.advance(99);
+    expect([house.log.closes, client.text]).toEqual([[], '']);
+    await house.clock.advance(1);
+    expect([house.log.closes, client.text]).toEqual([['ended'], 'all\n']);
+  });
+
+  it('ends a connection of connect, and one of listen', async () => {
+    const clock = new Clock();
+    const network = new MemoryNetwork(clock);
+    const seams = { transport: network.transport, scheduler: clock, halfOpen: false };
+    const closes: string[] = [];
+    const tell = (side: string, connection: Connection) =>
+      connection.closed.subscribe(({ reason }) => closes.push(`${side} ${reason}`));
+    const hot = (connection: Connection) => merge(ticks(connection), ignored(connection)).pipe(connection.send());
+    const served = listen({ port: 0 }, seams).pipe(
+      mergeMap((connection) => {
+        tell('listen', connection);
+        return hot(connection);
+      }),
+    );
+    running.push(served.subscribe());
+    await clock.settle();
+    const connected: Connection[] = [];
+    const client = connect({ port: 1 }, seams).pipe(
+      mergeMap((connection) => {
+        tell('connect', connection);
+        connected.push(connection);
+        return hot(connection);
+      }),
+    );
+    running.push(client.subscribe());
+    await clock.advance(250);
+    expect(closes).toEqual([]);
+    connected[0]?.halfClose();
+    await clock.settle();
+    expect(closes.sort()).toEqual(['connect ended', 'listen ended']);
+  });
+
+  it('ends over a real socket, with all that was asked answered and a FIN', async () => {
+    const answers = exchange(lines(), async (line) => {
+      await new Promise((resolve) => setImmediate(resolve));
+      return `${line}\n`;
+    });
+    const log = Log.follow(
+      serve({ port: 0, host: '127.0.0.1' }, (connection) => merge(answers(connection), NEVER), GONE),
+    );
+    running.push(log.subscription as Subscription);
+    const socket = dialTo(await log.whenListening());
+    const closed = once(socket, 'close');
+    socket.end('a\nb\nc\n');
+    expect((await readAll(socket)).toString()).toBe('a\nb\nc\n');
+    expect(await closed).toEqual([false]);
+    await log.whenSaid('closed');
+    expect(log.closes).toEqual(['ended']);
+  });
+
+  it('sends the last word after a loop over a real socket', async () => {
+    const handler: Handler = async (connection) => {
+      for await (const line of connection.pipe(lines())) await connection.write(`${line}\n`);
+      await connection.write('bye\n');
+      await new Promise(() => {});
+    };
+    const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, handler, GONE));
+    running.push(log.subscription as Subscription);
+    const socket = dialTo(await log.whenListening());
+    await once(socket, 'connect');
+    socket.write('a\n');
+    await once(socket, 'readable');
+    socket.end();
+    expect((await readAll(socket)).toString()).toBe('a\nbye\n');
+    await log.whenSaid('closed');
+    expect(log.closes).toEqual(['ended']);
+  });
+});
+
+const running: Subscription[] = [];
+afterEach(() => {
+  for (const subscription of running.splice(0)) subscription.unsubscribe();
+});
+
+it.each([{}, { halfOpen: true }])("goes on sending after the peer's FIN with %j", async (options) => {
+  const handler: Handler = (connection) => merge(ticks(connection), ignored(connection));
+  const { house, client } = await leave(handler, '', { ...GONE, halfOpen: undefined, ...options });
+  await house.clock.advance(300);
+  expect([house.log.closes, client.text]).toEqual([[], '0\n1\n2\n']);
+});
+
+it('refuses a halfOpen that is no boolean', () => {
+  expect(() => serve({ port: 0 }, () => NEVER, { halfOpen: 'no' as never })).toThrow('halfOpen must be');
+  expect(() => connect({ port: 1 }, { halfOpen: 0 as never })).toThrow('halfOpen must be');
+});
