@@ -85,9 +85,9 @@ describe('with halfOpen false', () => {
   });
 
   it('answers requests whose replies wait for the peer first', async () => {
-    const answers = exchange(lines(), (line, { clock }) =>
-      timer(1, clock).pipe(mergeMap(() => [line.repeat(3000), line.repeat(3000), '\n'])),
-    );
+    const long = (line: string) => [line.repeat(3000), line.repeat(3000), '\n'];
+    const reply = (line: string, { clock }: Connection) => timer(100, clock).pipe(mergeMap(() => long(line)));
+    const answers = exchange(lines(), reply, { concurrency: 2 });
     const house = await House.open((connection) => merge(answers(connection), NEVER), { ...GONE, highWaterMark: 1000 });
     const client = await house.connect({ window: 1000 });
     client.pause();
@@ -182,6 +182,38 @@ describe('with halfOpen false', () => {
     expect(house.log.closes).toEqual([]);
     await house.clock.advance(1);
     expect([house.log.closes, client.text]).toEqual([['ended'], 'a\na\nb\nb\nbye\n']);
+  });
+
+  it('finishes the body of a loop over what comes with the end of the input', async () => {
+    const handler: Handler = async function* (connection) {
+      for await (const all of connection.pipe(lines(), toArray())) {
+        yield `${all.length}\n`;
+        yield await after(100, connection, 'b');
+        yield await after(100, connection, 'c');
+      }
+    };
+    const { house, client } = await leave(handler, 'a\n');
+    await house.clock.advance(200);
+    expect([house.log.closes, client.text]).toEqual([['ended'], '1\nb\nc\n']);
+  });
+
+  it('asks no generator for more that waits for room after its value', async () => {
+    let calls = 0;
+    const handler: Handler = async function* (connection) {
+      for (;;) {
+        calls++;
+        yield await after(100, connection, 'x'.repeat(100_000));
+      }
+    };
+    const house = await House.open(handler, GONE);
+    const client = await house.connect({ window: 1000 });
+    client.pause();
+    client.end();
+    await house.clock.advance(200);
+    expect(house.log.closes).toEqual([]);
+    client.resume();
+    await house.clock.advance(200);
+    expect([house.log.closes, client.text.length, calls]).toEqual([['ended'], 100_001, 1]);
   });
 
   it('gives a generator that begins to read after the FIN its end', async () => {
