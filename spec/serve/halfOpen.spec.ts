@@ -87,7 +87,7 @@ describe('with halfOpen false', () => {
   it('answers requests whose replies wait for the peer first', async () => {
     const long = (line: string) => [line.repeat(3000), line.repeat(3000), '\n'];
     const reply = (line: string, { clock }: Connection) => timer(100, clock).pipe(mergeMap(() => long(line)));
-    const answers = exchange(lines(), reply, { concurrency: 2 });
+    const answers = exchange(lines(), reply, { concurrency: 8 });
     const house = await House.open((connection) => merge(answers(connection), NEVER), { ...GONE, highWaterMark: 1000 });
     const client = await house.connect({ window: 1000 });
     client.pause();
