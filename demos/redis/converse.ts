@@ -16,8 +16,8 @@ export interface ConverseOptions extends RequestLimits {
   readonly unsent?: () => number;
   /** Bytes that have come or left. @default none */
   readonly moved?: () => number;
-  /** Called when the client has been cut off: what has not left need not leave any more. */
-  readonly abort?: () => void;
+  /** Closes the connection of a client that is cut off, with the reason in a sentence: what has not left need not leave. */
+  readonly abort?: (why: string) => void;
   /** Is told how many bytes more are kept for the client beside its keys; negative for fewer. */
   readonly held?: (bytes: number) => void;
 }
@@ -60,8 +60,8 @@ export function converse(
       push: send,
       close: () => subscriber.complete(),
       cut: (error) => {
+        abort?.(error.message);
         subscriber.error(error);
-        abort?.();
       },
       hold: (bytes) => {
         const there = db.limits.hold(bytes);

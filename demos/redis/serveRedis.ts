@@ -43,7 +43,8 @@ export function serveRedis(
       localAddress: written(connection.local),
       unsent: () => connection.unsent,
       moved: () => connection.bytesIn + connection.bytesOut,
-      abort: () => connection.abort(),
+      // One that has all it was sent is told so by a FIN, any other by a RST.
+      abort: (why) => (connection.unsent > 0 ? connection.abort(why) : connection.end(why)),
       held: (bytes) => connection.holdElsewhere(bytes),
     });
   const server = serve(where, handler, {

@@ -159,5 +159,6 @@ function unlessZero(limit: number): number {
 /** Clients come and go by the thousand, and INFO counts them. One that was cut off is worth a line. */
 function isNews(event: ServerEvent): boolean {
   if (event.type === 'opened' || event.type === 'refused') return false;
-  return event.type !== 'closed' || !['ended', 'completed', 'drained', 'reset'].includes(event.reason);
+  if (event.type !== 'closed') return true;
+  return event.detail !== undefined || !['ended', 'completed', 'drained', 'reset'].includes(event.reason);
 }
