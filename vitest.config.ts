@@ -17,9 +17,9 @@ export default defineConfig({
     pool: 'forks',
     // Many files wait more than they work, but some tell the time, and must not wait for a processor.
     maxWorkers: 2,
-    // The models take seconds, and more of them on a busy machine.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // The models take seconds, and minutes on a busy machine. What never comes fails earlier, by `PATIENCE` of the support.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     setupFiles: ['spec/support/setup.ts'],
     projects: [
       // Loading RxJS and the library for each file anew would take longer than most files do.

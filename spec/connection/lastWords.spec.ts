@@ -44,25 +44,30 @@ const settled = async () => {
   for (let turns = 0; turns < 5; turns++) await turn();
 };
 
-type Read = (connection: Connection, hear: (text: string) => void) => void;
+/** Resolves when the reader has heard all that it will. */
+type Read = (connection: Connection, hear: (text: string) => void) => Promise<void>;
 
-const flowing: Read = (connection, hear) => {
-  connection.pipe(lines()).subscribe({ next: hear, error: () => undefined });
-};
+const flowing: Read = (connection, hear) =>
+  new Promise((over) => {
+    connection.pipe(lines()).subscribe({ next: hear, error: () => over(), complete: over });
+  });
 
 /** Reads a frame only when it has worked on the last one, which takes some turns. */
-const held: Read = (connection, hear) => {
-  void (async () => {
+const held: Read = async (connection, hear) => {
+  try {
     for await (const line of connection.pipe(lines())) {
       hear(line);
       await settled();
     }
-  })().catch(() => undefined);
+  } catch {
+    // The connection is reset.
+  }
 };
 
 /** Subscribes only when the connection has failed already. */
-const late: Read = (connection, hear) => {
-  void settled().then(() => flowing(connection, hear));
+const late: Read = async (connection, hear) => {
+  await settled();
+  await flowing(connection, hear);
 };
 
 const readers: [string, Read][] = [
@@ -116,8 +121,9 @@ describe.each([
       const socket = await accepted;
       const closed = firstValueFrom(connection.closed);
       await fail(connection, socket);
-      read(connection, (text) => texts.push(text));
+      const heard = read(connection, (text) => texts.push(text));
       ends.push(await closed);
+      await heard;
     }
     server.close();
     return { texts, ends };

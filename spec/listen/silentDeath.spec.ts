@@ -5,10 +5,11 @@ import type { Transport } from '../../lib/transport/transport.ts';
 import { client, clients, closeClients } from '../support/client.ts';
 import { House } from '../support/house.ts';
 import { Log } from '../support/log.ts';
-import { quickest } from '../support/quickest.ts';
 
 const BUSY = 10;
 const GONE = 3000;
+/** Longer than a slow machine takes: the drain must not wait for it. */
+const GRACE = 120_000;
 
 const servers: Log[] = [];
 afterEach(() => {
@@ -125,7 +126,12 @@ describe('in memory', () => {
 /** 10 are served, and 3000 wait whose clients have left: half of them in good order, half with a reset. */
 async function crowded() {
   const shutdown = new Subject<void>();
-  const options: ServeOptions = { concurrency: BUSY, waiting: { max: GONE + 100, timeout: 60_000 }, shutdown };
+  const options: ServeOptions = {
+    concurrency: BUSY,
+    waiting: { max: GONE + 100, timeout: 600_000 },
+    shutdown,
+    grace: GRACE,
+  };
   const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, echo, options));
   servers.push(log);
   const port = await log.whenListening();
@@ -153,17 +159,15 @@ it('serves 20 of 20 fresh clients when one slot is free, though 3000 who left wa
   expect(log.refusals.filter((reason) => reason !== 'gone')).toEqual([]);
 });
 
-it('drains in under a second, though 3000 who left wait [E2]', async () => {
-  const drained = async () => {
-    const { log, shutdown } = await crowded();
-    const began = performance.now();
-    const { waiting } = log.counters;
-    shutdown.next();
-    await log.whenCompleted();
-    expect(log.report).toMatchObject({ drained: BUSY, aborted: 0, refused: waiting });
-    expect(log.counters.refused).toBe(GONE);
-    expect(log.of('opened')).toHaveLength(BUSY);
-    return performance.now() - began;
-  };
-  expect(await quickest(1000, drained, 3)).toBeLessThan(1000);
+it('drains in fewer turns of the event loop than the 3000 closed connections that wait', async () => {
+  const { log, shutdown } = await crowded();
+  const { waiting } = log.counters;
+  let turns = 0;
+  shutdown.next();
+  for (; !log.completed; turns++) await new Promise((resolve) => setImmediate(resolve));
+  expect(log.report).toMatchObject({ drained: BUSY, aborted: 0, refused: waiting });
+  expect(log.report.duration).toBeLessThan(GRACE);
+  expect(log.counters.refused).toBe(GONE);
+  expect(log.of('opened')).toHaveLength(BUSY);
+  expect(turns).toBeLessThan(GONE);
 });

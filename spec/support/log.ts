@@ -1,7 +1,7 @@
 import type { Observable, Subscription } from 'rxjs';
 import { expect } from 'vitest';
 import type { Counters, ServerEvent } from '../../lib/events.ts';
-import { Watched } from './watched.ts';
+import { PATIENCE, Watched } from './watched.ts';
 
 type Of<Type extends ServerEvent['type']> = Extract<ServerEvent, { type: Type }>;
 
@@ -84,7 +84,7 @@ export class Log extends Watched {
   }
 
   /** Waits until so many have been accepted: turn by turn of the event loop, as nothing is said when somebody begins to wait. */
-  async whenAccepted(count: number, within = 50_000): Promise<void> {
+  async whenAccepted(count: number, within = PATIENCE): Promise<void> {
     const until = performance.now() + within;
     while (this.counters.accepted < count) {
       if (performance.now() > until) throw new Error(`Only ${this.counters.accepted} of ${count} have been accepted`);

@@ -1,5 +1,5 @@
 /** How long a spec waits for what must happen, in milliseconds, before it says what did not. */
-const PATIENCE = 50_000;
+export const PATIENCE = 150_000;
 
 /** Something that changes, and that a spec waits for: it looks again at each change, and never sleeps. */
 export abstract class Watched {
