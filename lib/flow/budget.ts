@@ -44,7 +44,7 @@ const WATCHED_BEFORE = 3000;
 const HALVED = 9;
 /** The shortages of a spell last for so many milliseconds together. */
 const LONGEST = 10_000;
-/** A spell is over when there has been room for so many milliseconds. */
+/** A spell is over when there has been room for so many milliseconds, and none waits to work. */
 const GAP = 1000;
 
 /** No default is below this, in bytes: it is what one connection may hold unsent. */
@@ -85,9 +85,10 @@ export function defaultBudget(memory: Memory = process): number {
  * peer has taken output in this spell, it would hold memory beyond that. First those that hold part of a frame, because its
  * rest is not read; then those that would take longest. As many as it takes for there to be room.
  *
- * **After an eviction, a shortage that begins within 1 s belongs to the same spell.** Each one that evicts halves the time of
- * watching for the next. Otherwise peers that never read, one after the other, would each hold up all that wait for 3 s.
- * A spell that is 10 s old is over, so that honest peers are not judged in haste for as long as memory is short.
+ * **After an eviction, a shortage that begins within 1 s, or before all have gone on, belongs to the same spell.** Each one
+ * that evicts halves the time of watching for the next. Otherwise peers that never read, one after the other, would each hold
+ * up all that wait for 3 s. A spell is over when memory was short for 10 s in it, so that honest peers are not judged in haste
+ * for as long as memory is short.
  *
  * It costs a connection nothing while there is room: it looks at {@link passed} when it reads, and at {@link blocked} after
  * each frame. Only a connection that was stopped by that is known as waiting.
@@ -109,9 +110,8 @@ export class Budget implements AlarmOwner {
   #lookAt = NEVER;
   /** Milliseconds until the next look, as of the last one. */
   #pause = LOOK;
-  /** How long memory has been short in this spell, in milliseconds that were looked at. */
+  /** How long memory has been short in this spell, in milliseconds, without those that the process itself lost. */
   #time = 0;
-  #spellBegan = 0;
   #ended = Number.NEGATIVE_INFINITY;
   /** Whether this shortage, or the last one, evicted a connection. */
   #evicted = false;
@@ -203,14 +203,13 @@ export class Budget implements AlarmOwner {
   #begin(clock: SchedulerLike): void {
     this.#passed = true;
     const now = clock.now();
-    const isInSpell = this.#evicted || this.#halved > 0;
-    if (isInSpell && clock === this.#clock && now - this.#ended < GAP && now - this.#spellBegan < LONGEST) {
+    const follows = this.#ready.size > 0 || now - this.#ended < GAP;
+    if (follows && (this.#evicted || this.#halved > 0) && clock === this.#clock && this.#time < LONGEST) {
       if (this.#evicted) this.#halved = Math.min(this.#halved + 1, HALVED);
       // From the start, as a look that only begins to watch would take as long as the watching.
       for (const holder of this.#holders) this.#watch(holder);
     } else {
       this.#halved = this.#time = 0;
-      this.#spellBegan = now;
       this.#watched.clear();
     }
     this.#evicted = false;
@@ -221,8 +220,9 @@ export class Budget implements AlarmOwner {
 
   #end(): void {
     this.#passed = false;
-    this.#lookAt = NEVER;
     this.#ended = this.#clock.now();
+    this.#time += Math.max(0, Math.min(this.#ended - this.#lookAt + this.#pause, this.#pause));
+    this.#lookAt = NEVER;
     this.#serve();
   }
 

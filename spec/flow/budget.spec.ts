@@ -210,7 +210,7 @@ describe('a budget', () => {
   });
 
   /** One after the other holds too much and takes nothing. Tells how long it takes until each is evicted. */
-  const series = async (pauses: readonly number[]) => {
+  const series = async (pauses: readonly number[], begin = (_one: Fat) => {}) => {
     const { budget, clock } = fats(100, 0);
     const times: number[] = [];
     for (const pause of pauses) {
@@ -221,6 +221,7 @@ describe('a budget', () => {
         times.push(clock.now() - began);
         Fat.prototype.cut.call(this, error);
       };
+      if (times.length === 0) begin(one);
       one.weigh(0, 124);
       // In steps, as each pause is to begin with the eviction before it.
       for (let i = 0; i < 1000 && one.evicted === undefined; i++) await clock.advance(12.5);
@@ -236,8 +237,11 @@ describe('a budget', () => {
     expect(await series([0, 0, 1100, 0])).toEqual([3250, 1500, 3250, 1500]);
   });
 
-  it('watches in full again when the spell is ten seconds old', async () => {
-    expect(await series([0, 900, 900, 900, 900, 900, 0])).toEqual([3250, 1500, 750, 500, 187.5, 3250, 1500]);
+  it('watches in full again when memory was short for ten seconds in a spell', async () => {
+    const begin = (one: Fat) => {
+      one.stalled = false;
+    };
+    expect(await series([0, 0, 0], begin)).toEqual([10_250, 3250, 1500]);
   });
 
   it('spares one that reads while others that never do are evicted one after the other', async () => {
@@ -260,7 +264,8 @@ describe('a budget', () => {
     expect(evictions(others).filter(Boolean).length).toBeGreaterThan(5);
   });
 
-  it('does not hold time against a peer that the process itself lost', () => {
+  /** A clock that goes off late, by as much as a spec says. */
+  const lateClock = () => {
     let now = 0;
     const due: { at: number; work: () => void }[] = [];
     const clock = {
@@ -274,6 +279,11 @@ describe('a budget', () => {
       now = at;
       for (const { work } of due.splice(0).filter((one) => one.at <= now)) work();
     };
+    return { clock, goOff };
+  };
+
+  it('does not hold time against a peer that the process itself lost', () => {
+    const { clock, goOff } = lateClock();
     const budget = new Budget(100);
     const one = new Fat(budget, clock);
     one.weigh(0, 126);
@@ -282,6 +292,23 @@ describe('a budget', () => {
     expect(one.evicted).toBe(undefined);
     goOff(5 * 3_600_000);
     expect(one.evicted).toBeInstanceOf(EvictedError);
+  });
+
+  it('goes on with a spell for as long as others wait, although the process itself loses time', () => {
+    const { clock, goOff } = lateClock();
+    const budget = new Budget(100);
+    const one = new Fat(budget, clock);
+    const [next, last] = [new Fat(budget, clock), new Fat(budget, clock)];
+    next.goOn = () => next.weigh(0, 124);
+    one.weigh(0, 124);
+    for (const waiting of [next, last]) budget.wait(waiting, true);
+    for (let look = 1; look <= 13; look++) goOff(look * 250);
+    expect(one.evicted).toBeInstanceOf(EvictedError);
+    goOff(60_000);
+    for (let look = 1; look <= 5; look++) goOff(60_000 + look * 250);
+    expect([next.weight, next.evicted]).toEqual([124, undefined]);
+    goOff(61_500);
+    expect(next.evicted).toBeInstanceOf(EvictedError);
   });
 
   it('adds up, stops and lets go on by its lines, forgets none that waits, and is never short for long', async () => {
