@@ -6,7 +6,7 @@ const withoutIgnorable = (text: string): string => text.replace(IGNORABLE, '');
 const NAME = /^[\p{L}\p{N}][\p{L}\p{M}\p{N}_-]{0,23}$/u;
 export const isName = (name: unknown): name is string =>
   typeof name === 'string' && NAME.test(name) && withoutIgnorable(name) === name;
-/** A room is called by its key: whoever writes it otherwise comes to the same room. */
+/** A room is called by its key: another way to write it leads to the same room. */
 export const isRoom = (name: unknown): name is string => isName(name) && keyOf(name) === name;
 /** Stands behind what is none. */
 export const NO_NAME = 'is no name: up to 24 letters, digits, - and _ make one';

@@ -282,7 +282,7 @@ export class Connection extends Bytes {
     if (!over()) this.push(data);
     // However many write and do not wait, there is one promise of room.
     if (this.#room !== undefined) return this.#room;
-    // Promises that are kept at once would keep the event loop from everybody else.
+    // Promises that are resolved at once would keep the event loop from all other connections.
     this.#share ??= new Share(this.clock);
     const hasRoom = !over() && !waits();
     if (hasRoom && !this.#share.spend()) return Promise.resolve();

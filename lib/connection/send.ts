@@ -120,7 +120,7 @@ class Sent extends Sending {
   }
 
   failed(error: unknown): void {
-    // RxJS reports what is thrown where nobody is left to be told.
+    // The subscriber is gone: RxJS reports the error as unhandled.
     if (this.#to.closed) throwError(() => error).subscribe();
     else this.connection.inNoContext(() => this.#to.error(error));
   }

@@ -19,7 +19,7 @@ export interface Room {
   readonly clock: SchedulerLike;
   /** Calls back, once, when there may be some. */
   whenRoom(waiter: () => void): void;
-  /** User code threw where nobody else hears it. */
+  /** User code threw where no subscriber is left to receive the error. */
   crashed(error: unknown): void;
   /** Whether the source is at work on its next value. Else it waits for room, or is over. */
   working(is: boolean): void;
@@ -98,7 +98,7 @@ function pullAsync(
     subscriber.error(error);
   };
   const came = (result: IteratorResult<Data | undefined>) => {
-    // Looking at what came, and handing it on, may throw: here that would be a rejection that nobody hears.
+    // Looking at what came, and handing it on, may throw: here that would be an unhandled rejection.
     try {
       const { done, value } = result;
       if (done) {
@@ -106,7 +106,7 @@ function pullAsync(
         return subscriber.complete();
       }
       subscriber.next(value);
-      // Promises that are kept already would keep the event loop from everybody else.
+      // Promises that are resolved already would keep the event loop from all other connections.
       if (share.spend()) nextTurn(room.clock, ask);
       else ask();
     } catch (error) {

@@ -6,7 +6,7 @@ export interface OutletTarget {
    * Writes without waiting.
    *
    * @returns How many bytes were taken; 0 while there is no room.
-   * @throws What the system says; EPIPE means that nobody reads any more.
+   * @throws What the system says; EPIPE means that the reader has closed.
    */
   write(bytes: Uint8Array): number;
   /** Calls back after so many milliseconds, and keeps no process alive for it. */

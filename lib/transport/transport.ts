@@ -128,7 +128,7 @@ export interface TransportSocket {
    */
   readonly needsPolling: boolean;
   /**
-   * The share of its send buffer that the network frees before it takes more: until then nobody sees that the peer reads. 0
+   * The share of its send buffer that the network frees before it takes more: until then it does not show that the peer reads. 0
    * where room is reported at once. @default 0
    */
   readonly roomStep?: number;

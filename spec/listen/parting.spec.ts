@@ -24,7 +24,7 @@ async function busy(options: ServeOptions) {
   return { log, port, shutdown };
 }
 
-/** 50 clients that have sent a request, which nobody reads. */
+/** 50 clients that have sent a request, which is not read. */
 function asking(port: number): Client[] {
   const all = clients(50, port);
   for (const one of all) one.write('a request that is not read');

@@ -120,7 +120,7 @@ function shape(thing: unknown): unknown {
   }
 }
 
-/** What RxJS reports because nobody is left to be told. */
+/** What RxJS reports as unhandled. */
 const unhandled: unknown[] = [];
 beforeEach(() => {
   config.onUnhandledError = (error) => unhandled.push(error);

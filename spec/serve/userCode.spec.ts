@@ -38,7 +38,7 @@ import { type MemoryClient, MemoryNetwork } from '../../lib/testing/memory.ts';
 import { Clock } from '../support/clock.ts';
 import { House } from '../support/house.ts';
 
-/** What RxJS reports because nobody is left to be told. */
+/** What RxJS reports as unhandled. */
 const unhandled: unknown[] = [];
 beforeEach(() => {
   config.onUnhandledError = (error) => unhandled.push(error);

@@ -56,7 +56,7 @@ describe('a name', () => {
     ],
   );
 
-  it('does not have what is not seen, whoever writes it so', () => {
+  it('does not have what is not seen, however it is written', () => {
     const names = fc.constantFrom('anna', 'Jürgen', 'Ju\u0308rgen', '漢字', '한글', 'ＡＮＮＡ', 'e\u0301');
     fc.assert(
       fc.property(names, fc.array(fc.tuple(fc.nat(12), unseen), { minLength: 1, maxLength: 4 }), (name, added) => {
