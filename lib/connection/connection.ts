@@ -310,7 +310,7 @@ export class Connection extends Bytes {
   end(detail?: string): void {
     checkDetail('end', detail);
     if (this.#ending || this.#gone) return;
-    if (hasStack()) this.endNow(detail);
+    if (hasStack('end')) this.endNow(detail);
     else onEmptyStack(() => this.end(detail));
   }
 
@@ -332,7 +332,7 @@ export class Connection extends Bytes {
    */
   halfClose(): void {
     if (this.#ending || this.#gone || this.#writes.ended) return;
-    if (!hasStack()) return onEmptyStack(() => this.halfClose());
+    if (!hasStack('halfClose')) return onEmptyStack(() => this.halfClose());
     this.#writes.end();
     this.#watchOutput();
   }
@@ -345,7 +345,7 @@ export class Connection extends Bytes {
    */
   abort(detail?: string): void {
     checkDetail('abort', detail);
-    if (!hasStack()) return onEmptyStack(() => this.abort(detail));
+    if (!hasStack('abort')) return onEmptyStack(() => this.abort(detail));
     if (!this.#gone) this.#detail = detail ?? this.#detail;
     this.#breaks('aborted');
     this.#break();
@@ -369,7 +369,7 @@ export class Connection extends Bytes {
    */
   drain(): void {
     if (this.#draining || this.#ending || this.#gone) return;
-    if (!hasStack()) return onEmptyStack(() => this.drain());
+    if (!hasStack('drain')) return onEmptyStack(() => this.drain());
     this.#draining = true;
     this.inContext(this.#finishInput);
   }
@@ -724,14 +724,14 @@ export class Connection extends Bytes {
 
   /** @internal Breaks off, for a reason that the error names. */
   cut(error: Error): void {
-    if (!hasStack()) return onEmptyStack(() => this.cut(error));
+    if (!hasStack('cut')) return onEmptyStack(() => this.cut(error));
     this.#breaks(closeReason(error), error);
     this.#break();
   }
 
   /** @internal The handler failed. */
   fail(error: unknown): void {
-    if (!hasStack()) return onEmptyStack(() => this.fail(error));
+    if (!hasStack('fail')) return onEmptyStack(() => this.fail(error));
     this.blameHandler(error);
     this.endNow();
   }

@@ -56,7 +56,7 @@ export abstract class Sending extends Subscriber<Data | undefined> implements Se
 
   override complete(): void {
     if (this.closed) return;
-    if (!hasStack()) return onEmptyStack(() => this.complete());
+    if (!hasStack('complete')) return onEmptyStack(() => this.complete());
     // First of all the handler lets go of its input, as any source is let go of by who is done: it is not to hear an end of
     // it that has not come.
     this.stop();
@@ -86,7 +86,7 @@ export abstract class Sending extends Subscriber<Data | undefined> implements Se
   }
 
   fail(error: unknown): void {
-    if (!hasStack()) return onEmptyStack(() => this.fail(error));
+    if (!hasStack('error')) return onEmptyStack(() => this.fail(error));
     this.connection.blameHandler(error);
     this.stop();
     this.connection.endNow();

@@ -6,7 +6,9 @@ const ENOUGH = words(2 * 1024);
 /** While its functions may still have to be compiled it takes far more, as V8 compiles on the same stack: 128 KiB. */
 const ENOUGH_TO_COMPILE = words(16 * 1024);
 const COLD = 1000;
-let asked = 0;
+
+/** How often each change has been made: one that is rare is still to be compiled when others are not. */
+const made = { abort: 0, complete: 0, cut: 0, drain: 0, end: 0, error: 0, fail: 0, halfClose: 0 };
 
 const nothing = () => undefined;
 const resolved = Promise.resolve();
@@ -14,11 +16,13 @@ const resolved = Promise.resolve();
 /**
  * Whether the call stack has room for a state change. Without it a `RangeError` could be thrown at any call in the middle
  * of the change, and leave half of it.
+ *
+ * @param change What begins if there is.
  */
-export function hasStack(): boolean {
+export function hasStack(change: keyof typeof made): boolean {
   try {
-    Reflect.apply(nothing, undefined, asked < COLD ? ENOUGH_TO_COMPILE : ENOUGH);
-    asked++;
+    Reflect.apply(nothing, undefined, made[change] < COLD ? ENOUGH_TO_COMPILE : ENOUGH);
+    made[change]++;
     return true;
   } catch {
     return false;
