@@ -16,7 +16,7 @@
  */
 import { merge, mergeMap, type Observable, Subject, takeUntil } from 'rxjs';
 import { type Handler, logTo, relay, serve, signals } from '../lib/index.ts';
-import { Backend, STALL_ALONE } from './proxy/backend.ts';
+import { Backend } from './proxy/backend.ts';
 import { Balancer } from './proxy/balancer.ts';
 import { watchHealth } from './proxy/health.ts';
 import { type ProxyOptions, proxyOptions } from './proxy/options.ts';
@@ -64,7 +64,7 @@ merge(...backends.map((backend) => watchHealth(backend, health)))
 
 // Some protocols let the server speak first, and some clients connect long before they speak.
 const greeting = Number.POSITIVE_INFINITY;
-serve({ host, port }, forward, { concurrency, idle, stall, pace: STALL_ALONE, grace, greeting, shutdown })
+serve({ host, port }, forward, { concurrency, idle, stall, grace, greeting, shutdown })
   .pipe(shown(new Traffic(), status, false, { requests: false, lines: () => backendLines(backends) }))
   .subscribe({
     ...logTo(log),

@@ -103,6 +103,7 @@ function run(settings: Settings): void {
   shutdown.subscribe();
 
   serve(first, handler, {
+    stall: 10_000,
     concurrency: maxConnections,
     waiting: { max: settings.overflow === 'refuse' ? 0 : backlog, timeout: Number.POSITIVE_INFINITY },
     farewell,

@@ -15,9 +15,6 @@ export interface BackendOptions {
   readonly rise: number;
 }
 
-/** A proxy has output of a peer that reads slowly by design: `--stall` alone says how long either side may take nothing. */
-export const STALL_ALONE = { out: 0 };
-
 /** One of the servers behind the proxy: how to reach it, how many are with it, and whether it is well. */
 export class Backend {
   readonly name: string;
@@ -38,7 +35,7 @@ export class Backend {
   constructor(host: string, port: number, options: BackendOptions) {
     this.name = address(host, port);
     this.#options = options;
-    this.#dial = connect({ host, port }, { timeout: options.timeout, stall: options.stall, pace: STALL_ALONE });
+    this.#dial = connect({ host, port }, { timeout: options.timeout, stall: options.stall });
   }
 
   get hasRoom(): boolean {

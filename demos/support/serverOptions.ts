@@ -71,7 +71,12 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
 
   command.optionsGroup('The pace, in bytes a second, or 0 for none:');
   add('--pace-in <bytes>', 'to send a request that has begun', { min: 0, max: much, default: 240, whole: false });
-  add('--pace-out <bytes>', 'to take output that is pending', { min: 0, max: much, default: 240, whole: false });
+  add('--pace-out <bytes>', 'to take output that is pending; with 0 --stall decides alone', {
+    min: 0,
+    max: much,
+    default: 240,
+    whole: false,
+  });
 
   command.optionsGroup('Memory, in bytes:');
   add('--high-water <bytes>', 'unsent where the input pauses', { min: 1, max: much, default: 65_536 });

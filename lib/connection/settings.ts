@@ -28,7 +28,10 @@ export interface ConnectionOptions {
   readonly halfOpen?: boolean | undefined;
   /** How long to go on reading after our FIN, so that the last reply is not destroyed by a RST. @default 1000 */
   readonly linger?: number | undefined;
-  /** How long a peer may take nothing of what is written; then it is closed as `slow-consumer`. @default 10000 */
+  /**
+   * How long a peer may take nothing of what is written; then it is closed as `slow-consumer`. Where it is given, and `pace.out` is
+   * not, it decides alone; else it may take up to six minutes over TCP, see `pace.out`. @default 10000
+   */
   readonly stall?: number | undefined;
   /**
    * How slow a peer may be: one that takes what is written, or sends a frame that it has begun, at less than a minimum rate is
@@ -41,6 +44,7 @@ export interface ConnectionOptions {
         /**
          * Bytes a second that a peer has to take while output is pending; 0 for no minimum. What the kernel holds may still be on its
          * way to the peer at that rate: for as long as this can be, up to six minutes, neither this nor `stall` closes it.
+         * Where `stall` is given there is no minimum by default.
          * @default 240
          */
         readonly out?: number | undefined;
@@ -104,7 +108,8 @@ export const connectionChecks: Record<string, Check> = {
 /** @internal What connections made with these options have in common. */
 export function settings(options: ConnectionOptions): ConnectionSettings {
   const { linger = 1000, stall = 10_000, highWaterMark = 64 * 1024, maxOutbound = 1024 * 1024 } = options;
-  const { pace: { in: least = 240, out = 240, grace = 10_000 } = {} } = options;
+  // A `stall` that is given decides alone, because the allowance of `pace.out` would overrule it.
+  const { pace: { in: least = 240, out = options.stall === undefined ? 240 : 0, grace = 10_000 } = {} } = options;
   const { overrun = 'disconnect', budget = defaultBudget(), scheduler = defaultClock(), halfOpen = true } = options;
   // Who waits for room is to have it before there is too much.
   const output = { highWaterMark: Math.min(highWaterMark, maxOutbound), maxOutbound, overrun };

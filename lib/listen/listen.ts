@@ -7,8 +7,10 @@ import {
   type Check,
   check,
   data,
+  describe,
   flag,
   having,
+  isData,
   milliseconds,
   object,
   oneOf,
@@ -65,7 +67,10 @@ export const listenChecks: Record<string, Check> = {
   events: having('an observer', 'next'),
   waiting: object({ max: whole(0), timeout: milliseconds }),
   overflow: (value) => (value === 'park' ? "cannot be 'park' yet: only 'refuse' is there" : oneOf('refuse')(value)),
-  farewell: (value) => (typeof value === 'function' ? undefined : data(value)),
+  farewell: (value) =>
+    typeof value === 'function' || isData(value)
+      ? undefined
+      : `must be a string, a Uint8Array or a function, not ${describe(value)}`,
   ahead: whole(1),
   backlog: whole(1, 0x7fffffff),
   transport: having('a Transport', 'listen'),

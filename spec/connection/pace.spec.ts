@@ -147,8 +147,8 @@ describe('a peer that takes output', () => {
     }
   });
 
-  it('not at all is cut at the stall alone where there is no minimum', async () => {
-    const { house, closed } = await reply(24_000_000, LOOPBACK, { pace: { out: 0 }, stall: 2000 });
+  it('not at all is cut at the stall alone where that is given, and no minimum', async () => {
+    const { house, closed } = await reply(24_000_000, LOOPBACK, { stall: 2000 });
     await house.clock.advance(2000);
     expect(closed()).toEqual([['slow-consumer', 'stall', 2]]);
   });
@@ -176,7 +176,7 @@ describe('a peer that takes output', () => {
   });
 
   it('has as long to be slow as to take nothing', async () => {
-    const talk = await reply(512 * 1024, {}, { stall: 50_000 });
+    const talk = await reply(512 * 1024, {}, { stall: 50_000, pace: { out: 240 } });
     await readAt(1 / 9, talk, { time: 2 * MINUTE, every: 9000 });
     expect(talk.closed()).toEqual([['deadline', 'pace', 50]]);
   });

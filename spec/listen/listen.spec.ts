@@ -486,7 +486,7 @@ describe('listen', () => {
       [HERE, { waiting: { max: -1 } }, RangeError, 'waiting.max must be a whole number of 0 or more, not -1'],
       [HERE, { waiting: { time: 1 } }, TypeError, "waiting: there is no option 'time'; it knows max, timeout"],
       [HERE, { ahead: 0 }, RangeError, 'ahead must be a whole number of 1 or more, not 0'],
-      [HERE, { farewell: 7 }, TypeError, 'farewell must be a string or a Uint8Array, not 7'],
+      [HERE, { farewell: 7 }, TypeError, 'farewell must be a string, a Uint8Array or a function, not 7'],
       [HERE, { keepAlive: true }, TypeError, 'keepAlive must be milliseconds, 0 or more, not true'],
       [HERE, { scheduler: {} }, TypeError, 'scheduler must be a SchedulerLike, not {}'],
       [HERE, null, TypeError, 'options must be an object, not null'],
