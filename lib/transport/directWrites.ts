@@ -156,7 +156,8 @@ function tellLater(request: WriteRequest, told: Completed, piece: Written, data:
   if (piece !== data) giveAway();
   request.oncomplete = completed;
   request.told = told;
-  request.data = piece;
+  // Node has copied a string: kept here, too, a large reply would take its memory twice.
+  request.data = typeof piece === 'string' ? undefined : piece;
 }
 
 function completed(this: WriteRequest, status: number): void {

@@ -74,6 +74,17 @@ describe('writerOf', () => {
     expect(fake.asked.at(-1)?.[0]).not.toBe(used);
   });
 
+  it('keeps the bytes of a write that is under way, and no string, of which Node has a copy', () => {
+    const { write, handle, fake } = learnt(new Request());
+    vi.spyOn(Request.prototype, 'getAsyncId').mockReturnValue(7);
+    const bytes = Buffer.alloc(100_000);
+    for (const data of [bytes, 'x'.repeat(100_000)]) {
+      expect(write?.(handle, data, nobody)).toBe('later');
+      expect(fake.asked.at(-1)?.[0]).toHaveProperty('data', data === bytes ? bytes : undefined);
+    }
+    vi.restoreAllMocks();
+  });
+
   it('knows a Node that wants none, and answers with one where it is needed', () => {
     const { write, handle, fake } = learnt(null);
     expect(write?.(handle, 'a', nobody)).toBe('now');
