@@ -2,7 +2,7 @@
  * The soaks: what must not grow does not, measured from outside the server's process.
  *
  *     npm run soak                       all of them, a few minutes
- *     npm run soak -- --quick            the short form, less than a minute
+ *     npm run soak -- --quick            the short form, a minute and a half; times may take thrice as long
  *     npm run soak -- --only churn       those whose name holds a word
  *
  * Prints what was measured against what is allowed, and exits with 1 on a miss.
@@ -43,6 +43,9 @@ const { values } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, only: { type: 'string', default: '' } },
 });
 
+/** The short form runs where others are at work, too: so many times what is allowed is a miss there. */
+const LATE = 3;
+
 const rows: string[][] = [];
 let missed = 0;
 for (const { name, run } of soaks.filter((soak) => soak.name.includes(values.only))) {
@@ -51,9 +54,10 @@ for (const { name, run } of soaks.filter((soak) => soak.name.includes(values.onl
     { what: `it failed: ${error instanceof Error ? error.message : error}`, found: '', allowed: '', met: false },
   ]);
   console.error(`${name}: ${((performance.now() - begun) / 1000).toFixed(1)} s`);
-  for (const { what, found, allowed, met } of findings) {
-    if (!met) missed++;
-    rows.push([`${name}: ${what}`, found, allowed, met ? 'ok' : 'MISSED']);
+  for (const { what, found, allowed, met, late = Number.POSITIVE_INFINITY } of findings) {
+    const slow = !met && values.quick && late <= LATE;
+    if (!met && !slow) missed++;
+    rows.push([`${name}: ${what}`, found, allowed, met ? 'ok' : slow ? 'slow' : 'MISSED']);
   }
 }
 console.log(table(['soak', 'found', 'allowed', ''], rows));

@@ -14,6 +14,8 @@ export interface Finding {
   readonly found: string;
   readonly allowed: string;
   readonly met: boolean;
+  /** Of a time: how many times what is allowed it took. */
+  readonly late?: number;
 }
 
 export interface Soak {
@@ -27,6 +29,7 @@ export const atMost = (what: string, found: number, allowed: number, unit: strin
   found: `${round(found)} ${unit}`,
   allowed: `≤ ${round(allowed)} ${unit}`,
   met: found <= allowed,
+  ...(unit === 'ms' ? { late: found / allowed } : {}),
 });
 
 /** Something that must be just so. */
