@@ -114,7 +114,7 @@ describe('echo', () => {
     expect(run.tally.received).toBe(sent);
   });
 
-  it('aborts whoever does not read when the grace is over', async () => {
+  it('aborts a connection whose peer does not read when the grace is over', async () => {
     const { server, port } = await started('--grace 2000');
     const greedy = neverRead(client(port));
     const [idle] = clients(1, port) as [Client];

@@ -28,30 +28,29 @@ const reads = (socket: Socket): Observable<Buffer> =>
     timeout({ each: silence }),
   );
 
+function lines(socket: Socket): Observable<string> {
+  let rest = '';
+  return reads(socket).pipe(
+    mergeMap((bytes) => {
+      const all = (rest + bytes.toString('utf8')).split('\n');
+      rest = all.pop() ?? '';
+      return from(all);
+    }),
+  );
+}
+
 const handlers: Record<BytesMode, (socket: Socket) => Observable<unknown>> = {
   echo: (socket) => reads(socket).pipe(tap((bytes) => socket.write(bytes))),
 
   lines(socket) {
-    let rest = '';
-    return reads(socket).pipe(
-      mergeMap((bytes) => {
-        const lines = (rest + bytes.toString('utf8')).split('\n');
-        rest = lines.pop() ?? '';
-        return from(lines);
-      }),
+    return lines(socket).pipe(
       map((line) => `${line}\n`),
       tap((reply) => socket.write(reply)),
     );
   },
 
   async(socket) {
-    let rest = '';
-    return reads(socket).pipe(
-      mergeMap((bytes) => {
-        const lines = (rest + bytes.toString('utf8')).split('\n');
-        rest = lines.pop() ?? '';
-        return from(lines);
-      }),
+    return lines(socket).pipe(
       concatMap(async (line) => `${line}\n`),
       tap((reply) => socket.write(reply)),
     );
