@@ -1,4 +1,4 @@
-import type { Paused } from './connection/blame.ts';
+import type { Paused } from './connection/pauses.ts';
 import type { Connection } from './connection/connection.ts';
 import type { DeadlineName } from './errors.ts';
 import type { Address } from './transport/transport.ts';

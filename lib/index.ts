@@ -13,8 +13,8 @@ export { type ConnectOptions, connect } from './connect/connect.ts';
 export type { Connection } from './connection/connection.ts';
 export type { Stream } from './connection/bytes.ts';
 export type { ConnectionOptions } from './connection/settings.ts';
-export type { Paused } from './connection/blame.ts';
-export type { Data, Overrun } from './connection/writes.ts';
+export type { Paused } from './connection/pauses.ts';
+export type { Data, Overrun } from './connection/writeQueue.ts';
 
 // Framing.
 export { type DelimitedOptions, delimited, encodeDelimited } from './framing/delimited.ts';

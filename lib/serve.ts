@@ -1,12 +1,12 @@
 import { EMPTY, from, mergeMap, Observable, type ObservableInput, takeUntil } from 'rxjs';
 import type { Connection, Deadlines } from './connection/connection.ts';
-import type { Data } from './connection/writes.ts';
+import type { Data } from './connection/writeQueue.ts';
 import type { ServerEvent } from './events.ts';
 import { demanded } from './flow/pull.ts';
 import { checkWhere, type ListenOptions, listenChecks, open } from './listen/listen.ts';
 import { Parting } from './listen/parting.ts';
 import { callable, check, checkArgument, describe, milliseconds, patience, share, whole } from './options.ts';
-import { Crowd } from './shutdown/crowd.ts';
+import { ShardedSubscriber } from './shutdown/shardedSubscriber.ts';
 import { Drain } from './shutdown/drain.ts';
 import { defaultClock } from './time/monotonic.ts';
 import type { Where } from './transport/transport.ts';
@@ -99,7 +99,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
       takeUntil(drain.overdue),
     );
 
-    const crowd = new Crowd({
+    const subscriber = new ShardedSubscriber({
       error: (error) => events.error(error),
       complete: () => {
         const end = () => {
@@ -110,9 +110,9 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
       },
     });
     // Before the drain breaks off who is there: nobody is to take his place.
-    events.add(crowd);
+    events.add(subscriber);
     events.add(drain);
-    server.subscribe(crowd);
+    server.subscribe(subscriber);
     if (!events.closed)
       events.add(from(shutdown).subscribe({ next: () => drain.signal(), error: (error) => events.error(error) }));
   });

@@ -5,7 +5,7 @@
  *   npx tsx demos/bench/framing.ts
  */
 import { type OperatorFunction, Subscription } from 'rxjs';
-import { type ByteSink, Bytes, type Gate } from '../../lib/connection/bytes.ts';
+import { type ByteSink, Bytes, type SourceControl } from '../../lib/connection/bytes.ts';
 import { delimited } from '../../lib/framing/delimited.ts';
 import { encodeJson, json } from '../../lib/framing/json.ts';
 import { encodeLengthPrefixed } from '../../lib/framing/lengthPrefix.ts';
@@ -18,8 +18,8 @@ const CHUNKS = 20_000;
 
 /** A connection that never holds its input back. */
 class Open extends Bytes {
-  readonly gate: Gate = {
-    held: false,
+  readonly control: SourceControl = {
+    isPaused: false,
     over: false,
     borrowed: true,
     clock: monotonic,
@@ -32,13 +32,13 @@ class Open extends Bytes {
     whenRested() {},
     detained: false,
     detainedFor: 0,
-    carry() {},
+    reportBuffered() {},
     follow: () => () => {},
-    hold() {},
-    release() {},
-    use: () => () => {},
+    pause() {},
+    resume() {},
+    retain: () => () => {},
     yield() {},
-    blame() {},
+    closeAs() {},
   };
   sink: ByteSink | undefined;
 

@@ -39,16 +39,16 @@ export class BinaryDecoder implements Decoder<BinaryRequest> {
     this.#limits = limits;
   }
 
-  get pending(): number {
-    return this.buffered + (this.#skip === 0 ? 0 : 1);
+  get buffered(): number {
+    return this.memory + (this.#skip === 0 ? 0 : 1);
   }
 
-  get buffered(): number {
+  get memory(): number {
     const parts = this.#header === undefined ? 0 : HEADER + (this.#extrasAndKey?.length ?? 0);
     return this.#carry.length + parts;
   }
 
-  cut(input: Input): BinaryRequest | typeof PENDING | typeof BLANK {
+  decode(input: Input): BinaryRequest | typeof PENDING | typeof BLANK {
     if (this.#skip > 0) {
       this.#skip = pass(input, this.#skip);
       return this.#skip > 0 ? PENDING : BLANK;
@@ -73,8 +73,8 @@ export class BinaryDecoder implements Decoder<BinaryRequest> {
     return { type: 'binary', opcode, opaque, cas, extras, key, value, status, closes };
   }
 
-  end(): never {
-    throw new FrameTruncatedError(this.pending);
+  decodeEof(): never {
+    throw new FrameTruncatedError(this.buffered);
   }
 }
 

@@ -41,24 +41,24 @@ export class RequestDecoder implements Decoder<Request> {
     this.#limits = limits;
   }
 
-  get pending(): number {
-    return this.#decoder?.pending ?? 0;
-  }
-
   get buffered(): number {
-    return this.#decoder?.buffered ?? this.pending;
+    return this.#decoder?.buffered ?? 0;
   }
 
-  cut(input: Input): Request | typeof PENDING | typeof BLANK {
+  get memory(): number {
+    return this.#decoder?.memory ?? this.buffered;
+  }
+
+  decode(input: Input): Request | typeof PENDING | typeof BLANK {
     const first = input.bytes[input.at];
     if (this.#decoder === undefined) {
       if (first === undefined) return PENDING;
       this.#decoder = first === REQUEST_MAGIC ? new BinaryDecoder(this.#limits) : new TextDecoder(this.#limits);
     }
-    return this.#decoder.cut(input);
+    return this.#decoder.decode(input);
   }
 
-  end(): Request | typeof BLANK {
-    return this.#decoder?.end() ?? BLANK;
+  decodeEof(): Request | typeof BLANK {
+    return this.#decoder?.decodeEof() ?? BLANK;
   }
 }

@@ -28,23 +28,23 @@ export class TextDecoder implements Decoder<Request> {
     this.#limits = limits;
   }
 
-  get pending(): number {
-    return this.buffered + (this.#skip === 0 && this.#waiting === undefined ? 0 : 1);
+  get buffered(): number {
+    return this.memory + (this.#skip === 0 && this.#waiting === undefined ? 0 : 1);
   }
 
-  get buffered(): number {
+  get memory(): number {
     return this.#carry.length + (this.#data?.length ?? 0);
   }
 
-  cut(input: Input): Request | typeof PENDING | typeof BLANK {
+  decode(input: Input): Request | typeof PENDING | typeof BLANK {
     if (this.#waiting !== undefined) return this.#cutBlock(input, this.#waiting);
     if (this.#skip === 0) return this.#cutLine(input);
     this.#skip = pass(input, this.#skip);
     return this.#skip > 0 ? PENDING : BLANK;
   }
 
-  end(): never {
-    throw new FrameTruncatedError(this.pending);
+  decodeEof(): never {
+    throw new FrameTruncatedError(this.buffered);
   }
 
   #cutLine(input: Input): Request | typeof PENDING {

@@ -1,11 +1,11 @@
 import { AsyncResource } from 'node:async_hooks';
 import { Observable, type Subscriber } from 'rxjs';
 import { Connection, type ConnectionOwner, type ConnectionSettings } from '../connection/connection.ts';
-import { type ConnectionOptions, connectionChecks, seam, settings } from '../connection/settings.ts';
+import { type ConnectionOptions, connectionChecks, transportOptions, settings } from '../connection/settings.ts';
 import { DeadlineError } from '../errors.ts';
-import { defaultBudget } from '../flow/budget.ts';
+import { defaultBudget } from '../connection/memoryBudget.ts';
 import { type Check, check, having, patience, text, unixPath, whole } from '../options.ts';
-import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+import { DeadlineTimer, type DeadlineOwner } from '../time/deadlineTimer.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import type { Destination, Dial, DialHandler, TransportSocket } from '../transport/transport.ts';
 
@@ -52,7 +52,7 @@ export function connect(where: Destination, options: ConnectOptions = {}): Obser
   const place = checkDestination(where);
   const given = check('connect', options, connectChecks);
   const { timeout = 5000 } = given;
-  const { transport, ...socket } = seam(given);
+  const { transport, ...socket } = transportOptions(given);
   let common: ConnectionSettings | undefined;
   let ids = 0;
   return new Observable((subscriber) => {
@@ -92,12 +92,12 @@ function checkDestination(where: Destination): Destination {
 }
 
 /** One subscription of `connect`. */
-class Dialling implements DialHandler, ConnectionOwner, AlarmOwner {
+class Dialling implements DialHandler, ConnectionOwner, DeadlineOwner {
   readonly #id: number;
   readonly #settings: ConnectionSettings;
   readonly #timeout: number;
   readonly #to: Subscriber<Connection>;
-  readonly #alarm: Alarm;
+  readonly #timer: DeadlineTimer;
   readonly #begun: number;
   #dial: Dial | undefined;
 
@@ -106,17 +106,17 @@ class Dialling implements DialHandler, ConnectionOwner, AlarmOwner {
     this.#settings = settings;
     this.#timeout = timeout;
     this.#to = to;
-    this.#alarm = new Alarm(settings.clock, this);
+    this.#timer = new DeadlineTimer(settings.clock, this);
     this.#begun = settings.clock.now();
   }
 
   begin(dial: (handler: DialHandler) => Dial | undefined): void {
-    this.#alarm.set();
+    this.#timer.set();
     this.#dial = dial(this);
   }
 
   connected(socket: TransportSocket): void {
-    this.#alarm.clear();
+    this.#timer.clear();
     this.#dial = undefined;
     const connection = new Connection(this.#id, socket, this.#settings, this);
     connection.inContext(() => this.#to.next(connection));
@@ -127,7 +127,7 @@ class Dialling implements DialHandler, ConnectionOwner, AlarmOwner {
   }
 
   cancel(): void {
-    this.#alarm.clear();
+    this.#timer.clear();
     this.#dial?.cancel();
     this.#dial = undefined;
   }

@@ -23,7 +23,7 @@ export interface ByteSink {
   next(chunk: Uint8Array): void;
   error(error: unknown): void;
   complete(): void;
-  /** The input may flow again: go on with what was held back while {@link Gate.held} was set. */
+  /** The input may flow again: go on with what was held back while {@link SourceControl.isPaused} was set. */
   resume?(): void;
   /** The server drains: complete at the next frame boundary, which may be now. Without it the input completes now. */
   drain?(): void;
@@ -32,9 +32,9 @@ export interface ByteSink {
 /**
  * The connection behind some bytes, as far as an operator on them needs it.
  */
-export interface Gate {
+export interface SourceControl {
   /** Whether the input is held back. */
-  readonly held: boolean;
+  readonly isPaused: boolean;
   /** Whether we have ended or broken off the connection: nothing of it is to be handed on any more. */
   readonly over: boolean;
   /** Milliseconds a begun frame may take, if the operator sets no limit of its own. `Infinity` for no limit. */
@@ -65,7 +65,7 @@ export interface Gate {
    *
    * @param frames By how many the number of operators has changed that hold frames back.
    */
-  carry(change: number, frames: number): void;
+  reportBuffered(change: number, frames: number): void;
   /**
    * Adds a framing operator that does not read in place, as others stand in front of it. It is resumed and drained as a
    * {@link ByteSink} is. Of several, the one that was added first decides first where the input may end: it is the one
@@ -74,14 +74,14 @@ export interface Gate {
    */
   follow(follower: Follower): () => void;
   /** Holds the input back, for a cause (see `Hold`), until it is released. */
-  hold(cause: number): void;
-  release(cause: number): void;
+  pause(cause: number): void;
+  resume(cause: number): void;
   /** Keeps the connection from ending by itself when its input is over. @returns A function that lets it. */
-  use(): () => void;
+  retain(): () => void;
   /** Gives way to the other connections: the input is held, and flows again after one turn of the event loop. */
   yield(): void;
   /** Tells the connection what is wrong with its input, so that its close reason is true whatever the handler replies. */
-  blame(error: Error): void;
+  closeAs(error: Error): void;
 }
 
 /** A framing operator behind other operators. */
@@ -96,17 +96,17 @@ export type Stream<T> = Observable<T> & AsyncIterable<T>;
  */
 export abstract class Derived<T> extends Observable<T> implements AsyncIterable<T> {
   /** @internal The connection behind it. */
-  abstract readonly gate: Gate;
+  abstract readonly control: SourceControl;
 
   [Symbol.asyncIterator](): AsyncIterator<T> {
-    return iterate(this, this.gate);
+    return iterate(this, this.control);
   }
 
   /** @internal What RxJS's operators make their result with. */
   override lift<R>(operator?: Lifted<T, R>): Observable<R> {
     // A ConnectableObservable borrows this method from its source, and has no connection.
     if (!(this instanceof Derived)) return super.lift(operator);
-    const lifted = new Piped<R>(this.gate);
+    const lifted = new Piped<R>(this.control);
     lifted.source = this;
     lifted.operator = operator as Lifted<unknown, R>;
     return lifted;
@@ -143,34 +143,34 @@ export abstract class Derived<T> extends Observable<T> implements AsyncIterable<
   ): Stream<unknown>;
   override pipe(...operators: Operator<never, never>[]): unknown {
     let result: unknown = this;
-    for (const operator of operators) result = known(operator(result as Observable<never>), this.gate);
+    for (const operator of operators) result = known(operator(result as Observable<never>), this.control);
     // An operator may return what it likes. It may have made it for others, too, so it is not touched.
     if (!(result instanceof Observable) || Symbol.asyncIterator in result) return result;
-    return wrap(result, this.gate);
+    return wrap(result, this.control);
   }
 }
 
 /** What an operator has made of a connection's bytes. */
 class Piped<T> extends Derived<T> {
-  readonly gate: Gate;
+  readonly control: SourceControl;
 
-  constructor(gate: Gate, subscribe?: (this: Observable<T>, to: Subscriber<T>) => TeardownLogic) {
+  constructor(control: SourceControl, subscribe?: (this: Observable<T>, to: Subscriber<T>) => TeardownLogic) {
     super(subscribe);
-    this.gate = gate;
+    this.control = control;
   }
 }
 
 /** Makes what an operator of ours returns: it knows the connection that its source comes from, if there is one. */
 export function derive<T>(source: Observable<unknown>, subscribe: (to: Subscriber<T>) => TeardownLogic): Observable<T> {
-  return source instanceof Derived ? new Piped(source.gate, subscribe) : new Observable(subscribe);
+  return source instanceof Derived ? new Piped(source.control, subscribe) : new Observable(subscribe);
 }
 
-const wrap = <T>(source: Observable<T>, gate: Gate) => new Piped<T>(gate, (to) => source.subscribe(to));
+const wrap = <T>(source: Observable<T>, control: SourceControl) => new Piped<T>(control, (to) => source.subscribe(to));
 
 /** What is more than a plain Observable, such as a ConnectableObservable, may be needed as it is by the next operator. */
-const known = (result: unknown, gate: Gate): unknown =>
+const known = (result: unknown, control: SourceControl): unknown =>
   typeof result === 'object' && result !== null && Object.getPrototypeOf(result) === Observable.prototype
-    ? wrap(result as Observable<unknown>, gate)
+    ? wrap(result as Observable<unknown>, control)
     : result;
 
 /**
@@ -197,7 +197,7 @@ class Copies implements ByteSink {
     this.#from = from;
   }
   next(chunk: Uint8Array): void {
-    this.#to.next(this.#from.gate.borrowed ? Buffer.from(chunk) : chunk);
+    this.#to.next(this.#from.control.borrowed ? Buffer.from(chunk) : chunk);
   }
   error(error: unknown): void {
     this.#to.error(error);
@@ -209,12 +209,12 @@ class Copies implements ByteSink {
 
 /** Bytes made of other bytes: what an operator such as `idle` returns, so that framing behind it still reads in place. */
 export class LiftedBytes extends Bytes {
-  readonly gate: Gate;
+  readonly control: SourceControl;
   readonly #subscribe: (sink: ByteSink) => Subscription;
 
   constructor(source: Bytes, subscribe: (sink: ByteSink) => Subscription) {
     super();
-    this.gate = source.gate;
+    this.control = source.control;
     this.#subscribe = subscribe;
   }
 

@@ -10,22 +10,22 @@ import {
 } from '../errors.ts';
 import type { Closed, CloseReason } from '../events.ts';
 import { checkArgument, isData, text } from '../options.ts';
-import { Alarm } from '../time/alarm.ts';
-import { Share } from '../time/share.ts';
+import { DeadlineTimer } from '../time/deadlineTimer.ts';
+import { TurnQuota } from '../time/turnQuota.ts';
 import { endOfTurn, nextTurn } from '../time/turn.ts';
 import type { Address, TransportSocket } from '../transport/transport.ts';
-import { Hold, OURS, type Paused, STOPS_FRAME } from './blame.ts';
-import { type ByteSink, Bytes, type Follower, type Gate } from './bytes.ts';
+import { PauseCause, LOCAL_CAUSES, type Paused, FRAME_CLOCK_STOPS } from './pauses.ts';
+import { type ByteSink, Bytes, type Follower, type SourceControl } from './bytes.ts';
 import { closeReason } from './closeReason.ts';
 import { flushLater } from './flushLater.ts';
 import { Credit, type Pace, unseen } from './pace.ts';
-import { type Means, Reads } from './reads.ts';
+import { type InputContext, Input } from './input.ts';
 import { type Sender, send } from './send.ts';
 import { hasStack, onEmptyStack } from './stack.ts';
-import { byteLength, type Data, type Limits, type Overrun, unfit, Writes } from './writes.ts';
+import { byteLength, type Data, type Limits, type Overrun, notData, WriteQueue } from './writeQueue.ts';
 
 /** What all connections of one listener have in common. Times are in milliseconds; `Infinity` for no limit. */
-export interface ConnectionSettings extends Means, Limits {
+export interface ConnectionSettings extends InputContext, Limits {
   /** Whether a handler may go on sending after the peer's FIN. */
   readonly halfOpen: boolean;
   /** How long to go on reading after our FIN. */
@@ -66,17 +66,17 @@ export interface ConnectionOwner {
 
 /** The subscription of one who reads. */
 class Reading extends Subscription {
-  readonly #reads: Reads;
+  readonly #input: Input;
   readonly #sink: ByteSink;
 
-  constructor(reads: Reads, sink: ByteSink) {
+  constructor(reads: Input, sink: ByteSink) {
     super();
-    this.#reads = reads;
+    this.#input = reads;
     this.#sink = sink;
   }
 
   override unsubscribe(): void {
-    if (!this.closed) this.#reads.stop(this.#sink);
+    if (!this.closed) this.#input.stop(this.#sink);
     super.unsubscribe();
   }
 }
@@ -128,9 +128,9 @@ export class Connection extends Bytes {
   readonly #socket: TransportSocket;
   readonly #settings: ConnectionSettings;
   readonly #owner: ConnectionOwner;
-  readonly #reads: Reads;
-  readonly #writes: Writes;
-  readonly #alarm: Alarm;
+  readonly #input: Input;
+  readonly #queue: WriteQueue;
+  readonly #timer: DeadlineTimer;
   /**
    * The async context in which it was accepted. User code is called in it wherever the caller may be at work for another
    * connection: in a callback that several share, or in a call of the other's handler. Reads have that of their own socket.
@@ -146,12 +146,12 @@ export class Connection extends Bytes {
   #asked = false;
   /** Deadlines that wait for our own work to be over. */
   #resting: (() => void)[] | undefined;
-  #watchers: Set<() => void> | undefined;
+  #observers: Set<() => void> | undefined;
   #attended: { freed(): void } | undefined;
   /** Who waits for the output to have room. */
   #waiters: (() => void)[] | undefined;
   /** Of a turn of the event loop, for whoever writes without being a stream. */
-  #share: Share | undefined;
+  #share: TurnQuota | undefined;
   /** That he may go on writing. */
   #room: Promise<void> | undefined;
   /** The first reason wins, and with it the error that goes along. */
@@ -205,9 +205,9 @@ export class Connection extends Bytes {
     this.#socket = socket;
     this.#settings = settings;
     this.#owner = owner;
-    this.#reads = new Reads(socket, settings, this);
-    this.#writes = new Writes(socket, settings);
-    this.#alarm = new Alarm(settings.clock, this);
+    this.#input = new Input(socket, settings, this);
+    this.#queue = new WriteQueue(socket, settings);
+    this.#timer = new DeadlineTimer(settings.clock, this);
     this.#acceptedAt = this.#activeAt = settings.clock.now();
     socket.handler = this;
   }
@@ -219,7 +219,7 @@ export class Connection extends Bytes {
 
   /** Bytes received so far. */
   get bytesIn(): number {
-    return this.#reads.bytes;
+    return this.#input.bytes;
   }
 
   /** Bytes sent so far. */
@@ -229,17 +229,17 @@ export class Connection extends Bytes {
 
   /** Bytes that were written and have not left yet. */
   get unsent(): number {
-    return this.#gone ? this.#left : this.#writes.unsent;
+    return this.#gone ? this.#left : this.#queue.unsent;
   }
 
   /** Values that were dropped because the peer does not keep pace. */
   get dropped(): number {
-    return this.#writes.dropped;
+    return this.#queue.dropped;
   }
 
   /** For how long its input has been held back, by who was to blame. */
   get paused(): Paused {
-    return this.#paused ?? this.#reads.paused;
+    return this.#paused ?? this.#input.paused;
   }
 
   /** Whether it has been asked to finish. */
@@ -277,13 +277,13 @@ export class Connection extends Bytes {
    * not awaiting it is no fault.
    */
   write(data: Data): Promise<void> {
-    const over = () => this.#gone || this.#writes.ended;
+    const over = () => this.#gone || this.#queue.ended;
     const waits = () => !over() && (this.congested || this.blocked);
     if (!over()) this.push(data);
     // However many write and do not wait, there is one promise of room.
     if (this.#room !== undefined) return this.#room;
     // Promises that are resolved at once would keep the event loop from all other connections.
-    this.#share ??= new Share(this.clock);
+    this.#share ??= new TurnQuota(this.clock);
     const hasRoom = !over() && !waits();
     if (hasRoom && !this.#share.spend()) return Promise.resolve();
     const room = new Promise<void>((kept, broken) => {
@@ -319,7 +319,7 @@ export class Connection extends Bytes {
     if (this.#ending || this.#gone) return;
     this.#ending = true;
     this.#detail = detail;
-    this.#reason ??= this.#draining ? 'drained' : this.#reads.peerEnded ? 'ended' : 'completed';
+    this.#reason ??= this.#draining ? 'drained' : this.#input.peerEnded ? 'ended' : 'completed';
     this.inContext(this.#finishOutput);
     // Whoever ends one that waits does not want it.
     this.refuse(detail);
@@ -331,10 +331,10 @@ export class Connection extends Bytes {
    * ends when its input is over, too.
    */
   halfClose(): void {
-    if (this.#ending || this.#gone || this.#writes.ended) return;
+    if (this.#ending || this.#gone || this.#queue.ended) return;
     if (!hasStack('halfClose')) return onEmptyStack(() => this.halfClose());
-    this.#writes.end();
-    this.#watchOutput();
+    this.#queue.end();
+    this.#trackOutput();
   }
 
   /**
@@ -376,7 +376,7 @@ export class Connection extends Bytes {
 
   /** Emits once, and completes, when the connection is asked to finish: for a handler that wants to say goodbye. */
   get draining(): Observable<void> {
-    return this.#watch((to) => {
+    return this.#observe((to) => {
       if (this.#draining) to.next();
       return this.#draining || this.#closed !== undefined;
     });
@@ -384,7 +384,7 @@ export class Connection extends Bytes {
 
   /** Emits why the connection ended, with its figures, and completes; to whoever subscribes later, too. */
   get closed(): Observable<Closed> {
-    return this.#watch((to) => {
+    return this.#observe((to) => {
       if (this.#closed) to.next(this.#closed);
       return this.#closed !== undefined;
     });
@@ -393,7 +393,7 @@ export class Connection extends Bytes {
   // What operators ask for (Gate) -------------------------------------------------------------------------------------
 
   /** @internal */
-  get gate(): Gate {
+  get control(): SourceControl {
     return this;
   }
 
@@ -408,13 +408,13 @@ export class Connection extends Bytes {
   }
 
   /** @internal */
-  get held(): boolean {
-    return this.#reads.held;
+  get isPaused(): boolean {
+    return this.#input.isPaused;
   }
 
   /** @internal */
   stop(): boolean {
-    if (this.#reads.held) return true;
+    if (this.#input.isPaused) return true;
     if (!this.blocked || this.over) return false;
     this.waitForRoom(true);
     return true;
@@ -451,9 +451,9 @@ export class Connection extends Bytes {
 
   /** @internal */
   get busy(): boolean {
-    if ((this.#works !== undefined && this.#works.size > 0) || this.#reads.heldBy(OURS)) return true;
+    if ((this.#works !== undefined && this.#works.size > 0) || this.#input.pausedBy(LOCAL_CAUSES)) return true;
     // While the input flows a generator or a loop may be waiting for just that.
-    return !this.#reads.open && (this.#asked || this.#loops > 0);
+    return !this.#input.open && (this.#asked || this.#loops > 0);
   }
 
   /** Loops over the frames that have not let go: the body of one is at work when the input is over. */
@@ -469,32 +469,32 @@ export class Connection extends Bytes {
 
   /** @internal */
   get detained(): boolean {
-    return this.#reads.heldBy(STOPS_FRAME);
+    return this.#input.pausedBy(FRAME_CLOCK_STOPS);
   }
 
   /** @internal */
   get detainedFor(): number {
-    const { peer, handler } = this.#reads.paused;
+    const { peer, handler } = this.#input.paused;
     return peer + handler;
   }
 
   /** @internal */
   yield(): void {
-    this.#reads.yield();
+    this.#input.yield();
   }
 
   /** @internal */
-  carry(change: number, frames: number): void {
-    this.#reads.carry(change, frames);
+  reportBuffered(change: number, frames: number): void {
+    this.#input.reportBuffered(change, frames);
   }
 
   /** @internal */
   follow(follower: Follower): () => void {
-    return this.#reads.follow(follower);
+    return this.#input.follow(follower);
   }
 
   /** @internal */
-  blame(error: unknown): void {
+  closeAs(error: unknown): void {
     this.#inputError = error;
     this.#closeAs(closeReason(error), error);
   }
@@ -503,7 +503,7 @@ export class Connection extends Bytes {
    * @internal The handler failed, with whatever error: one of another connection, or one that only looks like an error of this
    * input, is its fault.
    */
-  blameHandler(error: unknown): void {
+  closeAsFailed(error: unknown): void {
     this.#closeAs('failed', error);
   }
 
@@ -519,13 +519,13 @@ export class Connection extends Bytes {
   }
 
   /** @internal Holds the input back, for a cause. */
-  hold(cause: number): void {
-    if (!this.#gone && !this.#ending) this.#reads.hold(cause);
+  pause(cause: number): void {
+    if (!this.#gone && !this.#ending) this.#input.pause(cause);
   }
 
   /** @internal Takes a cause back; the input flows when the last one is gone. */
-  release(cause: number): void {
-    if (!this.#gone) this.#reads.release(cause);
+  resume(cause: number): void {
+    if (!this.#gone) this.#input.resume(cause);
   }
 
   /** @internal */
@@ -537,18 +537,18 @@ export class Connection extends Bytes {
       return Subscription.EMPTY;
     }
     this.#subscribed = true;
-    const subscription = new Reading(this.#reads, sink);
+    const subscription = new Reading(this.#input, sink);
     if (!this.#take()) {
       // It was refused, or its client left, while the pipe was full. Not at once: an inner stream that completes while it
       // is being subscribed makes mergeMap recurse, as deep as its buffer is long, and it may stop for ever.
       endOfTurn(this.clock, () => this.inContext(() => !subscription.closed && sink.complete()));
       return subscription;
     }
-    if (this.#draining || this.#ending || this.#reads.peerEnded) {
+    if (this.#draining || this.#ending || this.#input.peerEnded) {
       sink.complete();
       this.inputOver();
     } else {
-      this.#reads.start(sink);
+      this.#input.start(sink);
       // Who was asked now waits for the input.
       if (this.#asked) this.rested();
     }
@@ -586,13 +586,13 @@ export class Connection extends Bytes {
     this.#sender = sender;
     this.#users++;
     if (this.#take() && !this.#ending) return true;
-    if (this.#gone || this.#writes.finished) endOfTurn(this.clock, () => this.inContext(() => sender.flushed()));
+    if (this.#gone || this.#queue.finished) endOfTurn(this.clock, () => this.inContext(() => sender.flushed()));
     return false;
   }
 
   /** @internal Its handler is at work. If it does not read it is to notice all the same when its peer leaves. */
-  begun(): void {
-    if (!this.#subscribed && !this.over) this.#reads.await();
+  handlerStarted(): void {
+    if (!this.#subscribed && !this.over) this.#input.waitForHandler();
   }
 
   /** @internal Whether a handler may go on sending after the peer's FIN. */
@@ -602,11 +602,11 @@ export class Connection extends Bytes {
 
   /** The peer's FIN has been handed on, and means that the peer is gone. */
   get #isDeserted(): boolean {
-    return !this.#settings.halfOpen && this.#reads.peerEnded;
+    return !this.#settings.halfOpen && this.#input.peerEnded;
   }
 
   /** @internal Keeps the connection from ending by itself when its input is over. @returns A function that lets it. */
-  use(): () => void {
+  retain(): () => void {
     let using = true;
     this.#users++;
     return () => {
@@ -639,38 +639,38 @@ export class Connection extends Bytes {
   /** @internal Queues a value; it leaves with the turn. */
   push(data: Data | undefined): void {
     if (this.#ending || this.#gone || data === undefined) return;
-    if (!isData(data)) return this.crashed(unfit(data));
-    const writes = this.#writes;
+    if (!isData(data)) return this.crashed(notData(data));
+    const writes = this.#queue;
     const first = writes.waiting === 0;
     if (!writes.push(data)) {
-      this.cut(new SlowConsumerError(this.#settings.maxOutbound, writes.unsent + byteLength(data)));
-    } else if (writes.stalled) {
-      this.#watchOutput();
+      this.abortWith(new SlowConsumerError(this.#settings.maxOutbound, writes.unsent + byteLength(data)));
+    } else if (writes.isCongested) {
+      this.#trackOutput();
     } else if (writes.waiting >= EARLY || this.pressed) {
       // Where memory is short nothing gathers that may find its peer stalled.
       this.flush();
-    } else if (first && !this.#reads.running) {
+    } else if (first && !this.#input.running) {
       flushLater(this, this.clock);
     }
   }
 
   /** @internal */
   flush(): void {
-    if (this.#gone || this.#writes.waiting === 0) return;
-    if (!this.#reads.running && !this.#writes.stalled) this.active();
-    this.#writes.flush();
-    this.#watchOutput();
+    if (this.#gone || this.#queue.waiting === 0) return;
+    if (!this.#input.running && !this.#queue.isCongested) this.active();
+    this.#queue.flush();
+    this.#trackOutput();
   }
 
   /** @internal Of what was written in this turn: what has not been handed on yet, in bytes or characters. */
   get gathered(): number {
-    return this.#writes.stalled ? 0 : this.#writes.waiting;
+    return this.#queue.isCongested ? 0 : this.#queue.waiting;
   }
 
   /** @internal Whether there is no room for more: whoever can wait does. */
   get congested(): boolean {
-    const writes = this.#writes;
-    return writes.stalled && !this.#gone && (writes.unsent > this.highWaterMark || this.pressed);
+    const writes = this.#queue;
+    return writes.isCongested && !this.#gone && (writes.unsent > this.highWaterMark || this.pressed);
   }
 
   /** @internal Unsent bytes at which whoever can wait does. */
@@ -703,7 +703,7 @@ export class Connection extends Bytes {
     this.#waiters ??= [];
     this.#waiters.push(waiter);
     // A peer that has something to take makes room, too; else the budget alone does.
-    if (this.pressed) this.#settings.budget.wait(this, !this.#writes.stalled);
+    if (this.pressed) this.#settings.budget.wait(this, !this.#queue.isCongested);
   }
 
   /**
@@ -719,12 +719,12 @@ export class Connection extends Bytes {
 
   /** @internal Counts a value that was dropped by somebody who writes for it. */
   drop(): void {
-    this.#writes.dropped++;
+    this.#queue.dropped++;
   }
 
   /** @internal Breaks off, for a reason that the error names. */
-  cut(error: Error): void {
-    if (!hasStack('cut')) return onEmptyStack(() => this.cut(error));
+  abortWith(error: Error): void {
+    if (!hasStack('cut')) return onEmptyStack(() => this.abortWith(error));
     this.#breaks(closeReason(error), error);
     this.#break();
   }
@@ -732,7 +732,7 @@ export class Connection extends Bytes {
   /** @internal The handler failed. */
   fail(error: unknown): void {
     if (!hasStack('fail')) return onEmptyStack(() => this.fail(error));
-    this.blameHandler(error);
+    this.closeAsFailed(error);
     this.endNow();
   }
 
@@ -751,13 +751,13 @@ export class Connection extends Bytes {
   /** @internal Puts the connection under deadlines, from when it was taken. */
   guard(deadlines: Deadlines): void {
     this.#deadlines = deadlines;
-    this.#alarm.set();
+    this.#timer.set();
   }
 
   /** @internal Asks the connection to finish in so many milliseconds. */
   expireAfter(lifetime: number): void {
     this.#lifeEndsAt = this.clock.now() + lifetime;
-    this.#alarm.set();
+    this.#timer.set();
   }
 
   /** @internal Tells one who asks when the socket is gone, now or later; but not within this call. */
@@ -778,7 +778,7 @@ export class Connection extends Bytes {
 
   /** @internal It waits for the pipe, unread. A reset of its peer is noticed meanwhile. */
   wait(): void {
-    this.hold(Hold.waiting);
+    this.pause(PauseCause.waiting);
   }
 
   /** @internal Whether its peer has left while it waited. */
@@ -795,12 +795,12 @@ export class Connection extends Bytes {
   dismiss(farewell: Data | undefined, linger: number): void {
     if (this.over) return;
     if (linger === 0) return this.close();
-    if (farewell !== undefined) this.#writes.push(farewell);
+    if (farewell !== undefined) this.#queue.push(farewell);
     this.#ending = true;
     this.#destroyWithin(linger);
-    this.#alarm.set();
-    this.#writes.end();
-    this.#reads.discard();
+    this.#timer.set();
+    this.#queue.end();
+    this.#input.discard();
   }
 
   /** @internal Closes it at once. */
@@ -818,7 +818,7 @@ export class Connection extends Bytes {
 
   /** @internal */
   received(chunk: Uint8Array): void {
-    this.#reads.received(chunk);
+    this.#input.received(chunk);
   }
 
   /** @internal */
@@ -827,28 +827,28 @@ export class Connection extends Bytes {
   }
 
   #peerEnded(): void {
-    this.#reads.ended();
+    this.#input.ended();
     // The handler has not read yet, and may never do so; but there is nothing that it could miss.
-    if (!this.#settings.halfOpen && this.#reads.weight === 0) this.#reads.release(Hold.unread);
+    if (!this.#settings.halfOpen && this.#input.weight === 0) this.#input.resume(PauseCause.unread);
   }
 
   /** @internal */
-  drained(): void {
-    this.inContext(this.#drained);
+  writable(): void {
+    this.inContext(this.#writable);
   }
 
-  #drained(): void {
+  #writable(): void {
     this.#progressAt = undefined;
     this.active();
-    this.#writes.drained();
-    this.#watchOutput();
+    this.#queue.writable();
+    this.#trackOutput();
     this.weigh();
     if (!this.congested) this.#roomMade();
   }
 
   /** @internal */
   finished(): void {
-    this.#writes.finish();
+    this.#queue.finish();
     this.#progressAt = undefined;
     // Half-closed it goes on, for as long as its input does.
     if (this.#ending) this.inContext(this.#linger);
@@ -856,19 +856,19 @@ export class Connection extends Bytes {
 
   /** @internal Nothing more can be sent. What the peer sent before is read, for the linger at most; then the handler stops. */
   writeFailed(error: Error): void {
-    if (this.#gone || this.#writes.failed) return;
+    if (this.#gone || this.#queue.failed) return;
     this.#breaks('reset', error);
     this.#progressAt = undefined;
-    this.#writes.fail();
-    if (!this.#reads.hearOut(!this.#subscribed && !this.#ending)) return this.#lose();
+    this.#queue.fail();
+    if (!this.#input.hearOut(!this.#subscribed && !this.#ending)) return this.#lose();
     this.#destroyWithin(this.#settings.linger);
-    this.#alarm.set();
+    this.#timer.set();
     this.weigh();
     this.#roomMade();
   }
 
   /** @internal */
-  broken(error: Error): void {
+  failed(error: Error): void {
     this.#breaks('reset', error);
     this.#leave();
   }
@@ -878,9 +878,9 @@ export class Connection extends Bytes {
     if (this.#closed) return;
     this.#freed = true;
     // Both have said their FIN, but the end of the input is held back still. It comes when that is over.
-    if (this.#reads.endKept && !this.#gone) return;
-    this.#reason ??= this.#reads.peerEnded ? 'ended' : 'aborted';
-    this.#alarm.clear();
+    if (this.#input.endRetained && !this.#gone) return;
+    this.#reason ??= this.#input.peerEnded ? 'ended' : 'aborted';
+    this.#timer.clear();
     if (!this.#gone) this.#letGo();
     this.inContext(this.#finish);
   }
@@ -927,7 +927,7 @@ export class Connection extends Bytes {
     if (this.over || this.busy) return;
     if (this.#isDeserted) this.#endDeserted();
     this.active();
-    if (this.#deadlines.idle !== NEVER) this.#alarm.set();
+    if (this.#deadlines.idle !== NEVER) this.#timer.set();
     const resting = this.#resting;
     if (resting === undefined) return;
     this.#resting = undefined;
@@ -944,9 +944,9 @@ export class Connection extends Bytes {
 
   /** @internal Without somebody who sends the connection is over with its input; else what still comes is discarded. */
   inputOver(): void {
-    if (this.#reads.open || this.#gone) return;
+    if (this.#input.open || this.#gone) return;
     if (this.#subscribed) {
-      if (this.#users > 0 || this.#freed) this.#reads.discard();
+      if (this.#users > 0 || this.#freed) this.#input.discard();
       else this.end();
     }
     // It was kept for the end of its input only. Not at once: who ends it may have an error to tell.
@@ -962,8 +962,8 @@ export class Connection extends Bytes {
 
   /** @internal */
   weigh(): void {
-    const output = this.#gone ? 0 : this.#writes.weight + this.#elsewhere;
-    const weight = this.#gone ? 0 : this.#reads.weight + output;
+    const output = this.#gone ? 0 : this.#queue.weight + this.#elsewhere;
+    const weight = this.#gone ? 0 : this.#input.weight + output;
     if (weight === this.#weight && output === this.#output) return;
     const before = this.#weight;
     const more = output - this.#output;
@@ -974,7 +974,7 @@ export class Connection extends Bytes {
 
   /** @internal */
   waitForRoom(ready: boolean): void {
-    this.hold(Hold.budget);
+    this.pause(PauseCause.budget);
     this.#settings.budget.wait(this, ready);
   }
 
@@ -992,17 +992,17 @@ export class Connection extends Bytes {
 
   /** @internal */
   get owed(): number {
-    return this.#writes.unsent + this.#elsewhere;
+    return this.#queue.unsent + this.#elsewhere;
   }
 
   /** @internal */
   get stalled(): boolean {
-    return this.#writes.stalled;
+    return this.#queue.isCongested;
   }
 
   /** @internal */
   get stuck(): boolean {
-    return this.#reads.stuck && this.#weight > 2 * this.#output;
+    return this.#input.stuck && this.#weight > 2 * this.#output;
   }
 
   /** @internal */
@@ -1012,13 +1012,13 @@ export class Connection extends Bytes {
 
   /** @internal A handler that works is let go of at once. One that only waits for a peer is still to have what came. */
   lost(): void {
-    const waits = this.#writes.stalled || this.#reads.heldByPeer;
-    if (waits && !this.#writes.failed) this.writeFailed(reset());
+    const waits = this.#queue.isCongested || this.#input.pausedByPeerOnly;
+    if (waits && !this.#queue.failed) this.writeFailed(reset());
     else this.#lose();
   }
 
   #lose(): void {
-    this.broken(reset());
+    this.failed(reset());
     this.#socket.destroy();
   }
 
@@ -1044,7 +1044,7 @@ export class Connection extends Bytes {
     if (now >= (this.#destroyAt ?? NEVER)) {
       this.#break();
     } else if (now >= this.#stalledAt) {
-      this.cut(new DeadlineError('stall', this.#settings.stall));
+      this.abortWith(new DeadlineError('stall', this.#settings.stall));
     } else if (now >= this.#tooSlowAt) {
       this.#breaks('deadline', new DeadlineError('pace', this.#patience));
       this.#break();
@@ -1052,17 +1052,17 @@ export class Connection extends Bytes {
       // Only those three are left.
     } else if (this.#lifeEndsAt !== undefined && now >= this.#lifeEndsAt) {
       this.#destroyWithin(grace);
-      this.blame(new DeadlineError('lifetime', this.#lifeEndsAt - this.#takenAt));
+      this.closeAs(new DeadlineError('lifetime', this.#lifeEndsAt - this.#takenAt));
       // It is over once. With a grace without end the alarm would else go off for ever.
       this.#lifeEndsAt = undefined;
-      this.#alarm.set();
+      this.#timer.set();
       this.drain();
     } else if (this.bytesIn === 0 && now >= this.#takenAt + greeting) {
       this.#miss(new DeadlineError('greeting', greeting));
     } else if (now >= this.#idleAt) {
       this.#miss(new DeadlineError('idle', idle));
     }
-    if (!this.#gone) this.#alarm.set();
+    if (!this.#gone) this.#timer.set();
   }
 
   /** When nothing has come or gone for too long. Our own delay is not the peer's fault. */
@@ -1099,25 +1099,25 @@ export class Connection extends Bytes {
 
   #finishOutput(): void {
     // The FIN, or the stall deadline in front of it, is under way before user code runs.
-    this.#writes.end();
-    this.#watchOutput();
+    this.#queue.end();
+    this.#trackOutput();
     // It had said its FIN already. Not at once: who ends it may have an error to tell.
-    if (this.#writes.finished) endOfTurn(this.clock, () => !this.#gone && this.#linger());
-    this.#reads.complete();
+    if (this.#queue.finished) endOfTurn(this.clock, () => !this.#gone && this.#linger());
+    this.#input.complete();
     this.#sender?.stop();
-    if (!this.#gone) this.#reads.discard();
+    if (!this.#gone) this.#input.discard();
   }
 
   #finishInput(): void {
     this.#notify();
-    this.#reads.drain();
+    this.#input.drain();
   }
 
   // The rest ----------------------------------------------------------------------------------------------------------
 
   #take(): boolean {
-    if (this.#reads.waiting) {
-      this.#reads.release(Hold.waiting);
+    if (this.#input.waiting) {
+      this.#input.resume(PauseCause.waiting);
       if (!this.over && this.abandoned) this.#lose();
     }
     // Sent away: for good, or with words that it is still given.
@@ -1135,19 +1135,19 @@ export class Connection extends Bytes {
   }
 
   /** Looks after the output once some has been handed on. */
-  #watchOutput(): void {
-    if (!this.#writes.stalled) return;
+  #trackOutput(): void {
+    if (!this.#queue.isCongested) return;
     if (this.#progressAt === undefined) {
       const now = this.clock.now();
       this.#progressed(now);
       this.#credit ??= new Credit(this.#settings.pace.out, this.#patience);
       this.#credit.begin(now, this.#unseen);
-      this.#alarm.set();
+      this.#timer.set();
     }
     this.weigh();
     // A sender answers what is read: more is not read before that has left. Whoever writes by himself waits for the promise, and
     // must be read to meanwhile: two who both write and do not read would wait for each other.
-    if (this.#sender && this.#reads.coupled && this.congested) this.#reads.hold(Hold.peer);
+    if (this.#sender && this.#input.coupled && this.congested) this.#input.pause(PauseCause.peer);
   }
 
   /** One large write is one piece to us, but it may have been moving all the while. */
@@ -1164,13 +1164,13 @@ export class Connection extends Bytes {
   }
 
   #goOn(): void {
-    this.#reads.release(Hold.budget);
+    this.#input.resume(PauseCause.budget);
     if (!this.congested) this.#roomMade();
   }
 
   /** The output has room again, or is over: whoever waits for it goes on. */
   #roomMade(): void {
-    if (!this.#gone) this.#reads.release(Hold.peer);
+    if (!this.#gone) this.#input.resume(PauseCause.peer);
     const waiters = this.#waiters;
     if (waiters === undefined) return;
     this.#waiters = undefined;
@@ -1185,10 +1185,10 @@ export class Connection extends Bytes {
 
   /** A deadline is missed. The handler hears of it, and may say so to the peer; but not for longer than the linger. */
   #miss(error: DeadlineError): void {
-    this.blame(error);
+    this.closeAs(error);
     this.#destroyWithin(this.#settings.linger);
-    this.#alarm.set();
-    if (this.#reads.open) this.#reads.fail(error);
+    this.#timer.set();
+    if (this.#input.open) this.#input.fail(error);
     else this.end();
   }
 
@@ -1197,14 +1197,14 @@ export class Connection extends Bytes {
     this.#destroyWithin(this.#settings.linger);
     // The linger stands before user code is called, which may throw. With both FINs said there is none: the socket goes by
     // itself, and if it should not, an alarm that is armed already will find it.
-    if (!this.#reads.peerEnded) this.#alarm.set();
+    if (!this.#input.peerEnded) this.#timer.set();
     this.#flushed();
   }
 
   /** The first reason wins; but one that promises delivery does not hold if the end came before it. */
   #breaks(reason: CloseReason, error?: unknown): void {
     const promised = this.#reason === 'completed' || this.#reason === 'ended' || this.#reason === 'drained';
-    if (this.#gone || (this.#reason !== undefined && (!promised || this.#writes.finished))) return;
+    if (this.#gone || (this.#reason !== undefined && (!promised || this.#queue.finished))) return;
     this.#reason = reason;
     this.#error = error;
   }
@@ -1224,7 +1224,7 @@ export class Connection extends Bytes {
     // The socket before user code: when it is free, whatever is left undone here is done.
     // At the end, after our FIN, a RST has nothing to tell any more, and before the peer has read all it would take from it.
     if (!this.#freed) {
-      if (this.#ending && this.#writes.finished) this.#socket.destroy();
+      if (this.#ending && this.#queue.finished) this.#socket.destroy();
       else this.#socket.reset();
     }
     this.#tellGone();
@@ -1239,14 +1239,14 @@ export class Connection extends Bytes {
   }
 
   #letGo(): void {
-    this.#left = this.#writes.unsent;
+    this.#left = this.#queue.unsent;
     this.#bytesOut = this.bytesOut;
     this.#paused = this.paused;
     this.#gone = true;
-    this.#writes.drop();
+    this.#queue.drop();
     this.weigh();
     this.#settings.budget.forget(this);
-    this.#bereft = this.#reads.leave() ?? this.#bereft;
+    this.#bereft = this.#input.leave() ?? this.#bereft;
     this.#untold = true;
   }
 
@@ -1275,7 +1275,7 @@ export class Connection extends Bytes {
     return new ConnectionClosedError(this.id, reason, { cause: this.#error });
   }
 
-  #watch<T>(look: (to: Subscriber<T>) => boolean): Observable<T> {
+  #observe<T>(look: (to: Subscriber<T>) => boolean): Observable<T> {
     return new Observable<T>((to) => {
       const attempt = () => {
         const over = look(to);
@@ -1283,14 +1283,14 @@ export class Connection extends Bytes {
         return over;
       };
       if (attempt()) return;
-      this.#watchers ??= new Set();
-      this.#watchers.add(attempt);
-      to.add(() => this.#watchers?.delete(attempt));
+      this.#observers ??= new Set();
+      this.#observers.add(attempt);
+      to.add(() => this.#observers?.delete(attempt));
     });
   }
 
   #notify(): void {
-    if (this.#watchers) for (const attempt of this.#watchers) this.#call(attempt);
+    if (this.#observers) for (const attempt of this.#observers) this.#call(attempt);
   }
 
   /** Calls others, who may throw in a teardown: that is this connection's fault, and not of who waits behind them. */

@@ -1,7 +1,7 @@
 import type { Observable, Subscription } from 'rxjs';
 import { Queue } from '../queue.ts';
-import { Hold } from './blame.ts';
-import type { Gate } from './bytes.ts';
+import { PauseCause } from './pauses.ts';
+import type { SourceControl } from './bytes.ts';
 
 interface Waiter<T> {
   readonly kept: (result: IteratorResult<T>) => void;
@@ -14,7 +14,7 @@ interface Waiter<T> {
  * Leaving the loop, by `break` or by a throw, lets go of the input, and so ends the connection unless somebody else sends on
  * it. The same when the input is over, but not before the last body has run: it may still write.
  */
-export function iterate<T>(source: Observable<T>, gate: Gate): AsyncIterator<T, undefined> {
+export function iterate<T>(source: Observable<T>, control: SourceControl): AsyncIterator<T, undefined> {
   /** What came though the input was held: an operator in between may have kept some. */
   const early = new Queue<T>();
   const waiters: Waiter<T>[] = [];
@@ -32,12 +32,12 @@ export function iterate<T>(source: Observable<T>, gate: Gate): AsyncIterator<T, 
   };
 
   const start = () => {
-    letGo = gate.use();
+    letGo = control.retain();
     subscription = source.subscribe({
       next(value) {
         const waiter = waiters.shift();
         // Who asks for several at once has them.
-        if (waiters.length === 0) gate.hold(Hold.handler);
+        if (waiters.length === 0) control.pause(PauseCause.handler);
         if (waiter) waiter.kept({ done: false, value });
         else early.push(value);
       },
@@ -60,7 +60,7 @@ export function iterate<T>(source: Observable<T>, gate: Gate): AsyncIterator<T, 
         }
         waiters.push({ kept, broken });
         if (subscription === undefined) start();
-        else gate.release(Hold.handler);
+        else control.resume(PauseCause.handler);
       }),
     return: async () => {
       early.clear();

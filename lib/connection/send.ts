@@ -1,7 +1,7 @@
 import { Observable, type OperatorFunction, Subscriber, Subscription, type TeardownLogic, throwError } from 'rxjs';
 import type { Connection } from './connection.ts';
 import { hasStack, onEmptyStack } from './stack.ts';
-import type { Data } from './writes.ts';
+import type { Data } from './writeQueue.ts';
 
 /** What a connection asks of the one who sends on it. */
 export interface Sender {
@@ -23,7 +23,7 @@ export function send(connection: Connection): OperatorFunction<Data | undefined,
         subscriber.add(sending);
         // Whoever heard that the connection is taken may have broken it off, or have left.
         if (!sending.closed) connection.inContext(() => source.subscribe(sending));
-        connection.begun();
+        connection.handlerStarted();
       }
     });
 }
@@ -80,14 +80,14 @@ export abstract class Sending extends Subscriber<Data | undefined> implements Se
     try {
       this.unsubscribe();
     } catch (error) {
-      this.connection.blameHandler(error);
+      this.connection.closeAsFailed(error);
       this.failed(error);
     }
   }
 
   fail(error: unknown): void {
     if (!hasStack('error')) return onEmptyStack(() => this.fail(error));
-    this.connection.blameHandler(error);
+    this.connection.closeAsFailed(error);
     this.stop();
     this.connection.endNow();
     this.failed(error);

@@ -1,13 +1,13 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { SchedulerLike } from 'rxjs';
-import { Budget, defaultBudget } from '../flow/budget.ts';
+import { MemoryBudget, defaultBudget } from './memoryBudget.ts';
 import { bytes, type Check, flag, having, milliseconds, object, oneOf, patience, rate } from '../options.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import { nodeTransport } from '../transport/node.ts';
 import type { SocketOptions, Transport } from '../transport/transport.ts';
 import type { ConnectionSettings } from './connection.ts';
-import { Pulse } from './pulse.ts';
-import { type Overrun, overruns } from './writes.ts';
+import { LivenessPoller } from './livenessPoller.ts';
+import { type Overrun, overruns } from './writeQueue.ts';
 
 /** What `listen` and `connect` let one choose about a connection. Times are in milliseconds; `Infinity` for no limit. */
 export interface ConnectionOptions {
@@ -120,14 +120,14 @@ export function settings(options: ConnectionOptions): ConnectionSettings {
     stall,
     pace: { in: least, out, grace },
     ...output,
-    budget: new Budget(budget),
-    pulse: new Pulse(),
+    budget: new MemoryBudget(budget),
+    livenessPoller: new LivenessPoller(),
     context: new AsyncResource('Sluice'),
   };
 }
 
 /** @internal The network, and what it is to be told of each socket. */
-export function seam(options: ConnectionOptions): { readonly transport: Transport } & SocketOptions {
+export function transportOptions(options: ConnectionOptions): { readonly transport: Transport } & SocketOptions {
   const { transport = nodeTransport, noDelay = true, keepAlive = 60_000 } = options;
   return { transport, noDelay, keepAlive };
 }

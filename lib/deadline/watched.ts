@@ -6,10 +6,10 @@ import {
   Subscriber,
   type Subscription,
 } from 'rxjs';
-import { type ByteSink, Bytes, Derived, derive, type Gate, LiftedBytes } from '../connection/bytes.ts';
+import { type ByteSink, Bytes, Derived, derive, type SourceControl, LiftedBytes } from '../connection/bytes.ts';
 import { DeadlineError, type DeadlineName } from '../errors.ts';
 import { checkArgument, milliseconds } from '../options.ts';
-import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+import { DeadlineTimer, type DeadlineOwner } from '../time/deadlineTimer.ts';
 import { defaultClock } from '../time/monotonic.ts';
 
 /** What a deadline may look at. Moments are in milliseconds of the clock. */
@@ -41,11 +41,11 @@ export function watched<T>(
 ): MonoTypeOperatorFunction<T> {
   checkArgument(`set the ${name} deadline`, 'after', after, milliseconds);
   return (source) => {
-    const gate = source instanceof Derived ? source.gate : undefined;
-    const watch = <V>(to: Target<V>, bytes?: Gate) =>
-      new Watch<V>(new DeadlineError(name, after), due, scheduler ?? gate?.clock ?? defaultClock(), to, gate, bytes);
+    const control = source instanceof Derived ? source.control : undefined;
+    const watch = <V>(to: Target<V>, bytes?: SourceControl) =>
+      new Watch<V>(new DeadlineError(name, after), due, scheduler ?? control?.clock ?? defaultClock(), to, control, bytes);
     if (source instanceof Bytes) {
-      const subscribe = (sink: ByteSink) => watch<Uint8Array>(sink, gate).watch((watch) => source.borrow(watch));
+      const subscribe = (sink: ByteSink) => watch<Uint8Array>(sink, control).watch((watch) => source.borrow(watch));
       return new LiftedBytes(source, subscribe) as Observable<unknown> as Observable<T>;
     }
     return derive(source, (subscriber) =>
@@ -61,7 +61,7 @@ export function watched<T>(
 
 type Target<T> = Observer<T> & Pick<ByteSink, 'resume' | 'drain'>;
 
-class Watch<T> implements Observer<T>, AlarmOwner, Seen {
+class Watch<T> implements Observer<T>, DeadlineOwner, Seen {
   readonly started: number;
   any = false;
   readonly #error: DeadlineError;
@@ -69,10 +69,10 @@ class Watch<T> implements Observer<T>, AlarmOwner, Seen {
   readonly #clock: SchedulerLike;
   readonly #to: Target<T>;
   /** The connection behind the values. */
-  readonly #gate: Gate | undefined;
+  readonly #control: SourceControl | undefined;
   /** The same, if the values are all of its bytes: then it keeps the time of the last one itself. */
-  readonly #bytes: Gate | undefined;
-  readonly #alarm: Alarm;
+  readonly #bytes: SourceControl | undefined;
+  readonly #timer: DeadlineTimer;
   #lastValue: number;
   #source: Subscription | undefined;
   #over = false;
@@ -84,22 +84,22 @@ class Watch<T> implements Observer<T>, AlarmOwner, Seen {
     due: (seen: Seen) => number,
     clock: SchedulerLike,
     to: Target<T>,
-    gate: Gate | undefined,
-    bytes: Gate | undefined,
+    control: SourceControl | undefined,
+    bytes: SourceControl | undefined,
   ) {
     this.#error = error;
     this.#due = due;
     this.#clock = clock;
     this.#to = to;
-    this.#gate = gate;
+    this.#control = control;
     this.#bytes = bytes;
-    this.#alarm = new Alarm(clock, this);
+    this.#timer = new DeadlineTimer(clock, this);
     this.started = this.#lastValue = clock.now();
   }
 
   get lastActivity(): number {
-    if (this.#gate?.busy) {
-      this.#awaitRest(this.#gate);
+    if (this.#control?.busy) {
+      this.#waitForRest(this.#control);
       return Number.POSITIVE_INFINITY;
     }
     if (this.#bytes === undefined) return this.#lastValue;
@@ -110,7 +110,7 @@ class Watch<T> implements Observer<T>, AlarmOwner, Seen {
   }
 
   watch(subscribe: (watch: this) => Subscription): Subscription {
-    this.#alarm.set();
+    this.#timer.set();
     const source = subscribe(this);
     this.#source = source;
     source.add(() => this.#end());
@@ -123,7 +123,7 @@ class Watch<T> implements Observer<T>, AlarmOwner, Seen {
     if (this.#bytes === undefined) this.#lastValue = this.#clock.now();
     this.#to.next(value);
     // A value that is worked on: the silence begins when that is over.
-    if (this.#bytes === undefined && this.#gate?.busy) this.#awaitRest(this.#gate);
+    if (this.#bytes === undefined && this.#control?.busy) this.#waitForRest(this.#control);
   }
 
   error(error: unknown): void {
@@ -151,7 +151,7 @@ class Watch<T> implements Observer<T>, AlarmOwner, Seen {
   }
 
   expire(): void {
-    this.#gate?.blame(this.#error);
+    this.#control?.closeAs(this.#error);
     let error: unknown = this.#error;
     try {
       this.#stop();
@@ -163,19 +163,19 @@ class Watch<T> implements Observer<T>, AlarmOwner, Seen {
   }
 
   /** Nothing is due before that, so that no timer need be armed. */
-  #awaitRest(gate: Gate): void {
+  #waitForRest(control: SourceControl): void {
     if (this.#waits) return;
     this.#waits = true;
-    gate.whenRested(() => {
+    control.whenRested(() => {
       this.#waits = false;
       this.#lastValue = this.#clock.now();
-      if (!this.#over) this.#alarm.set();
+      if (!this.#over) this.#timer.set();
     });
   }
 
   #end(): void {
     this.#over = true;
-    this.#alarm.clear();
+    this.#timer.clear();
   }
 
   #stop(): void {

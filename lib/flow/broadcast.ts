@@ -1,6 +1,6 @@
 import { Observable, type Observer } from 'rxjs';
 import type { Connection } from '../connection/connection.ts';
-import { type Data, type Overrun, overruns } from '../connection/writes.ts';
+import { type Data, type Overrun, overruns } from '../connection/writeQueue.ts';
 import { SlowConsumerError } from '../errors.ts';
 import { bytes, check, checkArgument, data, oneOf } from '../options.ts';
 import { Queue } from '../queue.ts';
@@ -186,7 +186,7 @@ class Member {
   /** @returns Whether there is room for the value after all. */
   #overran(value: Uint8Array): boolean {
     if (this.#overrun === 'disconnect') {
-      this.#connection.cut(new SlowConsumerError(this.#max, this.#unsent + value.length));
+      this.#connection.abortWith(new SlowConsumerError(this.#max, this.#unsent + value.length));
       return false;
     }
     // One that has no room when all others are dropped makes none.

@@ -6,15 +6,15 @@ import {
   Subscriber,
   Subscription,
 } from 'rxjs';
-import { Hold } from '../connection/blame.ts';
+import { PauseCause } from '../connection/pauses.ts';
 import { derive } from '../connection/bytes.ts';
 import type { Connection } from '../connection/connection.ts';
-import { byteLength, type Data, unfit } from '../connection/writes.ts';
+import { byteLength, type Data, notData } from '../connection/writeQueue.ts';
 import { DeadlineError } from '../errors.ts';
 import { callable, check, checkArgument, flag, isData, patience, whole } from '../options.ts';
 import { Queue } from '../queue.ts';
-import { Alarm, type AlarmOwner } from '../time/alarm.ts';
-import { demanded, type Room } from './pull.ts';
+import { DeadlineTimer, type DeadlineOwner } from '../time/deadlineTimer.ts';
+import { demanded, type ReplyTarget } from './pull.ts';
 
 /** The answer to one request: at once, as a string or bytes; or a promise, an Observable, a generator … of pieces. */
 export type Reply = Data | undefined | ObservableInput<Data | undefined>;
@@ -93,7 +93,7 @@ export function exchange<T>(
       const exchange = new Exchange(connection, project, given, subscriber);
       subscriber.add(() => exchange.stop());
       // Replies that wait for room are in progress, too.
-      if (!connection.halfOpen) subscriber.add(connection.use());
+      if (!connection.halfOpen) subscriber.add(connection.retain());
       // In place, if the decoder can: its source is the connection itself.
       connection.pipe(decode).subscribe(exchange.requests);
     });
@@ -106,7 +106,7 @@ const tooMuch = (held: number, most: number) =>
   new RangeError(`Cannot hold more of a reply before its turn: it has ${held} bytes, at most ${most} allowed`);
 
 /** A request that is worked on, and what of its reply waits: for the replies before it, or for the peer. */
-class Turn implements Room {
+class ReplySlot implements ReplyTarget {
   /** Its pieces leave as soon as there is room: order is not kept, or it is the oldest, and nothing of it waits. */
   first: boolean;
   /** Its turn has come, and what waits of it waits for the peer only. */
@@ -225,43 +225,43 @@ class Turn implements Room {
 }
 
 /** Watches over the work of all requests: one timer for them. */
-class ReplyDeadline implements AlarmOwner {
+class ReplyDeadline implements DeadlineOwner {
   /** In milliseconds. */
   readonly timeout: number;
-  readonly #turns: ReadonlySet<Turn>;
+  readonly #slots: ReadonlySet<ReplySlot>;
   readonly #clock: SchedulerLike;
-  #alarm: Alarm | undefined;
+  #timer: DeadlineTimer | undefined;
 
-  constructor(timeout: number, turns: ReadonlySet<Turn>, clock: SchedulerLike) {
+  constructor(timeout: number, turns: ReadonlySet<ReplySlot>, clock: SchedulerLike) {
     this.timeout = timeout;
-    this.#turns = turns;
+    this.#slots = turns;
     this.#clock = clock;
   }
 
   /** Something is due at a moment, in milliseconds of the clock. */
   set(due: number): void {
-    this.#alarm ??= new Alarm(this.#clock, this);
-    this.#alarm.set(due);
+    this.#timer ??= new DeadlineTimer(this.#clock, this);
+    this.#timer.set(due);
   }
 
   clear(): void {
-    this.#alarm?.clear();
+    this.#timer?.clear();
   }
 
   due(): number {
     let due = NEVER;
-    for (const { late } of this.#turns) due = Math.min(due, late);
+    for (const { late } of this.#slots) due = Math.min(due, late);
     return due;
   }
 
   expire(): void {
     const now = this.#clock.now();
-    const late = [...this.#turns].filter((turn) => turn.late <= now);
+    const late = [...this.#slots].filter((turn) => turn.late <= now);
     // Before anything of them is called: what is still in time stays watched.
     for (const turn of late) turn.working(false);
-    this.#alarm?.set();
+    this.#timer?.set();
     // The failure of one may have ended the others.
-    for (const turn of late) if (this.#turns.has(turn)) turn.fail(new DeadlineError('reply', this.timeout));
+    for (const turn of late) if (this.#slots.has(turn)) turn.fail(new DeadlineError('reply', this.timeout));
   }
 }
 
@@ -274,7 +274,7 @@ class Exchange<T> {
   readonly #ordered: boolean;
   readonly #to: Subscriber<Data>;
   /** Those that are worked on, oldest first. */
-  readonly #turns = new Set<Turn>();
+  readonly #slots = new Set<ReplySlot>();
   readonly #deadline: ReplyDeadline;
   /** Requests that a decoder emitted though the input was held; a framing operator has none. */
   readonly #early = new Queue<T>();
@@ -298,7 +298,7 @@ class Exchange<T> {
     this.#concurrency = concurrency;
     this.#ordered = ordered;
     this.#to = to;
-    this.#deadline = new ReplyDeadline(timeout, this.#turns, connection.clock);
+    this.#deadline = new ReplyDeadline(timeout, this.#slots, connection.clock);
     this.requests = new Subscriber<T>({
       next: (request) => this.#request(request),
       error: (error: unknown) => {
@@ -314,12 +314,12 @@ class Exchange<T> {
     // All together: the teardown of one may throw, and the others stop nevertheless.
     const works = new Subscription();
     works.add(this.requests);
-    const turns = [...this.#turns];
+    const turns = [...this.#slots];
     for (const turn of turns) {
       turn.drop();
       works.add(turn.work);
     }
-    this.#turns.clear();
+    this.#slots.clear();
     this.#deadline.clear();
     try {
       works.unsubscribe();
@@ -334,7 +334,7 @@ class Exchange<T> {
   }
 
   get #full(): boolean {
-    return this.#turns.size >= this.#concurrency;
+    return this.#slots.size >= this.#concurrency;
   }
 
   #request(request: T): void {
@@ -346,7 +346,7 @@ class Exchange<T> {
     } else {
       this.#begin(request);
     }
-    if (this.#full && !this.requests.closed) this.#connection.hold(Hold.handler);
+    if (this.#full && !this.requests.closed) this.#connection.pause(PauseCause.handler);
   }
 
   #begin(request: T): void {
@@ -360,10 +360,10 @@ class Exchange<T> {
   }
 
   /** @param turn The place of the request in the order, if it has one: not before its reply turns out to take time. */
-  #reply(reply: Reply, request: T, turn: Turn | undefined): void {
+  #reply(reply: Reply, request: T, turn: ReplySlot | undefined): void {
     if (reply !== undefined && !isData(reply)) {
       this.#work(reply, request, turn ?? this.#enter());
-    } else if (turn === undefined && (this.#turns.size === 0 || !this.#ordered)) {
+    } else if (turn === undefined && (this.#slots.size === 0 || !this.#ordered)) {
       // The common case, and the fast one: nothing to subscribe to, and nothing before it.
       if (reply !== undefined) this.#to.next(reply);
     } else {
@@ -373,14 +373,14 @@ class Exchange<T> {
     }
   }
 
-  #work(reply: ObservableInput<Data | undefined>, request: T, turn: Turn): void {
+  #work(reply: ObservableInput<Data | undefined>, request: T, turn: ReplySlot): void {
     const error = (wrong: unknown) => {
       if (this.#leave(worker, turn)) this.#failed(wrong, request, turn);
     };
     const worker = new Subscriber<Data | undefined>({
       next: (piece) => {
         if (piece === undefined) return;
-        if (!isData(piece)) return error(unfit(piece));
+        if (!isData(piece)) return error(notData(piece));
         const { maxOutbound } = this.#connection;
         if (turn.held < maxOutbound) return this.#piece(turn, piece);
         if (!turn.due) return error(tooMuch(turn.held, maxOutbound));
@@ -406,13 +406,13 @@ class Exchange<T> {
   }
 
   /** Takes a place in the order. */
-  #enter(): Turn {
-    const turn = new Turn(this.#connection, this.#deadline, !this.#ordered || this.#turns.size === 0);
-    this.#turns.add(turn);
+  #enter(): ReplySlot {
+    const turn = new ReplySlot(this.#connection, this.#deadline, !this.#ordered || this.#slots.size === 0);
+    this.#slots.add(turn);
     return turn;
   }
 
-  #piece(turn: Turn, piece: Data): void {
+  #piece(turn: ReplySlot, piece: Data): void {
     if (turn.first && !this.#connection.congested) return this.#to.next(piece);
     turn.hold(piece);
     if (!turn.first) return;
@@ -420,16 +420,16 @@ class Exchange<T> {
     this.#await(turn);
   }
 
-  #done(turn: Turn): void {
+  #done(turn: ReplySlot): void {
     turn.done = true;
     if (this.#ordered || !turn.empty) this.#advance();
-    else this.#turns.delete(turn);
+    else this.#slots.delete(turn);
     this.#finish();
   }
 
   /** Lets go whose turn has come, while there is room: all that are done at the front, and what the next one has so far. */
   #advance(): void {
-    for (const turn of this.#turns) {
+    for (const turn of this.#slots) {
       // One by one: what a piece brings about may be another one of this turn, or its end, and that stands behind the others.
       while (!turn.empty) {
         if (this.#connection.congested) return this.#await(turn);
@@ -439,13 +439,13 @@ class Exchange<T> {
       turn.due = false;
       turn.wake();
       if (turn.failure) return this.#to.error(turn.failure.error);
-      if (turn.done) this.#turns.delete(turn);
+      if (turn.done) this.#slots.delete(turn);
       else if (this.#ordered) return;
     }
   }
 
   /** Goes on with this turn, and those behind it, when the peer has made room. */
-  #await(turn: Turn): void {
+  #await(turn: ReplySlot): void {
     turn.due = true;
     this.#awaitRoom();
   }
@@ -462,13 +462,13 @@ class Exchange<T> {
   }
 
   /** Lets go of all that waits of a turn that has come, whether there is room or not. */
-  #spill(turn: Turn): void {
+  #spill(turn: ReplySlot): void {
     for (let piece = turn.shift(); piece !== undefined; piece = turn.shift()) this.#to.next(piece);
     turn.first = true;
     turn.due = false;
   }
 
-  #failed(error: unknown, request: T, turn: Turn): void {
+  #failed(error: unknown, request: T, turn: ReplySlot): void {
     turn.working(false);
     let failure = error;
     if (this.#onError !== undefined && !turn.mapped && !turn.done) {
@@ -483,18 +483,18 @@ class Exchange<T> {
   }
 
   /** The requests before it still have their answers; those behind it are not begun. */
-  #fail(error: unknown, turn: Turn): void {
+  #fail(error: unknown, turn: ReplySlot): void {
     this.#early.clear();
     turn.failure ??= { error };
     this.#leave(this.requests, turn);
     // One that had its answer already, and left, stands in no order any more.
-    if (this.#ordered && this.#turns.has(turn)) return this.#advance();
-    if (!this.#ordered) for (const other of this.#turns) this.#spill(other);
+    if (this.#ordered && this.#slots.has(turn)) return this.#advance();
+    if (!this.#ordered) for (const other of this.#slots) this.#spill(other);
     this.#to.error(turn.failure.error);
   }
 
   /** Lets go of a source. What a teardown throws is the fault of its turn, and must not reach the timer or promise that ended it. */
-  #leave(work: Subscription, turn: Turn): boolean {
+  #leave(work: Subscription, turn: ReplySlot): boolean {
     turn.working(false);
     try {
       work.unsubscribe();
@@ -524,8 +524,8 @@ class Exchange<T> {
       this.#starting = false;
     }
     if (this.#to.closed) return;
-    if (this.#ended && this.#turns.size === 0 && this.#early.size === 0) this.#over();
-    else if (!this.#full) this.#connection.release(Hold.handler);
+    if (this.#ended && this.#slots.size === 0 && this.#early.size === 0) this.#over();
+    else if (!this.#full) this.#connection.resume(PauseCause.handler);
   }
 
   #over(): void {

@@ -1,9 +1,9 @@
 import { AsyncResource } from 'node:async_hooks';
 import { types } from 'node:util';
 import { from, Observable, type ObservableInput, of, type SchedulerLike, type Subscriber } from 'rxjs';
-import { type Data, unfit } from '../connection/writes.ts';
+import { type Data, notData } from '../connection/writeQueue.ts';
 import { isData } from '../options.ts';
-import { Share } from '../time/share.ts';
+import { TurnQuota } from '../time/turnQuota.ts';
 import { nextTurn } from '../time/turn.ts';
 import { checkCanAwait } from '../time/virtual.ts';
 
@@ -11,7 +11,7 @@ import { checkCanAwait } from '../time/virtual.ts';
 export type Pullable = AsyncIterable<Data | undefined> | Iterable<Data | undefined>;
 
 /** Where values go: a connection, or the place of one reply in the order of them. */
-export interface Room {
+export interface ReplyTarget {
   /** Whether there is none. */
   readonly congested: boolean;
   /** Whether memory is short, so that nothing is asked for even where there is room. */
@@ -48,7 +48,7 @@ export function isPullable(input: unknown): input is Pullable {
  * @param source An iterable or async iterable.
  * @param room Whose pace it keeps.
  */
-export function pull(source: Pullable, room: Room): Observable<Data | undefined> {
+export function pull(source: Pullable, room: ReplyTarget): Observable<Data | undefined> {
   return new Observable((subscriber) => {
     subscriber.add(() => room.working(false));
     if (Symbol.asyncIterator in source) pullAsync(source[Symbol.asyncIterator](), room, subscriber);
@@ -63,9 +63,9 @@ export function pull(source: Pullable, room: Room): Observable<Data | undefined>
  * @throws TypeError for what is none, and for other views of memory, which would be pulled number by number.
  * @throws Error for a promise or an async iterable in the run of a `TestScheduler`, where it could never be resolved.
  */
-export function demanded(input: Data | ObservableInput<Data | undefined>, room: Room): Observable<Data | undefined> {
+export function demanded(input: Data | ObservableInput<Data | undefined>, room: ReplyTarget): Observable<Data | undefined> {
   if (isData(input)) return of(input);
-  if (ArrayBuffer.isView(input) || types.isAnyArrayBuffer(input)) throw unfit(input);
+  if (ArrayBuffer.isView(input) || types.isAnyArrayBuffer(input)) throw notData(input);
   if (!(input instanceof Observable) && isAwaited(input)) checkCanAwait(room.clock);
   return isPullable(input) ? pull(input, room) : from(input);
 }
@@ -77,7 +77,7 @@ const isAwaited = (input: unknown): boolean =>
   ('then' in input ? typeof input.then === 'function' : Symbol.asyncIterator in input);
 
 /** Waits for room in the async context of the first call, that of the source: room is made by whatever else is at work. */
-function waiting(room: Room, ask: () => void): () => void {
+function waiting(room: ReplyTarget, ask: () => void): () => void {
   let bound: (() => void) | undefined;
   return () => {
     room.working(false);
@@ -88,10 +88,10 @@ function waiting(room: Room, ask: () => void): () => void {
 
 function pullAsync(
   values: AsyncIterator<Data | undefined>,
-  room: Room,
+  room: ReplyTarget,
   subscriber: Subscriber<Data | undefined>,
 ): void {
-  const share = new Share(room.clock);
+  const share = new TurnQuota(room.clock);
   let over = false;
   const failed = (error: unknown) => {
     over = true;
@@ -134,8 +134,8 @@ function pullAsync(
   ask();
 }
 
-function pullSync(values: Iterator<Data | undefined>, room: Room, subscriber: Subscriber<Data | undefined>): void {
-  const share = new Share(room.clock);
+function pullSync(values: Iterator<Data | undefined>, room: ReplyTarget, subscriber: Subscriber<Data | undefined>): void {
+  const share = new TurnQuota(room.clock);
   let over = false;
   let asking = false;
   const wait = waiting(room, () => ask());

@@ -1,12 +1,12 @@
 import { Observable, type Subscriber, Subscription } from 'rxjs';
-import { Hold } from '../connection/blame.ts';
+import { PauseCause } from '../connection/pauses.ts';
 import type { ByteSink } from '../connection/bytes.ts';
 import { closeReason } from '../connection/closeReason.ts';
 import type { Connection } from '../connection/connection.ts';
 import { ConnectionClosedError, isA } from '../errors.ts';
 import type { Closed } from '../events.ts';
 import { check, milliseconds } from '../options.ts';
-import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+import { DeadlineTimer, type DeadlineOwner } from '../time/deadlineTimer.ts';
 
 /** How to relay. */
 export interface RelayOptions {
@@ -51,11 +51,11 @@ export function relay(one: Connection, other: Connection, options: RelayOptions 
   });
 }
 
-class Relay implements AlarmOwner {
+class Relay implements DeadlineOwner {
   readonly #ways: readonly [Way, Way];
   readonly #pause: number;
   readonly #to: Subscriber<never>;
-  readonly #alarm: Alarm;
+  readonly #timer: DeadlineTimer;
   readonly #held = new Subscription();
   #over = false;
 
@@ -63,13 +63,13 @@ class Relay implements AlarmOwner {
     this.#ways = [new Way(one, other, this), new Way(other, one, this)];
     this.#pause = pause;
     this.#to = to;
-    this.#alarm = new Alarm(one.clock, this);
+    this.#timer = new DeadlineTimer(one.clock, this);
   }
 
   begin(): void {
     for (const { from, to } of this.#ways) {
       // Neither ends with its input alone: it is still written to.
-      this.#held.add(from.use());
+      this.#held.add(from.retain());
       // Whoever is not read any more would break unheard.
       const gone = ({ reason, error: cause }: Closed) =>
         this.broken(to, new ConnectionClosedError(to.id, reason, { cause }));
@@ -93,7 +93,7 @@ class Relay implements AlarmOwner {
       : new ConnectionClosedError(who.id, closeReason(error), { cause: error });
     this.#breakOff((connection) => {
       if (connection === who) return;
-      connection.blameHandler(fault);
+      connection.closeAsFailed(fault);
       connection.abort();
     });
     this.#to.error(error);
@@ -106,7 +106,7 @@ class Relay implements AlarmOwner {
 
   /** Somebody is asked to finish. */
   drain(): void {
-    this.#alarm.set();
+    this.#timer.set();
   }
 
   due(): number {
@@ -127,7 +127,7 @@ class Relay implements AlarmOwner {
 
   #leave(): void {
     this.#over = true;
-    this.#alarm.clear();
+    this.#timer.clear();
     for (const way of this.#ways) way.leave();
     this.#held.unsubscribe();
   }
@@ -162,8 +162,8 @@ class Way implements ByteSink {
     // Within this read: there is nothing to wait for that could leave together with it.
     to.flush();
     if (!to.congested) return;
-    from.hold(Hold.handler);
-    to.whenRoom(() => from.release(Hold.handler));
+    from.pause(PauseCause.handler);
+    to.whenRoom(() => from.resume(PauseCause.handler));
   }
 
   error(error: unknown): void {

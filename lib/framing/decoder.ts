@@ -21,22 +21,22 @@ export interface Decoder<T> {
    * more than 0 between its frames as well. Only 0 is a boundary. A drain completes the input at the next one, and if the
    * input ends before it, `end` is called. A {@link BLANK} alone is no boundary.
    */
-  readonly pending: number;
+  readonly buffered: number;
   /**
    * Bytes of memory that the decoder holds from one call of `cut` to the next; a server's `budget` counts them. Bytes that
    * are only announced, or skipped as they come, are not held.
    * @default pending
    */
-  readonly buffered?: number;
+  readonly memory?: number;
   /**
    * Cuts the next frame and moves `input.at` behind what it has taken. Answers {@link PENDING} only when it has taken
    * all, with a copy of whatever it still needs. A frame must not share memory with the input.
    * @throws FrameTooLongError, FrameInvalidError: the input ends with that error.
    */
-  cut(input: Input): T | typeof PENDING | typeof BLANK;
+  decode(input: Input): T | typeof PENDING | typeof BLANK;
   /**
    * The input ended while bytes were pending: the last frame, if the format can do without its end.
    * @throws FrameTruncatedError, if it cannot.
    */
-  end(): T | typeof BLANK;
+  decodeEof(): T | typeof BLANK;
 }

@@ -88,11 +88,11 @@ class DelimitedDecoder implements Decoder<Buffer> {
     this.#maxLength = maxLength;
   }
 
-  get pending(): number {
+  get buffered(): number {
     return this.#carry.length;
   }
 
-  cut(input: Input): Buffer | typeof PENDING {
+  decode(input: Input): Buffer | typeof PENDING {
     const { bytes, at } = input;
     if (at === bytes.length) return PENDING;
     const before = this.#carry.length;
@@ -109,7 +109,7 @@ class DelimitedDecoder implements Decoder<Buffer> {
     return this.#carry.take(before + end - at);
   }
 
-  end(): Buffer {
+  decodeEof(): Buffer {
     throw new FrameTruncatedError(this.#carry.length);
   }
 

@@ -32,18 +32,18 @@ export function frames<T>(decoder: () => Decoder<T>, options: FrameTimeOptions =
   const given = checkFraming(options, timeChecks);
   return (source) =>
     derive(source, (subscriber) => {
-      const gate = source instanceof Derived ? source.gate : undefined;
-      const { timeout = gate?.frameTimeout ?? Number.POSITIVE_INFINITY, scheduler = gate?.clock ?? defaultClock() } =
+      const control = source instanceof Derived ? source.control : undefined;
+      const { timeout = control?.frameTimeout ?? Number.POSITIVE_INFINITY, scheduler = control?.clock ?? defaultClock() } =
         given;
       const isInPlace = source instanceof Bytes;
-      const loop = new FrameLoop(subscriber, decoder(), gate, timeout, scheduler, !isInPlace);
+      const loop = new FrameLoop(subscriber, decoder(), control, timeout, scheduler, !isInPlace);
       if (isInPlace) {
         subscriber.add(() => loop.release());
         return source.borrow(loop);
       }
       // Made before it is subscribed: an endless synchronous source does not return, and stops when this is closed.
       const upstream = new Subscriber<Uint8Array>(loop);
-      const leave = gate?.follow(loop);
+      const leave = control?.follow(loop);
       subscriber.add(() => {
         loop.release();
         try {

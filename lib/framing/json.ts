@@ -52,21 +52,21 @@ class JsonDecoder<T> implements Decoder<T> {
     this.#lines = lines;
   }
 
-  get pending(): number {
-    return this.#lines.pending;
-  }
-
   get buffered(): number {
     return this.#lines.buffered;
   }
 
-  cut(input: Input): T | typeof PENDING | typeof BLANK {
-    const line = this.#lines.cut(input);
+  get memory(): number {
+    return this.#lines.memory;
+  }
+
+  decode(input: Input): T | typeof PENDING | typeof BLANK {
+    const line = this.#lines.decode(input);
     return line === PENDING ? PENDING : parse(line);
   }
 
-  end(): T | typeof BLANK {
-    return parse(this.#lines.end());
+  decodeEof(): T | typeof BLANK {
+    return parse(this.#lines.decodeEof());
   }
 }
 

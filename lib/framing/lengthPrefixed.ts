@@ -65,11 +65,11 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
     this.#maxLength = maxLength;
   }
 
-  get pending(): number {
+  get buffered(): number {
     return this.#headerSize + this.#carry.length;
   }
 
-  cut(input: Input): Buffer | typeof PENDING {
+  decode(input: Input): Buffer | typeof PENDING {
     if (this.#headerSize > 0) return this.#cutBody(input);
     if (this.#carry.length > 0) return this.#cutSplitHeader(input);
     const { bytes, at } = input;
@@ -84,8 +84,8 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
     return this.#cutBody(input);
   }
 
-  end(): Buffer {
-    throw new FrameTruncatedError(this.pending);
+  decodeEof(): Buffer {
+    throw new FrameTruncatedError(this.buffered);
   }
 
   /** A header that was cut between two chunks: byte by byte, as nobody knows how long a varint is. */

@@ -99,16 +99,16 @@ export class LineDecoder implements Decoder<string> {
     this.#emitLast = emitLast;
   }
 
-  get pending(): number {
+  get buffered(): number {
     return this.#carry.length;
   }
 
   /** Text whose lines are not all cut yet is held as a whole, because each line is a slice of it. */
-  get buffered(): number {
+  get memory(): number {
     return this.#carry.length + this.#text.length;
   }
 
-  cut(input: Input): string | typeof PENDING {
+  decode(input: Input): string | typeof PENDING {
     if (this.#text !== '') return this.#cutText();
     if (this.#carry.length > 0) return this.#cutBytes(input);
     const { bytes, at } = input;
@@ -124,7 +124,7 @@ export class LineDecoder implements Decoder<string> {
     return this.#cutText();
   }
 
-  end(): string {
+  decodeEof(): string {
     const length = this.#carry.length;
     if (!this.#emitLast) throw new FrameTruncatedError(length);
     return this.#carry.takeText(this.#carry.last === CR ? length - 1 : length);

@@ -1,9 +1,9 @@
 import type { SchedulerLike, Subscriber } from 'rxjs';
-import type { ByteSink, Gate } from '../connection/bytes.ts';
+import type { ByteSink, SourceControl } from '../connection/bytes.ts';
 import { Credit } from '../connection/pace.ts';
 import { DeadlineError, FrameInvalidError, isA } from '../errors.ts';
 import { describe, isBytes } from '../options.ts';
-import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+import { DeadlineTimer, type DeadlineOwner } from '../time/deadlineTimer.ts';
 import { asBuffer, copyOf } from './carry.ts';
 import { BLANK, type Decoder, type Input, PENDING } from './decoder.ts';
 
@@ -20,7 +20,7 @@ const QUICK = 1;
 const LOOK_EACH = 8;
 
 /** What stands in for a decoder after the end, so that a frame it was in the middle of is not kept. */
-const GONE: Decoder<never> = { pending: 0, cut: () => PENDING, end: () => BLANK };
+const GONE: Decoder<never> = { buffered: 0, decode: () => PENDING, decodeEof: () => BLANK };
 
 const NOTHING = Buffer.alloc(0);
 const NEVER = Number.POSITIVE_INFINITY;
@@ -29,20 +29,20 @@ const NEVER = Number.POSITIVE_INFINITY;
  * The one loop. It is a pull loop over pushed chunks: the decoder is asked for one frame at a time, so that between any
  * two frames there is a place to stop, and what is left lies in one piece with one index into it.
  */
-export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
+export class FrameLoop<T> implements ByteSink, Input, DeadlineOwner {
   bytes: Buffer = NOTHING;
   at = 0;
 
   readonly #to: Subscriber<T>;
   #decoder: Decoder<T>;
-  readonly #gate: Gate | undefined;
+  readonly #control: SourceControl | undefined;
   readonly #timeout: number;
   readonly #clock: SchedulerLike;
-  /** Other operators stand in front of it. What they hand on late may come while the gate is closed. */
+  /** Other operators stand in front of it. What they hand on late may come while the control is closed. */
   readonly #follows: boolean;
-  #alarm: Alarm | undefined;
-  /** What the gate has been told. */
-  #carried = 0;
+  #timer: DeadlineTimer | undefined;
+  /** What the control has been told. */
+  #reported = 0;
   #frames = 0;
   /** When the pending frame began. */
   #begun = NEVER;
@@ -52,8 +52,8 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   #credit: Credit | undefined;
   /** The loop is on the stack: whoever comes now comes from downstream. */
   #running = false;
-  /** `bytes` is a copy of our own, and waits until the gate opens. */
-  #held = false;
+  /** `bytes` is a copy of our own, and waits until the control opens. */
+  #isPaused = false;
   /** Frames that may follow in this turn. It lasts over what is held back and resumed within it, until others had theirs. */
   #left = FRAMES_A_TURN;
   /** When the turn began; `NEVER` if it begins with the next frame. */
@@ -68,14 +68,14 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   constructor(
     to: Subscriber<T>,
     decoder: Decoder<T>,
-    gate: Gate | undefined,
+    control: SourceControl | undefined,
     timeout: number,
     clock: SchedulerLike,
     follows: boolean,
   ) {
     this.#to = to;
     this.#decoder = decoder;
-    this.#gate = gate;
+    this.#control = control;
     this.#timeout = timeout;
     this.#clock = clock;
     this.#follows = follows;
@@ -84,20 +84,20 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   next(chunk: Uint8Array): void {
     if (this.#to.closed) return;
     if (!isBytes(chunk)) return this.#fail(new TypeError(`Cannot frame ${describe(chunk)}: it is no Uint8Array`));
-    const gate = this.#gate;
-    if (this.#running || this.#held || (this.#follows && gate?.stop())) {
+    const control = this.#control;
+    if (this.#running || this.#isPaused || (this.#follows && control?.stop())) {
       // A Subject that is fed by its own observer: in order, after what is still to be cut.
       this.bytes = Buffer.concat([this.bytes.subarray(this.at), chunk]);
-      this.#held = true;
+      this.#isPaused = true;
       this.at = 0;
-      if (gate !== undefined && !this.#running) this.#weigh(gate);
+      if (control !== undefined && !this.#running) this.#weigh(control);
       return;
     }
     if (this.#begun !== NEVER && this.#credit) this.#credit.earn(this.#unheldNow(), chunk.length);
     this.bytes = asBuffer(chunk);
     this.at = 0;
-    // A read is the event loop's: others had their turn. With a gate it has just looked at the clock.
-    if (this.#gate !== undefined) this.#beginTurn(this.#gate.lastActivity);
+    // A read is the event loop's: others had their turn. With a control it has just looked at the clock.
+    if (this.#control !== undefined) this.#beginTurn(this.#control.lastActivity);
     this.#run();
   }
 
@@ -107,21 +107,21 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
 
   complete(): void {
     // What comes after we have ended it ourselves is discarded, and nobody has cut it short.
-    if (this.#gate?.over) return this.#to.complete();
+    if (this.#control?.over) return this.#to.complete();
     this.#ended = true;
-    if (!this.#running && !this.#held) this.#settle();
+    if (!this.#running && !this.#isPaused) this.#settle();
   }
 
   resume(): void {
-    const gate = this.#gate;
-    if (!this.#held || this.#running || gate?.held) {
+    const control = this.#control;
+    if (!this.#isPaused || this.#running || control?.isPaused) {
       // The clock of a frame that has begun goes on.
-      if (this.#begun !== NEVER) this.#alarm?.set();
+      if (this.#begun !== NEVER) this.#timer?.set();
       return;
     }
     // What was done with the last frame may have gone on behind the call that handed it on.
-    if (gate !== undefined && this.#turnBegan !== NEVER) this.#look(gate);
-    if (!gate?.held) this.#run();
+    if (control !== undefined && this.#turnBegan !== NEVER) this.#look(control);
+    if (!control?.isPaused) this.#run();
   }
 
   drain(): void {
@@ -131,16 +131,16 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
 
   #run(): void {
     const to = this.#to;
-    const gate = this.#gate;
+    const control = this.#control;
     const decoder = this.#decoder;
-    if (gate !== undefined && this.#turnBegan === NEVER) this.#beginTurn(gate.clock.now());
+    if (control !== undefined && this.#turnBegan === NEVER) this.#beginTurn(control.clock.now());
     this.#running = true;
     for (;;) {
       // Read before the frame is handed on: a drain that comes from inside `next` is not for this frame but after it.
       const draining = this.#draining;
       let frame: T | typeof PENDING | typeof BLANK;
       try {
-        frame = decoder.cut(this);
+        frame = decoder.decode(this);
       } catch (error) {
         this.#fail(error);
         break;
@@ -155,26 +155,26 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
       if (!(isNone && frame === BLANK)) {
         this.#begun = NEVER;
         to.next(frame as T);
-      } else if (decoder.pending === 0) {
+      } else if (decoder.buffered === 0) {
         this.#begun = NEVER;
       }
       if (to.closed) break;
       // Between two frames of one transaction the decoder has bytes pending, and the drain waits for its end.
-      if (this.#draining && decoder.pending === 0) {
+      if (this.#draining && decoder.buffered === 0) {
         if (draining) to.complete();
         else this.#drainHere();
         break;
       }
-      if (gate !== undefined) {
-        if (--this.#left % this.#step === 0) this.#look(gate);
-        if (gate.stop()) {
-          this.#hold();
+      if (control !== undefined) {
+        if (--this.#left % this.#step === 0) this.#look(control);
+        if (control.stop()) {
+          this.#retain();
           break;
         }
       }
     }
     this.#running = false;
-    if (gate !== undefined) this.#weigh(gate);
+    if (control !== undefined) this.#weigh(control);
   }
 
   #beginTurn(now: number): void {
@@ -184,49 +184,49 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   }
 
   /** Gives way to the others if the turn is over. */
-  #look(gate: Gate): void {
-    const time = gate.clock.now() - this.#turnBegan;
+  #look(control: SourceControl): void {
+    const time = control.clock.now() - this.#turnBegan;
     if (this.#left === 0 || time >= TIME_A_TURN) {
       this.#turnBegan = NEVER;
-      gate.yield();
+      control.yield();
     } else {
       this.#step = time < QUICK ? Math.min(2 * this.#step, LOOK_EACH) : 1;
     }
   }
 
   /** Says what is kept from here to the next call, if that has changed. */
-  #weigh(gate: Gate): void {
-    const { pending, buffered = pending } = this.#decoder;
-    const carried = this.#held ? this.bytes.length + buffered : buffered;
-    const frames = this.#held ? 1 : 0;
-    if (carried === this.#carried && frames === this.#frames) return;
-    const change = carried - this.#carried;
+  #weigh(control: SourceControl): void {
+    const { buffered: pending, memory: buffered = pending } = this.#decoder;
+    const carried = this.#isPaused ? this.bytes.length + buffered : buffered;
+    const frames = this.#isPaused ? 1 : 0;
+    if (carried === this.#reported && frames === this.#frames) return;
+    const change = carried - this.#reported;
     const more = frames - this.#frames;
-    this.#carried = carried;
+    this.#reported = carried;
     this.#frames = frames;
-    gate.carry(change, more);
+    control.reportBuffered(change, more);
   }
 
   /** Keeps the rest of the chunk, which the next read overwrites. What is held already is not copied again. */
-  #hold(): void {
-    if (this.#held) return;
+  #retain(): void {
+    if (this.#isPaused) return;
     this.bytes = copyOf(this.bytes, this.at, this.bytes.length);
     this.at = 0;
-    this.#held = true;
+    this.#isPaused = true;
   }
 
   #forget(): void {
     this.bytes = NOTHING;
     this.at = 0;
-    this.#held = false;
+    this.#isPaused = false;
   }
 
   /** All input is taken: the end, the drain, or the deadline of what is pending. */
   #settle(): void {
-    const pending = this.#decoder.pending > 0;
+    const pending = this.#decoder.buffered > 0;
     if (this.#ended) this.#end(pending);
     else if (this.#draining && !pending) this.#to.complete();
-    else if (pending) this.#await();
+    else if (pending) this.#armDeadline();
     else this.#begun = NEVER;
   }
 
@@ -234,7 +234,7 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
     if (this.#to.closed) return;
     if (pending) {
       try {
-        const last = this.#decoder.end();
+        const last = this.#decoder.decodeEof();
         if (last !== BLANK) this.#to.next(last);
       } catch (error) {
         this.#fail(error);
@@ -248,10 +248,10 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
    * was never handed on has not begun, and neither has what lies behind it: that is dropped, whatever is in it.
    */
   #drainHere(): void {
-    if (this.#to.closed || this.#decoder.pending > 0) return;
+    if (this.#to.closed || this.#decoder.buffered > 0) return;
     let begun: unknown = BLANK;
     try {
-      while (begun === BLANK) begun = this.#decoder.cut(this);
+      while (begun === BLANK) begun = this.#decoder.decode(this);
     } catch {
       begun = undefined;
     }
@@ -261,26 +261,26 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   }
 
   /** The deadline runs from the first byte: more bytes of the same frame find it running. */
-  #await(): void {
-    const pace = this.#gate?.pace;
+  #armDeadline(): void {
+    const pace = this.#control?.pace;
     const isJudged = pace !== undefined && pace.in > 0;
     if ((this.#timeout === NEVER && !isJudged) || this.#begun !== NEVER) return;
     this.#begun = this.#clock.now();
-    this.#heldBefore = this.#gate?.detainedFor ?? 0;
+    this.#heldBefore = this.#control?.detainedFor ?? 0;
     if (isJudged) {
       this.#credit ??= new Credit(pace.in, pace.grace);
       this.#credit.begin(this.#begun);
     }
-    this.#alarm ??= new Alarm(this.#clock, this);
-    this.#alarm.set();
+    this.#timer ??= new DeadlineTimer(this.#clock, this);
+    this.#timer.set();
   }
 
   /** What is not read cannot end: the time for which the input is held back is not the frame's. */
   due(): number {
-    const gate = this.#gate;
+    const control = this.#control;
     const due = this.#begun + this.#timeout;
-    if (gate === undefined || this.#begun === NEVER) return due;
-    return gate.detained ? NEVER : Math.min(due, this.#credit?.until ?? NEVER) + gate.detainedFor - this.#heldBefore;
+    if (control === undefined || this.#begun === NEVER) return due;
+    return control.detained ? NEVER : Math.min(due, this.#credit?.until ?? NEVER) + control.detainedFor - this.#heldBefore;
   }
 
   forgive(lost: number): void {
@@ -290,27 +290,27 @@ export class FrameLoop<T> implements ByteSink, Input, AlarmOwner {
   expire(): void {
     const isLate = this.#begun + this.#timeout <= (this.#credit?.until ?? NEVER);
     this.#fail(
-      isLate ? new DeadlineError('frame', this.#timeout) : new DeadlineError('pace', this.#gate?.pace.grace ?? 0),
+      isLate ? new DeadlineError('frame', this.#timeout) : new DeadlineError('pace', this.#control?.pace.grace ?? 0),
     );
   }
 
   /** Now, on a clock that stands still while the input is held back. */
   #unheldNow(): number {
-    return this.#clock.now() - (this.#gate?.detainedFor ?? 0) + this.#heldBefore;
+    return this.#clock.now() - (this.#control?.detainedFor ?? 0) + this.#heldBefore;
   }
 
   #fail(error: unknown): void {
     const fault = isA(error, Error) ? error : new FrameInvalidError('the decoder failed', { cause: error });
-    this.#gate?.blame(fault);
+    this.#control?.closeAs(fault);
     this.#to.error(fault);
   }
 
   /** Lets go of everything: the source may outlive us, and would keep what we hold. */
   release(): void {
-    this.#alarm?.clear();
+    this.#timer?.clear();
     this.#begun = NEVER;
     this.#decoder = GONE;
     this.#forget();
-    if (this.#gate !== undefined) this.#weigh(this.#gate);
+    if (this.#control !== undefined) this.#weigh(this.#control);
   }
 }

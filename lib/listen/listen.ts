@@ -1,7 +1,7 @@
 import { type NextObserver, Observable, Subject } from 'rxjs';
 import { Connection, type ConnectionOwner } from '../connection/connection.ts';
-import { type ConnectionOptions, connectionChecks, seam, settings } from '../connection/settings.ts';
-import type { Data } from '../connection/writes.ts';
+import { type ConnectionOptions, connectionChecks, transportOptions, settings } from '../connection/settings.ts';
+import type { Data } from '../connection/writeQueue.ts';
 import type { Closed, ClosedEvent, Counters, ListenEvent, RefusalReason } from '../events.ts';
 import {
   type Check,
@@ -19,10 +19,10 @@ import {
   whole,
 } from '../options.ts';
 import { Queue } from '../queue.ts';
-import { Share } from '../time/share.ts';
+import { TurnQuota } from '../time/turnQuota.ts';
 import { nextTurn } from '../time/turn.ts';
 import type { Address, PortHandler, TransportSocket, Where } from '../transport/transport.ts';
-import { Demand } from './demand.ts';
+import { WaitingRoom } from './waitingRoom.ts';
 import { descriptorLimit } from './descriptors.ts';
 import { Parting } from './parting.ts';
 import { Spell } from './spell.ts';
@@ -149,7 +149,7 @@ export function listen(where: Where, options: ListenOptions = {}): Observable<Co
 /** @internal As {@link listen}, for options that have been checked. @param parting Where those go who are refused. */
 export function open(where: Where, options: ListenOptions, parting: Parting): Observable<Connection> {
   const { backlog = 4096 } = options;
-  const { transport, ...socket } = seam(options);
+  const { transport, ...socket } = transportOptions(options);
   return new Observable((subscriber) => {
     const listener = new Listener(
       options,
@@ -169,7 +169,7 @@ export function open(where: Where, options: ListenOptions, parting: Parting): Ob
 class Listener implements PortHandler, ConnectionOwner {
   readonly #options: ListenOptions;
   readonly #error: (error: Error) => void;
-  readonly #demand: Demand<Connection>;
+  readonly #waitingRoom: WaitingRoom<Connection>;
   readonly #settings;
   readonly #spell: Spell;
   readonly #counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
@@ -194,7 +194,7 @@ class Listener implements PortHandler, ConnectionOwner {
     if (options.events) this.#events.subscribe(options.events);
     this.#settings = settings(options);
     this.#spell = new Spell(descriptorLimit(), this.#settings.clock, (event) => this.#tell(event));
-    this.#demand = new Demand(
+    this.#waitingRoom = new WaitingRoom(
       { max, timeout, ahead, clock: this.#settings.clock },
       {
         hand,
@@ -216,7 +216,7 @@ class Listener implements PortHandler, ConnectionOwner {
     this.#counters.waiting++;
     if (descriptor !== undefined && this.#spell.accepted(descriptor, this.#open)) this.#refuse(connection, 'exhausted');
     else if (this.#settings.budget.exhausted) this.#refuse(connection, 'budget');
-    else this.#demand.arrive(connection);
+    else this.#waitingRoom.arrive(connection);
   }
 
   error(error: Error): void {
@@ -231,22 +231,22 @@ class Listener implements PortHandler, ConnectionOwner {
     this.#counters.active++;
     const { id, peer, waited } = connection;
     this.#tell({ type: 'opened', id, peer, waited });
-    this.#demand.taken(connection);
+    this.#waitingRoom.taken(connection);
   }
 
   missed(connection: Connection): void {
-    this.#demand.taken(connection);
+    this.#waitingRoom.taken(connection);
   }
 
   refuse(connection: Connection, reason: string): void {
     this.#refuse(connection, reason);
-    this.#demand.leave(connection, true);
+    this.#waitingRoom.leave(connection, true);
   }
 
   closed(connection: Connection, closed: Closed): void {
     if (connection.counted) {
       // Its client left while it waited. Its place in the pipe's own buffer, if it has one, is not free for that.
-      this.#demand.leave(connection, false);
+      this.#waitingRoom.leave(connection, false);
       this.#leftRoom(connection);
       this.#counters.refused++;
       this.#tellRefused(connection, 'gone');
@@ -267,7 +267,7 @@ class Listener implements PortHandler, ConnectionOwner {
 
   close(): void {
     while (this.#abandoned.size > 0) this.#refuseAbandoned();
-    this.#demand.close();
+    this.#waitingRoom.close();
   }
 
   /** Many may have left: the one behind them does not wait until all of them are closed. */
@@ -280,7 +280,7 @@ class Listener implements PortHandler, ConnectionOwner {
 
   #refuseLater(): void {
     const { clock } = this.#settings;
-    const share = new Share(clock);
+    const share = new TurnQuota(clock);
     const go = () => {
       while (this.#abandoned.size > 0) {
         this.#refuseAbandoned();

@@ -1,11 +1,11 @@
 import { Observable, type SchedulerLike, Subject, type Subscriber, Subscription } from 'rxjs';
 import type { Connection } from '../connection/connection.ts';
 import { Sending } from '../connection/send.ts';
-import type { Data } from '../connection/writes.ts';
+import type { Data } from '../connection/writeQueue.ts';
 import type { Counters, ListenEvent, ServerEvent } from '../events.ts';
 import type { Parting } from '../listen/parting.ts';
-import { Alarm, type AlarmOwner } from '../time/alarm.ts';
-import { Share } from '../time/share.ts';
+import { DeadlineTimer, type DeadlineOwner } from '../time/deadlineTimer.ts';
+import { TurnQuota } from '../time/turnQuota.ts';
 import { afterTurn, endOfTurn, nextTurn } from '../time/turn.ts';
 
 export interface DrainOptions {
@@ -115,7 +115,7 @@ export class Drain {
         } catch (error) {
           attended.error(error);
         }
-        connection.begun();
+        connection.handlerStarted();
       } else if (!connection.taken) {
         // It was refused, or its client left, before the pipe came to it: the place is for the next one.
         endOfTurn(connection.clock, () => attended.freed());
@@ -195,7 +195,7 @@ export class Drain {
   #each(work: (connection: Connection) => void): void {
     const { clock } = this.#options;
     const connections = this.#connections.values();
-    const share = new Share(clock);
+    const share = new TurnQuota(clock);
     const go = () => {
       for (let next = connections.next(); !next.done; next = connections.next()) {
         work(next.value);
@@ -216,14 +216,14 @@ export class Drain {
   #after(delay: number, work: () => void): void {
     if (this.#timers.closed) return;
     const { clock } = this.#options;
-    const alarm = new Alarm(clock, new Delay(clock, delay, work));
+    const alarm = new DeadlineTimer(clock, new Delay(clock, delay, work));
     this.#timers.add(() => alarm.clear());
     alarm.set();
   }
 }
 
 /** A time to wait. What the process lost of it, because it was stopped or busy, is made up for once. */
-class Delay implements AlarmOwner {
+class Delay implements DeadlineOwner {
   /** The end of a process in the middle of a drain would be an end without the report. */
   readonly holds = true;
   readonly #clock: SchedulerLike;

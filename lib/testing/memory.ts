@@ -520,7 +520,7 @@ class MemorySocket implements TransportSocket, Reader {
 
   #breakOff(message: string, code: string): void {
     if (this.#over) return;
-    this.handler.broken(Object.assign(new Error(message), { code }));
+    this.handler.failed(Object.assign(new Error(message), { code }));
     this.#close();
   }
 
@@ -540,7 +540,7 @@ class MemorySocket implements TransportSocket, Reader {
       }
       this.#queue.shift();
     }
-    if (waited) this.handler.drained();
+    if (waited) this.handler.writable();
     this.#finish();
   }
 

@@ -206,7 +206,7 @@ class NodeSocket implements TransportSocket, Completed, Departing {
 
   broken(error: Error): void {
     if (this.#waits) this.#waits.error = error;
-    else this.handler.broken(error);
+    else this.handler.failed(error);
   }
 
   freed(): void {
@@ -224,7 +224,7 @@ class NodeSocket implements TransportSocket, Completed, Departing {
     const { ended = false, error, freed = false } = this.#untold ?? {};
     this.#untold = undefined;
     if (ended) this.handler.peerEnded();
-    if (error) this.handler.broken(error);
+    if (error) this.handler.failed(error);
     if (freed) this.handler.freed();
   }
 
@@ -248,7 +248,7 @@ class NodeSocket implements TransportSocket, Completed, Departing {
     if (!this.#stalled) return;
     this.#stalled = false;
     this.#pending = 0;
-    this.handler.drained();
+    this.handler.writable();
   }
 
   end(): void {
@@ -317,9 +317,9 @@ function onClose(this: Socket): void {
 const NOBODY: SocketHandler = {
   received() {},
   peerEnded() {},
-  drained() {},
+  writable() {},
   finished() {},
   writeFailed() {},
-  broken() {},
+  failed() {},
   freed() {},
 };

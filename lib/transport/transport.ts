@@ -160,7 +160,7 @@ export interface SocketHandler {
   /** The peer's FIN: no more will come. */
   peerEnded(): void;
   /** All that was written has been taken. */
-  drained(): void;
+  writable(): void;
   /** Our FIN is out, behind all that was written. */
   finished(): void;
   /**
@@ -169,7 +169,7 @@ export interface SocketHandler {
    */
   writeFailed(error: Error): void;
   /** The peer or the network broke it off. `freed` follows. */
-  broken(error: Error): void;
+  failed(error: Error): void;
   /** The socket is gone and its descriptor free. Called once, last. */
   freed(): void;
 }

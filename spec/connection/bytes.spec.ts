@@ -1,6 +1,6 @@
 import { Observable, Subscription } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { type ByteSink, Bytes, borrow, type Gate, LiftedBytes } from '../../lib/connection/bytes.ts';
+import { type ByteSink, Bytes, borrow, type SourceControl, LiftedBytes } from '../../lib/connection/bytes.ts';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { idle } from '../../lib/deadline/idle.ts';
 import { marbles } from '../support/marbles.ts';
@@ -8,11 +8,11 @@ import { pair } from '../support/peers.ts';
 
 /** Bytes that are told what to do, with no connection behind. */
 class Told extends Bytes {
-  readonly gate: Gate;
+  readonly control: SourceControl;
   sink: ByteSink | undefined;
   constructor(borrowed = true) {
     super();
-    this.gate = { borrowed } as Gate;
+    this.control = { borrowed } as SourceControl;
   }
   borrow(sink: ByteSink): Subscription {
     this.sink = sink;
@@ -82,7 +82,7 @@ describe('LiftedBytes', () => {
   it('has the gate of what it was made from, and copies for plain subscribers only', () => {
     const told = new Told();
     const lifted = new LiftedBytes(told, (sink) => told.borrow(sink));
-    expect(lifted.gate).toBe(told.gate);
+    expect(lifted.control).toBe(told.control);
     const heard: Uint8Array[] = [];
     const chunk = Uint8Array.of(1);
     borrow(lifted, sinkTo(heard));

@@ -15,7 +15,7 @@ import {
 } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Deadlines } from '../../lib/connection/connection.ts';
-import type { Data } from '../../lib/connection/writes.ts';
+import type { Data } from '../../lib/connection/writeQueue.ts';
 import {
   ConnectionClosedError,
   DeadlineError,
@@ -24,7 +24,7 @@ import {
   FrameTruncatedError,
   SlowConsumerError,
 } from '../../lib/errors.ts';
-import { Budget } from '../../lib/flow/budget.ts';
+import { MemoryBudget } from '../../lib/connection/memoryBudget.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { heard, run } from '../support/peers.ts';
 
@@ -61,7 +61,7 @@ describe('a connection', () => {
   });
 
   it('holds nothing any more when it is refused, and breaks the promise of who wrote before', async () => {
-    const budget = new Budget(1000);
+    const budget = new MemoryBudget(1000);
     let written: Promise<void> | undefined;
     const held: number[] = [];
     run({ budget, window: 5, highWaterMark: 10 }, ({ connection, client, at }) => {
@@ -262,8 +262,8 @@ describe('a close reason', () => {
   it('is the first that came true', () => {
     const { made } = run({}, ({ connection, client, at }) => {
       NEVER.pipe(connection.send()).subscribe(ignored);
-      at(1, () => connection.blame(new FrameTooLongError(1, 2)));
-      at(2, () => connection.blame(new FrameInvalidError('no')));
+      at(1, () => connection.closeAs(new FrameTooLongError(1, 2)));
+      at(2, () => connection.closeAs(new FrameInvalidError('no')));
       at(3, () => connection.abort());
       at(4, () => client.break());
     });

@@ -323,9 +323,9 @@ describe('frames behind plain operators, for any format', () => {
         let completed = false;
         peer.pipe(front, decode).subscribe({
           next: (value) => {
-            expect(peer.gate.held).toBe(false);
+            expect(peer.control.isPaused).toBe(false);
             values.push(value);
-            peer.gate.held = closing.next().value === true;
+            peer.control.isPaused = closing.next().value === true;
           },
           complete: () => {
             completed = true;
@@ -338,8 +338,8 @@ describe('frames behind plain operators, for any format', () => {
         peer.end();
         peer.openAll();
         expect({ values, completed }).toEqual({ values: frames, completed: true });
-        expect(peer.gate.carried).toBe(0);
-        expect(peer.gate.followers.size).toBe(0);
+        expect(peer.control.carried).toBe(0);
+        expect(peer.control.followers.size).toBe(0);
       }),
       { numRuns: 300 },
     );
@@ -359,7 +359,7 @@ describe('frames behind plain operators, for any format', () => {
         for (let end = 0; end < begin; count++) end += sent[count]?.length ?? 0;
         expect(seen).toEqual({ values: frames.slice(0, count), completed: true });
         expect(peer.released).toBe(true);
-        expect(peer.gate.blamed).toEqual([]);
+        expect(peer.control.blamed).toEqual([]);
       }),
       { numRuns: 300 },
     );
@@ -369,11 +369,11 @@ describe('frames behind plain operators, for any format', () => {
     const peer = new Borrowed();
     const seen = watch(peer.pipe(tap(), lines()));
     peer.push(Buffer.from('a\nbc'));
-    expect(peer.gate.carried).toBe(2);
+    expect(peer.control.carried).toBe(2);
     peer.end();
-    expect(peer.gate.carried).toBe(0);
+    expect(peer.control.carried).toBe(0);
     expect(seen).toMatchObject({ values: ['a'], error: new FrameTruncatedError(2) });
-    expect(peer.gate.blamed).toEqual([seen.error]);
+    expect(peer.control.blamed).toEqual([seen.error]);
   });
 });
 
@@ -414,7 +414,7 @@ describe('what pipe returns', () => {
     const first = loops[1]?.next();
     shared.next('a');
     expect(await first).toEqual({ done: false, value: 'a' });
-    expect(peers.map(({ gate }) => gate.held)).toEqual([false, true, false]);
+    expect(peers.map(({ control: gate }) => gate.isPaused)).toEqual([false, true, false]);
   });
 
   it('is what the operator returns where that is no Observable, or can be looped over already', () => {
@@ -434,6 +434,6 @@ describe('what pipe returns', () => {
     const first = loop.next();
     peer.push(Buffer.from('1\n2\n'));
     expect(await first).toEqual({ done: false, value: 1 });
-    expect(peer.gate.held).toBe(true);
+    expect(peer.control.isPaused).toBe(true);
   });
 });

@@ -13,11 +13,11 @@ import {
   timer,
 } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { Hold } from '../../lib/connection/blame.ts';
+import { PauseCause } from '../../lib/connection/pauses.ts';
 import type { Connection } from '../../lib/connection/connection.ts';
-import { Pulse, type Pulsed } from '../../lib/connection/pulse.ts';
-import type { Data } from '../../lib/connection/writes.ts';
-import { Budget } from '../../lib/flow/budget.ts';
+import { LivenessPoller, type Polled } from '../../lib/connection/livenessPoller.ts';
+import type { Data } from '../../lib/connection/writeQueue.ts';
+import { MemoryBudget } from '../../lib/connection/memoryBudget.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { heard, run } from '../support/peers.ts';
 
@@ -27,11 +27,11 @@ describe('an input that is held back', () => {
   it('keeps one read, and then pauses the socket; and hands it on when it is released', () => {
     const { said } = run({}, ({ connection, client, flow, at, say }) => {
       connection.pipe(map(text), connection.send()).subscribe(heard(say));
-      at(1, () => connection.hold(Hold.handler));
+      at(1, () => connection.pause(PauseCause.handler));
       at(2, () => say(`${flow} ${connection.bytesIn}`));
       at(3, () => client.write('one').write('two').write('three'));
       at(4, () => say(`${flow} ${connection.bytesIn}`));
-      at(5, () => connection.release(Hold.handler));
+      at(5, () => connection.resume(PauseCause.handler));
       at(6, () => say(`${flow} ${connection.bytesIn}`));
       at(7, () => client.end());
     });
@@ -42,8 +42,8 @@ describe('an input that is held back', () => {
   it('costs no call at all when it is released before more comes', () => {
     const { said } = run({}, ({ connection, client, flow, at, say }) => {
       connection.pipe(map(text), connection.send()).subscribe(heard(say));
-      at(1, () => connection.hold(Hold.handler));
-      at(2, () => connection.release(Hold.handler));
+      at(1, () => connection.pause(PauseCause.handler));
+      at(2, () => connection.resume(PauseCause.handler));
       at(3, () => say(flow));
       at(4, () => client.end());
     });
@@ -55,13 +55,13 @@ describe('an input that is held back', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       connection.pipe(map(text)).subscribe(say);
       at(1, () => {
-        connection.hold(Hold.handler);
-        connection.hold(Hold.budget);
+        connection.pause(PauseCause.handler);
+        connection.pause(PauseCause.budget);
         client.write('x');
       });
-      at(2, () => connection.release(Hold.handler));
-      at(3, () => connection.release(Hold.handler));
-      at(4, () => connection.release(Hold.budget));
+      at(2, () => connection.resume(PauseCause.handler));
+      at(3, () => connection.resume(PauseCause.handler));
+      at(4, () => connection.resume(PauseCause.budget));
       at(5, () => client.end());
     });
     expect(said).toEqual(['4 x', '5 ended 0 0']);
@@ -89,10 +89,10 @@ describe('an input that is held back', () => {
         )
         .subscribe(say);
       at(1, () => {
-        connection.hold(Hold.handler);
+        connection.pause(PauseCause.handler);
         client.write('x').end();
       });
-      at(5, () => connection.release(Hold.handler));
+      at(5, () => connection.resume(PauseCause.handler));
     });
     expect(said).toEqual(['5 x', '5 over', '5 ended 0 0']);
   });
@@ -116,24 +116,24 @@ describe('an input that is held back', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       const work = (line: string) => {
         say(line);
-        connection.hold(line === 'a' ? Hold.budget : Hold.handler);
-        connection.release(Hold.budget);
+        connection.pause(line === 'a' ? PauseCause.budget : PauseCause.handler);
+        connection.resume(PauseCause.budget);
       };
       connection.pipe(lines(), tap(work), ignoreElements(), connection.send()).subscribe(heard(say));
       client.write('0\na\nb\nc\n').end();
-      for (const ms of [1, 2, 3]) at(ms, () => connection.release(Hold.handler));
+      for (const ms of [1, 2, 3]) at(ms, () => connection.resume(PauseCause.handler));
     });
     expect(said).toEqual(['0 0', '1 a', '1 b', '2 c', '3 complete', '3 ended 0 0']);
   });
 
   it.each<[string, (reading: Subscription, connection: Connection) => void, string]>([
     ['its reader lets go of it', (reading) => reading.unsubscribe(), 'ended'],
-    ['it is released', (_reading, connection) => connection.release(Hold.handler), 'ended'],
+    ['it is released', (_reading, connection) => connection.resume(PauseCause.handler), 'ended'],
     ['it is ended', (_reading, connection) => connection.end(), 'completed'],
   ])('keeps a connection whose FINs have both been said until %s', (_when, goOn, reason) => {
     const { said, made } = run({}, ({ connection, client, at, say }) => {
       const reading = connection.subscribe();
-      at(1, () => connection.hold(Hold.handler));
+      at(1, () => connection.pause(PauseCause.handler));
       at(2, () => connection.halfClose());
       at(3, () => client.end());
       at(4, () => say('held'));
@@ -156,7 +156,7 @@ describe('an input that is held back', () => {
         const done = new Subject<void>();
         const reading = input === 'is read' ? connection.pipe(ignoreElements()) : NEVER;
         merge(reading, replies).pipe(takeUntil(done), connection.send()).subscribe(heard(say));
-        at(1, () => connection.hold(Hold.handler));
+        at(1, () => connection.pause(PauseCause.handler));
         at(2, () => connection.halfClose());
         at(3, () => client.end());
         at(4, () => say('held'));
@@ -168,7 +168,7 @@ describe('an input that is held back', () => {
   );
 
   it('weighs nothing any more when its reader lets go of it, whatever it had of it', () => {
-    const budget = new Budget(1000);
+    const budget = new MemoryBudget(1000);
     const { said } = run({ budget }, ({ connection, client, at, say }) => {
       const reading = new Subject<void>();
       merge(connection.pipe(lines(), takeUntil(reading), ignoreElements()), NEVER)
@@ -176,7 +176,7 @@ describe('an input that is held back', () => {
         .subscribe();
       client.write('half a line');
       at(1, () => {
-        connection.hold(Hold.handler);
+        connection.pause(PauseCause.handler);
         client.write(', and what is kept');
       });
       at(2, () => say(budget.total));
@@ -191,23 +191,23 @@ describe('an input that is held back', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       connection.pipe(map(text)).subscribe({ next: say, error: (error: Error) => say(error.name) });
       at(1, () => {
-        connection.hold(Hold.handler);
+        connection.pause(PauseCause.handler);
         client.write('x');
       });
       at(3, () => connection.abort());
-      at(5, () => connection.release(Hold.handler));
+      at(5, () => connection.resume(PauseCause.handler));
     });
     expect(said).toEqual(['3 ConnectionClosedError', '3 aborted 0 0']);
   });
 });
 
 /** A pulse that says whom it watches. */
-class Watching extends Pulse {
-  readonly all = new Set<Pulsed>();
-  override watch(held: Pulsed): void {
+class Watching extends LivenessPoller {
+  readonly all = new Set<Polled>();
+  override add(held: Polled): void {
     this.all.add(held);
   }
-  override unwatch(held: Pulsed): void {
+  override delete(held: Polled): void {
     this.all.delete(held);
   }
 }
@@ -215,17 +215,17 @@ class Watching extends Pulse {
 describe('the pulse of an input that is held back', () => {
   it('watches it for as long as somebody holds it, in whatever order its own turn and others let go', () => {
     const pulse = new Watching();
-    const { said } = run({ pulse, alive: true }, ({ connection, client, at, say }) => {
+    const { said } = run({ livenessPoller: pulse, alive: true }, ({ connection, client, at, say }) => {
       connection.subscribe({ error: () => undefined });
       // What comes is kept, and the socket is paused.
       at(0, () => client.write('x'));
-      const changes: [change: 'hold' | 'release', cause: number][] = [
-        ['hold', Hold.turn],
-        ['hold', Hold.handler],
-        ['hold', Hold.peer],
-        ['release', Hold.handler],
-        ['release', Hold.peer],
-        ['release', Hold.turn],
+      const changes: [change: 'pause' | 'resume', cause: number][] = [
+        ['pause', PauseCause.turn],
+        ['pause', PauseCause.handler],
+        ['pause', PauseCause.peer],
+        ['resume', PauseCause.handler],
+        ['resume', PauseCause.peer],
+        ['resume', PauseCause.turn],
       ];
       for (const [i, [change, cause]] of changes.entries()) {
         at(i, () => {
@@ -254,7 +254,7 @@ describe('an input that the handler does not read', () => {
 
   it('keeps one read for whoever subscribes later, and is watched meanwhile', () => {
     const pulse = new Watching();
-    const { said } = run({ pulse, alive: true }, ({ connection, client, flow, at, say }) => {
+    const { said } = run({ livenessPoller: pulse, alive: true }, ({ connection, client, flow, at, say }) => {
       NEVER.pipe(takeUntil(timer(20, connection.clock)), connection.send()).subscribe();
       at(1, () => client.write('one').write('two'));
       at(2, () => say(`${flow} ${connection.bytesIn} ${pulse.all.size}`));
@@ -302,15 +302,15 @@ describe('the time for which it was held back', () => {
   });
 
   it.each<[string, number, object]>([
-    ['the handler', Hold.handler, { peer: 0, handler: 20, budget: 0 }],
-    ['the peer', Hold.peer, { peer: 20, handler: 0, budget: 0 }],
-    ['the budget', Hold.budget, { peer: 0, handler: 0, budget: 20 }],
-    ['nobody, when others had their turn', Hold.turn, { peer: 0, handler: 0, budget: 0 }],
+    ['the handler', PauseCause.handler, { peer: 0, handler: 20, budget: 0 }],
+    ['the peer', PauseCause.peer, { peer: 20, handler: 0, budget: 0 }],
+    ['the budget', PauseCause.budget, { peer: 0, handler: 0, budget: 20 }],
+    ['nobody, when others had their turn', PauseCause.turn, { peer: 0, handler: 0, budget: 0 }],
   ])('is blamed on %s', (_whom, cause, expected) => {
     expect(
       paused((connection, at) => {
-        at(10, () => connection.hold(cause));
-        at(30, () => connection.release(cause));
+        at(10, () => connection.pause(cause));
+        at(30, () => connection.resume(cause));
       }),
     ).toEqual(expected);
   });
@@ -318,14 +318,14 @@ describe('the time for which it was held back', () => {
   it('is the peer’s while it is the handler’s too, the budget’s besides, and adds up', () => {
     expect(
       paused((connection, at) => {
-        at(10, () => connection.hold(Hold.handler));
-        at(20, () => connection.hold(Hold.peer));
-        at(25, () => connection.hold(Hold.budget));
-        at(40, () => connection.release(Hold.peer));
-        at(45, () => connection.release(Hold.handler));
-        at(50, () => connection.release(Hold.budget));
-        at(60, () => connection.hold(Hold.handler));
-        at(61, () => connection.release(Hold.handler));
+        at(10, () => connection.pause(PauseCause.handler));
+        at(20, () => connection.pause(PauseCause.peer));
+        at(25, () => connection.pause(PauseCause.budget));
+        at(40, () => connection.resume(PauseCause.peer));
+        at(45, () => connection.resume(PauseCause.handler));
+        at(50, () => connection.resume(PauseCause.budget));
+        at(60, () => connection.pause(PauseCause.handler));
+        at(61, () => connection.resume(PauseCause.handler));
       }),
     ).toEqual({ peer: 20, handler: 16, budget: 25 });
   });
@@ -333,7 +333,7 @@ describe('the time for which it was held back', () => {
   it('is there while it lasts, and up to the end', () => {
     const { said, made } = run({}, ({ connection, at, say }) => {
       connection.subscribe({ error: () => undefined });
-      at(10, () => connection.hold(Hold.handler));
+      at(10, () => connection.pause(PauseCause.handler));
       at(15, () => say(JSON.stringify(connection.paused)));
       at(30, () => connection.abort());
     });

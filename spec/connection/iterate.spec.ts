@@ -128,7 +128,7 @@ describe('a loop over a connection', () => {
     client.write('a\nb\n').write('c\nd\n');
     await clock.settle();
     expect(said).toEqual([['a', 'b', 'c'].map((value) => ({ done: false, value }))]);
-    expect(connection.held).toBe(true);
+    expect(connection.isPaused).toBe(true);
   });
 
   it.each<[string, () => void]>([

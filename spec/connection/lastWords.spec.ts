@@ -178,11 +178,11 @@ describe('a connection whose write fails', () => {
   it('lets a reader that is held back have it, within the linger', () => {
     const { said, made } = run({ linger: 100 }, ({ connection, client, say, at }) => {
       connection.pipe(lines()).subscribe({ next: (line) => say(line), ...heard(say) });
-      connection.hold(2);
+      connection.pause(2);
       client.write('a\nb\n');
       at(1, () => client.write('c\n').break());
       at(2, () => connection.push('a reply'));
-      at(50, () => connection.release(2));
+      at(50, () => connection.resume(2));
     });
     expect(said).toEqual([
       '50 a',
@@ -197,7 +197,7 @@ describe('a connection whose write fails', () => {
   it('is gone when the linger is over, though its reader is held back still', () => {
     const { said, made } = run({ linger: 100 }, ({ connection, client, say, at }) => {
       connection.pipe(lines()).subscribe({ next: (line) => say(line), ...heard(say) });
-      connection.hold(2);
+      connection.pause(2);
       client.write('a\n').break();
       at(2, () => connection.push('a reply'));
     });
@@ -220,7 +220,7 @@ describe('a connection whose write fails', () => {
   it('sends nothing more, and makes nothing wait', () => {
     const { said, made } = run({ linger: 100 }, ({ connection, client, say, at }) => {
       connection.pipe(lines()).subscribe({ next: (line) => say(line), ...heard(say) });
-      connection.hold(2);
+      connection.pause(2);
       client.write('a\n').break();
       at(2, () => connection.push('one'));
       at(3, () => connection.push('two'));

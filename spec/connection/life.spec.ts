@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { finalize, ignoreElements, merge, Subject, type Subscription, tap, VirtualTimeScheduler } from 'rxjs';
 import { expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
-import type { Data } from '../../lib/connection/writes.ts';
+import type { Data } from '../../lib/connection/writeQueue.ts';
 import { type Pair, pair } from '../support/peers.ts';
 
 const LINGER = 100;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { from, Observable, timer } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { Hold } from '../../lib/connection/blame.ts';
+import { PauseCause } from '../../lib/connection/pauses.ts';
 import { Credit, unseen } from '../../lib/connection/pace.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
@@ -254,8 +254,8 @@ describe('a peer that sends a frame', () => {
     const { said } = run({ pace: { in: 240, out: 0, grace: 50 } }, ({ connection, client, at, say }) => {
       client.write('half');
       connection.pipe(lines()).subscribe(heard(say));
-      at(10, () => connection.hold(Hold.handler));
-      at(500, () => connection.release(Hold.handler));
+      at(10, () => connection.pause(PauseCause.handler));
+      at(500, () => connection.resume(PauseCause.handler));
     });
     expect(said[0]).toBe('540 Cannot wait longer: the pace deadline of 50 ms is over');
   });

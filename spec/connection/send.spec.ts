@@ -1,7 +1,7 @@
 import { concat, finalize, merge, NEVER, Observable, of, Subject, takeUntil, tap, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
-import type { Data } from '../../lib/connection/writes.ts';
+import type { Data } from '../../lib/connection/writeQueue.ts';
 import { marbles } from '../support/marbles.ts';
 import { heard, pair, run } from '../support/peers.ts';
 

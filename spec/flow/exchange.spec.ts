@@ -14,7 +14,7 @@ import {
 } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
-import { Budget } from '../../lib/flow/budget.ts';
+import { MemoryBudget } from '../../lib/connection/memoryBudget.ts';
 import { exchange, type Reply } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { House } from '../support/house.ts';
@@ -126,7 +126,7 @@ describe('exchange', () => {
     const { client, clock, connection } = await talk(exchange(lines(), project, { concurrency: 3 }));
     client.write(`slow\n${'a\n'.repeat(10_000)}`);
     await clock.settle();
-    expect([begun, connection.held]).toEqual([3, true]);
+    expect([begun, connection.isPaused]).toEqual([3, true]);
     for (let more = 0; more < 20; more++) client.write('b\n'.repeat(1000));
     await clock.settle();
     expect(connection.bytesIn).toBeLessThan(30_000);
@@ -352,7 +352,7 @@ describe('exchange', () => {
       ['a promise of null', async () => null],
       ['an Observable of numbers', () => of(1, 2)],
     ])('is one whose reply is neither a string nor bytes, before its turn too: %s', async (_what, reply) => {
-      const budget = new Budget(1000);
+      const budget = new MemoryBudget(1000);
       const first = new Subject<string>();
       const project = (line: string) => (line === 'a' ? first : (reply() as Reply));
       const talks = await Promise.all([

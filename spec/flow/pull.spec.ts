@@ -1,11 +1,11 @@
 import { of, Subject } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { isPullable, type Pullable, pull, type Room } from '../../lib/flow/pull.ts';
+import { isPullable, type Pullable, pull, type ReplyTarget } from '../../lib/flow/pull.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
 import { watch } from '../support/bytes.ts';
 
 /** A room that is opened and closed by hand. */
-class Hall implements Room {
+class Hall implements ReplyTarget {
   congested = false;
   blocked = false;
   readonly clock = monotonic;

@@ -83,7 +83,7 @@ describe('the frame deadline', () => {
     'is the connection’s own where nothing else is said, and the connection is told who is to blame',
     marbles(({ cold, expectObservable, flush }) => {
       const peer = new Borrowed();
-      peer.gate.frameTimeout = 5;
+      peer.control.frameTimeout = 5;
       const pushes = cold<string>('  -a--b---').pipe(
         typed,
         tap((bytes) => peer.push(bytes)),
@@ -91,7 +91,7 @@ describe('the frame deadline', () => {
       expectObservable(peer.pipe(lines())).toBe('  ------#', {}, late);
       expectObservable(pushes.pipe(map(() => 'x'))).toBe('-x--x---');
       flush();
-      expect(peer.gate.blamed).toEqual([late]);
+      expect(peer.control.blamed).toEqual([late]);
     }),
   );
 
@@ -99,7 +99,7 @@ describe('the frame deadline', () => {
     'can be taken away where a connection has one',
     marbles(({ cold, expectObservable }) => {
       const peer = new Borrowed();
-      peer.gate.frameTimeout = 5;
+      peer.control.frameTimeout = 5;
       const pushes = cold<string>('  -a------').pipe(tap(() => peer.push(Buffer.from('a'))));
       expectObservable(peer.pipe(lines({ timeout: Number.POSITIVE_INFINITY }))).toBe('---------');
       expectObservable(pushes).toBe('-a------');
@@ -110,10 +110,10 @@ describe('the frame deadline', () => {
     'does not run out while the input is held back: what is not read cannot end',
     marbles(({ cold, expectObservable }) => {
       const peer = new Borrowed();
-      peer.gate.frameTimeout = 5;
+      peer.control.frameTimeout = 5;
       const script = cold<string>('  -a-h-----o------', { a: 'a', h: 'hold', o: 'open' }).pipe(
         tap((what) => {
-          if (what === 'hold') peer.gate.hold();
+          if (what === 'hold') peer.control.pause();
           else if (what === 'open') peer.open();
           else peer.push(Buffer.from(what));
         }),

@@ -49,9 +49,9 @@ describe('frames, for any format and any bytes', () => {
         let completed = false;
         peer.pipe(decode).subscribe({
           next: (value) => {
-            expect(peer.gate.held).toBe(false);
+            expect(peer.control.isPaused).toBe(false);
             values.push(value);
-            peer.gate.held = closings.next().value === true;
+            peer.control.isPaused = closings.next().value === true;
           },
           complete: () => {
             completed = true;
@@ -73,10 +73,10 @@ describe('frames, for any format and any bytes', () => {
     fc.assert(
       fc.property(examples, chunkings, fc.infiniteStream(fc.boolean()), ({ decode, sent }, cuts, closings) => {
         const peer = new Borrowed();
-        const { gate } = peer;
+        const { control: gate } = peer;
         let came = 0;
         peer.pipe(decode).subscribe(() => {
-          gate.held = closings.next().value === true;
+          gate.isPaused = closings.next().value === true;
         });
         for (const chunk of chop(Buffer.concat(sent), cuts)) {
           came += chunk.length;
@@ -94,17 +94,17 @@ describe('frames, for any format and any bytes', () => {
   it('count as held the whole chunk and the decoded text that wait, until they are worked off', () => {
     const peer = new Borrowed();
     peer.pipe(lines()).subscribe(() => {
-      peer.gate.held = true;
+      peer.control.isPaused = true;
     });
     peer.push(bytes(`a\n${'b\n'.repeat(2998)}c\n`));
     // A window of 4096 bytes has been decoded, and the rest of the chunk was copied.
-    expect(peer.gate.carried).toBe(4096 + 1904);
+    expect(peer.control.carried).toBe(4096 + 1904);
     for (let line = 1; line < 3000; line++) {
-      expect(peer.gate.carried).toBeGreaterThan(0);
+      expect(peer.control.carried).toBeGreaterThan(0);
       peer.open();
     }
     peer.open();
-    expect(peer.gate.carried).toBe(0);
+    expect(peer.control.carried).toBe(0);
   });
 
   it('end on a frame boundary, and no frame later than need be, wherever the drain begins', () => {
@@ -121,7 +121,7 @@ describe('frames, for any format and any bytes', () => {
         for (let end = 0; end < begin; count++) end += sent[count]?.length ?? 0;
         expect(seen).toEqual({ values: frames.slice(0, count), completed: true });
         expect(peer.released).toBe(true);
-        expect(peer.gate.blamed).toEqual([]);
+        expect(peer.control.blamed).toEqual([]);
       }),
       { numRuns: 500 },
     );
@@ -157,7 +157,7 @@ describe('frames, for any format and any bytes', () => {
           expect(seen.values).toEqual(frames.slice(0, last));
           expect(seen.error).toEqual(new FrameTruncatedError(part.length));
           expect(seen.error).toMatchObject({ length: part.length });
-          expect(peer.gate.blamed).toEqual([seen.error]);
+          expect(peer.control.blamed).toEqual([seen.error]);
         },
       ),
       { numRuns: 300 },
@@ -185,7 +185,7 @@ describe('frames, between source and subscriber', () => {
     peer.push(bytes('a\nb'));
     peer.fail('reset');
     expect(seen).toEqual({ values: ['a'], error: 'reset', completed: false });
-    expect(peer.gate.blamed).toEqual([]);
+    expect(peer.control.blamed).toEqual([]);
     expect(
       watch(
         concat(
@@ -199,7 +199,7 @@ describe('frames, between source and subscriber', () => {
   it('error: does not wait for a closed gate', () => {
     const peer = new Borrowed();
     const seen = watch(peer.pipe(lines()));
-    peer.gate.held = true;
+    peer.control.isPaused = true;
     peer.fail('reset');
     expect(seen.error).toBe('reset');
   });
@@ -230,7 +230,7 @@ describe('frames, between source and subscriber', () => {
     peer.push(bytes('abc'));
     peer.push(bytes('de\n123456'));
     expect(seen.values).toEqual(['abcde']);
-    expect(peer.gate.blamed).toEqual([new FrameTooLongError(5, 6)]);
+    expect(peer.control.blamed).toEqual([new FrameTooLongError(5, 6)]);
   });
 
   it('keeps the order when its own observer feeds and completes the source', () => {
@@ -268,7 +268,7 @@ describe('frames, between source and subscriber', () => {
     let blamed = 0;
     peer.pipe(lines({ maxLength: 1 })).subscribe({
       error: () => {
-        blamed = peer.gate.blamed.length;
+        blamed = peer.control.blamed.length;
       },
     });
     peer.push(bytes('ab'));
@@ -283,7 +283,7 @@ describe('frames, at the gate', () => {
     const seen: string[] = [];
     peer.pipe(lines()).subscribe((line) => {
       seen.push(line);
-      peer.gate.held = true;
+      peer.control.isPaused = true;
     });
     peer.push(bytes('a\nb\nc'));
     expect(seen).toEqual(['a']);
@@ -299,7 +299,7 @@ describe('frames, at the gate', () => {
     const seen: string[] = [];
     peer.pipe(lines()).subscribe((line) => {
       seen.push(line);
-      peer.gate.held = true;
+      peer.control.isPaused = true;
       peer.open();
       seen.push('.');
     });
@@ -312,12 +312,12 @@ describe('frames, at the gate', () => {
     const seen = watch(peer.pipe(lines()));
     peer.push(Buffer.alloc(5000, '\n'));
     const turns = [seen.values.length];
-    while (peer.gate.held) {
+    while (peer.control.isPaused) {
       peer.open();
       turns.push(seen.values.length);
     }
     expect(turns).toEqual([1024, 2048, 3072, 4096, 5000]);
-    expect(peer.gate.yields).toBe(4);
+    expect(peer.control.yields).toBe(4);
   });
 
   it('are dropped with it: what is held is not handed on after the subscriber left', () => {
@@ -325,7 +325,7 @@ describe('frames, at the gate', () => {
     const seen: string[] = [];
     const subscription = peer.pipe(lines()).subscribe((line) => {
       seen.push(line);
-      peer.gate.held = true;
+      peer.control.isPaused = true;
     });
     peer.push(bytes('a\nb\n'));
     subscription.unsubscribe();
@@ -366,7 +366,7 @@ describe('frames, when the server drains', () => {
     peer.pipe(lines({ maxLength: 4 })).subscribe({
       next: (line) => {
         values.push(line);
-        peer.gate.held = true;
+        peer.control.isPaused = true;
       },
       complete: () => {
         completed = true;
@@ -377,7 +377,7 @@ describe('frames, when the server drains', () => {
     peer.push(bytes(after));
     peer.openAll();
     expect({ values, completed }).toEqual({ values: expected, completed: true });
-    expect(peer.gate.blamed).toEqual([]);
+    expect(peer.control.blamed).toEqual([]);
   });
 
   it.each([
@@ -415,8 +415,8 @@ describe('frames, when the server drains', () => {
 describe('frames, of a format of one’s own', () => {
   /** Digits; a space ends nothing; anything else is not allowed. */
   class Digits implements Decoder<number> {
-    pending = 0;
-    cut(input: Input): number | typeof PENDING | typeof BLANK {
+    buffered = 0;
+    decode(input: Input): number | typeof PENDING | typeof BLANK {
       const byte = input.bytes[input.at];
       if (byte === undefined) return PENDING;
       input.at++;
@@ -424,7 +424,7 @@ describe('frames, of a format of one’s own', () => {
       if (byte < 48 || byte > 57) throw 'not a digit';
       return byte - 48;
     }
-    end(): number {
+    decodeEof(): number {
       return -1;
     }
   }
@@ -438,13 +438,13 @@ describe('frames, of a format of one’s own', () => {
 
   it('count as held what the decoder says is in its memory, not what is merely announced', () => {
     class Skips extends Digits {
-      override pending = 2_000_000_000;
-      readonly buffered = 7;
+      override buffered = 2_000_000_000;
+      readonly memory = 7;
     }
     const peer = new Borrowed();
     watch(peer.pipe(frames(() => new Skips())));
     peer.push(bytes('1'));
-    expect(peer.gate.carried).toBe(7);
+    expect(peer.control.carried).toBe(7);
   });
 
   it('turn what a decoder throws into an Error, with its cause', () => {
@@ -473,7 +473,7 @@ describe('frames, by the million', () => {
     let count = 0;
     peer.pipe(lines()).subscribe(() => {
       count++;
-      peer.gate.held = true;
+      peer.control.isPaused = true;
       if (count > 1) peer.open();
     });
     peer.push(Buffer.alloc(64 * 1024, '\n'));
@@ -486,7 +486,7 @@ describe('frames, by the million', () => {
     let count = 0;
     peer.pipe(lines()).subscribe(() => {
       count++;
-      peer.gate.held = true;
+      peer.control.isPaused = true;
     });
     peer.push(Buffer.alloc(64 * 1024, '\n'));
     peer.openAll();

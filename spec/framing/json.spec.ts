@@ -40,7 +40,7 @@ describe('json', () => {
     expect(seen.values).toEqual([1]);
     expect(seen.error).toBeInstanceOf(FrameInvalidError);
     expect(seen.error).toMatchObject({ cause: expect.any(SyntaxError) });
-    expect(peer.gate.blamed).toEqual([seen.error]);
+    expect(peer.control.blamed).toEqual([seen.error]);
   });
 
   it('has the limits of lines', () => {

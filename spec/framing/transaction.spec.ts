@@ -16,20 +16,20 @@ class Mail implements Decoder<string> {
   /** Bytes of the message whose dot has not come. */
   #message = 0;
 
-  get pending(): number {
-    return this.#message + this.#lines.pending;
+  get buffered(): number {
+    return this.#message + this.#lines.buffered;
   }
 
-  cut(input: Input): string | typeof PENDING | typeof BLANK {
-    const line = this.#lines.cut(input);
+  decode(input: Input): string | typeof PENDING | typeof BLANK {
+    const line = this.#lines.decode(input);
     if (line === PENDING) return PENDING;
     if (line === '.') this.#message = 0;
     else if (line === 'DATA' || this.#message > 0) this.#message += line.length + 1;
     return line.startsWith('#') ? BLANK : line;
   }
 
-  end(): never {
-    throw new FrameTruncatedError(this.pending);
+  decodeEof(): never {
+    throw new FrameTruncatedError(this.buffered);
   }
 }
 
@@ -70,7 +70,7 @@ describe('a drain in the middle of a request of several frames', () => {
         const values = lines.slice(0, boundary(transactions, begin)).filter(isFrame);
         expect(seen).toEqual({ values, completed: true });
         expect(peer.released).toBe(true);
-        expect(peer.gate.blamed).toEqual([]);
+        expect(peer.control.blamed).toEqual([]);
       }),
       { numRuns: 500 },
     );
@@ -88,7 +88,7 @@ describe('a drain in the middle of a request of several frames', () => {
         peer.pipe(mail()).subscribe({
           next: (line) => {
             values.push(line);
-            peer.gate.held = closing.next().value === true;
+            peer.control.isPaused = closing.next().value === true;
             if (values.length === when) peer.drain();
           },
           complete: () => {
@@ -111,7 +111,7 @@ describe('a drain in the middle of a request of several frames', () => {
             .filter(isFrame),
         );
         expect([[], ...ends]).toContainEqual(values);
-        expect(peer.gate.blamed).toEqual([]);
+        expect(peer.control.blamed).toEqual([]);
       }),
       { numRuns: 500 },
     );
@@ -122,7 +122,7 @@ describe('a drain in the middle of a request of several frames', () => {
     const seen: string[] = [];
     peer.pipe(mail()).subscribe((line) => {
       seen.push(line);
-      peer.gate.held = true;
+      peer.control.isPaused = true;
     });
     peer.push(bytes('HELO\nDATA\na\n.\n'));
     peer.drain();
@@ -137,7 +137,7 @@ describe('a drain in the middle of a request of several frames', () => {
       const values: string[] = [];
       peer.pipe(mail()).subscribe((line) => {
         values.push(line);
-        peer.gate.held = held;
+        peer.control.isPaused = held;
       });
       peer.push(bytes('HELO\n# blank\nNO'));
       peer.drain();

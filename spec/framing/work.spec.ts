@@ -72,7 +72,7 @@ describe.each(cases)('the work of %s is proportional to the bytes', (_, decode, 
     let count = 0;
     peer.pipe(decode).subscribe(() => {
       count++;
-      peer.gate.held ||= closing;
+      peer.control.isPaused ||= closing;
     });
     work = 0;
     peer.push(all);

@@ -52,11 +52,11 @@ async function talk(handler: (backend: Observable<Connection>) => Handler, says 
 }
 
 const broken = (thrown: unknown): Decoder<string> => ({
-  pending: 0,
-  cut() {
+  buffered: 0,
+  decode() {
     throw thrown;
   },
-  end: () => BLANK,
+  decodeEof: () => BLANK,
 });
 
 const tooLong = () => {

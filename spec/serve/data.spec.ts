@@ -1,7 +1,7 @@
 import { runInNewContext } from 'node:vm';
 import { concatMap, from, ignoreElements, map, merge, NEVER, of } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import type { Data } from '../../lib/connection/writes.ts';
+import type { Data } from '../../lib/connection/writeQueue.ts';
 import { broadcast, encodeDelimited, encodeLengthPrefixed, exchange, lines } from '../../lib/index.ts';
 import type { Handler, ServeOptions } from '../../lib/serve.ts';
 import { House } from '../support/house.ts';

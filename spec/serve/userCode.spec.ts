@@ -138,11 +138,11 @@ const fault = fc.oneof(
 const decoding = (at: 'cut' | 'end' | 'pending', work: () => unknown): Decoder<string> => {
   let held = '';
   return {
-    get pending() {
+    get buffered() {
       if (at === 'pending') work();
       return held.length;
     },
-    cut(input) {
+    decode(input) {
       if (at === 'cut') work();
       const end = input.bytes.indexOf('\n', input.at);
       const from = input.at;
@@ -153,7 +153,7 @@ const decoding = (at: 'cut' | 'end' | 'pending', work: () => unknown): Decoder<s
       held = '';
       return line;
     },
-    end() {
+    decodeEof() {
       if (at === 'end') work();
       return BLANK;
     },

@@ -1,7 +1,7 @@
 // What the time of our own work is for the deadlines: not the peer's, but the handler's.
 import { firstValueFrom, map, mergeMap, NEVER, Observable, of, pipe, timer } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { Hold } from '../../lib/connection/blame.ts';
+import { PauseCause } from '../../lib/connection/pauses.ts';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { idle } from '../../lib/deadline/idle.ts';
 import { DeadlineError } from '../../lib/errors.ts';
@@ -166,15 +166,15 @@ describe('a peer', () => {
   });
 
   it.each([
-    ['the budget', Hold.budget],
-    ['the handler', Hold.handler],
-    ['the turn of others', Hold.turn],
+    ['the budget', PauseCause.budget],
+    ['the handler', PauseCause.handler],
+    ['the turn of others', PauseCause.turn],
   ])('is not idle while %s holds its input back', (_what, cause) => {
     const { said } = run({}, ({ connection, at, say }) => {
       connection.guard({ idle: 50, greeting: endless, frame: endless, reply: endless, grace: 100 });
       connection.subscribe(heard(say));
-      at(10, () => connection.hold(cause));
-      at(200, () => connection.release(cause));
+      at(10, () => connection.pause(cause));
+      at(200, () => connection.resume(cause));
     });
     expect(said[0]).toBe('250 Cannot wait longer: the idle deadline of 50 ms is over');
   });
@@ -197,17 +197,17 @@ describe('a frame that has begun', () => {
       connection.guard({ idle: endless, greeting: endless, frame: 50, reply: endless, grace: 100 });
       client.write('half');
       connection.pipe(lines()).subscribe(heard(say));
-      at(from, () => connection.hold(cause));
-      at(to, () => connection.release(cause));
+      at(from, () => connection.pause(cause));
+      at(to, () => connection.resume(cause));
     }).said[0];
 
   it('has as much time as if its input had never been held back', () => {
-    expect(half(Hold.handler, 10, 49)).toBe('89 Cannot wait longer: the frame deadline of 50 ms is over');
-    expect(half(Hold.peer, 10, 500)).toBe('540 Cannot wait longer: the frame deadline of 50 ms is over');
+    expect(half(PauseCause.handler, 10, 49)).toBe('89 Cannot wait longer: the frame deadline of 50 ms is over');
+    expect(half(PauseCause.peer, 10, 500)).toBe('540 Cannot wait longer: the frame deadline of 50 ms is over');
   });
 
   it('stands under its deadline while the budget holds it back', () => {
-    expect(half(Hold.budget, 10, 500)).toBe('50 Cannot wait longer: the frame deadline of 50 ms is over');
+    expect(half(PauseCause.budget, 10, 500)).toBe('50 Cannot wait longer: the frame deadline of 50 ms is over');
   });
 });
 

@@ -1,11 +1,11 @@
 import { asyncScheduler, type SchedulerLike, Subscription } from 'rxjs';
-import { type ByteSink, Bytes, type Follower, type Gate } from '../../lib/connection/bytes.ts';
+import { type ByteSink, Bytes, type Follower, type SourceControl } from '../../lib/connection/bytes.ts';
 import { defaultClock, monotonic } from '../../lib/time/monotonic.ts';
 
 const STILL: SchedulerLike = { now: () => 0, schedule: monotonic.schedule };
 
 /** A gate to be opened and closed by hand, and what it was told. */
-export class HandGate implements Gate {
+export class HandGate implements SourceControl {
   #held = false;
   #heldSince = 0;
   #heldFor = 0;
@@ -28,14 +28,14 @@ export class HandGate implements Gate {
   readonly followers = new Set<Follower>();
 
   stop(): boolean {
-    return this.held;
+    return this.isPaused;
   }
 
-  get held(): boolean {
+  get isPaused(): boolean {
     return this.#held;
   }
 
-  set held(held: boolean) {
+  set isPaused(held: boolean) {
     if (held === this.#held) return;
     if (held) this.#heldSince = this.clock.now();
     else this.#heldFor = this.detainedFor;
@@ -52,7 +52,7 @@ export class HandGate implements Gate {
 
   whenRested(): void {}
 
-  carry(change: number): void {
+  reportBuffered(change: number): void {
     this.carried += change;
   }
 
@@ -61,24 +61,24 @@ export class HandGate implements Gate {
     return () => void this.followers.delete(follower);
   }
 
-  hold(): void {
-    this.held = true;
+  pause(): void {
+    this.isPaused = true;
   }
 
-  release(): void {
-    this.held = false;
+  resume(): void {
+    this.isPaused = false;
   }
 
-  use(): () => void {
+  retain(): () => void {
     return () => {};
   }
 
   yield(): void {
     this.yields++;
-    this.held = true;
+    this.isPaused = true;
   }
 
-  blame(error: Error): void {
+  closeAs(error: Error): void {
     this.blamed.push(error);
   }
 }
@@ -88,7 +88,7 @@ export class HandGate implements Gate {
  * the sink has returned. What arrives while the gate is closed waits, as it would in the kernel.
  */
 export class Borrowed extends Bytes {
-  readonly gate = new HandGate();
+  readonly control = new HandGate();
   /** Whether the subscriber has gone, or been told the end. */
   released = false;
   readonly #buffer = Buffer.alloc(64 * 1024);
@@ -119,32 +119,32 @@ export class Borrowed extends Bytes {
   }
 
   drain(): void {
-    const [follower = this.#sink] = this.gate.followers;
+    const [follower = this.#sink] = this.control.followers;
     if (follower?.drain) follower.drain();
     else this.#sink?.complete();
   }
 
   /** Opens the gate, once: it may be closed again before this returns. */
   open(): void {
-    this.gate.held = false;
-    for (const follower of this.gate.followers) follower.resume();
+    this.control.isPaused = false;
+    for (const follower of this.control.followers) follower.resume();
     this.#sink?.resume?.();
     this.#flow();
   }
 
   /** Opens the gate as often as it is closed. */
   openAll(): void {
-    while (this.gate.held) this.open();
+    while (this.control.isPaused) this.open();
   }
 
   #flow(): void {
-    while (!this.gate.held) {
+    while (!this.control.isPaused) {
       const chunk = this.#waiting.shift();
       if (chunk === undefined) break;
       this.#buffer.set(chunk);
       this.#sink?.next(this.#buffer.subarray(0, chunk.length));
       this.#buffer.fill(0xaa);
     }
-    if (this.#ended && !this.gate.held && this.#waiting.length === 0) this.#sink?.complete();
+    if (this.#ended && !this.control.isPaused && this.#waiting.length === 0) this.#sink?.complete();
   }
 }

@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { ConnectionSettings } from '../../lib/connection/connection.ts';
-import { Pulse } from '../../lib/connection/pulse.ts';
-import { Budget } from '../../lib/flow/budget.ts';
+import { LivenessPoller } from '../../lib/connection/livenessPoller.ts';
+import { MemoryBudget } from '../../lib/connection/memoryBudget.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
 
 /** Settings of a connection, with what a spec does not care about as `listen` has it. */
@@ -14,8 +14,8 @@ export const settings = (some: Partial<ConnectionSettings> = {}): ConnectionSett
   highWaterMark: 64 * 1024,
   maxOutbound: 1024 * 1024,
   overrun: 'disconnect',
-  budget: new Budget(Number.POSITIVE_INFINITY),
-  pulse: new Pulse(),
+  budget: new MemoryBudget(Number.POSITIVE_INFINITY),
+  livenessPoller: new LivenessPoller(),
   context: new AsyncResource('Spec'),
   ...some,
 });

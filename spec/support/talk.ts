@@ -1,6 +1,6 @@
 import type { Observable } from 'rxjs';
 import type { Connection } from '../../lib/connection/connection.ts';
-import type { Data } from '../../lib/connection/writes.ts';
+import type { Data } from '../../lib/connection/writeQueue.ts';
 import type { MemoryClient } from '../../lib/testing/memory.ts';
 import { Clock } from './clock.ts';
 import { type Pair, type PairOptions, pair } from './peers.ts';

@@ -32,10 +32,10 @@ function run(
         socket.handler = {
           received: (chunk) => say(`received ${Buffer.from(chunk)}`),
           peerEnded: () => say('peerEnded'),
-          drained: () => say('drained'),
+          writable: () => say('drained'),
           finished: () => say('finished'),
           writeFailed: (error) => say(`writeFailed ${(error as NodeJS.ErrnoException).code}`),
-          broken: (error) => say(`broken ${(error as NodeJS.ErrnoException).code}`),
+          failed: (error) => say(`broken ${(error as NodeJS.ErrnoException).code}`),
           freed: () => say('freed'),
         };
         test({ network, client, socket, at: (ms, work) => void clock.schedule(work, ms) });
@@ -205,10 +205,10 @@ describe('MemoryNetwork', () => {
           socket.handler = {
             received() {},
             peerEnded: () => heard.push('peerEnded'),
-            drained() {},
+            writable() {},
             finished() {},
             writeFailed() {},
-            broken: (error) => heard.push(`broken ${(error as NodeJS.ErrnoException).code}`),
+            failed: (error) => heard.push(`broken ${(error as NodeJS.ErrnoException).code}`),
             freed: () => heard.push(`freed, ${network.sockets.size} left`),
           };
           socket.resume();
@@ -231,10 +231,10 @@ describe('MemoryNetwork', () => {
         socket.handler = {
           received() {},
           peerEnded: () => void left++,
-          drained() {},
+          writable() {},
           finished() {},
           writeFailed() {},
-          broken() {},
+          failed() {},
           freed() {},
         };
         socket.resume();

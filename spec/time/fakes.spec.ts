@@ -1,11 +1,11 @@
 import { lastValueFrom, type Observable, Subject, type Subscription } from 'rxjs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { Pulse } from '../../lib/connection/pulse.ts';
+import { LivenessPoller } from '../../lib/connection/livenessPoller.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import { MemoryNetwork } from '../../lib/testing/memory.ts';
-import { Alarm } from '../../lib/time/alarm.ts';
+import { DeadlineTimer } from '../../lib/time/deadlineTimer.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
 
 const MANY = 5000;
@@ -131,19 +131,19 @@ describe.each(ways)('after a test that faked %s while connections wrote', (_what
   it('an alarm and a pulse that were set go off', async () => {
     const rung: string[] = [];
     let over = Number.POSITIVE_INFINITY;
-    const alarm = new Alarm(monotonic, { due: () => over, expire: () => rung.push('alarm') });
-    const pulse = new Pulse();
+    const alarm = new DeadlineTimer(monotonic, { due: () => over, expire: () => rung.push('alarm') });
+    const pulse = new LivenessPoller();
     const dead = { needsPolling: true, alive: false, died: () => rung.push('pulse') };
     await leaveFakesBehind(toFake, () => {
       over = monotonic.now() + 1;
       alarm.set();
-      pulse.watch(dead);
-      pulse.unwatch(dead);
+      pulse.add(dead);
+      pulse.delete(dead);
       vi.useRealTimers();
     });
     over = monotonic.now() + 5;
     alarm.set();
-    pulse.watch(dead);
+    pulse.add(dead);
     await until(() => rung.length === 2);
     expect(rung.sort()).toEqual(['alarm', 'pulse']);
   });

@@ -145,10 +145,10 @@ describe('a peer that reads late', () => {
       one.handler = {
         received() {},
         peerEnded() {},
-        drained,
+        writable: drained,
         finished() {},
         writeFailed() {},
-        broken() {},
+        failed() {},
         freed() {},
       };
       socket = one;
@@ -172,10 +172,10 @@ describe('a peer that reads late', () => {
       socket.handler = {
         received() {},
         peerEnded() {},
-        drained() {},
+        writable() {},
         finished() {},
         writeFailed() {},
-        broken() {},
+        failed() {},
         freed() {},
       };
       accepted.push(socket);

@@ -18,13 +18,13 @@ function hearing(socket: TransportSocket, heard: string[] = []): Promise<string[
     socket.handler = {
       received: (chunk) => heard.push(`received ${chunk.length}`),
       peerEnded: () => heard.push('peerEnded'),
-      drained: () => heard.push('drained'),
+      writable: () => heard.push('drained'),
       finished: () => heard.push('finished'),
       writeFailed: (error) => {
         heard.push(`writeFailed ${(error as NodeJS.ErrnoException).code}`);
         socket.destroy();
       },
-      broken: (error) => heard.push(`broken ${(error as NodeJS.ErrnoException).code}`),
+      failed: (error) => heard.push(`broken ${(error as NodeJS.ErrnoException).code}`),
       freed: () => resolve(heard),
     };
   });
@@ -46,10 +46,10 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
       socket.handler = {
         received() {},
         peerEnded() {},
-        drained() {},
+        writable() {},
         finished() {},
         writeFailed() {},
-        broken() {},
+        failed() {},
         freed() {},
       };
       waiting.shift()?.(socket);
@@ -134,11 +134,11 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
         socket.handler = {
           received() {},
           peerEnded() {},
-          drained() {},
+          writable() {},
           finished() {},
           freed() {},
           writeFailed: () => resolve(figures()),
-          broken: () => resolve(figures()),
+          failed: () => resolve(figures()),
         };
       });
       socket.resume();
@@ -279,10 +279,10 @@ async function accept() {
     socket.handler = {
       received() {},
       peerEnded() {},
-      drained() {},
+      writable() {},
       finished() {},
       writeFailed() {},
-      broken() {},
+      failed() {},
       freed() {},
     };
     accepted(socket);

@@ -6,7 +6,7 @@ const PEER = { address: '127.0.0.1', port: 1 };
 
 /** A socket that nothing comes from: what is measured is the library, and not a network. */
 const idleSocket = (): TransportSocket => ({
-  handler: { received() {}, peerEnded() {}, drained() {}, finished() {}, writeFailed() {}, broken() {}, freed() {} },
+  handler: { received() {}, peerEnded() {}, writable() {}, finished() {}, writeFailed() {}, failed() {}, freed() {} },
   local: PEER,
   peer: PEER,
   descriptor: undefined,

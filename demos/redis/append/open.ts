@@ -91,7 +91,7 @@ function replay(path: string, descriptor: number, db: Database): number {
 /** @returns What is wrong with the next command, if anything is. */
 function step(decoder: RequestDecoder, input: Input, session: Session): string | typeof PENDING | undefined {
   try {
-    const request = decoder.cut(input);
+    const request = decoder.decode(input);
     if (request === PENDING) return PENDING;
     if (request === BLANK) return undefined;
     const reply = session.handle(request);

@@ -65,17 +65,17 @@ export class RequestDecoder implements Decoder<Request> {
     this.#maxBulk = maxBulk;
   }
 
-  get pending(): number {
+  get buffered(): number {
     return this.#taken;
   }
 
   /** An argument costs more than its bytes: its place in the list, and the head of the string. */
-  get buffered(): number {
+  get memory(): number {
     return this.#taken + this.#args.length * ARGUMENT + this.#text.length;
   }
 
   /** @throws {ProtocolError} With the words that Redis uses. */
-  cut(input: Input): Request | typeof PENDING | typeof BLANK {
+  decode(input: Input): Request | typeof PENDING | typeof BLANK {
     const { bytes, at } = input;
     let found: Request | typeof BLANK | undefined;
     while (input.at < bytes.length && found === undefined) {
@@ -92,7 +92,7 @@ export class RequestDecoder implements Decoder<Request> {
     return PENDING;
   }
 
-  end(): never {
+  decodeEof(): never {
     throw new FrameTruncatedError(this.#taken);
   }
 

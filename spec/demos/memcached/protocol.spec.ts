@@ -120,14 +120,14 @@ describe('requests', () => {
   it('keeps nothing of what it passes over', () => {
     const decoder = new RequestDecoder({ maxItem: 1024, maxLine: 1024 });
     const chunk = Buffer.alloc(1024 * 1024, 'x');
-    expect(decoder.cut({ bytes: bytesOf(`set k 0 0 ${256 * chunk.length}\r\n`), at: 0 })).toMatchObject({
+    expect(decoder.decode({ bytes: bytesOf(`set k 0 0 ${256 * chunk.length}\r\n`), at: 0 })).toMatchObject({
       type: 'refused',
     });
     const before = process.memoryUsage().arrayBuffers;
-    for (let count = 0; count < 256; count += 1) expect(decoder.cut({ bytes: chunk, at: 0 })).toBe(PENDING);
+    for (let count = 0; count < 256; count += 1) expect(decoder.decode({ bytes: chunk, at: 0 })).toBe(PENDING);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1024 * 1024);
-    expect(decoder.cut({ bytes: bytesOf('\r\n'), at: 0 })).toBe(BLANK);
-    expect(decoder.pending).toBe(0);
+    expect(decoder.decode({ bytes: bytesOf('\r\n'), at: 0 })).toBe(BLANK);
+    expect(decoder.buffered).toBe(0);
   });
 
   it('holds no more than has come, whatever is announced and wherever it is cut', () => {
@@ -150,11 +150,11 @@ describe('requests', () => {
           came += chunk.length;
           const input = { bytes: Buffer.from(chunk), at: 0 };
           try {
-            while (decoder.cut(input) !== PENDING);
+            while (decoder.decode(input) !== PENDING);
           } catch {
             return;
           }
-          expect(decoder.buffered).toBeLessThanOrEqual(came);
+          expect(decoder.memory).toBeLessThanOrEqual(came);
         }
       }),
     );
@@ -162,8 +162,8 @@ describe('requests', () => {
 
   it('holds the data whose end has not come', () => {
     const text = new RequestDecoder({ maxItem: 1024, maxLine: 1024 });
-    text.cut({ bytes: bytesOf(`set k 0 0 500\r\n${'x'.repeat(500)}`), at: 0 });
-    expect(text.buffered).toBe(500);
+    text.decode({ bytes: bytesOf(`set k 0 0 500\r\n${'x'.repeat(500)}`), at: 0 });
+    expect(text.memory).toBe(500);
     const binary = new RequestDecoder({ maxItem: 1024, maxLine: 1024 });
     const header = Buffer.alloc(24 + 8 + 100);
     header.writeUInt8(0x80, 0);
@@ -171,8 +171,8 @@ describe('requests', () => {
     header.writeUInt16BE(100, 2);
     header.writeUInt8(8, 4);
     header.writeUInt32BE(8 + 100 + 50, 8);
-    binary.cut({ bytes: header, at: 0 });
-    expect(binary.buffered).toBe(24 + 108);
+    binary.decode({ bytes: header, at: 0 });
+    expect(binary.memory).toBe(24 + 108);
   });
 
   it.each([
@@ -195,7 +195,7 @@ describe('requests', () => {
   it('takes no more memory for data than has come of them', () => {
     const decoder = new RequestDecoder({ maxItem: 512 * 1024 * 1024, maxLine: 1024 });
     const before = process.memoryUsage().arrayBuffers;
-    expect(decoder.cut({ bytes: bytesOf(`set k 0 0 ${500 * 1024 * 1024}\r\nabc`), at: 0 })).toBe(PENDING);
+    expect(decoder.decode({ bytes: bytesOf(`set k 0 0 ${500 * 1024 * 1024}\r\nabc`), at: 0 })).toBe(PENDING);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1024 * 1024);
   });
 

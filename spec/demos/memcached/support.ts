@@ -89,7 +89,7 @@ export function decode(chunks: readonly Uint8Array[], limits?: Partial<Limits>):
 
 /** Chunks that are overwritten with 0xdb behind whoever borrowed them. They never complete. */
 class Poisoned extends Bytes {
-  readonly gate = new HandGate();
+  readonly control = new HandGate();
   readonly #chunks: readonly Uint8Array[];
 
   constructor(chunks: readonly Uint8Array[]) {

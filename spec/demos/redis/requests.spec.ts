@@ -70,10 +70,10 @@ describe('requests', () => {
         const values: (readonly string[])[] = [];
         source.pipe(requests()).subscribe((value) => {
           values.push(value);
-          source.gate.held = true;
+          source.control.isPaused = true;
         });
         for (const chunk of chop(bytesOf(sent.map(request).join('')), lengths)) source.push(chunk);
-        while (source.gate.held) {
+        while (source.control.isPaused) {
           const before = values.length;
           source.open();
           expect(values.length - before).toBeLessThanOrEqual(1);
@@ -87,11 +87,11 @@ describe('requests', () => {
     const source = new Borrowed();
     watch(source.pipe(requests()));
     source.push(bytesOf('*1000000\r\n$67108864\r\n'));
-    expect(source.gate.carried).toBeLessThan(100);
+    expect(source.control.carried).toBeLessThan(100);
     const many = new Borrowed();
     watch(many.pipe(requests()));
     many.push(bytesOf(`*1000000\r\n${'$2\r\nab\r\n'.repeat(1000)}`));
-    expect(many.gate.carried).toBeGreaterThan(1000 * (8 + 32));
+    expect(many.control.carried).toBeGreaterThan(1000 * (8 + 32));
   });
 
   it('completes at the end of the request that a drain finds begun', () => {
@@ -134,7 +134,7 @@ describe('requests', () => {
     expect(seen.values).toEqual([['PING']]);
     expect(seen.error).toBeInstanceOf(ProtocolError);
     expect(seen.error).toMatchObject({ reply: `ERR Protocol error: ${problem}` });
-    expect(source.gate.blamed).toEqual([seen.error]);
+    expect(source.control.blamed).toEqual([seen.error]);
   });
 
   it('obeys smaller limits, and allows what just fits', () => {

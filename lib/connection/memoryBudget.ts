@@ -2,9 +2,9 @@ import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import type { SchedulerLike } from 'rxjs';
 import { EvictedError } from '../errors.ts';
-import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+import { DeadlineTimer, type DeadlineOwner } from '../time/deadlineTimer.ts';
 import { monotonic } from '../time/monotonic.ts';
-import { Share } from '../time/share.ts';
+import { TurnQuota } from '../time/turnQuota.ts';
 import { nextTurn } from '../time/turn.ts';
 
 /** What holds memory, as the budget sees it: a connection. */
@@ -25,7 +25,7 @@ export interface Holder {
   /** Goes on where it has waited for the budget. */
   goOn(): void;
   /** Breaks off. */
-  cut(error: EvictedError): void;
+  abortWith(error: EvictedError): void;
 }
 
 /** Past the budget times this, new connections are refused. */
@@ -93,7 +93,7 @@ export function defaultBudget(memory: Memory = process): number {
  * It costs a connection nothing while there is room: it looks at {@link passed} when it reads, and at {@link blocked} after
  * each frame. Only a connection that was stopped by that is known as waiting.
  */
-export class Budget implements AlarmOwner {
+export class MemoryBudget implements DeadlineOwner {
   readonly #limit: number;
   readonly #holders = new Set<Holder>();
   #total = 0;
@@ -104,7 +104,7 @@ export class Budget implements AlarmOwner {
   /** Those that wait to read on. */
   readonly #resting = new Set<Holder>();
   #serving = false;
-  #alarm: Alarm | undefined;
+  #timer: DeadlineTimer | undefined;
   /** That of the holder which began the shortage. */
   #clock: SchedulerLike = monotonic;
   #lookAt = NEVER;
@@ -213,7 +213,7 @@ export class Budget implements AlarmOwner {
       this.#watched.clear();
     }
     this.#evicted = false;
-    if (this.#alarm === undefined || clock !== this.#clock) this.#alarm = new Alarm(clock, this);
+    if (this.#timer === undefined || clock !== this.#clock) this.#timer = new DeadlineTimer(clock, this);
     this.#clock = clock;
     this.#lookLater();
   }
@@ -230,7 +230,7 @@ export class Budget implements AlarmOwner {
   #lookLater(): void {
     this.#pause = Math.min(LOOK, this.#enough);
     this.#lookAt = this.#clock.now() + this.#pause;
-    this.#alarm?.set();
+    this.#timer?.set();
   }
 
   /** For how many milliseconds a connection is watched before it is evicted. */
@@ -247,7 +247,7 @@ export class Budget implements AlarmOwner {
 
   #serveNow(): void {
     this.#serving = false;
-    const share = new Share(this.#clock);
+    const share = new TurnQuota(this.#clock);
     try {
       for (let next = this.#next(); next !== undefined; next = this.#next()) {
         this.forget(next);
@@ -279,7 +279,7 @@ export class Budget implements AlarmOwner {
       // One that broke off because another did holds nothing any more.
       if (holder.weight === 0) continue;
       this.#evicted = true;
-      holder.cut(new EvictedError(holder.weight, this.#total, this.#limit));
+      holder.abortWith(new EvictedError(holder.weight, this.#total, this.#limit));
     }
   }
 

@@ -2,7 +2,7 @@ import { fires } from '../time/fires.ts';
 import { monotonic } from '../time/monotonic.ts';
 
 /** Somebody whose input is held back, and who would therefore not notice that his peer is gone. */
-export interface Pulsed {
+export interface Polled {
   /** Whether it has to be asked. It never changes, and costs no system call. */
   readonly needsPolling: boolean;
   /** Whether the connection still stands, if that can be told. Cheap: one call of the system. */
@@ -26,22 +26,22 @@ const DEATHS_A_TURN = 50;
  * The kernel tells nobody about those, keep-alive or not. But it no longer knows the peer of a socket that was reset, and
  * that can be asked for. One timer does it for all connections of a listener, and it runs only while somebody is paused.
  */
-export class Pulse {
-  readonly #held = new Set<Pulsed>();
+export class LivenessPoller {
+  readonly #polled = new Set<Polled>();
   #timer: NodeJS.Timeout | undefined;
   /** The timer is pending, and will fire. */
   #armed = false;
   /** When they are looked at next, in milliseconds of the clock. */
   #lookAt = 0;
 
-  watch(held: Pulsed): void {
+  add(held: Polled): void {
     if (!held.needsPolling) return;
-    this.#held.add(held);
+    this.#polled.add(held);
     if (!this.#armed) this.#arm();
   }
 
-  unwatch(held: Pulsed): void {
-    this.#held.delete(held);
+  delete(held: Polled): void {
+    this.#polled.delete(held);
   }
 
   /** One that a fake clock may drop is replaced whenever a connection is held, and fires when it would have fired. */
@@ -57,23 +57,23 @@ export class Pulse {
 
   #look(): void {
     this.#armed = false;
-    if (this.#held.size === 0) return;
+    if (this.#polled.size === 0) return;
     this.#lookAt = 0;
     // Before any that died is told: what it calls may throw.
     this.#arm();
-    this.#ask(Math.min(AT_A_TIME, this.#held.size));
+    this.#ask(Math.min(AT_A_TIME, this.#polled.size));
   }
 
   #ask(many: number): void {
     const until = performance.now() + LOOK;
     let left = many;
     let deaths = 0;
-    for (const held of this.#held) {
+    for (const held of this.#polled) {
       if (left-- === 0 || (left % 64 === 0 && performance.now() > until)) return;
       // To the end of the line: those behind have their turn next time.
-      this.#held.delete(held);
+      this.#polled.delete(held);
       if (held.alive !== false) {
-        this.#held.add(held);
+        this.#polled.add(held);
         continue;
       }
       if (++deaths === DEATHS_A_TURN) setImmediate(() => this.#ask(left));

@@ -1,10 +1,10 @@
 import type { SchedulerLike } from 'rxjs';
 import type { RefusalReason } from '../events.ts';
-import { Alarm, type AlarmOwner } from '../time/alarm.ts';
+import { DeadlineTimer, type DeadlineOwner } from '../time/deadlineTimer.ts';
 import { endOfTurn } from '../time/turn.ts';
-import { Line } from './line.ts';
+import { IndexedQueue } from './indexedQueue.ts';
 
-export interface DemandOptions {
+export interface WaitingRoomOptions {
   /** How many may wait. */
   readonly max: number;
   /** Milliseconds each may wait. */
@@ -15,7 +15,7 @@ export interface DemandOptions {
 }
 
 /** What the waiting room does with those who leave it. */
-export interface DemandHandler<T> {
+export interface WaitingRoomHandler<T> {
   /** Hands one to the pipe, which may take it at once, later, or never. */
   hand(item: T): void;
   /** Sends one away. */
@@ -29,7 +29,7 @@ export interface DemandHandler<T> {
 /**
  * The waiting room: how a limit downstream reaches the accept loop.
  *
- * A pipe that is full does not subscribe to what it is handed. So only {@link DemandOptions.ahead} are ever in hand, that is
+ * A pipe that is full does not subscribe to what it is handed. So only {@link WaitingRoomOptions.ahead} are ever in hand, that is
  * handed out and not yet taken, and the rest waits here: bounded in number and time, first in first out. Being taken frees
  * the place in hand, and the next one follows.
  *
@@ -37,25 +37,25 @@ export interface DemandHandler<T> {
  * takes him (and finds him gone). Otherwise that buffer would grow by one whenever a wait is over, without bound. But a
  * pipe may also have forgotten him. So his place is freed when the time of a wait has passed since he was handed out.
  */
-export class Demand<T> implements AlarmOwner {
-  readonly #options: DemandOptions;
-  readonly #handler: DemandHandler<T>;
-  readonly #alarm: Alarm;
+export class WaitingRoom<T> implements DeadlineOwner {
+  readonly #options: WaitingRoomOptions;
+  readonly #handler: WaitingRoomHandler<T>;
+  readonly #timer: DeadlineTimer;
   /** Those who wait for their turn, with the time when their wait is over. */
-  readonly #queue = new Line<T>();
+  readonly #queue = new IndexedQueue<T>();
   /** Those in hand, with the time when they count as forgotten. */
-  readonly #inHand = new Line<T>();
+  readonly #inHand = new IndexedQueue<T>();
   /** Those of them who were not sent away yet, with the time when their wait is over. */
-  readonly #alive = new Line<T>();
+  readonly #alive = new IndexedQueue<T>();
   /** Whoever is being handed out in this very call, and has not been taken. */
   #handing: T | undefined;
   #releasing = false;
   #open = true;
 
-  constructor(options: DemandOptions, handler: DemandHandler<T>) {
+  constructor(options: WaitingRoomOptions, handler: WaitingRoomHandler<T>) {
     this.#options = options;
     this.#handler = handler;
-    this.#alarm = new Alarm(options.clock, this);
+    this.#timer = new DeadlineTimer(options.clock, this);
   }
 
   /** How many wait, those in hand included. */
@@ -71,7 +71,7 @@ export class Demand<T> implements AlarmOwner {
     this.#release();
     if (this.size > this.#options.max && this.#forget(item)) this.#handler.refuse(item, 'full');
     else if (this.#queue.has(item) || this.#alive.has(item)) this.#handler.waits?.(item);
-    this.#alarm.set();
+    this.#timer.set();
   }
 
   /** The pipe takes somebody who was handed to it. */
@@ -102,7 +102,7 @@ export class Demand<T> implements AlarmOwner {
   /** Sends all away, and everyone who comes from now on. */
   close(): void {
     this.#open = false;
-    this.#alarm.clear();
+    this.#timer.clear();
     this.#sendAway('draining', Number.POSITIVE_INFINITY);
   }
 
@@ -115,7 +115,7 @@ export class Demand<T> implements AlarmOwner {
   expire(): void {
     this.#sendAway('timeout', this.#options.clock.now());
     this.#release();
-    this.#alarm.set();
+    this.#timer.set();
   }
 
   /** Sends those away whose wait is over at a moment. */
@@ -183,4 +183,4 @@ export class Demand<T> implements AlarmOwner {
   }
 }
 
-const due = (line: Line<unknown>): number => line.first?.[1] ?? Number.POSITIVE_INFINITY;
+const due = (line: IndexedQueue<unknown>): number => line.first?.[1] ?? Number.POSITIVE_INFINITY;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { Demand } from '../../lib/listen/demand.ts';
+import { WaitingRoom } from '../../lib/listen/waitingRoom.ts';
 import { Clock } from '../support/clock.ts';
 
 interface Settings {
@@ -106,10 +106,10 @@ class Real {
   readonly buffer: number[] = [];
   slots = 0;
   next = 0;
-  readonly demand: Demand<number>;
+  readonly demand: WaitingRoom<number>;
 
   constructor({ max, timeout, ahead }: Settings) {
-    this.demand = new Demand<number>(
+    this.demand = new WaitingRoom<number>(
       { max, timeout, ahead, clock: this.clock },
       {
         hand: (id) => {

@@ -2,7 +2,7 @@
  * People in line: first in, first out, and anyone may step out. Each of these takes constant time. (A Map keeps the order
  * too, but looks through all that have left from its front whenever it is asked who is first.)
  */
-export class Line<T> {
+export class IndexedQueue<T> {
   /** Each with the time when his wait is over; a gap where somebody stepped out. */
   #places: (readonly [item: T, until: number] | undefined)[] = [];
   /** Where each stands, counted from the first who ever stood here. */

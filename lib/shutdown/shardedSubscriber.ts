@@ -8,7 +8,7 @@ const GROUPS = 256;
  * those in a list that it looks through, and moves up, whenever one has ended: forty thousand take seconds to leave. Here they
  * are in groups, each with a short list.
  */
-export class Crowd extends Subscriber<never> {
+export class ShardedSubscriber extends Subscriber<never> {
   readonly #groups = Array.from({ length: GROUPS }, () => new Subscription());
   readonly #end: { error(error: unknown): void; complete(): void };
   #count = 0;

@@ -2,8 +2,8 @@ import type { SchedulerLike, Subscription } from 'rxjs';
 import { fires } from './fires.ts';
 import { monotonic } from './monotonic.ts';
 
-/** What an {@link Alarm} watches over. */
-export interface AlarmOwner {
+/** What an {@link DeadlineTimer} watches over. */
+export interface DeadlineOwner {
   /** When something is due, in milliseconds of the clock; `Infinity` for never. Asked often: it must be cheap. */
   due(): number;
   /** A timer has gone off late, by this many milliseconds: the process was stopped, or too busy. Asked before anything expires. */
@@ -27,9 +27,9 @@ const FREEZE = 1000;
  *
  * It does not keep the process alive: what it watches over does.
  */
-export class Alarm {
+export class DeadlineTimer {
   readonly #clock: SchedulerLike;
-  readonly #owner: AlarmOwner;
+  readonly #owner: DeadlineOwner;
   /** When the alarm goes off for certain; a timer that may be dropped does not count. */
   #armedFor = Number.POSITIVE_INFINITY;
   /** What is under way: the timer, one of the turns behind it, or an action of another clock. */
@@ -37,7 +37,7 @@ export class Alarm {
   #turn: NodeJS.Immediate | undefined;
   #action: Subscription | undefined;
 
-  constructor(clock: SchedulerLike, owner: AlarmOwner) {
+  constructor(clock: SchedulerLike, owner: DeadlineOwner) {
     this.#clock = clock;
     this.#owner = owner;
   }
@@ -74,11 +74,11 @@ export class Alarm {
       const delay = Math.min(Math.max(0, due - this.#clock.now()), 0x7fffffff);
       if (this.#clock === monotonic) {
         // Rounded up: a timer that goes off a fraction early would find itself early and go round again.
-        this.#timer = setTimeout(Alarm.#goOff, Math.ceil(delay), this);
+        this.#timer = setTimeout(DeadlineTimer.#fired, Math.ceil(delay), this);
         if (this.#owner.holds !== true) this.#timer.unref();
         this.#rely(this.#timer);
       } else {
-        this.#action = this.#clock.schedule(() => Alarm.#goOff(this), delay);
+        this.#action = this.#clock.schedule(() => DeadlineTimer.#fired(this), delay);
       }
     } catch (error) {
       // There was no stack left to make a timer: it is not armed, so that the next `set` arms it.
@@ -88,13 +88,13 @@ export class Alarm {
   }
 
   /** Takes the alarm as an argument, as timers hand it on: there is one for each connection, and a closure would be, too. */
-  static #goOff(alarm: Alarm): void {
-    const lost = alarm.#clock.now() - alarm.#armedFor;
-    if (lost > FREEZE && alarm.#clock === monotonic) alarm.#owner.forgive?.(lost);
-    const due = alarm.#owner.due();
-    if (due > alarm.#clock.now()) alarm.#arm(due);
-    else if (alarm.#clock === monotonic) alarm.#poll(2);
-    else alarm.#ring();
+  static #fired(timer: DeadlineTimer): void {
+    const lost = timer.#clock.now() - timer.#armedFor;
+    if (lost > FREEZE && timer.#clock === monotonic) timer.#owner.forgive?.(lost);
+    const due = timer.#owner.due();
+    if (due > timer.#clock.now()) timer.#arm(due);
+    else if (timer.#clock === monotonic) timer.#poll(2);
+    else timer.#expire();
   }
 
   /** These turns keep the process alive: an event loop with nothing else to do sleeps over an immediate that does not. */
@@ -110,10 +110,10 @@ export class Alarm {
   #lookAgain(): void {
     const due = this.#owner.due();
     if (due > this.#clock.now()) this.#arm(due);
-    else this.#ring();
+    else this.#expire();
   }
 
-  #ring(): void {
+  #expire(): void {
     this.clear();
     this.#owner.expire();
   }

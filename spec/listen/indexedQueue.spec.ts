@@ -1,6 +1,6 @@
 import { getHeapSpaceStatistics } from 'node:v8';
 import { expect, it } from 'vitest';
-import { Line } from '../../lib/listen/line.ts';
+import { IndexedQueue } from '../../lib/listen/indexedQueue.ts';
 
 /** Bytes in arrays that are too long for V8's ordinary pages. */
 const long = () =>
@@ -9,7 +9,7 @@ const long = () =>
     .reduce((sum, { space_used_size }) => sum + space_used_size, 0);
 
 it('keeps no places of those who have left, though nobody asks who is first', () => {
-  const line = new Line<number>();
+  const line = new IndexedQueue<number>();
   const before = long();
   for (let item = 0; item < 500_000; item++) {
     line.add(item, 0);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Data, type Overrun, Writes } from '../../lib/connection/writes.ts';
+import { type Data, type Overrun, WriteQueue } from '../../lib/connection/writeQueue.ts';
 import type { TransportSocket } from '../../lib/transport/transport.ts';
 
 /** A socket that takes a given number of bytes at once from each write, and the rest when it is told to. */
@@ -43,7 +43,7 @@ const made = (atOnce: () => number, max = Number.POSITIVE_INFINITY, overrun: Ove
   const socket = new SlowSocket(atOnce);
   return {
     socket,
-    writes: new Writes(socket as unknown as TransportSocket, { maxOutbound: max, overrun, highWaterMark: room }),
+    writes: new WriteQueue(socket as unknown as TransportSocket, { maxOutbound: max, overrun, highWaterMark: room }),
   };
 };
 
@@ -66,13 +66,13 @@ describe('Writes', () => {
           else if ('push' in step) {
             writes.push(step.push);
             pushed.push(Buffer.from(step.push as string));
-          } else if (socket.take(step.take)) writes.drained();
+          } else if (socket.take(step.take)) writes.writable();
           expect(writes.unsent).toBe(sum(pushed) - sum(socket.taken));
-          expect(writes.stalled).toBe(socket.pending > 0);
+          expect(writes.isCongested).toBe(socket.pending > 0);
         }
         writes.end();
         writes.push('after the end');
-        while (socket.pending > 0) if (socket.take(1000)) writes.drained();
+        while (socket.pending > 0) if (socket.take(1000)) writes.writable();
         expect(Buffer.concat(socket.taken)).toEqual(Buffer.concat(pushed));
         expect(writes.unsent).toBe(0);
         expect(socket.ended).toBe(true);
@@ -100,11 +100,11 @@ describe('Writes', () => {
     writes.end();
     expect(socket.ended).toBe(false);
     socket.take(2);
-    writes.drained();
+    writes.writable();
     expect(socket.ended).toBe(false);
     socket.take(3);
     socket.take(3);
-    writes.drained();
+    writes.writable();
     expect(socket.ended).toBe(true);
   });
 
@@ -129,7 +129,7 @@ describe('Writes', () => {
       expect([writes.unsent, writes.dropped]).toEqual([23, 0]);
       expect(writes.push('z')).toBe(overrun !== 'disconnect');
       expect(writes.dropped).toBe(overrun === 'disconnect' ? 0 : 1);
-      while (socket.pending > 0) if (socket.take(1000)) writes.drained();
+      while (socket.pending > 0) if (socket.take(1000)) writes.writable();
       expect(Buffer.concat(socket.taken).toString()).toBe(
         overrun === 'drop-oldest' ? 'abcdz' : 'abcda value of twenty b.',
       );

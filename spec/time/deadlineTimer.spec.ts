@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { asyncScheduler } from 'rxjs';
 import { describe, expect, it, vi } from 'vitest';
 import { idle } from '../../lib/deadline/idle.ts';
-import { Alarm } from '../../lib/time/alarm.ts';
+import { DeadlineTimer } from '../../lib/time/deadlineTimer.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
 import { marbles } from '../support/marbles.ts';
 import { openConnections } from '../support/sockets.ts';
@@ -20,7 +20,7 @@ function rings(moves: readonly (readonly [at: number, due: number])[]): { rang: 
       }) as typeof clock.schedule,
     };
     let due = Number.POSITIVE_INFINITY;
-    const alarm = new Alarm(counting, {
+    const alarm = new DeadlineTimer(counting, {
       due: () => due,
       expire: () => {
         rang.push(clock.now());
@@ -97,7 +97,7 @@ describe('Alarm', () => {
   it('is silent once it is cleared, and begins anew when it is set', () => {
     const rang: number[] = [];
     marbles(({ clock, flush }) => {
-      const alarm = new Alarm(clock, { due: () => 10, expire: () => rang.push(clock.now()) });
+      const alarm = new DeadlineTimer(clock, { due: () => 10, expire: () => rang.push(clock.now()) });
       alarm.set();
       alarm.clear();
       flush();
@@ -115,7 +115,7 @@ describe('Alarm', () => {
     try {
       const rang: number[] = [];
       const due = clock.now() + 3_000_000_000;
-      const alarm = new Alarm(clock, { due: () => due, expire: () => rang.push(clock.now()) });
+      const alarm = new DeadlineTimer(clock, { due: () => due, expire: () => rang.push(clock.now()) });
       alarm.set();
       const begun = clock.now();
       // Node makes a millisecond of more.
@@ -135,7 +135,7 @@ it('rings within a second on a loop that has nothing else to do', async () => {
   const begun = monotonic.now();
   const rang = await new Promise<number>((resolve) => {
     let due = begun + 20;
-    const alarm = new Alarm(monotonic, {
+    const alarm = new DeadlineTimer(monotonic, {
       due: () => due,
       expire: () => {
         due = Number.POSITIVE_INFINITY;

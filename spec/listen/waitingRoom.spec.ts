@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { Demand, type DemandOptions } from '../../lib/listen/demand.ts';
+import { WaitingRoom, type WaitingRoomOptions } from '../../lib/listen/waitingRoom.ts';
 import { Clock } from '../support/clock.ts';
 
 /** A waiting room, and a pipe that takes nobody until it is told to. */
-function room(options: Partial<DemandOptions> = {}) {
+function room(options: Partial<WaitingRoomOptions> = {}) {
   const clock = new Clock();
   const handed: string[] = [];
   const refused: string[] = [];
-  const demand = new Demand<string>(
+  const demand = new WaitingRoom<string>(
     { max: 10, timeout: 100, ahead: 1, clock, ...options },
     { hand: (item) => handed.push(item), refuse: (item, reason) => refused.push(`${item}: ${reason}`) },
   );
@@ -48,7 +48,7 @@ describe('Demand', () => {
   it('lets nobody wait where there is no room, yet serves who is taken at once', () => {
     const clock = new Clock();
     const log: string[] = [];
-    const demand: Demand<string> = new Demand<string>(
+    const demand: WaitingRoom<string> = new WaitingRoom<string>(
       { max: 0, timeout: 100, ahead: 1, clock },
       {
         hand: (item) => (item === 'b' ? log.push('b is not taken') : demand.taken(item)),
@@ -136,7 +136,7 @@ describe('Demand', () => {
   it('starts nobody whom a refusal at the close sets free', () => {
     const clock = new Clock();
     const handed: string[] = [];
-    const demand: Demand<string> = new Demand<string>(
+    const demand: WaitingRoom<string> = new WaitingRoom<string>(
       { max: 10, timeout: 100, ahead: 1, clock },
       { hand: (item) => handed.push(item), refuse: (item) => demand.taken(item) },
     );
@@ -169,7 +169,7 @@ describe('Demand', () => {
     const clock = new Clock();
     let takes = false;
     let taken = 0;
-    const demand: Demand<number> = new Demand<number>(
+    const demand: WaitingRoom<number> = new WaitingRoom<number>(
       { max: 200_000, timeout: 1000, ahead: 1, clock },
       {
         hand: (item) => {

@@ -5,7 +5,7 @@ import type { TransportSocket } from '../transport/transport.ts';
 export type Data = string | Uint8Array;
 
 /** What to say of a value that cannot be. */
-export const unfit = (value: unknown): TypeError =>
+export const notData = (value: unknown): TypeError =>
   new TypeError(`Cannot send ${describe(value)}: it is neither a string nor a Uint8Array`);
 
 /**
@@ -37,7 +37,7 @@ export interface Limits {
  * The output of one connection. What is written in one turn leaves in one write, and at most one write is under way: what
  * is written meanwhile waits here, where it can be counted and, if it must be, dropped.
  */
-export class Writes {
+export class WriteQueue {
   /** Values that were dropped. */
   dropped = 0;
   readonly #socket: TransportSocket;
@@ -62,7 +62,7 @@ export class Writes {
   }
 
   /** Whether a write is under way, that is, the peer does not keep pace. */
-  get stalled(): boolean {
+  get isCongested(): boolean {
     return this.#underWay;
   }
 
@@ -143,7 +143,7 @@ export class Writes {
   }
 
   /** The last write has been taken. */
-  drained(): void {
+  writable(): void {
     this.#underWay = false;
     this.flush();
   }

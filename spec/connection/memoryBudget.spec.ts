@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { EvictedError } from '../../lib/errors.ts';
 import { broadcast } from '../../lib/flow/broadcast.ts';
-import { Budget, defaultBudget, type Holder } from '../../lib/flow/budget.ts';
+import { MemoryBudget, defaultBudget, type Holder } from '../../lib/connection/memoryBudget.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import type { ServeOptions } from '../../lib/serve.ts';
@@ -29,9 +29,9 @@ class Fat implements Holder {
   goneOn = 0;
   evicted: EvictedError | undefined;
   readonly clock: Clock;
-  readonly #budget: Budget;
+  readonly #budget: MemoryBudget;
 
-  constructor(budget: Budget, clock: Clock) {
+  constructor(budget: MemoryBudget, clock: Clock) {
     this.#budget = budget;
     this.clock = clock;
   }
@@ -44,7 +44,7 @@ class Fat implements Holder {
     this.goneOn++;
   }
 
-  cut(error: EvictedError): void {
+  abortWith(error: EvictedError): void {
     expect(this.evicted).toBe(undefined);
     this.evicted = error;
     this.weigh(0, 0);
@@ -61,7 +61,7 @@ class Fat implements Holder {
 }
 
 const fats = (limit: number, count: number) => {
-  const budget = new Budget(limit);
+  const budget = new MemoryBudget(limit);
   const clock = new Clock();
   return { budget, clock, all: Array.from({ length: count }, () => new Fat(budget, clock)) as [Fat, Fat, ...Fat[]] };
 };
@@ -217,9 +217,9 @@ describe('a budget', () => {
       await clock.advance(pause);
       const one = new Fat(budget, clock);
       const began = clock.now();
-      one.cut = function (this: Fat, error) {
+      one.abortWith = function (this: Fat, error) {
         times.push(clock.now() - began);
-        Fat.prototype.cut.call(this, error);
+        Fat.prototype.abortWith.call(this, error);
       };
       if (times.length === 0) begin(one);
       one.weigh(0, 124);
@@ -284,7 +284,7 @@ describe('a budget', () => {
 
   it('does not hold time against a peer that the process itself lost', () => {
     const { clock, goOff } = lateClock();
-    const budget = new Budget(100);
+    const budget = new MemoryBudget(100);
     const one = new Fat(budget, clock);
     one.weigh(0, 126);
     // Each look comes an hour late.
@@ -296,7 +296,7 @@ describe('a budget', () => {
 
   it('goes on with a spell for as long as others wait, although the process itself loses time', () => {
     const { clock, goOff } = lateClock();
-    const budget = new Budget(100);
+    const budget = new MemoryBudget(100);
     const one = new Fat(budget, clock);
     const [next, last] = [new Fat(budget, clock), new Fat(budget, clock)];
     next.goOn = () => next.weigh(0, 124);
@@ -329,8 +329,8 @@ describe('a budget', () => {
             expect(ready ? budget.blocked : budget.passed, 'there is room for it').toBe(false);
             waiting.delete(one);
           };
-          const cut = one.cut.bind(one);
-          one.cut = (error) => {
+          const cut = one.abortWith.bind(one);
+          one.abortWith = (error) => {
             expect(budget.total).toBeGreaterThanOrEqual(75);
             waiting.delete(one);
             cut(error);
@@ -674,7 +674,7 @@ describe('the budget of a server', () => {
   it('changes no order of replies: who goes on because one leaves comes behind it', async () => {
     const first = new Subject<string>();
     const project = (line: string) => (line === 'a' ? first : line === 'b' ? of('b'.repeat(1200)) : line);
-    const budget = new Budget(1000);
+    const budget = new MemoryBudget(1000);
     const { client, clock } = await talk(exchange(lines(), project, { concurrency: 3 }), { budget });
     client.write('a\nb\n');
     await clock.settle();

@@ -1,14 +1,14 @@
 import type { SchedulerLike } from 'rxjs';
-import type { Budget } from '../flow/budget.ts';
+import type { MemoryBudget } from './memoryBudget.ts';
 import { describe } from '../options.ts';
 import { endOfTurn, nextTurn } from '../time/turn.ts';
 import type { TransportSocket } from '../transport/transport.ts';
-import { Blame, Hold, OURS, type Paused } from './blame.ts';
+import { PauseTimes, PauseCause, LOCAL_CAUSES, type Paused } from './pauses.ts';
 import type { ByteSink, Follower } from './bytes.ts';
-import type { Pulse, Pulsed } from './pulse.ts';
+import type { LivenessPoller, Polled } from './livenessPoller.ts';
 
 /** Who owns an input. */
-export interface ReadsOwner {
+export interface InputOwner {
   /** Whether the input is to complete at its next boundary. */
   readonly isDraining: boolean;
   /** Bytes came that somebody reads. */
@@ -30,10 +30,10 @@ export interface ReadsOwner {
 }
 
 /** What the inputs of one listener have in common. */
-export interface Means {
+export interface InputContext {
   readonly clock: SchedulerLike;
-  readonly pulse: Pulse;
-  readonly budget: Budget;
+  readonly livenessPoller: LivenessPoller;
+  readonly budget: MemoryBudget;
 }
 
 /** A read of this many bytes had more behind it: it filled libuv's buffer. */
@@ -49,7 +49,7 @@ const TIME_A_READ = 5;
  * Holding back is lazy. The socket goes on reading until something more comes, which is then kept: one read. So a handler
  * that is done before its peer speaks again costs no call of the system, and a peer that leaves meanwhile is noticed.
  */
-export class Reads implements Pulsed {
+export class Input implements Polled {
   /** Bytes received. */
   bytes = 0;
   /** The peer's FIN has come. */
@@ -57,32 +57,32 @@ export class Reads implements Pulsed {
   /** The sink is being called. */
   running = false;
   readonly #socket: TransportSocket;
-  readonly #means: Means;
-  readonly #owner: ReadsOwner;
+  readonly #context: InputContext;
+  readonly #owner: InputOwner;
   #sink: ByteSink | undefined;
   /** Framing operators behind other operators, those furthest downstream first. */
   #followers: Set<Follower> | undefined;
-  #holds = 0;
-  #blame: Blame | undefined;
+  #causes = 0;
+  #pauseTimes: PauseTimes | undefined;
   /** What came while the input was held back. */
-  #kept: Uint8Array | undefined;
+  #retained: Uint8Array | undefined;
   /** The peer's FIN came while the input was held back. */
-  #endKept = false;
+  #endRetained = false;
   #fullReads = 0;
   /** Bytes that framing operators hold: of a frame that has not ended, or of frames that were held back. */
-  #carried = 0;
+  #buffered = 0;
   /** Nothing can be sent any more: the end of the input is that of the connection. */
   #isLast = false;
   /** Framing operators that hold frames back. */
   #frames = 0;
   /** The socket is paused. */
-  #isPaused = true;
+  #isSocketPaused = true;
   /** The pulse looks after it meanwhile. */
-  #isWatched = false;
+  #isPolled = false;
 
-  constructor(socket: TransportSocket, means: Means, owner: ReadsOwner) {
+  constructor(socket: TransportSocket, means: InputContext, owner: InputOwner) {
     this.#socket = socket;
-    this.#means = means;
+    this.#context = means;
     this.#owner = owner;
   }
 
@@ -96,38 +96,38 @@ export class Reads implements Pulsed {
     return this.#sink !== undefined && this.#sink.uncoupled !== true;
   }
 
-  get held(): boolean {
-    return this.#holds !== 0;
+  get isPaused(): boolean {
+    return this.#causes !== 0;
   }
 
   /** Whether the connection waits for the pipe to take it. */
   get waiting(): boolean {
-    return (this.#holds & Hold.waiting) !== 0;
+    return (this.#causes & PauseCause.waiting) !== 0;
   }
 
   /** Whether there is part of a frame, and nothing that can be worked off. */
   get stuck(): boolean {
-    return this.#carried > 0 && !this.#hasWork;
+    return this.#buffered > 0 && !this.#hasWork;
   }
 
   /** Whether something has been read that can be worked off without reading more. */
   get #hasWork(): boolean {
-    return this.#frames > 0 || this.#kept !== undefined;
+    return this.#frames > 0 || this.#retained !== undefined;
   }
 
   /** Whether one of these causes holds the input back. */
-  heldBy(causes: number): boolean {
-    return (this.#holds & causes) !== 0;
+  pausedBy(causes: number): boolean {
+    return (this.#causes & causes) !== 0;
   }
 
   /** Whether the peer's FIN has come, and is held back. */
-  get endKept(): boolean {
-    return this.#endKept;
+  get endRetained(): boolean {
+    return this.#endRetained;
   }
 
   /** Bytes that have been read and not worked off. */
   get weight(): number {
-    return this.#carried + (this.#kept?.length ?? 0);
+    return this.#buffered + (this.#retained?.length ?? 0);
   }
 
   get needsPolling(): boolean {
@@ -139,23 +139,23 @@ export class Reads implements Pulsed {
   }
 
   get paused(): Paused {
-    return Blame.sums(this.#blame, this.#holds, this.#means.clock.now());
+    return PauseTimes.sums(this.#pauseTimes, this.#causes, this.#context.clock.now());
   }
 
   /** Begins to read. */
   start(sink: ByteSink): void {
     this.#sink = sink;
-    if (this.#holds & Hold.unread) this.release(Hold.unread);
-    else if (this.#holds === 0) this.#resume();
+    if (this.#causes & PauseCause.unread) this.resume(PauseCause.unread);
+    else if (this.#causes === 0) this.#resumeSocket();
   }
 
   /**
    * Nobody reads yet, and perhaps nobody ever will. As with whoever is held back one read is kept, and a peer that leaves is
    * noticed meanwhile.
    */
-  await(): void {
-    this.hold(Hold.unread);
-    this.#resume();
+  waitForHandler(): void {
+    this.pause(PauseCause.unread);
+    this.#resumeSocket();
   }
 
   /**
@@ -168,20 +168,20 @@ export class Reads implements Pulsed {
     if (this.peerEnded || (this.#sink === undefined && !isAwaited)) return false;
     this.#isLast = true;
     if (this.#holdsBack) return true;
-    if (this.#endKept) return false;
-    if (isAwaited) this.hold(Hold.unread);
-    if (this.#isPaused) this.#resume();
+    if (this.#endRetained) return false;
+    if (isAwaited) this.pause(PauseCause.unread);
+    if (this.#isSocketPaused) this.#resumeSocket();
     return true;
   }
 
   /** Whether a peer that does not take what is written holds the input back, and nothing else does. */
-  get heldByPeer(): boolean {
-    return (this.#holds & ~Hold.turn) === Hold.peer;
+  get pausedByPeerOnly(): boolean {
+    return (this.#causes & ~PauseCause.turn) === PauseCause.peer;
   }
 
   /** Whether something that has been read waits for a release. */
   get #holdsBack(): boolean {
-    return this.#kept !== undefined || (this.#holds !== 0 && this.#carried > 0);
+    return this.#retained !== undefined || (this.#causes !== 0 && this.#buffered > 0);
   }
 
   /** The sink wants no more. */
@@ -215,88 +215,88 @@ export class Reads implements Pulsed {
     return () => {
       this.#followers?.delete(follower);
       // Others may read the same input, and are asked next; but not before they have had what it has just had.
-      if (this.#owner.isDraining && this.#sink !== undefined) endOfTurn(this.#means.clock, () => this.drain());
+      if (this.#owner.isDraining && this.#sink !== undefined) endOfTurn(this.#context.clock, () => this.drain());
     };
   }
 
   /** Reads on, with nobody to read it: to see the peer's FIN or RST, and for our close to be a lingering one. */
   discard(): void {
-    this.#setHolds(0);
-    this.#kept = undefined;
+    this.#setCauses(0);
+    this.#retained = undefined;
     this.#owner.weigh();
     if (this.peerEnded) return;
-    if (this.#endKept) this.#end();
-    else this.#resume();
+    if (this.#endRetained) this.#end();
+    else this.#resumeSocket();
   }
 
   /** The connection is gone. Its sink is told with an error, last. */
   leave(): ByteSink | undefined {
     const sink = this.#sink;
     this.#sink = undefined;
-    this.#kept = undefined;
-    this.#setHolds(0);
+    this.#retained = undefined;
+    this.#setCauses(0);
     return sink;
   }
 
-  carry(change: number, frames: number): void {
-    const carried = this.#carried + change;
+  reportBuffered(change: number, frames: number): void {
+    const carried = this.#buffered + change;
     // What a decoder says goes into the sum of all connections, which a NaN would spoil for good.
     if (!Number.isSafeInteger(carried) || carried < 0) {
       const shown = describe(carried);
       return this.#owner.crashed(new TypeError(`Cannot frame: the decoder must hold 0 bytes or more, not ${shown}`));
     }
-    this.#carried = carried;
+    this.#buffered = carried;
     this.#frames += frames;
     this.#owner.weigh();
   }
 
-  hold(cause: number): void {
-    this.#setHolds(this.#holds | cause);
+  pause(cause: number): void {
+    this.#setCauses(this.#causes | cause);
   }
 
-  release(cause: number): void {
-    if ((this.#holds & cause) === 0) return;
-    this.#setHolds(this.#holds & ~cause);
-    if (this.#holds === 0) this.#flow();
+  resume(cause: number): void {
+    if ((this.#causes & cause) === 0) return;
+    this.#setCauses(this.#causes & ~cause);
+    if (this.#causes === 0) this.#flow();
   }
 
   /** Gives way to the others, for one turn of the event loop. */
   yield(): void {
-    if (this.#holds & Hold.turn) return;
-    this.hold(Hold.turn);
-    nextTurn(this.#means.clock, () => this.release(Hold.turn));
+    if (this.#causes & PauseCause.turn) return;
+    this.pause(PauseCause.turn);
+    nextTurn(this.#context.clock, () => this.resume(PauseCause.turn));
   }
 
   received(chunk: Uint8Array): void {
     this.bytes += chunk.length;
     // What is discarded does not count as activity: nobody stays by sending on and on what nobody reads.
-    if (this.#sink === undefined && (this.#holds & Hold.unread) === 0) return;
+    if (this.#sink === undefined && (this.#causes & PauseCause.unread) === 0) return;
     this.#owner.active();
-    if (this.#holds !== 0 || this.#means.budget.passed) {
-      this.#kept = this.#socket.borrows ? Uint8Array.prototype.slice.call(chunk) : chunk;
-      if (this.#holds === 0) this.#owner.waitForRoom(true);
-      this.#pause();
+    if (this.#causes !== 0 || this.#context.budget.passed) {
+      this.#retained = this.#socket.borrows ? Uint8Array.prototype.slice.call(chunk) : chunk;
+      if (this.#causes === 0) this.#owner.waitForRoom(true);
+      this.#pauseSocket();
       this.#owner.weigh();
       return;
     }
     const isFull = chunk.length >= FULL;
-    const began = isFull ? this.#means.clock.now() : 0;
+    const began = isFull ? this.#context.clock.now() : 0;
     this.#deliver(chunk);
     // Whoever let go of it as he was called leaves it to be discarded.
     if (this.#sink === undefined) return;
     if (!isFull) {
       this.#fullReads = 0;
-    } else if (++this.#fullReads === FULL_READS_A_TURN || this.#means.clock.now() - began >= TIME_A_READ) {
+    } else if (++this.#fullReads === FULL_READS_A_TURN || this.#context.clock.now() - began >= TIME_A_READ) {
       this.#fullReads = 0;
       this.yield();
     }
     // Others have their turn at once. For any other cause the socket reads on until something comes, see above.
-    if (this.#holds & Hold.turn) this.#pause();
+    if (this.#causes & PauseCause.turn) this.#pauseSocket();
   }
 
   ended(): void {
-    const waits = this.#isLast ? this.#holdsBack : this.#holds !== 0 || this.#kept !== undefined;
-    if (waits) this.#endKept = true;
+    const waits = this.#isLast ? this.#holdsBack : this.#causes !== 0 || this.#retained !== undefined;
+    if (waits) this.#endRetained = true;
     else this.#end();
   }
 
@@ -305,7 +305,7 @@ export class Reads implements Pulsed {
   }
 
   #end(): void {
-    this.#endKept = false;
+    this.#endRetained = false;
     if (this.#isLast) return this.#owner.lost();
     this.peerEnded = true;
     if (this.#sink) this.complete();
@@ -318,17 +318,17 @@ export class Reads implements Pulsed {
     if (this.#followers) for (const follower of this.#followers) this.#call(() => follower.resume());
     const sink = this.#sink;
     if (sink?.resume) this.#call(() => sink.resume?.());
-    const kept = this.#kept;
-    if (this.#holds === 0 && kept !== undefined && !this.#waits()) {
-      this.#kept = undefined;
+    const kept = this.#retained;
+    if (this.#causes === 0 && kept !== undefined && !this.#waits()) {
+      this.#retained = undefined;
       this.#owner.weigh();
       this.#deliver(kept);
     }
-    if (this.#holds !== 0) return;
-    if (!this.#endKept) {
+    if (this.#causes !== 0) return;
+    if (!this.#endRetained) {
       if (this.#sink === undefined) return;
-      if (this.#isPaused && this.#means.budget.passed) this.#owner.waitForRoom(false);
-      else this.#resume();
+      if (this.#isSocketPaused && this.#context.budget.passed) this.#owner.waitForRoom(false);
+      else this.#resumeSocket();
     } else if (!this.running) {
       // Else the sink is at work on what came before, and may be held again: whoever called it sees to the end.
       this.#end();
@@ -337,7 +337,7 @@ export class Reads implements Pulsed {
 
   /** Whether what could be worked off has to wait for memory. */
   #waits(): boolean {
-    if (!this.#hasWork || !this.#means.budget.blocked) return false;
+    if (!this.#hasWork || !this.#context.budget.blocked) return false;
     this.#owner.waitForRoom(true);
     return true;
   }
@@ -381,37 +381,37 @@ export class Reads implements Pulsed {
     }
   }
 
-  #pause(): void {
-    this.#isPaused = true;
+  #pauseSocket(): void {
+    this.#isSocketPaused = true;
     this.#socket.pause();
-    this.#watch();
+    this.#updatePolling();
   }
 
-  #resume(): void {
-    this.#isPaused = false;
+  #resumeSocket(): void {
+    this.#isSocketPaused = false;
     this.#socket.resume();
-    this.#watch();
+    this.#updatePolling();
   }
 
-  #setHolds(holds: number): void {
+  #setCauses(causes: number): void {
     // The turns of others are nobody's fault.
-    const before = this.#holds & ~Hold.turn;
-    const after = holds & ~Hold.turn;
-    const rests = (this.#holds & OURS) !== 0 && (holds & OURS) === 0;
-    this.#holds = holds;
+    const before = this.#causes & ~PauseCause.turn;
+    const after = causes & ~PauseCause.turn;
+    const rests = (this.#causes & LOCAL_CAUSES) !== 0 && (causes & LOCAL_CAUSES) === 0;
+    this.#causes = causes;
     if (rests) this.#owner.rested();
     if (before === after) return;
-    this.#blame ??= new Blame();
-    this.#blame.change(before, this.#means.clock.now());
-    this.#watch();
+    this.#pauseTimes ??= new PauseTimes();
+    this.#pauseTimes.change(before, this.#context.clock.now());
+    this.#updatePolling();
   }
 
   /** Whoever is paused would not notice that his peer is gone; but for a turn nobody needs to look. */
-  #watch(): void {
-    const isDeaf = this.#isPaused && (this.#holds & ~Hold.turn) !== 0;
-    if (isDeaf === this.#isWatched) return;
-    this.#isWatched = isDeaf;
-    if (isDeaf) this.#means.pulse.watch(this);
-    else this.#means.pulse.unwatch(this);
+  #updatePolling(): void {
+    const isDeaf = this.#isSocketPaused && (this.#causes & ~PauseCause.turn) !== 0;
+    if (isDeaf === this.#isPolled) return;
+    this.#isPolled = isDeaf;
+    if (isDeaf) this.#context.livenessPoller.add(this);
+    else this.#context.livenessPoller.delete(this);
   }
 }

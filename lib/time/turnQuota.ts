@@ -5,7 +5,7 @@ import { turnIsOver } from './turn.ts';
 const VALUES = 1024;
 
 /** What a source that could go on for ever may do before it is the others' turn. */
-export class Share {
+export class TurnQuota {
   readonly #clock: SchedulerLike;
   #left = VALUES;
 

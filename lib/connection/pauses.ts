@@ -1,5 +1,5 @@
 /** Why the input is held back: a set of bits, one for each cause. */
-export const Hold = {
+export const PauseCause = {
   /** The peer does not take what is written. */
   peer: 1,
   /** The handler has as much to do as it allows itself. */
@@ -15,10 +15,10 @@ export const Hold = {
 } as const;
 
 /** The causes on our side: while one of them holds, the silence of the peer is not the peer's. */
-export const OURS = Hold.handler | Hold.budget | Hold.turn;
+export const LOCAL_CAUSES = PauseCause.handler | PauseCause.budget | PauseCause.turn;
 
 /** The causes that stop the clock of a frame. The budget does not: what it holds back stands under its deadlines. */
-export const STOPS_FRAME = Hold.peer | Hold.handler | Hold.turn;
+export const FRAME_CLOCK_STOPS = PauseCause.peer | PauseCause.handler | PauseCause.turn;
 
 /** Milliseconds for which a connection's input was held back, by who was to blame. Several may be at once. */
 export interface Paused {
@@ -33,7 +33,7 @@ export interface Paused {
 const NOT_AT_ALL: Paused = { peer: 0, handler: 0, budget: 0 };
 
 /** Keeps the book of who is to blame. It begins with the first hold: most connections never have one. */
-export class Blame {
+export class PauseTimes {
   #peer = 0;
   #handler = 0;
   #budget = 0;
@@ -44,13 +44,13 @@ export class Blame {
     const time = now - this.#since;
     this.#since = now;
     // A handler that waits for its peer has more to do than it may, too, but not by its own fault.
-    if (holds & Hold.peer) this.#peer += time;
-    else if (holds & Hold.handler) this.#handler += time;
-    if (holds & Hold.budget) this.#budget += time;
+    if (holds & PauseCause.peer) this.#peer += time;
+    else if (holds & PauseCause.handler) this.#handler += time;
+    if (holds & PauseCause.budget) this.#budget += time;
   }
 
   /** The sums up to now. */
-  static sums(blame: Blame | undefined, holds: number, now: number): Paused {
+  static sums(blame: PauseTimes | undefined, holds: number, now: number): Paused {
     if (blame === undefined) return NOT_AT_ALL;
     blame.change(holds, now);
     return { peer: blame.#peer, handler: blame.#handler, budget: blame.#budget };

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { defer, finalize, firstValueFrom, NEVER, ReplaySubject } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Pulse } from '../../lib/connection/pulse.ts';
+import { LivenessPoller } from '../../lib/connection/livenessPoller.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { quickest } from '../support/quickest.ts';
@@ -26,10 +26,10 @@ describe('a pulse', () => {
   });
 
   it('finds the one that is dead within 25 ms, tells it once, and lets the others be', () => {
-    const pulse = new Pulse();
+    const pulse = new LivenessPoller();
     const [one, other] = [patient(), patient()];
-    pulse.watch(one);
-    pulse.watch(other);
+    pulse.add(one);
+    pulse.add(other);
     vi.advanceTimersByTime(100);
     one.alive = false;
     vi.advanceTimersByTime(25);
@@ -39,16 +39,16 @@ describe('a pulse', () => {
   });
 
   it('has no timer while nobody is watched', () => {
-    const pulse = new Pulse();
+    const pulse = new LivenessPoller();
     expect(vi.getTimerCount()).toBe(0);
     const one = patient();
-    pulse.watch(one);
-    pulse.watch(one);
+    pulse.add(one);
+    pulse.add(one);
     expect(vi.getTimerCount()).toBe(1);
-    pulse.unwatch(one);
+    pulse.delete(one);
     vi.advanceTimersByTime(25);
     expect(vi.getTimerCount()).toBe(0);
-    pulse.watch(one);
+    pulse.add(one);
     expect(vi.getTimerCount()).toBe(1);
     one.alive = false;
     vi.advanceTimersByTime(25);
@@ -56,9 +56,9 @@ describe('a pulse', () => {
   });
 
   it('comes to everyone, however many they are', () => {
-    const pulse = new Pulse();
+    const pulse = new LivenessPoller();
     const all = Array.from({ length: 2500 }, () => patient());
-    for (const one of all) pulse.watch(one);
+    for (const one of all) pulse.add(one);
     for (const one of all) one.alive = false;
     vi.advanceTimersByTime(75);
     // Those of the last look that are left for later iterations of the event loop.
