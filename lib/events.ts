@@ -1,5 +1,3 @@
-import type { Paused } from './connection/pauses.ts';
-import type { Connection } from './connection/connection.ts';
 import type { DeadlineName } from './errors.ts';
 import type { Address } from './transport/transport.ts';
 
@@ -44,6 +42,46 @@ export type CloseReason =
  * Whoever refuses one downstream may use words of his own.
  */
 export type RefusalReason = 'full' | 'timeout' | 'draining' | 'exhausted' | 'budget' | 'gone' | (string & {});
+
+/** How long the input of a connection was paused, in milliseconds, for each cause. Several causes may hold at once. */
+export interface Paused {
+  /** The peer did not take what was written. */
+  readonly peer: number;
+  /** The handler had as much work as its limits allow. */
+  readonly handler: number;
+  /** All connections together held more than the server's budget. */
+  readonly budget: number;
+}
+
+/** What an observer of the server sees of a connection, and can do to it. A `Connection` is one. */
+export interface ConnectionView {
+  /** Unique among the connections of one listener: 1, 2, 3 … in the order of accept. */
+  readonly id: number;
+  /** The remote address. */
+  readonly peer: Address;
+  /** The local address, while the socket is open. */
+  readonly local: Address;
+  /** When it was accepted, in milliseconds since 1970. */
+  readonly openedAt: number;
+  /** Bytes received so far. */
+  readonly bytesIn: number;
+  /** Bytes sent so far. */
+  readonly bytesOut: number;
+  /** Bytes that were written and have not been sent yet. */
+  readonly unsent: number;
+  /** Values that were dropped because the peer reads too slowly. */
+  readonly dropped: number;
+  /** How long the input has been paused, for each cause. */
+  readonly paused: Paused;
+  /** Whether the connection has been asked to finish. */
+  readonly isDraining: boolean;
+  /** Asks the connection to finish at its next frame boundary. */
+  drain(): void;
+  /** Ends the connection in good order: what was written is flushed, and a FIN follows. */
+  end(detail?: string): void;
+  /** Closes the connection at once, with a RST. */
+  abort(detail?: string): void;
+}
 
 /** A connection's last figures. */
 export interface Closed {
@@ -105,7 +143,7 @@ export interface ListeningEvent {
   readonly address: Address;
   readonly counters: Counters;
   /** Those in the hands of handlers, or ending. */
-  readonly connections: ReadonlySet<Connection>;
+  readonly connections: ReadonlySet<ConnectionView>;
 }
 /** A connection was taken by the pipe. */
 export interface OpenedEvent {

@@ -13,7 +13,6 @@ export { type ConnectOptions, connect } from './connect/connect.ts';
 export type { Connection } from './connection/connection.ts';
 export type { Stream } from './connection/bytes.ts';
 export type { ConnectionOptions } from './connection/settings.ts';
-export type { Paused } from './connection/pauses.ts';
 export type { Data, Overrun } from './connection/writeQueue.ts';
 
 // Framing.
@@ -49,6 +48,7 @@ export { printable } from './logging/printable.ts';
 // What is said.
 export type {
   Closed,
+  ConnectionView,
   ClosedEvent,
   CloseReason,
   Counters,
@@ -60,6 +60,7 @@ export type {
   ListenEvent,
   ListeningEvent,
   OpenedEvent,
+  Paused,
   RecoveredEvent,
   RefusalReason,
   RefusedEvent,

@@ -1,13 +1,14 @@
 import { EMPTY, from, mergeMap, Observable, type ObservableInput, takeUntil } from 'rxjs';
-import type { Connection, Deadlines } from './connection/connection.ts';
+import type { Connection } from './connection/connection.ts';
+import type { Deadlines, SocketConnection } from './connection/socketConnection.ts';
 import type { Data } from './connection/writeQueue.ts';
 import type { ServerEvent } from './events.ts';
 import { demanded } from './flow/pull.ts';
 import { checkWhere, type ListenOptions, listenChecks, open } from './listen/listen.ts';
 import { Parting } from './listen/parting.ts';
 import { callable, check, checkArgument, describe, milliseconds, patience, share, whole } from './options.ts';
-import { ShardedSubscriber } from './shutdown/shardedSubscriber.ts';
 import { Drain } from './shutdown/drain.ts';
+import { ShardedSubscriber } from './shutdown/shardedSubscriber.ts';
 import { defaultClock } from './time/monotonic.ts';
 import type { Where } from './transport/transport.ts';
 
@@ -86,7 +87,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     const parting = new Parting();
     const drain = new Drain({ announce, grace, clock, parting }, (event) => events.next(event));
 
-    const reply = (connection: Connection) => {
+    const reply = (connection: SocketConnection) => {
       // Guarded before anything of the user's is called.
       connection.guard(deadlines);
       if (lifetime !== Number.POSITIVE_INFINITY) connection.expireAfter(lifetime * (1 - jitter * chance(random())));

@@ -23,6 +23,7 @@ import { type Handler, serve } from '../lib/serve.ts';
 import { MemoryNetwork } from '../lib/testing/memory.ts';
 import { Clock } from './support/clock.ts';
 import { House } from './support/house.ts';
+import { clockOf } from './support/internals.ts';
 import { Log } from './support/log.ts';
 
 const shout = lines();
@@ -402,7 +403,8 @@ describe('serve', () => {
 
   describe('a handler that waits for room', () => {
     const piece = 'x'.repeat(1040);
-    const some = async function* ({ clock }: Connection) {
+    const some = async function* (connection: Connection) {
+      const clock = clockOf(connection);
       for (let i = 0; i < 5; i++) {
         yield piece;
         await firstValueFrom(timer(1, clock));

@@ -5,7 +5,8 @@
  *   npx tsx demos/bench/framing.ts
  */
 import { type OperatorFunction, Subscription } from 'rxjs';
-import { type ByteSink, Bytes, type SourceControl } from '../../lib/connection/bytes.ts';
+import { Bytes } from '../../lib/connection/bytes.ts';
+import type { ByteSink, SourceControl } from '../../lib/connection/source.ts';
 import { delimited } from '../../lib/framing/delimited.ts';
 import { encodeJson, json } from '../../lib/framing/json.ts';
 import { encodeLengthPrefixed } from '../../lib/framing/lengthPrefix.ts';

@@ -1,4 +1,4 @@
-import type { Address, Connection, ServerEvent } from '../../lib/index.ts';
+import type { Address, ConnectionView, ServerEvent } from '../../lib/index.ts';
 import type { Traffic } from '../support/index.ts';
 import type { Stat } from './cache.ts';
 
@@ -14,11 +14,11 @@ export interface Talk {
 export class Census {
   readonly #max: number;
   readonly #traffic: Traffic;
-  #connections: ReadonlySet<Connection> = new Set();
+  #connections: ReadonlySet<ConnectionView> = new Set();
   #accepting = false;
   /** What is listened on, in the order of the command line. */
   readonly #ports: Address[] = [];
-  readonly #talks = new WeakMap<Connection, Talk>();
+  readonly #talks = new WeakMap<ConnectionView, Talk>();
   readonly #since = Date.now();
   /** How often accepting came to an end. */
   #stopped = 0;
@@ -63,7 +63,7 @@ export class Census {
   }
 
   /** A connection begins: what it asks is to be told here. */
-  talk(connection: Connection): Talk {
+  talk(connection: ConnectionView): Talk {
     const talk = { asked: Date.now(), busy: false };
     this.#talks.set(connection, talk);
     return talk;
@@ -116,7 +116,7 @@ export class Census {
 }
 
 /** In the words of the original, of which it has some more. */
-function stateOf({ unsent, bytesIn }: Connection, busy: boolean): string {
+function stateOf({ unsent, bytesIn }: ConnectionView, busy: boolean): string {
   if (busy) return 'conn_parse_cmd';
   if (unsent > 0) return 'conn_mwrite';
   return bytesIn === 0 ? 'conn_new_cmd' : 'conn_read';

@@ -1,4 +1,4 @@
-import type { Connection, Counters, DrainedEvent, ServerEvent } from '../../lib/index.ts';
+import type { ConnectionView, Counters, DrainedEvent, ServerEvent } from '../../lib/index.ts';
 
 const NONE: Counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
 
@@ -11,7 +11,7 @@ export class Traffic {
   /** How the drain went, once it is over. */
   drained: DrainedEvent | undefined;
   #counters = NONE;
-  #connections: ReadonlySet<Connection> = new Set();
+  #connections: ReadonlySet<ConnectionView> = new Set();
   /** Bytes of connections that are gone. */
   readonly #gone = { bytesIn: 0, bytesOut: 0 };
 

@@ -1,11 +1,12 @@
 import { AsyncResource } from 'node:async_hooks';
 import { Observable, type Subscriber } from 'rxjs';
-import { Connection, type ConnectionOwner, type ConnectionSettings } from '../connection/connection.ts';
-import { type ConnectionOptions, connectionChecks, transportOptions, settings } from '../connection/settings.ts';
-import { DeadlineError } from '../errors.ts';
+import type { Connection } from '../connection/connection.ts';
 import { defaultBudget } from '../connection/memoryBudget.ts';
+import { type ConnectionOptions, connectionChecks, settings, transportOptions } from '../connection/settings.ts';
+import { type ConnectionOwner, type ConnectionSettings, SocketConnection } from '../connection/socketConnection.ts';
+import { DeadlineError } from '../errors.ts';
 import { type Check, check, having, patience, text, unixPath, whole } from '../options.ts';
-import { DeadlineTimer, type DeadlineOwner } from '../time/deadlineTimer.ts';
+import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import type { Destination, Dial, DialHandler, TransportSocket } from '../transport/transport.ts';
 
@@ -118,7 +119,7 @@ class Dialling implements DialHandler, ConnectionOwner, DeadlineOwner {
   connected(socket: TransportSocket): void {
     this.#timer.clear();
     this.#dial = undefined;
-    const connection = new Connection(this.#id, socket, this.#settings, this);
+    const connection = new SocketConnection(this.#id, socket, this.#settings, this);
     connection.inContext(() => this.#to.next(connection));
   }
 
@@ -144,7 +145,7 @@ class Dialling implements DialHandler, ConnectionOwner, DeadlineOwner {
   taken(): void {}
   missed(): void {}
 
-  refuse(connection: Connection): void {
+  refuse(connection: SocketConnection): void {
     connection.dismiss(undefined, 0);
   }
 

@@ -2,90 +2,12 @@ import {
   type Operator as Lifted,
   Observable,
   type OperatorFunction as Operator,
-  type SchedulerLike,
   type Subscriber,
   type Subscription,
   type TeardownLogic,
 } from 'rxjs';
 import { iterate } from './iterate.ts';
-import type { Pace } from './pace.ts';
-
-/**
- * Takes bytes in place. A chunk is **borrowed**: it lies in a buffer that the next read overwrites, so it holds only
- * during the call of `next`. Whoever keeps bytes longer copies them.
- */
-export interface ByteSink {
-  /**
-   * What is written to the connection does not come of what is read from it. So a peer that takes nothing is read all the
-   * same: it may be waiting for just that.
-   */
-  readonly uncoupled?: true;
-  next(chunk: Uint8Array): void;
-  error(error: unknown): void;
-  complete(): void;
-  /** The input may flow again: go on with what was held back while {@link SourceControl.isPaused} was set. */
-  resume?(): void;
-  /** The server drains: complete at the next frame boundary, which may be now. Without it the input completes now. */
-  drain?(): void;
-}
-
-/**
- * The connection behind some bytes, as far as an operator on them needs it.
- */
-export interface SourceControl {
-  /** Whether the input is held back. */
-  readonly isPaused: boolean;
-  /** Whether we have ended or broken off the connection: nothing of it is to be handed on any more. */
-  readonly over: boolean;
-  /** Milliseconds a begun frame may take, if the operator sets no limit of its own. `Infinity` for no limit. */
-  readonly frameTimeout: number;
-  /** How slowly a frame that has begun may come. */
-  readonly pace: Pace;
-  /** The connection's clock. */
-  readonly clock: SchedulerLike;
-  /** When a byte last went in or out, or our own work last ended, in milliseconds of that clock. */
-  readonly lastActivity: number;
-  /** The same, or later while what the network holds may be going out unseen. */
-  readonly silentSince: number;
-  /** Whether we are at work on what the peer has sent, or hold its input back: its silence is not idleness then. */
-  readonly busy: boolean;
-  /** Calls back, once, when that is over. */
-  whenRested(look: () => void): void;
-  /** Whether the input is held back for a cause that stops the clock of a frame: any but the budget. */
-  readonly detained: boolean;
-  /** For how long it has been so far, in milliseconds. */
-  readonly detainedFor: number;
-  /** Whether the chunks of a {@link ByteSink} are borrowed, or the receiver's to keep. */
-  readonly borrowed: boolean;
-  /** A framing loop asks after each frame whether to stop there. If so it keeps the rest until `resume`. */
-  stop(): boolean;
-  /**
-   * Says that so many bytes more, or fewer, are carried from one call to the next: of a frame that has not ended, or held
-   * back. A change and not a sum, because several operators may carry some.
-   *
-   * @param frames By how many the number of operators has changed that hold frames back.
-   */
-  reportBuffered(change: number, frames: number): void;
-  /**
-   * Adds a framing operator that does not read in place, as others stand in front of it. It is resumed and drained as a
-   * {@link ByteSink} is. Of several, the one that was added first decides first where the input may end: it is the one
-   * furthest downstream.
-   * @returns A function that takes it out again.
-   */
-  follow(follower: Follower): () => void;
-  /** Holds the input back, for a cause (see `Hold`), until it is released. */
-  pause(cause: number): void;
-  resume(cause: number): void;
-  /** Keeps the connection from ending by itself when its input is over. @returns A function that lets it. */
-  retain(): () => void;
-  /** Gives way to the other connections: the input is held, and flows again after one turn of the event loop. */
-  yield(): void;
-  /** Tells the connection what is wrong with its input, so that its close reason is true whatever the handler replies. */
-  closeAs(error: Error): void;
-}
-
-/** A framing operator behind other operators. */
-export type Follower = Required<Pick<ByteSink, 'resume' | 'drain'>>;
+import type { ByteSink, SourceControl } from './source.ts';
 
 /** An Observable that can also be looped over with `for await`, at the loop's pace. */
 export type Stream<T> = Observable<T> & AsyncIterable<T>;
@@ -95,14 +17,19 @@ export type Stream<T> = Observable<T> & AsyncIterable<T>;
  * the connection behind any other operator, and `for await` holds back the input of the right connection.
  */
 export abstract class Derived<T> extends Observable<T> implements AsyncIterable<T> {
-  /** @internal The connection behind it. */
-  abstract readonly control: SourceControl;
+  /** The connection behind it. Protected, because only operators of the library use it; see {@link controlOf}. */
+  protected abstract readonly control: SourceControl;
+
+  /** The connection behind an Observable, if there is one. */
+  static controlOf(source: Observable<unknown>): SourceControl | undefined {
+    return source instanceof Derived ? source.control : undefined;
+  }
 
   [Symbol.asyncIterator](): AsyncIterator<T> {
     return iterate(this, this.control);
   }
 
-  /** @internal What RxJS's operators make their result with. */
+  /** RxJS's operators create their result with this method. */
   override lift<R>(operator?: Lifted<T, R>): Observable<R> {
     // A ConnectableObservable borrows this method from its source, and has no connection.
     if (!(this instanceof Derived)) return super.lift(operator);
@@ -152,7 +79,7 @@ export abstract class Derived<T> extends Observable<T> implements AsyncIterable<
 
 /** What an operator has made of a connection's bytes. */
 class Piped<T> extends Derived<T> {
-  readonly control: SourceControl;
+  protected readonly control: SourceControl;
 
   constructor(control: SourceControl, subscribe?: (this: Observable<T>, to: Subscriber<T>) => TeardownLogic) {
     super(subscribe);
@@ -162,7 +89,8 @@ class Piped<T> extends Derived<T> {
 
 /** Makes what an operator of ours returns: it knows the connection that its source comes from, if there is one. */
 export function derive<T>(source: Observable<unknown>, subscribe: (to: Subscriber<T>) => TeardownLogic): Observable<T> {
-  return source instanceof Derived ? new Piped(source.control, subscribe) : new Observable(subscribe);
+  const control = controlOf(source);
+  return control ? new Piped(control, subscribe) : new Observable(subscribe);
 }
 
 const wrap = <T>(source: Observable<T>, control: SourceControl) => new Piped<T>(control, (to) => source.subscribe(to));
@@ -180,24 +108,29 @@ const known = (result: unknown, control: SourceControl): unknown =>
  * off. Leaving the loop ends the connection.
  */
 export abstract class Bytes extends Derived<Uint8Array> {
-  /** @internal Subscribes in place. */
-  abstract borrow(sink: ByteSink): Subscription;
+  /** Subscribes in place. Protected, because only operators of the library use it; see {@link borrow}. */
+  protected abstract borrow(sink: ByteSink): Subscription;
+
+  /** Subscribes in place where that can be done, and as usual elsewhere. */
+  static borrow(source: Observable<Uint8Array>, sink: ByteSink): Subscription {
+    return source instanceof Bytes ? source.borrow(sink) : source.subscribe(sink);
+  }
 
   /** What RxJS calls with each subscriber. Its constructor takes a function for that, which would be one for each connection. */
   protected _subscribe(subscriber: Subscriber<Uint8Array>): Subscription {
-    return this.borrow(new Copies(subscriber, this));
+    return this.borrow(new Copies(subscriber, this.control));
   }
 }
 
 class Copies implements ByteSink {
   readonly #to: Subscriber<Uint8Array>;
-  readonly #from: Bytes;
-  constructor(to: Subscriber<Uint8Array>, from: Bytes) {
+  readonly #control: SourceControl;
+  constructor(to: Subscriber<Uint8Array>, control: SourceControl) {
     this.#to = to;
-    this.#from = from;
+    this.#control = control;
   }
   next(chunk: Uint8Array): void {
-    this.#to.next(this.#from.control.borrowed ? Buffer.from(chunk) : chunk);
+    this.#to.next(this.#control.borrowed ? Buffer.from(chunk) : chunk);
   }
   error(error: unknown): void {
     this.#to.error(error);
@@ -209,21 +142,19 @@ class Copies implements ByteSink {
 
 /** Bytes made of other bytes: what an operator such as `idle` returns, so that framing behind it still reads in place. */
 export class LiftedBytes extends Bytes {
-  readonly control: SourceControl;
+  protected readonly control: SourceControl;
   readonly #subscribe: (sink: ByteSink) => Subscription;
 
-  constructor(source: Bytes, subscribe: (sink: ByteSink) => Subscription) {
+  constructor(control: SourceControl, subscribe: (sink: ByteSink) => Subscription) {
     super();
-    this.control = source.control;
+    this.control = control;
     this.#subscribe = subscribe;
   }
 
-  borrow(sink: ByteSink): Subscription {
+  protected borrow(sink: ByteSink): Subscription {
     return this.#subscribe(sink);
   }
 }
 
-/** Subscribes in place where that can be done, and as usual elsewhere. */
-export function borrow(source: Observable<Uint8Array>, sink: ByteSink): Subscription {
-  return source instanceof Bytes ? source.borrow(sink) : source.subscribe(sink);
-}
+export const { controlOf } = Derived;
+export const { borrow } = Bytes;

@@ -1,11 +1,12 @@
 import type { SchedulerLike } from 'rxjs';
-import type { MemoryBudget } from './memoryBudget.ts';
+import type { Paused } from '../events.ts';
 import { describe } from '../options.ts';
 import { endOfTurn, nextTurn } from '../time/turn.ts';
 import type { TransportSocket } from '../transport/transport.ts';
-import { PauseTimes, PauseCause, LOCAL_CAUSES, type Paused } from './pauses.ts';
-import type { ByteSink, Follower } from './bytes.ts';
 import type { LivenessPoller, Polled } from './livenessPoller.ts';
+import type { MemoryBudget } from './memoryBudget.ts';
+import { LOCAL_CAUSES, PauseCause, PauseTimes } from './pauses.ts';
+import type { ByteSink, Follower } from './source.ts';
 
 /** Who owns an input. */
 export interface InputOwner {

@@ -1,7 +1,7 @@
 import type { Observable, Subscription } from 'rxjs';
 import { Queue } from '../queue.ts';
 import { PauseCause } from './pauses.ts';
-import type { SourceControl } from './bytes.ts';
+import type { SourceControl } from './source.ts';
 
 interface Waiter<T> {
   readonly kept: (result: IteratorResult<T>) => void;

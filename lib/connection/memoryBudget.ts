@@ -2,10 +2,10 @@ import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import type { SchedulerLike } from 'rxjs';
 import { EvictedError } from '../errors.ts';
-import { DeadlineTimer, type DeadlineOwner } from '../time/deadlineTimer.ts';
+import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { monotonic } from '../time/monotonic.ts';
-import { TurnQuota } from '../time/turnQuota.ts';
 import { nextTurn } from '../time/turn.ts';
+import { TurnQuota } from '../time/turnQuota.ts';
 
 /** What holds memory, as the budget sees it: a connection. */
 export interface Holder {

@@ -1,3 +1,5 @@
+import type { Paused } from '../events.ts';
+
 /** Why the input is held back: a set of bits, one for each cause. */
 export const PauseCause = {
   /** The peer does not take what is written. */
@@ -19,16 +21,6 @@ export const LOCAL_CAUSES = PauseCause.handler | PauseCause.budget | PauseCause.
 
 /** The causes that stop the clock of a frame. The budget does not: what it holds back stands under its deadlines. */
 export const FRAME_CLOCK_STOPS = PauseCause.peer | PauseCause.handler | PauseCause.turn;
-
-/** Milliseconds for which a connection's input was held back, by who was to blame. Several may be at once. */
-export interface Paused {
-  /** The peer did not take what was written. */
-  readonly peer: number;
-  /** The handler had as much to do as it allows itself. */
-  readonly handler: number;
-  /** All connections together held more than the server's budget. */
-  readonly budget: number;
-}
 
 const NOT_AT_ALL: Paused = { peer: 0, handler: 0, budget: 0 };
 

@@ -1,5 +1,5 @@
 import { Observable, type OperatorFunction, Subscriber, Subscription, type TeardownLogic, throwError } from 'rxjs';
-import type { Connection } from './connection.ts';
+import type { SocketConnection } from './socketConnection.ts';
 import { hasStack, onEmptyStack } from './stack.ts';
 import type { Data } from './writeQueue.ts';
 
@@ -14,7 +14,7 @@ export interface Sender {
 }
 
 /** The operator behind `connection.send()`; see there. */
-export function send(connection: Connection): OperatorFunction<Data | undefined, never> {
+export function send(connection: SocketConnection): OperatorFunction<Data | undefined, never> {
   return (source) =>
     new Observable<never>((subscriber) => {
       const sending = new Sent(connection, subscriber);
@@ -30,12 +30,12 @@ export function send(connection: Connection): OperatorFunction<Data | undefined,
 
 /** The subscriber of a handler's output. It is on the way of every value, and does no more than it must. */
 export abstract class Sending extends Subscriber<Data | undefined> implements Sender {
-  readonly connection: Connection;
+  readonly connection: SocketConnection;
   #over = false;
   /** What it is subscribed to. RxJS would keep it in a list, which begins with room for seventeen. */
   #source: Subscription | undefined;
 
-  constructor(connection: Connection) {
+  constructor(connection: SocketConnection) {
     super();
     this.connection = connection;
   }
@@ -110,7 +110,7 @@ export abstract class Sending extends Subscriber<Data | undefined> implements Se
 class Sent extends Sending {
   readonly #to: Subscriber<never>;
 
-  constructor(connection: Connection, to: Subscriber<never>) {
+  constructor(connection: SocketConnection, to: Subscriber<never>) {
     super(connection);
     this.#to = to;
   }

@@ -1,12 +1,12 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { SchedulerLike } from 'rxjs';
-import { MemoryBudget, defaultBudget } from './memoryBudget.ts';
 import { bytes, type Check, flag, having, milliseconds, object, oneOf, patience, rate } from '../options.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import { nodeTransport } from '../transport/node.ts';
 import type { SocketOptions, Transport } from '../transport/transport.ts';
-import type { ConnectionSettings } from './connection.ts';
 import { LivenessPoller } from './livenessPoller.ts';
+import { defaultBudget, MemoryBudget } from './memoryBudget.ts';
+import type { ConnectionSettings } from './socketConnection.ts';
 import { type Overrun, overruns } from './writeQueue.ts';
 
 /** What `listen` and `connect` let one choose about a connection. Times are in milliseconds; `Infinity` for no limit. */

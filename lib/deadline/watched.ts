@@ -6,10 +6,11 @@ import {
   Subscriber,
   type Subscription,
 } from 'rxjs';
-import { type ByteSink, Bytes, Derived, derive, type SourceControl, LiftedBytes } from '../connection/bytes.ts';
+import { Bytes, borrow, controlOf, derive, LiftedBytes } from '../connection/bytes.ts';
+import type { ByteSink, SourceControl } from '../connection/source.ts';
 import { DeadlineError, type DeadlineName } from '../errors.ts';
 import { checkArgument, milliseconds } from '../options.ts';
-import { DeadlineTimer, type DeadlineOwner } from '../time/deadlineTimer.ts';
+import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { defaultClock } from '../time/monotonic.ts';
 
 /** What a deadline may look at. Moments are in milliseconds of the clock. */
@@ -41,12 +42,19 @@ export function watched<T>(
 ): MonoTypeOperatorFunction<T> {
   checkArgument(`set the ${name} deadline`, 'after', after, milliseconds);
   return (source) => {
-    const control = source instanceof Derived ? source.control : undefined;
+    const control = controlOf(source);
     const watch = <V>(to: Target<V>, bytes?: SourceControl) =>
-      new Watch<V>(new DeadlineError(name, after), due, scheduler ?? control?.clock ?? defaultClock(), to, control, bytes);
-    if (source instanceof Bytes) {
-      const subscribe = (sink: ByteSink) => watch<Uint8Array>(sink, control).watch((watch) => source.borrow(watch));
-      return new LiftedBytes(source, subscribe) as Observable<unknown> as Observable<T>;
+      new Watch<V>(
+        new DeadlineError(name, after),
+        due,
+        scheduler ?? control?.clock ?? defaultClock(),
+        to,
+        control,
+        bytes,
+      );
+    if (source instanceof Bytes && control) {
+      const subscribe = (sink: ByteSink) => watch<Uint8Array>(sink, control).watch((watch) => borrow(source, watch));
+      return new LiftedBytes(control, subscribe) as Observable<unknown> as Observable<T>;
     }
     return derive(source, (subscriber) =>
       watch<T>(subscriber).watch((watch) => {

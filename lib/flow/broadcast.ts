@@ -1,5 +1,6 @@
 import { Observable, type Observer } from 'rxjs';
 import type { Connection } from '../connection/connection.ts';
+import { internals, type SocketConnection } from '../connection/socketConnection.ts';
 import { type Data, type Overrun, overruns } from '../connection/writeQueue.ts';
 import { SlowConsumerError } from '../errors.ts';
 import { bytes, check, checkArgument, data, oneOf } from '../options.ts';
@@ -53,8 +54,9 @@ export class Broadcast implements Observer<Data> {
    */
   to(connection: Connection, options: MemberOptions = {}): Observable<Uint8Array> {
     const given = check('join a broadcast', options, { maxOutbound: bytes, overrun: oneOf(...overruns) });
+    const internal = internals(connection, 'join a broadcast');
     return new Observable((subscriber) => {
-      const member = new Member(connection, given, subscriber);
+      const member = new Member(internal, given, subscriber);
       if (this.#failure) return subscriber.error(this.#failure.error);
       if (this.#over) return subscriber.complete();
       this.#members.add(member);
@@ -120,7 +122,7 @@ export function broadcast(): Broadcast {
 }
 
 class Member {
-  readonly #connection: Connection;
+  readonly #connection: SocketConnection;
   readonly #to: Observer<Uint8Array> & { readonly closed: boolean };
   readonly #max: number;
   readonly #overrun: Overrun;
@@ -131,7 +133,7 @@ class Member {
   #ending = false;
 
   constructor(
-    connection: Connection,
+    connection: SocketConnection,
     { maxOutbound = connection.maxOutbound, overrun = connection.overrun }: MemberOptions,
     to: Observer<Uint8Array> & { readonly closed: boolean },
   ) {

@@ -6,14 +6,15 @@ import {
   Subscriber,
   Subscription,
 } from 'rxjs';
-import { PauseCause } from '../connection/pauses.ts';
 import { derive } from '../connection/bytes.ts';
 import type { Connection } from '../connection/connection.ts';
+import { PauseCause } from '../connection/pauses.ts';
+import { internals, type SocketConnection } from '../connection/socketConnection.ts';
 import { byteLength, type Data, notData } from '../connection/writeQueue.ts';
 import { DeadlineError } from '../errors.ts';
 import { callable, check, checkArgument, flag, isData, patience, whole } from '../options.ts';
 import { Queue } from '../queue.ts';
-import { DeadlineTimer, type DeadlineOwner } from '../time/deadlineTimer.ts';
+import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { demanded, type ReplyTarget } from './pull.ts';
 
 /** The answer to one request: at once, as a string or bytes; or a promise, an Observable, a generator … of pieces. */
@@ -88,8 +89,9 @@ export function exchange<T>(
     onError: callable,
     timeout: patience,
   });
-  return (connection) =>
-    derive(connection, (subscriber) => {
+  return (source) => {
+    const connection = internals(source, 'exchange');
+    return derive(connection, (subscriber) => {
       const exchange = new Exchange(connection, project, given, subscriber);
       subscriber.add(() => exchange.stop());
       // Replies that wait for room are in progress, too.
@@ -97,6 +99,7 @@ export function exchange<T>(
       // In place, if the decoder can: its source is the connection itself.
       connection.pipe(decode).subscribe(exchange.requests);
     });
+  };
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -125,13 +128,13 @@ class ReplySlot implements ReplyTarget {
   readonly #pieces = new Queue<Data>();
   #held = 0;
   #waiter: (() => void) | undefined;
-  readonly #connection: Connection;
+  readonly #connection: SocketConnection;
   readonly #deadline: ReplyDeadline;
   #working = false;
   /** What is left for the work, in milliseconds. */
   #left = NEVER;
 
-  constructor(connection: Connection, deadline: ReplyDeadline, first: boolean) {
+  constructor(connection: SocketConnection, deadline: ReplyDeadline, first: boolean) {
     this.#connection = connection;
     this.#deadline = deadline;
     this.first = first;
@@ -267,7 +270,7 @@ class ReplyDeadline implements DeadlineOwner {
 
 class Exchange<T> {
   readonly requests: Subscriber<T>;
-  readonly #connection: Connection;
+  readonly #connection: SocketConnection;
   readonly #project: (request: T, connection: Connection) => Reply;
   readonly #onError: ((error: unknown, request: T) => Reply) | undefined;
   readonly #concurrency: number;
@@ -287,7 +290,7 @@ class Exchange<T> {
   #waiting = false;
 
   constructor(
-    connection: Connection,
+    connection: SocketConnection,
     project: (request: T, connection: Connection) => Reply,
     { concurrency = 1, ordered = true, onError, timeout = connection.replyTimeout }: ExchangeOptions<T>,
     to: Subscriber<Data>,

@@ -3,8 +3,8 @@ import { types } from 'node:util';
 import { from, Observable, type ObservableInput, of, type SchedulerLike, type Subscriber } from 'rxjs';
 import { type Data, notData } from '../connection/writeQueue.ts';
 import { isData } from '../options.ts';
-import { TurnQuota } from '../time/turnQuota.ts';
 import { nextTurn } from '../time/turn.ts';
+import { TurnQuota } from '../time/turnQuota.ts';
 import { checkCanAwait } from '../time/virtual.ts';
 
 /** What can be asked for one value after the other. */
@@ -63,7 +63,10 @@ export function pull(source: Pullable, room: ReplyTarget): Observable<Data | und
  * @throws TypeError for what is none, and for other views of memory, which would be pulled number by number.
  * @throws Error for a promise or an async iterable in the run of a `TestScheduler`, where it could never be resolved.
  */
-export function demanded(input: Data | ObservableInput<Data | undefined>, room: ReplyTarget): Observable<Data | undefined> {
+export function demanded(
+  input: Data | ObservableInput<Data | undefined>,
+  room: ReplyTarget,
+): Observable<Data | undefined> {
   if (isData(input)) return of(input);
   if (ArrayBuffer.isView(input) || types.isAnyArrayBuffer(input)) throw notData(input);
   if (!(input instanceof Observable) && isAwaited(input)) checkCanAwait(room.clock);
@@ -134,7 +137,11 @@ function pullAsync(
   ask();
 }
 
-function pullSync(values: Iterator<Data | undefined>, room: ReplyTarget, subscriber: Subscriber<Data | undefined>): void {
+function pullSync(
+  values: Iterator<Data | undefined>,
+  room: ReplyTarget,
+  subscriber: Subscriber<Data | undefined>,
+): void {
   const share = new TurnQuota(room.clock);
   let over = false;
   let asking = false;

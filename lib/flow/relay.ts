@@ -1,12 +1,13 @@
 import { Observable, type Subscriber, Subscription } from 'rxjs';
-import { PauseCause } from '../connection/pauses.ts';
-import type { ByteSink } from '../connection/bytes.ts';
 import { closeReason } from '../connection/closeReason.ts';
 import type { Connection } from '../connection/connection.ts';
+import { PauseCause } from '../connection/pauses.ts';
+import { internals, type SocketConnection } from '../connection/socketConnection.ts';
+import type { ByteSink } from '../connection/source.ts';
 import { ConnectionClosedError, isA } from '../errors.ts';
 import type { Closed } from '../events.ts';
 import { check, milliseconds } from '../options.ts';
-import { DeadlineTimer, type DeadlineOwner } from '../time/deadlineTimer.ts';
+import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 
 /** How to relay. */
 export interface RelayOptions {
@@ -44,8 +45,9 @@ export interface RelayOptions {
  */
 export function relay(one: Connection, other: Connection, options: RelayOptions = {}): Observable<never> {
   const { pause = 200 } = check('relay', options, { pause: milliseconds });
+  const ends = [internals(one, 'relay'), internals(other, 'relay')] as const;
   return new Observable((subscriber) => {
-    const relay = new Relay(one, other, pause, subscriber);
+    const relay = new Relay(...ends, pause, subscriber);
     relay.begin();
     return () => relay.stop();
   });
@@ -59,7 +61,7 @@ class Relay implements DeadlineOwner {
   readonly #held = new Subscription();
   #over = false;
 
-  constructor(one: Connection, other: Connection, pause: number, to: Subscriber<never>) {
+  constructor(one: SocketConnection, other: SocketConnection, pause: number, to: Subscriber<never>) {
     this.#ways = [new Way(one, other, this), new Way(other, one, this)];
     this.#pause = pause;
     this.#to = to;
@@ -86,7 +88,7 @@ class Relay implements DeadlineOwner {
   }
 
   /** A connection is broken, and the other one with it. */
-  broken(who: Connection, error: unknown): void {
+  broken(who: SocketConnection, error: unknown): void {
     if (this.#over) return;
     const fault = isA(error, ConnectionClosedError)
       ? error
@@ -119,7 +121,7 @@ class Relay implements DeadlineOwner {
   }
 
   /** Before they are let go of: one that is would end by itself, in good order. */
-  #breakOff(how: (connection: Connection) => void): void {
+  #breakOff(how: (connection: SocketConnection) => void): void {
     this.#over = true;
     for (const { from } of this.#ways) if (!from.over) how(from);
     this.#leave();
@@ -136,8 +138,8 @@ class Relay implements DeadlineOwner {
 /** One direction. */
 class Way implements ByteSink {
   readonly uncoupled = true;
-  readonly from: Connection;
-  readonly to: Connection;
+  readonly from: SocketConnection;
+  readonly to: SocketConnection;
   /** Nothing more goes this way. */
   over = false;
   /** It is to end at the next pause. */
@@ -145,7 +147,7 @@ class Way implements ByteSink {
   readonly #relay: Relay;
   #reading: Subscription | undefined;
 
-  constructor(from: Connection, to: Connection, relay: Relay) {
+  constructor(from: SocketConnection, to: SocketConnection, relay: Relay) {
     this.from = from;
     this.to = to;
     this.#relay = relay;

@@ -1,5 +1,5 @@
 import { type OperatorFunction, Subscriber } from 'rxjs';
-import { Bytes, Derived, derive } from '../connection/bytes.ts';
+import { Bytes, borrow, controlOf, derive } from '../connection/bytes.ts';
 import { callable, checkArgument } from '../options.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import type { Decoder } from './decoder.ts';
@@ -32,14 +32,16 @@ export function frames<T>(decoder: () => Decoder<T>, options: FrameTimeOptions =
   const given = checkFraming(options, timeChecks);
   return (source) =>
     derive(source, (subscriber) => {
-      const control = source instanceof Derived ? source.control : undefined;
-      const { timeout = control?.frameTimeout ?? Number.POSITIVE_INFINITY, scheduler = control?.clock ?? defaultClock() } =
-        given;
+      const control = controlOf(source);
+      const {
+        timeout = control?.frameTimeout ?? Number.POSITIVE_INFINITY,
+        scheduler = control?.clock ?? defaultClock(),
+      } = given;
       const isInPlace = source instanceof Bytes;
       const loop = new FrameLoop(subscriber, decoder(), control, timeout, scheduler, !isInPlace);
       if (isInPlace) {
         subscriber.add(() => loop.release());
-        return source.borrow(loop);
+        return borrow(source, loop);
       }
       // Made before it is subscribed: an endless synchronous source does not return, and stops when this is closed.
       const upstream = new Subscriber<Uint8Array>(loop);

@@ -1,5 +1,5 @@
 import { map, type OperatorFunction } from 'rxjs';
-import { Bytes, derive } from '../connection/bytes.ts';
+import { Bytes, borrow, derive } from '../connection/bytes.ts';
 import { callable, checkArgument } from '../options.ts';
 
 /**
@@ -22,7 +22,7 @@ export function inPlace<T>(project: (chunk: Uint8Array) => T): OperatorFunction<
   return (source) => {
     if (!(source instanceof Bytes)) return source.pipe(map((chunk) => project(chunk)));
     return derive(source, (subscriber) =>
-      source.borrow({
+      borrow(source, {
         next(chunk) {
           let value: T;
           try {

@@ -1,9 +1,9 @@
 import type { SchedulerLike, Subscriber } from 'rxjs';
-import type { ByteSink, SourceControl } from '../connection/bytes.ts';
 import { Credit } from '../connection/pace.ts';
+import type { ByteSink, SourceControl } from '../connection/source.ts';
 import { DeadlineError, FrameInvalidError, isA } from '../errors.ts';
 import { describe, isBytes } from '../options.ts';
-import { DeadlineTimer, type DeadlineOwner } from '../time/deadlineTimer.ts';
+import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { asBuffer, copyOf } from './carry.ts';
 import { BLANK, type Decoder, type Input, PENDING } from './decoder.ts';
 
@@ -280,7 +280,9 @@ export class FrameLoop<T> implements ByteSink, Input, DeadlineOwner {
     const control = this.#control;
     const due = this.#begun + this.#timeout;
     if (control === undefined || this.#begun === NEVER) return due;
-    return control.detained ? NEVER : Math.min(due, this.#credit?.until ?? NEVER) + control.detainedFor - this.#heldBefore;
+    return control.detained
+      ? NEVER
+      : Math.min(due, this.#credit?.until ?? NEVER) + control.detainedFor - this.#heldBefore;
   }
 
   forgive(lost: number): void {

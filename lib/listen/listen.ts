@@ -1,6 +1,7 @@
 import { type NextObserver, Observable, Subject } from 'rxjs';
-import { Connection, type ConnectionOwner } from '../connection/connection.ts';
-import { type ConnectionOptions, connectionChecks, transportOptions, settings } from '../connection/settings.ts';
+import type { Connection } from '../connection/connection.ts';
+import { type ConnectionOptions, connectionChecks, settings, transportOptions } from '../connection/settings.ts';
+import { type ConnectionOwner, SocketConnection } from '../connection/socketConnection.ts';
 import type { Data } from '../connection/writeQueue.ts';
 import type { Closed, ClosedEvent, Counters, ListenEvent, RefusalReason } from '../events.ts';
 import {
@@ -19,13 +20,13 @@ import {
   whole,
 } from '../options.ts';
 import { Queue } from '../queue.ts';
-import { TurnQuota } from '../time/turnQuota.ts';
 import { nextTurn } from '../time/turn.ts';
+import { TurnQuota } from '../time/turnQuota.ts';
 import type { Address, PortHandler, TransportSocket, Where } from '../transport/transport.ts';
-import { WaitingRoom } from './waitingRoom.ts';
 import { descriptorLimit } from './descriptors.ts';
 import { Parting } from './parting.ts';
 import { Spell } from './spell.ts';
+import { WaitingRoom } from './waitingRoom.ts';
 
 /** How to listen. Times are in milliseconds; `Infinity` for no limit. */
 export interface ListenOptions extends ConnectionOptions {
@@ -147,7 +148,7 @@ export function listen(where: Where, options: ListenOptions = {}): Observable<Co
 }
 
 /** @internal As {@link listen}, for options that have been checked. @param parting Where those go who are refused. */
-export function open(where: Where, options: ListenOptions, parting: Parting): Observable<Connection> {
+export function open(where: Where, options: ListenOptions, parting: Parting): Observable<SocketConnection> {
   const { backlog = 4096 } = options;
   const { transport, ...socket } = transportOptions(options);
   return new Observable((subscriber) => {
@@ -169,14 +170,14 @@ export function open(where: Where, options: ListenOptions, parting: Parting): Ob
 class Listener implements PortHandler, ConnectionOwner {
   readonly #options: ListenOptions;
   readonly #error: (error: Error) => void;
-  readonly #waitingRoom: WaitingRoom<Connection>;
+  readonly #waitingRoom: WaitingRoom<SocketConnection>;
   readonly #settings;
   readonly #spell: Spell;
   readonly #counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Set<SocketConnection>();
   readonly #parting: Parting;
   /** Those who left while they waited, and were found when their turn came. */
-  readonly #abandoned = new Queue<Connection>();
+  readonly #abandoned = new Queue<SocketConnection>();
   /** An observer that throws is RxJS's to report: it disturbs nothing here. */
   readonly #events = new Subject<ListenEvent>();
   #listening = false;
@@ -184,7 +185,7 @@ class Listener implements PortHandler, ConnectionOwner {
   constructor(
     options: ListenOptions,
     parting: Parting,
-    hand: (connection: Connection) => void,
+    hand: (connection: SocketConnection) => void,
     error: (error: Error) => void,
   ) {
     const { waiting: { max = 1000, timeout = 5000 } = {}, ahead = 1 } = options;
@@ -212,7 +213,7 @@ class Listener implements PortHandler, ConnectionOwner {
 
   accepted(socket: TransportSocket): void {
     const { descriptor } = socket;
-    const connection = new Connection(++this.#counters.accepted, socket, this.#settings, this);
+    const connection = new SocketConnection(++this.#counters.accepted, socket, this.#settings, this);
     this.#counters.waiting++;
     if (descriptor !== undefined && this.#spell.accepted(descriptor, this.#open)) this.#refuse(connection, 'exhausted');
     else if (this.#settings.budget.exhausted) this.#refuse(connection, 'budget');
@@ -225,7 +226,7 @@ class Listener implements PortHandler, ConnectionOwner {
     else this.#error(error);
   }
 
-  taken(connection: Connection): void {
+  taken(connection: SocketConnection): void {
     this.#leftRoom(connection);
     this.#connections.add(connection);
     this.#counters.active++;
@@ -234,16 +235,16 @@ class Listener implements PortHandler, ConnectionOwner {
     this.#waitingRoom.taken(connection);
   }
 
-  missed(connection: Connection): void {
+  missed(connection: SocketConnection): void {
     this.#waitingRoom.taken(connection);
   }
 
-  refuse(connection: Connection, reason: string): void {
+  refuse(connection: SocketConnection, reason: string): void {
     this.#refuse(connection, reason);
     this.#waitingRoom.leave(connection, true);
   }
 
-  closed(connection: Connection, closed: Closed): void {
+  closed(connection: SocketConnection, closed: Closed): void {
     if (connection.counted) {
       // Its client left while it waited. Its place in the pipe's own buffer, if it has one, is not free for that.
       this.#waitingRoom.leave(connection, false);
@@ -271,7 +272,7 @@ class Listener implements PortHandler, ConnectionOwner {
   }
 
   /** Many may have left: the one behind them does not wait until all of them are closed. */
-  #isAbandoned(connection: Connection): boolean {
+  #isAbandoned(connection: SocketConnection): boolean {
     if (!connection.abandoned) return false;
     this.#abandoned.push(connection);
     if (this.#abandoned.size === 1) this.#refuseLater();
@@ -295,7 +296,7 @@ class Listener implements PortHandler, ConnectionOwner {
     if (connection) this.#refuse(connection, 'gone');
   }
 
-  #refuse(connection: Connection, reason: RefusalReason): void {
+  #refuse(connection: SocketConnection, reason: RefusalReason): void {
     if (!connection.counted) return;
     this.#leftRoom(connection);
     this.#counters.refused++;
@@ -307,7 +308,7 @@ class Listener implements PortHandler, ConnectionOwner {
     this.#tellRefused(connection, reason);
   }
 
-  #farewell({ id, peer }: Connection, reason: RefusalReason): Data | undefined {
+  #farewell({ id, peer }: SocketConnection, reason: RefusalReason): Data | undefined {
     const { farewell } = this.#options;
     if (typeof farewell !== 'function') return farewell;
     try {
@@ -321,12 +322,12 @@ class Listener implements PortHandler, ConnectionOwner {
     }
   }
 
-  #tellRefused(connection: Connection, reason: RefusalReason): void {
+  #tellRefused(connection: SocketConnection, reason: RefusalReason): void {
     const { id, peer, waited } = connection;
     this.#tell({ type: 'refused', id, peer, reason, waited });
   }
 
-  #leftRoom(connection: Connection): void {
+  #leftRoom(connection: SocketConnection): void {
     connection.counted = false;
     this.#counters.waiting--;
   }
@@ -337,7 +338,7 @@ class Listener implements PortHandler, ConnectionOwner {
 }
 
 /** Field by field: a spread of what is not always the same takes several times as long, and each connection has one. */
-function closedEvent({ id, peer }: Connection, closed: Closed): ClosedEvent {
+function closedEvent({ id, peer }: SocketConnection, closed: Closed): ClosedEvent {
   const { reason, deadline, held, error, detail, bytesIn, bytesOut, unsent, dropped, paused, duration } = closed;
   const event = { type: 'closed' as const, id, peer, reason, bytesIn, bytesOut, unsent, dropped, paused, duration };
   if (error === undefined && detail === undefined) return event;

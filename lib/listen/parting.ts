@@ -1,5 +1,5 @@
 import { EMPTY, Observable } from 'rxjs';
-import type { Connection } from '../connection/connection.ts';
+import type { SocketConnection } from '../connection/socketConnection.ts';
 
 /** How long what a refused connection sends is read and discarded, in milliseconds, and for how many at once. */
 const LINGER = 100;
@@ -10,7 +10,7 @@ const MAX = 1000;
  * with unread input would send a RST instead.
  */
 export class Parting {
-  readonly #all = new Set<Connection>();
+  readonly #all = new Set<SocketConnection>();
   #emptied: (() => void) | undefined;
 
   /** Milliseconds for which one more may linger. */
@@ -18,11 +18,11 @@ export class Parting {
     return this.#all.size < MAX ? LINGER : 0;
   }
 
-  add(connection: Connection): void {
+  add(connection: SocketConnection): void {
     this.#all.add(connection);
   }
 
-  delete(connection: Connection): void {
+  delete(connection: SocketConnection): void {
     if (this.#all.delete(connection) && this.#all.size === 0) this.#emptied?.();
   }
 

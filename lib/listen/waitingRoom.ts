@@ -1,6 +1,6 @@
 import type { SchedulerLike } from 'rxjs';
 import type { RefusalReason } from '../events.ts';
-import { DeadlineTimer, type DeadlineOwner } from '../time/deadlineTimer.ts';
+import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { endOfTurn } from '../time/turn.ts';
 import { IndexedQueue } from './indexedQueue.ts';
 

@@ -1,12 +1,12 @@
 import { Observable, type SchedulerLike, Subject, type Subscriber, Subscription } from 'rxjs';
-import type { Connection } from '../connection/connection.ts';
 import { Sending } from '../connection/send.ts';
+import type { SocketConnection } from '../connection/socketConnection.ts';
 import type { Data } from '../connection/writeQueue.ts';
 import type { Counters, ListenEvent, ServerEvent } from '../events.ts';
 import type { Parting } from '../listen/parting.ts';
-import { DeadlineTimer, type DeadlineOwner } from '../time/deadlineTimer.ts';
-import { TurnQuota } from '../time/turnQuota.ts';
+import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { afterTurn, endOfTurn, nextTurn } from '../time/turn.ts';
+import { TurnQuota } from '../time/turnQuota.ts';
 
 export interface DrainOptions {
   /** Milliseconds to go on accepting after the signal. */
@@ -55,7 +55,7 @@ export class Drain {
   readonly #timers = new Subscription();
   readonly #report = { drained: 0, aborted: 0, refused: 0, unsent: 0 };
   #counters: Counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
-  #connections: ReadonlySet<Connection> = new Set();
+  #connections: ReadonlySet<SocketConnection> = new Set();
   /** Connections, by id, whose `failed` event is out and whose `closed` event is not. */
   readonly #failed = new Set<number>();
   #begun: number | undefined;
@@ -85,7 +85,10 @@ export class Drain {
 
   /** Listens in on what happens at the port, and passes it on. */
   next(event: ListenEvent): void {
-    if (event.type === 'listening') ({ counters: this.#counters, connections: this.#connections } = event);
+    if (event.type === 'listening') {
+      this.#counters = event.counters;
+      this.#connections = event.connections as ReadonlySet<SocketConnection>;
+    }
     if (this.#begun !== undefined) this.#count(event);
     if (event.type === 'closed' && !this.#failed.delete(event.id) && event.reason === 'failed') {
       // The error did not pass through the handler's stream: a decoder threw it, or a relay broke the connection off.
@@ -95,7 +98,7 @@ export class Drain {
   }
 
   /** Tells that the handler of a connection failed. */
-  failed(connection: Connection, error: unknown): void {
+  failed(connection: SocketConnection, error: unknown): void {
     if (connection.isInputError(error)) return;
     if (this.#connections.has(connection)) this.#failed.add(connection.id);
     this.tell({ type: 'failed', id: connection.id, peer: connection.peer, error });
@@ -105,7 +108,10 @@ export class Drain {
    * Lets a connection have its replies, and completes when its socket is gone: only then is there room for another one. A
    * failure ends the connection, is told, and stays here.
    */
-  attend(connection: Connection, reply: (connection: Connection) => Observable<Data | undefined>): Observable<never> {
+  attend(
+    connection: SocketConnection,
+    reply: (connection: SocketConnection) => Observable<Data | undefined>,
+  ): Observable<never> {
     return new Observable((subscriber) => {
       const attended = new Attended(connection, this, subscriber);
       connection.whenFreed(attended);
@@ -192,7 +198,7 @@ export class Drain {
   }
 
   /** A few in each turn of the event loop: fifty thousand at once would hold up those who have something to finish. */
-  #each(work: (connection: Connection) => void): void {
+  #each(work: (connection: SocketConnection) => void): void {
     const { clock } = this.#options;
     const connections = this.#connections.values();
     const share = new TurnQuota(clock);
@@ -260,7 +266,7 @@ class Attended extends Sending {
   readonly #drain: Drain;
   readonly #subscriber: Subscriber<never>;
 
-  constructor(connection: Connection, drain: Drain, subscriber: Subscriber<never>) {
+  constructor(connection: SocketConnection, drain: Drain, subscriber: Subscriber<never>) {
     super(connection);
     this.#drain = drain;
     this.#subscriber = subscriber;

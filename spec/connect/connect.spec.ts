@@ -23,6 +23,7 @@ import { lines } from '../../lib/framing/lines.ts';
 import { listen } from '../../lib/listen/listen.ts';
 import { MemoryNetwork } from '../../lib/testing/memory.ts';
 import { Clock } from '../support/clock.ts';
+import { internalsOf } from '../support/internals.ts';
 import { marbles } from '../support/marbles.ts';
 
 interface At {
@@ -274,8 +275,8 @@ describe('connect', () => {
       dial({ highWaterMark: 1000 }).subscribe((connection) => {
         connection.subscribe();
         void connection.write('x'.repeat(100_000)).then(() => undefined);
-        at(10, () => say(`${connection.congested} ${connection.unsent}`));
-        at(30, () => say(`${connection.congested} ${connection.unsent}`));
+        at(10, () => say(`${internalsOf(connection).congested} ${connection.unsent}`));
+        at(30, () => say(`${internalsOf(connection).congested} ${connection.unsent}`));
       });
     });
     expect(said).toEqual([`10 true ${100_000 - 65_536}`, '10 server has read 0', '30 false 0']);

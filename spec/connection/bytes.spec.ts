@@ -1,7 +1,8 @@
 import { Observable, Subscription } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { type ByteSink, Bytes, borrow, type SourceControl, LiftedBytes } from '../../lib/connection/bytes.ts';
-import type { Connection } from '../../lib/connection/connection.ts';
+import { Bytes, borrow, controlOf, LiftedBytes } from '../../lib/connection/bytes.ts';
+import type { SocketConnection } from '../../lib/connection/socketConnection.ts';
+import type { ByteSink, SourceControl } from '../../lib/connection/source.ts';
 import { idle } from '../../lib/deadline/idle.ts';
 import { marbles } from '../support/marbles.ts';
 import { pair } from '../support/peers.ts';
@@ -81,8 +82,8 @@ describe('borrow', () => {
 describe('LiftedBytes', () => {
   it('has the gate of what it was made from, and copies for plain subscribers only', () => {
     const told = new Told();
-    const lifted = new LiftedBytes(told, (sink) => told.borrow(sink));
-    expect(lifted.control).toBe(told.control);
+    const lifted = new LiftedBytes(told.control, (sink) => told.borrow(sink));
+    expect(controlOf(lifted)).toBe(told.control);
     const heard: Uint8Array[] = [];
     const chunk = Uint8Array.of(1);
     borrow(lifted, sinkTo(heard));
@@ -94,7 +95,7 @@ describe('LiftedBytes', () => {
     expect([...(heard[1] ?? [])]).toEqual([1]);
   });
 
-  const read = (operate: (connection: Connection) => Observable<Uint8Array>, how: 'borrow' | 'subscribe') => {
+  const read = (operate: (connection: SocketConnection) => Observable<Uint8Array>, how: 'borrow' | 'subscribe') => {
     const heard: Uint8Array[] = [];
     const run = marbles(({ clock, flush }) => {
       const { client } = pair(clock, {}, ({ connection }) => {
@@ -109,7 +110,7 @@ describe('LiftedBytes', () => {
     return heard.map((chunk) => Buffer.from(chunk).toString('hex'));
   };
 
-  it.each<[string, (connection: Connection) => Observable<Uint8Array>]>([
+  it.each<[string, (connection: SocketConnection) => Observable<Uint8Array>]>([
     ['a connection', (connection) => connection],
     ['idle() over a connection', (connection) => connection.pipe(idle(100))],
     ['idle() twice over a connection', (connection) => connection.pipe(idle(100), idle(200))],

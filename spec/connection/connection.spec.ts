@@ -14,7 +14,8 @@ import {
   tap,
 } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import type { Deadlines } from '../../lib/connection/connection.ts';
+import { MemoryBudget } from '../../lib/connection/memoryBudget.ts';
+import type { Deadlines } from '../../lib/connection/socketConnection.ts';
 import type { Data } from '../../lib/connection/writeQueue.ts';
 import {
   ConnectionClosedError,
@@ -24,7 +25,6 @@ import {
   FrameTruncatedError,
   SlowConsumerError,
 } from '../../lib/errors.ts';
-import { MemoryBudget } from '../../lib/connection/memoryBudget.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { heard, run } from '../support/peers.ts';
 

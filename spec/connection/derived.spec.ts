@@ -31,6 +31,7 @@ import { examples } from '../framing/formats.ts';
 import { Borrowed } from '../support/borrowed.ts';
 import { chop, chunkings, watch } from '../support/bytes.ts';
 import { House } from '../support/house.ts';
+import { clockOf } from '../support/internals.ts';
 
 type Front = OperatorFunction<Uint8Array, Uint8Array>;
 
@@ -232,13 +233,13 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
 
 describe('a framing operator behind one that delays', () => {
   it.each<[string, (connection: Connection) => Front]>([
-    ['delay', ({ clock }) => delay(5, clock)],
-    ['observeOn', ({ clock }) => observeOn(clock)],
+    ['delay', (connection) => delay(5, clockOf(connection))],
+    ['observeOn', (connection) => observeOn(clockOf(connection))],
   ])('%s keeps every line, in order, at the pace of what is behind it', async (_, front) => {
     const house = await House.open((connection) =>
       exchange(
         () => connection.pipe(front(connection), lines()),
-        (line) => of(`${line} `).pipe(delay(50, connection.clock)),
+        (line) => of(`${line} `).pipe(delay(50, clockOf(connection))),
       )(connection),
     );
     const client = await house.connect();

@@ -13,11 +13,11 @@ import {
   timer,
 } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { PauseCause } from '../../lib/connection/pauses.ts';
-import type { Connection } from '../../lib/connection/connection.ts';
 import { LivenessPoller, type Polled } from '../../lib/connection/livenessPoller.ts';
-import type { Data } from '../../lib/connection/writeQueue.ts';
 import { MemoryBudget } from '../../lib/connection/memoryBudget.ts';
+import { PauseCause } from '../../lib/connection/pauses.ts';
+import type { SocketConnection } from '../../lib/connection/socketConnection.ts';
+import type { Data } from '../../lib/connection/writeQueue.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { heard, run } from '../support/peers.ts';
 
@@ -126,7 +126,7 @@ describe('an input that is held back', () => {
     expect(said).toEqual(['0 0', '1 a', '1 b', '2 c', '3 complete', '3 ended 0 0']);
   });
 
-  it.each<[string, (reading: Subscription, connection: Connection) => void, string]>([
+  it.each<[string, (reading: Subscription, connection: SocketConnection) => void, string]>([
     ['its reader lets go of it', (reading) => reading.unsubscribe(), 'ended'],
     ['it is released', (_reading, connection) => connection.resume(PauseCause.handler), 'ended'],
     ['it is ended', (_reading, connection) => connection.end(), 'completed'],
@@ -285,7 +285,7 @@ describe('an input that the handler does not read', () => {
 });
 
 describe('the time for which it was held back', () => {
-  const paused = (script: (connection: Connection, at: (ms: number, work: () => void) => void) => void) => {
+  const paused = (script: (connection: SocketConnection, at: (ms: number, work: () => void) => void) => void) => {
     const { made } = run({}, ({ connection, client, at }) => {
       merge(connection, NEVER)
         .pipe(concatMap(() => NEVER))

@@ -6,6 +6,7 @@ import { ConnectionClosedError } from '../../lib/errors.ts';
 import type { Closed } from '../../lib/events.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { House } from '../support/house.ts';
+import { internalsOf } from '../support/internals.ts';
 import { dialTo, openConnections, readAll } from '../support/sockets.ts';
 import { talk } from '../support/talk.ts';
 
@@ -128,7 +129,7 @@ describe('a loop over a connection', () => {
     client.write('a\nb\n').write('c\nd\n');
     await clock.settle();
     expect(said).toEqual([['a', 'b', 'c'].map((value) => ({ done: false, value }))]);
-    expect(connection.isPaused).toBe(true);
+    expect(internalsOf(connection).isPaused).toBe(true);
   });
 
   it.each<[string, () => void]>([

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { finalize, ignoreElements, merge, Subject, type Subscription, tap, VirtualTimeScheduler } from 'rxjs';
 import { expect, it } from 'vitest';
-import type { Connection } from '../../lib/connection/connection.ts';
+import type { SocketConnection } from '../../lib/connection/socketConnection.ts';
 import type { Data } from '../../lib/connection/writeQueue.ts';
 import { type Pair, pair } from '../support/peers.ts';
 
@@ -12,7 +12,7 @@ const STALL = 200;
 class Life {
   readonly clock = new VirtualTimeScheduler();
   readonly pair: Pair;
-  connection: Connection | undefined;
+  connection: SocketConnection | undefined;
   readonly replies = new Subject<Data>();
   subscription: Subscription | undefined;
   pushed = '';

@@ -3,15 +3,16 @@ import fc from 'fast-check';
 import { ignoreElements, map, merge, NEVER, of, Subject, Subscription, tap, timer } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
+import { defaultBudget, type Holder, MemoryBudget } from '../../lib/connection/memoryBudget.ts';
 import { EvictedError } from '../../lib/errors.ts';
 import { broadcast } from '../../lib/flow/broadcast.ts';
-import { MemoryBudget, defaultBudget, type Holder } from '../../lib/connection/memoryBudget.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import type { ServeOptions } from '../../lib/serve.ts';
 import type { MemoryClient } from '../../lib/testing/memory.ts';
 import { Clock } from '../support/clock.ts';
 import { House } from '../support/house.ts';
+import { clockOf, internalsOf } from '../support/internals.ts';
 import { talk } from '../support/talk.ts';
 
 const MIB = 1024 * 1024;
@@ -590,7 +591,7 @@ describe('the budget of a server', () => {
 
   it('works off what has been read when inputs alone pass it: nothing is stuck, and nothing lost', async () => {
     const house = await House.open(
-      exchange(lines(), (line, { clock }) => timer(1, clock).pipe(map(() => line))),
+      exchange(lines(), (line, connection) => timer(1, clockOf(connection)).pipe(map(() => line))),
       { budget: 20_000, ...NO_DEADLINES },
     );
     const clients = await house.connectAll(20);
@@ -598,7 +599,7 @@ describe('the budget of a server', () => {
     for (const client of clients) client.write(`${sent.join('\n')}\n`);
     await house.clock.settle();
     const connections = [...(house.log.of('listening')[0]?.connections ?? [])];
-    expect(connections.map(({ pressed }) => pressed)).toContain(true);
+    expect(connections.map((connection) => internalsOf(connection).pressed)).toContain(true);
     await house.clock.advance(2000);
     expect(house.log.closes).toEqual([]);
     for (const { text } of clients) expect(text).toBe(sent.join(''));

@@ -1,13 +1,14 @@
 import fc from 'fast-check';
 import { from, Observable, timer } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { PauseCause } from '../../lib/connection/pauses.ts';
 import { Credit, unseen } from '../../lib/connection/pace.ts';
+import { PauseCause } from '../../lib/connection/pauses.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import type { MemoryClient, MemoryClientOptions } from '../../lib/testing/memory.ts';
 import { House } from '../support/house.ts';
+import { clockOf } from '../support/internals.ts';
 import { heard, run } from '../support/peers.ts';
 
 const endless = Number.POSITIVE_INFINITY;
@@ -166,7 +167,7 @@ describe('a peer that takes output', () => {
       const handler: Handler = (connection) =>
         new Observable<string>((to) => {
           to.next('x'.repeat(512 * 1024));
-          timer(1, connection.clock).subscribe(() => connection[end]());
+          timer(1, clockOf(connection)).subscribe(() => connection[end]());
         });
       const house = await House.open(handler, { greeting: endless });
       const reader = house.network.connect().pause();

@@ -1,6 +1,6 @@
 import { concat, finalize, merge, NEVER, Observable, of, Subject, takeUntil, tap, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import type { Connection } from '../../lib/connection/connection.ts';
+import type { SocketConnection } from '../../lib/connection/socketConnection.ts';
 import type { Data } from '../../lib/connection/writeQueue.ts';
 import { marbles } from '../support/marbles.ts';
 import { heard, pair, run } from '../support/peers.ts';
@@ -171,7 +171,7 @@ describe('send', () => {
     expect(said).toEqual(['5 let go', '5 broken', '9 failed 0 0']);
   });
 
-  it.each<[string, (connection: Connection) => void]>([
+  it.each<[string, (connection: SocketConnection) => void]>([
     ['the peer breaks off', () => undefined],
     ['it is aborted', (connection) => connection.abort()],
     ['it is ended', (connection) => connection.end()],

@@ -6,6 +6,7 @@ import { type Broadcast, broadcast, type MemberOptions } from '../../lib/flow/br
 import type { ServeOptions } from '../../lib/serve.ts';
 import type { MemoryClient } from '../../lib/testing/memory.ts';
 import { House } from '../support/house.ts';
+import { connectionWith } from '../support/internals.ts';
 
 /** A server whose every connection is in the room, and echoes nothing. */
 async function hall(count: number, options: MemberOptions = {}, highWaterMark = 10, limits: ServeOptions = {}) {
@@ -116,13 +117,14 @@ describe('a broadcast', () => {
   it('holds nothing for a member that leaves as a value is sent', async () => {
     const room = broadcast();
     const budgeted: number[] = [];
-    const connection = {
+    const members = {
       draining: NEVER,
       congested: true,
       whenRoom() {},
       holdElsewhere: (bytes: number) => budgeted.push(bytes),
-    } as unknown as Connection;
-    const first = { ...connection, congested: false } as unknown as Connection;
+    };
+    const connection = connectionWith(members);
+    const first = connectionWith({ ...members, congested: false });
     room.to(first).subscribe(() => leaving.unsubscribe());
     const leaving = room.to(connection).subscribe();
     room.next('a');
@@ -345,7 +347,7 @@ describe('a broadcast', () => {
 
   it('takes processor time for a join and a leave that does not depend on how many are in', () => {
     const room = broadcast();
-    const connection = { draining: NEVER, holdElsewhere() {}, congested: false } as unknown as Connection;
+    const connection = connectionWith({ draining: NEVER, holdElsewhere() {}, congested: false });
     const time = (count: number) => {
       const begun = process.cpuUsage();
       const all = Array.from({ length: count }, () => room.to(connection).subscribe());

@@ -3,6 +3,7 @@ import { concat, defer, finalize, Observable, of, tap } from 'rxjs';
 import { expect, it } from 'vitest';
 import { exchange, type Reply } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
+import { internalsOf } from '../support/internals.ts';
 import { talk } from '../support/talk.ts';
 
 const kinds = ['value', 'promise', 'pieces', 'generator', 'async generator', 'failing'] as const;
@@ -127,7 +128,7 @@ async function converse(made: Case) {
     // One whose frame had begun to come may still be begun, once it is whole.
     if (drained !== undefined) expect(begun.length).toBeLessThanOrEqual(drained);
     // One that is held is told by the real network only.
-    if (reset && !connection.isPaused) expect(letGo).toBe(true);
+    if (reset && !internalsOf(connection).isPaused) expect(letGo).toBe(true);
   };
   const happenings = [...made.happenings];
   for (;;) {

@@ -8,6 +8,7 @@ import {
   NEVER,
   Observable,
   of,
+  type SchedulerLike,
   Subject,
   throwError,
   timer,
@@ -18,6 +19,7 @@ import { MemoryBudget } from '../../lib/connection/memoryBudget.ts';
 import { exchange, type Reply } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { House } from '../support/house.ts';
+import { clockOf, internalsOf } from '../support/internals.ts';
 import { heard, run } from '../support/peers.ts';
 import { talk } from '../support/talk.ts';
 
@@ -29,7 +31,7 @@ const kinds: [string, (line: string, connection: Connection) => Reply][] = [
   ['an Observable of pieces', (line) => of(`${line}1`, Buffer.from(`${line}2`))],
   [
     'an Observable whose pieces come later',
-    (line, connection) => timer(0, 10, connection.clock).pipe(map((n) => (n < 2 ? `${line}${n + 1}` : end()))),
+    (line, connection) => timer(0, 10, clockOf(connection)).pipe(map((n) => (n < 2 ? `${line}${n + 1}` : end()))),
   ],
   ['an array', (line) => [`${line}1`, undefined, `${line}2`]],
   [
@@ -126,7 +128,7 @@ describe('exchange', () => {
     const { client, clock, connection } = await talk(exchange(lines(), project, { concurrency: 3 }));
     client.write(`slow\n${'a\n'.repeat(10_000)}`);
     await clock.settle();
-    expect([begun, connection.isPaused]).toEqual([3, true]);
+    expect([begun, internalsOf(connection).isPaused]).toEqual([3, true]);
     for (let more = 0; more < 20; more++) client.write('b\n'.repeat(1000));
     await clock.settle();
     expect(connection.bytesIn).toBeLessThan(30_000);
@@ -192,7 +194,8 @@ describe('exchange', () => {
     ['an Observable', true],
     ['an Observable', false],
   ])('lets replies that are ready together leave as there is room: %s, ordered: %s', async (kind, ordered) => {
-    const project = (line: string, { clock }: Connection) => {
+    const project = (line: string, connection: Connection) => {
+      const clock = clockOf(connection);
       const reply = timer(line === '1' ? 20 : 10, clock).pipe(map(() => line.repeat(20)));
       return kind === 'a promise' ? firstValueFrom(reply) : reply;
     };
@@ -265,7 +268,7 @@ describe('exchange', () => {
   });
 
   describe('a request that fails', () => {
-    const failures: [string, (connection: Pick<Connection, 'clock'>) => Reply][] = [
+    const failures: [string, (clock: SchedulerLike) => Reply][] = [
       [
         'throws',
         () => {
@@ -276,7 +279,7 @@ describe('exchange', () => {
       ['errors', () => throwError(() => new Error('no'))],
       [
         'errors later',
-        ({ clock }) =>
+        (clock) =>
           concat(
             timer(5, clock).pipe(map(() => undefined)),
             throwError(() => new Error('no')),
@@ -301,9 +304,10 @@ describe('exchange', () => {
 
     it.each(failures)('ends its connection, after the answers to those before it: %s', async (_how, fails) => {
       const begun: string[] = [];
-      const project = (line: string, { clock }: Connection) => {
+      const project = (line: string, connection: Connection) => {
+        const clock = clockOf(connection);
         begun.push(line);
-        return line === 'bad' ? fails({ clock }) : timer(10, clock).pipe(map(() => `${line};`));
+        return line === 'bad' ? fails(clock) : timer(10, clock).pipe(map(() => `${line};`));
       };
       const { client, clock, book, ...at } = await talk(exchange(lines(), project, { concurrency: 3 }));
       client.write('a\nb\nbad\nc\nd\n').end();
@@ -315,7 +319,8 @@ describe('exchange', () => {
     });
 
     it.each(failures)('is answered by onError, and others go on: %s', async (_how, fails) => {
-      const project = (line: string, connection: Connection) => (line === 'bad' ? fails(connection) : `${line};`);
+      const project = (line: string, connection: Connection) =>
+        line === 'bad' ? fails(clockOf(connection)) : `${line};`;
       const onError = (error: unknown, line: string) => of(`ERR ${error instanceof Error} `, `${line};`);
       const { client, clock, book } = await talk(exchange(lines(), project, { onError }));
       client.write('a\nbad\nb\nbad\n').end();
@@ -384,8 +389,8 @@ describe('exchange', () => {
   });
 
   it('answers those before a frame that is none, and closes for that', async () => {
-    const replies = exchange(lines({ maxLength: 5 }), (line, { clock }) =>
-      timer(10, clock).pipe(map(() => `${line};`)),
+    const replies = exchange(lines({ maxLength: 5 }), (line, connection) =>
+      timer(10, clockOf(connection)).pipe(map(() => `${line};`)),
     );
     const { client, clock, book } = await talk(replies);
     client.write('a\nbbbbbbbbb\n').end();
@@ -420,7 +425,8 @@ describe('exchange', () => {
           ),
       );
     const begun: string[] = [];
-    const project = (line: string, { clock }: Connection) => {
+    const project = (line: string, connection: Connection) => {
+      const clock = clockOf(connection);
       begun.push(line);
       return timer(20, clock).pipe(map(() => `${line};`));
     };
@@ -536,7 +542,8 @@ describe('exchange', () => {
     ];
 
     it.each(cases)('fails its request, after those before it, and nobody else: %s', async (_when, decode, reply) => {
-      const project = (line: string, { clock }: Connection) => {
+      const project = (line: string, connection: Connection) => {
+        const clock = clockOf(connection);
         const answer = timer(line === 'a' ? 10 : 5, clock).pipe(map(() => `${line};`));
         return line === 'a' ? answer : reply(answer);
       };
@@ -584,7 +591,8 @@ describe('exchange', () => {
   it('is a handler: in a whole server the limit of one connection is not that of another', async () => {
     let running = 0;
     let most = 0;
-    const project = (line: string, { clock }: Connection) => {
+    const project = (line: string, connection: Connection) => {
+      const clock = clockOf(connection);
       most = Math.max(most, ++running);
       return timer(10, clock).pipe(
         map(() => {

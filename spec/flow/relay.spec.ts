@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { catchError, EMPTY, mergeMap, type Subscription } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { connect } from '../../lib/connect/connect.ts';
-import { Connection, type ConnectionSettings } from '../../lib/connection/connection.ts';
+import { type ConnectionSettings, SocketConnection } from '../../lib/connection/socketConnection.ts';
 import { relay } from '../../lib/flow/relay.ts';
 import { listen } from '../../lib/listen/listen.ts';
 import { serve } from '../../lib/serve.ts';
@@ -21,8 +21,8 @@ interface At {
   readonly a: MemoryClient;
   /** Whose connection is `other`. */
   readonly b: MemoryClient;
-  readonly one: Connection;
-  readonly other: Connection;
+  readonly one: SocketConnection;
+  readonly other: SocketConnection;
   readonly subscription: Subscription;
   readonly say: (what: unknown) => void;
   readonly at: (ms: number, work: () => void) => void;
@@ -34,7 +34,7 @@ function run(some: Partial<ConnectionSettings>, test: (at: At) => void): string[
   marbles(({ clock, flush }) => {
     const network = new MemoryNetwork(clock);
     const say = (what: unknown) => said.push(`${clock.now()} ${what}`);
-    const connections: Connection[] = [];
+    const connections: SocketConnection[] = [];
     const one = { window: 10, allowHalfOpen: true };
     const clients = [network.connect(one), network.connect(one)];
     network.transport.listen(
@@ -47,7 +47,7 @@ function run(some: Partial<ConnectionSettings>, test: (at: At) => void): string[
         },
         accepted(socket) {
           const id = connections.length + 1;
-          const connection = new Connection(id, socket, settings({ clock, ...some }), new Book());
+          const connection = new SocketConnection(id, socket, settings({ clock, ...some }), new Book());
           connection.closed.subscribe(({ reason }) => say(`${id} ${reason}`));
           connections.push(connection);
           const [one, other] = connections;
@@ -219,7 +219,7 @@ describe('relay', () => {
   });
 
   it('turns away options that do not exist', () => {
-    const bad = () => relay({} as Connection, {} as Connection, { wait: 5 } as object);
+    const bad = () => relay({} as SocketConnection, {} as SocketConnection, { wait: 5 } as object);
     expect(bad).toThrow('Cannot relay: options: there is no option');
   });
 });

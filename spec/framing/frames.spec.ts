@@ -226,7 +226,7 @@ describe('frames, between source and subscriber', () => {
 
   it('reads in place behind an operator that hands bytes on', () => {
     const peer = new Borrowed();
-    const seen = watch(new LiftedBytes(peer, (sink) => peer.borrow(sink)).pipe(lines({ maxLength: 5 })));
+    const seen = watch(new LiftedBytes(peer.control, (sink) => peer.borrow(sink)).pipe(lines({ maxLength: 5 })));
     peer.push(bytes('abc'));
     peer.push(bytes('de\n123456'));
     expect(seen.values).toEqual(['abcde']);

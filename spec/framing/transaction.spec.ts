@@ -9,6 +9,7 @@ import { type Connection, exchange } from '../../lib/index.ts';
 import { Borrowed } from '../support/borrowed.ts';
 import { chop, chunkings, watch } from '../support/bytes.ts';
 import { House } from '../support/house.ts';
+import { clockOf } from '../support/internals.ts';
 
 /** Commands and, behind DATA, the lines of a message up to a single dot. Lines that begin with # are comments. */
 class Mail implements Decoder<string> {
@@ -161,7 +162,7 @@ describe('a drain in the middle of a request of several frames', () => {
 describe('a server that drains in the middle of a message', () => {
   const handlers: [string, (connection: Connection) => ReturnType<ReturnType<typeof exchange>>][] = [
     ['answered at once', exchange(mail(), (line) => `${line}!`)],
-    ['answered later', exchange(mail(), (line, { clock }) => of(`${line}!`).pipe(delay(5, clock)))],
+    ['answered later', exchange(mail(), (line, connection) => of(`${line}!`).pipe(delay(5, clockOf(connection))))],
   ];
 
   it.each(handlers)('reads the message to its end and answers it, %s', async (_, handler) => {

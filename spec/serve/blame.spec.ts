@@ -21,6 +21,7 @@ import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import { MemoryNetwork } from '../../lib/testing/memory.ts';
 import { Clock } from '../support/clock.ts';
 import { House } from '../support/house.ts';
+import { clockOf } from '../support/internals.ts';
 import { Log } from '../support/log.ts';
 
 const deadlines: ServeOptions = { idle: 10_000, greeting: 10_000, frame: 10_000, linger: 100 };
@@ -82,7 +83,7 @@ describe('a close reason and `failed` say that it was the handler', () => {
       'whose backend is silent, as it finds out in the middle of an exchange',
       (there) => exchange(lines(), () => there.pipe(mergeMap((one) => one.pipe(idle(100), lines())))),
     ],
-    ['whose query takes too long', () => (one) => one.pipe(mergeMap(() => NEVER.pipe(deadline(100, one.clock))))],
+    ['whose query takes too long', () => (one) => one.pipe(mergeMap(() => NEVER.pipe(deadline(100, clockOf(one)))))],
     ['that makes an error of ours itself', () => (one) => one.pipe(lines(), map(tooLong))],
     ['that rejects with an error of ours', () => async () => tooLong()],
     ['whose decoder has a bug', () => (one) => one.pipe(frames(() => broken(new TypeError('a bug'))))],

@@ -25,14 +25,15 @@ import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import { MemoryNetwork } from '../../lib/testing/memory.ts';
 import { Clock } from '../support/clock.ts';
 import { House } from '../support/house.ts';
+import { clockOf } from '../support/internals.ts';
 import { Log } from '../support/log.ts';
 import { dialTo, readAll } from '../support/sockets.ts';
 
 const GONE: ServeOptions = { halfOpen: false, idle: Number.POSITIVE_INFINITY, greeting: Number.POSITIVE_INFINITY };
 
-const ticks = ({ clock }: Connection) => interval(100, clock).pipe(map((count) => `${count}\n`));
-const after = (ms: number, { clock }: Connection, text: string) =>
-  firstValueFrom(timer(ms, clock).pipe(map(() => `${text}\n`)));
+const ticks = (connection: Connection) => interval(100, clockOf(connection)).pipe(map((count) => `${count}\n`));
+const after = (ms: number, connection: Connection, text: string) =>
+  firstValueFrom(timer(ms, clockOf(connection)).pipe(map(() => `${text}\n`)));
 const ignored = (connection: Connection) => connection.pipe(ignoreElements());
 
 /** Connects, sends a text and a FIN, and lets time go by. */
@@ -86,7 +87,8 @@ describe('with halfOpen false', () => {
 
   it('answers requests whose replies wait for the peer first', async () => {
     const long = (line: string) => [line.repeat(3000), line.repeat(3000), '\n'];
-    const reply = (line: string, { clock }: Connection) => timer(100, clock).pipe(mergeMap(() => long(line)));
+    const reply = (line: string, connection: Connection) =>
+      timer(100, clockOf(connection)).pipe(mergeMap(() => long(line)));
     const answers = exchange(lines(), reply, { concurrency: 8 });
     const house = await House.open((connection) => merge(answers(connection), NEVER), { ...GONE, highWaterMark: 1000 });
     const client = await house.connect({ window: 1000 });
@@ -252,7 +254,7 @@ describe('with halfOpen false', () => {
 
   it('leaves a relay the answer of the other side', async () => {
     const front: Handler = (connection) => {
-      const { clock: scheduler } = connection;
+      const scheduler = clockOf(connection);
       const backend = new MemoryNetwork(scheduler);
       const seams = { transport: backend.transport, scheduler };
       const all: Handler = (c) =>

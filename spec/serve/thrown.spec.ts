@@ -92,7 +92,8 @@ const places: Record<string, (thrower: () => never) => Handler> = {
   'in a loop': (thrower) => async (one) => {
     for await (const _line of one.pipe(lines())) thrower();
   },
-  'in a decoder': (thrower) => (one) => one.pipe(frames(() => ({ buffered: 0, decode: thrower, decodeEof: () => BLANK }))),
+  'in a decoder': (thrower) => (one) =>
+    one.pipe(frames(() => ({ buffered: 0, decode: thrower, decodeEof: () => BLANK }))),
   'in a teardown': (thrower) => (one) =>
     one.pipe(
       lines(),

@@ -37,6 +37,7 @@ import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import { type MemoryClient, MemoryNetwork } from '../../lib/testing/memory.ts';
 import { Clock } from '../support/clock.ts';
 import { House } from '../support/house.ts';
+import { internalsOf } from '../support/internals.ts';
 
 /** What RxJS reports as unhandled. */
 const unhandled: unknown[] = [];
@@ -59,7 +60,7 @@ const boom = () => {
 
 /** A promise that is rejected where the stack is full has Node print a warning: nothing is written after the end. */
 const writeTo = (one: Connection) => {
-  if (!one.over) one.write('x');
+  if (!internalsOf(one).over) one.write('x');
 };
 
 const endless = (): number => 1 + endless();

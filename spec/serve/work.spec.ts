@@ -1,20 +1,22 @@
 // What the time of our own work is for the deadlines: not the peer's, but the handler's.
 import { firstValueFrom, map, mergeMap, NEVER, Observable, of, pipe, timer } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { PauseCause } from '../../lib/connection/pauses.ts';
 import type { Connection } from '../../lib/connection/connection.ts';
+import { PauseCause } from '../../lib/connection/pauses.ts';
 import { idle } from '../../lib/deadline/idle.ts';
 import { DeadlineError } from '../../lib/errors.ts';
 import { type ExchangeOptions, exchange, type Reply } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import type { Handler, ServeOptions } from '../../lib/serve.ts';
 import { House } from '../support/house.ts';
+import { clockOf } from '../support/internals.ts';
 import { heard, run } from '../support/peers.ts';
 
 const endless = Number.POSITIVE_INFINITY;
 
 /** Work on a request that takes some milliseconds of the connection's clock. */
-const work = (ms: number, { clock }: Connection): Observable<string> => timer(ms, clock).pipe(map(() => `${ms}\n`));
+const work = (ms: number, connection: Connection): Observable<string> =>
+  timer(ms, clockOf(connection)).pipe(map(() => `${ms}\n`));
 const promised = (ms: number, connection: Connection): Promise<string> => firstValueFrom(work(ms, connection));
 const given = (line: string) => Number(line);
 

@@ -1,5 +1,6 @@
 import { asyncScheduler, type SchedulerLike, Subscription } from 'rxjs';
-import { type ByteSink, Bytes, type Follower, type SourceControl } from '../../lib/connection/bytes.ts';
+import { Bytes } from '../../lib/connection/bytes.ts';
+import type { ByteSink, Follower, SourceControl } from '../../lib/connection/source.ts';
 import { defaultClock, monotonic } from '../../lib/time/monotonic.ts';
 
 const STILL: SchedulerLike = { now: () => 0, schedule: monotonic.schedule };

@@ -1,5 +1,9 @@
 import type { SchedulerLike } from 'rxjs';
-import { Connection, type ConnectionOwner, type ConnectionSettings } from '../../lib/connection/connection.ts';
+import {
+  type ConnectionOwner,
+  type ConnectionSettings,
+  SocketConnection,
+} from '../../lib/connection/socketConnection.ts';
 import type { Closed } from '../../lib/events.ts';
 import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/memory.ts';
 import type { SocketHandler, TransportSocket } from '../../lib/transport/transport.ts';
@@ -8,17 +12,17 @@ import { settings } from './settings.ts';
 
 /** What a connection told its owner, in order. */
 export class Book implements ConnectionOwner {
-  readonly taken = (connection: Connection) => void this.log.push(`taken ${connection.id}`);
+  readonly taken = (connection: SocketConnection) => void this.log.push(`taken ${connection.id}`);
   readonly log: string[] = [];
   readonly ends: Closed[] = [];
-  missed(connection: Connection): void {
+  missed(connection: SocketConnection): void {
     this.log.push(`missed ${connection.id}`);
   }
-  refuse(connection: Connection, reason: string): void {
+  refuse(connection: SocketConnection, reason: string): void {
     this.log.push(`refuse ${connection.id} ${reason}`);
     connection.dismiss(undefined, 0);
   }
-  closed(connection: Connection, closed: Closed): void {
+  closed(connection: SocketConnection, closed: Closed): void {
     this.log.push(`closed ${connection.id} ${closed.reason}`);
     this.ends.push(closed);
   }
@@ -43,7 +47,7 @@ export interface Pair {
 export function pair(
   scheduler: SchedulerLike,
   options: PairOptions,
-  accepted: (at: Pair & { connection: Connection }) => void,
+  accepted: (at: Pair & { connection: SocketConnection }) => void,
 ): Pair {
   const { window, step, address, alive, ...some } = options;
   const client = {
@@ -66,7 +70,7 @@ export function pair(
         throw error;
       },
       accepted(socket) {
-        const connection = new Connection(
+        const connection = new SocketConnection(
           ++id,
           spied(socket, writes, flow, alive),
           settings({ clock: scheduler, maxOutbound: Number.POSITIVE_INFINITY, ...some }),
@@ -125,7 +129,7 @@ export function spied(socket: TransportSocket, writes: string[], flow: string[],
 }
 
 export type At = Pair & {
-  connection: Connection;
+  connection: SocketConnection;
   say: (what: unknown) => void;
   at: (ms: number, work: () => void) => void;
 };

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { Connection, type ConnectionSettings } from '../../lib/connection/connection.ts';
+import { type ConnectionSettings, SocketConnection } from '../../lib/connection/socketConnection.ts';
 import { nodeTransport } from '../../lib/transport/node.ts';
 import type { Address, Port, Transport, TransportSocket, Where } from '../../lib/transport/transport.ts';
 import { Book } from './peers.ts';
@@ -38,7 +38,7 @@ export interface Served extends Opened {
 
 /** Opens a port whose sockets become connections. */
 export async function openConnections(
-  accepted: (connection: Connection) => void,
+  accepted: (connection: SocketConnection) => void,
   some: Partial<ConnectionSettings> = {},
   where?: Where,
 ): Promise<Served> {
@@ -46,7 +46,7 @@ export async function openConnections(
   let id = 0;
   const opened = await open(
     (socket) =>
-      accepted(new Connection(++id, socket, settings({ maxOutbound: Number.POSITIVE_INFINITY, ...some }), book)),
+      accepted(new SocketConnection(++id, socket, settings({ maxOutbound: Number.POSITIVE_INFINITY, ...some }), book)),
     where,
   );
   return { ...opened, book };

@@ -5,7 +5,8 @@ import { answer } from '../../../demos/memcached/commands.ts';
 import { requests } from '../../../demos/memcached/protocol.ts';
 import type { Limits, Request } from '../../../demos/memcached/requests.ts';
 import { Store, type StoreOptions } from '../../../demos/memcached/store.ts';
-import { type ByteSink, Bytes } from '../../../lib/connection/bytes.ts';
+import { Bytes } from '../../../lib/connection/bytes.ts';
+import type { ByteSink } from '../../../lib/connection/source.ts';
 import { HandGate } from '../../support/borrowed.ts';
 
 /**
