@@ -1,6 +1,6 @@
 import type { SchedulerLike } from 'rxjs';
+import { microtask } from '../time/eventLoop.ts';
 import { monotonic } from '../time/monotonic.ts';
-import { microtask } from '../time/turn.ts';
 
 /** Who has output that waits for the end of the turn. */
 interface Flushable {

@@ -1,7 +1,7 @@
 import type { SchedulerLike } from 'rxjs';
 import type { Paused } from '../events.ts';
 import { describe } from '../options.ts';
-import { endOfTurn, nextTurn } from '../time/turn.ts';
+import { endOfCallback, nextIteration } from '../time/eventLoop.ts';
 import type { TransportSocket } from '../transport/transport.ts';
 import type { LivenessPoller, Polled } from './livenessPoller.ts';
 import type { MemoryBudget } from './memoryBudget.ts';
@@ -216,7 +216,7 @@ export class Input implements Polled {
     return () => {
       this.#followers?.delete(follower);
       // Others may read the same input, and are asked next; but not before they have had what it has just had.
-      if (this.#owner.isDraining && this.#sink !== undefined) endOfTurn(this.#context.clock, () => this.drain());
+      if (this.#owner.isDraining && this.#sink !== undefined) endOfCallback(this.#context.clock, () => this.drain());
     };
   }
 
@@ -265,7 +265,7 @@ export class Input implements Polled {
   yield(): void {
     if (this.#causes & PauseCause.turn) return;
     this.pause(PauseCause.turn);
-    nextTurn(this.#context.clock, () => this.resume(PauseCause.turn));
+    nextIteration(this.#context.clock, () => this.resume(PauseCause.turn));
   }
 
   received(chunk: Uint8Array): void {

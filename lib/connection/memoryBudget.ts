@@ -3,8 +3,8 @@ import { getHeapStatistics } from 'node:v8';
 import type { SchedulerLike } from 'rxjs';
 import { EvictedError } from '../errors.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
+import { nextIteration } from '../time/eventLoop.ts';
 import { monotonic } from '../time/monotonic.ts';
-import { nextTurn } from '../time/turn.ts';
 import { TurnQuota } from '../time/turnQuota.ts';
 
 /** What holds memory, as the budget sees it: a connection. */
@@ -241,7 +241,7 @@ export class MemoryBudget implements DeadlineOwner {
   /** Lets go on what may, in turns of the event loop of its own: memory becomes free in the middle of something. */
   #serve(): void {
     if (this.#serving || this.#next() === undefined) return;
-    nextTurn(this.#clock, () => this.#serveNow());
+    nextIteration(this.#clock, () => this.#serveNow());
     this.#serving = true;
   }
 

@@ -11,7 +11,7 @@ import {
 import type { Closed, CloseReason, Paused } from '../events.ts';
 import { checkArgument, describe, isData, text } from '../options.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
-import { endOfTurn, nextTurn } from '../time/turn.ts';
+import { endOfCallback, nextIteration } from '../time/eventLoop.ts';
 import { TurnQuota } from '../time/turnQuota.ts';
 import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
 import { closeReason } from './closeReason.ts';
@@ -244,7 +244,7 @@ export class SocketConnection
         if (over()) broken(this.#closedError());
         else kept();
       };
-      if (hasRoom) nextTurn(this.clock, look);
+      if (hasRoom) nextIteration(this.clock, look);
       else look();
     });
     room.catch(() => {});
@@ -444,7 +444,7 @@ export class SocketConnection
     if (!this.#take()) {
       // It was refused, or its client left, while the pipe was full. Not at once: an inner stream that completes while it
       // is being subscribed makes mergeMap recurse, as deep as its buffer is long, and it may stop for ever.
-      endOfTurn(this.clock, () => this.inContext(() => !subscription.closed && sink.complete()));
+      endOfCallback(this.clock, () => this.inContext(() => !subscription.closed && sink.complete()));
       return subscription;
     }
     if (this.#draining || this.#ending || this.#input.peerEnded) {
@@ -472,7 +472,7 @@ export class SocketConnection
   /** Calls back when the connection is closed; in a turn of its own, as the work may lead here again. */
   #whenClosed(work: () => void): Subscription {
     const subscription = new Subscription();
-    subscription.add(this.closed.subscribe(() => nextTurn(this.clock, () => !subscription.closed && work())));
+    subscription.add(this.closed.subscribe(() => nextIteration(this.clock, () => !subscription.closed && work())));
     return subscription;
   }
 
@@ -489,7 +489,7 @@ export class SocketConnection
     this.#sender = sender;
     this.#users++;
     if (this.#take() && !this.#ending) return true;
-    if (this.#gone || this.#queue.finished) endOfTurn(this.clock, () => this.inContext(() => sender.flushed()));
+    if (this.#gone || this.#queue.finished) endOfCallback(this.clock, () => this.inContext(() => sender.flushed()));
     return false;
   }
 
@@ -658,7 +658,7 @@ export class SocketConnection
 
   /** Tells one who asks when the socket is gone, now or later; but not within this call. */
   whenFreed(attended: { freed(): void }): void {
-    if (this.#closed) endOfTurn(this.clock, () => this.inContext(() => attended.freed()));
+    if (this.#closed) endOfCallback(this.clock, () => this.inContext(() => attended.freed()));
     else this.#attended = attended;
   }
 
@@ -839,14 +839,14 @@ export class SocketConnection
       else this.end();
     }
     // It was kept for the end of its input only. Not at once: who ends it may have an error to tell.
-    if (this.#freed) endOfTurn(this.clock, () => this.freed());
+    if (this.#freed) endOfCallback(this.clock, () => this.freed());
     else if (this.#isDeserted) this.#endDeserted();
   }
 
   /** Ends the connection unless there is work in progress. Not at once: a loop that is over may have a last word. */
   #endDeserted(): void {
     if (this.over || this.busy) return;
-    nextTurn(this.clock, () => !this.busy && this.end());
+    nextIteration(this.clock, () => !this.busy && this.end());
   }
 
   weigh(): void {
@@ -980,7 +980,7 @@ export class SocketConnection
     this.#queue.end();
     this.#trackOutput();
     // It had said its FIN already. Not at once: who ends it may have an error to tell.
-    if (this.#queue.finished) endOfTurn(this.clock, () => !this.#gone && this.#linger());
+    if (this.#queue.finished) endOfCallback(this.clock, () => !this.#gone && this.#linger());
     this.#input.complete();
     this.#sender?.stop();
     if (!this.#gone) this.#input.discard();

@@ -3,7 +3,7 @@ import { types } from 'node:util';
 import { from, Observable, type ObservableInput, of, type SchedulerLike, type Subscriber } from 'rxjs';
 import { type Data, notData } from '../connection/writeQueue.ts';
 import { isData } from '../options.ts';
-import { nextTurn } from '../time/turn.ts';
+import { nextIteration } from '../time/eventLoop.ts';
 import { TurnQuota } from '../time/turnQuota.ts';
 import { checkCanAwait } from '../time/virtual.ts';
 
@@ -110,7 +110,7 @@ function pullAsync(
       }
       subscriber.next(value);
       // Promises that are resolved already would keep the event loop from all other connections.
-      if (share.spend()) nextTurn(room.clock, ask);
+      if (share.spend()) nextIteration(room.clock, ask);
       else ask();
     } catch (error) {
       if (subscriber.closed) room.crashed(error);
@@ -177,7 +177,7 @@ function pullSync(
         return subscriber.complete();
       }
       subscriber.next(value);
-      if (share.spend()) return nextTurn(room.clock, ask);
+      if (share.spend()) return nextIteration(room.clock, ask);
     }
   };
   const leave = () => {

@@ -20,7 +20,7 @@ import {
   whole,
 } from '../options.ts';
 import { Queue } from '../queue.ts';
-import { nextTurn } from '../time/turn.ts';
+import { nextIteration } from '../time/eventLoop.ts';
 import { TurnQuota } from '../time/turnQuota.ts';
 import type { Address, PortHandler, TransportSocket, Where } from '../transport/transport.ts';
 import { descriptorLimit } from './descriptors.ts';
@@ -285,10 +285,10 @@ class Listener implements PortHandler, ConnectionOwner {
     const go = () => {
       while (this.#abandoned.size > 0) {
         this.#refuseAbandoned();
-        if (share.spend()) return nextTurn(clock, go);
+        if (share.spend()) return nextIteration(clock, go);
       }
     };
-    nextTurn(clock, go);
+    nextIteration(clock, go);
   }
 
   #refuseAbandoned(): void {

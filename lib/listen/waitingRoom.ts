@@ -1,7 +1,7 @@
 import type { SchedulerLike } from 'rxjs';
 import type { RefusalReason } from '../events.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
-import { endOfTurn } from '../time/turn.ts';
+import { endOfCallback } from '../time/eventLoop.ts';
 import { IndexedQueue } from './indexedQueue.ts';
 
 export interface WaitingRoomOptions {
@@ -85,7 +85,7 @@ export class WaitingRoom<T> implements DeadlineOwner {
     if (!this.#inHand.delete(item) || this.#queue.size === 0) return;
     // Not within this call: a mergeMap that has nothing to do for whom it takes would come to the next one before it is done
     // with this one, as deep as the line is long.
-    endOfTurn(this.#options.clock, () => this.#release());
+    endOfCallback(this.#options.clock, () => this.#release());
   }
 
   /**

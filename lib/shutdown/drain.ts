@@ -5,7 +5,7 @@ import type { Data } from '../connection/writeQueue.ts';
 import type { Counters, ListenEvent, ServerEvent } from '../events.ts';
 import type { Parting } from '../listen/parting.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
-import { afterTurn, endOfTurn, nextTurn } from '../time/turn.ts';
+import { afterPoll, endOfCallback, nextIteration } from '../time/eventLoop.ts';
 import { TurnQuota } from '../time/turnQuota.ts';
 
 export interface DrainOptions {
@@ -124,7 +124,7 @@ export class Drain {
         connection.handlerStarted();
       } else if (!connection.taken) {
         // It was refused, or its client left, before the pipe came to it: the place is for the next one.
-        endOfTurn(connection.clock, () => attended.freed());
+        endOfCallback(connection.clock, () => attended.freed());
       }
       // It was in the pipe's hands when the port was freed, or the signal came while the handler was being built.
       if (!this.#accepting) connection.drain();
@@ -173,7 +173,7 @@ export class Drain {
     const { clock } = this.#options;
     const { accepted } = this.#counters;
     const began = clock.now();
-    afterTurn(clock, () => {
+    afterPoll(clock, () => {
       const over = left - Math.min(clock.now() - began, LONG_TURN);
       if (this.#counters.accepted > accepted && over > 0) this.#acceptTheLast(over);
       else this.#stopAccepting();
@@ -205,7 +205,7 @@ export class Drain {
     const go = () => {
       for (let next = connections.next(); !next.done; next = connections.next()) {
         work(next.value);
-        if (share.spend()) return nextTurn(clock, go);
+        if (share.spend()) return nextIteration(clock, go);
       }
     };
     go();

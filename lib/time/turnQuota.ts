@@ -1,5 +1,5 @@
 import type { SchedulerLike } from 'rxjs';
-import { turnIsOver } from './turn.ts';
+import { timeSliceIsSpent } from './eventLoop.ts';
 
 /** Values of one source in one turn, where the turns have no length: on virtual time. */
 const VALUES = 1024;
@@ -15,7 +15,7 @@ export class TurnQuota {
 
   /** Counts one value. @returns Whether that was enough: whoever goes on does so in the next turn. */
   spend(): boolean {
-    if (--this.#left > 0 && !turnIsOver(this.#clock)) return false;
+    if (--this.#left > 0 && !timeSliceIsSpent(this.#clock)) return false;
     this.#left = VALUES;
     return true;
   }

@@ -1,7 +1,7 @@
 import { Queue } from '../queue.ts';
+import { timeSliceIsSpent } from '../time/eventLoop.ts';
 import { fires } from '../time/fires.ts';
 import { monotonic } from '../time/monotonic.ts';
-import { turnIsOver } from '../time/turn.ts';
 
 /** Milliseconds of one iteration of the event loop that the sockets which wait here may take. */
 const TURN = 1;
@@ -22,7 +22,7 @@ let armed = false;
  * @returns Whether the socket is to wait. If so its `depart` is called later.
  */
 export function departsLater(socket: Departing): boolean {
-  if (departing.size === 0 && !turnIsOver(monotonic)) return false;
+  if (departing.size === 0 && !timeSliceIsSpent(monotonic)) return false;
   departing.push(socket);
   arm();
   return true;

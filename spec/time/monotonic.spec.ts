@@ -1,7 +1,7 @@
 import { asyncScheduler } from 'rxjs';
 import { afterEach, expect, it, vi } from 'vitest';
+import { afterPoll, endOfCallback } from '../../lib/time/eventLoop.ts';
 import { defaultClock, monotonic } from '../../lib/time/monotonic.ts';
-import { afterTurn, endOfTurn } from '../../lib/time/turn.ts';
 import { marbles } from '../support/marbles.ts';
 
 afterEach(() => {
@@ -29,37 +29,37 @@ it('is the default, but for virtual time', () => {
   expect(defaultClock()).toBe(monotonic);
 });
 
-it('afterTurn lets the event loop poll: what could be read is read before', async () => {
+it('afterPoll lets the event loop poll: what could be read is read before', async () => {
   const order: string[] = [];
   await new Promise<void>((resolve) => {
-    afterTurn(monotonic, () => {
-      order.push('afterTurn');
+    afterPoll(monotonic, () => {
+      order.push('afterPoll');
       resolve();
     });
     setImmediate(() => order.push('a turn'));
     queueMicrotask(() => order.push('microtask'));
   });
-  expect(order).toEqual(['microtask', 'a turn', 'afterTurn']);
+  expect(order).toEqual(['microtask', 'a turn', 'afterPoll']);
 });
 
-it('afterTurn and endOfTurn take no time on virtual time, and are not within the call', () => {
+it('afterPoll and endOfCallback take no time on virtual time, and are not within the call', () => {
   const order: string[] = [];
   marbles(({ clock, flush }) => {
     clock.schedule(() => {
-      afterTurn(clock, () => order.push(`afterTurn ${clock.now()}`));
-      endOfTurn(clock, () => order.push(`endOfTurn ${clock.now()}`));
+      afterPoll(clock, () => order.push(`afterPoll ${clock.now()}`));
+      endOfCallback(clock, () => order.push(`endOfCallback ${clock.now()}`));
       order.push('call');
     }, 7);
     flush();
   })();
-  expect(order).toEqual(['call', 'endOfTurn 7', 'afterTurn 7']);
+  expect(order).toEqual(['call', 'endOfCallback 7', 'afterPoll 7']);
 });
 
-it('endOfTurn is a microtask on the real clock', async () => {
+it('endOfCallback is a microtask on the real clock', async () => {
   const order: string[] = [];
-  endOfTurn(monotonic, () => order.push('endOfTurn'));
+  endOfCallback(monotonic, () => order.push('endOfCallback'));
   queueMicrotask(() => order.push('next'));
   order.push('call');
   await new Promise((resolve) => setImmediate(resolve));
-  expect(order).toEqual(['call', 'endOfTurn', 'next']);
+  expect(order).toEqual(['call', 'endOfCallback', 'next']);
 });

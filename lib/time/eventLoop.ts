@@ -5,14 +5,14 @@ import { fires } from './fires.ts';
 import { monotonic } from './monotonic.ts';
 
 /** Milliseconds of one turn of the event loop that all together may go on for who could go on for ever. */
-const TURN = 1;
+const TIME_SLICE = 1;
 
 /** A callback that waits for its turn, in the async context of its caller: one `setImmediate` runs those of all connections. */
-class Waiting extends AsyncResource {
+class PendingCallback extends AsyncResource {
   readonly #work: () => void;
 
   constructor(work: () => void) {
-    super('SluiceTurn');
+    super('SluiceCallback');
     this.#work = work;
   }
 
@@ -22,22 +22,22 @@ class Waiting extends AsyncResource {
 }
 
 /** Who goes on in the next turn, or in the one after that if there are too many. */
-const waiting = new Queue<Waiting>();
+const waiting = new Queue<PendingCallback>();
 /** A `setImmediate` is pending that will run. */
 let armed = false;
 /** When, in this turn, somebody began who could go on for ever. */
-let began: number | undefined;
+let sliceStart: number | undefined;
 
 /**
  * Calls back in the next turn of the event loop: everyone else who can be served in this one is served first. When many
  * wait for that, some of them have a later turn: what is read meanwhile waits for a millisecond, not for all of them.
  */
-export function nextTurn(clock: SchedulerLike, work: () => void): void {
+export function nextIteration(clock: SchedulerLike, work: () => void): void {
   if (clock !== monotonic) {
     clock.schedule(work, 0);
     return;
   }
-  waiting.push(new Waiting(work));
+  waiting.push(new PendingCallback(work));
   arm();
 }
 
@@ -45,25 +45,25 @@ export function nextTurn(clock: SchedulerLike, work: () => void): void {
  * Whether this turn has lasted long enough for those who could go on for ever, such as endless replies: all connections'
  * together. Whoever is told so goes on in the next turn. On virtual time a turn has no length: never.
  */
-export function turnIsOver(clock: SchedulerLike): boolean {
+export function timeSliceIsSpent(clock: SchedulerLike): boolean {
   if (clock !== monotonic) return false;
   const now = performance.now();
-  if (began === undefined) {
-    began = now;
+  if (sliceStart === undefined) {
+    sliceStart = now;
     arm();
     return false;
   }
   // A clock that was set back measures nothing.
-  return now - began >= TURN || now < began;
+  return now - sliceStart >= TIME_SLICE || now < sliceStart;
 }
 
 /** Calls back when the event loop has polled once more: what waits to be read or accepted has been. */
-export function afterTurn(clock: SchedulerLike, work: () => void): void {
-  nextTurn(clock, () => nextTurn(clock, work));
+export function afterPoll(clock: SchedulerLike, work: () => void): void {
+  nextIteration(clock, () => nextIteration(clock, work));
 }
 
 /** Calls back at the end of this turn: in a microtask, or where time is virtual, and microtasks wait for its end, in its next action. */
-export function endOfTurn(clock: SchedulerLike, work: () => void): void {
+export function endOfCallback(clock: SchedulerLike, work: () => void): void {
   if (clock === monotonic) microtask(work);
   else clock.schedule(work, 0);
 }
@@ -78,18 +78,18 @@ const RESOLVED = Promise.resolve();
 /** A second `setImmediate` does no harm: it finds nothing to do. */
 function arm(): void {
   // Armed only behind the call: it may be that there is no stack left for it.
-  if (!armed) armed = fires(setImmediate(turn));
+  if (!armed) armed = fires(setImmediate(runIteration));
 }
 
-function turn(): void {
+function runIteration(): void {
   armed = false;
-  began = undefined;
+  sliceStart = undefined;
   if (waiting.size === 0) return;
   // The time of those who waited counts. Armed before the calls: what one throws is the process's to hear, and the others go
   // on all the same.
-  began = performance.now();
+  sliceStart = performance.now();
   arm();
-  const until = began + TURN;
+  const until = sliceStart + TIME_SLICE;
   // Those who come while this runs are for the next turn.
   let left = waiting.size;
   do {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterPoll, nextIteration } from '../../lib/time/eventLoop.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
-import { afterTurn, nextTurn } from '../../lib/time/turn.ts';
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
@@ -17,10 +17,10 @@ function busy(ms: number): void {
   });
 }
 
-describe('nextTurn', () => {
+describe('nextIteration', () => {
   it('calls all who wait in the next turn, in order, and not in this one', async () => {
     const called: string[] = [];
-    for (const name of ['a', 'b', 'c']) nextTurn(monotonic, () => called.push(name));
+    for (const name of ['a', 'b', 'c']) nextIteration(monotonic, () => called.push(name));
     expect(called).toEqual([]);
     await turn();
     expect(called).toEqual(['a', 'b', 'c']);
@@ -28,9 +28,9 @@ describe('nextTurn', () => {
 
   it('gives whoever comes while it runs the turn after that', async () => {
     const called: string[] = [];
-    nextTurn(monotonic, () => {
+    nextIteration(monotonic, () => {
       called.push('a');
-      nextTurn(monotonic, () => called.push('b'));
+      nextIteration(monotonic, () => called.push('b'));
     });
     await turn();
     expect(called).toEqual(['a']);
@@ -42,7 +42,7 @@ describe('nextTurn', () => {
   it('forgets nobody on a machine that is busy with something else', async () => {
     busy(5);
     const called: string[] = [];
-    for (const name of ['a', 'b', 'c']) nextTurn(monotonic, () => called.push(name));
+    for (const name of ['a', 'b', 'c']) nextIteration(monotonic, () => called.push(name));
     for (let turns = 0; turns < 3; turns++) await turn();
     expect(called).toEqual(['a', 'b', 'c']);
   });
@@ -53,10 +53,10 @@ describe('nextTurn', () => {
     process.removeAllListeners('uncaughtException');
     process.once('uncaughtException', (error) => thrown.push(error));
     const called: string[] = [];
-    nextTurn(monotonic, () => {
+    nextIteration(monotonic, () => {
       throw new Error('a');
     });
-    nextTurn(monotonic, () => called.push('b'));
+    nextIteration(monotonic, () => called.push('b'));
     await turn();
     await turn();
     for (const other of others) process.on('uncaughtException', other);
@@ -65,10 +65,10 @@ describe('nextTurn', () => {
   });
 });
 
-describe('afterTurn', () => {
+describe('afterPoll', () => {
   it('comes behind the poll of the next turn', async () => {
     let called = false;
-    afterTurn(monotonic, () => {
+    afterPoll(monotonic, () => {
       called = true;
     });
     await turn();
