@@ -1,0 +1,174 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { circlesIn, importsIn, importsOf } from './support/imports.ts';
+
+/**
+ * The rooms of `lib`, from the floor up: what each holds, and the rooms that its files may import from besides their own.
+ * A room names only rooms of lines above its own; therefore no import leads upwards. The longest path that fits a file
+ * decides: `transport/transport.ts` lies on the floor, because every room uses its types; its neighbours implement them.
+ */
+const table = `
+  floor      | errors.ts events.ts options.ts queue.ts time/ transport/transport.ts |
+  transport  | transport/   | floor
+  logging    | logging/     | floor
+  testing    | testing/     | floor
+  connection | connection/  | floor transport
+  framing    | framing/     | floor connection
+  deadline   | deadline/    | floor connection
+  flow       | flow/        | floor connection
+  listen     | listen/      | floor connection
+  connect    | connect/     | floor connection
+  shutdown   | shutdown/    | floor connection listen
+  serve      | serve.ts     | floor connection listen flow shutdown
+  index      | index.ts     | floor transport logging connection framing deadline flow listen connect shutdown serve
+`;
+
+const rooms = table
+  .trim()
+  .split('\n')
+  .map((line) => line.split('|').map((cell) => cell.trim()))
+  .map(([name = '', holds = '', sees = '']) => ({ name, holds: words(holds), sees: words(sees) }));
+
+/** What a demo may import of `lib`: the two entries of the package, so that the code of a demo works for a user as it is. */
+const entries = ['lib/index.ts', 'lib/testing/index.ts'];
+
+/** Violations that exist today. A violation that is mended fails the spec until its entry is removed from this list. */
+const toBeMended = {
+  circles: [
+    ['lib/connection/send.ts', 'lib/connection/socketConnection.ts'],
+    [
+      'demos/redis/commands/',
+      'demos/redis/database.ts',
+      'demos/redis/limits.ts',
+      'demos/redis/session.ts',
+      'demos/redis/transaction.ts',
+    ],
+  ],
+  demos: [
+    'demos/bench/framing.ts',
+    'demos/memcached/binary-decoder.ts',
+    'demos/memcached/gather.ts',
+    'demos/memcached/protocol.ts',
+    'demos/memcached/store.ts',
+    'demos/memcached/text-decoder.ts',
+    'demos/redis/append/open.ts',
+    'demos/redis/resp/request.ts',
+    'demos/redis/resp/requests.ts',
+  ],
+};
+
+const [lib, demos] = await Promise.all([importsOf('lib'), importsOf('demos')]);
+
+describe('the reader of imports', () => {
+  it('finds each kind of import once, and no text that only looks like one', () => {
+    const text = `
+import './effect.ts';
+import { one } from './one.ts';
+import type { Two } from '../two.ts';
+import {
+  three,
+  type Four,
+} from "./rooms/three.ts";
+import rxjs from 'rxjs';
+export * from './one.ts';
+export type { Five } from './five.ts';
+export const six = './no.ts';
+/**
+ * import { seven } from './no.ts';
+ */
+// import './no.ts';
+const eight: import('./eight.ts').Eight = await import('./nine.ts');
+`;
+    const names = ['effect', 'one', '../two', 'rooms/three', 'five', 'eight', 'nine'];
+    expect(importsIn('lib/room/file.ts', text)).toEqual(
+      names.map((name) => (name === '../two' ? 'lib/two.ts' : `lib/room/${name}.ts`)),
+    );
+  });
+
+  it.each([
+    ['none in a chain', 'a-b b-c c-d b-d', []],
+    ['two files that import each other', 'a-b b-c c-d d-c', ['c-d-c']],
+    ['the shortest way back', 'a-b b-c b-d c-d d-b', ['b-d-b', 'c-d-b-c']],
+    ['two circles apart from each other', 'a-b b-a b-c c-d d-c', ['a-b-a', 'c-d-c']],
+  ])('finds of circles %s', (_what, drawn, circles) => {
+    const arrows = drawn.split(' ').map((arrow) => arrow.split('-'));
+    const names = [...new Set(arrows.flat())];
+    const imports = new Map(names.map((name) => [name, arrows.flatMap(([a, b = '']) => (a === name ? [b] : []))]));
+    expect(circlesIn(imports).map((circle) => circle.join('-'))).toEqual(circles);
+  });
+
+  it.each([
+    ['lib', lib],
+    ['demos', demos],
+  ])('reads imports of %s that all lead to a file', (_folder, imports) => {
+    const targets = [...imports.values()].flat();
+    expect(targets.length).toBeGreaterThan(imports.size);
+    expect(targets.filter((path) => !existsSync(fileURLToPath(new URL(`../${path}`, import.meta.url))))).toEqual([]);
+  });
+});
+
+describe('the table of rooms', () => {
+  it('lets no room import from one in a line below its own', () => {
+    const above = new Set<string>();
+    for (const { name, sees } of rooms) {
+      expect([name, sees.filter((room) => !above.has(room))]).toEqual([name, []]);
+      above.add(name);
+    }
+  });
+
+  it('has a place for each file of lib, and no place without a file', () => {
+    const files = [...lib.keys()];
+    expect(files.filter((file) => roomOf(file) === undefined)).toEqual([]);
+    const places = rooms.flatMap(({ holds }) => holds);
+    expect(places.filter((place) => !files.some((file) => file.startsWith(`lib/${place}`)))).toEqual([]);
+  });
+});
+
+it('no import of lib leads to a room above or beside its own', () => {
+  const wrong = [...lib].flatMap(([file, imports]) => {
+    const room = roomOf(file);
+    const others = imports.filter((path) => {
+      const { name = '' } = roomOf(path) ?? {};
+      return name !== room?.name && !room?.sees.includes(name);
+    });
+    const law = `${room?.name} may import from ${room?.sees.join(', ') || 'no other room'}`;
+    return others.map((path) => `${file} imports ${path}: ${law}`);
+  });
+  expect(wrong).toEqual([]);
+});
+
+it.each([
+  ['lib', lib],
+  ['demos', demos],
+])('no files of %s import each other in a circle', (folder, imports) => {
+  const excused = toBeMended.circles.filter(([first]) => first?.startsWith(folder));
+  const found = circlesIn(imports);
+  const within = (circle: readonly string[], places: readonly string[]) =>
+    circle.every((file) => places.some((place) => file.startsWith(place)));
+  const wrong = found.filter((circle) => !excused.some((places) => within(circle, places)));
+  expect(wrong.map((circle) => circle.join(' → '))).toEqual([]);
+  const mended = excused.filter((places) => !found.some((circle) => within(circle, places)));
+  expect(mended, 'mended; remove it from the list').toEqual([]);
+});
+
+it('a demo imports of lib only what the package exports', () => {
+  const wrong = [...demos].flatMap(([file, imports]) =>
+    imports.filter((path) => path.startsWith('lib/') && !entries.includes(path)).map((path) => ({ file, path })),
+  );
+  const excused = (file: string) => toBeMended.demos.includes(file);
+  expect(wrong.filter(({ file }) => !excused(file)).map(({ file, path }) => `${file} imports ${path}`)).toEqual([]);
+  const mended = toBeMended.demos.filter((one) => !wrong.some(({ file }) => file === one));
+  expect(mended, 'mended; remove it from the list').toEqual([]);
+});
+
+/** The room with the longest path that leads to the file. */
+function roomOf(file: string) {
+  const places = rooms.flatMap((room) => room.holds.map((place) => ({ room, path: `lib/${place}` })));
+  const fitting = places.filter(({ path }) => file.startsWith(path));
+  return fitting.sort((a, b) => b.path.length - a.path.length)[0]?.room;
+}
+
+function words(cell: string): string[] {
+  return cell.split(' ').filter((word) => word !== '');
+}
