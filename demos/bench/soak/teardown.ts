@@ -1,31 +1,7 @@
 import { NEVER, Subject } from 'rxjs';
-import { type PortHandler, serve, type Transport, type TransportSocket } from '../../../lib/index.ts';
+import { type PortHandler, serve, type Transport } from '../../../lib/index.ts';
+import { IdleSocket, LOOPBACK } from '../idleSocket.ts';
 import { atMost, exactly, type Finding, percentiles, type Soak } from './measure.ts';
-
-const PEER = { address: '127.0.0.1', port: 1 };
-
-/** A socket that nothing comes from: what is measured is the library, and not a network. */
-const idleSocket = (): TransportSocket => ({
-  handler: { received() {}, peerEnded() {}, writable() {}, finished() {}, writeFailed() {}, failed() {}, freed() {} },
-  local: PEER,
-  peer: PEER,
-  descriptor: undefined,
-  borrows: false,
-  pending: 0,
-  bytesWritten: 0,
-  needsPolling: false,
-  alive: undefined,
-  resume() {},
-  pause() {},
-  write: () => true,
-  end() {},
-  destroy() {
-    this.reset();
-  },
-  reset() {
-    queueMicrotask(() => this.handler.freed());
-  },
-});
 
 /** Connections of a simulated transport, all broken off at once: how long that takes each, and how long the loop stands still. */
 async function tearDown(count: number) {
@@ -34,7 +10,7 @@ async function tearDown(count: number) {
   const transport: Transport = {
     listen(_where, _options, handler) {
       port = handler;
-      queueMicrotask(() => handler.listening(PEER));
+      queueMicrotask(() => handler.listening(LOOPBACK));
       return { close() {} };
     },
   };
@@ -49,7 +25,7 @@ async function tearDown(count: number) {
     });
   });
   await Promise.resolve();
-  for (let i = 0; i < count; i++) port?.accepted(idleSocket());
+  for (let i = 0; i < count; i++) port?.accepted(new IdleSocket());
   let longest = 0;
   let last = performance.now();
   let running = true;
