@@ -1,6 +1,12 @@
-import { FrameInvalidError, FrameTruncatedError } from '../../lib/errors.ts';
-import { Carry } from '../../lib/framing/carry.ts';
-import { BLANK, type Decoder, type Input, PENDING } from '../../lib/framing/decoder.ts';
+import {
+  BLANK,
+  Carry,
+  type Decoder,
+  FrameInvalidError,
+  FrameTruncatedError,
+  type Input,
+  PENDING,
+} from '../../lib/index.ts';
 import { gather, pass } from './gather.ts';
 import { itemSize, MAX_KEY } from './item.ts';
 import { loud, Opcode, Status, stores, wellFormed } from './opcodes.ts';

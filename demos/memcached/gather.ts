@@ -1,5 +1,4 @@
-import type { Carry } from '../../lib/framing/carry.ts';
-import type { Input } from '../../lib/framing/decoder.ts';
+import type { Carry, Input } from '../../lib/index.ts';
 
 /**
  * So many bytes, in memory of their own, once they have come. Until then they are gathered in `carry`.

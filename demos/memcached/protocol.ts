@@ -1,7 +1,5 @@
 import { type OperatorFunction, takeWhile } from 'rxjs';
-import { BLANK, type Decoder, type Input, PENDING } from '../../lib/framing/decoder.ts';
-import { frames } from '../../lib/framing/frames.ts';
-import { check, whole } from '../../lib/options.ts';
+import { BLANK, type Decoder, frames, type Input, PENDING } from '../../lib/index.ts';
 import { BinaryDecoder, REQUEST_MAGIC } from './binary-decoder.ts';
 import { isLast } from './commands.ts';
 import type { Limits, Request } from './requests.ts';
@@ -24,13 +22,23 @@ import { TextDecoder } from './text-decoder.ts';
  * What is merely wrong is a request too, with a reply that says so. Data that are too large are passed over as they come.
  */
 export function requests(limits: Partial<Limits> = {}): OperatorFunction<Uint8Array, Request> {
-  check('read requests', limits, { maxItem: whole(1, GIB), maxLine: whole(1, GIB) });
-  const { maxItem = 1024 * 1024, maxLine = 1024 * 1024 } = limits;
-  const cut = frames(() => new RequestDecoder({ maxItem, maxLine }));
-  return (source) => cut(source).pipe(takeWhile((request) => !isLast(request), true));
+  const checked = check(limits);
+  const decode = frames(() => new RequestDecoder(checked));
+  return (source) => decode(source).pipe(takeWhile((request) => !isLast(request), true));
 }
 
 const GIB = 1024 * 1024 * 1024;
+
+/** @throws TypeError for a limit that does not exist. @throws RangeError for one that is no whole number from 1 to 1 GiB. */
+function check({ maxItem = 1024 * 1024, maxLine = 1024 * 1024, ...unknown }: Partial<Limits>): Limits {
+  const [name] = Object.keys(unknown);
+  if (name !== undefined) throw new TypeError(`Cannot read requests: there is no limit ${name}`);
+  for (const [limit, value] of Object.entries({ maxItem, maxLine })) {
+    if (Number.isInteger(value) && value >= 1 && value <= GIB) continue;
+    throw new RangeError(`Cannot read requests: ${limit} must be a whole number from 1 to ${GIB}, not ${value}`);
+  }
+  return { maxItem, maxLine };
+}
 
 /** Looks at the first byte, and leaves the rest to the decoder of that protocol. */
 export class RequestDecoder implements Decoder<Request> {

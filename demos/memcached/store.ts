@@ -1,5 +1,5 @@
 import type { TimestampProvider } from 'rxjs';
-import { defaultClock } from '../../lib/time/monotonic.ts';
+import { monotonic } from '../../lib/index.ts';
 import { type Counters, noCounts } from './counters.ts';
 import { increased } from './delta.ts';
 import { Item, itemSize, OVERHEAD } from './item.ts';
@@ -16,7 +16,7 @@ export interface StoreOptions {
   maxItem?: number;
   /** Whether old items make room for new ones. Otherwise a full store refuses. @default true */
   evictions?: boolean;
-  /** Milliseconds that never jump. @default a monotonic clock, or virtual time while a `TestScheduler` runs */
+  /** Milliseconds that never jump. @default monotonic */
   clock?: TimestampProvider;
   /** The wall clock's reading, in milliseconds since 1970, when `clock` was at 0. @default from `Date.now()` */
   epoch?: number;
@@ -62,12 +62,7 @@ export class Store {
    * @throws RangeError for a limit that does not hold at least two of the largest items.
    */
   constructor(limit: number, options: StoreOptions = {}) {
-    const {
-      maxItem = 1024 * 1024,
-      evictions = true,
-      clock = defaultClock(),
-      epoch = Date.now() - clock.now(),
-    } = options;
+    const { maxItem = 1024 * 1024, evictions = true, clock = monotonic, epoch = Date.now() - clock.now() } = options;
     if (!(limit >= 2 * maxItem)) throw new RangeError(`Cannot make a store of ${limit} bytes for items of ${maxItem}`);
     this.#room = new Room(limit, evictions, {
       isOver: (item) => item.cas <= this.#flushed || item.expires <= this.now(),

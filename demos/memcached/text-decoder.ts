@@ -1,6 +1,12 @@
-import { FrameTooLongError, FrameTruncatedError } from '../../lib/errors.ts';
-import { Carry } from '../../lib/framing/carry.ts';
-import { BLANK, type Decoder, type Input, PENDING } from '../../lib/framing/decoder.ts';
+import {
+  BLANK,
+  Carry,
+  type Decoder,
+  FrameTooLongError,
+  FrameTruncatedError,
+  type Input,
+  PENDING,
+} from '../../lib/index.ts';
 import { gather, pass } from './gather.ts';
 import { readLine, refused } from './lines.ts';
 import type { Limits, MetaSetRequest, Request, StorageRequest } from './requests.ts';
@@ -37,8 +43,8 @@ export class TextDecoder implements Decoder<Request> {
   }
 
   decode(input: Input): Request | typeof PENDING | typeof BLANK {
-    if (this.#waiting !== undefined) return this.#cutBlock(input, this.#waiting);
-    if (this.#skip === 0) return this.#cutLine(input);
+    if (this.#waiting !== undefined) return this.#decodeBlock(input, this.#waiting);
+    if (this.#skip === 0) return this.#decodeLine(input);
     this.#skip = pass(input, this.#skip);
     return this.#skip > 0 ? PENDING : BLANK;
   }
@@ -47,7 +53,7 @@ export class TextDecoder implements Decoder<Request> {
     throw new FrameTruncatedError(this.buffered);
   }
 
-  #cutLine(input: Input): Request | typeof PENDING {
+  #decodeLine(input: Input): Request | typeof PENDING {
     const { bytes, at } = input;
     const found = bytes.indexOf(LF, at);
     const end = found < 0 ? bytes.length : found;
@@ -72,10 +78,10 @@ export class TextDecoder implements Decoder<Request> {
     }
     this.#waiting = request;
     this.#length = block;
-    return this.#cutBlock(input, request);
+    return this.#decodeBlock(input, request);
   }
 
-  #cutBlock(input: Input, request: Waiting): Request | typeof PENDING {
+  #decodeBlock(input: Input, request: Waiting): Request | typeof PENDING {
     const { bytes } = input;
     if (this.#data === undefined) {
       this.#data = gather(this.#carry, input, this.#length);

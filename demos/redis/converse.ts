@@ -1,5 +1,7 @@
 import { Observable } from 'rxjs';
 import type { RefusalReason } from '../../lib/index.ts';
+import type { Peer } from './client.ts';
+import { commandOf } from './commands/table.ts';
 import type { Database } from './database.ts';
 import { gather } from './resp/gather.ts';
 import { type ByteString, failure, type Reply } from './resp/reply.ts';
@@ -54,12 +56,12 @@ export function converse(
       if (typeof reply === 'string') subscriber.next(reply);
       else for (const piece of reply) subscriber.next(piece);
     };
-    const session = new Session(db, {
+    const peer: Peer = {
       address,
       localAddress,
       push: send,
       close: () => subscriber.complete(),
-      cut: (error) => {
+      abort: (error) => {
         abort?.(error.message);
         subscriber.error(error);
       },
@@ -75,7 +77,8 @@ export function converse(
       get moved() {
         return moved();
       },
-    });
+    };
+    const session = new Session(db, peer, commandOf);
     subscriber.add(() => session.leave());
     const subscription = source.pipe(requests(limits)).subscribe({
       next: (request) => {

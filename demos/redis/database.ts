@@ -1,11 +1,10 @@
 import type { Log } from './append/log.ts';
-import type { Command } from './commands/command.ts';
+import type { Client, Peer } from './client.ts';
 import { type ClientLimits, Limits } from './limits.ts';
 import { PubSub } from './pubsub.ts';
 import { Refusal, replyTooLong } from './refusal.ts';
 import { failure, lengthOf, type Reply } from './resp/reply.ts';
-import type { Request } from './resp/request.ts';
-import type { Session } from './session.ts';
+import type { Args, Request } from './resp/request.ts';
 import { type Entry, Store, type StoreOptions } from './store/store.ts';
 
 export interface DatabaseOptions extends StoreOptions {
@@ -15,11 +14,21 @@ export interface DatabaseOptions extends StoreOptions {
   readonly limits?: ClientLimits;
 }
 
+/** What the database knows of a command that it carries out for a session. */
+export interface Operation<Session> {
+  /** Whether it may change what a key holds. */
+  readonly writes: boolean;
+  /** Whether it does nothing but tell what keys hold. */
+  readonly reads: boolean;
+  /** Carries it out. @returns The reply, encoded. @throws {Refusal} If it cannot be done; then nothing has changed. */
+  run(args: Args, session: Session): Reply;
+}
+
 /** All that the clients of one server share. */
 export class Database {
   readonly store: Store;
   readonly pubsub = new PubSub();
-  readonly sessions = new Map<number, Session>();
+  readonly sessions = new Map<number, Client>();
   readonly config: Map<string, string>;
   readonly limits: Limits;
   readonly startedAt: number;
@@ -57,7 +66,7 @@ export class Database {
     this.recently = this.store.now;
     this.store.sweep();
     this.#log?.flush();
-    for (const session of this.sessions.values()) this.limits.look(session, this.recently);
+    for (const client of this.sessions.values()) this.limits.check(client, this.recently);
   }
 
   /** The number of a client that comes. */
@@ -71,7 +80,7 @@ export class Database {
    *
    * @returns The reply, which may say that it could not be done.
    */
-  run(command: Command, args: Request, session: Session): Reply {
+  run<Session extends { readonly peer: Peer }>(command: Operation<Session>, args: Request, session: Session): Reply {
     this.stats.commands++;
     const log = this.#log;
     const { changes } = this.store;
@@ -81,7 +90,7 @@ export class Database {
         throw new Refusal(`MISCONF Errors writing to the AOF file: ${log.problem}`);
       }
       // The caller has compared their number with the arity, which is what `Args` promises.
-      const reply = command.run(args as Parameters<Command['run']>[0], session);
+      const reply = command.run(args as Args, session);
       if (log !== undefined && command.writes && this.store.changes !== changes) log.append(this.#rewritten ?? args);
       const { maxReply } = session.peer;
       if (command.reads && lengthOf(reply) > maxReply) throw replyTooLong(maxReply);

@@ -1,6 +1,6 @@
 import { getHeapStatistics } from 'node:v8';
 import { DeadlineError, SlowConsumerError } from '../../lib/index.ts';
-import type { Session } from './session.ts';
+import type { Client } from './client.ts';
 
 /** What a client may cost, with the defaults of Redis. */
 export interface ClientLimits {
@@ -61,27 +61,27 @@ export class Limits {
   }
 
   /** A subscriber has been sent something. */
-  told({ peer }: Session): void {
+  told({ peer }: Client): void {
     const { unsent } = peer;
-    if (unsent > this.#hard) peer.cut(new SlowConsumerError(this.#hard, unsent));
+    if (unsent > this.#hard) peer.abort(new SlowConsumerError(this.#hard, unsent));
   }
 
   /** Looks at a client every now and then. */
-  look(session: Session, now: number): void {
-    if (session.subscriptions > 0) this.#lookAtOutput(session, now);
-    else if (this.#timeout !== Number.POSITIVE_INFINITY) this.#lookAtSilence(session, now);
+  check(client: Client, now: number): void {
+    if (client.subscriptions > 0) this.#checkOutput(client, now);
+    else if (this.#timeout !== Number.POSITIVE_INFINITY) this.#checkSilence(client, now);
   }
 
-  #lookAtOutput(session: Session, now: number): void {
-    const { unsent } = session.peer;
-    if (unsent <= this.#soft) session.behindSince = Number.POSITIVE_INFINITY;
-    else if (session.behindSince > now) session.behindSince = now;
-    else if (now - session.behindSince >= this.#softTime) session.peer.cut(new SlowConsumerError(this.#soft, unsent));
+  #checkOutput(client: Client, now: number): void {
+    const { unsent } = client.peer;
+    if (unsent <= this.#soft) client.behindSince = Number.POSITIVE_INFINITY;
+    else if (client.behindSince > now) client.behindSince = now;
+    else if (now - client.behindSince >= this.#softTime) client.peer.abort(new SlowConsumerError(this.#soft, unsent));
   }
 
-  #lookAtSilence(session: Session, now: number): void {
+  #checkSilence(client: Client, now: number): void {
     // A large value may be on its way, in or out, long after the last command has begun.
-    if (session.hasMoved()) session.lastActive = now;
-    else if (now - session.lastActive >= this.#timeout) session.peer.cut(new DeadlineError('idle', this.#timeout));
+    if (client.hasMoved()) client.lastActive = now;
+    else if (now - client.lastActive >= this.#timeout) client.peer.abort(new DeadlineError('idle', this.#timeout));
   }
 }

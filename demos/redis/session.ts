@@ -1,33 +1,24 @@
-import type { Command } from './commands/command.ts';
-import { commandOf } from './commands/table.ts';
+import type { Client, Peer } from './client.ts';
 import { costOfName, costOfPattern } from './costs.ts';
-import type { Database } from './database.ts';
+import type { Database, Operation } from './database.ts';
 import type { Listener } from './pubsub.ts';
 import { noRoom } from './refusal.ts';
 import { type ByteString, type Form, failure, OK, type Reply, resp2 } from './resp/reply.ts';
 import type { Request } from './resp/request.ts';
 import { Transaction } from './transaction.ts';
 
-/** The connection below a session. */
-export interface Peer {
-  /** Addresses, `host:port`. */
-  readonly address: string;
-  readonly localAddress: string;
-  /** Sends what the client did not ask for. */
-  push(message: Reply): void;
-  /** Ends the connection after what has been sent. */
-  close(): void;
-  /** Breaks the connection off, for a reason. */
-  cut(error: Error): void;
-  /** Keeps more bytes for the client beside its keys, or fewer when negative. @returns Whether there is room for them. */
-  hold(bytes: number): boolean;
-  /** Bytes of one reply. */
-  readonly maxReply: number;
-  /** Bytes that were sent and have not left. */
-  readonly unsent: number;
-  /** Bytes that have come or left so far. */
-  readonly moved: number;
+/** What a session needs to find a command and to check its arguments. */
+export interface SessionCommand extends Operation<Session> {
+  /** In lower case. */
+  readonly name: ByteString;
+  /** How many arguments with the name itself; at least so many when negative. */
+  readonly arity: number;
+  /** What its first argument chooses from, by the name in lower case. */
+  readonly subcommands?: ReadonlyMap<string, SessionCommand>;
 }
+
+/** Finds a command by its name, in any mixture of cases. */
+export type CommandLookup = (name: ByteString) => SessionCommand | undefined;
 
 /** What may still be asked in RESP2 by a client who listens: a reply would look like a message. */
 const listening = new Set(['subscribe', 'unsubscribe', 'psubscribe', 'punsubscribe', 'ping', 'quit', 'reset']);
@@ -41,12 +32,12 @@ const immediate = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']
 const webRequest = new Set(['post', 'host:']);
 
 /** One client: requests go in, replies come out. It knows nothing of sockets. */
-export class Session implements Listener {
+export class Session implements Client, Listener {
   readonly db: Database;
   readonly peer: Peer;
   readonly id: number;
   readonly since: number;
-  readonly transaction: Transaction;
+  readonly transaction: Transaction<Session>;
   readonly channels = new Set<ByteString>();
   readonly patterns = new Set<ByteString>();
   /** Which version of the protocol it speaks. */
@@ -58,13 +49,15 @@ export class Session implements Listener {
   lastActive: number;
   /** Since when too much is unsent, in milliseconds since 1970; `Infinity` while it is not. */
   behindSince = Number.POSITIVE_INFINITY;
+  readonly #commandOf: CommandLookup;
   #moved = 0;
   #held = 0;
   #closing = false;
 
-  constructor(db: Database, peer: Peer) {
+  constructor(db: Database, peer: Peer, commandOf: CommandLookup) {
     this.db = db;
     this.peer = peer;
+    this.#commandOf = commandOf;
     this.id = db.nextId();
     this.since = db.store.now;
     this.lastActive = this.since;
@@ -85,7 +78,7 @@ export class Session implements Listener {
   handle(request: Request): Reply {
     if (this.#closing) return '';
     const { transaction } = this;
-    const command = chosen(request);
+    const command = chosen(request, this.#commandOf);
     if (command === undefined) {
       this.#closing = true;
       return '';
@@ -214,7 +207,7 @@ export class Session implements Listener {
 }
 
 /** The command that a request names, or why there is none, whatever the keys hold; nothing for who is no client. */
-function chosen(request: Request): Command | string | undefined {
+function chosen(request: Request, commandOf: CommandLookup): SessionCommand | string | undefined {
   const [name = ''] = request;
   let command = commandOf(name);
   if (command === undefined) return webRequest.has(name.toLowerCase()) ? undefined : unknownCommand(request);

@@ -1,20 +1,35 @@
-import type { Command } from './commands/command.ts';
+import type { Peer } from './client.ts';
 import { costOfCommand, costOfName } from './costs.ts';
+import type { Database, Operation } from './database.ts';
 import { Refusal, replyTooLong } from './refusal.ts';
-import { array, type ByteString, failure, lengthOf, QUEUED, type Reply } from './resp/reply.ts';
+import { array, type ByteString, type Form, failure, lengthOf, QUEUED, type Reply } from './resp/reply.ts';
 import type { Request } from './resp/request.ts';
-import type { Session } from './session.ts';
 import type { Watch } from './store/watches.ts';
 
-interface Queued {
-  readonly command: Command;
+interface Queued<Session> {
+  readonly command: Operation<Session>;
   readonly request: Request;
 }
 
+/** What a transaction needs of the session that it belongs to. */
+export interface TransactionOwner {
+  readonly db: Database;
+  readonly peer: Peer;
+  readonly form: Form;
+  /** Reserves bytes; a negative number releases them. @throws {Refusal} If they do not fit. */
+  hold(bytes: number): void;
+  /** Reserves the cost of the names that are not in `known`. @throws {Refusal} If they do not fit; then nothing is reserved. */
+  expectNames(
+    names: Iterable<ByteString>,
+    known: { has(name: ByteString): boolean },
+    cost: (name: ByteString) => number,
+  ): void;
+}
+
 /** What one client has queued between MULTI and EXEC, and the keys that must not change meanwhile. */
-export class Transaction {
+export class Transaction<Session extends TransactionOwner> {
   readonly #session: Session;
-  #queue: Queued[] | undefined;
+  #queue: Queued<Session>[] | undefined;
   #spoilt = false;
   /** What the queue holds, in bytes. */
   #bytes = 0;
@@ -44,7 +59,7 @@ export class Transaction {
   }
 
   /** Queues a command. Behind one that could not be queued none is kept, as none will run. */
-  queue(command: Command, request: Request): Reply {
+  queue(command: Operation<Session>, request: Request): Reply {
     if (this.#spoilt) return QUEUED;
     const bytes = costOfCommand(request);
     try {
@@ -106,7 +121,7 @@ export class Transaction {
     const { maxReply } = this.#session.peer;
     let length = 0;
     // A command whose reply may not leave any more is not carried out: what was done is not answered with an error.
-    const run = ({ command, request }: Queued): Reply => {
+    const run = ({ command, request }: Queued<Session>): Reply => {
       const reply =
         length > maxReply ? failure(replyTooLong(maxReply).message) : db.run(command, request, this.#session);
       length += lengthOf(reply);

@@ -35,7 +35,7 @@ export const sizeOf = (descriptor: number): number => fstatSync(descriptor).size
 export class Log {
   readonly #file: LogFile;
   readonly #timer: Subscription;
-  #pending = new Pieces();
+  #unwritten = new Pieces();
   #size: number;
   #unsynced = false;
   #syncing = false;
@@ -68,7 +68,7 @@ export class Log {
 
   append(args: Request): void {
     if (this.#group !== undefined) this.#group.push(args);
-    else this.#pending.add(bulks(args));
+    else this.#unwritten.add(bulks(args));
   }
 
   /** What is appended during `work` is replayed as a whole or not at all. */
@@ -87,13 +87,13 @@ export class Log {
 
   /** Hands everything to the system. What could not be written stays, and is tried again with the next flush. */
   flush(): void {
-    const { all } = this.#pending;
+    const { all } = this.#unwritten;
     if (all === '') return;
-    this.#pending = new Pieces();
+    this.#unwritten = new Pieces();
     for (const piece of typeof all === 'string' ? [all] : all) {
       // Behind what could not be written nothing is.
-      const written = this.#pending.all === '' ? this.#write(Buffer.from(piece, 'latin1')) : 0;
-      this.#pending.add(piece.slice(written));
+      const written = this.#unwritten.all === '' ? this.#write(Buffer.from(piece, 'latin1')) : 0;
+      this.#unwritten.add(piece.slice(written));
     }
   }
 

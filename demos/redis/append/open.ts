@@ -1,9 +1,11 @@
 import { ftruncateSync, openSync, readSync } from 'node:fs';
 import type { SchedulerLike } from 'rxjs';
-import { BLANK, type Input, PENDING } from '../../../lib/framing/decoder.ts';
+import { BLANK, type Input, PENDING } from '../../../lib/index.ts';
+import type { Peer } from '../client.ts';
+import { commandOf } from '../commands/table.ts';
 import type { Database } from '../database.ts';
 import { ProtocolError, RequestDecoder } from '../resp/request.ts';
-import { type Peer, Session } from '../session.ts';
+import { Session } from '../session.ts';
 import { Log, logFile, sizeOf } from './log.ts';
 
 const CHUNK = 1024 * 1024;
@@ -14,7 +16,7 @@ const NOBODY: Peer = {
   localAddress: '',
   push() {},
   close() {},
-  cut() {},
+  abort() {},
   hold: () => true,
   maxReply: Number.POSITIVE_INFINITY,
   unsent: 0,
@@ -67,7 +69,7 @@ export function openLog(path: string, db: Database, { warn, scheduler }: OpenLog
  * @returns How many bytes make whole commands and whole transactions.
  */
 function replay(path: string, descriptor: number, db: Database): number {
-  const session = new Session(db, NOBODY);
+  const session = new Session(db, NOBODY, commandOf);
   const decoder = new RequestDecoder({ maxBulk: 512 * 1024 * 1024, maxArguments: Number.POSITIVE_INFINITY });
   const buffer = Buffer.allocUnsafe(CHUNK);
   let base = 0;

@@ -1,18 +1,20 @@
+import type { Client } from '../client.ts';
+import type { Database } from '../database.ts';
 import { toNumber } from '../numbers.ts';
 import { Refusal, syntaxError } from '../refusal.ts';
 import { integer, OK, type Reply } from '../resp/reply.ts';
+import type { Args } from '../resp/request.ts';
 import type { Session } from '../session.ts';
-import type { Args } from './command.ts';
 
 /** A line for each client. Only what this server knows is in it. */
-export function listing(sessions: Iterable<Session>, args: readonly string[] = []): string {
+export function listing(db: Database, clients: Iterable<Client>, args: readonly string[] = []): string {
   const accepts = args.length > 2 ? chosen(args.slice(2)) : () => true;
   let text = '';
-  for (const session of sessions) if (accepts(session)) text += `${line(session)}\n`;
+  for (const client of clients) if (accepts(client)) text += `${line(client, db.store.now)}\n`;
   return text;
 }
 
-function chosen([word = '', ...values]: readonly string[]): (session: Session) => boolean {
+function chosen([word = '', ...values]: readonly string[]): (client: Client) => boolean {
   if (word.toUpperCase() === 'ID' && values.length > 0) {
     const ids = new Set(values.map((text) => toNumber(text, 'ERR Invalid client ID')));
     return ({ id }) => ids.has(id);
@@ -21,7 +23,7 @@ function chosen([word = '', ...values]: readonly string[]): (session: Session) =
   throw syntaxError();
 }
 
-function ofType(type: string): (session: Session) => boolean {
+function ofType(type: string): (client: Client) => boolean {
   const word = type.toLowerCase();
   if (!['normal', 'pubsub', 'master', 'replica', 'slave'].includes(word)) {
     throw new Refusal(`ERR Unknown client type '${type}'`);
@@ -29,16 +31,16 @@ function ofType(type: string): (session: Session) => boolean {
   return ({ subscriptions }) => (subscriptions > 0 ? 'pubsub' : 'normal') === word;
 }
 
-function line(session: Session): string {
-  const { id, peer, clientName, transaction, form, db } = session;
-  const seconds = (since: number): number => Math.max(0, Math.floor((db.store.now - since) / 1000));
-  const flags = `${session.subscriptions > 0 ? 'P' : ''}${transaction.open ? 'x' : ''}` || 'N';
+function line(client: Client, now: number): string {
+  const { id, peer, clientName, transaction, form, library } = client;
+  const seconds = (since: number): number => Math.max(0, Math.floor((now - since) / 1000));
+  const flags = `${client.subscriptions > 0 ? 'P' : ''}${transaction.open ? 'x' : ''}` || 'N';
   return [
     `id=${id} addr=${peer.address} laddr=${peer.localAddress} name=${clientName}`,
-    `age=${seconds(session.since)} idle=${seconds(session.lastActive)} flags=${flags} db=0`,
-    `sub=${session.channels.size} psub=${session.patterns.size} multi=${transaction.length} multi-mem=${transaction.bytes} omem=${peer.unsent}`,
-    `cmd=${session.lastCommand} user=default resp=${form.version}`,
-    `lib-name=${session.library.get('lib-name') ?? ''} lib-ver=${session.library.get('lib-ver') ?? ''}`,
+    `age=${seconds(client.since)} idle=${seconds(client.lastActive)} flags=${flags} db=0`,
+    `sub=${client.channels.size} psub=${client.patterns.size} multi=${transaction.length} multi-mem=${transaction.bytes} omem=${peer.unsent}`,
+    `cmd=${client.lastCommand} user=default resp=${form.version}`,
+    `lib-name=${library.get('lib-name') ?? ''} lib-ver=${library.get('lib-ver') ?? ''}`,
   ].join(' ');
 }
 
@@ -47,27 +49,27 @@ function line(session: Session): string {
  * `SKIPME no` to include the one who asks.
  */
 export function kill(args: Args, session: Session): Reply {
-  const everybody = [...session.db.sessions.values()];
+  const clients = [...session.db.sessions.values()];
   if (args.length === 3) {
-    const found = everybody.find(({ peer }) => peer.address === args[2]);
+    const found = clients.find(({ peer }) => peer.address === args[2]);
     if (found === undefined) throw new Refusal('ERR No such client');
     end(found, session);
     return OK;
   }
   const { accepts, skipMe } = filters(args.slice(2));
-  const found = everybody.filter((other) => accepts.every((accept) => accept(other)) && !(skipMe && other === session));
+  const found = clients.filter((other) => accepts.every((accept) => accept(other)) && !(skipMe && other === session));
   for (const other of found) end(other, session);
   return integer(found.length);
 }
 
 /** Who ends his own connection still gets the reply. */
-function end(other: Session, session: Session): void {
+function end(other: Client, session: Session): void {
   if (other === session) session.quit();
   else other.kill();
 }
 
-function filters(words: readonly string[]): { accepts: ((session: Session) => boolean)[]; skipMe: boolean } {
-  const accepts: ((session: Session) => boolean)[] = [];
+function filters(words: readonly string[]): { accepts: ((client: Client) => boolean)[]; skipMe: boolean } {
+  const accepts: ((client: Client) => boolean)[] = [];
   let skipMe = true;
   for (let index = 0; index < words.length; index += 2) {
     const word = words[index]?.toUpperCase();

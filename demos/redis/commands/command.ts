@@ -1,17 +1,6 @@
-import { array, type ByteString, type Reply, simple } from '../resp/reply.ts';
-import type { Session } from '../session.ts';
-
-/**
- * A command's name and arguments. The arity is checked before a command runs, so the first ones are typed as being
- * there; a command reads none that its arity does not promise without looking at the length.
- */
-export type Args = readonly [
-  name: ByteString,
-  one: ByteString,
-  two: ByteString,
-  three: ByteString,
-  ...rest: ByteString[],
-];
+import { array, type ByteString, simple } from '../resp/reply.ts';
+import type { Args } from '../resp/request.ts';
+import type { SessionCommand } from '../session.ts';
 
 /** What COMMAND says of a command. */
 export type Flag = 'write' | 'readonly' | 'fast' | 'admin' | 'pubsub' | 'loading' | 'stale';
@@ -19,23 +8,13 @@ export type Flag = 'write' | 'readonly' | 'fast' | 'admin' | 'pubsub' | 'loading
 /** The first key among the arguments, the last one (from the end when negative), and the step between two. */
 export type Keys = readonly [first: number, last: number, step: number];
 
-export interface Command {
-  /** In lower case. */
-  readonly name: ByteString;
-  /** How many arguments with the name itself; at least so many when negative. */
-  readonly arity: number;
+/** A command as the table has it: with what COMMAND reports about it. */
+export interface Command extends SessionCommand {
   readonly flags: readonly Flag[];
-  /** Whether it may change what a key holds. */
-  readonly writes: boolean;
-  /** Whether it does nothing but tell what keys hold. */
-  readonly reads: boolean;
   readonly keys: Keys;
   readonly group: string;
   readonly summary: string;
-  /** What its first argument chooses from, by the name in lower case. */
   readonly subcommands?: ReadonlyMap<string, Command>;
-  /** Carries it out. @returns The reply, encoded. @throws {Refusal} If it cannot be done; then nothing has changed. */
-  run(args: Args, session: Session): Reply;
 }
 
 export const NO_KEYS: Keys = [0, 0, 0];

@@ -1,10 +1,11 @@
 import { toNumber } from '../numbers.ts';
 import { Refusal, wrongArity } from '../refusal.ts';
 import { array, type ByteString, bulk, integer, OK, type Reply, resp2, resp3, simple } from '../resp/reply.ts';
+import type { Args } from '../resp/request.ts';
 import type { Session } from '../session.ts';
 import { VERSION } from '../version.ts';
 import { kill, listing } from './clients.ts';
-import { type Args, container, family, NO_KEYS } from './command.ts';
+import { container, family, NO_KEYS } from './command.ts';
 
 function ping(args: Args, { form, subscriptions }: Session): Reply {
   if (args.length > 2) throw wrongArity('ping');
@@ -86,14 +87,21 @@ const client = container(
       (_, { clientName, form }) => (clientName === '' ? form.null : bulk(clientName)),
     ],
     ['id', 2, 'fast', NO_KEYS, 'Tells the number.', (_, { id }) => integer(id)],
-    ['info', 2, 'fast', NO_KEYS, 'Tells about the connection.', (_, session) => session.form.text(listing([session]))],
+    [
+      'info',
+      2,
+      'fast',
+      NO_KEYS,
+      'Tells about the connection.',
+      (_, session) => session.form.text(listing(session.db, [session])),
+    ],
     [
       'list',
       -2,
       'admin',
       NO_KEYS,
       'Tells about all connections.',
-      (args, { form, db }) => form.text(listing(db.sessions.values(), args)),
+      (args, { form, db }) => form.text(listing(db, db.sessions.values(), args)),
     ],
     ['kill', -3, 'admin', NO_KEYS, 'Ends connections.', kill],
     ['setinfo', 4, 'fast', NO_KEYS, 'Takes down what library the client uses.', setInfo],

@@ -2,8 +2,9 @@ import { addDecimals } from '../addDecimals.ts';
 import { addIntegers, toBigInt } from '../numbers.ts';
 import { Refusal } from '../refusal.ts';
 import { type ByteString, bulk, type Reply } from '../resp/reply.ts';
+import type { Args } from '../resp/request.ts';
 import type { Session } from '../session.ts';
-import { type Args, family, ONE_KEY } from './command.ts';
+import { family, ONE_KEY } from './command.ts';
 
 /** A counter keeps its time to live. */
 function add(key: ByteString, by: bigint, { db }: Session): Reply {

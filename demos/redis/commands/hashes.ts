@@ -1,8 +1,9 @@
 import { wrongArity } from '../refusal.ts';
 import { array, bulk, flag, integer, OK, type Reply } from '../resp/reply.ts';
+import type { Args } from '../resp/request.ts';
 import type { Session } from '../session.ts';
 import { expectRoom, type Fields } from '../store/store.ts';
-import { type Args, family, ONE_KEY, rest } from './command.ts';
+import { family, ONE_KEY, rest } from './command.ts';
 
 /** @returns How many fields are new. */
 function write(args: Args, { db }: Session, name: string): number {

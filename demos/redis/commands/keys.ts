@@ -2,11 +2,12 @@ import { glob } from '../glob.ts';
 import { toNumber } from '../numbers.ts';
 import { Refusal, syntaxError } from '../refusal.ts';
 import { array, type ByteString, bulk, bulks, flag, integer, OK, type Reply, simple } from '../resp/reply.ts';
+import type { Args } from '../resp/request.ts';
 import type { Session } from '../session.ts';
 import { Deque } from '../store/deque.ts';
 import { Pool } from '../store/pool.ts';
 import type { Value } from '../store/store.ts';
-import { ALL_KEYS, type Args, family, NO_KEYS, ONE_KEY, rest } from './command.ts';
+import { ALL_KEYS, family, NO_KEYS, ONE_KEY, rest } from './command.ts';
 import { expiryTime, type Unit } from './expiry.ts';
 
 const NEVER = Number.POSITIVE_INFINITY;

@@ -1,10 +1,11 @@
 import { toNumber } from '../numbers.ts';
 import { Refusal, wrongArity } from '../refusal.ts';
 import { type ByteString, bulk, bulks, integer, type Reply } from '../resp/reply.ts';
+import type { Args } from '../resp/request.ts';
 import type { Session } from '../session.ts';
 import { Deque } from '../store/deque.ts';
 import type { List } from '../store/store.ts';
-import { type Args, family, ONE_KEY, rest } from './command.ts';
+import { family, ONE_KEY, rest } from './command.ts';
 
 const push =
   (onto: (list: List, item: ByteString) => void) =>

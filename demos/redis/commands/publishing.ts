@@ -1,7 +1,8 @@
 import { costOfName, costOfPattern } from '../costs.ts';
 import { type ByteString, bulk, integer, Pieces, type Reply } from '../resp/reply.ts';
+import type { Args } from '../resp/request.ts';
 import type { Session } from '../session.ts';
-import { type Args, family, NO_KEYS, rest } from './command.ts';
+import { family, NO_KEYS, rest } from './command.ts';
 
 /** One message for each channel, though they answer one command: so a client can count them. */
 function confirm(

@@ -1,8 +1,9 @@
 import { glob } from '../glob.ts';
 import { bulk, type Reply } from '../resp/reply.ts';
+import type { Args } from '../resp/request.ts';
 import type { Session } from '../session.ts';
 import { VERSION } from '../version.ts';
-import { type Args, container, family, NO_KEYS, rest } from './command.ts';
+import { container, family, NO_KEYS, rest } from './command.ts';
 
 function configGet(args: Args, { db, form }: Session): Reply {
   const patterns = rest(args, 2).map((pattern) => glob(pattern.toLowerCase()));

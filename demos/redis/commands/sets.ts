@@ -1,10 +1,11 @@
 import { toNumber } from '../numbers.ts';
 import { Refusal, syntaxError } from '../refusal.ts';
 import { type ByteString, bulk, flag, integer, type Reply } from '../resp/reply.ts';
+import type { Args } from '../resp/request.ts';
 import type { Session } from '../session.ts';
 import { Pool } from '../store/pool.ts';
 import { expectRoom, type Members } from '../store/store.ts';
-import { type Args, family, ONE_KEY, rest } from './command.ts';
+import { family, ONE_KEY, rest } from './command.ts';
 
 function sadd(args: Args, { db }: Session): Reply {
   const [, key] = args;

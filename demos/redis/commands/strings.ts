@@ -1,8 +1,9 @@
 import { Refusal, wrongArity } from '../refusal.ts';
 import { array, type ByteString, bulk, flag, integer, OK, type Reply } from '../resp/reply.ts';
+import type { Args } from '../resp/request.ts';
 import type { Session } from '../session.ts';
 import { expectRoom } from '../store/store.ts';
-import { ALL_KEYS, type Args, family, ONE_KEY, rest } from './command.ts';
+import { ALL_KEYS, family, ONE_KEY, rest } from './command.ts';
 import { futureExpiry, type Unit } from './expiry.ts';
 import { stringOptions } from './stringOptions.ts';
 

@@ -1,6 +1,12 @@
-import { FrameInvalidError, FrameTruncatedError } from '../../../lib/errors.ts';
-import { Carry } from '../../../lib/framing/carry.ts';
-import { BLANK, type Decoder, type Input, PENDING } from '../../../lib/framing/decoder.ts';
+import {
+  BLANK,
+  Carry,
+  type Decoder,
+  FrameInvalidError,
+  FrameTruncatedError,
+  type Input,
+  PENDING,
+} from '../../../lib/index.ts';
 import { splitInline } from './inline.ts';
 import type { ByteString } from './reply.ts';
 
@@ -37,6 +43,18 @@ export interface RequestLimits {
 
 /** A command's name and its arguments. */
 export type Request = readonly ByteString[];
+
+/**
+ * A request whose length the arity of its command allows. The first arguments are typed as present, because the arity is
+ * checked before a command runs. A command checks the length before it reads an argument that its arity does not promise.
+ */
+export type Args = readonly [
+  name: ByteString,
+  one: ByteString,
+  two: ByteString,
+  three: ByteString,
+  ...rest: ByteString[],
+];
 
 /**
  * Takes requests out of bytes, wherever they are cut into chunks. Every byte is looked at once: what a chunk leaves
@@ -79,7 +97,7 @@ export class RequestDecoder implements Decoder<Request> {
     const { bytes, at } = input;
     let found: Request | typeof BLANK | undefined;
     while (input.at < bytes.length && found === undefined) {
-      found = this.#bulk >= 0 ? this.#cutBulk(input) : this.#cutLine(input);
+      found = this.#bulk >= 0 ? this.#decodeBulk(input) : this.#decodeLine(input);
     }
     if (found !== undefined) {
       this.#taken = 0;
@@ -96,7 +114,7 @@ export class RequestDecoder implements Decoder<Request> {
     throw new FrameTruncatedError(this.#taken);
   }
 
-  #cutBulk(input: Input): Request | undefined {
+  #decodeBulk(input: Input): Request | undefined {
     const { bytes, at } = input;
     const length = this.#bulk;
     const end = Math.min(bytes.length, at + length + 2 - this.#carry.length);
@@ -127,11 +145,11 @@ export class RequestDecoder implements Decoder<Request> {
     return this.#text.substring(start, end);
   }
 
-  #cutLine(input: Input): Request | typeof BLANK | undefined {
+  #decodeLine(input: Input): Request | typeof BLANK | undefined {
     const { bytes, at } = input;
     const carry = this.#carry;
     if (carry.length === 0) {
-      const end = this.#cutHead(bytes, at);
+      const end = this.#decodeHead(bytes, at);
       if (end > 0) {
         input.at = end;
         return undefined;
@@ -150,7 +168,7 @@ export class RequestDecoder implements Decoder<Request> {
   }
 
   /** The straight way, for a `*3\r\n` or `$10\r\n` that is all here, makes no string. @returns Its end, or 0. */
-  #cutHead(bytes: Buffer, start: number): number {
+  #decodeHead(bytes: Buffer, start: number): number {
     if (bytes[start] !== (this.#missing === 0 ? STAR : DOLLAR)) return 0;
     let at = start + 1;
     let value = 0;

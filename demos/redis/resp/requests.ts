@@ -1,6 +1,5 @@
 import type { OperatorFunction } from 'rxjs';
-import { frames } from '../../../lib/framing/frames.ts';
-import type { FrameTimeOptions } from '../../../lib/framing/options.ts';
+import { type FrameTimeOptions, frames } from '../../../lib/index.ts';
 import { type Request, RequestDecoder, type RequestLimits } from './request.ts';
 
 /**

@@ -2,9 +2,14 @@ import fc from 'fast-check';
 import { EMPTY, of } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { RequestDecoder, requests } from '../../../demos/memcached/protocol.ts';
-import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../../../lib/errors.ts';
-import { exchange } from '../../../lib/flow/exchange.ts';
-import { BLANK, PENDING } from '../../../lib/framing/decoder.ts';
+import {
+  BLANK,
+  exchange,
+  FrameInvalidError,
+  FrameTooLongError,
+  FrameTruncatedError,
+  PENDING,
+} from '../../../lib/index.ts';
 import { House } from '../../support/house.ts';
 import { marbles } from '../../support/marbles.ts';
 import { bytesOf, cutAt, decode } from './support.ts';

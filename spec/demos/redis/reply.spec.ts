@@ -2,9 +2,11 @@ import fc from 'fast-check';
 import { TestScheduler } from 'rxjs/testing';
 import { describe, expect, it } from 'vitest';
 import { Log } from '../../../demos/redis/append/log.ts';
+import type { Peer } from '../../../demos/redis/client.ts';
+import { commandOf } from '../../../demos/redis/commands/table.ts';
 import { Database } from '../../../demos/redis/database.ts';
 import { array, bulk, bulks, lengthOf, Pieces, type Reply, resp3 } from '../../../demos/redis/resp/reply.ts';
-import { type Peer, Session } from '../../../demos/redis/session.ts';
+import { Session } from '../../../demos/redis/session.ts';
 
 const MEBIBYTE = 1024 * 1024;
 const text = (reply: Reply): string => (typeof reply === 'string' ? reply : reply.join(''));
@@ -46,7 +48,7 @@ describe('what takes more than a string can hold', () => {
     localAddress: '',
     push() {},
     close() {},
-    cut() {},
+    abort() {},
     hold: () => true,
     maxReply: 1024 * MEBIBYTE,
     unsent: 0,
@@ -55,7 +57,7 @@ describe('what takes more than a string can hold', () => {
 
   it('is answered, and what it has done stays done', () => {
     const db = new Database();
-    const session = new Session(db, peer);
+    const session = new Session(db, peer, commandOf);
     for (const key of nine) session.handle(['SET', key, value]);
     session.handle(['MULTI']);
     session.handle(['DECRBY', 'n', '5']);
@@ -80,7 +82,7 @@ describe('what takes more than a string can hold', () => {
     const db = new Database();
     const log = new Log({ write, sync() {}, close() {} }, 1, new TestScheduler(() => {}));
     db.keep(log);
-    const session = new Session(db, peer);
+    const session = new Session(db, peer, commandOf);
     session.handle(['MULTI']);
     for (const key of nine) session.handle(['SET', key, value]);
     expect(session.handle(['EXEC'])).toBe(`*9\r\n${'+OK\r\n'.repeat(9)}`);

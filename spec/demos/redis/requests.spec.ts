@@ -5,7 +5,7 @@ import { from, Subject } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { ProtocolError, type RequestLimits } from '../../../demos/redis/resp/request.ts';
 import { requests } from '../../../demos/redis/resp/requests.ts';
-import { FrameTruncatedError } from '../../../lib/errors.ts';
+import { FrameTruncatedError } from '../../../lib/index.ts';
 import { Borrowed } from '../../support/borrowed.ts';
 import { chop, chunkings, watch } from '../../support/bytes.ts';
 import { byteString } from './support/arbitraries.ts';
