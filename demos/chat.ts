@@ -2,17 +2,18 @@
  * A chat for people with `nc`: rooms, names, history; on one machine or on any number of them.
  *
  *     npx tsx demos/chat.ts                                 listens on 127.0.0.1:7001
- *     nc 127.0.0.1 7001                                     say /help
+ *     nc 127.0.0.1 7001                                     connects; type /help
  *     npx tsx demos/chat.ts --port 7002 --nats nats://127.0.0.1:4222 --server-name beta
- *                                                           one chat with all others that have the same NATS
- *     npx tsx demos/chat.ts --help                          every limit and deadline
+ *                                                           one chat with all servers on the same NATS
+ *     npx tsx demos/chat.ts --help                          lists every limit and deadline
  *
- * Each room is a `broadcast()`: who reads too slowly is cut off at `--max-outbound`, and holds nobody else up. Who writes too
- * fast is held back by his own TCP, at `--rate` lines a second.
+ * Each room is a `broadcast()`: a member that reads too slowly is aborted at `--max-outbound`, and never delays another
+ * member. A user who writes too fast is limited to `--rate` lines a second by TCP backpressure.
  *
- * With `--nats` the servers tell each other what is said, and who is there. A server that is killed falls silent, and after
- * `--ttl` its people are gone everywhere. While NATS is away each server is a chat of its own, and says so; then it heals.
- * Ctrl-C (or SIGTERM) says goodbye to all and drains.
+ * With `--nats` the servers publish to each other what users say and which users are present. A server that is killed
+ * publishes nothing; after `--ttl` every other server removes its users. While NATS is unreachable each server is a chat of
+ * its own, and notifies its users; once NATS is back the servers are one chat again. Ctrl-C (or SIGTERM) says goodbye to all
+ * users and drains.
  */
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
@@ -56,17 +57,21 @@ command
     if (url && /^(nats|tls):$/.test(url.protocol) && url.hostname !== '') return url;
     return command.error(`--nats must be like nats://127.0.0.1:4222, and not '${text}'`);
   })
-  .option('--server-name <name>', 'what users see of this server', harmless, `${hostname()}-${process.pid}`)
+  .option('--server-name <name>', 'name of this server, shown to users', harmless, `${hostname()}-${process.pid}`)
   .option('-v, --verbose', 'log connections that open, too');
-numberOption(command, '--ttl <ms>', 'silence after which a server is gone', {
+numberOption(command, '--ttl <ms>', 'silence after which a server counts as dead', {
   min: 100,
   max: 3_600_000,
   default: 5000,
 });
-numberOption(command, '--history <lines>', 'that a newcomer to a room is shown', { min: 0, max: 10_000, default: 20 });
-numberOption(command, '--max-line <bytes>', 'longest line, without its end', { min: 1, max: 65_536, default: 1024 });
-numberOption(command, '--rate <lines>', 'a second that each may say', { min: 1, max: 1000, default: 10 });
-// People think, and may only listen.
+numberOption(command, '--history <lines>', 'shown to a user who joins a room', { min: 0, max: 10_000, default: 20 });
+numberOption(command, '--max-line <bytes>', 'longest line, without its newline', {
+  min: 1,
+  max: 65_536,
+  default: 1024,
+});
+numberOption(command, '--rate <lines>', 'lines a second read from each user', { min: 1, max: 1000, default: 10 });
+// Long, because people pause to think, and some only read.
 serverOptions(command, { idle: 30 * 60_000, greeting: 5 * 60_000 });
 const { host, port, nats, serverName, verbose, ttl, history, maxLine, rate, ...limits } = command
   .parse()
@@ -77,7 +82,7 @@ const status = statusLine();
 const log = logger({ status, fields: false, level: verbose ? 'debug' : 'info' });
 const warn = (err: unknown) => log.warn({ type: 'bus', err }, `NATS: ${reason(err)}`);
 
-// No two runs are the same server.
+// A random suffix, because each run of the program is a server of its own.
 const server = `${serverName}/${randomBytes(6).toString('hex')}`;
 const bus = nats
   ? await natsBus(nats, server, warn).catch((error) =>
@@ -87,13 +92,14 @@ const bus = nats
 bus.connected
   .pipe(skip(1))
   .subscribe((connected) =>
-    log.warn({ type: 'bus', connected }, connected ? 'NATS is back' : 'NATS is lost, trying again'),
+    log.warn({ type: 'bus', connected }, connected ? 'NATS is back' : 'NATS is lost, reconnecting'),
   );
 
 const chat = openChat(bus, server, { ttl, history });
 const running = chat.run.subscribe();
 const shutdown = signals();
-// To the very end: npm passes a Ctrl-C on that this process had already, and the late one must not kill it.
+// Subscribed until the process exits: npm forwards a Ctrl-C that this process has already received, and the late one must not
+// kill it.
 shutdown.subscribe(() => {
   chat.closing = true;
 });

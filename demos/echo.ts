@@ -5,15 +5,15 @@
  *     printf 'hello\nworld\n' | nc -q1 127.0.0.1 7000      gets both lines back
  *     npm run load                                         keeps it busy, and checks every byte of every reply
  *     npm start -- --concurrency 3 --waiting 2             serves three clients, lets two wait, refuses the others
- *     npm start -- --idle 2000 --frame 500                 has little patience: try `nc 127.0.0.1 7000`, and say nothing
- *     npm start -- --help                                  every limit and deadline
+ *     npm start -- --idle 2000 --frame 500                 has short deadlines: try `nc 127.0.0.1 7000`, and send nothing
+ *     npm start -- --help                                  lists every limit and deadline
  *
- * On a terminal it shows how it is doing; piped, each event is a line of JSON. Ctrl-C (or SIGTERM) drains it: requests in
- * progress are answered, idle clients leave at once, and after `--grace` the others are aborted. A second Ctrl-C aborts
- * them there and then.
+ * On a terminal it shows a live status; piped, each event is a line of JSON. Ctrl-C (or SIGTERM) drains it: requests in
+ * progress are answered, idle connections are closed at once, and the rest are aborted after `--grace`. A second Ctrl-C
+ * aborts them immediately.
  *
- * A last line without its newline is echoed too, as `printf hello | nc` expects. The library takes it for an error unless
- * told otherwise, since half a command must not be executed; but an echo executes nothing.
+ * A last line without its newline is echoed too, as `printf hello | nc` expects. By default the library treats it as an
+ * error, because half a command must not be executed; an echo executes nothing.
  */
 import { map, tap } from 'rxjs';
 import { type Handler, lines, logTo, serve, signals } from '../lib/index.ts';
@@ -55,7 +55,8 @@ const echo: Handler = (connection) =>
 
 const status = statusLine();
 const shutdown = signals();
-// To the very end: npm passes a Ctrl-C on that this process had already, and the late one must not kill it.
+// Subscribed until the process exits: npm forwards a Ctrl-C that this process has already received, and the late one must not
+// kill it.
 shutdown.subscribe();
 
 serve({ host, port }, echo, { ...serverLimits(limits), shutdown })

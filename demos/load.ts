@@ -3,11 +3,12 @@
  *
  *     npm run load -- --port 7000                    50 connections, 16 requests in flight on each, for 10 s
  *     npm run load -- -c 1000 -n 1 -d 30             many connections, one request at a time
- *     npm run load -- --expect-drain                 stop the server meanwhile: a drain may leave requests, not reset
+ *     npm run load -- --expect-drain                 stop the server meanwhile: a drain may leave requests unanswered, but a
+ *                                                    reset is a failure
  *     npm run -s load -- --json | jq .throughput     for scripts
  *
- * It is a closed loop: each connection sends its next request when a reply has come. Latency is therefore that of a
- * server kept busy, and queueing in the window is part of it; for the latency of a quiet one, choose `-n 1`.
+ * It is a closed loop: each connection sends its next request when a reply arrives. Latency is therefore that of a busy
+ * server, and includes queueing in the window; for the latency of a quiet server, choose `-n 1`.
  */
 import { signals } from '../lib/index.ts';
 import { print } from './load/print.ts';
@@ -61,7 +62,7 @@ numberOption(command, '--grace <seconds>', 'how long to wait for the last replie
   whole: false,
 });
 command
-  .option('--expect-drain', 'requests unanswered when the server closes by FIN are no failure')
+  .option('--expect-drain', 'a request left unanswered at the FIN of the server is no failure')
   .option('--json', 'print the report as one JSON object, and nothing else')
   .addHelpText(
     'after',
@@ -69,20 +70,20 @@ command
   )
   .parse();
 
-/** The most that all requests in flight may take together, in bytes: they are kept to be compared. */
+/** Limit for all requests in flight together, in bytes. They are kept in memory, because replies are compared with them. */
 const MOST_IN_FLIGHT = 1024 ** 3;
 
 const options = command.opts<Options>();
 const inFlight = options.connections * options.inFlight * options.size;
 if (inFlight > MOST_IN_FLIGHT) {
-  command.error(`requests in flight would take ${bytes(inFlight)}, and at most ${bytes(MOST_IN_FLIGHT)} is allowed`);
+  command.error(`requests in flight would take ${bytes(inFlight)}, but at most ${bytes(MOST_IN_FLIGHT)} is allowed`);
 }
 const status = statusLine();
 const log = logger({ status, level: options.json ? 'silent' : 'info' });
 
 const run = new Run({ ...options, duration: options.duration * 1000, grace: options.grace * 1000 });
-run.tally.onFault = tell;
-// To the very end: a Ctrl-C that comes twice must not kill the report.
+run.tally.onFault = logFault;
+// Subscribed until the process exits: a second Ctrl-C must not kill it before it prints the report.
 signals().subscribe(() => run.stop());
 
 const shown = options.json ? undefined : progress(run, status, log);
@@ -95,14 +96,14 @@ const result = report(run, options.expectDrain === true);
 process.stdout.write(options.json ? `${JSON.stringify(result)}\n` : print(result, run.tally.latency));
 process.exitCode = result.failures.length > 0 ? 1 : 0;
 
-/** Shows the first lines that were wrong, where they begin to be. The others are counted. */
-function tell({ connection, due, expected, received }: Fault): void {
+/** Logs the first five wrong lines, each from the byte where it differs. The rest are only counted. */
+function logFault({ connection, due, expected, received }: Fault): void {
   const seen = run.tally.wrong + run.tally.unexpected;
   if (seen > 5) return;
   if (seen === 5) {
     log.warn('more wrong replies, not shown');
   } else if (expected === undefined) {
-    log.warn({ received: excerpt(received, 0) }, `connection ${connection}: a line that answers nothing`);
+    log.warn({ received: excerpt(received, 0) }, `connection ${connection}: a line that answers no request`);
   } else {
     const at = [...expected].findIndex((byte, i) => byte !== received[i]);
     const around = { expected: excerpt(expected, at), received: excerpt(received, at) };

@@ -3,16 +3,16 @@
  *
  *     node --import tsx demos/proxy.ts --port 6380 --backend 127.0.0.1:7001 --backend 127.0.0.1:7002
  *     redis-cli -p 6380 ping                      is answered by one of two Redis servers
- *     … --check-ask 'PING\r\n' --check-expect +PONG      a backend must answer to be taken for well, not just accept
- *     … --proxy-protocol                          backends are told who the client is (PROXY protocol, version 2)
- *     … --help                                    every limit
+ *     … --check-ask 'PING\r\n' --check-expect +PONG      a healthy backend must answer, not only accept
+ *     … --proxy-protocol                          sends each backend the client's address (PROXY protocol, version 2)
+ *     … --help                                    lists every limit
  *
- * Each client gets the backend with the least connections; one that cannot be reached is passed over for the next. What
- * one side does not take is not read from the other, and half-open connections stay half-open. A backend that fails three
- * checks gets no new clients until it answers again; its own clients stay with it as long as it lets them. Whoever does not
- * read may take as long about it as one who is silent (`--stall`, `--idle`): it costs a place, and no memory.
+ * Each client gets the backend with the fewest connections; if that one cannot be reached, the next is tried. Backpressure
+ * passes through: while one side does not read, the other side is not read. Half-open connections stay half-open. A backend
+ * that fails three checks gets no new clients until it answers again; its present clients stay connected to it. A side that
+ * does not read has as long a deadline as a silent one (`--stall`, `--idle`), because it occupies a slot but no memory.
  *
- * On SIGINT or SIGTERM it accepts nobody any more, and each client is let go in the first pause of its conversation.
+ * After SIGINT or SIGTERM it accepts no more connections, and each client is closed in the next pause of its conversation.
  */
 import { merge, mergeMap, type Observable, Subject, takeUntil } from 'rxjs';
 import { type Handler, logTo, relay, serve, signals } from '../lib/index.ts';
@@ -52,7 +52,7 @@ const forward: Handler = (client): Observable<never> =>
   );
 
 const shutdown = signals();
-// To the very end: a late Ctrl-C must not kill the report.
+// Subscribed until the process exits: a late Ctrl-C must not kill it before it prints the report.
 shutdown.subscribe();
 
 const { checkInterval: interval, checkTimeout, checkAsk: ask, checkExpect: expect } = options;
@@ -62,7 +62,7 @@ merge(...backends.map((backend) => watchHealth(backend, health)))
   .pipe(takeUntil(over))
   .subscribe();
 
-// Some protocols let the server speak first, and some clients connect long before they speak.
+// No greeting deadline: in some protocols the server sends first, and some clients connect long before they send.
 const greeting = Number.POSITIVE_INFINITY;
 serve({ host, port }, forward, { concurrency, idle, stall, grace, greeting, shutdown })
   .pipe(shown(new Traffic(), status, false, { requests: false, lines: () => backendLines(backends) }))

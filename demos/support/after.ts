@@ -1,10 +1,10 @@
 import { asyncScheduler, concat, NEVER, type Observable, of, repeat, type SchedulerLike, switchMap, timer } from 'rxjs';
 
-/** The longest time that one of Node's timers can hold, in milliseconds: 25 days. One that is given more fires at once. */
+/** The longest delay of a Node timer, in milliseconds: 25 days. A timer with a longer delay fires at once. */
 const LONGEST = 0x7fffffff;
 
 /**
- * RxJS's `timer` for a time of any length: emits once, and completes.
+ * RxJS's `timer` for a delay of any length: emits once, and completes.
  *
  * @param time Milliseconds; with `Infinity` it never emits.
  */
@@ -15,7 +15,7 @@ export function after(time: number, clock: SchedulerLike = asyncScheduler): Obse
 }
 
 /**
- * RxJS's `timer(0, time)` for a time of any length: emits at once, and then again and again.
+ * RxJS's `timer(0, time)` for a period of any length: emits at once, and then once each period.
  *
  * @param time Milliseconds; with `Infinity` it emits once.
  */

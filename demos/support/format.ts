@@ -1,11 +1,11 @@
 import { styleText } from 'node:util';
 
-/** A whole number with its thousands apart: `1,234,567`. */
+/** A whole number with its thousands separated: `1,234,567`. */
 export function count(n: number): string {
   return Math.round(n).toLocaleString('en-US');
 }
 
-/** How often a second: `412,345/s`, for `n` times in `ms` milliseconds. */
+/** A rate per second, for `n` events in `ms` milliseconds: `412,345/s`. */
 export function rate(n: number, ms: number): string {
   return `${count(ms > 0 ? (n * 1000) / ms : 0)}/s`;
 }
@@ -17,7 +17,7 @@ export function bytes(n: number): string {
   return `${figures(n / 1024 ** power)} ${['', 'KiB', 'MiB', 'GiB', 'TiB'][power]}`;
 }
 
-/** A time given in milliseconds, in the unit a reader would choose: `85.0 µs`, `1.84 ms`, `12.3 s`, `2 min 5 s`. */
+/** A duration in milliseconds, shown in the unit that fits it: `85.0 µs`, `1.84 ms`, `12.3 s`, `2 min 5 s`. */
 export function duration(ms: number): string {
   if (ms < 0.9995) return `${figures(ms * 1000)} µs`;
   if (ms < 999.5) return `${figures(ms)} ms`;
@@ -26,25 +26,25 @@ export function duration(ms: number): string {
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
-/** A host and a port as one writes them: `127.0.0.1:7000`, `[::1]:7000`. */
+/** A host and a port in the usual notation: `127.0.0.1:7000`, `[::1]:7000`. */
 export function address(host: string, port: number): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** Three figures that count: `1.84`, `12.3`, `850`. */
+/** Three significant figures: `1.84`, `12.3`, `850`. */
 function figures(n: number): string {
   return n >= 99.95 ? n.toFixed(0) : n >= 9.995 ? n.toFixed(1) : n.toFixed(2);
 }
 
-/** The styles of `util.styleText`: `'bold'`, `'green'`, `['bold', 'red']` … */
+/** A style of `util.styleText`: `'bold'`, `'green'`, `['bold', 'red']` … */
 export type Style = Parameters<typeof styleText>[0];
 
-/** Styles text for standard output, and leaves it alone where that is no colour terminal (or `NO_COLOR` is set). */
+/** Styles text for standard output; unchanged where that is not a colour terminal, or `NO_COLOR` is set. */
 export function paint(style: Style, text: string): string {
   return hasColors() ? styleText(style, text, { validateStream: false }) : text;
 }
 
-/** Whether standard output shows colours. */
+/** Whether standard output is a terminal with colours. */
 export function hasColors(): boolean {
   return process.stdout.isTTY === true && process.stdout.hasColors();
 }

@@ -1,4 +1,4 @@
-/** What every demo shares: its command line, its log, its status line, and how it writes numbers and failures. */
+/** What the demos share: command line, log, status line, and the formats of numbers and errors. */
 export { after, every } from './after.ts';
 export { address, bytes, count, duration, paint, rate } from './format.ts';
 export { type LoggerOptions, logger } from './logger.ts';

@@ -4,23 +4,23 @@ import { printable } from '../../lib/index.ts';
 import { hasColors } from './format.ts';
 import { type StatusLine, statusLine } from './statusLine.ts';
 
-/** pino's number of the level. */
+/** pino's number for the level `error`. */
 const ERROR = 50;
 
 /** Settings of {@link logger}. */
 export interface LoggerOptions {
-  /** The status line to print above, where the demo has one. */
+  /** The status line of the demo, if it has one: log lines are printed above it. */
   status?: StatusLine;
-  /** The least level that is logged, a name of pino's. @default 'info' */
+  /** The lowest level that is logged, by pino's name. @default 'info' */
   level?: string;
-  /** Whether lines for people end with the fields of what is logged, or are its sentence alone. @default true */
+  /** Whether a line on a terminal ends with the fields of the record; otherwise it is the message alone. @default true */
   fields?: boolean;
 }
 
 /**
- * A pino logger for standard output: JSON lines where it is piped, lines for people on a terminal. Both are written at
- * once while there is room, so nothing is lost when the process ends, and a reader that hangs stops nothing. What a peer has
- * sent reaches neither with a character that a terminal obeys.
+ * A pino logger for standard output: JSON lines where that is piped, readable lines on a terminal. Both are written
+ * synchronously while there is room, so nothing is lost when the process exits. A reader that hangs does not block the demo.
+ * Control characters in data from a peer are escaped in both, because a terminal would obey them.
  */
 export function logger(options: LoggerOptions = {}): Logger {
   const { status = statusLine(), level = 'info', fields = true } = options;
@@ -31,20 +31,20 @@ export function logger(options: LoggerOptions = {}): Logger {
     singleLine: true,
     hideObject: !fields,
     translateTime: 'SYS:HH:MM:ss.l',
-    // Where the fields are hidden, what went wrong would be as well.
+    // Hiding the fields hides the error with them, so the message of its cause is appended.
     ...(fields ? {} : { messageFormat: whole }),
   });
-  // Before it gets its colours: those are escape sequences, too.
+  // Values are escaped before the line is coloured, because colours are escape sequences, too.
   const harmless = (line: string): object => JSON.parse(line, (_key, value) => harmlessValue(value));
-  // Without fields the line comes without its end.
+  // pino-pretty omits the final newline when fields are hidden, so it is always replaced by ours.
   return pino({ level }, { write: (line: string) => status.print(`${pretty(harmless(line))?.trimEnd()}\n`) });
 }
 
-/** A newline of a peer's would begin a line that looks like one of ours. */
+/** Escapes newlines as well: text from a peer could otherwise begin a line that looks like a log line of ours. */
 const harmlessValue = (value: unknown): unknown =>
   typeof value === 'string' ? printable(value).replaceAll('\n', '\\n') : value;
 
-/** The sentence of what is logged, and behind that of an error its cause. */
+/** The message of a record; for an error, followed by the message of its cause. */
 function whole({ level, err, msg }: Record<string, unknown>): string {
   const cause = err instanceof Object && 'message' in err ? err.message : undefined;
   return Number(level) >= ERROR && cause !== undefined ? `${msg}: ${cause}` : String(msg);

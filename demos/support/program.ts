@@ -8,26 +8,26 @@ export interface ProgramOptions {
   host?: string;
   /** @default 0 */
   port?: number;
-  /** Whether `--host` and `--port` say where to connect to, and not where to listen. @default false */
+  /** Whether `--host` and `--port` are the address to connect to, instead of the one to listen on. @default false */
   connects?: boolean;
 }
 
-/** What every demo's `command.opts<…>()` has. */
+/** The part of `command.opts<…>()` that every demo has. */
 export interface AddressOptions {
   host: string;
   port: number;
 }
 
 /**
- * A demo's command line, with `--host`, `--port` and `--help`. What is wrong with it is told in one sentence on standard
- * error, and the exit code is 1. A demo tells its own failures the same way:
+ * A demo's command line, with `--host`, `--port` and `--help`. A wrong option prints one sentence on standard error, and the
+ * exit code is 1. A demo reports its own failures the same way:
  *
  * ```ts
  * command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`);
  * ```
  *
- * @param name What the demo is called, `echo`.
- * @param description What it shows, for the help.
+ * @param name The name of the demo, such as `echo`.
+ * @param description What the demo shows, for the help.
  */
 export function program(name: string, description: string, options: ProgramOptions = {}): Command {
   const { host = '127.0.0.1', port = 0, connects = false } = options;
@@ -35,7 +35,7 @@ export function program(name: string, description: string, options: ProgramOptio
     .description(description)
     .helpOption('-h, --help', 'show this help')
     .option('--host <address>', connects ? 'address to connect to' : 'address to listen on', host)
-    // Commander's own messages come with a prefix, and with their suggestions on a line of their own.
+    // Commander prefixes its messages, and puts its suggestions on a second line.
     .configureOutput({ outputError: (text, write) => write(`${name}: ${oneLine(text.replace(/^error: /, ''))}\n`) })
     .configureHelp({
       styleTitle: (text) => paint('bold', text),
@@ -49,20 +49,20 @@ export function program(name: string, description: string, options: ProgramOptio
   });
 }
 
-/** What a number on the command line may be. */
+/** The range of a number on the command line. */
 export interface NumberRange {
   min: number;
   max: number;
-  /** What it is when it is not given. @default nothing */
+  /** The value if the option is not given. @default undefined */
   default?: number;
-  /** Whether only whole numbers will do. @default true */
+  /** Whether only whole numbers are valid. @default true */
   whole?: boolean;
 }
 
 /**
- * Adds an option that takes a number. Anything else, and a number out of range, ends the program with a sentence.
+ * Adds an option that takes a number. The program ends with a sentence if the value is not a number, or is out of range.
  *
- * @param flags As commander has them: `'-c, --connections <count>'`.
+ * @param flags In commander's notation: `'-c, --connections <count>'`.
  * @returns The command, for chaining.
  */
 export function numberOption<C extends Command>(
@@ -79,7 +79,7 @@ export function numberOption<C extends Command>(
     const range = max === Number.POSITIVE_INFINITY ? `, ${min} or more` : ` from ${min} to ${max}`;
     return command.error(`${name} must be a ${whole ? 'whole ' : ''}number${range}, and not '${text}'`);
   };
-  // Commander would write Infinity as null.
+  // Described by us, because commander prints Infinity as null.
   const option = new Option(flags, description)
     .argParser(parse)
     .default(preset, preset === undefined ? undefined : String(preset));

@@ -1,6 +1,6 @@
 import { printable } from '../../lib/index.ts';
 
-/** What Node's codes mean to somebody who started a demo. */
+/** Node's error codes, explained for a user who has started a demo. */
 const REASONS: Record<string, string> = {
   EADDRINUSE: 'the port is already taken',
   EACCES: 'this user is not allowed to',
@@ -9,10 +9,10 @@ const REASONS: Record<string, string> = {
   EADDRNOTAVAIL: 'no such address here, or no port left on it',
   ENOTFOUND: 'there is no host of that name',
   EAI_AGAIN: 'the host name could not be looked up',
-  ECONNREFUSED: 'nobody is listening there',
+  ECONNREFUSED: 'nothing is listening there',
   ECONNRESET: 'the peer reset the connection',
   EPIPE: 'the peer had closed the connection',
-  ETIMEDOUT: 'no answer came in time',
+  ETIMEDOUT: 'there was no answer in time',
   EHOSTUNREACH: 'there is no route to that host',
   ENETUNREACH: 'there is no route to that network',
   EMFILE: 'out of file descriptors, see ulimit -n',
@@ -20,9 +20,10 @@ const REASONS: Record<string, string> = {
 };
 
 /**
- * Says in words why something could not be done, given the error or its code: `the port is already taken (EADDRINUSE)`.
+ * Explains an error, or its code, in a phrase: `the port is already taken (EADDRINUSE)`.
  *
- * The words may come from another program, such as a NATS server: they are one line, and a terminal obeys nothing in them.
+ * The text may come from another program, such as a NATS server. It is always one line, and control characters in it are
+ * escaped, because a terminal would obey them.
  */
 export function reason(error: unknown): string {
   const code = typeof error === 'string' ? error : codeOf(error);
@@ -31,10 +32,10 @@ export function reason(error: unknown): string {
   return oneLine(error instanceof Error && error.message !== '' ? error.message : String(code ?? error));
 }
 
-/** Text from anywhere, as one line that is safe to be shown. */
+/** Text from any source, as one line that is safe to print on a terminal. */
 export const oneLine = (text: string): string => printable(text.trim().replace(/\s*\n\s*/g, ' '));
 
-/** The code of one of Node's errors, such as `EADDRINUSE`; `undefined` where there is none. */
+/** The code of a Node error, such as `EADDRINUSE`; `undefined` if it has none. */
 export function codeOf(error: unknown): string | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   return typeof code === 'string' ? code : undefined;

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import type { Overrun, ServeOptions } from '../../lib/index.ts';
 import { type NumberRange, numberOption } from './program.ts';
 
-/** What {@link serverOptions} adds to a demo's command line. Times are in milliseconds, sizes in bytes. */
+/** The options that {@link serverOptions} adds to a demo's command line. Times are in milliseconds, sizes in bytes. */
 export interface ServerLimits {
   concurrency: number;
   waiting: number;
@@ -31,9 +31,10 @@ export interface ServerLimits {
 }
 
 /**
- * Adds every limit and deadline of `serve` to a command line, with the library's defaults. A spec compares the two.
+ * Adds every limit and deadline of `serve` to a command line, with the library's defaults. A spec compares the defaults here
+ * with those of the library.
  *
- * @param presets Other defaults, where the demo's protocol needs them.
+ * @param presets Defaults that differ, where the demo's protocol needs them.
  */
 export function serverOptions(command: Command, presets: Partial<ServerLimits> = {}): Command {
   const add = (flags: string, description: string, range: NumberRange) => {
@@ -52,26 +53,26 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
   const much = Number.MAX_SAFE_INTEGER;
 
   command.optionsGroup('Connections:');
-  add('--concurrency <count>', 'served at once, the others wait', { min: 1, max: many, default: 1000 });
-  add('--waiting <count>', 'may wait, one more is refused', { min: 0, max: many, default: 1000 });
-  command.option('--farewell <line>', 'what a refused connection is told');
-  add('--backlog <count>', 'may be ready in the kernel', { min: 1, max: 0x7fffffff, default: 4096 });
+  add('--concurrency <count>', 'served at once; any more wait', { min: 1, max: many, default: 1000 });
+  add('--waiting <count>', 'that may wait; any more are refused', { min: 0, max: many, default: 1000 });
+  command.option('--farewell <line>', 'line that a refused connection is sent');
+  add('--backlog <count>', 'that the kernel may queue', { min: 1, max: 0x7fffffff, default: 4096 });
 
   command.optionsGroup('Deadlines, in milliseconds, or Infinity for none:');
   time('wait', 'to be served, once accepted', 5000);
   time('greeting', 'for the first byte', 10_000, 1);
-  time('idle', 'with nothing coming or going', 30_000, 1);
+  time('idle', 'without a byte in or out', 30_000, 1);
   time('frame', 'for a request that has begun', 10_000, 1);
   time('reply', 'for the work on a request', 60_000, 1);
-  time('stall', 'for the peer to take any output', 10_000, 1);
-  time('pace-grace', 'to be slower than the pace', 10_000, 1);
-  time('lifetime', 'for all of a connection', Number.POSITIVE_INFINITY, 1);
-  add('--jitter <share>', 'share of the lifetime left to chance', { min: 0, max: 1, default: 0.1, whole: false });
+  time('stall', 'for the peer to read any output', 10_000, 1);
+  time('pace-grace', 'during which a peer may be slower than the pace', 10_000, 1);
+  time('lifetime', 'for a whole connection', Number.POSITIVE_INFINITY, 1);
+  add('--jitter <share>', 'random share of the lifetime', { min: 0, max: 1, default: 0.1, whole: false });
   time('keep-alive', 'before the kernel probes the peer', 60_000);
 
-  command.optionsGroup('The pace, in bytes a second, or 0 for none:');
-  add('--pace-in <bytes>', 'to send a request that has begun', { min: 0, max: much, default: 240, whole: false });
-  add('--pace-out <bytes>', 'to take output that is pending; with 0 --stall decides alone', {
+  command.optionsGroup('Minimum pace, in bytes a second, or 0 for none:');
+  add('--pace-in <bytes>', 'of sending a request that has begun', { min: 0, max: much, default: 240, whole: false });
+  add('--pace-out <bytes>', 'of reading pending output; with 0, only --stall applies', {
     min: 0,
     max: much,
     default: 240,
@@ -79,27 +80,27 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
   });
 
   command.optionsGroup('Memory, in bytes:');
-  add('--high-water <bytes>', 'unsent where the input pauses', { min: 1, max: much, default: 65_536 });
-  add('--max-outbound <bytes>', 'unsent where --overrun acts', { min: 1, max: much, default: 1_048_576 });
+  add('--high-water <bytes>', 'unsent, at which the input pauses', { min: 1, max: much, default: 65_536 });
+  add('--max-outbound <bytes>', 'unsent, at which --overrun applies', { min: 1, max: much, default: 1_048_576 });
   command.addOption(
-    new Option('--overrun <policy>', 'when that is reached')
+    new Option('--overrun <policy>', 'applied at --max-outbound')
       .choices(['disconnect', 'drop-oldest', 'drop-newest'])
       .default('disconnect'),
   );
-  add('--budget <bytes>', 'for all (default: a quarter of the heap, or of what a cgroup leaves)', {
+  add('--budget <bytes>', 'of all connections (default: a quarter of the heap, or of what a cgroup leaves)', {
     min: 1,
     max: much,
   });
 
-  command.optionsGroup('The end, in milliseconds:');
-  time('announce', 'still accepting after the signal', 0);
-  time('grace', 'to finish, then they are aborted', 10_000);
-  time('linger', 'to go on reading after our FIN', 1000);
-  command.option('--no-half-open', "the peer's FIN ends the connection once it is answered");
+  command.optionsGroup('Shutdown and close, in milliseconds:');
+  time('announce', 'during which the port stays open after the signal', 0);
+  time('grace', 'for connections to finish; then they are aborted', 10_000);
+  time('linger', 'during which input is read after our FIN', 1000);
+  command.option('--no-half-open', "close a connection after the peer's FIN, once its requests are answered");
   return command;
 }
 
-/** The same as the library wants it. What the demo has added of its own is to be taken out before. */
+/** Converts them to the library's options. The caller removes the demo's own options first. */
 export function serverLimits(given: ServerLimits): ServeOptions {
   const { waiting, wait, farewell, highWater, keepAlive, paceIn, paceOut, paceGrace, ...same } = given;
   return {

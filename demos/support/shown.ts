@@ -13,35 +13,35 @@ import { bytes, count, duration, paint } from './format.ts';
 import type { StatusLine } from './statusLine.ts';
 import type { Traffic } from './traffic.ts';
 
-/** How often the status is drawn, in milliseconds. */
+/** Time between two draws of the status, in milliseconds. */
 const EVERY = 200;
-/** How many events a terminal gets in that time. More than that, and nobody reads them. */
+/** Events printed on a terminal in that time. More would scroll past unread. */
 const MOST = 10;
 const BAR = 40;
 
-/** What happens to one connection, and so to thousands. */
+/** The events of a single connection. A server may emit thousands of them a second. */
 const ONE_OF_MANY: readonly ServerEvent['type'][] = ['opened', 'closed', 'refused', 'failed'];
-/** The ends that are no news: the status counts them. */
+/** The close reasons of the normal case. They get no line of their own, because the status counts them. */
 const GOOD: readonly CloseReason[] = ['ended', 'completed', 'drained'];
 
-/** What a demo has of its own. */
+/** Settings of {@link shown} that differ from demo to demo. */
 export interface ShownOptions {
-  /** Whether it wants to say anything of an event at all, on a terminal or elsewhere. @default of each */
+  /** Whether an event is reported at all, on a terminal or elsewhere. @default every event is */
   readonly tells?: (event: ServerEvent) => boolean;
   /** Lines below the figures. @default none */
   readonly lines?: () => readonly string[];
-  /** Whether it knows what a request is, and counts them. @default true */
+  /** Whether the demo counts requests. @default true */
   readonly requests?: boolean;
 }
 
 /**
- * Shows on a terminal how a server is doing: a live status, the progress of its drain, and a report when it is over.
+ * Shows the state of a server on a terminal: a live status, the progress of its drain, and a report at the end.
  *
- * It passes on the events that are worth a line of their own. Where there is no terminal it shows nothing, and passes on
- * all that the demo tells of.
+ * On a terminal it passes on only the events that deserve a line of their own. Elsewhere it shows nothing, and passes on every
+ * event that the demo reports.
  *
- * @param traffic Is told of every event; the demo counts its requests there.
- * @param verbose Whether every event is worth a line. @default false
+ * @param traffic Receives every event; the demo counts its requests there.
+ * @param verbose Whether every event gets a line. @default false
  * @param options See {@link ShownOptions}.
  */
 export function shown(
@@ -59,11 +59,11 @@ export function shown(
 
   return (events) =>
     defer(() => {
-      let told = 0;
+      let printed = 0;
       let requests = 0;
       const draw = (ms: number) => {
-        if (told > MOST) status.print(paint('dim', `… and ${count(told - MOST)} more such events\n`));
-        told = 0;
+        if (printed > MOST) status.print(paint('dim', `… and ${count(printed - MOST)} more such events\n`));
+        printed = 0;
         const since = counted ? traffic.requests - requests : undefined;
         status.show([...figures(traffic, since, ms), ...lines(), ...progress(traffic)].join('\n'));
         requests = traffic.requests;
@@ -75,7 +75,7 @@ export function shown(
         if (!ONE_OF_MANY.includes(event.type)) return event.type !== 'drained';
         if (!verbose && (event.type === 'opened' || (event.type === 'closed' && GOOD.includes(event.reason))))
           return false;
-        return ++told <= MOST;
+        return ++printed <= MOST;
       };
       const end = () => {
         drawing.unsubscribe();
@@ -107,7 +107,7 @@ function progress({ draining, counters }: Traffic): string[] {
   return [`  ${bar} ${count(done)} of ${count(of)} gone, ${time}`, paint('dim', '  Ctrl-C again aborts the others')];
 }
 
-/** The report of the drain, and what was done before it; nothing if there was no drain. */
+/** The report of the drain, and of all traffic before it; empty if there was no drain. */
 function report(traffic: Traffic, counted: boolean): string {
   const { drained, requests } = traffic;
   if (drained === undefined) return '';

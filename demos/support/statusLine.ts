@@ -1,19 +1,19 @@
 import { createLogUpdate } from 'log-update';
 import { boundedStdout } from '../../lib/index.ts';
 
-/** What is shown at the bottom of a terminal while a demo runs. Everything else is printed above it. */
+/** The status at the bottom of a terminal while a demo runs. Everything else is printed above it. */
 export interface StatusLine {
-  /** Whether there is a terminal. Where there is none, only {@link print} does anything. */
+  /** Whether there is a terminal. Without one, only {@link print} has an effect. */
   readonly live: boolean;
-  /** Shows this text, of one or more lines, in place of the last. */
+  /** Replaces the status by this text, of one or more lines. */
   show(text: string): void;
-  /** Prints text that stays, above the status. It ends with a newline of its own. */
+  /** Prints text that stays, above the status. The text ends with its own newline. */
   print(text: string): void;
-  /** Takes the status away. */
+  /** Removes the status. */
   clear(): void;
 }
 
-/** Where a status line is drawn: standard output, or what behaves like it. */
+/** The target of a status line: standard output, or a stream that behaves like it. */
 export interface Screen {
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
@@ -21,7 +21,7 @@ export interface Screen {
   write(text: string): unknown;
 }
 
-/** Standard output as it is now. It never waits for its reader: `| head` ends, `| less` stops reading, and so does Ctrl-S. */
+/** Standard output, read anew for each use. A write never waits for the reader: `| head` exits, `| less` and Ctrl-S stop reading. */
 const stdout: Screen = {
   get isTTY() {
     return process.stdout.isTTY;
@@ -36,21 +36,22 @@ const stdout: Screen = {
 };
 
 /**
- * Makes the status line of a terminal. There is one of them a terminal: a logger that prints while it is shown has to
- * know it, or both are garbled (`logger({ status })`).
+ * Makes the status line of a terminal. A terminal has one: a logger that prints while the status is shown must print through
+ * it (`logger({ status })`), otherwise both are garbled.
  *
- * The cursor stays visible: hiding it means listening to signals to bring it back, and those are the demo's own.
+ * The cursor stays visible: to hide it, the status line would have to handle signals to show it again, but the demo handles
+ * its own signals.
  */
 export function statusLine(screen: Screen = stdout): StatusLine {
   if (screen.isTTY !== true) {
     return { live: false, show() {}, print: (text) => void screen.write(text), clear() {} };
   }
-  // It asks for no more of a stream than a screen has.
+  // Safe: log-update uses only the members of a stream that Screen has.
   const region = createLogUpdate(screen as unknown as NodeJS.WritableStream, { showCursor: true });
   let status = '';
   let returns: NodeJS.Immediate | undefined;
 
-  // The status comes back once after a burst of log lines, and is not drawn again for each of them.
+  // After a burst of log lines the status is drawn once, and not once for each line.
   const settle = (): void => {
     clearImmediate(returns);
     returns = undefined;

@@ -2,26 +2,26 @@ import type { ConnectionView, Counters, DrainedEvent, ServerEvent } from '../../
 
 const NONE: Counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
 
-/** What a server has done so far, kept by looking at its events: connections, bytes, requests, and how its drain goes. */
+/** The totals of a server, collected from its events: connections, bytes, requests, and the progress of its drain. */
 export class Traffic {
-  /** Counted by the demo, which knows what a request is. */
+  /** Counted by the demo, because only it knows what a request is. */
   requests = 0;
-  /** How many were in the hands of handlers when the drain began, and when that was; `undefined` before it. */
+  /** How many connections were active when the drain began, and when that was; `undefined` before the drain. */
   draining: { readonly of: number; readonly since: number } | undefined;
-  /** How the drain went, once it is over. */
+  /** The outcome of the drain; `undefined` until it is over. */
   drained: DrainedEvent | undefined;
   #counters = NONE;
   #connections: ReadonlySet<ConnectionView> = new Set();
-  /** Bytes of connections that are gone. */
-  readonly #gone = { bytesIn: 0, bytesOut: 0 };
+  /** Bytes of connections that are closed. */
+  readonly #closed = { bytesIn: 0, bytesOut: 0 };
 
   see(event: ServerEvent): void {
     if (event.type === 'listening') {
       this.#counters = event.counters;
       this.#connections = event.connections;
     } else if (event.type === 'closed') {
-      this.#gone.bytesIn += event.bytesIn;
-      this.#gone.bytesOut += event.bytesOut;
+      this.#closed.bytesIn += event.bytesIn;
+      this.#closed.bytesOut += event.bytesOut;
     } else if (event.type === 'draining') {
       this.draining = { of: event.active, since: performance.now() };
     } else if (event.type === 'drained') {
@@ -42,7 +42,7 @@ export class Traffic {
   }
 
   #sum(what: 'bytesIn' | 'bytesOut'): number {
-    let sum = this.#gone[what];
+    let sum = this.#closed[what];
     for (const connection of this.#connections) sum += connection[what];
     return sum;
   }

@@ -8,15 +8,15 @@ import { watchHealth } from '../../demos/proxy/health.ts';
 import { after, every } from '../../demos/support/index.ts';
 
 const DAY = 86_400_000;
-/** One more than a timer of Node's can hold. */
+/** One more than the longest delay of a Node timer. */
 const LONG = 2 ** 31;
 const NEVER_OVER = Number.POSITIVE_INFINITY;
 
-// Fake timers that are given too much fire at once, as real ones do.
+// A fake timer with too long a delay fires at once, as a real one does.
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** Takes down at which times a source emits, and `|` when it completes. */
+/** Records the times at which a source emits, and `|` when it completes. */
 function times(source: Observable<unknown>): { readonly at: (number | '|')[]; readonly subscription: Subscription } {
   const began = Date.now();
   const at: (number | '|')[] = [];
@@ -49,7 +49,7 @@ describe('after', () => {
 });
 
 describe('every', () => {
-  it.each([1000, LONG - 1, LONG, 3_000_000_000])('emits at once, and again each %d ms', (time) => {
+  it.each([1000, LONG - 1, LONG, 3_000_000_000])('emits at once, and then every %d ms', (time) => {
     const { at, subscription } = times(every(time));
     vi.advanceTimersByTime(2 * time + 1);
     subscription.unsubscribe();
@@ -64,8 +64,8 @@ describe('every', () => {
   });
 });
 
-describe('a time without end in a demo', () => {
-  it.each([3_000_000_000, NEVER_OVER])('lets a client of the proxy wait for %d ms', (wait) => {
+describe('a demo with a time longer than a Node timer can hold', () => {
+  it.each([3_000_000_000, NEVER_OVER])('keeps a client of the proxy waiting for %d ms', (wait) => {
     const full = { up: true, hasRoom: false } as Backend;
     const errors: unknown[] = [];
     new Balancer([full], wait).connect().subscribe({ error: (error) => errors.push(error) });
@@ -75,7 +75,7 @@ describe('a time without end in a demo', () => {
     expect(errors).toHaveLength(wait === NEVER_OVER ? 0 : 1);
   });
 
-  it.each([3_000_000_000, NEVER_OVER])('lets the proxy check its backends each %d ms', (interval) => {
+  it.each([3_000_000_000, NEVER_OVER])('checks the backends of the proxy every %d ms', (interval) => {
     let probes = 0;
     const probe = new Observable<never>((to) => {
       probes++;
@@ -93,25 +93,28 @@ describe('a time without end in a demo', () => {
     watching.unsubscribe();
   });
 
-  it.each([3_000_000_000, NEVER_OVER])('gives the ingest %d ms to store what it has', async (grace) => {
-    let stored = (_: readonly boolean[]): void => {};
-    const store: Store = {
-      name: 'a store that is slow',
-      readings: () =>
-        new Promise<readonly boolean[]>((resolve) => {
-          stored = resolve;
-        }),
-      windows: (batch) => Promise.resolve(batch.map(() => true)),
-      close: () => Promise.resolve(),
-    };
-    const ingest = new Ingest(store);
-    const acknowledged = firstValueFrom(ingest.store({ device: 'd', seq: 1, at: 0, value: 1 }));
-    await vi.advanceTimersByTimeAsync(10);
-    const closing = ingest.close(grace, NEVER);
-    await vi.advanceTimersByTimeAsync(5 * 60_000);
-    stored([true]);
-    await vi.advanceTimersByTimeAsync(10_000);
-    expect(await acknowledged).toBe(true);
-    expect(await closing).toMatchObject({ stored: 1, unstored: 0 });
-  });
+  it.each([3_000_000_000, NEVER_OVER])(
+    'gives the ingest %d ms to store the readings it has accepted',
+    async (grace) => {
+      let stored = (_: readonly boolean[]): void => {};
+      const store: Store = {
+        name: 'a slow store',
+        readings: () =>
+          new Promise<readonly boolean[]>((resolve) => {
+            stored = resolve;
+          }),
+        windows: (batch) => Promise.resolve(batch.map(() => true)),
+        close: () => Promise.resolve(),
+      };
+      const ingest = new Ingest(store);
+      const acknowledged = firstValueFrom(ingest.store({ device: 'd', seq: 1, at: 0, value: 1 }));
+      await vi.advanceTimersByTimeAsync(10);
+      const closing = ingest.close(grace, NEVER);
+      await vi.advanceTimersByTimeAsync(5 * 60_000);
+      stored([true]);
+      await vi.advanceTimersByTimeAsync(10_000);
+      expect(await acknowledged).toBe(true);
+      expect(await closing).toMatchObject({ stored: 1, unstored: 0 });
+    },
+  );
 });

@@ -198,7 +198,7 @@ describe('load', () => {
     const { code, stdout, stderr } = await load(port);
     expect(code).toBe(1);
     expect(stdout).toBe('');
-    expect(stderr).toBe(`load: cannot connect to 127.0.0.1:${port}: nobody is listening there (ECONNREFUSED)\n`);
+    expect(stderr).toBe(`load: cannot connect to 127.0.0.1:${port}: nothing is listening there (ECONNREFUSED)\n`);
   });
 
   it.each([

@@ -4,7 +4,7 @@ import { type StatusLine, shown, Traffic } from '../../demos/support/index.ts';
 import type { Closed, CloseReason, Connection, ServerEvent } from '../../lib/index.ts';
 import { marbles } from '../support/marbles.ts';
 
-/** A terminal that keeps what it was shown. */
+/** A terminal that records what it is shown. */
 class Terminal implements StatusLine {
   readonly live: boolean = true;
   readonly shown: string[] = [];
@@ -40,7 +40,7 @@ const all = { l, o, c, r, g, D, f };
 
 describe('shown', () => {
   it(
-    'passes on what is news, and counts what is not',
+    'passes on the events that deserve a line, and only counts the rest',
     marbles(({ hot, expectObservable }) => {
       const events = '  l-o-c-r-f-g-(D|)';
       const expected = 'l-----r-f-g-|';
@@ -51,7 +51,7 @@ describe('shown', () => {
   );
 
   it(
-    'draws five times a second, and reports when it is over',
+    'draws five times a second, and prints a report at the end',
     marbles(({ hot, flush }) => {
       const terminal = new Terminal();
       const traffic = new Traffic();
@@ -78,7 +78,7 @@ describe('shown', () => {
   );
 
   it(
-    'shows what a demo adds, and no requests where it counts none',
+    'shows the lines of the demo, and no requests if the demo counts none',
     marbles(({ hot, flush }) => {
       const terminal = new Terminal();
       const options = { requests: false, lines: () => ['  one of mine'] };
@@ -93,7 +93,7 @@ describe('shown', () => {
   );
 
   it(
-    'says nothing of what a demo does not tell, not even how many of them there were',
+    'omits events that the demo does not report, even from the number of events not shown',
     marbles(({ hot, expectObservable, flush }) => {
       const terminal = new Terminal();
       const piped = Object.assign(new Terminal(), { live: false });
@@ -111,7 +111,7 @@ describe('shown', () => {
   );
 
   it(
-    'does not flood a terminal',
+    'prints at most ten events a draw on a terminal, and the number of the rest',
     marbles(({ hot, flush }) => {
       const terminal = new Terminal();
       const seen: ServerEvent[] = [];
@@ -128,7 +128,7 @@ describe('shown', () => {
   );
 
   it(
-    'stops drawing when it is unsubscribed, or the server fails',
+    'stops drawing when it is unsubscribed, or when the server errors',
     marbles(({ cold, flush }) => {
       const [one, other] = [new Terminal(), new Terminal()];
       cold('l 500ms #', all)
@@ -143,7 +143,7 @@ describe('shown', () => {
   );
 
   it(
-    'shows nothing where there is no terminal, and passes everything on',
+    'shows nothing without a terminal, and passes every event on',
     marbles(({ hot, expectObservable, flush }) => {
       const terminal = Object.assign(new Terminal(), { live: false });
       const traffic = new Traffic();

@@ -24,7 +24,7 @@ import {
 } from '../../demos/support/index.ts';
 
 describe('numbers', () => {
-  it('are written for people', () => {
+  it('are formatted for people: thousands separated, units that fit', () => {
     expect(count(1_234_567.4)).toBe('1,234,567');
     expect(rate(500, 250)).toBe('2,000/s');
     expect(rate(500, 0)).toBe('0/s');
@@ -46,14 +46,14 @@ describe('numbers', () => {
     expect([address('127.0.0.1', 7000), address('::1', 7000)]).toEqual(['127.0.0.1:7000', '[::1]:7000']);
   });
 
-  it('have no colours where there is no terminal', () => {
+  it('have no colours without a terminal', () => {
     expect(process.stdout.isTTY).not.toBe(true);
     expect(paint('red', 'plain')).toBe('plain');
   });
 });
 
 describe('reason', () => {
-  it('puts the error of a taken port into words', async () => {
+  it('explains the error of a port that is taken', async () => {
     const first = createServer().listen(0, '127.0.0.1');
     await once(first, 'listening');
     const second = createServer().listen(first.address() as { port: number });
@@ -62,14 +62,14 @@ describe('reason', () => {
     expect(reason(error)).toBe('the port is already taken (EADDRINUSE)');
   });
 
-  it('takes a code, an error it does not know, and what is not an error', () => {
-    expect(reason('ECONNREFUSED')).toBe('nobody is listening there (ECONNREFUSED)');
+  it('accepts a code, an error with an unknown code, and a value that is not an error', () => {
+    expect(reason('ECONNREFUSED')).toBe('nothing is listening there (ECONNREFUSED)');
     expect(reason(new Error('it broke'))).toBe('it broke');
     expect(reason(Object.assign(new Error(''), { code: 'EODD' }))).toBe('EODD');
     expect(reason('odd')).toBe('odd');
   });
 
-  it('is one line that no terminal obeys, whatever another program has said', () => {
+  it('is one line with its control characters escaped, whatever the text', () => {
     const text = 'no\u001b[2J such\r\n  stream\u009b31m\u202e\u007f\n';
     const shown = 'no\\u001b[2J such stream\\u009b31m\\u202e\\u007f';
     expect(reason(new Error(text))).toBe(shown);
@@ -81,16 +81,16 @@ describe('reason', () => {
   });
 });
 
-/** Parses a command line as `program` does, and returns its options, or what it said when it refused. */
+/** Parses a command line with `program`, and returns its options, or the sentence that it prints for a wrong one. */
 function parse(args: string[], settings = {}): unknown {
-  let said = '';
+  let printed = '';
   const command = program('demo', 'Shows something.', settings).exitOverride();
-  command.configureOutput({ writeErr: (text) => (said += text) });
+  command.configureOutput({ writeErr: (text) => (printed += text) });
   numberOption(command, '-r, --rate <n>', 'how often', { min: 0.5, max: 10, default: 1, whole: false });
   try {
     return command.parse(args, { from: 'user' }).opts();
   } catch {
-    return said;
+    return printed;
   }
 }
 
@@ -118,12 +118,12 @@ describe('program', () => {
   });
 });
 
-/** What a terminal shows after these bytes: the few sequences that a status line is drawn with. */
+/** What a terminal shows after this output. It knows only the escape sequences that draw a status line. */
 function shown(output: string): string[] {
   const rows: string[] = [''];
   let row = 0;
   let column = 0;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: it matches escape sequences
   for (const [token, amount = '', command] of output.matchAll(/\x1b\[\??(\d*)([A-Za-z])|[^\x1b]/g)) {
     const current = rows[row] ?? '';
     if (command === 'A') row = Math.max(0, row - Number(amount || 1));
@@ -152,7 +152,7 @@ describe('statusLine', () => {
     return { status: statusLine(screen), rows: () => shown(output), output: () => output };
   };
 
-  it('shows one status in place of the last', async () => {
+  it('replaces the status by the next one', async () => {
     const { status, rows } = terminal();
     status.show('one\nof two rows');
     status.show('two\nof two rows');
@@ -161,7 +161,7 @@ describe('statusLine', () => {
     expect(rows()).toEqual(['three']);
   });
 
-  it('prints above the status, and draws it once after a burst', async () => {
+  it('prints above the status, and draws the status once after a burst', async () => {
     const { status, rows, output } = terminal();
     status.show('open 1\nqueued 2');
     for (let i = 0; i < 10; i++) status.print(`line ${i}\n`);
@@ -176,7 +176,7 @@ describe('statusLine', () => {
     expect(rows()).toEqual([...printed, 'last', 'open 0']);
   });
 
-  it('takes the status away when cleared, and leaves what was printed', async () => {
+  it('removes the status when cleared, and keeps what was printed', async () => {
     const { status, rows } = terminal();
     status.show('first');
     status.print('log\n');
@@ -186,7 +186,7 @@ describe('statusLine', () => {
     expect(rows()).toEqual(['log', 'end']);
   });
 
-  it('only prints where there is no terminal', async () => {
+  it('only prints without a terminal', async () => {
     const screen = new PassThrough({ encoding: 'utf8' });
     const status = statusLine(screen);
     status.show('status');
@@ -198,7 +198,7 @@ describe('statusLine', () => {
 });
 
 describe('logger', () => {
-  it('writes JSON lines where it is piped, and loses none when the process exits at once', async () => {
+  it('writes JSON lines when piped, and loses none when the process exits at once', async () => {
     const index = new URL('../../demos/support/index.ts', import.meta.url).href;
     const script = `import { logger } from '${index}'; const log = logger();
       for (let i = 0; i < 2000; i++) log.info({ i }, 'line'); log.debug('not this'); process.exit(0);`;
@@ -223,35 +223,35 @@ describe('logger on a terminal', () => {
     return stripVTControlCharacters(text).replaceAll(/\[[\d:.]+\] /g, '');
   };
 
-  it('is a sentence a line, with the cause of an error but without its stack', () => {
+  it('writes one sentence a line, with the cause of an error but without its stack', () => {
     const text = printed(false, (log) => {
       log.info({ id: 1, err: new Error('reset') }, 'connection 1 closed');
-      log.error({ id: 1, err: new Error('nobody is there') }, 'connection 1: its handler failed');
+      log.error({ id: 1, err: new Error('no backend') }, 'connection 1: its handler failed');
       log.error('out of descriptors');
     });
     expect(text).toBe(
-      'INFO: connection 1 closed\nERROR: connection 1: its handler failed: nobody is there\nERROR: out of descriptors\n',
+      'INFO: connection 1 closed\nERROR: connection 1: its handler failed: no backend\nERROR: out of descriptors\n',
     );
   });
 
-  it('ends with the fields where they are wanted', () => {
+  it('ends a line with the fields when asked to', () => {
     expect(printed(true, (log) => log.info({ id: 1 }, 'opened'))).toBe('INFO: opened {"id":1}\n');
   });
 });
 
 describe("a peer's text on a terminal", () => {
-  it('is printed with its controls, its newlines and its changes of direction escaped', () => {
+  it('is printed with control characters, newlines and changes of direction escaped', () => {
     let text = '';
     const status: StatusLine = { live: true, show() {}, clear() {}, print: (line) => (text += line) };
-    const said = 'a\u001b[2Jb\u009b2Jc\u007fd\u202ee\nINFO: f';
+    const sent = 'a\u001b[2Jb\u009b2Jc\u007fd\u202ee\nINFO: f';
     const log = logger({ status, fields: false });
-    log.warn(said);
-    log.error({ err: new Error(said) }, 'failed');
+    log.warn(sent);
+    log.error({ err: new Error(sent) }, 'failed');
     const shown = 'a\\u001b[2Jb\\u009b2Jc\\u007fd\\u202ee\\nINFO: f';
     expect(text.replaceAll(/\[[\d:.]+\] /g, '')).toBe(`WARN: ${shown}\nERROR: failed: ${shown}\n`);
   });
 
-  it('is escaped in lines of JSON as well', () => {
+  it('is escaped in JSON lines as well', () => {
     let text = '';
     const status: StatusLine = { live: false, show() {}, clear() {}, print: (line) => (text += line) };
     logger({ status }).warn({ name: '\u202e' }, '\u001b\u009b\u007f');
@@ -259,7 +259,7 @@ describe("a peer's text on a terminal", () => {
   });
 });
 
-it("takes a demo's own defaults for the limits of a server, and leaves the others", () => {
+it("replaces the limits of a server that a demo presets, and keeps the library's default for the rest", () => {
   const ask = (...args: string[]) =>
     serverOptions(program('x', ''), { idle: 7, keepAlive: 8 }).parse(args, { from: 'user' }).opts<ServerLimits>();
   expect(ask()).toMatchObject({ idle: 7, keepAlive: 8, greeting: 10_000 });
