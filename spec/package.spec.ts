@@ -80,24 +80,25 @@ describe('the package', () => {
     await rm(bare, { recursive: true });
   });
 
-  it('has types that tell of a connection what its users may call, and nothing else', async () => {
-    const types = await readFile(join(project, 'node_modules/sluice/dist/connection/connection.d.ts'), 'utf8');
-    const [, own = ''] = types.match(/^export declare class Connection .*\n([\s\S]*?)^}/m) ?? [];
-    const names = [...own.matchAll(/^ {4}(?:readonly |get )?(\w+)/gm)].map(([, name = '']) => name);
-    const figures = ['bytesIn', 'bytesOut', 'unsent', 'dropped', 'paused', 'isDraining'];
-    const ways = [
-      'send',
-      'write',
-      'end',
-      'halfClose',
-      'abort',
-      'refuse',
-      'drain',
-      'draining',
-      'closed',
-      'holdElsewhere',
-    ];
-    expect(names).toEqual(['id', 'peer', 'openedAt', 'local', ...figures, ...ways]);
+  it.each([
+    [
+      'connection/connection',
+      'abstract class Connection extends Bytes',
+      'id peer openedAt local bytesIn bytesOut unsent dropped paused isDraining draining closed',
+      'send write end halfClose abort refuse drain holdElsewhere',
+    ],
+    [
+      'testing/memoryClient',
+      'class MemoryClient',
+      'ended reset over taken bytes text received',
+      'constructor play write end break pause resume readBytes',
+    ],
+    ['testing/memoryNetwork', 'class MemoryNetwork', 'sockets answers transport listening', 'constructor connect'],
+  ])('declares in %s.d.ts only what users may call', async (file, declaration, properties, methods) => {
+    const types = await readFile(join(project, `node_modules/sluice/dist/${file}.d.ts`), 'utf8');
+    const [, body = ''] = types.match(new RegExp(`^export declare ${declaration} \\{\n([\\s\\S]*?)^}`, 'm')) ?? [];
+    const names = [...body.matchAll(/^ {4}(?:abstract )?(?:readonly |get )?(\w+)/gm)].map(([, name]) => name);
+    expect(names.sort()).toEqual(`${properties} ${methods}`.split(' ').sort());
   });
 
   it('compiles in the strictest project, and runs', async () => {

@@ -20,7 +20,7 @@ import type { Connection } from '../lib/connection/connection.ts';
 import { exchange } from '../lib/flow/exchange.ts';
 import { lines } from '../lib/framing/lines.ts';
 import { type Handler, serve } from '../lib/serve.ts';
-import { MemoryNetwork } from '../lib/testing/memory.ts';
+import { MemoryNetwork } from '../lib/testing/index.ts';
 import { Clock } from './support/clock.ts';
 import { House } from './support/house.ts';
 import { clockOf } from './support/internals.ts';

@@ -1,1 +1,2 @@
-export { MemoryClient, type MemoryClientOptions, MemoryNetwork } from './memory.ts';
+export { MemoryClient, type MemoryClientOptions } from './memoryClient.ts';
+export { MemoryNetwork } from './memoryNetwork.ts';

@@ -21,7 +21,7 @@ import type { Connection } from '../../lib/connection/connection.ts';
 import { DeadlineError } from '../../lib/errors.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { listen } from '../../lib/listen/listen.ts';
-import { MemoryNetwork } from '../../lib/testing/memory.ts';
+import { MemoryNetwork } from '../../lib/testing/index.ts';
 import { Clock } from '../support/clock.ts';
 import { internalsOf } from '../support/internals.ts';
 import { marbles } from '../support/marbles.ts';

@@ -9,7 +9,7 @@ import { broadcast } from '../../lib/flow/broadcast.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import type { ServeOptions } from '../../lib/serve.ts';
-import type { MemoryClient } from '../../lib/testing/memory.ts';
+import type { MemoryClient } from '../../lib/testing/index.ts';
 import { Clock } from '../support/clock.ts';
 import { House } from '../support/house.ts';
 import { clockOf, internalsOf } from '../support/internals.ts';

@@ -6,7 +6,7 @@ import { PauseCause } from '../../lib/connection/pauses.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
-import type { MemoryClient, MemoryClientOptions } from '../../lib/testing/memory.ts';
+import type { MemoryClient, MemoryClientOptions } from '../../lib/testing/index.ts';
 import { House } from '../support/house.ts';
 import { clockOf } from '../support/internals.ts';
 import { heard, run } from '../support/peers.ts';

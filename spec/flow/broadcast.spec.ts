@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { type Broadcast, broadcast, type MemberOptions } from '../../lib/flow/broadcast.ts';
 import type { ServeOptions } from '../../lib/serve.ts';
-import type { MemoryClient } from '../../lib/testing/memory.ts';
+import type { MemoryClient } from '../../lib/testing/index.ts';
 import { House } from '../support/house.ts';
 import { connectionWith } from '../support/internals.ts';
 

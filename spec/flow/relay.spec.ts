@@ -8,7 +8,7 @@ import { type ConnectionSettings, SocketConnection } from '../../lib/connection/
 import { relay } from '../../lib/flow/relay.ts';
 import { listen } from '../../lib/listen/listen.ts';
 import { serve } from '../../lib/serve.ts';
-import { type MemoryClient, MemoryNetwork } from '../../lib/testing/memory.ts';
+import { type MemoryClient, MemoryNetwork } from '../../lib/testing/index.ts';
 import { chop } from '../support/bytes.ts';
 import { Log } from '../support/log.ts';
 import { marbles } from '../support/marbles.ts';

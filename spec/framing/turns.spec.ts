@@ -11,7 +11,7 @@ import {
   lines,
   serve,
 } from '../../lib/index.ts';
-import { MemoryNetwork } from '../../lib/testing/memory.ts';
+import { MemoryNetwork } from '../../lib/testing/index.ts';
 
 /** How long the handlers here take for a frame, in milliseconds. */
 const SLOW = 20;

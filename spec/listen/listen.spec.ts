@@ -22,7 +22,7 @@ import type { Counters, ListenEvent, ListeningEvent } from '../../lib/events.ts'
 import { encodeLine, lines } from '../../lib/framing/lines.ts';
 import { type Connection, nodeTransport, type Transport } from '../../lib/index.ts';
 import { type ListenOptions, listen } from '../../lib/listen/listen.ts';
-import { MemoryNetwork } from '../../lib/testing/memory.ts';
+import { MemoryNetwork } from '../../lib/testing/index.ts';
 import { client, clients, closeClients } from '../support/client.ts';
 import { Clock } from '../support/clock.ts';
 import { Log } from '../support/log.ts';

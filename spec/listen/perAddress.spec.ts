@@ -2,7 +2,7 @@ import { filter, mergeMap, type Observable } from 'rxjs';
 import { expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { listen } from '../../lib/listen/listen.ts';
-import { MemoryNetwork } from '../../lib/testing/memory.ts';
+import { MemoryNetwork } from '../../lib/testing/index.ts';
 import { Clock } from '../support/clock.ts';
 import { Log } from '../support/log.ts';
 

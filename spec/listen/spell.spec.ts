@@ -4,7 +4,7 @@ import type { ExhaustedEvent, RecoveredEvent } from '../../lib/events.ts';
 import { descriptorLimit } from '../../lib/listen/descriptors.ts';
 import { Spell } from '../../lib/listen/spell.ts';
 import { serve } from '../../lib/serve.ts';
-import { MemoryNetwork } from '../../lib/testing/memory.ts';
+import { MemoryNetwork } from '../../lib/testing/index.ts';
 import type { Transport } from '../../lib/transport/transport.ts';
 import { Clock } from '../support/clock.ts';
 import { Log } from '../support/log.ts';

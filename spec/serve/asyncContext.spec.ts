@@ -27,7 +27,7 @@ import {
   listen,
   serve,
 } from '../../lib/index.ts';
-import { MemoryNetwork } from '../../lib/testing/memory.ts';
+import { MemoryNetwork } from '../../lib/testing/index.ts';
 import type { Transport } from '../../lib/transport/transport.ts';
 
 const MANY = 1500;

@@ -18,7 +18,7 @@ import {
 } from '../../lib/index.ts';
 import { listen } from '../../lib/listen/listen.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
-import { MemoryNetwork } from '../../lib/testing/memory.ts';
+import { MemoryNetwork } from '../../lib/testing/index.ts';
 import { Clock } from '../support/clock.ts';
 import { House } from '../support/house.ts';
 import { clockOf } from '../support/internals.ts';

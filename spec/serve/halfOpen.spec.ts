@@ -22,7 +22,7 @@ import { relay } from '../../lib/flow/relay.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { listen } from '../../lib/listen/listen.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
-import { MemoryNetwork } from '../../lib/testing/memory.ts';
+import { MemoryNetwork } from '../../lib/testing/index.ts';
 import { Clock } from '../support/clock.ts';
 import { House } from '../support/house.ts';
 import { clockOf } from '../support/internals.ts';

@@ -4,7 +4,7 @@ import { config, finalize, map, mergeMap, tap } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BLANK, exchange, frames, lines, logTo } from '../../lib/index.ts';
 import { type Handler, serve } from '../../lib/serve.ts';
-import { MemoryNetwork } from '../../lib/testing/memory.ts';
+import { MemoryNetwork } from '../../lib/testing/index.ts';
 import { Clock } from '../support/clock.ts';
 import { Log } from '../support/log.ts';
 

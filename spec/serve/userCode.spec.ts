@@ -34,7 +34,7 @@ import {
   PENDING,
 } from '../../lib/index.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
-import { type MemoryClient, MemoryNetwork } from '../../lib/testing/memory.ts';
+import { type MemoryClient, MemoryNetwork } from '../../lib/testing/index.ts';
 import { Clock } from '../support/clock.ts';
 import { House } from '../support/house.ts';
 import { internalsOf } from '../support/internals.ts';

@@ -3,7 +3,7 @@ import { concatMap, finalize, map, of, Subject, take } from 'rxjs';
 import { expect, it } from 'vitest';
 import { lines } from '../../lib/framing/lines.ts';
 import type { Connection } from '../../lib/index.ts';
-import type { MemoryClient } from '../../lib/testing/memory.ts';
+import type { MemoryClient } from '../../lib/testing/index.ts';
 import { House } from '../support/house.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { identity, Subject } from 'rxjs';
 import type { Transport, TransportSocket } from '../../lib/index.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
-import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/memory.ts';
+import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/index.ts';
 import { Clock } from './clock.ts';
 import { Log } from './log.ts';
 

@@ -5,7 +5,7 @@ import {
   SocketConnection,
 } from '../../lib/connection/socketConnection.ts';
 import type { Closed } from '../../lib/events.ts';
-import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/memory.ts';
+import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/index.ts';
 import type { SocketHandler, TransportSocket } from '../../lib/transport/transport.ts';
 import { marbles } from './marbles.ts';
 import { settings } from './settings.ts';

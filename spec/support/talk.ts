@@ -1,7 +1,7 @@
 import type { Observable } from 'rxjs';
 import type { Connection } from '../../lib/connection/connection.ts';
 import type { Data } from '../../lib/connection/writeQueue.ts';
-import type { MemoryClient } from '../../lib/testing/memory.ts';
+import type { MemoryClient } from '../../lib/testing/index.ts';
 import { Clock } from './clock.ts';
 import { type Pair, type PairOptions, pair } from './peers.ts';
 

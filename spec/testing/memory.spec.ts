@@ -2,7 +2,7 @@ import { config, map, mergeMap } from 'rxjs';
 import type { TestScheduler } from 'rxjs/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Connection, encodeLine, exchange, type Handler, lines, serve } from '../../lib/index.ts';
-import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/memory.ts';
+import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/index.ts';
 import type { TransportSocket } from '../../lib/transport/transport.ts';
 import { marbles } from '../support/marbles.ts';
 

@@ -4,7 +4,7 @@ import { LivenessPoller } from '../../lib/connection/livenessPoller.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
-import { MemoryNetwork } from '../../lib/testing/memory.ts';
+import { MemoryNetwork } from '../../lib/testing/index.ts';
 import { DeadlineTimer } from '../../lib/time/deadlineTimer.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
 
