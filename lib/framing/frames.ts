@@ -3,7 +3,7 @@ import { Bytes, borrow, controlOf, derive } from '../connection/bytes.ts';
 import { callable, checkArgument } from '../options.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import type { Decoder } from './decoder.ts';
-import { FrameLoop } from './loop.ts';
+import { FrameLoop } from './frameLoop.ts';
 import { checkFraming, type FrameTimeOptions, timeChecks } from './options.ts';
 
 /**

@@ -134,7 +134,7 @@ describe.each(Object.entries(wrong))('%s', (_name, value) => {
     of(value as Buffer)
       .pipe(lines())
       .subscribe({ error: (error) => (thrown = error) });
-    expect(String(thrown)).toMatch(/^TypeError: Cannot frame .*: it is no Uint8Array$/s);
+    expect(String(thrown)).toMatch(/^TypeError: Cannot frame .*: it is not a Uint8Array$/s);
   });
 });
 
@@ -161,5 +161,5 @@ it('a string in front of a framing operator is an error, and not its characters'
   of('ab\n' as never as Buffer)
     .pipe(lines())
     .subscribe({ error: (error) => (thrown = error) });
-  expect(String(thrown)).toBe("TypeError: Cannot frame 'ab\\n': it is no Uint8Array");
+  expect(String(thrown)).toBe("TypeError: Cannot frame 'ab\\n': it is not a Uint8Array");
 });
