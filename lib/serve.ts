@@ -4,10 +4,13 @@ import type { Deadlines, SocketConnection } from './connection/socketConnection.
 import type { Data } from './connection/writeQueue.ts';
 import type { ServerEvent } from './events.ts';
 import { demanded } from './flow/pull.ts';
-import { checkWhere, type ListenOptions, listenChecks, open } from './listen/listen.ts';
-import { Parting } from './listen/parting.ts';
+import { Lingering } from './listen/lingering.ts';
+import { type ListenOptions, listenChecks, openPort } from './listen/listen.ts';
+import { Registry } from './listen/registry.ts';
+import { whereToListen } from './listen/whereToListen.ts';
 import { callable, check, checkArgument, describe, milliseconds, patience, share, whole } from './options.ts';
 import { Drain } from './shutdown/drain.ts';
+import { serveConnection } from './shutdown/serveConnection.ts';
 import { ShardedSubscriber } from './shutdown/shardedSubscriber.ts';
 import { defaultClock } from './time/monotonic.ts';
 import type { Where } from './transport/transport.ts';
@@ -74,7 +77,7 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
  * @throws TypeError or RangeError for options that do not exist or cannot be.
  */
 export function serve(where: Where, handler: Handler, options: ServeOptions = {}): Observable<ServerEvent> {
-  const place = checkWhere('serve', where);
+  const place = whereToListen('serve', where);
   checkArgument('serve', 'the handler', handler, callable);
   const given = check('serve', options, serveChecks);
   const { concurrency = 1000, shutdown = EMPTY, announce = 0, grace = 10_000, ...more } = given;
@@ -84,8 +87,10 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
 
   return new Observable((events) => {
     const { scheduler: clock = defaultClock() } = given;
-    const parting = new Parting();
-    const drain = new Drain({ announce, grace, clock, parting }, (event) => events.next(event));
+    const registry = new Registry();
+    const lingering = new Lingering();
+    const emit = (event: ServerEvent) => events.next(event);
+    const drain = new Drain({ announce, grace, clock, registry, lingering, emit });
 
     const reply = (connection: SocketConnection) => {
       // Guarded before anything of the user's is called.
@@ -94,9 +99,9 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
       return demanded(handler(connection) as Data | ObservableInput<Data | undefined>, connection);
     };
 
-    const server = open(place, { ...listening, scheduler: clock, events: drain }, parting).pipe(
+    const server = openPort(place, { ...listening, scheduler: clock, events: drain }, registry, lingering).pipe(
       takeUntil(drain.closePort),
-      mergeMap((connection) => drain.attend(connection, reply), concurrency),
+      mergeMap((connection) => serveConnection(connection, drain, reply), concurrency),
       takeUntil(drain.overdue),
     );
 
@@ -107,7 +112,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
           drain.end();
           events.complete();
         };
-        events.add(parting.over.subscribe({ complete: end }));
+        events.add(lingering.over.subscribe({ complete: end }));
       },
     });
     // Before the drain breaks off who is there: nobody is to take his place.

@@ -213,7 +213,7 @@ describe('listen', () => {
     expect(said).toEqual(['no room\n', '', '', '', 'no room\n']);
     expect(log.refusals).toEqual(reasons);
     expect(log.of('failed').map(({ id, error }) => [id, String(error)])).toEqual([
-      [3, 'TypeError: Cannot say farewell: what the function returns must be a string or a Uint8Array, not 7'],
+      [3, 'TypeError: Cannot send farewell: what the function returns must be a string or a Uint8Array, not 7'],
       [4, 'Error: no word for odd'],
     ]);
     await client(port).write('in').whenRead('in');

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ExhaustedEvent, RecoveredEvent } from '../../lib/events.ts';
-import { descriptorLimit } from '../../lib/listen/descriptors.ts';
-import { Spell } from '../../lib/listen/spell.ts';
+import { descriptorLimit } from '../../lib/listen/descriptorLimit.ts';
+import { DescriptorShortage } from '../../lib/listen/descriptorShortage.ts';
 import { serve } from '../../lib/serve.ts';
 import { MemoryNetwork } from '../../lib/testing/index.ts';
 import type { Transport } from '../../lib/transport/transport.ts';
@@ -10,20 +10,20 @@ import { Clock } from '../support/clock.ts';
 import { Log } from '../support/log.ts';
 
 /** With 1024 descriptors, of which 32 are kept: 992 is the first that is refused, and the margin is 32. */
-function spell() {
+function shortage() {
   const clock = new Clock();
   const events: (ExhaustedEvent | RecoveredEvent)[] = [];
-  return { clock, events, spell: new Spell(1024, clock, (event) => events.push(event)) };
+  return { clock, events, shortage: new DescriptorShortage(1024, clock, (event) => events.push(event)) };
 }
 
 describe('a spell without descriptors', () => {
   it('is told once at its begin and once at its end, with what was refused and how long it lasted', () => {
-    const { clock, events, spell: one } = spell();
-    expect(one.accepted(991, 900)).toBe(false);
-    expect(one.accepted(992, 901)).toBe(true);
+    const { clock, events, shortage: one } = shortage();
+    expect(one.refuses(991, 900)).toBe(false);
+    expect(one.refuses(992, 901)).toBe(true);
     clock.jump(500);
-    expect(one.accepted(1000, 901)).toBe(true);
-    for (let count = 0; count < 32; count++) expect(one.accepted(40 + count, 901 + count)).toBe(false);
+    expect(one.refuses(1000, 901)).toBe(true);
+    for (let count = 0; count < 32; count++) expect(one.refuses(40 + count, 901 + count)).toBe(false);
     expect(events).toEqual([
       { type: 'exhausted', limit: 1024 },
       { type: 'recovered', refused: 2, duration: 500 },
@@ -31,18 +31,18 @@ describe('a spell without descriptors', () => {
   });
 
   it('does not end, nor begin anew, as long as descriptors are about the limit', () => {
-    const { events, spell: one } = spell();
+    const { events, shortage: one } = shortage();
     for (let round = 0; round < 10_000; round++) {
-      expect(one.accepted(992, 900)).toBe(true);
+      expect(one.refuses(992, 900)).toBe(true);
       one.closed(899);
-      for (let count = 0; count < round % 32; count++) expect(one.accepted(40, 899)).toBe(false);
+      for (let count = 0; count < round % 32; count++) expect(one.refuses(40, 899)).toBe(false);
     }
     expect(events).toEqual([{ type: 'exhausted', limit: 1024 }]);
   });
 
   it('ends when enough connections have closed, though no other comes', () => {
-    const { events, spell: one } = spell();
-    one.accepted(992, 900);
+    const { events, shortage: one } = shortage();
+    one.refuses(992, 900);
     one.closed(869);
     expect(events).toHaveLength(1);
     one.closed(868);
@@ -57,9 +57,9 @@ describe('a spell without descriptors', () => {
     );
     fc.assert(
       fc.property(fc.array(step), (steps) => {
-        const { events, spell: one } = spell();
+        const { events, shortage: one } = shortage();
         for (const { open, ...at } of steps) {
-          if ('descriptor' in at) expect(one.accepted(at.descriptor, open)).toBe(at.descriptor >= 992);
+          if ('descriptor' in at) expect(one.refuses(at.descriptor, open)).toBe(at.descriptor >= 992);
           else one.closed(open);
         }
         for (const [index, { type }] of events.entries()) expect(type).toBe(index % 2 ? 'recovered' : 'exhausted');

@@ -1,0 +1,47 @@
+import { EMPTY, Observable } from 'rxjs';
+import type { SocketConnection } from '../connection/socketConnection.ts';
+
+/** Milliseconds for which input of a refused connection is read and discarded, and how many connections linger at a time. */
+const LINGER = 100;
+const MAX = 1000;
+
+/**
+ * The refused connections that linger: our FIN is sent, and their input is discarded for a short time. A close with unread
+ * input would send a RST instead.
+ */
+export class Lingering {
+  readonly #connections = new Set<SocketConnection>();
+  #emptied: (() => void) | undefined;
+
+  /** Milliseconds for which one more connection may linger; 0 when too many do. */
+  get time(): number {
+    return this.#connections.size < MAX ? LINGER : 0;
+  }
+
+  add(connection: SocketConnection): void {
+    this.#connections.add(connection);
+  }
+
+  delete(connection: SocketConnection): void {
+    if (this.#connections.delete(connection) && this.#connections.size === 0) this.#emptied?.();
+  }
+
+  /** Completes when none is left; for one subscriber. */
+  get over(): Observable<never> {
+    return new Observable((subscriber) => {
+      if (this.#connections.size === 0) return EMPTY.subscribe(subscriber);
+      this.#emptied = () => subscriber.complete();
+      return () => {
+        this.#emptied = undefined;
+      };
+    });
+  }
+
+  /** Closes all that are left. `over` does not wait for their sockets. */
+  close(): void {
+    const left = [...this.#connections];
+    this.#connections.clear();
+    for (const connection of left) connection.close();
+    this.#emptied?.();
+  }
+}

@@ -1,0 +1,124 @@
+import { type NextObserver, Subject } from 'rxjs';
+import { type ConnectionOwner, type ConnectionSettings, SocketConnection } from '../connection/socketConnection.ts';
+import type { Closed, ListenEvent } from '../events.ts';
+import type { Address, PortHandler, TransportSocket } from '../transport/transport.ts';
+import { Admission } from './admission.ts';
+import { closedEvent } from './closedEvent.ts';
+import type { Lingering } from './lingering.ts';
+import { type Farewell, Refusal } from './refusal.ts';
+import type { Registry } from './registry.ts';
+import { WaitingRoom, type WaitingRoomOptions } from './waitingRoom.ts';
+
+export interface ListenerOptions {
+  /** What all its connections have in common. */
+  readonly settings: ConnectionSettings;
+  readonly waitingRoom: Omit<WaitingRoomOptions, 'clock'>;
+  readonly farewell: Farewell | undefined;
+  readonly events: NextObserver<ListenEvent> | undefined;
+  readonly registry: Registry;
+  readonly lingering: Lingering;
+  /** Hands a connection to the operators. */
+  readonly hand: (connection: SocketConnection) => void;
+  /** The port could not be opened. */
+  readonly fail: (error: Error) => void;
+}
+
+/** One open port: counts the connections, lets them in or refuses them, hands them out, and emits the events. */
+export class Listener implements PortHandler, ConnectionOwner {
+  readonly #settings: ConnectionSettings;
+  readonly #registry: Registry;
+  readonly #lingering: Lingering;
+  readonly #fail: (error: Error) => void;
+  readonly #admission: Admission;
+  readonly #waitingRoom: WaitingRoom<SocketConnection>;
+  readonly #refusal: Refusal;
+  /** A Subject, because RxJS reports what an observer throws as unhandled: it disturbs nothing here. */
+  readonly #events = new Subject<ListenEvent>();
+  #listening = false;
+
+  constructor({ settings, waitingRoom, farewell, events, registry, lingering, hand, fail }: ListenerOptions) {
+    const { clock, budget } = settings;
+    const emit = (event: ListenEvent) => this.#emit(event);
+    this.#settings = settings;
+    this.#registry = registry;
+    this.#lingering = lingering;
+    this.#fail = fail;
+    if (events) this.#events.subscribe(events);
+    this.#admission = new Admission({ clock, budget, registry }, emit);
+    this.#refusal = new Refusal({ clock, farewell, registry, lingering, emit });
+    this.#waitingRoom = new WaitingRoom(
+      { ...waitingRoom, clock },
+      {
+        hand,
+        refuse: (connection, reason) => this.#refusal.refuse(connection, reason),
+        waits: (connection) => connection.wait(),
+        gone: (connection) => this.#isAbandoned(connection),
+      },
+    );
+  }
+
+  listening(address: Address): void {
+    this.#listening = true;
+    const { counters, connections } = this.#registry;
+    this.#emit({ type: 'listening', address, counters, connections });
+  }
+
+  accepted(socket: TransportSocket): void {
+    const connection = new SocketConnection(this.#registry.accept(), socket, this.#settings, this);
+    const reason = this.#admission.refusal(socket);
+    if (reason === undefined) this.#waitingRoom.arrive(connection);
+    else this.#refusal.refuse(connection, reason);
+  }
+
+  error(error: Error): void {
+    // A server does not end because one accept failed: the client may have given up, or memory was short.
+    if (this.#listening) this.#emit({ type: 'failed', error });
+    else this.#fail(error);
+  }
+
+  taken(connection: SocketConnection): void {
+    this.#registry.take(connection);
+    const { id, peer, waited } = connection;
+    this.#emit({ type: 'opened', id, peer, waited });
+    this.#waitingRoom.taken(connection);
+  }
+
+  missed(connection: SocketConnection): void {
+    this.#waitingRoom.taken(connection);
+  }
+
+  refuse(connection: SocketConnection, reason: string): void {
+    this.#refusal.refuse(connection, reason);
+    this.#waitingRoom.leave(connection, true);
+  }
+
+  closed(connection: SocketConnection, closed: Closed): void {
+    if (connection.counted) {
+      // Its peer left while it waited. If an operator's buffer still references it, it keeps its slot.
+      this.#waitingRoom.leave(connection, false);
+      this.#refusal.closed(connection);
+    } else if (connection.taken) {
+      this.#registry.close(connection);
+      this.#emit(closedEvent(connection, closed));
+    } else {
+      this.#lingering.delete(connection);
+    }
+    this.#admission.closed();
+  }
+
+  /** The port is closed: refuses all connections that wait. */
+  close(): void {
+    this.#refusal.flush();
+    this.#waitingRoom.close();
+  }
+
+  #isAbandoned(connection: SocketConnection): boolean {
+    if (!connection.abandoned) return false;
+    this.#refusal.refuseAbandoned(connection);
+    return true;
+  }
+
+  #emit(event: ListenEvent): void {
+    this.#events.next(event);
+  }
+}

@@ -1,0 +1,58 @@
+import type { SocketConnection } from '../connection/socketConnection.ts';
+import type { Counters } from '../events.ts';
+
+/**
+ * The connections of one open port and their counters. The listener keeps it, and the drain reads it.
+ *
+ * Each method is one step in the life of a connection. Between two steps `accepted = waiting + active + closed + refused` holds.
+ */
+export class Registry {
+  readonly #counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
+  readonly #connections = new Set<SocketConnection>();
+
+  /** Live: the object stays the same, and its numbers change. */
+  get counters(): Counters {
+    return this.#counters;
+  }
+
+  /** The connections that were taken and whose socket is not closed yet. */
+  get connections(): ReadonlySet<SocketConnection> {
+    return this.#connections;
+  }
+
+  /** Connections whose socket is open and that were not refused: those that wait and those that were taken. */
+  get open(): number {
+    return this.#counters.waiting + this.#counters.active;
+  }
+
+  /** A connection was accepted, and waits. @returns Its number: 1, 2, 3 … */
+  accept(): number {
+    this.#counters.waiting++;
+    return ++this.#counters.accepted;
+  }
+
+  /** An operator took a connection that waited. */
+  take(connection: SocketConnection): void {
+    this.#stopWaiting(connection);
+    this.#counters.active++;
+    this.#connections.add(connection);
+  }
+
+  /** A connection that waited will not be served. */
+  refuse(connection: SocketConnection): void {
+    this.#stopWaiting(connection);
+    this.#counters.refused++;
+  }
+
+  /** The socket of a connection that was taken is closed. */
+  close(connection: SocketConnection): void {
+    this.#connections.delete(connection);
+    this.#counters.active--;
+    this.#counters.closed++;
+  }
+
+  #stopWaiting(connection: SocketConnection): void {
+    connection.counted = false;
+    this.#counters.waiting--;
+  }
+}
