@@ -1,7 +1,7 @@
-import { asapScheduler } from 'rxjs';
 import { expect, it } from 'vitest';
 import { flushLater } from '../../lib/connection/flushLater.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
+import { Clock } from '../support/clock.ts';
 import { marbles } from '../support/marbles.ts';
 
 const microtask = () => new Promise<void>((resolve) => queueMicrotask(resolve));
@@ -31,9 +31,9 @@ it('flushes on virtual time before it goes on', () => {
   expect(flushed).toEqual([5]);
 });
 
-it('flushes in a microtask with any other clock, too', async () => {
+it('flushes in a microtask with any other clock, too, however late the clock runs its actions', async () => {
   let flushes = 0;
-  flushLater({ flush: () => flushes++ }, asapScheduler);
+  flushLater({ flush: () => flushes++ }, new Clock());
   await microtask();
-  expect(flushes).toBeGreaterThan(0);
+  expect(flushes).toBe(1);
 });

@@ -605,6 +605,27 @@ describe('the budget of a server', () => {
     for (const { text } of clients) expect(text).toBe(sent.join(''));
   });
 
+  it('pauses the input of every connection while inputs alone pass it, each after one more read', async () => {
+    const house = await House.open(exchange(lines({ maxLength: 1_000_000 }), String), {
+      budget: 20_000,
+      ...NO_DEADLINES,
+    });
+    const clients = await house.connectAll(10);
+    const bytesIn = () =>
+      [...(house.log.of('listening')[0]?.connections ?? [])].map((connection) => connection.bytesIn);
+    const read: number[][] = [];
+    for (let round = 1; round <= 6; round++) {
+      for (const client of clients) {
+        client.write('x'.repeat(1000));
+        await house.clock.settle();
+      }
+      read.push(bytesIn());
+    }
+    // The first read of the third round passes the budget. After that each connection has one more read.
+    expect(read[1]).toEqual(Array(10).fill(2000));
+    for (const later of read.slice(3)) expect(later).toEqual([4000, ...Array(9).fill(3000)]);
+  });
+
   describe('past which two halves of a frame are held', () => {
     const halves = async (options: ServeOptions) => {
       const house = await House.open(

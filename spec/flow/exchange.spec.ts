@@ -58,11 +58,11 @@ const end = (): never => {
 describe.each(kinds)('exchange, with %s for a reply', (_kind, project) => {
   it.each([1, 2, 3, 10])('answers each request, in order, at a concurrency of %i', async (concurrency) => {
     const options = { concurrency, onError: () => undefined };
-    const { client, clock, completed, book, ...at } = await talk(exchange(lines(), project, options));
-    client.write('a\nb\nc').write('\nd\n').end();
-    await clock.advance(1000);
-    expect(client.text).toBe('a1a2b1b2c1c2d1d2');
-    expect([completed, book.ends.map(({ reason }) => reason), at.fault]).toEqual([false, ['ended'], undefined]);
+    const at = await talk(exchange(lines(), project, options));
+    at.client.write('a\nb\nc').write('\nd\n').end();
+    await at.clock.advance(1000);
+    expect(at.client.text).toBe('a1a2b1b2c1c2d1d2');
+    expect([at.completed, at.fault, at.book.ends.map(({ reason }) => reason)]).toEqual([true, undefined, ['ended']]);
   });
 });
 
@@ -174,7 +174,7 @@ describe('exchange', () => {
     const hot = new Subject<string>();
     const slow = new Subject<string>();
     const replies = exchange(lines(), (line) => (line === 'slow' ? slow : hot), { concurrency: 2 });
-    const { client, clock, book, ...at } = await talk(replies, { maxOutbound: 1000 });
+    const { client, clock, book, network } = await talk(replies, { maxOutbound: 1000 });
     client.write('slow\nhot\n');
     await clock.settle();
     for (let i = 0; i < 11; i++) hot.next('x'.repeat(100));
@@ -185,7 +185,7 @@ describe('exchange', () => {
     await clock.settle();
     expect(client.text).toBe(`slow;${'x'.repeat(1000)}`);
     expect(book.ends).toMatchObject([{ reason: 'failed', error: expect.any(RangeError) }]);
-    expect(at.network.sockets.size).toBe(0);
+    expect(network.sockets.size).toBe(0);
   });
 
   it.each([
@@ -309,13 +309,13 @@ describe('exchange', () => {
         begun.push(line);
         return line === 'bad' ? fails(clock) : timer(10, clock).pipe(map(() => `${line};`));
       };
-      const { client, clock, book, ...at } = await talk(exchange(lines(), project, { concurrency: 3 }));
+      const { client, clock, book, network } = await talk(exchange(lines(), project, { concurrency: 3 }));
       client.write('a\nb\nbad\nc\nd\n').end();
       await clock.advance(100);
       expect(client.text).toBe('a;b;');
       expect(begun.filter((line) => line === 'd')).toEqual([]);
       expect(book.ends).toMatchObject([{ reason: 'failed', error: expect.any(Error) }]);
-      expect(at.network.sockets.size).toBe(0);
+      expect(network.sockets.size).toBe(0);
     });
 
     it.each(failures)('is answered by onError, and others go on: %s', async (_how, fails) => {
