@@ -1,8 +1,8 @@
 import { Refusal } from './refusal.ts';
 
 /**
- * A number as INCRBYFLOAT reckons with it: `mantissa × 2^exponent`, with 64 bits in the mantissa. That is a `long double` of C;
- * a JavaScript number has 53, and rounds elsewhere.
+ * A number as INCRBYFLOAT computes with it: `mantissa × 2^exponent`, with a mantissa of 64 bits, like the `long double` of C.
+ * A JavaScript number has 53 bits and would round differently.
  */
 interface Extended {
   readonly mantissa: bigint;
@@ -10,17 +10,17 @@ interface Extended {
 }
 
 const BITS = 64;
-/** Where the highest bit of a number stands that is too large, and of one that is rounded to nothing. */
+/** Bounds for the position of the highest bit. A number above `TOO_LARGE` overflows; one below `TOO_SMALL` rounds to zero. */
 const TOO_LARGE = 16_384;
 const TOO_SMALL = -16_445;
-/** Digits behind the point that are shown. */
+/** The most digits after the decimal point in the output. */
 const PLACES = 17;
 const UNIT = 10n ** BigInt(PLACES);
-/** Characters of a number; more are none. */
+/** The longest accepted number, in characters. */
 const LONGEST = 5119;
 /**
- * Where the first digit of a number stands that may fit, from the point on: 1 for units, 0 for tenths. The power of ten of
- * any other number is not worked out: it costs seconds, and the number is refused in the end.
+ * Bounds for the position of the first digit, counted from the decimal point: 1 for units, 0 for tenths. Outside of them the
+ * power of ten is not computed, because that takes seconds and the number is refused in the end.
  */
 const HIGHEST_DIGIT = 4933;
 const LOWEST_DIGIT = -4950;
@@ -28,9 +28,10 @@ const LOWEST_DIGIT = -4950;
 const decimal = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?$/;
 
 /**
- * Adds two decimal fractions as Redis does, and writes the sum with up to 17 digits behind the point.
+ * Adds two decimal fractions as Redis does.
  *
- * @throws {Refusal} If one is no number, or the sum is infinite.
+ * @returns The sum with up to 17 digits after the decimal point.
+ * @throws {Refusal} If one of them is not a number, or the sum is infinite.
  */
 export function addDecimals(text: string, by: string): string {
   const [one, other] = [read(text), read(by)];
@@ -68,12 +69,12 @@ const highest = ({ mantissa, exponent }: Extended): number => exponent + bits(ma
 /** The number nearest to `over / under × 2^exponent`. */
 function nearest(over: bigint, under: bigint, exponent = 0): Extended {
   let shift = bits(over) - bits(under) - BITS;
-  // It has 64 bits then, or 65.
+  // The quotient has 64 or 65 bits here.
   if (bits(quotient(over, under, shift)) > BITS) shift++;
   return { mantissa: quotient(over, under, shift), exponent: exponent + shift };
 }
 
-/** `over / under / 2^shift`, rounded; what lies halfway goes to the even one. */
+/** `over / under / 2^shift`, rounded half to even. */
 function quotient(over: bigint, under: bigint, shift: number): bigint {
   const [n, d] = shift < 0 ? [sizeOf(over) << BigInt(-shift), under] : [sizeOf(over), under << BigInt(shift)];
   const [whole, twice] = [n / d, (n % d) * 2n];

@@ -11,7 +11,7 @@ export interface Peer {
   close(): void;
   /** Ends the connection with an error. */
   abort(error: Error): void;
-  /** Reserves bytes for what is stored for this client beside the keys; a negative number releases them. @returns Whether they fit. */
+  /** Reserves bytes for data stored for the client beside the keys; a negative number frees them. @returns Whether they fit. */
   hold(bytes: number): boolean;
   /** Longest reply, in bytes. */
   readonly maxReply: number;

@@ -12,25 +12,25 @@ import { Session } from './session.ts';
 export interface ConverseOptions extends RequestLimits {
   /** The peer's `host:port`. @default '' */
   readonly address?: string;
-  /** Ours. @default '' */
+  /** The local `host:port`. @default '' */
   readonly localAddress?: string;
-  /** Bytes of ours that have not left. @default none */
+  /** Returns how many bytes were emitted and have not been sent yet. @default none */
   readonly unsent?: () => number;
-  /** Bytes that have come or left. @default none */
+  /** Returns how many bytes have been received and sent. @default none */
   readonly moved?: () => number;
-  /** Closes the connection of a client that is cut off, with the reason in a sentence: what has not left need not leave. */
+  /** Closes the connection of a client that exceeds a limit, with the reason in a sentence. Unsent data may be dropped. */
   readonly abort?: (why: string) => void;
-  /** Is told how many bytes more are kept for the client beside its keys; negative for fewer. */
+  /** Called with how many more bytes are stored for the client beside the keys; negative for fewer. */
   readonly held?: (bytes: number) => void;
 }
 
 const none = (): number => 0;
 
-/** What a client is told that is not served. */
+/** The error that a refused client is sent. */
 export function farewell(reason: RefusalReason): ByteString {
   switch (reason) {
     case 'budget':
-      return failure('OOM clients hold more memory than they may');
+      return failure('OOM clients use more memory than allowed');
     case 'draining':
       return failure('ERR the server is shutting down');
     default:
@@ -39,12 +39,12 @@ export function farewell(reason: RefusalReason): ByteString {
 }
 
 /**
- * One client's conversation: requests in, replies and messages out. It completes when the client says QUIT or is
- * killed, after the reply to bytes that are no request, and with its source. It errors when the client is cut off.
+ * The conversation with one client: requests in, replies and messages out. It completes after QUIT, when the client is killed,
+ * after the error reply to an invalid request, and with its source. It errors when the client exceeds one of the limits.
  *
- * @param db What all clients share.
- * @param source The client's bytes.
- * @returns The bytes to send, those of one turn in one piece.
+ * @param db The state that all clients share.
+ * @param source The bytes that the client sends.
+ * @returns The bytes to send. Replies and messages of one callback are joined.
  */
 export function converse(
   db: Database,
@@ -66,9 +66,9 @@ export function converse(
         subscriber.error(error);
       },
       hold: (bytes) => {
-        const there = db.limits.hold(bytes);
-        if (there) held?.(bytes);
-        return there;
+        const fits = db.limits.hold(bytes);
+        if (fits) held?.(bytes);
+        return fits;
       },
       maxReply: db.limits.reply,
       get unsent() {
@@ -86,7 +86,7 @@ export function converse(
         try {
           reply = session.handle(request);
         } catch (error) {
-          // A defect of ours ends this conversation, and no other.
+          // A bug in a command ends this conversation only.
           subscriber.error(error);
           return;
         }
@@ -103,6 +103,6 @@ export function converse(
     });
     subscriber.add(subscription);
   });
-  // Changes are in the log before the client hears of them.
+  // Changes are in the log before their replies are sent.
   return replies.pipe(gather({ before: () => db.log?.flush() }));
 }

@@ -1,19 +1,19 @@
 import type { ByteString } from './resp/reply.ts';
 
-/** What V8 takes beside the characters, in bytes and roughly: for a word in an array, and for the array and what refers to it. */
-const WORD = 32;
+/** V8's overhead beside the characters, roughly, in bytes: for a string in an array, and for the array with its references. */
+const ARGUMENT = 32;
 const COMMAND = 100;
-/** For a name that is found in both directions, by the client and by the name. */
+/** For a name that is stored twice: with the client, and in a map by name. */
 const NAME = 400;
-/** For each character of a pattern, which is taken apart. */
+/** For each character of a pattern, because a pattern is compiled. */
 const PATTERN = 64;
 
-/** What a command costs that is kept. */
-export const costOfCommand = (words: readonly ByteString[]): number =>
-  words.reduce((sum, word) => sum + WORD + word.length, COMMAND);
+/** What a queued command costs, in bytes. */
+export const costOfCommand = (args: readonly ByteString[]): number =>
+  args.reduce((sum, arg) => sum + ARGUMENT + arg.length, COMMAND);
 
-/** What the name of a key or a channel costs that a client waits for. */
+/** What a watched key or a subscribed channel costs, in bytes. */
 export const costOfName = (name: ByteString): number => NAME + name.length;
 
-/** What a pattern costs that a client waits for. */
+/** What a subscribed pattern costs, in bytes. */
 export const costOfPattern = (pattern: ByteString): number => NAME + PATTERN * pattern.length;

@@ -8,23 +8,23 @@ import type { Args, Request } from './resp/request.ts';
 import { type Entry, Store, type StoreOptions } from './store/store.ts';
 
 export interface DatabaseOptions extends StoreOptions {
-  /** What CONFIG GET and INFO say, by name. */
+  /** The settings that CONFIG GET and INFO report, by name. */
   readonly config?: Readonly<Record<string, string>>;
-  /** What a client may cost. */
+  /** How much clients may use. */
   readonly limits?: ClientLimits;
 }
 
-/** What the database knows of a command that it carries out for a session. */
+/** What the database needs of a command to execute it for a session. */
 export interface Operation<Session> {
-  /** Whether it may change what a key holds. */
+  /** Whether it may change the value of a key. */
   readonly writes: boolean;
-  /** Whether it does nothing but tell what keys hold. */
+  /** Whether it only returns values of keys. */
   readonly reads: boolean;
-  /** Carries it out. @returns The reply, encoded. @throws {Refusal} If it cannot be done; then nothing has changed. */
+  /** Executes it. @returns The encoded reply. @throws {Refusal} If it cannot be executed; then nothing has changed. */
   run(args: Args, session: Session): Reply;
 }
 
-/** All that the clients of one server share. */
+/** The state that all clients of one server share. */
 export class Database {
   readonly store: Store;
   readonly pubsub = new PubSub();
@@ -32,7 +32,7 @@ export class Database {
   readonly config: Map<string, string>;
   readonly limits: Limits;
   readonly startedAt: number;
-  /** The time of the last {@link tick}, in milliseconds since 1970: exact enough to say how long a client is idle. */
+  /** The time of the last {@link tick}, in milliseconds since 1970: exact enough for how long a client is idle. */
   recently: number;
   /** Counters for INFO. */
   readonly stats = { commands: 0, connections: 0, refused: 0, expired: 0 };
@@ -56,12 +56,12 @@ export class Database {
     return this.#log;
   }
 
-  /** From now on every change is written down. */
+  /** Appends every change to this log from now on. */
   keep(log: Log): void {
     this.#log = log;
   }
 
-  /** What is to be done ten times a second. */
+  /** The periodic work, to be called ten times a second. */
   tick(): void {
     this.recently = this.store.now;
     this.store.sweep();
@@ -69,16 +69,16 @@ export class Database {
     for (const client of this.sessions.values()) this.limits.check(client, this.recently);
   }
 
-  /** The number of a client that comes. */
+  /** The ID for a new client. */
   nextId(): number {
     this.stats.connections++;
     return ++this.#lastId;
   }
 
   /**
-   * Carries a command out, and writes it to the log if it changed anything.
+   * Executes a command, and logs it if it changed anything.
    *
-   * @returns The reply, which may say that it could not be done.
+   * @returns The reply, which may be an error.
    */
   run<Session extends { readonly peer: Peer }>(command: Operation<Session>, args: Request, session: Session): Reply {
     this.stats.commands++;
@@ -89,7 +89,7 @@ export class Database {
       if (log?.problem !== undefined && command.writes) {
         throw new Refusal(`MISCONF Errors writing to the AOF file: ${log.problem}`);
       }
-      // The caller has compared their number with the arity, which is what `Args` promises.
+      // The caller has checked the arity, which `Args` promises.
       const reply = command.run(args as Args, session);
       if (log !== undefined && command.writes && this.store.changes !== changes) log.append(this.#rewritten ?? args);
       const { maxReply } = session.peer;
@@ -97,18 +97,18 @@ export class Database {
       return reply;
     } catch (error) {
       if (error instanceof Refusal) return failure(error.message);
-      // A string at its end: V8 holds 2^29 characters in one. Where something has been done already that is no answer.
+      // A string would exceed V8's limit of 2^29 characters. A change must not be answered with an error.
       if (error instanceof RangeError && this.store.changes === changes) return failure(`ERR ${error.message}`);
       throw error;
     }
   }
 
-  /** What the log shall say instead of the running command: the same effect, whenever it is replayed. */
+  /** Logs other arguments instead of those of the running command: they must have the same effect whenever they are replayed. */
   rewrite(args: Request): void {
     this.#rewritten = args;
   }
 
-  /** Lets a key expire; at once if the time is over. The log gets the time itself, never a span. */
+  /** Sets when a key expires, and removes it at once if that time has passed. The log gets the time, never a duration. */
   expire(entry: Entry, time: number): void {
     if (time <= this.store.now) {
       this.store.delete(entry.key);

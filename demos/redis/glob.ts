@@ -1,17 +1,17 @@
 const MANY = Symbol('*');
 const ANY = (): boolean => true;
-/** A part of a pattern: any number of characters, these characters, or one that fits. */
+/** A part of a pattern: any number of characters, literal characters, or one character that passes a test. */
 type Token = typeof MANY | string | ((code: number) => boolean);
 
 /**
- * Compiles a pattern as Redis knows them: `*` any characters, `?` one, `[a-c]` and `[^a-c]` one of a class, `\` takes
- * the next character as it is.
+ * Compiles a pattern of Redis: `*` matches any characters, `?` matches one, `[a-c]` and `[^a-c]` match one of a class, and
+ * `\` makes the next character literal.
  *
- * The matcher goes back to the last `*` only, and never calls itself: when a later `*` has been reached, an earlier one
- * cannot help any more. So the time is at most pattern × text, where a recursive matcher takes exponential time for
- * `*a*a*a*a*b` and stops the event loop. What stands in the pattern as it is, is sought as a whole.
+ * The matcher backtracks to the last `*` only and never calls itself: once a later `*` has been reached, an earlier one
+ * cannot change the result. So the time is at most pattern × text. A recursive matcher takes exponential time for
+ * `*a*a*a*a*b` and blocks the event loop. Literal characters are searched for as one string.
  *
- * @returns Whether a text matches, from its first character to its last.
+ * @returns A function that tests whether a whole text matches.
  */
 export function glob(pattern: string): (text: string) => boolean {
   if (pattern === '*') return () => true;
@@ -37,7 +37,7 @@ function matches(tokens: readonly Token[], text: string): boolean {
       token++;
       at++;
     } else if (star >= 0 && starAt < text.length) {
-      // The last star takes more, up to the next place where what comes behind it can begin.
+      // The last star matches more, up to the next position where the part after it can begin.
       token = star + 1;
       starAt = placeOf(tokens, token, text, starAt + 1);
       if (starAt < 0) return false;
@@ -46,7 +46,7 @@ function matches(tokens: readonly Token[], text: string): boolean {
   }
 }
 
-/** The first place, from the given one on, where a part can begin that stands behind a `*`; -1 if there is none. */
+/** The first position, from the given one on, where the part after a `*` can begin; -1 if there is none. */
 function placeOf(tokens: readonly Token[], token: number, text: string, from: number): number {
   const part = tokens[token];
   if (part === undefined) return text.length;
@@ -84,7 +84,7 @@ function compile(pattern: string): Token[] {
   return tokens;
 }
 
-/** Reads a class from behind its bracket. One that is never closed goes to the end of the pattern. */
+/** Reads a class from behind its opening bracket. A class that is never closed extends to the end of the pattern. */
 function classAt(pattern: string, start: number): { fits: (code: number) => boolean; end: number } {
   const ranges: { from: number; to: number }[] = [];
   let at = start;

@@ -2,30 +2,35 @@ import { getHeapStatistics } from 'node:v8';
 import { DeadlineError, SlowConsumerError } from '../../lib/index.ts';
 import type { Client } from './client.ts';
 
-/** What a client may cost, with the defaults of Redis. */
+/** How much clients may use, with the defaults of Redis. */
 export interface ClientLimits {
-  /** Silence after which a client is cut off, in milliseconds; who listens to channels may be silent. @default Infinity */
+  /** Silence after which a client is disconnected, in milliseconds. A subscriber may be silent. @default Infinity */
   readonly timeout?: number;
-  /** Unsent bytes past which a subscriber is cut off at once. @default 33554432 */
+  /** Unsent bytes above which a subscriber is disconnected at once. @default 33554432 */
   readonly hard?: number;
-  /** Unsent bytes that a subscriber may not have for longer than {@link softTime}. @default 8388608 */
+  /** Unsent bytes that a subscriber may exceed for {@link softTime} at most. @default 8388608 */
   readonly soft?: number;
-  /** For how long, in milliseconds. @default 60000 */
+  /** How long a subscriber may exceed {@link soft}, in milliseconds. @default 60000 */
   readonly softTime?: number;
   /**
-   * Bytes that may be kept for all clients together beside the keys: what they queue, watch and subscribe to, and their names.
-   * @default an eighth of what V8's heap may be
+   * Bytes that may be stored for all clients together beside the keys: what they queue, watch and subscribe to, and their names.
+   * @default an eighth of V8's heap limit
    */
   readonly held?: number;
-  /** Bytes of one reply. What only reads is refused beyond that, and a transaction carries no more of its commands out. @default 1073741824 */
+  /**
+   * Longest reply, in bytes. A command that only reads is refused if its reply is longer, and a transaction executes no more of
+   * its commands.
+   * @default 1073741824
+   */
   readonly reply?: number;
 }
 
 /**
- * Cuts clients off as Redis does.
+ * Disconnects clients as Redis does.
  *
- * Who asks cannot have much unsent, as his requests wait until the replies have left. A subscriber is sent what others
- * say, at their pace. Nobody waits for him: when too much has piled up for him he goes, and what piled up with him.
+ * A client that sends requests cannot have much unsent, because its next requests wait until the replies are sent. A subscriber
+ * is sent what other clients publish, at their rate, and publishers do not wait for it. So a subscriber with too much unsent is
+ * disconnected, and its unsent data is dropped.
  */
 export class Limits {
   readonly #timeout: number;
@@ -34,7 +39,7 @@ export class Limits {
   readonly #softTime: number;
   readonly #mostHeld: number;
   #held = 0;
-  /** Bytes of one reply. */
+  /** Longest reply, in bytes. */
   readonly reply: number;
 
   constructor({
@@ -53,20 +58,20 @@ export class Limits {
     this.reply = reply;
   }
 
-  /** More bytes are kept for a client, or fewer when negative. @returns Whether there is room for them. */
+  /** Reserves bytes for what is stored for a client; a negative number releases them. @returns Whether they fit. */
   hold(bytes: number): boolean {
     if (bytes > 0 && this.#held + bytes > this.#mostHeld) return false;
     this.#held += bytes;
     return true;
   }
 
-  /** A subscriber has been sent something. */
-  told({ peer }: Client): void {
+  /** Checks a subscriber after a message was pushed to it. */
+  pushed({ peer }: Client): void {
     const { unsent } = peer;
     if (unsent > this.#hard) peer.abort(new SlowConsumerError(this.#hard, unsent));
   }
 
-  /** Looks at a client every now and then. */
+  /** Checks a client periodically. */
   check(client: Client, now: number): void {
     if (client.subscriptions > 0) this.#checkOutput(client, now);
     else if (this.#timeout !== Number.POSITIVE_INFINITY) this.#checkSilence(client, now);
@@ -80,7 +85,7 @@ export class Limits {
   }
 
   #checkSilence(client: Client, now: number): void {
-    // A large value may be on its way, in or out, long after the last command has begun.
+    // A large value may still be transferred, in or out, long after the last command began.
     if (client.hasMoved()) client.lastActive = now;
     else if (now - client.lastActive >= this.#timeout) client.peer.abort(new DeadlineError('idle', this.#timeout));
   }

@@ -5,9 +5,9 @@ const MAX = 2n ** 63n - 1n;
 const MIN = -(2n ** 63n);
 
 /**
- * A whole number of 64 bits, written the one way Redis writes it: no blanks, no `+`, no leading zeros.
+ * Parses an integer of 64 bits in the only form that Redis accepts: no spaces, no `+`, no leading zeros.
  *
- * @throws {Refusal} If it is none.
+ * @throws {Refusal} If the text is not one.
  */
 export function toBigInt(text: string, message = 'ERR value is not an integer or out of range'): bigint {
   if (whole.test(text)) {
@@ -18,8 +18,8 @@ export function toBigInt(text: string, message = 'ERR value is not an integer or
 }
 
 /**
- * A whole number that a JavaScript number holds, for counts and indices: beyond 2^53 it is rounded, which no list's
- * length can tell.
+ * Parses an integer into a JavaScript number, for counts and indices. Beyond 2^53 it is rounded, which does not matter because
+ * no list is that long.
  */
 export function toNumber(text: string, message?: string): number {
   return text.length < 16 && whole.test(text) ? Number(text) : Number(toBigInt(text, message));
@@ -27,7 +27,7 @@ export function toNumber(text: string, message?: string): number {
 
 /** @throws {Refusal} If the sum has more than 64 bits. */
 export function addIntegers(text: string, by: bigint): string {
-  // Nearly every counter is small, and a bigint costs ten times a number.
+  // Nearly every counter is small, and a bigint costs ten times as much as a number.
   if (text.length < 15 && by < 1_000_000_000_000n && by > -1_000_000_000_000n && whole.test(text)) {
     return String(Number(text) + Number(by));
   }

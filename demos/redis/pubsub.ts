@@ -1,23 +1,26 @@
 import { glob } from './glob.ts';
 import { array, type ByteString, bulk, type Reply, resp3 } from './resp/reply.ts';
 
-/** Someone who can be told something. */
+/** A client that can be sent messages. */
 export interface Listener {
   readonly form: { readonly version: 2 | 3 };
   push(message: Reply): void;
 }
 
-interface PatternRoom {
+interface PatternListeners {
   readonly matches: (channel: string) => boolean;
   readonly listeners: Set<Listener>;
 }
 
-/** Who listens to which channel. Joining and leaving are constant time however many listen; an empty room is removed. */
+/**
+ * The listeners of each channel. Subscribing and unsubscribing take constant time however many listeners there are. A channel or
+ * pattern without listeners is removed.
+ */
 export class PubSub {
   readonly #channels = new Map<ByteString, Set<Listener>>();
-  readonly #patterns = new Map<ByteString, PatternRoom>();
+  readonly #patterns = new Map<ByteString, PatternListeners>();
 
-  /** How many channels somebody listens to. */
+  /** How many channels have listeners. */
   get channels(): number {
     return this.#channels.size;
   }
@@ -38,39 +41,41 @@ export class PubSub {
   }
 
   subscribePattern(pattern: ByteString, listener: Listener): void {
-    const room = this.#patterns.get(pattern);
-    if (room === undefined) this.#patterns.set(pattern, { matches: glob(pattern), listeners: new Set([listener]) });
-    else room.listeners.add(listener);
+    const known = this.#patterns.get(pattern);
+    if (known === undefined) this.#patterns.set(pattern, { matches: glob(pattern), listeners: new Set([listener]) });
+    else known.listeners.add(listener);
   }
 
   unsubscribePattern(pattern: ByteString, listener: Listener): void {
-    const room = this.#patterns.get(pattern);
-    if (room?.listeners.delete(listener) && room.listeners.size === 0) this.#patterns.delete(pattern);
+    const known = this.#patterns.get(pattern);
+    if (known?.listeners.delete(listener) && known.listeners.size === 0) this.#patterns.delete(pattern);
   }
 
   /**
-   * Tells everybody who listens, and waits for nobody: a message is encoded once for each version of the protocol.
+   * Sends a message to all listeners of a channel, and waits for none of them. The message is encoded once for each version of
+   * the protocol.
    *
-   * @returns How many were told; who listens twice is told twice.
+   * @returns How many messages were sent. A listener that has subscribed twice gets two.
    */
   publish(channel: ByteString, message: ByteString): number {
-    let told = tell(this.#channels.get(channel), ['message', channel, message]);
+    let sent = push(this.#channels.get(channel), ['message', channel, message]);
     for (const [pattern, { matches, listeners }] of this.#patterns) {
-      if (matches(channel)) told += tell(listeners, ['pmessage', pattern, channel, message]);
+      if (matches(channel)) sent += push(listeners, ['pmessage', pattern, channel, message]);
     }
-    return told;
+    return sent;
   }
 }
 
-function tell(listeners: Set<Listener> | undefined, parts: readonly ByteString[]): number {
+/** @returns How many messages were sent. */
+function push(listeners: Set<Listener> | undefined, parts: readonly ByteString[]): number {
   if (listeners === undefined) return 0;
   const items = parts.map(bulk);
   const [old, recent] = [array(items), resp3.push(items)];
-  // Who is cut off because he is too slow leaves the set meanwhile; he was told all the same.
-  let told = 0;
+  // A listener that is disconnected because it is too slow leaves the set during this loop. It was sent the message and counts.
+  let sent = 0;
   for (const listener of listeners) {
     listener.push(listener.form.version === 3 ? recent : old);
-    told++;
+    sent++;
   }
-  return told;
+  return sent;
 }

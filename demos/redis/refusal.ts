@@ -1,4 +1,4 @@
-/** Why a command was not carried out, in the words that go to the client: a code and a sentence. */
+/** Why a command was not executed. The message is sent to the client: a code and a sentence. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
 }
@@ -6,10 +6,8 @@ export class Refusal extends Error {
 export const wrongType = (): Refusal =>
   new Refusal('WRONGTYPE Operation against a key holding the wrong kind of value');
 export const noRoom = (): Refusal =>
-  new Refusal(
-    'OOM command not allowed: clients have queued, watched and subscribed to as much as may be kept for them',
-  );
+  new Refusal('OOM command not allowed: the limit for what clients queue, watch and subscribe to is reached');
 export const replyTooLong = (most: number): Refusal =>
-  new Refusal(`OOM command not allowed: its reply would be too long, ${most} bytes are allowed`);
+  new Refusal(`OOM command not allowed: its reply would be longer than ${most} bytes`);
 export const syntaxError = (): Refusal => new Refusal('ERR syntax error');
 export const wrongArity = (name: string): Refusal => new Refusal(`ERR wrong number of arguments for '${name}' command`);

@@ -6,30 +6,30 @@ import type { Database } from './database.ts';
 import type { RequestLimits } from './resp/request.ts';
 
 export interface RedisOptions extends RequestLimits {
-  /** Clients at once; one more is told so, and closed. @default 10000 */
+  /** Clients at once; a further client is sent an error and closed. @default 10000 */
   readonly maxClients?: number;
-  /** How long a request that has begun may take to end, in milliseconds. @default 60000 */
+  /** How long a request may take from its first byte to its last, in milliseconds. @default 60000 */
   readonly frame?: number;
-  /** Bytes that all clients may hold together, as `serve` has it. */
+  /** Bytes that all clients together may hold; an option of `serve`. */
   readonly budget?: number;
-  /** How long clients have to finish when the server ends, in milliseconds. @default 10000 */
+  /** How long clients may take to finish when the server drains, in milliseconds. @default 10000 */
   readonly grace?: number;
-  /** Ends the server, as `serve` has it. @default never */
+  /** Starts the drain; an option of `serve`. @default never */
   readonly shutdown?: ObservableInput<unknown>;
 }
 
-/** Milliseconds between two looks at what is due: keys that expire, clients that are slow. */
+/** Milliseconds between two runs of the periodic work: expired keys, and clients that exceed a limit. */
 const TICK = 100;
 
 /**
  * Serves a database to clients that speak the Redis protocol.
  *
- * As with Redis, a client may be silent for ever, and one that finds no room is refused at once. How much a subscriber
- * may have unsent the database's own limits say, so `serve` sets none: a reply may be as large as a value is.
+ * As in Redis, a client may be silent forever, and a client above the limit is refused at once. The database limits how much a
+ * subscriber may have unsent, so `serve` does not: a reply may be as long as a value.
  *
  * @param where Where to listen.
- * @param db What all clients share. Its log, if it has one, is the caller's to open before and to close after.
- * @returns Events, as `serve` has them.
+ * @param db The state that all clients share. The caller opens its log, if there is one, and closes it afterwards.
+ * @returns The events of `serve`.
  */
 export function serveRedis(
   where: Where,
@@ -39,11 +39,11 @@ export function serveRedis(
   const handler = (connection: Connection): Observable<Uint8Array> =>
     converse(db, connection, {
       ...limits,
-      address: written(connection.peer),
-      localAddress: written(connection.local),
+      address: formatted(connection.peer),
+      localAddress: formatted(connection.local),
       unsent: () => connection.unsent,
       moved: () => connection.bytesIn + connection.bytesOut,
-      // One that has all it was sent is told so by a FIN, any other by a RST.
+      // A client that has received everything gets a FIN, any other a RST.
       abort: (why) => (connection.unsent > 0 ? connection.abort(why) : connection.end(why)),
       held: (bytes) => connection.holdElsewhere(bytes),
     });
@@ -72,6 +72,6 @@ export function serveRedis(
   });
 }
 
-/** As CLIENT LIST writes it. */
-const written = ({ address: host, port }: Address): string =>
+/** An address in the format of CLIENT LIST. */
+const formatted = ({ address: host, port }: Address): string =>
   host === undefined ? '' : port === undefined ? `${host}:0` : address(host, port);

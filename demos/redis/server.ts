@@ -2,19 +2,19 @@
  * A key-value server that speaks the Redis protocol.
  *
  *     npx tsx demos/redis/server.ts                          listens on 127.0.0.1:6379
- *     redis-cli                                              talks to it, as does every client of Redis
+ *     redis-cli                                              connects to it, as does every client of Redis
  *     redis-benchmark -q -P 16 -t set,get                    keeps it busy
- *     npx tsx demos/redis/server.ts --append data.aof        keeps what it was told over a restart, or a kill
- *     npx tsx demos/redis/server.ts --maxclients 2           has no room for a third client, and tells him so
+ *     npx tsx demos/redis/server.ts --append data.aof        keeps all changes over a restart, or a kill
+ *     npx tsx demos/redis/server.ts --maxclients 2           refuses a third client with an error
  *     npx tsx demos/redis/server.ts --help                   every limit
  *
- * Switched on: the number of clients, the size of a request and the time it may take from its first byte to its last,
- * replies only as fast as the client reads them, a bound on what waits for a slow subscriber, a bound on what all clients
- * hold together. Off, as with Redis: a client may be silent for ever (`--timeout`). There are no passwords: it is for
- * the loopback and for networks that you trust.
+ * It limits the number of clients, the size of a request, the time from the first byte of a request to its last, the unsent
+ * bytes of a slow subscriber, and the memory of all clients together. Replies are produced only as fast as the client reads
+ * them. As in Redis, a client may be silent forever, unless `--timeout` is given. There are no passwords: use it on the
+ * loopback interface, and on networks that you trust.
  *
- * Ctrl-C (or SIGTERM) drains it: requests that have come are answered, clients leave, the log is closed, and it reports.
- * A second Ctrl-C aborts who is left.
+ * Ctrl-C (or SIGTERM) drains it: received requests are answered, connections are closed, the log is closed, and a report is
+ * printed. A second Ctrl-C aborts the connections that are left.
  */
 import { finalize, interval, tap } from 'rxjs';
 import { logTo, type ServerEvent, signals } from '../../lib/index.ts';
@@ -54,30 +54,35 @@ const megabyte = 1024 * 1024;
 const add = (flags: string, description: string, min: number, preset: number, max = much): void => {
   numberOption(command, flags, description, { min, max, default: preset });
 };
-add('--maxclients <count>', 'clients at once, one more is refused', 1, 10_000);
-command.option('--append <file>', 'keep every change in this file, and replay it at the start');
-add('--timeout <seconds>', 'silence that ends a client who does not subscribe, 0 for never', 0, 0);
-// A string of V8 ends a little below 512 MiB.
+add('--maxclients <count>', 'clients at once; a further client is refused', 1, 10_000);
+command.option('--append <file>', 'log every change to this file, and replay the file at the start');
+add('--timeout <seconds>', 'silence after which a client without subscriptions is closed, 0 for never', 0, 0);
+// V8's longest string is slightly shorter than 512 MiB.
 add('--max-bulk <bytes>', 'longest key or value', 1, 64 * megabyte, 511 * megabyte);
-add('--frame <ms>', 'time for a request that has begun', 1, 60_000);
-add('--pubsub-hard <bytes>', 'unsent for a subscriber, who is then cut off', 0, 32 * megabyte);
-add('--pubsub-soft <bytes>', 'unsent for a subscriber who is cut off if it lasts', 0, 8 * megabyte);
-add('--pubsub-seconds <seconds>', 'how long it may last', 0, 60);
-add('--max-reply <bytes>', 'longest reply to what only reads, and of a transaction', 1, 1024 * megabyte);
-numberOption(command, '--held <bytes>', 'queued, watched and subscribed to by all clients (default: half the budget)', {
-  min: 0,
-  max: much,
-});
+add('--frame <ms>', 'time for a request, from its first byte to its last', 1, 60_000);
+add('--pubsub-hard <bytes>', 'unsent bytes above which a subscriber is disconnected', 0, 32 * megabyte);
+add('--pubsub-soft <bytes>', 'unsent bytes that a subscriber may exceed for --pubsub-seconds', 0, 8 * megabyte);
+add('--pubsub-seconds <seconds>', 'how long a subscriber may exceed --pubsub-soft', 0, 60);
+add('--max-reply <bytes>', 'longest reply of a command that only reads, and of a transaction', 1, 1024 * megabyte);
+numberOption(
+  command,
+  '--held <bytes>',
+  'for what all clients queue, watch and subscribe to (default: half the budget)',
+  {
+    min: 0,
+    max: much,
+  },
+);
 numberOption(
   command,
   '--budget <bytes>',
-  'for all clients (default: a quarter of the heap, or of what a cgroup leaves)',
+  'for the buffers of all clients (default: a quarter of the heap, or of what a cgroup leaves)',
   {
     min: 1,
     max: much,
   },
 );
-add('--grace <ms>', 'for clients to finish at the end', 0, 10_000);
+add('--grace <ms>', 'time for clients to finish when the server drains', 0, 10_000);
 
 const options = command.parse().opts<Options>();
 const { host, port, maxclients, append, timeout, maxBulk, pubsubHard, pubsubSoft, pubsubSeconds } = options;
@@ -117,7 +122,7 @@ const count = (): void => {
 };
 const counting = interval(100).subscribe(count);
 const shutdown = signals();
-// To the very end: a Ctrl-C that comes twice must not kill it while it drains.
+// Stays subscribed to the very end: otherwise a second Ctrl-C would kill the process while it drains.
 shutdown.subscribe();
 
 serveRedis({ host, port }, db, {
@@ -151,12 +156,12 @@ function replay(path: string): void {
   log.info({ keys: db.store.size }, `replayed ${path}: ${db.store.size} keys`);
 }
 
-/** As in the settings of Redis, 0 is no limit. */
+/** As in the settings of Redis, 0 means no limit. */
 function unlessZero(limit: number): number {
   return limit === 0 ? Number.POSITIVE_INFINITY : limit;
 }
 
-/** Clients come and go by the thousand, and INFO counts them. One that was cut off is worth a line. */
+/** Which events are logged. Clients come and go by the thousand, and INFO counts them. A client that was aborted gets a line. */
 function isNews(event: ServerEvent): boolean {
   if (event.type === 'opened' || event.type === 'refused') return false;
   if (event.type !== 'closed') return true;

@@ -7,31 +7,31 @@ import { type ByteString, type Form, failure, OK, type Reply, resp2 } from './re
 import type { Request } from './resp/request.ts';
 import { Transaction } from './transaction.ts';
 
-/** What a session needs to find a command and to check its arguments. */
+/** What a session needs of a command to find it and to check its arguments. */
 export interface SessionCommand extends Operation<Session> {
   /** In lower case. */
   readonly name: ByteString;
-  /** How many arguments with the name itself; at least so many when negative. */
+  /** How many arguments it takes, with the name itself; if negative, at least that many. */
   readonly arity: number;
-  /** What its first argument chooses from, by the name in lower case. */
+  /** The commands that its first argument selects, by name in lower case. */
   readonly subcommands?: ReadonlyMap<string, SessionCommand>;
 }
 
 /** Finds a command by its name, in any mixture of cases. */
 export type CommandLookup = (name: ByteString) => SessionCommand | undefined;
 
-/** What may still be asked in RESP2 by a client who listens: a reply would look like a message. */
+/** What a RESP2 client may send while it is subscribed. The reply to any other command would look like a message. */
 const listening = new Set(['subscribe', 'unsubscribe', 'psubscribe', 'punsubscribe', 'ping', 'quit', 'reset']);
-/** What is carried out at once within a transaction. */
+/** What is executed at once within a transaction. */
 const immediate = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);
 
 /**
- * What a browser says to a web server. One that was tricked into talking to us brings its user's commands in the body
- * of its request, and is not listened to.
+ * Words at the beginning of an HTTP request. A web page can trick a browser into sending commands here, in the body of a
+ * request. Such a connection is closed.
  */
 const webRequest = new Set(['post', 'host:']);
 
-/** One client: requests go in, replies come out. It knows nothing of sockets. */
+/** One client: requests in, replies out. It does not depend on sockets. */
 export class Session implements Client, Listener {
   readonly db: Database;
   readonly peer: Peer;
@@ -40,14 +40,11 @@ export class Session implements Client, Listener {
   readonly transaction: Transaction<Session>;
   readonly channels = new Set<ByteString>();
   readonly patterns = new Set<ByteString>();
-  /** Which version of the protocol it speaks. */
   form: Form = resp2;
   clientName = '';
-  /** What the client says of its library: `lib-name`, `lib-ver`. */
   readonly library = new Map<string, ByteString>();
   lastCommand = 'NULL';
   lastActive: number;
-  /** Since when too much is unsent, in milliseconds since 1970; `Infinity` while it is not. */
   behindSince = Number.POSITIVE_INFINITY;
   readonly #commandOf: CommandLookup;
   #moved = 0;
@@ -65,7 +62,7 @@ export class Session implements Client, Listener {
     db.sessions.set(this.id, this);
   }
 
-  /** Whether it has said goodbye: no further request is answered. */
+  /** Whether the session is ending: no further request is answered. */
   get closing(): boolean {
     return this.#closing;
   }
@@ -74,7 +71,7 @@ export class Session implements Client, Listener {
     return this.channels.size + this.patterns.size;
   }
 
-  /** @returns The reply, encoded; empty once it has said goodbye. */
+  /** @returns The encoded reply; empty once the session is ending. */
   handle(request: Request): Reply {
     if (this.#closing) return '';
     const { transaction } = this;
@@ -96,7 +93,7 @@ export class Session implements Client, Listener {
     return this.db.run(command, request, this);
   }
 
-  /** A command that could not even be queued. An EXEC that is wrong itself ends the transaction. */
+  /** Rejects a command that cannot even be queued. An EXEC that is itself wrong ends the transaction. */
   #reject([name]: Request, problem: string): Reply {
     if (name?.toLowerCase() === 'exec') {
       this.transaction.discard();
@@ -109,10 +106,9 @@ export class Session implements Client, Listener {
   push(message: Reply): void {
     if (this.#closing) return;
     this.peer.push(message);
-    this.db.limits.told(this);
+    this.db.limits.pushed(this);
   }
 
-  /** Whether anything has come or left since this was last asked. */
   hasMoved(): boolean {
     const { moved } = this.peer;
     const before = this.#moved;
@@ -121,9 +117,9 @@ export class Session implements Client, Listener {
   }
 
   /**
-   * Keeps more bytes for the client beside its keys, or fewer when negative.
+   * Reserves bytes for what is stored for the client beside the keys; a negative number releases them.
    *
-   * @throws {Refusal} If there is no room for them. It is asked before anything has changed.
+   * @throws {Refusal} If they do not fit. Callers reserve before they change anything.
    */
   hold(bytes: number): void {
     if (!this.peer.hold(bytes)) throw noRoom();
@@ -140,19 +136,17 @@ export class Session implements Client, Listener {
     this.library.set(name, value);
   }
 
-  /** Ends the connection after the reply to the running command. */
   quit(): Reply {
     this.#closing = true;
     return OK;
   }
 
-  /** Ends the connection from outside. */
   kill(): void {
     this.#closing = true;
     this.peer.close();
   }
 
-  /** As it was at the beginning. */
+  /** Restores the initial state. */
   reset(): void {
     this.transaction.discard();
     this.#unsubscribe();
@@ -160,7 +154,7 @@ export class Session implements Client, Listener {
     this.rename('');
   }
 
-  /** The client is gone. */
+  /** Releases everything, after the client has disconnected. */
   leave(): void {
     this.#closing = true;
     this.transaction.discard();
@@ -169,7 +163,7 @@ export class Session implements Client, Listener {
     this.db.sessions.delete(this.id);
   }
 
-  /** Keeps those of the names that are not known yet. @throws {Refusal} If there is no room for all of them; then none is kept. */
+  /** Reserves the cost of the names that are not in `known`. @throws {Refusal} If they do not fit; then nothing is reserved. */
   expectNames(
     names: Iterable<ByteString>,
     known: { has(name: ByteString): boolean },
@@ -206,7 +200,7 @@ export class Session implements Client, Listener {
   }
 }
 
-/** The command that a request names, or why there is none, whatever the keys hold; nothing for who is no client. */
+/** @returns The command that a request names, or why there is none, whatever the keys hold; `undefined` for an HTTP request. */
 function chosen(request: Request, commandOf: CommandLookup): SessionCommand | string | undefined {
   const [name = ''] = request;
   let command = commandOf(name);
@@ -223,7 +217,7 @@ function chosen(request: Request, commandOf: CommandLookup): SessionCommand | st
   return fits ? command : `wrong number of arguments for '${command.name}' command`;
 }
 
-/** As Redis shows it: 128 characters, each argument up to its first zero byte. */
+/** The message of Redis: it shows 128 characters, of each argument those before its first zero byte. */
 function unknownCommand([name = '', ...args]: Request): string {
   let shown = '';
   for (const arg of args) {

@@ -26,12 +26,12 @@ export interface TransactionOwner {
   ): void;
 }
 
-/** What one client has queued between MULTI and EXEC, and the keys that must not change meanwhile. */
+/** The commands that one client has queued since MULTI, and the keys that must not change before EXEC. */
 export class Transaction<Session extends TransactionOwner> {
   readonly #session: Session;
   #queue: Queued<Session>[] | undefined;
   #spoilt = false;
-  /** What the queue holds, in bytes. */
+  /** What the queued commands cost, in bytes. */
   #bytes = 0;
   readonly #watches = new Map<ByteString, Watch>();
 
@@ -43,7 +43,7 @@ export class Transaction<Session extends TransactionOwner> {
     return this.#queue !== undefined;
   }
 
-  /** How many commands are queued; -1 outside. */
+  /** How many commands are queued; -1 outside of a transaction. */
   get length(): number {
     return this.#queue?.length ?? -1;
   }
@@ -53,12 +53,12 @@ export class Transaction<Session extends TransactionOwner> {
     this.#queue = [];
   }
 
-  /** What the queue holds, in bytes. */
+  /** What the queued commands cost, in bytes. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Queues a command. Behind one that could not be queued none is kept, as none will run. */
+  /** Queues a command. After a command that could not be queued none is stored, because none will run. */
   queue(command: Operation<Session>, request: Request): Reply {
     if (this.#spoilt) return QUEUED;
     const bytes = costOfCommand(request);
@@ -74,7 +74,7 @@ export class Transaction<Session extends TransactionOwner> {
     return QUEUED;
   }
 
-  /** A command could not even be queued: the others must not run without it. */
+  /** Marks the transaction as failed: a command could not even be queued, and the others must not run without it. */
   spoil(): void {
     if (this.#queue === undefined) return;
     this.#spoilt = true;
@@ -87,7 +87,7 @@ export class Transaction<Session extends TransactionOwner> {
     const { store } = this.#session.db;
     this.#session.expectNames(keys, this.#watches, costOfName);
     for (const key of keys) {
-      // Whether it has expired is looked at now: what was gone before cannot go meanwhile.
+      // Removes the key if it has expired: otherwise its removal before EXEC would count as a change.
       store.find(key);
       if (!this.#watches.has(key)) this.#watches.set(key, store.watches.watch(key));
     }
@@ -101,7 +101,7 @@ export class Transaction<Session extends TransactionOwner> {
     this.#watches.clear();
   }
 
-  /** Forgets everything. */
+  /** Discards the queue and the watches. */
   discard(): void {
     this.unwatch();
     this.#empty();
@@ -109,7 +109,7 @@ export class Transaction<Session extends TransactionOwner> {
     this.#spoilt = false;
   }
 
-  /** Carries out what is queued, with nothing in between; or nothing of it. */
+  /** Executes all queued commands with nothing in between, or none of them. */
   execute(): Reply {
     const queue = this.#queue;
     const { db, form } = this.#session;
@@ -120,7 +120,7 @@ export class Transaction<Session extends TransactionOwner> {
     if (touched) return form.nullArray;
     const { maxReply } = this.#session.peer;
     let length = 0;
-    // A command whose reply may not leave any more is not carried out: what was done is not answered with an error.
+    // Beyond the longest reply, commands are not executed: an executed command must not be answered with an error.
     const run = ({ command, request }: Queued<Session>): Reply => {
       const reply =
         length > maxReply ? failure(replyTooLong(maxReply).message) : db.run(command, request, this.#session);

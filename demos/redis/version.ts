@@ -1,2 +1,2 @@
-/** Which Redis this one speaks like: clients look at it to know what they may ask. */
+/** The version of Redis that this server imitates. Clients read it to know which commands they may send. */
 export const VERSION = '7.0.15';

@@ -7,9 +7,9 @@ import type { Request } from '../resp/request.ts';
 export interface LogFile {
   /** @returns How many bytes were written, which may be fewer. */
   write(bytes: Uint8Array): number;
-  /** Calls back when everything written is on the disk. */
+  /** Calls back once all data written so far is on the disk. */
   sync(done: (error: Error | null) => void): void;
-  /** Makes sure of it, and closes. */
+  /** Forces all data to the disk, and closes the file. */
   close(): void;
 }
 
@@ -23,14 +23,14 @@ export const logFile = (descriptor: number): LogFile => ({
   },
 });
 
-/** How large it is now, in bytes. */
+/** The size of the open file, in bytes. */
 export const sizeOf = (descriptor: number): number => fstatSync(descriptor).size;
 
 /**
- * The append-only log: every change as the command that makes it again.
+ * The append-only log: every change, as the command that repeats it.
  *
- * Changes are handed to the system by {@link flush}, before their replies leave: who was told OK loses nothing when
- * this process dies. They are forced to the disk once a second, so a power cut loses a second.
+ * {@link flush} writes changes to the file before their replies are sent, so an acknowledged change survives the death of
+ * this process. They are forced to the disk once a second, so a power failure loses at most a second.
  */
 export class Log {
   readonly #file: LogFile;
@@ -39,15 +39,15 @@ export class Log {
   #size: number;
   #unsynced = false;
   #syncing = false;
-  /** What {@link together} has gathered. */
+  /** The changes that the running {@link together} has gathered. */
   #group: Request[] | undefined;
   #writeProblem: string | undefined;
   #syncProblem: string | undefined;
 
   /**
-   * @param file What to write to.
-   * @param size How much is in it already, in bytes.
-   * @param scheduler The clock of the second.
+   * @param file The file to write to.
+   * @param size How many bytes it already contains.
+   * @param scheduler The clock that forces changes to the disk once a second.
    */
   constructor(file: LogFile, size: number, scheduler: SchedulerLike = asyncScheduler) {
     this.#file = file;
@@ -61,7 +61,7 @@ export class Log {
     return this.#size;
   }
 
-  /** Why changes cannot be kept at the moment: they must be refused until it is over. */
+  /** Why changes cannot be logged at the moment. They must be refused until this is `undefined` again. */
   get problem(): string | undefined {
     return this.#writeProblem ?? this.#syncProblem;
   }
@@ -71,7 +71,7 @@ export class Log {
     else this.#unwritten.add(bulks(args));
   }
 
-  /** What is appended during `work` is replayed as a whole or not at all. */
+  /** Changes that are appended during `work` are replayed together, or not at all. */
   together<T>(work: () => T): T {
     const group: Request[] = [];
     this.#group = group;
@@ -85,19 +85,19 @@ export class Log {
     }
   }
 
-  /** Hands everything to the system. What could not be written stays, and is tried again with the next flush. */
+  /** Writes all queued changes to the file. What could not be written stays queued, and the next flush tries again. */
   flush(): void {
     const { all } = this.#unwritten;
     if (all === '') return;
     this.#unwritten = new Pieces();
     for (const piece of typeof all === 'string' ? [all] : all) {
-      // Behind what could not be written nothing is.
+      // After a failed write, later pieces stay queued: otherwise the file would have a gap.
       const written = this.#unwritten.all === '' ? this.#write(Buffer.from(piece, 'latin1')) : 0;
       this.#unwritten.add(piece.slice(written));
     }
   }
 
-  /** @returns How many bytes could be written. */
+  /** @returns How many bytes were written. */
   #write(bytes: Buffer): number {
     let written = 0;
     try {

@@ -10,8 +10,8 @@ import { Log, logFile, sizeOf } from './log.ts';
 
 const CHUNK = 1024 * 1024;
 
-/** Who the log is replayed for. */
-const NOBODY: Peer = {
+/** The peer of the session that replays the log: it has no connection and no limits. */
+const NO_PEER: Peer = {
   address: '',
   localAddress: '',
   push() {},
@@ -23,10 +23,10 @@ const NOBODY: Peer = {
   moved: 0,
 };
 
-/** The log cannot be read from some place on. Nobody but a person can say what was meant. */
+/** The log cannot be replayed beyond some offset. A person has to decide how to repair it. */
 export class LogCorruptError extends Error {
   override readonly name = 'LogCorruptError';
-  /** How many bytes before the place could be replayed. */
+  /** How many bytes could be replayed. */
   readonly offset: number;
 
   constructor(path: string, offset: number, why: string) {
@@ -36,25 +36,25 @@ export class LogCorruptError extends Error {
 }
 
 export interface OpenLogOptions {
-  /** Is told what was cut off. */
+  /** Called with a message when the end of the file is truncated. */
   readonly warn?: (message: string) => void;
   /** The clock of the log. @default asyncScheduler */
   readonly scheduler?: SchedulerLike;
 }
 
 /**
- * Replays a log into an empty database, and opens it to be written on.
+ * Replays a log into an empty database, and opens it for appending.
  *
- * A command, or a transaction, that the file ends in the middle of was never acknowledged: it is cut off.
+ * A command or transaction that is incomplete at the end of the file was never acknowledged, so it is truncated.
  *
- * @throws {LogCorruptError} If anything else is wrong with it: to go on would hide that changes are lost.
+ * @throws {LogCorruptError} If the log has any other fault: continuing would hide that changes are lost.
  */
 export function openLog(path: string, db: Database, { warn, scheduler }: OpenLogOptions = {}): Log {
   const descriptor = openSync(path, 'a+');
   const size = sizeOf(descriptor);
   const good = db.store.holdClock(0, () => replay(path, descriptor, db));
   if (good < size) {
-    warn?.(`${path} ends in the middle of a command: its last ${size - good} bytes are cut off`);
+    warn?.(`${path} ends in the middle of a command: its last ${size - good} bytes are truncated`);
     ftruncateSync(descriptor, good);
   }
   const log = new Log(logFile(descriptor), good, scheduler);
@@ -63,13 +63,13 @@ export function openLog(path: string, db: Database, { warn, scheduler }: OpenLog
 }
 
 /**
- * Runs what is in the file, with the clock at zero: a key that expired was removed by a DEL that stands in the file as
- * well, at the place where it happened.
+ * Executes the commands in the file with the clock at zero, so that no key expires during the replay. When a key expired, a
+ * DEL was logged at that position in the file.
  *
- * @returns How many bytes make whole commands and whole transactions.
+ * @returns The length of all complete commands and transactions, in bytes.
  */
 function replay(path: string, descriptor: number, db: Database): number {
-  const session = new Session(db, NOBODY, commandOf);
+  const session = new Session(db, NO_PEER, commandOf);
   const decoder = new RequestDecoder({ maxBulk: 512 * 1024 * 1024, maxArguments: Number.POSITIVE_INFINITY });
   const buffer = Buffer.allocUnsafe(CHUNK);
   let base = 0;
@@ -90,14 +90,14 @@ function replay(path: string, descriptor: number, db: Database): number {
   return good;
 }
 
-/** @returns What is wrong with the next command, if anything is. */
+/** @returns What is wrong with the next command; `undefined` if nothing is; `PENDING` if it is incomplete. */
 function step(decoder: RequestDecoder, input: Input, session: Session): string | typeof PENDING | undefined {
   try {
     const request = decoder.decode(input);
     if (request === PENDING) return PENDING;
     if (request === BLANK) return undefined;
     const reply = session.handle(request);
-    if (session.closing) return `${request[0]} is no change`;
+    if (session.closing) return `${request[0]} cannot be replayed`;
     const fails = typeof reply === 'string' && reply.startsWith('-');
     return fails ? `${request[0]} fails: ${reply.slice(1).trim()}` : undefined;
   } catch (error) {

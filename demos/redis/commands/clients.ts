@@ -6,7 +6,7 @@ import { integer, OK, type Reply } from '../resp/reply.ts';
 import type { Args } from '../resp/request.ts';
 import type { Session } from '../session.ts';
 
-/** A line for each client. Only what this server knows is in it. */
+/** One line for each client, with the fields that this server has values for. */
 export function listing(db: Database, clients: Iterable<Client>, args: readonly string[] = []): string {
   const accepts = args.length > 2 ? chosen(args.slice(2)) : () => true;
   let text = '';
@@ -45,8 +45,8 @@ function line(client: Client, now: number): string {
 }
 
 /**
- * `CLIENT KILL host:port`, or any number of filters that must all fit: `ID`, `ADDR`, `LADDR`, `TYPE`, `USER`, and
- * `SKIPME no` to include the one who asks.
+ * `CLIENT KILL host:port`, or any number of filters that must all match: `ID`, `ADDR`, `LADDR`, `TYPE`, `USER`.
+ * `SKIPME no` includes the client that sent the command.
  */
 export function kill(args: Args, session: Session): Reply {
   const clients = [...session.db.sessions.values()];
@@ -62,7 +62,7 @@ export function kill(args: Args, session: Session): Reply {
   return integer(found.length);
 }
 
-/** Who ends his own connection still gets the reply. */
+/** A client that kills its own connection still gets the reply. */
 function end(other: Client, session: Session): void {
   if (other === session) session.quit();
   else other.kill();

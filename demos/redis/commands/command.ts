@@ -2,13 +2,13 @@ import { array, type ByteString, simple } from '../resp/reply.ts';
 import type { Args } from '../resp/request.ts';
 import type { SessionCommand } from '../session.ts';
 
-/** What COMMAND says of a command. */
+/** The flags that COMMAND reports. */
 export type Flag = 'write' | 'readonly' | 'fast' | 'admin' | 'pubsub' | 'loading' | 'stale';
 
-/** The first key among the arguments, the last one (from the end when negative), and the step between two. */
+/** The position of the first key, that of the last one (counted from the end if negative), and the step between two keys. */
 export type Keys = readonly [first: number, last: number, step: number];
 
-/** A command as the table has it: with what COMMAND reports about it. */
+/** A command in the command table, with what COMMAND reports about it. */
 export interface Command extends SessionCommand {
   readonly flags: readonly Flag[];
   readonly keys: Keys;
@@ -21,7 +21,7 @@ export const NO_KEYS: Keys = [0, 0, 0];
 export const ONE_KEY: Keys = [1, 1, 1];
 export const ALL_KEYS: Keys = [1, -1, 1];
 
-/** The commands of one family, each a line: name, arity, flags, keys, summary, what it does. */
+/** The commands of one family, a line each: name, arity, flags, keys, summary, implementation. */
 export function family(
   group: string,
   ...lines: [name: string, arity: number, flags: string, keys: Keys, summary: string, run: Command['run']][]
@@ -40,10 +40,10 @@ export function family(
 }
 
 /**
- * A command whose first argument names what is to be done. Each of these is a command of its own, `parent|name`, and
- * `HELP` tells of them.
+ * A command whose first argument selects a subcommand. Each subcommand is a command of its own, `parent|name`, and `HELP`
+ * lists them.
  *
- * @param alone What it does without an argument, where its arity allows that.
+ * @param alone What the command does without an argument, if its arity allows that.
  */
 export function container(
   name: string,
@@ -72,5 +72,5 @@ export function container(
   };
 }
 
-/** What comes after the name, from the given argument on. */
+/** The arguments from the given position on; without a position, all but the name. */
 export const rest = (args: Args, from = 1): ByteString[] => args.slice(from);

@@ -9,9 +9,9 @@ import { container, family, NO_KEYS } from './command.ts';
 
 function ping(args: Args, { form, subscriptions }: Session): Reply {
   if (args.length > 2) throw wrongArity('ping');
-  const said = args.length === 2 ? args[1] : undefined;
-  if (form.version === 2 && subscriptions > 0) return array([bulk('pong'), bulk(said ?? '')]);
-  return said === undefined ? simple('PONG') : bulk(said);
+  const message = args.length === 2 ? args[1] : undefined;
+  if (form.version === 2 && subscriptions > 0) return array([bulk('pong'), bulk(message ?? '')]);
+  return message === undefined ? simple('PONG') : bulk(message);
 }
 
 function checkName(name: ByteString): ByteString {
@@ -19,7 +19,7 @@ function checkName(name: ByteString): ByteString {
   throw new Refusal('ERR Client names cannot contain spaces, newlines or special characters.');
 }
 
-/** Nothing has changed until every option is understood. */
+/** Checks every option before it changes anything. */
 function hello(args: Args, session: Session): Reply {
   let { form, clientName } = session;
   if (args.length > 1) {
@@ -31,7 +31,7 @@ function hello(args: Args, session: Session): Reply {
     const word = args[index] ?? '';
     const left = args.length - index - 1;
     if (word.toUpperCase() === 'AUTH' && left >= 2) {
-      // There is one user without a password, who takes any.
+      // The only user is `default`, and any password is accepted.
       if (args[index + 1] !== 'default') {
         throw new Refusal('WRONGPASS invalid username-password pair or user is disabled.');
       }
@@ -58,7 +58,7 @@ function hello(args: Args, session: Session): Reply {
   return form.map([...items, bulk('modules'), array([])]);
 }
 
-/** What libraries say of themselves; CLIENT LIST shows it. */
+/** Stores what a client library reports about itself; CLIENT LIST shows it. */
 function setInfo(args: Args, session: Session): Reply {
   const [, , attribute, value] = args;
   const name = attribute.toLowerCase();
@@ -83,16 +83,16 @@ const client = container(
       2,
       'fast',
       NO_KEYS,
-      'Tells the name.',
+      'Returns the name of the connection.',
       (_, { clientName, form }) => (clientName === '' ? form.null : bulk(clientName)),
     ],
-    ['id', 2, 'fast', NO_KEYS, 'Tells the number.', (_, { id }) => integer(id)],
+    ['id', 2, 'fast', NO_KEYS, 'Returns the ID of the connection.', (_, { id }) => integer(id)],
     [
       'info',
       2,
       'fast',
       NO_KEYS,
-      'Tells about the connection.',
+      'Describes the connection.',
       (_, session) => session.form.text(listing(session.db, [session])),
     ],
     [
@@ -100,11 +100,11 @@ const client = container(
       -2,
       'admin',
       NO_KEYS,
-      'Tells about all connections.',
+      'Describes all connections.',
       (args, { form, db }) => form.text(listing(db, db.sessions.values(), args)),
     ],
     ['kill', -3, 'admin', NO_KEYS, 'Ends connections.', kill],
-    ['setinfo', 4, 'fast', NO_KEYS, 'Takes down what library the client uses.', setInfo],
+    ['setinfo', 4, 'fast', NO_KEYS, 'Stores which library the client uses.', setInfo],
   ),
   'Names, shows and ends connections.',
 );
@@ -113,8 +113,8 @@ export const connection = [
   client,
   ...family(
     'connection',
-    ['ping', -1, 'fast', NO_KEYS, 'Answers.', ping],
-    ['echo', 2, 'fast', NO_KEYS, 'Answers with what was said.', ([, said]) => bulk(said)],
+    ['ping', -1, 'fast', NO_KEYS, 'Replies with PONG or with its argument.', ping],
+    ['echo', 2, 'fast', NO_KEYS, 'Returns its argument.', ([, message]) => bulk(message)],
     ['hello', -1, 'loading stale fast', NO_KEYS, 'Chooses the version of the protocol.', hello],
     ['quit', -1, 'loading stale fast', NO_KEYS, 'Ends the connection.', (_, session) => session.quit()],
     [
@@ -122,7 +122,7 @@ export const connection = [
       1,
       'loading stale fast',
       NO_KEYS,
-      'Makes the connection as it was at the beginning.',
+      'Resets the connection to its initial state.',
       (_, session) => {
         session.reset();
         return simple('RESET');

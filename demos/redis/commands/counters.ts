@@ -6,7 +6,7 @@ import type { Args } from '../resp/request.ts';
 import type { Session } from '../session.ts';
 import { family, ONE_KEY } from './command.ts';
 
-/** A counter keeps its time to live. */
+/** Adds to a counter, which keeps its time to live. */
 function add(key: ByteString, by: bigint, { db }: Session): Reply {
   const sum = addIntegers(db.store.string(key) ?? '0', by);
   db.store.set(key, sum, db.store.find(key)?.expiresAt);
@@ -28,16 +28,16 @@ function incrbyfloat([, key, by]: Args, { db }: Session): Reply {
 
 export const counters = family(
   'string',
-  ['incr', 2, 'write fast', ONE_KEY, 'Adds one to a whole number.', ([, key], session) => add(key, 1n, session)],
-  ['decr', 2, 'write fast', ONE_KEY, 'Takes one from a whole number.', ([, key], session) => add(key, -1n, session)],
+  ['incr', 2, 'write fast', ONE_KEY, 'Adds one to an integer.', ([, key], session) => add(key, 1n, session)],
+  ['decr', 2, 'write fast', ONE_KEY, 'Subtracts one from an integer.', ([, key], session) => add(key, -1n, session)],
   [
     'incrby',
     3,
     'write fast',
     ONE_KEY,
-    'Adds to a whole number.',
+    'Adds to an integer.',
     ([, key, by], session) => add(key, toBigInt(by), session),
   ],
-  ['decrby', 3, 'write fast', ONE_KEY, 'Takes from a whole number.', decrby],
+  ['decrby', 3, 'write fast', ONE_KEY, 'Subtracts from an integer.', decrby],
   ['incrbyfloat', 3, 'write fast', ONE_KEY, 'Adds to a decimal number.', incrbyfloat],
 );

@@ -2,7 +2,7 @@ import { toBigInt } from '../numbers.ts';
 import { Refusal } from '../refusal.ts';
 import type { ByteString } from '../resp/reply.ts';
 
-/** How a time to live is written: in seconds or milliseconds, from now or from 1970. */
+/** The unit of an expiry time: seconds or milliseconds, from now or since 1970. */
 export type Unit = 'EX' | 'PX' | 'EXAT' | 'PXAT';
 
 export const isUnit = (word: string): word is Unit =>
@@ -12,9 +12,10 @@ const MAX = 2n ** 63n - 1n;
 const MIN = -(2n ** 63n);
 
 /**
- * When something expires, in milliseconds since 1970.
+ * Parses an expiry time.
  *
- * @throws {Refusal} If the text is no number, or the time does not fit in 64 bits.
+ * @returns The time in milliseconds since 1970.
+ * @throws {Refusal} If the text is not an integer, or the time does not fit in 64 bits.
  */
 export function expiryTime(text: ByteString, unit: Unit, now: number, command: string): number {
   const amount = toBigInt(text);
@@ -27,7 +28,7 @@ export function expiryTime(text: ByteString, unit: Unit, now: number, command: s
 export const invalidExpiry = (command: string): Refusal =>
   new Refusal(`ERR invalid expire time in '${command}' command`);
 
-/** The same where only a time to come is allowed: what SET and GETEX take. */
+/** The same for SET and GETEX, which refuse a time of zero or less. */
 export function futureExpiry(text: ByteString, unit: Unit, now: number, command: string): number {
   if (toBigInt(text) <= 0n) throw invalidExpiry(command);
   return expiryTime(text, unit, now, command);

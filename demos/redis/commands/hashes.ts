@@ -67,7 +67,7 @@ export const hashes = family(
   ['hmset', -4, 'write fast', ONE_KEY, 'Sets fields of a hash.', hmset],
   ['hget', 3, 'readonly fast', ONE_KEY, 'Returns a field of a hash.', hget],
   ['hdel', -3, 'write fast', ONE_KEY, 'Removes fields of a hash.', hdel],
-  ['hgetall', 2, 'readonly', ONE_KEY, 'Returns the fields of a hash with their values.', hgetall],
+  ['hgetall', 2, 'readonly', ONE_KEY, 'Returns the fields of a hash and their values.', hgetall],
   ['hmget', -3, 'readonly fast', ONE_KEY, 'Returns several fields of a hash.', hmget],
   [
     'hlen',
@@ -82,7 +82,7 @@ export const hashes = family(
     3,
     'readonly fast',
     ONE_KEY,
-    'Says whether a hash has a field.',
+    'Returns whether a hash has a field.',
     ([, key, field], { db }) => flag(db.store.fields(key)?.has(field) ?? false),
   ],
 );

@@ -3,7 +3,7 @@ import { Refusal, syntaxError } from '../refusal.ts';
 import { array, type ByteString, bulk, bulks, type Form, integer, type Reply, simple } from '../resp/reply.ts';
 import { type Command, container, family, NO_KEYS, rest } from './command.ts';
 
-/** What COMMAND says of one command, in the ten places that Redis 7 has. */
+/** What COMMAND reports about one command, in the ten fields of Redis 7. */
 const describe = ({ name, arity, flags, keys, group, subcommands }: Command, form: Form): Reply =>
   array([
     bulk(name),
@@ -35,15 +35,15 @@ function keysOf(command: Command | undefined, request: readonly ByteString[]): B
   return request.filter((_, index) => index >= first && index <= end && (index - first) % step === 0);
 }
 
-/** All commands, and the one of a name. */
+/** All commands, and a lookup by name. */
 export interface Table {
   readonly commands: readonly Command[];
   commandOf(name: ByteString): Command | undefined;
 }
 
-/** The table tells about itself, so it is handed in: it does not exist yet when this family joins it. */
+/** The commands that describe the table. It is passed as a function, because it does not exist yet when they are created. */
 export function introspection(table: () => Table): Command[] {
-  /** `get`, or `config|get`. */
+  /** Finds a command by a name such as `get` or `config|get`. */
   const named = (name: ByteString): Command | undefined => {
     const [first = '', second, ...more] = name.split('|');
     const command = table().commandOf(first);
@@ -72,7 +72,7 @@ export function introspection(table: () => Table): Command[] {
   const children = family(
     'server',
     ['count', 2, 'loading stale', NO_KEYS, 'Counts the commands.', () => integer(table().commands.length)],
-    ['list', -2, 'loading stale', NO_KEYS, 'Names the commands.', (args) => list(rest(args, 2))],
+    ['list', -2, 'loading stale', NO_KEYS, 'Lists the names of the commands.', (args) => list(rest(args, 2))],
     [
       'info',
       -2,
@@ -91,5 +91,5 @@ export function introspection(table: () => Table): Command[] {
     ],
     ['getkeys', -4, 'loading stale', NO_KEYS, 'Finds the keys in a command.', (args) => getKeys(rest(args, 2))],
   );
-  return [container('command', -1, children, 'Tells which commands there are.', (_, { form }) => info([], form))];
+  return [container('command', -1, children, 'Describes all commands.', (_, { form }) => info([], form))];
 }

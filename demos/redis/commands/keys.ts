@@ -19,7 +19,7 @@ const count = (args: Args, test: (key: ByteString) => boolean): Reply =>
 const del = (args: Args, { db }: Session): Reply => count(args, (key) => db.store.delete(key));
 const exists = (args: Args, { db }: Session): Reply => count(args, (key) => db.store.find(key) !== undefined);
 
-/** When EXPIRE may change a time to live; a key without one lives for ever. */
+/** The options of EXPIRE, as a test of the old and the new time. A key without a time to live has the time `Infinity`. */
 function conditions(args: Args): (old: number, time: number) => boolean {
   const words = rest(args, 3).map((word) => word.toUpperCase());
   for (const [index, word] of words.entries()) {
@@ -99,7 +99,7 @@ function scan(args: Args, { db }: Session): Reply {
   return array([bulk(String(found.cursor)), bulks(shown.map(({ key }) => key))]);
 }
 
-/** The value moves with its time to live. */
+/** Moves a value together with its time to live. */
 function move(from: ByteString, to: ByteString, { db }: Session, unlessThere: boolean): boolean {
   const entry = db.store.find(from);
   if (entry === undefined) throw new Refusal('ERR no such key');
@@ -143,23 +143,30 @@ export const keyspace = family(
   ['del', -2, 'write', ALL_KEYS, 'Removes keys.', del],
   ['unlink', -2, 'write fast', ALL_KEYS, 'Removes keys.', del],
   ['exists', -2, 'readonly fast', ALL_KEYS, 'Counts the keys that exist.', exists],
-  ['expire', -3, 'write fast', ONE_KEY, 'Lets a key expire in a number of seconds.', expire('expire', 'EX')],
-  ['pexpire', -3, 'write fast', ONE_KEY, 'Lets a key expire in a number of milliseconds.', expire('pexpire', 'PX')],
-  ['expireat', -3, 'write fast', ONE_KEY, 'Lets a key expire at a second since 1970.', expire('expireat', 'EXAT')],
+  ['expire', -3, 'write fast', ONE_KEY, 'Makes a key expire after a number of seconds.', expire('expire', 'EX')],
+  ['pexpire', -3, 'write fast', ONE_KEY, 'Makes a key expire after a number of milliseconds.', expire('pexpire', 'PX')],
+  [
+    'expireat',
+    -3,
+    'write fast',
+    ONE_KEY,
+    'Makes a key expire at a time in seconds since 1970.',
+    expire('expireat', 'EXAT'),
+  ],
   [
     'pexpireat',
     -3,
     'write fast',
     ONE_KEY,
-    'Lets a key expire at a millisecond since 1970.',
+    'Makes a key expire at a time in milliseconds since 1970.',
     expire('pexpireat', 'PXAT'),
   ],
-  ['ttl', 2, 'readonly fast', ONE_KEY, 'Returns the seconds that are left to a key.', ttl(1000)],
-  ['pttl', 2, 'readonly fast', ONE_KEY, 'Returns the milliseconds that are left to a key.', ttl(1)],
-  ['persist', 2, 'write fast', ONE_KEY, 'Lets a key live for ever.', persist],
-  ['type', 2, 'readonly fast', ONE_KEY, 'Returns what kind of value a key holds.', type],
+  ['ttl', 2, 'readonly fast', ONE_KEY, 'Returns how many seconds a key has left.', ttl(1000)],
+  ['pttl', 2, 'readonly fast', ONE_KEY, 'Returns how many milliseconds a key has left.', ttl(1)],
+  ['persist', 2, 'write fast', ONE_KEY, 'Removes the time to live of a key.', persist],
+  ['type', 2, 'readonly fast', ONE_KEY, 'Returns the type of the value of a key.', type],
   ['keys', 2, 'readonly', NO_KEYS, 'Returns the keys that match a pattern.', keys],
-  ['scan', -2, 'readonly', NO_KEYS, 'Walks over the keys, some at a time.', scan],
+  ['scan', -2, 'readonly', NO_KEYS, 'Iterates over the keys in steps.', scan],
   ['rename', 3, 'write', [1, 2, 1], 'Moves a value to another key.', rename],
   [
     'renamenx',
@@ -169,9 +176,9 @@ export const keyspace = family(
     'Moves a value to a key that does not exist.',
     ([, from, to], session) => flag(move(from, to, session, true)),
   ],
-  ['randomkey', 1, 'readonly', NO_KEYS, 'Returns a key by chance.', randomkey],
+  ['randomkey', 1, 'readonly', NO_KEYS, 'Returns a random key.', randomkey],
   ['dbsize', 1, 'readonly fast', NO_KEYS, 'Counts the keys.', (_, { db }) => integer(db.store.size)],
   ['flushall', -1, 'write', NO_KEYS, 'Removes every key.', flushall],
   ['flushdb', -1, 'write', NO_KEYS, 'Removes every key.', flushall],
-  ['select', 2, 'loading stale fast', NO_KEYS, 'Chooses the database, of which there is one.', select],
+  ['select', 2, 'loading stale fast', NO_KEYS, 'Selects the database; there is only one.', select],
 );

@@ -50,11 +50,32 @@ function lrange([, key, from, to]: Args, { db }: Session): Reply {
 
 export const lists = family(
   'list',
-  ['lpush', -3, 'write fast', ONE_KEY, 'Puts items in front of a list.', push((list, item) => list.pushFront(item))],
-  ['rpush', -3, 'write fast', ONE_KEY, 'Puts items behind a list.', push((list, item) => list.pushBack(item))],
-  ['lpop', -2, 'write fast', ONE_KEY, 'Takes items from the front of a list.', pop('lpop', (list) => list.popFront())],
-  ['rpop', -2, 'write fast', ONE_KEY, 'Takes items from the back of a list.', pop('rpop', (list) => list.popBack())],
-  ['lrange', 4, 'readonly', ONE_KEY, 'Returns a stretch of a list.', lrange],
+  [
+    'lpush',
+    -3,
+    'write fast',
+    ONE_KEY,
+    'Adds items to the front of a list.',
+    push((list, item) => list.pushFront(item)),
+  ],
+  ['rpush', -3, 'write fast', ONE_KEY, 'Adds items to the end of a list.', push((list, item) => list.pushBack(item))],
+  [
+    'lpop',
+    -2,
+    'write fast',
+    ONE_KEY,
+    'Removes items from the front of a list and returns them.',
+    pop('lpop', (list) => list.popFront()),
+  ],
+  [
+    'rpop',
+    -2,
+    'write fast',
+    ONE_KEY,
+    'Removes items from the end of a list and returns them.',
+    pop('rpop', (list) => list.popBack()),
+  ],
+  ['lrange', 4, 'readonly', ONE_KEY, 'Returns a range of a list.', lrange],
   [
     'llen',
     2,

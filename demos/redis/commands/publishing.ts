@@ -4,7 +4,7 @@ import type { Args } from '../resp/request.ts';
 import type { Session } from '../session.ts';
 import { family, NO_KEYS, rest } from './command.ts';
 
-/** One message for each channel, though they answer one command: so a client can count them. */
+/** Replies to one command with one message for each channel, because clients count these messages. */
 function confirm(
   kind: string,
   names: Iterable<ByteString>,
@@ -42,16 +42,16 @@ const punsubscribe = (args: Args, session: Session): Reply =>
 
 export const publishing = family(
   'pubsub',
-  ['subscribe', -2, 'pubsub loading stale', NO_KEYS, 'Listens to channels.', subscribe],
-  ['unsubscribe', -1, 'pubsub loading stale', NO_KEYS, 'Stops listening to channels.', unsubscribe],
-  ['psubscribe', -2, 'pubsub loading stale', NO_KEYS, 'Listens to the channels that match patterns.', psubscribe],
-  ['punsubscribe', -1, 'pubsub loading stale', NO_KEYS, 'Stops listening to patterns.', punsubscribe],
+  ['subscribe', -2, 'pubsub loading stale', NO_KEYS, 'Subscribes to channels.', subscribe],
+  ['unsubscribe', -1, 'pubsub loading stale', NO_KEYS, 'Unsubscribes from channels.', unsubscribe],
+  ['psubscribe', -2, 'pubsub loading stale', NO_KEYS, 'Subscribes to the channels that match patterns.', psubscribe],
+  ['punsubscribe', -1, 'pubsub loading stale', NO_KEYS, 'Unsubscribes from patterns.', punsubscribe],
   [
     'publish',
     3,
     'pubsub loading stale fast',
     NO_KEYS,
-    'Sends a message to who listens to a channel.',
+    'Sends a message to the subscribers of a channel.',
     ([, channel, message], { db }) => integer(db.pubsub.publish(channel, message)),
   ],
 );

@@ -11,7 +11,7 @@ function configGet(args: Args, { db, form }: Session): Reply {
   return form.map(found.flat().map(bulk));
 }
 
-/** What INFO tells, by section. */
+/** The sections of INFO. */
 const sections: Readonly<Record<string, (session: Session) => Record<string, string | number>>> = {
   server: ({ db }) => ({
     redis_version: VERSION,
@@ -56,8 +56,8 @@ function info(args: Args, session: Session): Reply {
   const all = wanted.length === 0 || wanted.some((word) => ['all', 'default', 'everything'].includes(word));
   const text = Object.entries(sections)
     .filter(([name]) => all || wanted.includes(name))
-    .map(([name, tell]) => {
-      const lines = Object.entries(tell(session)).map(([field, value]) => `${field}:${value}\r\n`);
+    .map(([name, fields]) => {
+      const lines = Object.entries(fields(session)).map(([field, value]) => `${field}:${value}\r\n`);
       return `# ${name[0]?.toUpperCase()}${name.slice(1)}\r\n${lines.join('')}`;
     });
   return session.form.text(text.join('\r\n'));
@@ -66,11 +66,11 @@ function info(args: Args, session: Session): Reply {
 const config = container(
   'config',
   -2,
-  family('server', ['get', -3, 'admin loading stale', NO_KEYS, 'Tells the settings that match patterns.', configGet]),
-  'Tells the settings.',
+  family('server', ['get', -3, 'admin loading stale', NO_KEYS, 'Returns the settings that match patterns.', configGet]),
+  'Returns settings.',
 );
 
 export const server = [
   config,
-  ...family('server', ['info', -1, 'loading stale', NO_KEYS, 'Tells how the server is doing.', info]),
+  ...family('server', ['info', -1, 'loading stale', NO_KEYS, 'Returns figures about the server.', info]),
 ];

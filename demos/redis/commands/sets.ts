@@ -30,7 +30,7 @@ function srem(args: Args, { db }: Session): Reply {
   return integer(removed);
 }
 
-/** The log tells who left: another draw would choose others. */
+/** Logs which members were removed, because replaying SPOP would choose different ones. */
 function spop(args: Args, { db, form }: Session): Reply {
   const [, key] = args;
   const many = args.length > 2;
@@ -59,14 +59,14 @@ export const sets = family(
   'set',
   ['sadd', -3, 'write fast', ONE_KEY, 'Adds members to a set.', sadd],
   ['srem', -3, 'write fast', ONE_KEY, 'Removes members from a set.', srem],
-  ['spop', -2, 'write fast', ONE_KEY, 'Removes members by chance and returns them.', spop],
+  ['spop', -2, 'write fast', ONE_KEY, 'Removes random members and returns them.', spop],
   ['smembers', 2, 'readonly', ONE_KEY, 'Returns the members of a set.', smembers],
   [
     'sismember',
     3,
     'readonly fast',
     ONE_KEY,
-    'Says whether a set has a member.',
+    'Returns whether a set has a member.',
     ([, key, member], { db }) => flag(db.store.members(key)?.has(member) ?? false),
   ],
   [

@@ -8,7 +8,7 @@ import { futureExpiry, type Unit } from './expiry.ts';
 import { stringOptions } from './stringOptions.ts';
 
 const NEVER = Number.POSITIVE_INFINITY;
-/** The longest string, as Redis has it by default; V8's own limit is a little above. */
+/** The longest string, in bytes: the default of Redis is 512 MiB. V8's own limit is slightly above this one. */
 const MAX_STRING = 512 * 1024 * 1024 - 64;
 
 function get([, key]: Args, { db, form }: Session): Reply {
@@ -33,7 +33,7 @@ function set(args: Args, session: Session): Reply {
   return wantsOld ? reply : OK;
 }
 
-/** Sets a key, and writes it to the log with the time when it expires: a span would begin anew at each replay. */
+/** Sets a key, and logs it with the time when it expires: a duration would start again at each replay. */
 function store({ db }: Session, key: ByteString, value: ByteString, expiresAt: number): void {
   db.store.set(key, value, expiresAt);
   db.rewrite(expiresAt === NEVER ? ['SET', key, value] : ['SET', key, value, 'PXAT', String(expiresAt)]);
@@ -125,17 +125,17 @@ const strlen = ([, key]: Args, { db }: Session): Reply => integer(db.store.strin
 
 export const strings = family(
   'string',
-  ['get', 2, 'readonly fast', ONE_KEY, 'Returns what a key holds.', get],
-  ['set', -3, 'write', ONE_KEY, 'Sets a key, on conditions and for a time if wanted.', set],
-  ['getset', 3, 'write fast', ONE_KEY, 'Sets a key and returns what it held.', getset],
-  ['getdel', 2, 'write fast', ONE_KEY, 'Removes a key and returns what it held.', getdel],
-  ['getex', -2, 'write fast', ONE_KEY, 'Returns what a key holds and changes when it expires.', getex],
-  ['mget', -2, 'readonly fast', ALL_KEYS, 'Returns what several keys hold.', mget],
+  ['get', 2, 'readonly fast', ONE_KEY, 'Returns the value of a key.', get],
+  ['set', -3, 'write', ONE_KEY, 'Sets a key, with optional conditions and expiry.', set],
+  ['getset', 3, 'write fast', ONE_KEY, 'Sets a key and returns its old value.', getset],
+  ['getdel', 2, 'write fast', ONE_KEY, 'Removes a key and returns its value.', getdel],
+  ['getex', -2, 'write fast', ONE_KEY, 'Returns the value of a key and changes when it expires.', getex],
+  ['mget', -2, 'readonly fast', ALL_KEYS, 'Returns the values of several keys.', mget],
   ['mset', -3, 'write', [1, -1, 2], 'Sets several keys.', mset],
   ['msetnx', -3, 'write', [1, -1, 2], 'Sets several keys if none of them exists.', msetnx],
   ['setnx', 3, 'write fast', ONE_KEY, 'Sets a key if it does not exist.', setnx],
   ['setex', 4, 'write', ONE_KEY, 'Sets a key for a number of seconds.', setex('setex', 'EX')],
   ['psetex', 4, 'write', ONE_KEY, 'Sets a key for a number of milliseconds.', setex('psetex', 'PX')],
-  ['append', 3, 'write fast', ONE_KEY, 'Adds to the end of what a key holds.', append],
-  ['strlen', 2, 'readonly fast', ONE_KEY, 'Returns how many bytes a key holds.', strlen],
+  ['append', 3, 'write fast', ONE_KEY, 'Appends to the value of a key.', append],
+  ['strlen', 2, 'readonly fast', ONE_KEY, 'Returns the length of the value of a key, in bytes.', strlen],
 );

@@ -12,7 +12,7 @@ import { sets } from './sets.ts';
 import { strings } from './strings.ts';
 import { transactions } from './transactions.ts';
 
-/** Every command there is. */
+/** Every command. */
 export const commands: readonly Command[] = [
   ...connection,
   ...server,
@@ -33,5 +33,5 @@ for (const command of commands) {
   byName.set(command.name.toUpperCase(), command);
 }
 
-/** The command of a name, in any mixture of cases; the usual two are found without making a string. */
+/** Finds a command by its name, in any mixture of cases. All lower or all upper case needs no new string. */
 export const commandOf = (name: ByteString): Command | undefined => byName.get(name) ?? byName.get(name.toLowerCase());

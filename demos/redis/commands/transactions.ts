@@ -20,7 +20,7 @@ export const transactions = family(
     1,
     'fast',
     NO_KEYS,
-    'Carries out what is queued, unless a watched key has changed.',
+    'Executes the queued commands, unless a watched key has changed.',
     (_, { transaction }) => transaction.execute(),
   ],
   [
@@ -28,7 +28,7 @@ export const transactions = family(
     1,
     'fast',
     NO_KEYS,
-    'Forgets what is queued.',
+    'Discards the queued commands.',
     (_, { transaction }) => {
       if (!transaction.open) throw new Refusal('ERR DISCARD without MULTI');
       transaction.discard();
@@ -40,7 +40,7 @@ export const transactions = family(
     -2,
     'fast',
     ALL_KEYS,
-    'Lets the next transaction fail if one of these keys changes before.',
+    'Makes the next transaction fail if one of these keys changes before it.',
     (args, { transaction }) => {
       transaction.watch(rest(args));
       return OK;
@@ -51,7 +51,7 @@ export const transactions = family(
     1,
     'fast',
     NO_KEYS,
-    'Forgets the watched keys.',
+    'Stops watching all keys.',
     (_, { transaction }) => {
       transaction.unwatch();
       return OK;

@@ -2,24 +2,24 @@ import { Observable, type OperatorFunction } from 'rxjs';
 import type { ByteString } from './reply.ts';
 
 export interface GatherOptions {
-  /** Bytes that are gathered at most, before they go on in the middle of a turn. @default 16384 */
+  /** Bytes that are gathered before they are emitted in the same callback. @default 16384 */
   readonly size?: number;
-  /** Is called before bytes go on: what must have happened before the client hears of it. */
+  /** Called before bytes are emitted, for what must be done before the client can see them. */
   readonly before?: () => void;
 }
 
 /**
- * Joins the byte strings of one turn of the event loop and makes bytes of them at once.
+ * Joins the byte strings that are emitted in one callback, and converts them to bytes at once.
  *
  * ```text
  * source      (ab)----c----(de)|
  * gather()    (m )----n----(o )|     m = bytes of ab, n of c, o of de
  * ```
  *
- * Sixteen requests that came in one chunk are answered in one write, with one conversion. When much has been gathered
- * it goes on at once, so that the operators below can see it and hold back the input.
+ * Sixteen requests that came in one chunk are answered in one write, with one conversion. When `size` bytes have been gathered
+ * they are emitted at once, so that the operators downstream see them and can pause the input.
  *
- * @returns An operator from byte strings to bytes; it ends as its source does, after what was gathered.
+ * @returns An operator from byte strings to bytes. It emits what was gathered, and then ends as its source does.
  */
 export function gather({ size = 16_384, before }: GatherOptions = {}): OperatorFunction<ByteString, Uint8Array> {
   return (source) =>
@@ -34,7 +34,7 @@ export function gather({ size = 16_384, before }: GatherOptions = {}): OperatorF
       };
       const subscription = source.subscribe({
         next: (text) => {
-          // On its own, as one more character may be too many for a string.
+          // A long text is emitted on its own, because joining it could exceed V8's limit for a string.
           if (text.length >= size) flush();
           if (gathered === '') process.nextTick(flush);
           gathered += text;

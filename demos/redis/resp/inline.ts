@@ -1,13 +1,13 @@
 import type { ByteString } from './reply.ts';
 
 const escapes: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', a: '\x07' };
-/** An unquoted stretch, a quoted one, or the blanks between two arguments; each match starts where the last one ended. */
+/** An unquoted part, a quoted one, or the spaces between two arguments. Each match starts where the last one ended. */
 const piece = /"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\'|\\(?!'))*)'|([ \n\r\t\v\f\0]+)|([^ \n\r\t\v\f\0"']+)/gsy;
 
 /**
  * Splits a line that a person typed into arguments, with quotes as in `SET greeting "hello\r\n"`.
  *
- * @returns The arguments, or `undefined` when quotes are not balanced: a closing quote stands before a blank or the end.
+ * @returns The arguments, or `undefined` if the quotes are not balanced. A space or the end must follow a closing quote.
  */
 export function splitInline(line: ByteString): ByteString[] | undefined {
   const args: ByteString[] = [];

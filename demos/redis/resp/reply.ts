@@ -1,21 +1,21 @@
 /**
  * Replies, as **byte strings**: JavaScript strings with one character for each byte (`latin1`). Keys, values and
- * replies are all kept so: it is binary safe, V8 stores it in one byte a character, joining is cheap, and the bytes of
- * a whole turn are made at once, in {@link gather}.
+ * replies are all stored this way: it is binary safe, V8 needs one byte for a character, joining is cheap, and {@link gather}
+ * converts all replies of a callback at once.
  */
 export type ByteString = string;
 
 /**
- * A reply: one byte string, or several to be sent one after the other. V8's strings end at 512 MiB, and what a command has
- * done must be answered however long the answer is.
+ * A reply: one byte string, or several to be sent one after the other. V8's strings end at 512 MiB, and an executed command
+ * must be answered however long its reply is.
  */
 export type Reply = ByteString | readonly ByteString[];
 
-/** Bytes that are joined to one string. A longer value is a string of its own. */
+/** Up to this many bytes are joined to one string. A longer value is a string of its own. */
 const PIECE = 1024 * 1024;
 
 const CRLF = '\r\n';
-/** `$0\r\n`, `$1\r\n` …: the heads of the short values, which are most of them. */
+/** `$0\r\n`, `$1\r\n` …: the heads of short values, which are the most frequent. */
 const heads = Array.from({ length: 1024 }, (_, length) => `$${length}${CRLF}`);
 
 export const OK = `+OK${CRLF}`;
@@ -23,7 +23,7 @@ export const QUEUED = `+QUEUED${CRLF}`;
 export const ZERO = `:0${CRLF}`;
 export const ONE = `:1${CRLF}`;
 
-/** One value of any bytes. */
+/** A value of any bytes. */
 export const bulk = (value: ByteString): ByteString =>
   `${heads[value.length] ?? `$${value.length}${CRLF}`}${value}${CRLF}`;
 
@@ -34,18 +34,18 @@ export const simple = (text: string): ByteString => `+${text}${CRLF}`;
 export const integer = (value: number | bigint): ByteString =>
   value === 0 ? ZERO : value === 1 ? ONE : `:${value}${CRLF}`;
 
-/** Yes or no, which Redis says as 1 or 0. */
+/** True or false, which Redis sends as 1 or 0. */
 export const flag = (value: boolean): ByteString => (value ? ONE : ZERO);
 
-/** An error. Its text comes partly from the client, and a line end in it would begin another reply. */
+/** An error. Line ends are replaced, because its text comes partly from the client and a line end would begin another reply. */
 export const failure = (text: string): ByteString => `-${text.replace(/[\r\n]/g, ' ')}${CRLF}`;
 
-/** Byte strings one after the other, as few of them as their lengths allow. */
+/** Byte strings in order, joined to as few as their lengths allow. */
 export class Pieces {
   #pieces: ByteString[] | undefined;
   #last: ByteString = '';
 
-  /** The last one while it is the only one, all of them else. */
+  /** One byte string if there is only one; otherwise all of them. */
   get all(): Reply {
     return this.#pieces === undefined ? this.#last : [...this.#pieces, this.#last];
   }
@@ -66,7 +66,7 @@ export class Pieces {
   }
 }
 
-/** Replies one after the other, behind a head. */
+/** A head, and replies one after the other behind it. */
 export function joined(head: ByteString, items: Iterable<Reply>): Reply {
   const pieces = new Pieces();
   pieces.add(head);
@@ -74,28 +74,28 @@ export function joined(head: ByteString, items: Iterable<Reply>): Reply {
   return pieces.all;
 }
 
-/** In bytes. */
+/** The length of a reply, in bytes. */
 export const lengthOf = (reply: Reply): number =>
   typeof reply === 'string' ? reply.length : reply.reduce((length, piece) => length + piece.length, 0);
 
-/** Replies that are encoded already, as one array. */
+/** An array of encoded replies. */
 export const array = (items: readonly Reply[]): Reply => joined(`*${items.length}${CRLF}`, items);
 
-/** Values, as an array of bulks: a reply, and a request as the log keeps it. */
+/** Values as an array of bulks: a reply, or a request as the log stores it. */
 export const bulks = (values: readonly ByteString[]): Reply => array(values.map(bulk));
 
-/** What the two versions of the protocol say differently. Items are encoded already. */
+/** The encodings that differ between the two versions of the protocol. Items are already encoded. */
 export interface Form {
   readonly version: 2 | 3;
-  /** No value. */
+  /** The absence of a value. */
   readonly null: ByteString;
-  /** No array; RESP3 has one null for both. */
+  /** The absence of an array; RESP3 has one null for both. */
   readonly nullArray: ByteString;
   /** Pairs, one after the other: field, value, field, value. */
   map(items: readonly Reply[]): Reply;
   /** Members without an order. */
   set(items: readonly Reply[]): Reply;
-  /** What the client did not ask for. */
+  /** A message that is no reply. */
   push(items: readonly Reply[]): Reply;
   /** A text for people. */
   text(value: string): ByteString;

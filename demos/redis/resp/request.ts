@@ -15,14 +15,14 @@ const LF = 0x0a;
 const ZERO = 0x30;
 const STAR = 0x2a;
 const DOLLAR = 0x24;
-/** V8 copies a cut of up to 12 characters; a longer one would keep the text of the whole chunk in memory. */
+/** V8 copies a substring of up to 12 characters; a longer one would keep the text of the whole chunk in memory. */
 const SHORT = 12;
 /** Bytes that V8 needs for an argument besides its text. */
 const ARGUMENT = 32;
 
-/** The client does not speak the protocol: nothing that follows can be understood. */
+/** The client does not speak the protocol, so nothing that follows can be decoded. */
 export class ProtocolError extends FrameInvalidError {
-  /** What to tell the client. */
+  /** The error that the client is sent. */
   readonly reply: string;
 
   constructor(problem: string) {
@@ -31,7 +31,7 @@ export class ProtocolError extends FrameInvalidError {
   }
 }
 
-/** What a request may ask of the server's memory. */
+/** How much of the server's memory a request may use. */
 export interface RequestLimits {
   /** Bytes of a line: an inline command, or the head of an array or a bulk. @default 65536 */
   readonly maxLine?: number;
@@ -57,8 +57,8 @@ export type Args = readonly [
 ];
 
 /**
- * Takes requests out of bytes, wherever they are cut into chunks. Every byte is looked at once: what a chunk leaves
- * unfinished is carried, and the next one goes on from there.
+ * Decodes requests, wherever the chunks begin and end. Every byte is looked at once: the unfinished part of a chunk is buffered,
+ * and the next chunk continues from there.
  */
 export class RequestDecoder implements Decoder<Request> {
   readonly #maxLine: number;
@@ -67,13 +67,13 @@ export class RequestDecoder implements Decoder<Request> {
   #args: ByteString[] = [];
   /** Arguments still to come; 0 between two requests. */
   #missing = 0;
-  /** Bytes of the bulk to come, without its line end; -1 before its head. */
+  /** The length of the next bulk, without its line end; -1 before its head has been decoded. */
   #bulk = -1;
   /** The first bytes of an unfinished line or bulk. */
   readonly #carry = new Carry();
-  /** Bytes of the unfinished request that are no longer in the input. */
-  #taken = 0;
-  /** The chunk as text, which short arguments are cut from, and the chunk it was made of. */
+  /** Bytes of the unfinished request that came in earlier chunks. */
+  #buffered = 0;
+  /** The chunk as text, of which short arguments are substrings, and the chunk that it was made of. */
   #text = '';
   #textOf: Buffer | undefined;
 
@@ -84,15 +84,15 @@ export class RequestDecoder implements Decoder<Request> {
   }
 
   get buffered(): number {
-    return this.#taken;
+    return this.#buffered;
   }
 
-  /** An argument costs more than its bytes: its place in the list, and the head of the string. */
+  /** An argument costs more than its bytes: a slot in the array, and the header of the string. */
   get memory(): number {
-    return this.#taken + this.#args.length * ARGUMENT + this.#text.length;
+    return this.#buffered + this.#args.length * ARGUMENT + this.#text.length;
   }
 
-  /** @throws {ProtocolError} With the words that Redis uses. */
+  /** @throws {ProtocolError} With the message of Redis. */
   decode(input: Input): Request | typeof PENDING | typeof BLANK {
     const { bytes, at } = input;
     let found: Request | typeof BLANK | undefined;
@@ -100,18 +100,18 @@ export class RequestDecoder implements Decoder<Request> {
       found = this.#bulk >= 0 ? this.#decodeBulk(input) : this.#decodeLine(input);
     }
     if (found !== undefined) {
-      this.#taken = 0;
+      this.#buffered = 0;
       return found;
     }
-    this.#taken += bytes.length - at;
-    // The next chunk may lie in the same buffer, which makes the text one of other bytes.
+    this.#buffered += bytes.length - at;
+    // The next chunk may be the same buffer with other bytes, so this text must not be reused.
     this.#textOf = undefined;
     this.#text = '';
     return PENDING;
   }
 
   decodeEof(): never {
-    throw new FrameTruncatedError(this.#taken);
+    throw new FrameTruncatedError(this.#buffered);
   }
 
   #decodeBulk(input: Input): Request | undefined {
@@ -167,7 +167,7 @@ export class RequestDecoder implements Decoder<Request> {
     return this.#finish(line);
   }
 
-  /** The straight way, for a `*3\r\n` or `$10\r\n` that is all here, makes no string. @returns Its end, or 0. */
+  /** The fast path for a complete `*3\r\n` or `$10\r\n`: it creates no string. @returns The position of its end, or 0. */
   #decodeHead(bytes: Buffer, start: number): number {
     if (bytes[start] !== (this.#missing === 0 ? STAR : DOLLAR)) return 0;
     let at = start + 1;
@@ -199,7 +199,7 @@ export class RequestDecoder implements Decoder<Request> {
     return args.length === 0 ? BLANK : args;
   }
 
-  /** How many arguments the request has, or bytes the argument. An array of none or fewer is no request. */
+  /** Stores how many arguments the request has, or how many bytes the argument. An array of no arguments is no request. */
   #announce(value: number): void {
     if (this.#missing > 0) {
       if (!(value >= 0 && value <= this.#maxBulk)) throw new ProtocolError('invalid bulk length');
@@ -216,7 +216,7 @@ export class RequestDecoder implements Decoder<Request> {
   }
 }
 
-/** Strictly as Redis reads it; what is no number is not a number. */
+/** Parses an integer as strictly as Redis does; NaN for any other text. */
 function wholeNumber(line: string): number {
   const text = line.slice(1);
   return /^(?:0|-?[1-9]\d{0,18})$/.test(text) ? Number(text) : Number.NaN;

@@ -3,7 +3,7 @@ import { type FrameTimeOptions, frames } from '../../../lib/index.ts';
 import { type Request, RequestDecoder, type RequestLimits } from './request.ts';
 
 /**
- * Takes Redis requests out of bytes: arrays of bulk strings, and lines that a person typed.
+ * Decodes Redis requests: arrays of bulk strings, and lines that a person typed.
  *
  * ```text
  * source       --(*1\r\n$4\r\nPI)---(NG\r\nGET a\r\n)--|
@@ -11,7 +11,7 @@ import { type Request, RequestDecoder, type RequestLimits } from './request.ts';
  * ```
  *
  * It completes with its source, and errors
- * - with {@link ProtocolError} if the bytes are no requests, or larger ones than allowed;
+ * - with {@link ProtocolError} if the bytes are no requests, or if a request exceeds the limits;
  * - with {@link FrameTruncatedError} if the input ends within a request;
  * - with {@link DeadlineError} if a request takes too long from its first byte to its last.
  *

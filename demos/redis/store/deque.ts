@@ -1,8 +1,8 @@
 const SMALLEST = 8;
 
 /**
- * A row of items that grows and shrinks at both ends in constant time: a ring, where an array would move everything to
- * make room in front.
+ * A queue that grows and shrinks at both ends in constant time. It is a ring, because an array would move all its items to make
+ * room at the front.
  */
 export class Deque<T> {
   #ring: (T | undefined)[] = new Array<T | undefined>(SMALLEST);
@@ -38,7 +38,7 @@ export class Deque<T> {
     return this.#take(slot);
   }
 
-  /** The items from `start` up to, and without, `end`. */
+  /** The items from `start` up to `end`, exclusive. */
   slice(start: number, end: number): T[] {
     const items: T[] = [];
     for (let index = Math.max(0, start); index < Math.min(end, this.#length); index++) {
@@ -47,12 +47,12 @@ export class Deque<T> {
     return items;
   }
 
-  /** The ring's length is a power of two, so that going round is a mask; it works for -1 as well. */
+  /** The length of the ring is a power of two, so that a mask wraps an index around; this works for -1 as well. */
   #slot(index: number): number {
     return (this.#head + index) & (this.#ring.length - 1);
   }
 
-  /** Empties the slot, for what is left in it would stay in memory, and gives back room when most of it is unused. */
+  /** Empties the slot, because otherwise its item would stay in memory, and shrinks the ring when most of it is unused. */
   #take(slot: number): T | undefined {
     const item = this.#ring[slot];
     this.#ring[slot] = undefined;

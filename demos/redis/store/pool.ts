@@ -1,6 +1,5 @@
 /**
- * A set that can also draw one of its items by chance, in constant time: SPOP needs it, and so does the search for
- * keys that have expired.
+ * A set that can also draw a random item in constant time: SPOP needs it, and so does the search for keys that have expired.
  */
 export class Pool<T> {
   readonly #places = new Map<T, number>();
@@ -22,7 +21,7 @@ export class Pool<T> {
     return true;
   }
 
-  /** The last item takes the place of the one that leaves. @returns Whether it was there. */
+  /** Moves the last item into the place of the deleted one. @returns Whether the item was present. */
   delete(item: T): boolean {
     const place = this.#places.get(item);
     if (place === undefined) return false;
@@ -40,7 +39,7 @@ export class Pool<T> {
     this.#items.length = 0;
   }
 
-  /** @param chance From 0 up to, and without, 1. */
+  /** @param chance At least 0 and less than 1. */
   draw(chance: number): T | undefined {
     return this.#items[Math.floor(chance * this.#items.length)];
   }

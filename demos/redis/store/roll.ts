@@ -1,62 +1,62 @@
-/** What stands on a {@link Roll}. */
+/** An item of a {@link Roll}. */
 export interface Enrolled {
-  /** Rises with every arrival, and never changes. */
+  /** Increases from item to item, and never changes. */
   readonly serial: number;
-  /** Where it stands now; the roll moves it. */
+  /** The slot that the item is in now. The roll updates it. */
   place: number;
 }
 
 /**
- * Everyone present, in order of arrival. Leaving strikes out a line; when half of the lines are struck out they are
- * removed, so that joining and leaving are constant time on average.
+ * All items, in order of arrival. Leaving empties a slot. When more than half of the slots are empty they are removed, so that
+ * joining and leaving take constant time on average.
  *
- * It exists for SCAN. The cursor is the serial of the last key shown and the walk goes from the newest to the oldest:
- * nothing is remembered between calls, what is there all the time is shown exactly once, and what arrives meanwhile is
- * newer than the cursor, so that the walk ends however much is added.
+ * It exists for SCAN. The cursor is the serial of the last key shown, and the iteration goes from the newest to the oldest.
+ * Nothing is stored between calls. An item that is present all the time is shown exactly once. An item that arrives meanwhile
+ * is newer than the cursor, so the iteration ends however many are added.
  */
 export class Roll<T extends Enrolled> {
-  #lines: (T | undefined)[] = [];
-  /** The serial on each line, struck out or not: what the cursor is looked up in. */
+  #slots: (T | undefined)[] = [];
+  /** The serial of each slot, empty or not: the cursor is looked up here. */
   #serials: number[] = [];
-  #struck = 0;
+  #emptied = 0;
 
   join(item: T): void {
-    item.place = this.#lines.length;
-    this.#lines.push(item);
+    item.place = this.#slots.length;
+    this.#slots.push(item);
     this.#serials.push(item.serial);
   }
 
   leave(item: T): void {
-    this.#lines[item.place] = undefined;
-    if (++this.#struck > 16 && this.#struck * 2 > this.#lines.length) this.#tidy();
+    this.#slots[item.place] = undefined;
+    if (++this.#emptied > 16 && this.#emptied * 2 > this.#slots.length) this.#compact();
   }
 
   clear(): void {
-    this.#lines = [];
+    this.#slots = [];
     this.#serials = [];
-    this.#struck = 0;
+    this.#emptied = 0;
   }
 
-  /** Up to `count` that came before `serial`, newest first; the newest of all with `Infinity`. */
+  /** Up to `count` items that arrived before `serial`, newest first; with `Infinity`, the newest of all. */
   before(serial: number, count: number): T[] {
     const found: T[] = [];
     for (let place = this.#placeOf(serial) - 1; place >= 0 && found.length < count; place--) {
-      const item = this.#lines[place];
+      const item = this.#slots[place];
       if (item !== undefined) found.push(item);
     }
     return found;
   }
 
-  /** One by chance. About half of the lines or more are not struck out, so that a few draws find one. */
+  /** A random item. About half of the slots or more are in use, so a few draws find one. */
   draw(random: () => number): T | undefined {
     for (let draws = 0; draws < 64; draws++) {
-      const item = this.#lines[Math.floor(random() * this.#lines.length)];
+      const item = this.#slots[Math.floor(random() * this.#slots.length)];
       if (item !== undefined) return item;
     }
     return this.before(Number.POSITIVE_INFINITY, 1)[0];
   }
 
-  /** The first place whose serial is this one or a later one. */
+  /** The first slot with this serial or a later one. */
   #placeOf(serial: number): number {
     let low = 0;
     let high = this.#serials.length;
@@ -68,8 +68,8 @@ export class Roll<T extends Enrolled> {
     return low;
   }
 
-  #tidy(): void {
-    const present = this.#lines.filter((item) => item !== undefined);
+  #compact(): void {
+    const present = this.#slots.filter((item) => item !== undefined);
     this.clear();
     for (const item of present) this.join(item);
   }

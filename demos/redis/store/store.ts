@@ -8,53 +8,52 @@ import { Watches } from './watches.ts';
 export type List = Deque<ByteString>;
 export type Members = Pool<ByteString>;
 export type Fields = Map<ByteString, ByteString>;
-/** What a key holds. */
+/** The value of a key. */
 export type Value = ByteString | List | Members | Fields;
 
 /** A key with its value. */
 export interface Entry extends Enrolled {
   readonly key: ByteString;
   value: Value;
-  /** When it goes, in milliseconds since 1970; `Infinity` for never. */
+  /** When the key expires, in milliseconds since 1970; `Infinity` for never. */
   expiresAt: number;
 }
 
 export interface StoreOptions {
-  /** Milliseconds since 1970. @default Date.now */
+  /** Returns milliseconds since 1970. @default Date.now */
   readonly now?: () => number;
-  /** From 0 up to, and without, 1. @default Math.random */
+  /** Returns at least 0 and less than 1. @default Math.random */
   readonly random?: () => number;
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
 /**
- * Entries of one hash, members of one set, and keys. A Map of V8 has 2^24 places, and takes one of a removed entry again only
- * when half of them are of that kind: so with half as many entries there is always a place.
+ * The most entries of one hash, members of one set, and keys. A Map of V8 has 2^24 slots, and it reuses those of removed
+ * entries only when they are half of all slots. So with half as many entries there is always a free slot.
  */
 const MOST = 2 ** 23;
 
 /**
- * Looks whether so many entries can be added, before the first one is.
+ * Checks whether so many entries can be added, before the first one is.
  *
- * @throws {Refusal} If there may be no place for all of them.
+ * @throws {Refusal} If some of them might not fit.
  */
 export function expectRoom(size: number, added: number, most = MOST): void {
-  if (size + added > most) throw new Refusal(`OOM command not allowed: no more than ${most} entries are kept together`);
+  if (size + added > most) throw new Refusal(`OOM command not allowed: the limit is ${most} entries`);
 }
 
 /**
- * The key space. A key that has expired is gone for everybody who asks, and is removed when somebody does or when
- * {@link sweep} finds it.
+ * The key space. A key that has expired is never returned. It is removed when it is looked up, or when {@link sweep} finds it.
  */
 export class Store {
   readonly watches = new Watches();
   readonly random: () => number;
-  /** Rises with every change: who wants to know whether a command changed anything compares. */
+  /** Increases with every change, so a caller can compare it to see whether a command changed anything. */
   changes = 0;
-  /** Is told of each key that expired. */
+  /** Called with each key that expired. */
   expired: (key: ByteString) => void = () => {};
   readonly #now: () => number;
-  #heldNow: number | undefined;
+  #stoppedAt: number | undefined;
   readonly #entries = new Map<ByteString, Entry>();
   readonly #roll = new Roll<Entry>();
   readonly #mortal = new Pool<Entry>();
@@ -75,17 +74,17 @@ export class Store {
   }
 
   get now(): number {
-    return this.#heldNow ?? this.#now();
+    return this.#stoppedAt ?? this.#now();
   }
 
-  /** Stops the clock while `work` runs: nothing expires in the middle of a transaction, or while a log is replayed. */
+  /** Stops the clock while `work` runs, so that no key expires within a transaction or while a log is replayed. */
   holdClock<T>(time: number, work: () => T): T {
-    const before = this.#heldNow;
-    this.#heldNow = time;
+    const before = this.#stoppedAt;
+    this.#stoppedAt = time;
     try {
       return work();
     } finally {
-      this.#heldNow = before;
+      this.#stoppedAt = before;
     }
   }
 
@@ -96,7 +95,7 @@ export class Store {
     return undefined;
   }
 
-  /** @throws {Refusal} If the key holds something else; so do the three below. */
+  /** @throws {Refusal} If the key holds another type; so do the three methods below. */
   string(key: ByteString): ByteString | undefined {
     const value = this.find(key)?.value;
     if (value === undefined || typeof value === 'string') return value;
@@ -121,7 +120,11 @@ export class Store {
     throw wrongType();
   }
 
-  /** Sets a key anew, as if it had not been there: an old time to live goes, unless another is given. @throws {Refusal} If there are too many. */
+  /**
+   * Sets a key as if it had not existed: an old time to live is removed, unless another is given.
+   *
+   * @throws {Refusal} If there are too many keys.
+   */
   set(key: ByteString, value: Value, expiresAt = NEVER): void {
     let entry = this.#entries.get(key);
     if (entry === undefined) {
@@ -134,13 +137,13 @@ export class Store {
     this.changed(key);
   }
 
-  /** Changes when a key goes. */
+  /** Changes when a key expires. */
   expireAt(entry: Entry, time: number): void {
     this.#mark(entry, time);
     this.changed(entry.key);
   }
 
-  /** @returns Whether it was there. */
+  /** @returns Whether the key existed. */
   delete(key: ByteString): boolean {
     const entry = this.find(key);
     if (entry === undefined) return false;
@@ -149,7 +152,7 @@ export class Store {
     return true;
   }
 
-  /** Says that what a key holds was changed in place. A list, set or hash that became empty is gone. */
+  /** Reports that a value was changed in place. A list, set or hash that became empty must be deleted instead. */
   changed(key: ByteString): void {
     this.changes++;
     this.watches.changed(key);
@@ -163,7 +166,7 @@ export class Store {
     this.changes++;
   }
 
-  /** Every key that is there, in order of arrival. */
+  /** Every key, in order of arrival. */
   *keys(): Generator<ByteString> {
     for (const entry of this.#entries.values()) if (this.#isAlive(entry)) yield entry.key;
   }
@@ -174,11 +177,11 @@ export class Store {
   }
 
   /**
-   * The next keys of a walk over all of them.
+   * The next keys of an iteration over all of them.
    *
-   * @param cursor Where the walk stands; 0 at its beginning.
+   * @param cursor Where the iteration continues; 0 at its beginning.
    * @param count How many keys to look at.
-   * @returns The keys, and the cursor to go on from; 0 at the end.
+   * @returns The keys, and the cursor to continue from; 0 at the end.
    */
   scan(cursor: number, count: number): { cursor: number; entries: Entry[] } {
     const found = this.#roll.before(cursor === 0 ? NEVER : cursor, count);
@@ -187,7 +190,7 @@ export class Store {
     return { cursor: more ? last.serial : 0, entries: found.filter((entry) => this.#isAlive(entry)) };
   }
 
-  /** A key by chance. */
+  /** A random key. */
   draw(): ByteString | undefined {
     for (;;) {
       const entry = this.#roll.draw(this.random);
@@ -196,11 +199,11 @@ export class Store {
   }
 
   /**
-   * Removes keys that have expired without anybody asking for them. It looks at a few by chance, and at more as long as
-   * more than a quarter of them had expired: so at most about a quarter of what can expire is waiting to be removed.
+   * Removes keys that have expired without being looked up. It looks at a random sample, and at another one as long as more than
+   * a quarter of the sample had expired. So at most about a quarter of the keys with a time to live wait to be removed.
    *
-   * @param sample How many keys to look at each time.
-   * @param rounds How many times at most, so that everybody else gets a turn.
+   * @param sample How many keys to look at in each round.
+   * @param rounds The most rounds, so that the event loop is not blocked.
    * @returns How many were removed.
    */
   sweep(sample = 20, rounds = 100): number {

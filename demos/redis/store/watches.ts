@@ -1,19 +1,19 @@
-/** A key under watch, and how often it has changed since somebody began to watch it. */
+/** A watched key, and how often it has changed since the first client began to watch it. */
 interface Watched {
   readonly key: string;
   changes: number;
   watchers: number;
 }
 
-/** What a client saw when it said WATCH. */
+/** The state of a key when a client sent WATCH. */
 export interface Watch {
   readonly watched: Watched;
   readonly seen: number;
 }
 
 /**
- * The keys that some client watches. A change costs one comparison as long as nobody watches anything, and one step
- * however many watch the same key: who watches looks for himself, at EXEC.
+ * The keys that clients watch. A change costs one comparison while no key is watched, and one step however many clients watch
+ * the key, because each client compares for itself at EXEC.
  */
 export class Watches {
   readonly #watched = new Map<string, Watched>();
@@ -38,7 +38,7 @@ export class Watches {
     if (watched !== undefined) watched.changes++;
   }
 
-  /** The keys under watch. */
+  /** The watched keys. */
   keys(): Iterable<string> {
     return this.#watched.keys();
   }

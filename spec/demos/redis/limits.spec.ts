@@ -139,7 +139,7 @@ describe('what is kept for clients beside the keys', () => {
     expect(await one?.client.ask('SET', 'a', 'x'.repeat(1000))).toBe('+QUEUED\r\n');
     expect(one?.told.held).toBeGreaterThan(1000);
     expect(await one?.client.ask('SET', 'b', 'x'.repeat(1000))).toMatch(
-      /^-OOM command not allowed: clients have queued/,
+      /^-OOM command not allowed: the limit for what clients queue/,
     );
     expect(one?.told.held).toBe(0);
     expect(await one?.client.ask('SET', 'c', 'x'.repeat(1000))).toBe('+QUEUED\r\n');

@@ -158,8 +158,8 @@ describe('the append-only log', () => {
     ['*1\r\n$8\r\nNONSENSE\r\n', 'NONSENSE fails'],
     ['*3\r\n$3\r\nSET\r\n$1\r\na\r\n$x\r\n', 'invalid bulk length'],
     ['*2\r\n$4\r\nINCR\r\n$1\r\na\r\n', 'INCR fails'],
-    ['*1\r\n$4\r\nQUIT\r\n', 'QUIT is no change'],
-    ['POST / HTTP/1.1\r\n', 'POST is no change'],
+    ['*1\r\n$4\r\nQUIT\r\n', 'QUIT cannot be replayed'],
+    ['POST / HTTP/1.1\r\n', 'POST cannot be replayed'],
   ])('does not start on what it cannot replay: %j', (bytes, why) => {
     const path = fresh();
     const before = request(['SET', 'a', 'x']);

@@ -126,7 +126,7 @@ describe('--append', () => {
     appendFileSync(file, request(['SET', 'two', 'never acknowledged']).slice(0, -3));
     const server = await RedisServer.start('--append', file);
     const warning = server.said.find(({ level }) => level === 40);
-    expect(warning?.msg).toMatch(/ends in the middle of a command: its last \d+ bytes are cut off$/);
+    expect(warning?.msg).toMatch(/ends in the middle of a command: its last \d+ bytes are truncated$/);
     expect(server.said.find(({ msg }) => msg === `replayed ${file}: 2 keys`)).toMatchObject({ keys: 2 });
     const counting = new Counting(server.port, 'one');
     await counting.until(({ wrong }) => wrong.length > 0, 'a reply');

@@ -66,7 +66,7 @@ describe('a client', () => {
     const client = new OurClient(db);
     await client.ask('SET', 'a', 'x'.repeat(300));
     await client.ask('RPUSH', 'l', ...Array.from({ length: 300 }, () => 'item'));
-    const refused = '-OOM command not allowed: its reply would be too long, 1000 bytes are allowed\r\n';
+    const refused = '-OOM command not allowed: its reply would be longer than 1000 bytes\r\n';
     expect((await client.ask('MGET', 'a', 'a', 'a')).length).toBe(928);
     for (const args of [
       ['MGET', 'a', 'a', 'a', 'a'],
@@ -277,7 +277,7 @@ describe('what the server tells of itself', () => {
 
   it('says why a client is not served', () => {
     expect(farewell('full')).toBe('-ERR max number of clients reached\r\n');
-    expect(farewell('budget')).toBe('-OOM clients hold more memory than they may\r\n');
+    expect(farewell('budget')).toBe('-OOM clients use more memory than allowed\r\n');
     expect(farewell('draining')).toBe('-ERR the server is shutting down\r\n');
   });
 });

@@ -25,7 +25,7 @@ describe('what holds as many entries as it may', () => {
     db.store.set('hash', new FullMap());
     db.store.set('set', new FullPool());
     const { changes } = db.store;
-    const refused = '-OOM command not allowed: no more than 8388608 entries are kept together\r\n';
+    const refused = '-OOM command not allowed: the limit is 8388608 entries\r\n';
     expect(await client.ask('HSET', 'hash', 'a', '1', 'b', '2')).toBe(refused);
     expect(await client.ask('SADD', 'set', 'a', 'b')).toBe(refused);
     expect(await client.ask('HGETALL', 'hash')).toBe('*0\r\n');
@@ -35,7 +35,7 @@ describe('what holds as many entries as it may', () => {
 
   it('takes as many as there is room for', () => {
     expect(() => expectRoom(7, 3, 10)).not.toThrow();
-    expect(() => expectRoom(7, 4, 10)).toThrow('no more than 10 entries');
+    expect(() => expectRoom(7, 4, 10)).toThrow('the limit is 10 entries');
   });
 });
 
