@@ -119,6 +119,11 @@ describe('a broadcast', () => {
     const budgeted: number[] = [];
     const members = {
       draining: NEVER,
+      maxOutbound: 1000,
+      overrun: 'disconnect',
+      gathered: 0,
+      stalled: false,
+      unsent: 0,
       congested: true,
       whenRoom() {},
       holdElsewhere: (bytes: number) => budgeted.push(bytes),
@@ -127,7 +132,9 @@ describe('a broadcast', () => {
     const first = connectionWith({ ...members, congested: false });
     room.to(first).subscribe(() => leaving.unsubscribe());
     const leaving = room.to(connection).subscribe();
+    expect(room.size).toBe(2);
     room.next('a');
+    expect(room.size).toBe(1);
     expect(budgeted).toEqual([]);
   });
 
@@ -347,10 +354,11 @@ describe('a broadcast', () => {
 
   it('takes processor time for a join and a leave that does not depend on how many are in', () => {
     const room = broadcast();
-    const connection = connectionWith({ draining: NEVER, holdElsewhere() {}, congested: false });
+    const connection = connectionWith({ draining: NEVER, maxOutbound: 1000, overrun: 'disconnect' });
     const time = (count: number) => {
       const begun = process.cpuUsage();
       const all = Array.from({ length: count }, () => room.to(connection).subscribe());
+      expect(room.size).toBe(count);
       for (const one of all) one.unsubscribe();
       expect(room.size).toBe(0);
       const { user, system } = process.cpuUsage(begun);
