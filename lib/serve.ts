@@ -3,7 +3,7 @@ import type { Connection } from './connection/connection.ts';
 import type { Deadlines, SocketConnection } from './connection/socketConnection.ts';
 import type { Data } from './connection/writeQueue.ts';
 import type { ServerEvent } from './events.ts';
-import { demanded } from './flow/pull.ts';
+import { onDemand } from './flow/reply.ts';
 import { Lingering } from './listen/lingering.ts';
 import { type ListenOptions, listenChecks, openPort } from './listen/listen.ts';
 import { Registry } from './listen/registry.ts';
@@ -96,7 +96,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
       // Guarded before anything of the user's is called.
       connection.guard(deadlines);
       if (lifetime !== Number.POSITIVE_INFINITY) connection.expireAfter(lifetime * (1 - jitter * chance(random())));
-      return demanded(handler(connection) as Data | ObservableInput<Data | undefined>, connection);
+      return onDemand(handler(connection) as Data | ObservableInput<Data | undefined>, connection);
     };
 
     const server = openPort(place, { ...listening, scheduler: clock, events: drain }, registry, lingering).pipe(

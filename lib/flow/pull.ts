@@ -1,27 +1,24 @@
 import { AsyncResource } from 'node:async_hooks';
-import { types } from 'node:util';
-import { from, Observable, type ObservableInput, of, type SchedulerLike, type Subscriber } from 'rxjs';
-import { type Data, notData } from '../connection/writeQueue.ts';
-import { isData } from '../options.ts';
+import { Observable, type SchedulerLike, type Subscriber } from 'rxjs';
+import type { Data } from '../connection/writeQueue.ts';
 import { nextIteration } from '../time/eventLoop.ts';
 import { TurnQuota } from '../time/turnQuota.ts';
-import { checkCanAwait } from '../time/virtual.ts';
 
 /** What can be asked for one value after the other. */
 export type Pullable = AsyncIterable<Data | undefined> | Iterable<Data | undefined>;
 
-/** Where values go: a connection, or the place of one reply in the order of them. */
+/** Where pulled values go: a connection, or the slot of one reply among those in progress. */
 export interface ReplyTarget {
-  /** Whether there is none. */
+  /** Whether it has no room. */
   readonly congested: boolean;
-  /** Whether memory is short, so that nothing is asked for even where there is room. */
+  /** Whether memory is short, so that no value is asked for even where there is room. */
   readonly blocked: boolean;
   readonly clock: SchedulerLike;
-  /** Calls back, once, when there may be some. */
+  /** Calls back, once, when there may be room. */
   whenRoom(waiter: () => void): void;
   /** User code threw where no subscriber is left to receive the error. */
   crashed(error: unknown): void;
-  /** Whether the source is at work on its next value. Else it waits for room, or is over. */
+  /** Whether the source is producing its next value. Otherwise it waits for room, or is done. */
   working(is: boolean): void;
 }
 
@@ -32,9 +29,9 @@ export function isPullable(input: unknown): input is Pullable {
 }
 
 /**
- * Asks a source for its values only while there is room for them: what an Observable cannot do, an iterator can. So an
- * endless reply to a peer that does not read costs what fits below `highWaterMark`, and one value. A source that has many values at
- * once gives way to the other connections after its share of a turn.
+ * Asks a source for its next value only while there is room for it, which an iterable allows and an Observable does not. So an
+ * endless reply to a peer that does not read costs what fits below `highWaterMark`, and one value. A source that has many
+ * values ready gives way to other connections after its quota of one event-loop iteration.
  *
  * ```text
  * source   a b c d e f …             asked, one by one
@@ -42,147 +39,128 @@ export function isPullable(input: unknown): input is Pullable {
  * pull     a-b-c-d--------e-f-
  * ```
  *
- * It ends when the source does and errors when it does. Unsubscribing calls the iterator's `return`, so that a generator's
+ * It completes when the source does and errors when it does. Unsubscribing calls the iterator's `return`, so that a generator's
  * `finally` runs.
  *
  * @param source An iterable or async iterable.
- * @param room Whose pace it keeps.
+ * @param target Whose room limits it.
  */
-export function pull(source: Pullable, room: ReplyTarget): Observable<Data | undefined> {
+export function pull(source: Pullable, target: ReplyTarget): Observable<Data | undefined> {
   return new Observable((subscriber) => {
-    subscriber.add(() => room.working(false));
-    if (Symbol.asyncIterator in source) pullAsync(source[Symbol.asyncIterator](), room, subscriber);
-    else pullSync(source[Symbol.iterator](), room, subscriber);
+    subscriber.add(() => target.working(false));
+    if (Symbol.asyncIterator in source) pullAsync(source[Symbol.asyncIterator](), target, subscriber);
+    else pullSync(source[Symbol.iterator](), target, subscriber);
   });
 }
 
 /**
- * Any input a handler may return, pulled if it can be. A string is one value, as bytes are: RxJS would make of it as many as
- * it has UTF-16 units, and cut a character in two.
- *
- * @throws TypeError for what is none, and for other views of memory, which would be pulled number by number.
- * @throws Error for a promise or an async iterable in the run of a `TestScheduler`, where it could never be resolved.
+ * Waits for room in the async context of the first call, which is that of the source. Otherwise the source would run in the
+ * context of whatever makes room.
  */
-export function demanded(
-  input: Data | ObservableInput<Data | undefined>,
-  room: ReplyTarget,
-): Observable<Data | undefined> {
-  if (isData(input)) return of(input);
-  if (ArrayBuffer.isView(input) || types.isAnyArrayBuffer(input)) throw notData(input);
-  if (!(input instanceof Observable) && isAwaited(input)) checkCanAwait(room.clock);
-  return isPullable(input) ? pull(input, room) : from(input);
-}
-
-/** Whether a value can come of it only by a promise. */
-const isAwaited = (input: unknown): boolean =>
-  typeof input === 'object' &&
-  input !== null &&
-  ('then' in input ? typeof input.then === 'function' : Symbol.asyncIterator in input);
-
-/** Waits for room in the async context of the first call, that of the source: room is made by whatever else is at work. */
-function waiting(room: ReplyTarget, ask: () => void): () => void {
+function roomWaiter(target: ReplyTarget, ask: () => void): () => void {
   let bound: (() => void) | undefined;
   return () => {
-    room.working(false);
+    target.working(false);
     bound ??= AsyncResource.bind(ask);
-    room.whenRoom(bound);
+    target.whenRoom(bound);
   };
 }
 
 function pullAsync(
   values: AsyncIterator<Data | undefined>,
-  room: ReplyTarget,
+  target: ReplyTarget,
   subscriber: Subscriber<Data | undefined>,
 ): void {
-  const share = new TurnQuota(room.clock);
-  let over = false;
-  const failed = (error: unknown) => {
-    over = true;
+  const quota = new TurnQuota(target.clock);
+  let isDone = false;
+  const fail = (error: unknown) => {
+    isDone = true;
     subscriber.error(error);
   };
-  const came = (result: IteratorResult<Data | undefined>) => {
-    // Looking at what came, and handing it on, may throw: here that would be an unhandled rejection.
+  const take = (result: IteratorResult<Data | undefined>) => {
+    // Reading the result, and emitting it, may throw; here that would be an unhandled rejection.
     try {
       const { done, value } = result;
       if (done) {
-        over = true;
+        isDone = true;
         return subscriber.complete();
       }
       subscriber.next(value);
-      // Promises that are resolved already would keep the event loop from all other connections.
-      if (share.spend()) nextIteration(room.clock, ask);
+      // Promises that are resolved already would otherwise keep the event loop from all other connections.
+      if (quota.spend()) nextIteration(target.clock, ask);
       else ask();
     } catch (error) {
-      if (subscriber.closed) room.crashed(error);
-      else failed(error);
+      if (subscriber.closed) target.crashed(error);
+      else fail(error);
     }
   };
-  const wait = waiting(room, () => ask());
+  const wait = roomWaiter(target, () => ask());
   const ask = (): void => {
     if (subscriber.closed) return;
-    if (room.congested || room.blocked) return wait();
-    room.working(true);
+    if (target.congested || target.blocked) return wait();
+    target.working(true);
     // That may have ended the connection.
     if (subscriber.closed) return;
     try {
-      Promise.resolve(values.next()).then(came, failed);
+      Promise.resolve(values.next()).then(take, fail);
     } catch (error) {
-      failed(error);
+      fail(error);
     }
   };
-  // What its `finally` throws after nobody listens any more has nobody to hear it; a rejection must still not go astray.
+  // No subscriber is left for what a `finally` throws after this; its rejection must not become an unhandled one.
   subscriber.add(() => {
-    if (!over) values.return?.()?.then(undefined, () => {});
+    if (!isDone) values.return?.()?.then(undefined, () => {});
   });
   ask();
 }
 
 function pullSync(
   values: Iterator<Data | undefined>,
-  room: ReplyTarget,
+  target: ReplyTarget,
   subscriber: Subscriber<Data | undefined>,
 ): void {
-  const share = new TurnQuota(room.clock);
-  let over = false;
-  let asking = false;
-  const wait = waiting(room, () => ask());
+  const quota = new TurnQuota(target.clock);
+  let isDone = false;
+  let isRunning = false;
+  const wait = roomWaiter(target, () => ask());
   const ask = (): void => {
     while (!subscriber.closed) {
-      if (room.congested || room.blocked) return wait();
-      room.working(true);
+      if (target.congested || target.blocked) return wait();
+      target.working(true);
       // That may have ended the connection.
       if (subscriber.closed) return;
       let done: boolean | undefined;
       let value: Data | undefined;
-      asking = true;
+      isRunning = true;
       try {
         ({ done, value } = values.next());
       } catch (error) {
-        over = true;
-        if (subscriber.closed) return room.crashed(error);
+        isDone = true;
+        if (subscriber.closed) return target.crashed(error);
         return subscriber.error(error);
       } finally {
-        asking = false;
+        isRunning = false;
       }
-      // A generator that is running cannot be told to return: it was unsubscribed by its own doing, and hears of it now.
+      // `return()` cannot be called on a running generator. The generator caused this unsubscription itself; call `return()`
+      // now that it has yielded.
       if (subscriber.closed) {
         try {
           return leave();
         } catch (error) {
-          return room.crashed(error);
+          return target.crashed(error);
         }
       }
       if (done) {
-        over = true;
+        isDone = true;
         return subscriber.complete();
       }
       subscriber.next(value);
-      if (share.spend()) return nextIteration(room.clock, ask);
+      if (quota.spend()) return nextIteration(target.clock, ask);
     }
   };
   const leave = () => {
-    if (over || asking) return;
-    over = true;
+    if (isDone || isRunning) return;
+    isDone = true;
     values.return?.();
   };
   subscriber.add(leave);

@@ -12,36 +12,36 @@ import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 /** How to relay. */
 export interface RelayOptions {
   /**
-   * How long nothing may have moved, either way, for a connection that is asked to finish to be taken for done, in
-   * milliseconds: in bytes of which nobody knows what they mean, a pause is the only boundary there is. @default 200
+   * In a drain: milliseconds without a byte in either direction after which the relay counts as finished. A relay does not know
+   * what its bytes mean, so that a pause is the only boundary that it can see. @default 200
    */
   readonly pause?: number | undefined;
 }
 
 /**
- * Joins two connections: what comes from the one is written to the other, both ways.
+ * Joins two connections: the bytes of each are written to the other.
  *
  * ```text
- * one      --a--b------|                        its FIN is passed on, and not more: TCP is half-open then
+ * one      --a--b------|                        only its FIN is passed on: TCP is half-open then
  * other    ---------A-----B---|
  * relay    -------------------|                 when both have ended
  * ```
  *
  * **Backpressure** holds across both: while more than the `highWaterMark` of one is unsent, the other is not read. A chunk
- * is handed on within the read that brought it.
+ * is written within the read that brought it.
  *
- * When one is broken off, so is the other, with a RST: what was cut short is not to look complete. Unsubscribing breaks off
- * whichever has not ended. In a drain bytes flow on until there is a pause; then it is as if the one that is asked to finish
- * had ended.
+ * When one is aborted, so is the other, with a RST, because truncated bytes must not look complete. Unsubscribing aborts each
+ * connection that has not ended. In a drain bytes flow on until there is a pause; then the relay goes on as if the connection that
+ * is asked to finish had ended.
  *
  * @example A proxy.
  * serve({ port: 7000 }, (client) => connect({ port: 7001 }).pipe(mergeMap((backend) => relay(client, backend))));
  *
- * @param one A connection that nobody has subscribed.
- * @param other Another.
+ * @param one A connection that has no subscriber.
+ * @param other Another one.
  * @param options See {@link RelayOptions}.
  * @returns An Observable that emits nothing, and errors with what either connection errors with.
- * @throws TypeError or RangeError for options that do not exist or cannot be.
+ * @throws TypeError or RangeError for options that do not exist or are not allowed.
  */
 export function relay(one: Connection, other: Connection, options: RelayOptions = {}): Observable<never> {
   const { pause = 200 } = check('relay', options, { pause: milliseconds });
@@ -54,96 +54,97 @@ export function relay(one: Connection, other: Connection, options: RelayOptions 
 }
 
 class Relay implements DeadlineOwner {
-  readonly #ways: readonly [Way, Way];
+  readonly #directions: readonly [Direction, Direction];
   readonly #pause: number;
   readonly #to: Subscriber<never>;
   readonly #timer: DeadlineTimer;
-  readonly #held = new Subscription();
-  #over = false;
+  /** What keeps both connections from ending by themselves, and observes their end. */
+  readonly #holds = new Subscription();
+  #isOver = false;
 
   constructor(one: SocketConnection, other: SocketConnection, pause: number, to: Subscriber<never>) {
-    this.#ways = [new Way(one, other, this), new Way(other, one, this)];
+    this.#directions = [new Direction(one, other, this), new Direction(other, one, this)];
     this.#pause = pause;
     this.#to = to;
     this.#timer = new DeadlineTimer(one.clock, this);
   }
 
   begin(): void {
-    for (const { from, to } of this.#ways) {
-      // Neither ends with its input alone: it is still written to.
-      this.#held.add(from.retain());
-      // Whoever is not read any more would break unheard.
-      const gone = ({ reason, error: cause }: Closed) =>
-        this.broken(to, new ConnectionClosedError(to.id, reason, { cause }));
-      this.#held.add(to.closed.subscribe(gone));
+    for (const { from, to } of this.#directions) {
+      // Neither ends with its own input, because the other one still writes to it.
+      this.#holds.add(from.retain());
+      // A connection whose input has ended reports its abort only here.
+      const onClosed = ({ reason, error: cause }: Closed) =>
+        this.fail(to, new ConnectionClosedError(to.id, reason, { cause }));
+      this.#holds.add(to.closed.subscribe(onClosed));
     }
-    for (const way of this.#ways) if (!this.#over) way.begin();
+    for (const direction of this.#directions) if (!this.#isOver) direction.begin();
   }
 
-  /** One way has come to its end. */
+  /** One direction has ended. */
   ended(): void {
-    if (this.#over || !this.#ways.every(({ over }) => over)) return;
+    if (this.#isOver || !this.#directions.every(({ isOver }) => isOver)) return;
     this.#leave();
     this.#to.complete();
   }
 
-  /** A connection is broken, and the other one with it. */
-  broken(who: SocketConnection, error: unknown): void {
-    if (this.#over) return;
+  /** One connection has failed: aborts the other one. */
+  fail(failed: SocketConnection, error: unknown): void {
+    if (this.#isOver) return;
     const fault = isA(error, ConnectionClosedError)
       ? error
-      : new ConnectionClosedError(who.id, closeReason(error), { cause: error });
-    this.#breakOff((connection) => {
-      if (connection === who) return;
+      : new ConnectionClosedError(failed.id, closeReason(error), { cause: error });
+    this.#abort((connection) => {
+      if (connection === failed) return;
       connection.closeAsFailed(fault);
       connection.abort();
     });
     this.#to.error(error);
   }
 
-  /** Nobody listens any more. */
+  /** Is called on every unsubscription, which is after the end as well. */
   stop(): void {
-    if (!this.#over) this.#breakOff((connection) => connection.abort());
+    if (!this.#isOver) this.#abort((connection) => connection.abort());
   }
 
-  /** Somebody is asked to finish. */
+  /** One connection is asked to finish. */
   drain(): void {
     this.#timer.set();
   }
 
   due(): number {
-    if (!this.#ways.some(({ draining }) => draining)) return Number.POSITIVE_INFINITY;
-    return Math.max(...this.#ways.map(({ from }) => from.lastActivity)) + this.#pause;
+    if (!this.#directions.some(({ isDraining }) => isDraining)) return Number.POSITIVE_INFINITY;
+    return Math.max(...this.#directions.map(({ from }) => from.lastActivity)) + this.#pause;
   }
 
   expire(): void {
-    for (const way of this.#ways) if (way.draining) way.end();
+    for (const direction of this.#directions) if (direction.isDraining) direction.end();
   }
 
-  /** Before they are let go of: one that is would end by itself, in good order. */
-  #breakOff(how: (connection: SocketConnection) => void): void {
-    this.#over = true;
-    for (const { from } of this.#ways) if (!from.over) how(from);
+  /** Aborts the connections before they are released, because a released connection would end by itself, as completed. */
+  #abort(abort: (connection: SocketConnection) => void): void {
+    this.#isOver = true;
+    for (const { from } of this.#directions) if (!from.over) abort(from);
     this.#leave();
   }
 
   #leave(): void {
-    this.#over = true;
+    this.#isOver = true;
     this.#timer.clear();
-    for (const way of this.#ways) way.leave();
-    this.#held.unsubscribe();
+    for (const direction of this.#directions) direction.leave();
+    this.#holds.unsubscribe();
   }
 }
 
-/** One direction. */
-class Way implements ByteSink {
+/** The bytes from one connection to the other. */
+class Direction implements ByteSink {
   readonly uncoupled = true;
   readonly from: SocketConnection;
   readonly to: SocketConnection;
-  /** Nothing more goes this way. */
-  over = false;
-  /** It is to end at the next pause. */
-  draining = false;
+  /** No more bytes go in this direction. */
+  isOver = false;
+  /** It ends at the next pause. */
+  isDraining = false;
   readonly #relay: Relay;
   #reading: Subscription | undefined;
 
@@ -155,13 +156,13 @@ class Way implements ByteSink {
 
   begin(): void {
     this.#reading = this.from.borrow(this);
-    if (this.over) this.#reading.unsubscribe();
+    if (this.isOver) this.#reading.unsubscribe();
   }
 
   next(chunk: Uint8Array): void {
     const { from, to } = this;
     to.push(from.borrowed ? Buffer.from(chunk) : chunk);
-    // Within this read: there is nothing to wait for that could leave together with it.
+    // Within this read, because nothing else is coming that could leave in the same write.
     to.flush();
     if (!to.congested) return;
     from.pause(PauseCause.handler);
@@ -169,8 +170,8 @@ class Way implements ByteSink {
   }
 
   error(error: unknown): void {
-    this.over = true;
-    this.#relay.broken(this.from, error);
+    this.isOver = true;
+    this.#relay.fail(this.from, error);
   }
 
   complete(): void {
@@ -178,20 +179,20 @@ class Way implements ByteSink {
   }
 
   drain(): void {
-    this.draining = true;
+    this.isDraining = true;
     this.#relay.drain();
   }
 
   end(): void {
-    if (this.over) return;
+    if (this.isOver) return;
     this.leave();
     this.to.halfClose();
     this.#relay.ended();
   }
 
   leave(): void {
-    this.over = true;
-    this.draining = false;
+    this.isOver = true;
+    this.isDraining = false;
     this.#reading?.unsubscribe();
   }
 }
