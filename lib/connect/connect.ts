@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { Observable, type Subscriber } from 'rxjs';
 import type { Connection } from '../connection/connection.ts';
-import { defaultBudget } from '../connection/memoryBudget.ts';
+import { defaultBudget } from '../connection/defaultBudget.ts';
 import { type ConnectionOptions, connectionChecks, settings, transportOptions } from '../connection/settings.ts';
 import { type ConnectionOwner, type ConnectionSettings, SocketConnection } from '../connection/socketConnection.ts';
 import { DeadlineError } from '../errors.ts';

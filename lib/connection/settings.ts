@@ -4,8 +4,9 @@ import { bytes, type Check, flag, having, milliseconds, object, oneOf, patience,
 import { defaultClock } from '../time/monotonic.ts';
 import { nodeTransport } from '../transport/node.ts';
 import type { SocketOptions, Transport } from '../transport/transport.ts';
+import { defaultBudget } from './defaultBudget.ts';
 import { LivenessPoller } from './livenessPoller.ts';
-import { defaultBudget, MemoryBudget } from './memoryBudget.ts';
+import { MemoryBudget } from './memoryBudget.ts';
 import type { ConnectionSettings } from './socketConnection.ts';
 import { type Overrun, overruns } from './writeQueue.ts';
 
