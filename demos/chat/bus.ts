@@ -17,35 +17,43 @@ import {
 } from 'rxjs';
 import { type Message, readMessage } from './message.ts';
 
-/** What chat servers hear each other by, and themselves. What a server sends it hears at once; the others hear it in its order. */
+/**
+ * Carries the messages of all chat servers to each of them. A server receives its own messages synchronously; the other
+ * servers receive them later, in the order in which they were sent.
+ */
 export interface Bus {
-  /** What is said on any server: hot. */
-  readonly heard: Observable<Message>;
-  /** Whether other servers can be reached: emits at once, and whenever it changes. */
+  /** The messages of all servers, this one included. Hot. */
+  readonly messages: Observable<Message>;
+  /** Whether other servers can be reached: emits on subscription, and on each change. */
   readonly connected: Observable<boolean> & { readonly value: boolean };
-  /** Tells all. What is sent while the others cannot be reached is heard here alone. */
+  /** Sends to all servers. While the other servers cannot be reached, only this server receives the message. */
   send(message: Message): void;
-  /** Lets go of the bus once what was sent has left. */
+  /** Closes the bus once all messages are flushed. */
   close(): Promise<void>;
 }
 
-/** The bus of a server that is alone. */
+/** The bus of a single server. */
 export function localBus(): Bus {
-  const heard = new Subject<Message>();
-  return { heard, connected: new BehaviorSubject(true), send: (message) => heard.next(message), close: async () => {} };
+  const messages = new Subject<Message>();
+  return {
+    messages,
+    connected: new BehaviorSubject(true),
+    send: (message) => messages.next(message),
+    close: async () => {},
+  };
 }
 
 const SUBJECT = 'sluice-chat';
-/** How long to wait for NATS, to connect or to take the last messages, in milliseconds. */
+/** Time that NATS has to accept the connection, or to take the last messages, in milliseconds. */
 const PATIENCE = 3000;
 
 /**
- * The bus of any number of machines: NATS. A connection that is lost is made again, for as long as it takes.
+ * The bus of any number of machines: NATS. A lost connection is made again, with any number of attempts.
  *
  * @param url `nats://[user[:password]@]host:port`, or `tls://…`.
- * @param server What this server is called, there and in NATS's own lists.
- * @param warn Is told what goes wrong and ends nothing.
- * @throws NATS's own error if it cannot be reached to begin with.
+ * @param server The name of this server, in its messages and in NATS's own lists.
+ * @param warn Called with errors after which the bus goes on.
+ * @throws NATS's own error if the first connection cannot be made.
  */
 export async function natsBus(url: URL, server: string, warn: (error: unknown) => void): Promise<Bus> {
   const { protocol, host, username, password } = url;
@@ -59,7 +67,7 @@ export async function natsBus(url: URL, server: string, warn: (error: unknown) =
     maxReconnectAttempts: -1,
     ignoreAuthErrorAbort: true,
     reconnectTimeWait: 250,
-    // Two pings without an answer, and the connection is taken for lost.
+    // After two pings without an answer the client treats the connection as lost.
     pingInterval: 2000,
   });
   const connected = new BehaviorSubject(true);
@@ -79,11 +87,11 @@ export async function natsBus(url: URL, server: string, warn: (error: unknown) =
     catchError(warned),
   );
   return {
-    heard: merge(here, elsewhere),
+    messages: merge(here, elsewhere),
     connected,
     send(message) {
       here.next(message);
-      // The client would keep what is said meanwhile, without a limit, and throw it away in the end.
+      // Not published while disconnected: the client would buffer messages without a limit, and discard them in the end.
       if (connected.value) nats.publish(SUBJECT, JSON.stringify(message));
     },
     async close() {

@@ -5,12 +5,12 @@ import type { News } from './news.ts';
 import { presence } from './presence.ts';
 import { notice } from './text.ts';
 
-/** So many rooms are kept in mind; more only if somebody here is in each of them. */
+/** Rooms whose history is kept. There are more only while a user of this server is in each of them. */
 const ROOMS = 1000;
-const LOST = notice('The other servers cannot be reached: only people on this one hear you. Trying again …');
+const LOST = notice('The other servers cannot be reached: only people on this server see your lines. Reconnecting …');
 const HEALED = notice('The other servers can be reached again.');
 
-/** A room as this server has it: its people here, and what was said last. */
+/** A room on this server: its members here, and its last lines. */
 export interface Room {
   readonly members: Broadcast;
   readonly history: string[];
@@ -19,19 +19,19 @@ export interface Room {
 export type Chat = ReturnType<typeof openChat>;
 
 /**
- * What all who are connected to this server share.
+ * The state that all connections of this server share.
  *
  * @param server See {@link presence}; `ttl`, too.
- * @param history Lines that a newcomer to a room is shown.
+ * @param history Lines of a room that are shown to a user who joins it.
  */
 export function openChat(bus: Bus, server: string, { ttl, history }: { ttl: number; history: number }) {
-  const who = presence(bus, server, ttl);
-  /** What only one person is told: a room for each. */
+  const users = presence(bus, server, ttl);
+  /** Lines for a single user: one broadcast each. */
   const mails = new Map<number, Broadcast>();
-  /** The one used last is the last. */
+  /** In order of use: the room that was used last is the last. */
   const rooms = new Map<string, Room>();
 
-  /** For one more, the one that has been empty and silent for longest is forgotten. */
+  /** Returns a room. To make room for a new one, it drops the empty room that has been unused for longest. */
   const room = (name: string): Room => {
     const room = rooms.get(name) ?? { members: broadcast(), history: [] };
     rooms.delete(name);
@@ -43,7 +43,7 @@ export function openChat(bus: Bus, server: string, { ttl, history }: { ttl: numb
     return room;
   };
 
-  const tell = ({ to, line, said }: News): void => {
+  const deliver = ({ to, line, said }: News): void => {
     if (typeof to === 'number') return mails.get(to)?.next(line);
     if (!said) return rooms.get(to)?.members.next(line);
     const { members, history: lines } = room(to);
@@ -51,25 +51,25 @@ export function openChat(bus: Bus, server: string, { ttl, history }: { ttl: numb
     members.next(line);
   };
 
-  const tellAll = (connected: boolean): void => {
+  const notifyAll = (connected: boolean): void => {
     for (const mail of mails.values()) mail.next(connected ? HEALED : LOST);
   };
 
-  /** Passes on what all say and do, while it is subscribed. */
+  /** While subscribed, it delivers news to the users of this server. */
   const run = merge(
-    // Through a queue: who is cut off while a line is passed on makes news, and all are to see the two in one order.
-    who.news.pipe(observeOn(queueScheduler), tap(tell)),
-    bus.connected.pipe(skip(1), tap(tellAll)),
+    // Through a queue: delivering a line may abort a slow member, which makes news. Every member must see both in one order.
+    users.news.pipe(observeOn(queueScheduler), tap(deliver)),
+    bus.connected.pipe(skip(1), tap(notifyAll)),
   ).pipe(ignoreElements());
 
   return {
-    ...who,
+    ...users,
     run,
     room,
     mails,
-    /** What a newcomer is told of the other servers. */
+    /** The notice about the other servers for a new user; empty if they can be reached. */
     outlook: (): string => (bus.connected.value ? '' : LOST),
-    /** Whether this server is shutting down; else who is asked to finish has been here for as long as may be. */
+    /** Whether this server shuts down. If not, a connection drains because its lifetime is over. */
     closing: false,
   };
 }

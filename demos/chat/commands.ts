@@ -3,36 +3,36 @@ import type { Chat, Room } from './chat.ts';
 import { isName, isRoom, keyOf, list, NO_NAME, normal, notice, serverName } from './text.ts';
 
 const HELP = notice(
-  '/name NAME   to be called NAME',
-  '/join ROOM   to go to a room, and out of the one you are in',
-  '/leave       to go out of it',
-  '/who [ROOM]  who is there, on all servers',
-  '/rooms       the rooms that somebody is in',
-  '/quit        goodbye',
-  'Anything else is said in your room; //x says /x.',
+  '/name NAME   changes your name',
+  '/join ROOM   enters ROOM, and leaves the one you are in',
+  '/leave       leaves your room',
+  '/who [ROOM]  lists the people in your room, or in ROOM, on all servers',
+  '/rooms       lists the rooms with people in them',
+  '/quit        closes the connection',
+  'Anything else is sent to your room; //x sends /x.',
 );
 
-const NOWHERE = 'You are in no room, and nobody hears you. /join ROOM takes you to one, /rooms tells which there are.';
+const NOWHERE = 'You are in no room, so that line goes to nobody. /join ROOM enters a room, /rooms lists the rooms.';
 
 const alphabet = new Intl.Collator();
 
 /**
- * What somebody can do.
+ * The commands of one user.
  *
- * @param current Is told of the room they are in.
- * @returns What obeys a line of theirs, and returns the answer.
+ * @param current Receives the room that the user is in, on each change.
+ * @returns A function that executes a line of the user, and returns the reply.
  */
 export function commands(chat: Chat, id: number, current: Pick<Observer<Room | undefined>, 'next'>) {
   const me = () => chat.person(id);
 
-  /** Nobody is told of his own coming and going. */
+  /** Leaves the old room before the move and enters the new one after it, so that users do not see their own moves. */
   const move = (name?: string): void => {
     current.next(undefined);
     chat.move(id, name);
     if (name !== undefined) current.next(chat.room(name));
   };
 
-  /** Who is in a room, and on which server if it is another one. */
+  /** The people in a room, each with its server if that is another one. */
   const names = (room: string): string[] =>
     chat
       .people()
@@ -40,13 +40,13 @@ export function commands(chat: Chat, id: number, current: Pick<Observer<Room | u
       .map(({ name, server }) => (server === chat.server ? name : `${name} (${serverName(server)})`))
       .sort(alphabet.compare);
 
-  const obey: Record<string, (rest: string) => string> = {
+  const all: Record<string, (rest: string) => string> = {
     __proto__: null as never,
     name(rest) {
       const name = normal(rest);
       if (!isName(name)) return notice(`'${name}' ${NO_NAME}.`);
-      if (!chat.rename(id, name)) return notice(`Somebody is called ${name} already.`);
-      // In a room all are told, and so is he.
+      if (!chat.rename(id, name)) return notice(`The name ${name} is taken.`);
+      // In a room everyone sees the change as news, this user included.
       return me().room === undefined ? notice(`You are ${name} now.`) : '';
     },
     join(rest) {
@@ -67,7 +67,7 @@ export function commands(chat: Chat, id: number, current: Pick<Observer<Room | u
     who(rest) {
       const room = rest === '' ? me().room : keyOf(rest);
       if (room === undefined)
-        return notice('You are in no room: /who ROOM tells who is there, /rooms where people are.');
+        return notice('You are in no room: /who ROOM lists the people in ROOM, /rooms lists the rooms.');
       const there = names(room);
       return notice(there.length > 0 ? `In ${room}: ${list(there)}.` : `Nobody is in ${room}.`);
     },
@@ -85,7 +85,7 @@ export function commands(chat: Chat, id: number, current: Pick<Observer<Room | u
     const [, command, rest = ''] = /^\/([^/\s]\S*)\s*(.*)$/.exec(text) ?? [];
     if (command !== undefined) {
       const name = command.toLowerCase();
-      return obey[name]?.(rest) ?? notice(`There is no command /${command}; /help tells which there are.`);
+      return all[name]?.(rest) ?? notice(`There is no command /${command}; /help lists the commands.`);
     }
     if (text !== '' && me().room === undefined) return notice(NOWHERE);
     if (text !== '') chat.say(id, text.replace(/^\/\//, '/'));

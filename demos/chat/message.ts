@@ -1,33 +1,33 @@
 import { harmless, isName, isRoom } from './text.ts';
 
-/** Somebody on one of the servers. */
+/** A user on one of the servers. */
 export interface Person {
   /** Unique on the server. */
   readonly id: number;
   readonly name: string;
-  /** Since when the name is theirs, in milliseconds since 1970. */
+  /** When the user took the name, in milliseconds since 1970. */
   readonly since: number;
   readonly room?: string | undefined;
 }
 
-/** What a server tells the others. No two runs of the program are the same server. */
+/** A message from one server to all other servers. Each run of the program is a server of its own. */
 export type Message =
-  /** These of its people are there, and like this. */
+  /** The present state of some or all of its users. */
   | { readonly server: string; readonly there: readonly Person[] }
-  /** One of them is gone. */
+  /** One of its users has left. */
   | { readonly server: string; readonly gone: number }
-  /** One of them has said something. */
+  /** One of its users has sent a line to a room. */
   | { readonly server: string; readonly name: string; readonly room: string; readonly text: string };
 
 /**
- * Reads what came over the wire. Anybody may publish there: what is no message of ours is none.
+ * Parses and validates a message from the bus. Validated completely, because any client of the NATS server may publish there.
  *
- * @throws SyntaxError if it is no JSON, TypeError if it is no message.
+ * @throws SyntaxError if it is not JSON, TypeError if it is not a message.
  */
 export function readMessage(json: string): Message {
   const it = JSON.parse(json);
   if (isSafe(it?.server) && isWell(it)) return it;
-  throw new TypeError(`Cannot read a message: ${json.slice(0, 100)} is none`);
+  throw new TypeError(`Cannot read a message: ${json.slice(0, 100)} is not one`);
 }
 
 function isWell(it: Record<string, unknown>): boolean {

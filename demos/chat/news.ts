@@ -1,25 +1,25 @@
 import type { Person } from './message.ts';
 import { list, notice } from './text.ts';
 
-/** A line for all in a room; or for one person here, whatever room they are in. */
+/** A line for everyone in a room (its name), or for one user of this server (an id), in whatever room. */
 export interface News {
   readonly to: string | number;
   readonly line: string;
-  /** Whether somebody said it, and whoever comes later is to see it, too. */
+  /** Whether a user said it. Then it belongs to the history, which users who join later are shown. */
   readonly said?: true;
 }
 
-/** Somebody before and after: without the one they have come, without the other they are gone. */
+/** The state of a user before and after a change. Without a state before, the user has come; without one after, left. */
 export type Change = readonly [before: Person | undefined, after: Person | undefined];
 
 export const isNews = ([before, after]: Change): boolean =>
   before?.name !== after?.name || before?.room !== after?.room;
 
 /**
- * What people in rooms are told of changes. It is one line for many: a server that is lost would else be as many lines as it
- * had people.
+ * The news that changes make in each room. Users with the same change share one line; otherwise a lost server would make as
+ * many lines as it had users.
  *
- * @param why Stands behind who has left.
+ * @param why Appended to the line about users who have left.
  */
 export function newsOf(changes: readonly Change[], why = ''): News[] {
   const rooms = new Set(changes.flat().flatMap((one) => one?.room ?? []));

@@ -5,39 +5,39 @@ import type { Message, Person } from './message.ts';
 import { isNews, type News, newsOf } from './news.ts';
 import { keyOf, notice, serverName, speech } from './text.ts';
 
-/** Somebody, and what is known of them besides. */
+/** A user, as this server knows them. */
 export interface Known extends Person {
   readonly server: string;
-  /** The name, as it is compared. */
+  /** The name in the form in which names are compared. */
   readonly key: string;
-  /** In which of our beats we were told of them last. */
+  /** Our beat in which the last message about the user arrived. */
   readonly beat: number;
 }
 
-/** A server: the beat in which it was heard last, and who is there. */
+/** A server: our beat in which its last message arrived, and its users. */
 interface Server {
   beat: number;
   readonly people: Map<number, Known>;
 }
 
-/** So many times a server could have told of its people before it is taken for dead. */
+/** Beats in one `ttl`: a server that misses so many counts as dead. */
 const BEATS = 5;
-/** So many people go into one message, which may be 1 MiB. */
+/** Users in one message, because a message of NATS has 1 MiB at most. */
 const PART = 2000;
 
 export type Presence = ReturnType<typeof presence>;
 
 /**
- * Who is where, on this server and the others. Each server tells of its people when they come, change or go, and of all of
- * them at every beat; of whom none tells any more, is gone.
+ * Tracks the users of all servers, and the room of each. A server publishes each user who comes, changes or leaves, and all
+ * its users at every beat. A user who is no longer published is removed.
  *
  * ```text
- * other server    t--t--t--t--t--x              tells, and then nothing
- * news            ---j-----l-------------l      joined, left; and left again, once it is silent for its time
+ * other server    p--p--p--p--p--x              publishes, and then is killed
+ * news            ---j-----l-------------l      joined, left; the last one once the server was silent for its ttl
  * ```
  *
- * @param server What this server is called by the others: no two may be the same.
- * @param ttl Milliseconds of silence after which a server's people are gone; the same on all servers.
+ * @param server The name of this server, unique among all servers.
+ * @param ttl Milliseconds of silence after which a server's users are removed; the same on all servers.
  */
 export function presence(bus: Bus, server: string, ttl: number, scheduler: SchedulerLike = monotonic) {
   const ours: Server = { beat: 0, people: new Map() };
@@ -45,7 +45,7 @@ export function presence(bus: Bus, server: string, ttl: number, scheduler: Sched
   let guests = 0;
 
   const people = (): readonly Known[] => [...servers.values()].flatMap((one) => [...one.people.values()]);
-  /** Somebody of ours, who has come and not gone. */
+  /** A user of this server who has entered and not left. */
   const person = (id: number): Known => ours.people.get(id) as Known;
   const isTaken = (name: string, by?: number): boolean => {
     const key = keyOf(name);
@@ -58,21 +58,21 @@ export function presence(bus: Bus, server: string, ttl: number, scheduler: Sched
     return `guest${guests}`;
   };
 
-  const tell = (...people: readonly Person[]): void =>
+  const publish = (...people: readonly Person[]): void =>
     bus.send({ server, there: people.map(({ id, name, since, room }) => ({ id, name, since, room })) });
-  const tellAll = (): void => {
+  const publishAll = (): void => {
     const all = [...ours.people.values()];
-    for (let at = 0; at === 0 || at < all.length; at += PART) tell(...all.slice(at, at + PART));
+    for (let at = 0; at === 0 || at < all.length; at += PART) publish(...all.slice(at, at + PART));
   };
 
-  const hear = (message: Message): News[] => {
+  const receive = (message: Message): News[] => {
     const from = message.server;
     const them = servers.get(from) ?? { beat: 0, people: new Map() };
     them.beat = ours.beat;
     if (!servers.has(from)) {
       servers.set(from, them);
-      // Whoever is new to us does not know of us, either.
-      tellAll();
+      // A server that is new to us does not know our users, either.
+      publishAll();
     }
     if ('text' in message) return [{ to: message.room, line: speech(message.name, message.text), said: true }];
     if ('gone' in message) {
@@ -86,25 +86,31 @@ export function presence(bus: Bus, server: string, ttl: number, scheduler: Sched
     return [...newsOf(changes), ...changes.flatMap(([, one]) => (from === server ? [] : settle(one)))];
   };
 
-  /** Of two with one name, who took it first keeps it. All servers see the same two, and come to the same end. */
+  /**
+   * Of two users with the same name, the one who took it first keeps it. Every server compares the same two records, so every
+   * server decides the same.
+   */
   const settle = (theirs: Known): News[] => {
     const our = [...ours.people.values()].find(({ key }) => key === theirs.key);
     if (!our || our.since < theirs.since || (our.since === theirs.since && server < theirs.server)) return [];
     const name = freeName();
-    tell({ ...our, name, since: Date.now() });
+    publish({ ...our, name, since: Date.now() });
     return [
-      { to: our.id, line: notice(`Somebody on another server was ${our.name} before you. You are ${name} now.`) },
+      { to: our.id, line: notice(`The name ${our.name} was taken earlier on another server. You are ${name} now.`) },
     ];
   };
 
-  /** Time is counted in our own beats: who stands still himself counts none, and takes nobody for dead. */
+  /**
+   * Time is counted in our own beats, because a server that is stopped has no beats: when it continues, it does not take
+   * other servers for dead.
+   */
   const nextBeat = (): News[] => {
     const now = ++ours.beat;
-    tellAll();
+    publishAll();
     return [...servers].flatMap(([from, { beat, people }]) => {
       const isSilent = beat <= now - BEATS;
       if (isSilent) servers.delete(from);
-      // Of whom a server tells no more while it tells of others, only the leaving was not heard.
+      // If a live server no longer publishes a user, the message that the user has left was lost.
       const gone = [...people.values()].filter((one) => isSilent || one.beat < now - BEATS);
       for (const { id } of gone) people.delete(id);
       const why = isSilent ? `: server ${serverName(from)} has gone silent` : '';
@@ -115,9 +121,9 @@ export function presence(bus: Bus, server: string, ttl: number, scheduler: Sched
     });
   };
 
-  /** Takes part while it is subscribed, and says what becomes different. */
+  /** While subscribed, it takes part in the exchange of users, and emits what changes. */
   const news: Observable<News> = merge(
-    bus.heard.pipe(mergeMap(hear)),
+    bus.messages.pipe(mergeMap(receive)),
     timer(0, ttl / BEATS, scheduler).pipe(mergeMap(nextBeat)),
   );
 
@@ -126,18 +132,18 @@ export function presence(bus: Bus, server: string, ttl: number, scheduler: Sched
     news,
     people,
     person,
-    /** Somebody comes, and is given a name. */
-    enter: (id: number): void => tell({ id, name: freeName(), since: Date.now() }),
-    /** @returns Whether the name was free; for its owner it always is. */
+    /** Adds a user of this server, under a free name. */
+    enter: (id: number): void => publish({ id, name: freeName(), since: Date.now() }),
+    /** @returns Whether the name was free. The user's own name always is. */
     rename(id: number, name: string): boolean {
       const isFree = !isTaken(name, id);
-      if (isFree) tell({ ...person(id), name, since: Date.now() });
+      if (isFree) publish({ ...person(id), name, since: Date.now() });
       return isFree;
     },
-    /** Somebody goes to a room, or out of the one they are in. */
-    move: (id: number, room?: string): void => tell({ ...person(id), room }),
+    /** Moves a user to a room, or out of the present one. */
+    move: (id: number, room?: string): void => publish({ ...person(id), room }),
     leave: (id: number): void => bus.send({ server, gone: id }),
-    /** Somebody says something to the room they are in. */
+    /** Sends a user's line to the room that the user is in. */
     say(id: number, text: string): void {
       const { name, room } = person(id);
       if (room !== undefined) bus.send({ server, name, room, text });

@@ -22,11 +22,14 @@ import { harmless, notice, serverName } from './text.ts';
 export interface SessionOptions {
   /** From bytes to lines. */
   readonly decode: OperatorFunction<Uint8Array, string>;
-  /** What to await before the next line is read: who writes too fast is held back by his own TCP, and loses nothing. */
+  /**
+   * Completes when the next line may be read. A peer that writes too fast is slowed down by TCP backpressure, and loses no
+   * line.
+   */
   readonly pause: Observable<never>;
 }
 
-/** The chat as a handler: what one user is sent, while what they send is obeyed. */
+/** The chat as a handler: executes the lines of one user, and emits the lines for that user. */
 export const converse =
   (chat: Chat, { decode, pause }: SessionOptions) =>
   (connection: Connection): Observable<Data> => {
@@ -35,20 +38,20 @@ export const converse =
     const room = new BehaviorSubject<Room | undefined>(undefined);
     chat.mails.set(id, mail);
     chat.enter(id);
-    const obey = commands(chat, id, room);
+    const execute = commands(chat, id, room);
 
     const texts = pipe(
       decode,
       map((line) => harmless(line).trim()),
       takeWhile((text) => !/^\/quit(\s|$)/i.test(text), true),
     );
-    const answers = exchange(texts, (text) => pause.pipe(startWith(obey(text))))(connection).pipe(
+    const answers = exchange(texts, (text) => pause.pipe(startWith(execute(text))))(connection).pipe(
       startWith(welcome(chat, id)),
       catchError(function* (error) {
         yield apology(error);
         throw error;
       }),
-      // In a drain what waits for a slow reader still leaves.
+      // Not in a drain: there the lines that are queued for a slow peer are still flushed.
       tap({ complete: () => connection.isDraining || connection.end() }),
     );
     const inRoom = room.pipe(
@@ -64,19 +67,19 @@ export const converse =
     );
   };
 
-const CLOSING = notice('The server is going down. Goodbye.');
-const EXPIRED = notice('Your time is over. Goodbye.');
+const CLOSING = notice('The server is shutting down. Goodbye.');
+const EXPIRED = notice('This connection has reached its time limit. Goodbye.');
 
 function welcome({ server, person, outlook }: Chat, id: number): string {
   return (
     notice(
       `Welcome to the chat on ${serverName(server)}. You are ${person(id).name}.`,
-      '/name NAME gives you another name, /join ROOM takes you to a room, /help tells the rest.',
+      '/name NAME changes your name, /join ROOM enters a room, /help lists all commands.',
     ) + outlook()
   );
 }
 
 function apology(error: unknown): string {
-  if (error instanceof FrameTooLongError) return notice(`A line may have ${error.limit} bytes. Goodbye.`);
+  if (error instanceof FrameTooLongError) return notice(`A line may have ${error.limit} bytes at most. Goodbye.`);
   return error instanceof DeadlineError ? notice('You were silent for too long. Goodbye.') : '';
 }

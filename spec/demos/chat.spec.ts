@@ -13,7 +13,7 @@ import { spawnDemo } from '../support/spawnDemo.ts';
 
 afterEach(closeClients);
 
-/** A server, and what is asked of one most. */
+/** A server and its port. */
 class Host<Server extends Log = Log> {
   readonly server: Server;
   readonly port: number;
@@ -27,7 +27,7 @@ class Host<Server extends Log = Log> {
     return new Host(server, await server.whenListening());
   }
 
-  /** Connects, takes a name and goes to a room, and waits until that is done. */
+  /** Connects, takes a name, enters a room, and waits until that is done. */
   enter(name: string, room: string): Promise<Client> {
     return client(this.port).write(`/name ${name}\n/join ${room}\n`).whenRead(`* You are in ${room}`);
   }
@@ -36,7 +36,7 @@ class Host<Server extends Log = Log> {
 const shutdown = new Subject<void>();
 const ended = new Subject<void>();
 
-/** The chat in this very process. */
+/** The chat in this process. */
 function here(some: Partial<SessionOptions> = {}, limits: ServeOptions = {}): Promise<Host> {
   const chat = openChat(localBus(), 'alpha/1', { ttl: 5000, history: 3 });
   const decode = lines({ maxLength: 1024, unterminated: 'emit' });
@@ -53,18 +53,18 @@ function here(some: Partial<SessionOptions> = {}, limits: ServeOptions = {}): Pr
   return Host.of(log);
 }
 
-/** The program, with such options: `'--history 3 --ttl 500'`. */
+/** The program, with options such as `'--history 3 --ttl 500'`. */
 async function program(options: string): Promise<Host<DemoServer>> {
   const server = new DemoServer('chat', options.split(' '));
-  // Three that start at once, on a machine that has other work, take their time.
+  // A long timeout, because three programs that start at once on a busy machine are slow.
   await server.until(({ types, fault }) => types.includes('listening') || fault !== undefined, 'listening', 18_000);
   return Host.of(server);
 }
 
-/** What was said, without what the server says. */
+/** The lines of users that a client has received, without the notices of the server. */
 const said = ({ text }: Client): string[] => text.split('\n').filter((line) => line.startsWith('<'));
 
-/** Asks again and again who is in a room, until that is the answer. */
+/** Sends `/who` again and again, until this is the answer. */
 async function whenThere(one: Client, room: string, answer: string, within = 8000): Promise<void> {
   for (const until = performance.now() + within; ; ) {
     const before = one.text.length;
@@ -80,7 +80,7 @@ describe('chat', () => {
   afterEach(() => ended.next());
   afterEach(endDemos);
 
-  it('welcomes, explains itself, and says goodbye', async () => {
+  it('sends a welcome, the help, an explanation for each wrong command, and a goodbye', async () => {
     const { port, server } = await here();
     const one = client(port).write(
       '/help\r\n/nonsense\n/who\n/leave\nhello\n/join a b\n/name *\n/rooms\n/quit\nnever\n',
@@ -91,12 +91,12 @@ describe('chat', () => {
     for (const text of ['/name NAME', '/join ROOM', '/leave', '/who', '/rooms', '/quit'])
       expect(one.text).toContain(`* ${text}`);
     expect(lines.slice(-9)).toEqual([
-      '* There is no command /nonsense; /help tells which there are.',
-      '* You are in no room: /who ROOM tells who is there, /rooms where people are.',
+      '* There is no command /nonsense; /help lists the commands.',
+      '* You are in no room: /who ROOM lists the people in ROOM, /rooms lists the rooms.',
       '* You are in no room.',
-      '* You are in no room, and nobody hears you. /join ROOM takes you to one, /rooms tells which there are.',
-      "* 'a b' is no name: up to 24 letters, digits, - and _ make one.",
-      "* '*' is no name: up to 24 letters, digits, - and _ make one.",
+      '* You are in no room, so that line goes to nobody. /join ROOM enters a room, /rooms lists the rooms.',
+      "* 'a b' is not a name: use up to 24 letters, digits, - and _.",
+      "* '*' is not a name: use up to 24 letters, digits, - and _.",
       '* Nobody is in any room.',
       '* Goodbye.',
       '',
@@ -105,7 +105,7 @@ describe('chat', () => {
     expect(server.closes).toEqual(['completed']);
   });
 
-  it('keeps rooms apart, and announces who comes, goes and is renamed', async () => {
+  it('delivers lines only within their room, and announces users who join, leave or take another name', async () => {
     const host = await here();
     const anna = await host.enter('anna', 'tea');
     const bob = await host.enter('bob', 'tea');
@@ -129,17 +129,17 @@ describe('chat', () => {
     expect(carl.text).toContain('* robert has joined ale\n');
   });
 
-  it('gives a name to one only, until they are gone', async () => {
+  it('gives a name to one user only, until that user is disconnected', async () => {
     const host = await here();
     const anna = await host.enter('Anna', 'tea');
     const other = client(host.port).write('/name anna\n');
-    await other.whenRead('* Somebody is called anna already.\n');
+    await other.whenRead('* The name anna is taken.\n');
     anna.reset();
     await whenThere(other, 'tea', 'Nobody is in tea');
     await other.write('/name anna\n').whenRead('* You are anna now.\n');
   });
 
-  it('shows a newcomer the last lines of the room, and those of no other', async () => {
+  it('shows a user who joins the last lines of that room, and of no other room', async () => {
     const host = await here();
     const anna = await host.enter('anna', 'tea');
     await host.enter('carl', 'ale').then((carl) => carl.write('ale\n').whenRead('<carl> ale\n'));
@@ -149,7 +149,7 @@ describe('chat', () => {
     expect(said(bob)).toHaveLength(3);
   });
 
-  it('shows nobody what their terminal would obey', async () => {
+  it('delivers no control characters', async () => {
     const host = await here();
     const anna = await host.enter('anna', 'tea');
     const bob = await host.enter('bob', 'tea');
@@ -158,7 +158,7 @@ describe('chat', () => {
     expect(said(anna)).toEqual(['<bob> \ufffd[2J\ufffdx\ufffd<anna> y\ufffd\ufffd zÿ', '<bob> /quit']);
   });
 
-  it('cuts off who reads too slowly, and the others get everything in its order', async () => {
+  it('aborts a member that reads too slowly, and the rest receive every line in order', async () => {
     const host = await here({}, { maxOutbound: 600_000, stall: Number.POSITIVE_INFINITY });
     const { server } = host;
     const anna = await host.enter('anna', 'tea');
@@ -170,7 +170,7 @@ describe('chat', () => {
     const readers = [anna, bob, carl].map((one) => ({ one, from: one.received }));
     let count = 0;
     let length = 0;
-    // Round by round, so that those who read are not slow, too: until the kernel's buffers are full, and then ours.
+    // In rounds, so that the members that read never become slow. It ends when the kernel's buffers are full, and then ours.
     while (server.closes.length === 0 && count < 100_000) {
       const round = Array.from({ length: 300 }, () => `${count++} ${filling}\n`).join('');
       length += round.length + 300 * '<anna> '.length;
@@ -184,12 +184,12 @@ describe('chat', () => {
       await one.whenRead('* slow has left tea\n');
       expect(said(one).map((line) => Number(line.split(' ')[1]))).toEqual([...Array(count).keys()]);
     }
-    // The news of it, too, stands at the same place for all.
+    // The news of the abort is at the same place for all of them.
     const [first, ...others] = readers.map(({ one }) => one.text.slice(one.text.indexOf('<anna> 0')));
     for (const other of others) expect(other === first).toBe(true);
   });
 
-  it('holds back who writes too fast, and loses nothing of it', async () => {
+  it('slows down a peer that writes too fast, and loses none of its lines', async () => {
     const host = await here({ pause: timer(50).pipe(ignoreElements()) });
     const anna = await host.enter('anna', 'tea');
     const bob = await host.enter('bob', 'tea');
@@ -201,28 +201,28 @@ describe('chat', () => {
     expect(host.server.closes).toEqual([]);
   });
 
-  it('tells why it goes, where a line is too long or nothing is said for too long', async () => {
+  it('gives the reason before it closes a connection whose line is too long, or that is idle', async () => {
     const { port, server } = await here({ decode: lines({ maxLength: 100 }) }, { idle: 300 });
     const long = client(port).write('x'.repeat(101));
     const silent = client(port).write('/rooms\n');
     await Promise.all([long.whenClosed(), silent.whenClosed()]);
-    expect(long.text).toMatch(/\* A line may have 100 bytes\. Goodbye\.\n$/);
+    expect(long.text).toMatch(/\* A line may have 100 bytes at most\. Goodbye\.\n$/);
     expect(silent.text).toMatch(/\* You were silent for too long\. Goodbye\.\n$/);
     await server.whenSaid('closed', 2);
     expect(server.closes.sort()).toEqual(['frame-too-long', 'idle']);
   });
 
-  it('says goodbye when it drains', async () => {
+  it('sends a goodbye when it drains', async () => {
     const host = await here();
     const [anna, bob] = [await host.enter('anna', 'tea'), await host.enter('bob', 'ale')];
     anna.write('last words\n');
     await anna.whenRead('<anna> last words\n');
-    // Somebody in the middle of a line is told, too.
+    // A peer in the middle of a line receives it, too.
     const typing = client(host.port).write('/rooms\nhalf a li');
     await typing.whenRead('* Rooms:');
     shutdown.next();
     for (const one of [anna, bob, typing]) {
-      await one.whenRead('* The server is going down. Goodbye.\n');
+      await one.whenRead('* The server is shutting down. Goodbye.\n');
       one.end();
     }
     await host.server.whenCompleted();
@@ -230,13 +230,13 @@ describe('chat', () => {
     expect(host.server.report).toMatchObject({ drained: 3, aborted: 0, unsent: 0 });
   });
 
-  it('drains to the end what waits for somebody who reads slowly', async () => {
+  it('flushes the lines that are queued for a slow peer before its drain ends', async () => {
     const most = 64 * 1024 * 1024;
     const host = await here({}, { maxOutbound: most, stall: Number.POSITIVE_INFINITY });
     const anna = await host.enter('anna', 'tea');
     const slow = await host.enter('slow', 'tea');
     slow.socket.pause();
-    // More than the kernel takes for him, so that the rest waits with us.
+    // More than the kernel's buffers hold, so that the rest is queued in the server.
     const count = 16_000;
     const filling = 'x'.repeat(900);
     for (let i = 0; i < count; i += 400) {
@@ -253,28 +253,28 @@ describe('chat', () => {
     slow.end();
     await host.server.whenCompleted();
     expect(said(slow).map((line) => Number(line.split(' ')[1]))).toEqual([...Array(count).keys()]);
-    expect(slow.text).toContain('* The server is going down. Goodbye.\n');
+    expect(slow.text).toContain('* The server is shutting down. Goodbye.\n');
     expect(host.server.report).toMatchObject({ drained: 2, aborted: 0, unsent: 0 });
   });
 
-  it('tells somebody whose time is over that it is', async () => {
+  it('sends a goodbye to a connection whose lifetime is over', async () => {
     const host = await here({}, { lifetime: 100, jitter: 0 });
     const anna = client(host.port);
-    await anna.whenRead('* Your time is over. Goodbye.\n');
+    await anna.whenRead('* This connection has reached its time limit. Goodbye.\n');
     await anna.end().whenClosed();
   });
 
-  it('tells in a sentence what it cannot do', async () => {
-    const wrong: [string, RegExp][] = [
+  it('prints one sentence for an option that is wrong or a NATS that cannot be reached', async () => {
+    const wrong: [options: string, sentence: RegExp][] = [
       ['--nats redis://127.0.0.1', /^chat: --nats must be like nats:\/\/127\.0\.0\.1:4222, and not 'redis:/],
       ['--nats nats://127.0.0.1:1', /^chat: cannot reach NATS at 127\.0\.0\.1:1: .+\n$/],
     ];
     const results = await Promise.all(
       wrong.map(([args]) => spawnDemo('chat', ['--port', '0', ...args.split(' ')]).done),
     );
-    wrong.forEach(([, says], i) => {
+    wrong.forEach(([, sentence], i) => {
       expect(results[i]).toMatchObject({ code: 1, stdout: '' });
-      expect(results[i]?.stderr).toMatch(says);
+      expect(results[i]?.stderr).toMatch(sentence);
     });
   });
 });
@@ -292,52 +292,52 @@ describe.skipIf(skipped)('chat on several servers', () => {
   afterAll(endDemos);
   afterAll(endNats);
 
-  /** Somebody who has come to one of them. */
+  /** A user of one of them, in a room. */
   function enter(host: Host<DemoServer> | undefined, name: string, room: string): Promise<Client> {
     if (!host) throw new Error('The servers have not started');
     return host.enter(name, room);
   }
 
-  it('is one chat: rooms, names, and who is there', async () => {
+  it('is one chat: users share rooms, names and /who', async () => {
     const anna = await enter(alpha, 'anna', 'tea');
     const bob = await enter(beta, 'bob', 'tea');
     const carl = await enter(gamma, 'carl', 'tea');
     await anna.whenRead('* carl has joined tea\n');
     await bob.whenRead('* carl has joined tea\n');
     await whenThere(carl, 'tea', 'In tea: anna (alpha), bob (beta) and carl');
-    await carl.write('/name Bob\n').whenRead('* Somebody is called Bob already.\n');
+    await carl.write('/name Bob\n').whenRead('* The name Bob is taken.\n');
     anna.write('1\n2\n3\n');
     await Promise.all([bob, carl].map((one) => one.whenRead('<anna> 1\n<anna> 2\n<anna> 3\n')));
-    // Where nobody was in the room it was heard as well.
+    // A server without a member in the room keeps the history, too.
     const cora = await enter(gamma, 'cora', 'ale');
     cora.write('cheers\n/name clara\n');
-    // What she said before she had this name has come before it.
+    // Once the new name has arrived, so has the line that was sent before it.
     await whenThere(bob, 'ale', 'In ale: clara (gamma)');
     await bob.write('/join ale\n').whenRead('<cora> cheers\n* You are in ale, with clara (gamma).\n');
     await anna.whenRead('* bob has left tea\n');
   });
 
-  it('goes on by itself while NATS is away, says so, and heals', async () => {
+  it('works on each server alone while NATS is down, notifies the users, and is one chat again afterwards', async () => {
     const dora = await enter(alpha, 'dora', 'cut');
     const dirk = await enter(alpha, 'dirk', 'cut');
     const emil = await enter(beta, 'emil', 'cut');
     await whenThere(dora, 'cut', 'In cut: dirk, dora and emil (beta)');
 
     await nats.kill();
-    const lost = '* The other servers cannot be reached: only people on this one hear you.';
+    const lost = '* The other servers cannot be reached: only people on this server see your lines.';
     await Promise.all([dora, dirk, emil].map((one) => one.whenRead(lost)));
     await dora.write('among us\n').whenRead('<dora> among us\n');
     await dirk.whenRead('<dora> among us\n');
     await whenThere(dora, 'cut', 'In cut: dirk and dora');
     await whenThere(emil, 'cut', 'In cut: emil');
-    // A name that is free on either side of the cut is given on both.
+    // While the servers are disconnected, both can give the same name.
     const first = await enter(alpha, 'eve', 'cut');
     const second = await enter(beta, 'eve', 'cut');
     expect(second.text).toContain(lost);
 
     await nats.start();
     await Promise.all([dora, dirk, emil].map((one) => one.whenRead('* The other servers can be reached again.\n')));
-    await second.whenRead('* Somebody on another server was eve before you. You are guest');
+    await second.whenRead('* The name eve was taken earlier on another server. You are guest');
     const now = /You are (guest\d+) now/.exec(second.text)?.[1];
     await whenThere(first, 'cut', `In cut: dirk, dora, emil (beta), eve and ${now} (beta)`);
     await dora.write('all of us\n').whenRead('<dora> all of us\n');
@@ -346,7 +346,7 @@ describe.skipIf(skipped)('chat on several servers', () => {
     expect(said(dirk)).toEqual(['<dora> among us', '<dora> all of us']);
   });
 
-  it('takes nobody for dead because it stood still itself, and is not disturbed by what is no message', async () => {
+  it('does not take other servers for dead after it was stopped itself, and ignores invalid messages', async () => {
     const fay = await enter(alpha, 'fay', 'still');
     const fred = await enter(beta, 'fred', 'still');
     await whenThere(fay, 'still', 'In still: fay and fred (beta)');
@@ -368,7 +368,7 @@ describe.skipIf(skipped)('chat on several servers', () => {
     expect(said(fred)).toEqual(['<fay> hello']);
   });
 
-  it('loses the people of a killed server within the time to live, and the others chat on', async () => {
+  it('removes the users of a killed server within the ttl, while the rest go on chatting', async () => {
     const gina = await enter(alpha, 'gina', 'ale');
     const hugo = await enter(beta, 'hugo', 'ale');
     await enter(gamma, 'ida', 'ale');
@@ -380,7 +380,7 @@ describe.skipIf(skipped)('chat on several servers', () => {
     const gone = '* ida and jan have left ale: server gamma has gone silent\n';
     await Promise.all([gina, hugo].map((one) => one.whenRead(gone)));
     const took = performance.now() - from;
-    // The last beat was up to a quarter of the time before; beyond the time there is but the slowness of the machine.
+    // The last beat was up to a quarter of the ttl earlier. Only a slow machine takes longer than the ttl.
     expect(took).toBeGreaterThan(ttl / 2);
     expect(took).toBeLessThan(2 * ttl);
     await whenThere(gina, 'ale', 'In ale: gina and hugo (beta)');
@@ -389,15 +389,15 @@ describe.skipIf(skipped)('chat on several servers', () => {
     await gina.whenRead('<hugo> still here\n');
     await gina.write('/name ida\n').whenRead('* gina is now ida\n');
 
-    // Those of one that ends in good order are gone at once, and nobody calls it silent.
+    // The users of a server that shuts down are removed at once, and it is not called silent.
     beta?.server.kill('SIGTERM');
-    await hugo.whenRead('* The server is going down. Goodbye.\n');
+    await hugo.whenRead('* The server is shutting down. Goodbye.\n');
     hugo.end();
     await gina.whenRead('* hugo has left ale\n');
     expect(await beta?.server.whenEnded()).toMatchObject({ code: 0, stderr: '' });
     expect(gina.text).not.toContain('beta has gone silent');
 
-    // And one that ends while NATS is away does not wait for it.
+    // A server that shuts down while NATS is down does not wait for it.
     await nats.kill();
     await gina.whenRead('* The other servers cannot be reached');
     alpha?.server.kill('SIGTERM');

@@ -8,8 +8,8 @@ import { readMessage } from '../../../demos/chat/message.ts';
 import { harmless, isName, isRoom, keyOf, list, normal, serverName } from '../../../demos/chat/text.ts';
 import { reason } from '../../../demos/support/index.ts';
 
-describe('what may be shown', () => {
-  it('holds no controls of any terminal, and is otherwise as it was', () => {
+describe('harmless text', () => {
+  it('has no control characters, and is unchanged apart from that', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         const shown = harmless(text);
@@ -34,13 +34,13 @@ describe('a name', () => {
     },
   );
 
-  it('is the same in other letters', () => {
+  it('has the same key in every spelling', () => {
     expect(keyOf('ＡＮＮＡ')).toBe('anna');
     expect(keyOf('Ju\u0308rgen')).toBe(keyOf('JÜRGEN'));
   });
 
-  // Variation selectors, the combining grapheme joiner, fillers of Hangul, Khmer vowels: letters and marks among them.
-  const unseen = fc.constantFrom(
+  // Variation selectors, the combining grapheme joiner, fillers of Hangul, Khmer vowels; some are letters or marks.
+  const ignorable = fc.constantFrom(
     ...[
       '\ufe0f',
       '\u034f',
@@ -56,10 +56,10 @@ describe('a name', () => {
     ],
   );
 
-  it('does not have what is not seen, however it is written', () => {
+  it('has no ignorable characters: with them a text is not a name, and normalizes to the same name', () => {
     const names = fc.constantFrom('anna', 'Jürgen', 'Ju\u0308rgen', '漢字', '한글', 'ＡＮＮＡ', 'e\u0301');
     fc.assert(
-      fc.property(names, fc.array(fc.tuple(fc.nat(12), unseen), { minLength: 1, maxLength: 4 }), (name, added) => {
+      fc.property(names, fc.array(fc.tuple(fc.nat(12), ignorable), { minLength: 1, maxLength: 4 }), (name, added) => {
         const chars = [...name];
         for (const [at, char] of added) chars.splice(at, 0, char);
         const like = chars.join('');
@@ -71,16 +71,16 @@ describe('a name', () => {
     );
   });
 
-  it('has something that is seen', () => {
+  it('has at least one visible character', () => {
     fc.assert(
-      fc.property(fc.array(unseen, { minLength: 1, maxLength: 24 }), (chars) => {
+      fc.property(fc.array(ignorable, { minLength: 1, maxLength: 24 }), (chars) => {
         expect(isName(chars.join(''))).toBe(false);
         expect(normal(chars.join(''))).toBe('');
       }),
     );
   });
 
-  it('is kept as it is once it is normal', () => {
+  it('does not change when it is normalized twice', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         expect(normal(normal(text))).toBe(normal(text));
@@ -89,16 +89,16 @@ describe('a name', () => {
     );
   });
 
-  it('of a room is its key', () => {
+  it('of a room equals its key', () => {
     expect(['tea', 'Tea', 'ｔｅａ', 'te\ufe0fa', ''].map(isRoom)).toEqual([true, false, false, false, false]);
   });
 
-  it('of a server is found in its key', () => {
+  it('of a server is its key without the suffix of the run', () => {
     expect(serverName('alpha/f00')).toBe('alpha');
   });
 });
 
-it('lists names as one says them', () => {
+it('lists names with commas and a final "and"', () => {
   expect([[], ['a'], ['a', 'b'], ['a', 'b', 'c']].map((names) => list(names))).toEqual([
     '',
     'a',
@@ -109,7 +109,7 @@ it('lists names as one says them', () => {
 });
 
 describe('a message', () => {
-  it('that is none is not taken', () => {
+  it('is rejected if it is not valid', () => {
     const said = { server: 'b/1', name: 'bob', room: 'tea', text: 'hi' };
     expect(readMessage(JSON.stringify(said))).toEqual(said);
     const person = { id: 1, name: 'bob', since: 1, room: 'tea' };
@@ -120,7 +120,7 @@ describe('a message', () => {
       expect(readMessage(JSON.stringify(one))).toEqual(one);
     const wrong = [
       { ...said, text: 'a\u001b[2J' },
-      { ...said, text: 'a\n* The server is going down' },
+      { ...said, text: 'a\n* The server is shutting down' },
       { ...said, name: 'b>ob' },
       { ...said, room: undefined },
       { ...said, room: 'Tea' },
@@ -144,8 +144,8 @@ describe('a message', () => {
     expect(() => readMessage('{')).toThrow(SyntaxError);
   });
 
-  it('that is none is told of without what a terminal obeys', () => {
-    // What is no JSON, and what is JSON and no message.
+  it('that is not valid is reported without control characters', () => {
+    // Text that is not JSON, and JSON that is not a message.
     for (const text of ['\u001b[2J\u009b', JSON.stringify({ server: '\u009b2J\u202e\u001b[2J' })]) {
       try {
         readMessage(text);
@@ -157,7 +157,7 @@ describe('a message', () => {
     }
   });
 
-  it('is read or refused, whatever it is', () => {
+  it('is accepted, or rejected with a TypeError, for any JSON', () => {
     fc.assert(
       fc.property(fc.json(), (text) => {
         try {
@@ -182,23 +182,23 @@ describe('rooms', () => {
     return chat;
   };
 
-  it('and names are the same with what is not seen, and are none of it alone', () => {
+  it('and names are the same with ignorable characters, and cannot consist of them alone', () => {
     const chat = open(3);
     chat.rename(1, 'anna');
     chat.enter(2);
-    const obey = commands(chat, 2, new Subject<Room | undefined>());
+    const execute = commands(chat, 2, new Subject<Room | undefined>());
     for (const char of ['\ufe0f', '\u034f', '\u180b', '\u3164', '\u{e0100}', '\u17b4']) {
-      expect(obey(`/name an${char}na${char}`)).toBe('* Somebody is called anna already.\n');
-      expect(obey(`/name ${char}${char}`)).toMatch(/^\* '' is no name/);
-      expect(obey(`/join ${char}`)).toMatch(/^\* '' is no name/);
-      expect(obey(`/who t${char}ea`)).toBe('* In tea: anna.\n');
-      expect(obey(`/join t${char}ea${char}`)).toBe('* You are in tea, with anna.\n');
+      expect(execute(`/name an${char}na${char}`)).toBe('* The name anna is taken.\n');
+      expect(execute(`/name ${char}${char}`)).toMatch(/^\* '' is not a name/);
+      expect(execute(`/join ${char}`)).toMatch(/^\* '' is not a name/);
+      expect(execute(`/who t${char}ea`)).toBe('* In tea: anna.\n');
+      expect(execute(`/join t${char}ea${char}`)).toBe('* You are in tea, with anna.\n');
       expect(chat.person(2).room).toBe('tea');
       chat.move(2);
     }
   });
 
-  it('remember the last lines, and no more', () => {
+  it('keep the last lines up to the limit', () => {
     const [chat, silent] = [open(3), open(0)];
     for (let i = 1; i <= 100; i++) {
       for (const { say } of [chat, silent]) say(1, `${i}`);
@@ -208,7 +208,7 @@ describe('rooms', () => {
     }
   });
 
-  it('are so many at most: the one unused for longest is forgotten', () => {
+  it('drop the empty room that has been unused for longest, beyond 1000', () => {
     const chat = open(3);
     chat.say(1, 'hello');
     chat.room('ale').history.push('cheers\n');

@@ -7,12 +7,12 @@ import { Clock } from '../../support/clock.ts';
 
 export const TTL = 1000;
 
-/** Servers of one chat, on virtual time, whose lines can be cut. */
-export class House {
+/** The servers of one chat, on virtual time. Each can be disconnected from the rest. */
+export class Cluster {
   readonly clock = new Clock();
   readonly #wire = new Subject<Message>();
 
-  /** A server that has come, and has had the time to look round. */
+  /** Starts a server, and waits until it has exchanged users with the rest. */
   async open(name: string): Promise<Server> {
     const server = new Server(name, this.#wire, this.clock);
     await this.clock.settle();
@@ -20,26 +20,26 @@ export class House {
   }
 }
 
-/** One of them, with what it says. */
+/** One server, with the news that it emits. */
 export class Server {
   readonly presence: Presence;
   readonly news: News[] = [];
-  readonly #line = new BehaviorSubject(true);
+  readonly #connected = new BehaviorSubject(true);
   readonly #end: () => void;
-  /** Whether a message gets through. */
-  lets: () => boolean = () => true;
+  /** Whether the next message is delivered. */
+  delivers: () => boolean = () => true;
 
   constructor(name: string, wire: Subject<Message>, clock: Clock) {
-    const through = () => this.#line.value && this.lets();
+    const through = () => this.#connected.value && this.delivers();
     const here = new Subject<Message>();
     const elsewhere = wire.pipe(
       filter(({ server }) => server !== this.presence.server && through()),
-      // An answer is heard after what it answers to, by all.
+      // Queued, so that every server receives a reply after the message that it replies to.
       observeOn(queueScheduler),
     );
     const bus: Bus = {
-      connected: this.#line,
-      heard: merge(here, elsewhere),
+      connected: this.#connected,
+      messages: merge(here, elsewhere),
       send: (message) => {
         here.next(message);
         if (through()) wire.next(message);
@@ -51,14 +51,14 @@ export class Server {
     this.#end = () => subscription.unsubscribe();
   }
 
-  /** Comes with a name, and goes to a room. */
+  /** Adds a user with this name, in this room. */
   seat(id: number, name: string, room: string): void {
     this.presence.enter(id);
     this.presence.rename(id, name);
     this.presence.move(id, room);
   }
 
-  /** Who is in a room, as this server sees it. */
+  /** The users in a room, as this server sees them. */
   who(room: string): string[] {
     return this.presence
       .people()
@@ -67,29 +67,29 @@ export class Server {
       .sort();
   }
 
-  /** What was said since the last time. */
+  /** The news since the last call. */
   takeNews(): News[] {
     return this.news.splice(0);
   }
 
-  cut(): void {
-    this.#line.next(false);
+  disconnect(): void {
+    this.#connected.next(false);
   }
 
-  mend(): void {
-    // A line that was not cut says nothing.
-    if (!this.#line.value) this.#line.next(true);
+  reconnect(): void {
+    // `connected` emits changes only.
+    if (!this.#connected.value) this.#connected.next(true);
   }
 
-  /** Ends in good order: its people leave, and then it is silent. */
+  /** Shuts down: its users leave, and then it sends nothing. */
   end(): void {
     for (const { id, server } of this.presence.people()) if (server === this.presence.server) this.presence.leave(id);
     this.#end();
   }
 
-  /** Ends as a process does that is killed: it says nothing more. */
+  /** Ends like a killed process: it sends nothing more. */
   kill(): void {
-    this.lets = () => false;
+    this.delivers = () => false;
     this.#end();
   }
 }
