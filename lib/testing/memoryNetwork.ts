@@ -27,8 +27,8 @@ const PORTS = 65_536 - FIRST_PORT;
  * What one side does takes effect on the other side in a later task, never within the call. So on virtual time a whole server
  * runs in no time, and in the same way each time.
  *
- * A `TestScheduler` runs everything in one call, in which no promise is resolved. So a handler or a request that returns a promise
- * makes its run fail. Test what awaits a promise without a scheduler, on the fake timers of the test runner.
+ * A `TestScheduler` runs everything in one call, in which no promise is resolved. So a handler or a request that returns a
+ * promise makes its run fail. Test what awaits a promise without a scheduler, on the fake timers of the test runner.
  */
 export class MemoryNetwork {
   readonly #defer: Defer;

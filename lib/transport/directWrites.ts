@@ -5,49 +5,50 @@ import { gather, giveAway } from './gather.ts';
 /**
  * Writes without the queue that `net.Socket` keeps in front of the kernel.
  *
- * Our own queue stands before it already, and has at most one write under way, so that a write needs nothing that Node's
- * would add: which is more work than all of ours. What is left is the call that Node itself ends in.
+ * A connection has its own queue, with at most one write in flight. So it needs nothing of what Node's queue adds, which costs
+ * more than all of Sluice's own work for a write. What remains is the call on the handle in which each write of Node's ends.
  *
- * This rests on what Node does not document: that a socket has a `_handle` with `writeUtf8String`, `writeBuffer` and
- * `writev`, and that `writeQueueSize` says what the kernel has not taken. Each call is given a request, which it uses only if
- * the kernel did not take all at once; then `oncomplete` of it is called later. There are two ways to have one:
+ * This relies on what Node does not document: a socket has a `_handle` with `writeUtf8String`, `writeBuffer` and `writev`, and
+ * `writeQueueSize` is what the kernel has not taken. Each call has a request, which is used only if the kernel does not take
+ * everything at once. Then the request's `oncomplete` is called later. There are two calling conventions:
  *
- * - up to Node 24 the caller brings it, and an `asyncId` says whether it was used; the answer is an error number;
- * - from Node 26 on the caller brings `null`, and the answer is a request if one is needed, else an error number.
+ * - up to Node 24 the caller passes the request, and its `asyncId` shows whether it was used; the call returns an error number;
+ * - from Node 26 on the caller passes `null`, and the call returns a request if one is needed, otherwise an error number.
  *
- * Which of them it is, and the class of the request, is learnt from the first write, which Node does. Where it is neither, and
- * where anything else is not so, {@link writerOf} answers nothing, and `socket.write` does.
+ * The convention, and the class of the request, are learnt from the first write of the process, which Node does. If the
+ * convention is neither of the two, or anything else differs, {@link writerOf} returns `undefined`, and `socket.write` is used.
  */
 
 /**
- * Writes, in one call of the system.
+ * Writes in one system call.
  *
- * @param handle Of a socket that has not been destroyed.
- * @param data What.
- * @param told When a write that was answered with `later` has been taken, or has failed.
- * @returns `now` if the kernel took all, `later` if not, or the number of an error.
+ * @param handle The handle of a socket that is not destroyed.
+ * @param data What to write.
+ * @param listener Notified when a write that returned `later` is complete, or has failed.
+ * @returns `now` if the kernel took everything, `later` if not, or the number of an error.
  */
-export type Writer = (handle: WritingHandle, data: Written, told: Completed) => 'now' | 'later' | number;
+export type Writer = (handle: WritingHandle, data: Written, listener: WriteListener) => 'now' | 'later' | number;
 
-/** What can be written: one piece, or several to leave together. */
+/** What can be written: one piece, or several that are written together. */
 export type Written = string | Uint8Array | readonly (string | Uint8Array)[];
 
-/** Who is told that a write which the kernel did not take at once has been taken, or has failed. */
-export interface Completed {
+/** Is notified when a write that the kernel did not take at once is complete, or has failed. */
+export interface WriteListener {
+  /** @param status 0, or the number of an error. */
   completed(status: number): void;
 }
 
 interface WriteRequest {
   getAsyncId(): number;
   oncomplete: (this: WriteRequest, status: number) => void;
-  told: Completed;
-  /** Keeps the memory of what is under way. */
+  listener: WriteListener;
+  /** Keeps the memory of the write in flight from being freed. */
   data: unknown;
-  /** What the write that needed this request came to, if it is over already. */
+  /** The outcome of the write, if it completed within the call. */
   writeStatus?: number | null;
 }
 
-/** An error number, or from Node 26 on the request of a write that is under way. */
+/** An error number, or from Node 26 on the request of a write in flight. */
 type Answer = number | WriteRequest;
 
 export interface WritingHandle {
@@ -59,10 +60,13 @@ export interface WritingHandle {
 
 const METHODS = ['writeUtf8String', 'writeBuffer', 'writev'] as const;
 
-/** The way of this Node, once it is learnt; `null` where it is none that we know. */
+/** The writer for the calling convention of this Node: `undefined` until it is learnt, `null` if it is unknown to us. */
 let writer: Writer | null | undefined;
 
-/** How to write to a socket directly, if that can be done. Until the way is learnt it cannot, and is watched for. */
+/**
+ * How to write to a socket directly; `undefined` if that is not possible, or not learnt yet. In the latter case it is learnt
+ * now.
+ */
 export function writerOf(socket: Socket): Writer | undefined {
   if (writer === undefined) {
     const handle = handleOf(socket);
@@ -71,68 +75,68 @@ export function writerOf(socket: Socket): Writer | undefined {
   return writer ?? undefined;
 }
 
-/** The kind of handle that was looked at last and found good: almost always there is one. */
+/** The prototype of the last handle that passed the check: nearly always all sockets have the same. */
 let known: object | null = null;
 
-/** The handle of a socket, if it is one that can be written to. */
+/** The handle of a socket, if it can be written to directly. */
 export function handleOf(socket: Socket): WritingHandle | undefined {
   const handle = (socket as { _handle?: Partial<WritingHandle> | null })._handle;
   if (handle === null || handle === undefined) return undefined;
-  const kind: object | null = Object.getPrototypeOf(handle);
-  if (kind !== known) {
-    const isGood = METHODS.every((method) => typeof handle[method] === 'function');
-    if (!isGood || typeof handle.writeQueueSize !== 'number') return undefined;
-    known = kind;
+  const prototype: object | null = Object.getPrototypeOf(handle);
+  if (prototype !== known) {
+    const hasMethods = METHODS.every((method) => typeof handle[method] === 'function');
+    if (!hasMethods || typeof handle.writeQueueSize !== 'number') return undefined;
+    known = prototype;
   }
   return handle as WritingHandle;
 }
 
-/** Looks on as Node makes its own first write of this kind, once. */
+/** Observes how Node calls this method in its own first write, once. */
 function learn(handle: WritingHandle, method: (typeof METHODS)[number]): void {
   if (Object.hasOwn(handle, method)) return;
   Object.defineProperty(handle, method, {
     configurable: true,
     value(request: WriteRequest | null, ...rest: never[]): Answer {
       for (const name of METHODS) Reflect.deleteProperty(handle, name);
-      writer ??= wayOf(request);
+      writer ??= writerFor(request);
       return (handle[method] as (request: WriteRequest | null, ...rest: never[]) => Answer)(request, ...rest);
     },
   });
 }
 
-function wayOf(request: WriteRequest | null): Writer | null {
+function writerFor(request: WriteRequest | null): Writer | null {
   if (request === null) return withoutRequest;
-  const known = typeof request?.getAsyncId === 'function' && typeof request.constructor === 'function';
-  return known ? withRequest(request.constructor as new () => WriteRequest) : null;
+  const isKnown = typeof request?.getAsyncId === 'function' && typeof request.constructor === 'function';
+  return isKnown ? withRequest(request.constructor as new () => WriteRequest) : null;
 }
 
 /** Up to Node 24. */
 function withRequest(Request: new () => WriteRequest): Writer {
-  /** A request that no write has needed yet. */
+  /** A request that no write has used yet. */
   let spare: WriteRequest | undefined;
-  return (handle, data, told) => {
+  return (handle, data, listener) => {
     const request = spare ?? new Request();
     const piece = inOne(data);
     const status = call(handle, request, piece) as number;
-    // It has an id from when it is needed. If it is not it serves again.
+    // A request gets an id when it is used. One that was not used serves the next write.
     if (request.getAsyncId() < 0) {
       spare = request;
       return status === 0 ? 'now' : status;
     }
     spare = undefined;
     if (status !== 0) return status;
-    tellLater(request, told, piece, data);
+    notifyLater(request, listener, piece, data);
     return 'later';
   };
 }
 
 /** From Node 26 on. */
-const withoutRequest: Writer = (handle, data, told) => {
+const withoutRequest: Writer = (handle, data, listener) => {
   const piece = inOne(data);
   const answer = call(handle, null, piece);
   if (typeof answer === 'number') return answer === 0 ? 'now' : answer;
-  tellLater(answer, told, piece, data);
-  // It may be over already, before anybody could be told.
+  notifyLater(answer, listener, piece, data);
+  // The write may have completed within the call, before the listener was set.
   const { writeStatus: status } = answer;
   if (typeof status !== 'number') return 'later';
   answer.writeStatus = null;
@@ -151,15 +155,15 @@ function call(handle: WritingHandle, request: WriteRequest | null, data: Written
   return handle.writev(request, chunks, false);
 }
 
-/** @param piece What was written of `data`: itself, or what was gathered of it. */
-function tellLater(request: WriteRequest, told: Completed, piece: Written, data: Written): void {
+/** @param piece What was written: `data` itself, or what was gathered of it. */
+function notifyLater(request: WriteRequest, listener: WriteListener, piece: Written, data: Written): void {
   if (piece !== data) giveAway();
-  request.oncomplete = completed;
-  request.told = told;
-  // Node has copied a string: kept here, too, a large reply would take its memory twice.
+  request.oncomplete = onComplete;
+  request.listener = listener;
+  // Node has copied a string. Keeping the string as well would take the memory of a large reply twice.
   request.data = typeof piece === 'string' ? undefined : piece;
 }
 
-function completed(this: WriteRequest, status: number): void {
-  this.told.completed(status);
+function onComplete(this: WriteRequest, status: number): void {
+  this.listener.completed(status);
 }

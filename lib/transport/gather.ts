@@ -1,20 +1,20 @@
 import { Prefixes } from './prefixes.ts';
 
-/** As much is gathered at most. To copy more costs more than to hand the pieces over one by one. */
+/** Bytes that are gathered at most. Copying more costs more than to write the pieces one by one. */
 const MOST = 16 * 1024;
 
 let buffer = Buffer.allocUnsafeSlow(MOST);
 let prefixes = new Prefixes(buffer);
 
 /**
- * Small pieces as one, in a buffer that all connections share: the kernel copies it within the call that writes it. To copy
- * a few hundred bytes is quicker than to have Node look up one more piece, and one write of the system than a `writev`.
+ * Copies small pieces into one buffer, which all connections share: the kernel copies it within the call that writes it.
+ * Copying a few hundred bytes is faster than to have Node look up one more piece, and one `write` is faster than a `writev`.
  *
- * @returns What to write, borrowed: it holds until the next call. Nothing if the pieces are too large.
+ * @returns The bytes to write, borrowed until the next call; `undefined` if the pieces are too large.
  */
 export function gather(pieces: readonly (string | Uint8Array)[]): Buffer | undefined {
   let most = 0;
-  // A character takes three bytes at most: those that take four are two.
+  // A UTF-16 code unit takes three bytes in UTF-8 at most: characters of four bytes are two code units.
   for (const piece of pieces) most += typeof piece === 'string' ? 3 * piece.length : piece.length;
   if (most > MOST) return undefined;
   let length = 0;
@@ -29,7 +29,10 @@ export function gather(pieces: readonly (string | Uint8Array)[]): Buffer | undef
   return prefixes.of(length);
 }
 
-/** What was gathered last is still to be written: from now on it is the writer's, and the next pieces get a buffer of their own. */
+/**
+ * Passes the gathered bytes to their writer for good, because the kernel has not taken them yet. The next pieces are gathered
+ * in a new buffer.
+ */
 export function giveAway(): void {
   buffer = Buffer.allocUnsafeSlow(MOST);
   prefixes = new Prefixes(buffer);

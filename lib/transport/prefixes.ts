@@ -1,10 +1,10 @@
-/** Longer ones are seldom, and each that is kept costs some hundred bytes. */
+/** Longer views are not cached: they are rare, and each cached one costs a few hundred bytes. */
 const LONGEST = 4096;
 
-/** Views of the first bytes of a buffer, by length: most are short, and making one costs more than looking it up. */
+/** Views of the first bytes of a buffer, cached by length. Most reads are short, and a lookup is cheaper than a new view. */
 export class Prefixes {
   readonly #whole: Buffer;
-  readonly #known: Buffer[] = [];
+  readonly #cache: Buffer[] = [];
 
   constructor(whole: Buffer) {
     this.#whole = whole;
@@ -12,10 +12,10 @@ export class Prefixes {
 
   of(length: number): Buffer {
     if (length > LONGEST) return length === this.#whole.length ? this.#whole : this.#whole.subarray(0, length);
-    const known = this.#known[length];
-    if (known !== undefined) return known;
+    const cached = this.#cache[length];
+    if (cached !== undefined) return cached;
     const made = this.#whole.subarray(0, length);
-    this.#known[length] = made;
+    this.#cache[length] = made;
     return made;
   }
 }

@@ -4,16 +4,16 @@ import { Prefixes } from './prefixes.ts';
 /**
  * One read buffer for all connections.
  *
- * Node reads into a fresh slab of 64 KiB each time, unless a socket is given a buffer of its own (`onread`), which a server
- * gives to no socket it accepts. So we take the accepted handle before the server makes a socket of it, and make one with
- * `onread` ourselves. The callback runs within the read, so one buffer serves everybody, and an idle connection holds none.
+ * Node allocates 64 KiB for each read, unless the socket was made with a buffer of its own (`onread`). A server makes its
+ * sockets without one. So the accepted handle is taken before the server makes a socket of it, and a socket with `onread` is
+ * made here. Its callback runs within the read. So one buffer serves all connections, and an idle connection holds none.
  *
- * This rests on what Node does not document: that a listening server has a `_handle` that calls `onconnection(status,
- * handle)`, and that such a handle knows `useUserBuffer`. It is so in Node 20, 22, 24 and 26. {@link takeAccepted} looks first,
- * and where it is not so says no: then the server's own sockets and their `data` events do.
+ * This relies on what Node does not document: a listening server has a `_handle` that calls `onconnection(status, handle)`, and
+ * the accepted handle has the method `useUserBuffer`. Both are so in Node 20, 22, 24 and 26. {@link takeAccepted} checks for
+ * it. If it is not so, the server's own sockets and their `data` events are used.
  */
 
-/** As large as one read of libuv's can be. */
+/** As large as one read of libuv can be. */
 const BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
 
 const PREFIXES = new Prefixes(BUFFER);
@@ -21,7 +21,7 @@ const PREFIXES = new Prefixes(BUFFER);
 type Received = (this: Socket, chunk: Buffer) => void;
 
 /**
- * The shared buffer as the `onread` option of a socket of our own making, which Node documents.
+ * The shared buffer as the `onread` option of a new socket, which Node documents.
  *
  * @param received Called within each read, with the socket as `this` and bytes that the next read overwrites.
  */
@@ -50,14 +50,14 @@ interface ListeningHandle extends Handle {
 
 export interface SharedReadOptions {
   readonly noDelay: boolean;
-  /** Milliseconds, or `false`. */
+  /** Milliseconds before the first keep-alive probe, or `false` for none. */
   readonly keepAlive: number | false;
   readonly highWaterMark: number;
 }
 
 /**
- * On Linux an accepted socket has what the listening one had: five calls of the system less for each connection. In a worker
- * of a cluster that one is the primary's, and what stands in for it here can be told nothing.
+ * On Linux an accepted socket inherits the options of the listening one, which saves five system calls per connection. In a
+ * worker of a cluster the listening socket is the primary's, and options cannot be set on the handle that represents it here.
  */
 const inherits = (listening: Handle) => process.platform === 'linux' && typeof listening.setNoDelay === 'function';
 
@@ -67,13 +67,13 @@ function set(handle: Handle, { noDelay, keepAlive }: SharedReadOptions): void {
 }
 
 /**
- * Takes what a listening server accepts, and makes sockets that read into the shared buffer.
+ * Takes the handles that a listening server accepts, and makes sockets of them that read into the shared buffer.
  *
  * @param server A server that is listening.
- * @param options As for the server itself, which is passed by.
+ * @param options Those of the server, because it no longer makes the sockets itself.
  * @param received Called within each read, with the socket as `this` and bytes that the next read overwrites.
- * @param accepted Called with each socket, paused and half-open.
- * @returns Whether this Node is one where that can be done. If not, the server emits `connection` as ever.
+ * @param accepted Called with each socket, which is paused and allows half-open connections.
+ * @returns Whether this release of Node supports it. If not, the server emits `connection` as usual.
  */
 export function takeAccepted(
   server: Server,
@@ -89,10 +89,10 @@ export function takeAccepted(
   const isInherited = inherits(listening);
   if (isInherited) set(listening, options);
   listening.onconnection = function (this: ListeningHandle, status, handle) {
-    // An accept that went wrong, or a handle of a kind that reads otherwise: the server knows what to do.
+    // An accept that failed, or a handle that cannot read into the buffer, is left to the server.
     if (status !== 0 || typeof handle?.useUserBuffer !== 'function') return original.call(this, status, handle);
     if (!isInherited) set(handle, options);
-    // `handle`, `onread` and `pauseOnCreate` are what the server itself passes, and the types do not know.
+    // The server itself passes `handle` and `pauseOnCreate`, which the types do not declare.
     const socket = new Socket({
       handle,
       onread,

@@ -1,35 +1,35 @@
 /**
- * The first seam: all that Sluice asks of a network. `nodeTransport` is the real one; the one in `sluice/testing` lives
- * in memory and on virtual time.
+ * A network, as Sluice uses it. `nodeTransport` is the real one. `MemoryNetwork` in `sluice/testing` has one in memory, which
+ * can run on virtual time.
  */
 export interface Transport {
   /**
-   * Opens a port. Nothing happens before this returns: the handler is called in a later turn.
+   * Opens a port. The handler is called after this returns, never within the call.
    *
    * @param where What to listen on.
-   * @param options How.
-   * @param handler Told of the bound address, of each socket, and of errors.
+   * @param options The options of the port and of each socket that it accepts.
+   * @param handler Notified of the bound address, of each accepted socket, and of errors.
    */
   listen(where: Where, options: TransportOptions, handler: PortHandler): Port;
   /**
-   * Opens a connection. Nothing happens before this returns: the handler is called in a later turn, once. A transport that
-   * only serves can do without.
+   * Opens a connection. The handler is called once, after this returns, never within the call. A transport that is only used to
+   * serve does not need this method.
    *
    * @param where What to connect to.
-   * @param options How.
-   * @param handler Given the connected socket, or told why there is none.
+   * @param options The options of the socket.
+   * @param handler Notified of the connected socket, or of the error.
    */
   connect?(where: Destination, options: SocketOptions, handler: DialHandler): Dial;
 }
 
-/** Where to listen: a TCP port, a unix socket, or a descriptor that is listening already (as systemd hands one over). */
+/** Where to listen: a TCP port, a unix socket, or a descriptor that is already listening, such as one that systemd passes. */
 export type Where =
   | {
-      /** The TCP port; 0 for any that is free. */
+      /** The TCP port; 0 for any free one. */
       readonly port: number;
-      /** The address or name to bind. @default every address, IPv6 and IPv4 */
+      /** The address or host name to bind. @default every address, IPv6 and IPv4 */
       readonly host?: string | undefined;
-      /** Whether to leave IPv4 out when bound to every IPv6 address. @default false */
+      /** Whether to accept no IPv4 connections when bound to every IPv6 address. @default false */
       readonly ipv6Only?: boolean | undefined;
     }
   | {
@@ -37,7 +37,7 @@ export type Where =
       readonly path: string;
     }
   | {
-      /** The number of a descriptor that is listening. */
+      /** The number of a descriptor that is already listening. */
       readonly fd: number;
     };
 
@@ -46,7 +46,7 @@ export type Destination =
   | {
       /** The TCP port. */
       readonly port: number;
-      /** The address or name of the machine. @default 'localhost' */
+      /** The address or host name. @default 'localhost' */
       readonly host?: string | undefined;
     }
   | {
@@ -54,122 +54,124 @@ export type Destination =
       readonly path: string;
     };
 
-/** What a socket is told when it is made. */
+/** The options of a socket. */
 export interface SocketOptions {
-  /** Whether small writes leave at once. */
+  /** Whether small writes are sent at once (TCP_NODELAY). */
   readonly noDelay: boolean;
   /** Milliseconds of silence before the first keep-alive probe, or `false` for none. */
   readonly keepAlive: number | false;
 }
 
-/** What a port is told when it is opened. */
+/** The options of a port, and of each socket that it accepts. */
 export interface TransportOptions extends SocketOptions {
-  /** Connections that the kernel keeps ready. */
+  /** How many connections the kernel queues before they are accepted. */
   readonly backlog: number;
 }
 
-/** One end of a connection. A unix socket's ends have a path at most, and no port. */
+/** The address of one end of a connection. An end of a unix socket has a path at most, and no port. */
 export interface Address {
-  /** The IP address or the path of the unix socket; `undefined` if the peer had gone before it could be asked for. */
+  /** The IP address, or the path of the unix socket; `undefined` if the peer had closed before the address could be looked up. */
   readonly address: string | undefined;
-  /** The port; `undefined` for a unix socket, or if the peer had gone before it could be asked for. */
+  /** The port; `undefined` for a unix socket, or if the peer had closed before the port could be looked up. */
   readonly port: number | undefined;
 }
 
 /** An open port. */
 export interface Port {
-  /** Stops listening. Sockets that were accepted stay as they are. */
+  /** Stops listening. Accepted sockets stay open. */
   close(): void;
 }
 
-/** Who is told what happens at a port. */
+/** Is notified of what happens at a port. */
 export interface PortHandler {
-  /** The port is open, and bound to this address. */
+  /** The port is open and bound to this address. */
   listening(address: Address): void;
-  /** A socket was accepted. It is paused, and must be given a handler in this call. */
+  /** A socket was accepted. It is paused, and its `handler` must be set within this call. */
   accepted(socket: TransportSocket): void;
-  /** The port could not be opened, or one accept went wrong. */
+  /** The port could not be opened, or one accept failed. */
   error(error: Error): void;
 }
 
-/** A connection that is being made. */
+/** A connection that is being established. */
 export interface Dial {
-  /** Gives it up: the handler is not called any more. Once it has been, this changes nothing. */
+  /** Aborts the connect: the handler is no longer called. Has no effect once the handler has been called. */
   cancel(): void;
 }
 
-/** Who is told what becomes of a connection that is being made. */
+/** Is notified of the outcome of a connect. */
 export interface DialHandler {
-  /** It is made. The socket is paused, and must be given a handler in this call. */
+  /** The connection is established. The socket is paused, and its `handler` must be set within this call. */
   connected(socket: TransportSocket): void;
-  /** It could not be made. */
+  /** The connection could not be established. */
   failed(error: Error): void;
 }
 
-/** A connected socket, as a transport offers it. It reads nothing until `resume`, and stays half-open. */
+/** A connected socket, as a transport offers it. It does not read until `resume`, and stays open after the peer's FIN. */
 export interface TransportSocket {
-  /** Set by whoever takes the socket, once, before anything else. */
+  /** Set once, within `accepted` or `connected`, before any other use of the socket. */
   handler: SocketHandler;
-  /** Our end, as long as the socket is there. */
+  /** The local address, while the socket is open. */
   readonly local: Address;
-  /** The other end, as it was at accept. */
+  /** The peer's address, as it was when the socket was accepted or connected. */
   readonly peer: Address;
-  /** The number of its descriptor, where there is one. The lowest free number is what a new descriptor gets. */
+  /** The number of the socket's descriptor, if it has one. The system gives a new descriptor the lowest free number. */
   readonly descriptor: number | undefined;
-  /** Whether the chunks handed to `received` are borrowed: overwritten after the call. */
+  /** Whether the chunks that are passed to `received` are borrowed: they are overwritten after the call. */
   readonly borrows: boolean;
-  /** Bytes that were written and that the peer's side has not taken. Falls while a large write makes progress. */
+  /** Bytes that were written, and that the network has not taken. Decreases while a large write makes progress. */
   readonly pending: number;
-  /** Bytes handed to the network, and those still waiting for it. */
+  /** Bytes that were written: those that the network has taken, and those that wait for it. */
   readonly bytesWritten: number;
   /**
-   * Whether a paused socket does not notice that the peer resets the connection, so that `alive` is to be asked while it is
-   * paused. Constant, and asked often: it must be cheap.
+   * Whether a paused socket does not notice that the peer resets the connection. Then `alive` must be polled while the socket is
+   * paused. Constant, and read often: it must be cheap.
    */
   readonly needsPolling: boolean;
   /**
-   * The share of its send buffer that the network frees before it takes more: until then it does not show that the peer reads. 0
-   * where room is reported at once. @default 0
+   * The share of its send buffer, from 0 to 1, that the network frees before it takes more bytes. Until then it does not show
+   * that the peer reads. 0 if room is reported at once. @default 0
    */
   readonly roomStep?: number;
   /**
-   * Whether the connection still stands, for one that is not being read and so does not notice; `undefined` where the
-   * transport cannot tell, or notices anyway.
+   * Whether the connection is still established, for a paused socket, which does not notice a reset. `undefined` if the transport
+   * does not know, or if its sockets notice a reset anyway.
    */
   readonly alive: boolean | undefined;
+  /** Starts reading, or continues. */
   resume(): void;
+  /** Stops reading: `received` is not called until `resume`. */
   pause(): void;
   /**
-   * Writes in order, in one go.
+   * Writes the data, or all of its pieces together, in order.
    *
-   * @returns Whether the network took all at once. If not, `drained` follows when it has.
+   * @returns Whether the network took everything at once. If not, the handler's `writable` is called when it has.
    */
   write(data: string | Uint8Array | readonly (string | Uint8Array)[]): boolean;
-  /** Sends a FIN after what was written; `finished` follows. */
+  /** Sends a FIN after everything that was written. The handler's `finished` follows. */
   end(): void;
-  /** Closes at once, in both directions. */
+  /** Closes both directions at once. */
   destroy(): void;
-  /** Closes at once, and tells the peer with a RST. What is unsent is dropped. */
+  /** Closes at once with a RST. Unsent bytes are dropped. */
   reset(): void;
 }
 
-/** Who is told what happens to a socket. */
+/** Is notified of what happens to a socket. */
 export interface SocketHandler {
-  /** Bytes came; never while paused, never empty. */
+  /** Bytes were received. Never called while the socket is paused, and never with an empty chunk. */
   received(chunk: Uint8Array): void;
-  /** The peer's FIN: no more will come. */
+  /** The peer sent a FIN: no more bytes follow. */
   peerEnded(): void;
-  /** All that was written has been taken. */
+  /** The network has taken everything that was written. */
   writable(): void;
-  /** Our FIN is out, behind all that was written. */
+  /** Our FIN was sent, after everything that was written. */
   finished(): void;
   /**
-   * A write failed: nothing more can be sent, and no other write may follow. What the peer sent before can still be read;
-   * then comes `peerEnded`, or `broken`. The handler closes the socket. Never called within `write`.
+   * A write failed: nothing more can be sent, and no other write may follow. What the peer sent before can still be read; then
+   * `peerEnded` or `failed` follows. The handler closes the socket. Never called within `write`.
    */
   writeFailed(error: Error): void;
-  /** The peer or the network broke it off. `freed` follows. */
+  /** The peer or the network aborted the connection. `freed` follows. */
   failed(error: Error): void;
-  /** The socket is gone and its descriptor free. Called once, last. */
+  /** The socket is closed and its descriptor is free. Called once, after everything else. */
   freed(): void;
 }

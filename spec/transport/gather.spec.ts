@@ -9,7 +9,7 @@ const joined = (pieces: readonly (string | Uint8Array)[]) =>
   Buffer.concat(pieces.map((piece) => Buffer.from(piece as string)));
 
 describe('gather', () => {
-  it('makes one of small pieces, whatever they are', () => {
+  it('joins small pieces of text and bytes', () => {
     fc.assert(
       fc.property(anyPieces, (pieces) => {
         expect(gather(pieces)).toEqual(joined(pieces));
@@ -17,13 +17,13 @@ describe('gather', () => {
     );
   });
 
-  it('leaves pieces alone that are too large, whether they are bytes or text of which nobody knows the bytes', () => {
+  it('returns nothing for pieces that are too large, or for text that may be too large as UTF-8', () => {
     expect(gather([Buffer.alloc(16 * 1024)])).toHaveLength(16 * 1024);
     expect(gather([Buffer.alloc(16 * 1024), 'x'])).toBeUndefined();
     expect(gather(['x'.repeat(6000)])).toBeUndefined();
   });
 
-  it('never writes again to what was given away', () => {
+  it('never overwrites bytes that were given away', () => {
     const first = gather(['one', Buffer.from('two')]);
     giveAway();
     gather(['three', Buffer.from('four')]);

@@ -7,25 +7,27 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { nodeTransport } from '../../lib/transport/node.ts';
+import { NO_HANDLER } from '../../lib/transport/noHandler.ts';
 import type { Address, Port, TransportSocket } from '../../lib/transport/transport.ts';
 import { endPrograms, Program } from '../support/program.ts';
 import { quickest } from '../support/quickest.ts';
 import { dialTo, open, readAll } from '../support/sockets.ts';
 
-/** The next call of `freed` on a socket, and what it heard before. */
-function hearing(socket: TransportSocket, heard: string[] = []): Promise<string[]> {
+/** Resolves when the socket is freed, with the notifications before that. */
+function notifications(socket: TransportSocket): Promise<string[]> {
+  const notified: string[] = [];
   return new Promise((resolve) => {
     socket.handler = {
-      received: (chunk) => heard.push(`received ${chunk.length}`),
-      peerEnded: () => heard.push('peerEnded'),
-      writable: () => heard.push('drained'),
-      finished: () => heard.push('finished'),
+      received: (chunk) => notified.push(`received ${chunk.length}`),
+      peerEnded: () => notified.push('peerEnded'),
+      writable: () => notified.push('writable'),
+      finished: () => notified.push('finished'),
       writeFailed: (error) => {
-        heard.push(`writeFailed ${(error as NodeJS.ErrnoException).code}`);
+        notified.push(`writeFailed ${(error as NodeJS.ErrnoException).code}`);
         socket.destroy();
       },
-      failed: (error) => heard.push(`broken ${(error as NodeJS.ErrnoException).code}`),
-      freed: () => resolve(heard),
+      failed: (error) => notified.push(`failed ${(error as NodeJS.ErrnoException).code}`),
+      freed: () => resolve(notified),
     };
   });
 }
@@ -43,15 +45,7 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
     const where = await place();
     const waiting: ((socket: TransportSocket) => void)[] = [];
     const opened = await open((socket) => {
-      socket.handler = {
-        received() {},
-        peerEnded() {},
-        writable() {},
-        finished() {},
-        writeFailed() {},
-        failed() {},
-        freed() {},
-      };
+      socket.handler = NO_HANDLER;
       waiting.shift()?.(socket);
     }, where);
     await run(opened, () => new Promise((resolve) => waiting.push(resolve)));
@@ -59,12 +53,12 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
     if (where) await rm(join(where.path, '..'), { recursive: true });
   };
 
-  it('frees a socket that is reset while its FIN is under way', async () => {
+  it('frees a socket that is reset while its FIN is in flight', async () => {
     await withPort(async ({ connect }, next) => {
       const accepted = next();
       const client = connect();
       const socket = await accepted;
-      const freed = hearing(socket);
+      const freed = notifications(socket);
       socket.resume();
       socket.write('last words');
       socket.end();
@@ -76,18 +70,18 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
     });
   });
 
-  it('hears of bytes, the FIN of the peer and its own, each once, and is freed last', async () => {
+  it("notifies its handler once of bytes, of the peer's FIN and of its own, and last that it is freed", async () => {
     await withPort(async ({ connect }, next) => {
       const accepted = next();
       const client = connect();
       const socket = await accepted;
-      const freed = hearing(socket);
+      const freed = notifications(socket);
       socket.resume();
       client.end('hello');
       socket.write('hi');
       socket.end();
       const reply = readAll(client);
-      expect((await freed).filter((what) => what !== 'drained').sort()).toEqual([
+      expect((await freed).filter((what) => what !== 'writable').sort()).toEqual([
         'finished',
         'peerEnded',
         'received 5',
@@ -96,7 +90,7 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
     });
   });
 
-  it('has a constant number of listeners for its whole life', async () => {
+  it('has a constant number of listeners while it is open', async () => {
     await withPort(async ({ connect }, next) => {
       const accepted = next();
       const client = connect();
@@ -106,7 +100,7 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
       const [raw] = resumed.mock.contexts as Socket[];
       resumed.mockRestore();
       const count = () => raw?.eventNames().reduce((sum, name) => sum + (raw?.listenerCount(name) ?? 0), 0);
-      const freed = hearing(socket);
+      const freed = notifications(socket);
       const before = count();
       expect(before).toBeGreaterThan(0);
       client.resume();
@@ -123,23 +117,15 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
     });
   });
 
-  it('says what has not been taken, in bytes, while a large write is under way and when it is broken off', async () => {
+  it('reports the bytes that were not taken, during a large write and after a reset', async () => {
     await withPort(async ({ connect }, next) => {
       const accepted = next();
       const client = connect();
       const socket = await accepted;
       client.pause();
-      const broken = new Promise<number[]>((resolve) => {
+      const aborted = new Promise<number[]>((resolve) => {
         const figures = () => [socket.pending, socket.bytesWritten];
-        socket.handler = {
-          received() {},
-          peerEnded() {},
-          writable() {},
-          finished() {},
-          freed() {},
-          writeFailed: () => resolve(figures()),
-          failed: () => resolve(figures()),
-        };
+        socket.handler = { ...NO_HANDLER, writeFailed: () => resolve(figures()), failed: () => resolve(figures()) };
       });
       socket.resume();
       const text = 'é'.repeat(8_000_000);
@@ -150,9 +136,9 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
       expect(before).toBeLessThan(16_000_000);
       if (client.remotePort === undefined) client.destroy();
       else client.resetAndDestroy();
-      const [pending = 0, written] = await broken;
+      const [pending = 0, written] = await aborted;
       expect(written).toBe(16_000_000);
-      // No more than at first; and bytes, of which there are twice as many as characters.
+      // At most as many as before. They are bytes, because each character has two.
       expect(pending).toBeLessThanOrEqual(before);
       expect(pending).toBeGreaterThan(8_000_000);
     });
@@ -162,22 +148,22 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
 describe('nodeTransport', () => {
   afterEach(endPrograms);
 
-  it('has copied the address of its peer at accept: it is there when the peer is gone [E14]', async () => {
+  it('copies the address of its peer at accept, so that it is known after the peer has closed', async () => {
     const { port, address, socket, client } = await accept();
     const from = client.localPort;
-    const freed = hearing(socket);
+    const freed = notifications(socket);
     expect(socket.local).toEqual({ address: '127.0.0.1', port: address.port });
     socket.resume();
     client.resetAndDestroy();
-    expect(await freed).toEqual(['broken ECONNRESET']);
+    expect(await freed).toEqual(['failed ECONNRESET']);
     expect(socket.peer).toEqual({ address: '127.0.0.1', port: from });
     port.close();
   });
 
-  it('hears of a RST within 50 ms while it is read', async () => {
-    const heard = async () => {
+  it('notices a RST within 50 ms while it is read', async () => {
+    const noticed = async () => {
       const { port, socket, client } = await accept();
-      const freed = hearing(socket);
+      const freed = notifications(socket);
       socket.resume();
       const begun = performance.now();
       client.resetAndDestroy();
@@ -185,7 +171,7 @@ describe('nodeTransport', () => {
       port.close();
       return performance.now() - begun;
     };
-    expect(await quickest(50, heard)).toBeLessThan(50);
+    expect(await quickest(50, noticed)).toBeLessThan(50);
   });
 
   it.skipIf(process.platform !== 'linux').each([
@@ -194,7 +180,7 @@ describe('nodeTransport', () => {
     [1e10, /^02:0031F/],
     [Number.POSITIVE_INFINITY, /^00:/],
     [false, /^00:/],
-  ] as const)('has the kernel probe a silent peer after its time: %s', async (keepAlive, timer) => {
+  ] as const)('sets the time after which the kernel probes a silent peer: %s', async (keepAlive, timer) => {
     const sockets: TransportSocket[] = [];
     const options = { backlog: 1, noDelay: true, keepAlive };
     const accepted = (socket: TransportSocket) => void sockets.push(socket);
@@ -211,11 +197,11 @@ describe('nodeTransport', () => {
     port?.close();
   });
 
-  it.skipIf(process.platform !== 'linux')('has it do so for the worker of a cluster, too', async () => {
+  it.skipIf(process.platform !== 'linux')('sets it in the worker of a cluster, too', async () => {
     const server = new Program('worker');
     const client = dialTo(await server.whenListening());
     await server.whenSaid('opened');
-    // The server may have heard of it before we have.
+    // The server may accept the connection before the client knows that it is connected.
     if (client.connecting) await once(client, 'connect');
     expect(timerOf(client)).toMatch(/^02:0000[01]/);
     client.destroy();
@@ -223,28 +209,28 @@ describe('nodeTransport', () => {
     await server.whenExited();
   });
 
-  it('keeps no port that is closed before it is open', async () => {
-    const heard: unknown[] = [];
+  it('releases a port that is closed before it is open', async () => {
+    const notified: unknown[] = [];
     const handler = {
-      listening: (at: unknown) => heard.push(at),
+      listening: (at: unknown) => notified.push(at),
       accepted() {},
-      error: (error: unknown) => heard.push(error),
+      error: (error: unknown) => notified.push(error),
     };
-    const how = { backlog: 1, noDelay: true, keepAlive: false as const };
+    const options = { backlog: 1, noDelay: true, keepAlive: false as const };
     const open = () => process.getActiveResourcesInfo().filter((kind) => kind.includes('Server')).length;
     await new Promise((resolve) => setImmediate(resolve));
     const before = open();
     for (const where of [{ port: 0 }, { port: 0, host: '127.0.0.1' }, { port: 0, host: 'localhost' }])
-      nodeTransport.listen(where, how, handler).close();
-    // A look-up of the name that began later is answered later.
+      nodeTransport.listen(where, options, handler).close();
+    // Lookups are answered in order: after this one, that of the port has been answered.
     await lookup('localhost');
     await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
-    expect(heard).toEqual([]);
-    // One of another spec may have gone meanwhile.
+    expect(notified).toEqual([]);
+    // Less if a server of another spec has closed meanwhile.
     expect(open()).toBeLessThanOrEqual(before);
   });
 
-  it('tells that a port is taken', async () => {
+  it('reports that a port is taken', async () => {
     const { port, address } = await open(() => undefined);
     await expect(open(() => undefined, { port: address.port as number, host: '127.0.0.1' })).rejects.toMatchObject({
       code: 'EADDRINUSE',
@@ -259,8 +245,8 @@ const HERE = { port: 0, host: '127.0.0.1' };
 const portIn = (address = '') => Number.parseInt(address.split(':')[1] ?? '', 16);
 
 /**
- * The timer at the other end of a client's connection, from the kernel's own table, as Node tells nobody. `02` is a socket
- * whose next probe is due, in hundredths of a second.
+ * The timer at the other end of a client's connection, from the kernel's table, because Node does not expose it. `02` is a
+ * keep-alive timer; its time is in hundredths of a second.
  */
 function timerOf({ localPort, remotePort }: Socket): string | undefined {
   const rows = readFileSync('/proc/net/tcp', 'utf8')
@@ -276,15 +262,7 @@ async function accept() {
     accepted = resolve;
   });
   const opened = await open((socket) => {
-    socket.handler = {
-      received() {},
-      peerEnded() {},
-      writable() {},
-      finished() {},
-      writeFailed() {},
-      failed() {},
-      freed() {},
-    };
+    socket.handler = NO_HANDLER;
     accepted(socket);
   });
   const client = opened.connect();

@@ -30,7 +30,7 @@ import {
   type Transport,
 } from '../../lib/index.ts';
 
-/** The real network, whose read buffer is overwritten behind every read: whoever kept a view of it now holds 0xaa. */
+/** The real network, with a read buffer that is overwritten after each read: a view of it that was kept is now 0xaa. */
 const poisoned: Transport = {
   ...nodeTransport,
   listen: (where, options, handler) =>
@@ -43,7 +43,7 @@ const poisoned: Transport = {
         const { received } = reader;
         reader.received = (chunk) => {
           received.call(reader, chunk);
-          // What a read has brought in memory of its own is the reader's.
+          // A chunk that is not borrowed belongs to the reader.
           if (socket.borrows) chunk.fill(0xaa);
         };
       },
@@ -61,7 +61,7 @@ const records = Array.from({ length: 400 }, (_, n) =>
 const asLines = Buffer.from(records.map((record) => `${record}\n`).join(''));
 const asFrames = (size: 4 | 'varint') => Buffer.concat(records.map((record) => encodeLengthPrefixed({ size })(record)));
 
-/** Every operator of the library that hands something on, with what to send it. */
+/** Every operator of the library that emits values, with what to send to it. */
 const ours: Record<string, readonly [Buffer, (connection: Connection) => Observable<unknown>]> = {
   'the bytes themselves': [asLines, (connection) => connection],
   'lines()': [asLines, (connection) => connection.pipe(lines())],
@@ -75,8 +75,8 @@ const ours: Record<string, readonly [Buffer, (connection: Connection) => Observa
   ],
   'json()': [asLines, (connection) => connection.pipe(json())],
   'inPlace() that copies': [asLines, (connection) => connection.pipe(inPlace((chunk) => Buffer.from(chunk)))],
-  'bytes that are looped over': [asLines, (connection) => looped(connection)],
-  'lines that are looped over': [asLines, (connection) => looped(connection.pipe(lines()))],
+  'bytes read by for await': [asLines, (connection) => looped(connection)],
+  'lines read by for await': [asLines, (connection) => looped(connection.pipe(lines()))],
 };
 
 const looped = (values: AsyncIterable<unknown>) =>
@@ -89,7 +89,7 @@ const looped = (values: AsyncIterable<unknown>) =>
     concatMap((seen) => seen),
   );
 
-/** Operators of RxJS that keep what they were given. */
+/** Operators of RxJS that keep their values for later. */
 const keepers: Record<string, OperatorFunction<unknown, unknown>> = {
   'nothing else': map((value) => value),
   'bufferCount()': (source) =>
@@ -112,14 +112,14 @@ const keepers: Record<string, OperatorFunction<unknown, unknown>> = {
     ),
 };
 
-describe.each(['shared', 'data'])('a read buffer (%s) that is overwritten behind each read', (reads) => {
+describe.each(['shared', 'data'])('a read buffer (%s) that is overwritten after each read', (reads) => {
   afterEach(() => {
     delete process.env.SLUICE_READS;
   });
 
   for (const [name, [sent, operator]] of Object.entries(ours)) {
     for (const [keeper, keep] of Object.entries(keepers)) {
-      it(`changes nothing of what ${name} handed out through ${keeper}`, async () => {
+      it(`does not change the values of ${name} behind ${keeper}`, async () => {
         process.env.SLUICE_READS = reads;
         const { atOnce, kept } = await receive(sent, operator, keep);
         const expected =
@@ -131,7 +131,7 @@ describe.each(['shared', 'data'])('a read buffer (%s) that is overwritten behind
   }
 });
 
-/** Sends bytes to a server, and gathers what came of them: the hash of each as it was handed out, and what was kept. */
+/** Sends bytes to a server. Resolves with the hash of each value when it was emitted, and with the values that were kept. */
 function receive(
   sent: Buffer,
   operator: (connection: Connection) => Observable<unknown>,

@@ -1,50 +1,50 @@
 import { Subject } from 'rxjs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { serve } from '../../lib/serve.ts';
-import { departsLater } from '../../lib/transport/departures.ts';
+import { defersEnd } from '../../lib/transport/deferredEnds.ts';
 import { clients, closeClients } from '../support/client.ts';
 import { Log } from '../support/log.ts';
 
 const iteration = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Works for some milliseconds. */
+/** Blocks the event loop for some milliseconds. */
 function work(ms: number): void {
   for (const end = performance.now() + ms; performance.now() < end; );
 }
 
-describe('departures', () => {
-  it('in an iteration that has lasted long wait for later ones, in order, each once', async () => {
+describe('defersEnd', () => {
+  it('defers ends, in order and each once, to later iterations when the time slice of this one is spent', async () => {
     await iteration();
-    const told: number[] = [];
-    const departing = (id: number) => ({
-      depart() {
-        told.push(id);
+    const notified: number[] = [];
+    const ended = (id: number) => ({
+      notifyEnd() {
+        notified.push(id);
         work(0.1);
       },
     });
-    departsLater(departing(-1));
+    defersEnd(ended(-1));
     work(3);
-    const later = Array.from({ length: 100 }, (_, id) => departsLater(departing(id)));
-    expect(later).toEqual(Array(100).fill(true));
-    expect(told).toEqual([]);
+    const deferred = Array.from({ length: 100 }, (_, id) => defersEnd(ended(id)));
+    expect(deferred).toEqual(Array(100).fill(true));
+    expect(notified).toEqual([]);
     let iterations = 0;
-    for (; told.at(-1) !== 100; iterations++) {
+    for (; notified.at(-1) !== 100; iterations++) {
       await iteration();
-      // One that comes while others wait is behind them, though this iteration has just begun.
-      if (iterations === 0) expect(departsLater(departing(100))).toBe(true);
+      // It is behind those that wait, although the time slice of this iteration is not spent.
+      if (iterations === 0) expect(defersEnd(ended(100))).toBe(true);
     }
-    expect(told.filter((id) => id >= 0)).toEqual(Array.from({ length: 101 }, (_, id) => id));
+    expect(notified.filter((id) => id >= 0)).toEqual(Array.from({ length: 101 }, (_, id) => id));
     expect(iterations).toBeGreaterThan(1);
   });
 });
 
-describe('peers that leave in the same moment', () => {
+describe('300 peers that end their connections at the same moment', () => {
   afterEach(closeClients);
 
   it.each<[string, 'end' | 'reset', string]>([
-    ['with their FIN, each have their reply first', 'end', 'ended'],
-    ['with a RST, each are closed once', 'reset', 'reset'],
-  ])('%s', async (_what, farewell, reason) => {
+    ['with a FIN: each receives its reply first', 'end', 'ended'],
+    ['with a RST: each connection is closed once', 'reset', 'reset'],
+  ])('%s', async (_what, how, reason) => {
     const shutdown = new Subject<void>();
     const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, (connection) => connection, { shutdown }));
     const port = await log.whenListening();
@@ -52,14 +52,14 @@ describe('peers that leave in the same moment', () => {
     for (const one of all) one.write('hello');
     await Promise.all(all.map((one) => one.whenRead('hello')));
     for (const one of all) {
-      if (farewell === 'end') one.write(' and goodbye');
-      one[farewell]();
+      if (how === 'end') one.write(' and goodbye');
+      one[how]();
     }
     work(20);
     await log.whenSaid('closed', 300);
     await Promise.all(all.map((one) => one.whenClosed()));
     expect(log.closes).toEqual(Array(300).fill(reason));
-    if (farewell === 'end') expect(all.map(({ text }) => text)).toEqual(Array(300).fill('hello and goodbye'));
+    if (how === 'end') expect(all.map(({ text }) => text)).toEqual(Array(300).fill('hello and goodbye'));
     expect(log.counters).toEqual({ accepted: 300, waiting: 0, active: 0, closed: 300, refused: 0 });
     shutdown.next();
     await log.whenCompleted();
