@@ -1,6 +1,6 @@
 /**
- * A mutation run: one change to the code at a time, and a spec has to fail. Such as
- * `npm run mutants -- --mutate 'lib/listen/**\/*.ts'`, and `SAMPLE=0.2 npm run mutants` for a fifth of all, always the same.
+ * A mutation run. It changes the code in one place at a time, and a spec has to fail. `SAMPLE=0.2` takes a fifth of the mutants,
+ * the same in each run.
  */
 const sample = process.env.SAMPLE !== undefined;
 
@@ -14,7 +14,7 @@ export default {
   coverageAnalysis: 'perTest',
   ignoreStatic: true,
   concurrency: Number(process.env.CONCURRENCY ?? 1),
-  // A busy machine is not to be taken for a loop without an end: those are mostly seen by how often a mutant is reached.
+  // Long, because a run on a busy machine must not count as an endless loop. Stryker ends most of those by counting hits.
   timeoutMS: 60_000,
   timeoutFactor: 4,
   dryRunTimeoutMinutes: 15,
@@ -23,6 +23,6 @@ export default {
   jsonReporter: { fileName: 'mutants/report.json' },
   tempDirName: 'mutants/sandbox',
   ignorePatterns: ['demos/bench', 'dist', 'mutants'],
-  // Only to move what a tsconfig refers to, which nothing here does.
+  // Stryker rewrites a tsconfig with the API of TypeScript 5, which TypeScript 7 does not have. Ours needs no rewriting.
   tsconfigFile: 'none',
 };

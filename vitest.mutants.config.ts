@@ -1,10 +1,10 @@
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** A mutant is dead with its first failure: the file that failed last comes first, then those that are quick. */
+/** One failure kills a mutant. So the files that failed in the last run come first, and then the quick ones. */
 class FailingFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    // The order of what it extends: those that failed, then those that take longest.
+    // The longest first.
     const sorted = await super.sort(files);
     const failed = (file: TestSpecification) =>
       this.ctx.cache.getFileTestResults(`:${file.moduleId.slice(this.ctx.config.root.length + 1)}`)?.failed === true;
@@ -13,8 +13,8 @@ class FailingFirst extends BaseSequencer {
 }
 
 /**
- * The specs of a mutation run, each of which may run a thousand times: in memory, on virtual time, in milliseconds.
- * Without those that start processes, use real sockets, exhaust the stack, wait in real time, or measure it.
+ * The specs of a mutation run. A spec file may run a thousand times in it, so each takes milliseconds. Left out are specs
+ * that start processes, need a process of their own, use real sockets, exhaust the stack, or wait in real time.
  */
 export default defineConfig({
   test: {

@@ -1,10 +1,10 @@
 import { configureGlobal } from 'fast-check';
 import { beforeEach } from 'vitest';
 
-// The same examples for each mutant. A failure is not made smaller, and a model takes a part of a second.
+// Each mutant meets the same examples. A failure is not shrunk, and a property runs for a part of a second.
 configureGlobal({ seed: 1, endOnFailure: true, interruptAfterTimeLimit: 300 });
 
-/** What takes long by its nature, and would do so for each mutant that survives. */
+/** Tests that take long by their nature, and would do so for each mutant that survives. */
 const LONG = /loopback|mebibyte|million|processor time|thousand|\b1000\b|on real sockets/;
 
 beforeEach(({ task, skip }) => {

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 
 /**
- * A sample of mutants: the part `SAMPLE` of them, by a hash of the mutated line, the place in it and what takes its place.
- * So the same are taken again, and most of them also after other lines have changed or moved to another file.
+ * A checker of Stryker's that takes the part `SAMPLE` of all mutants, and reports the rest as "compile errors", which do not
+ * count. It hashes the line, the column in it, the mutator and the replacement. So each run takes the same mutants, and most
+ * of them again after the line has moved to another file.
  */
 class Sample {
   static inject = [];
