@@ -16,46 +16,50 @@ import { defaultClock } from './time/monotonic.ts';
 import type { Where } from './transport/transport.ts';
 
 /**
- * What a server does with a connection: takes it, an Observable of bytes, and returns what to reply. Any operator from bytes
- * to replies is one. When the replies complete, what is queued is flushed and the connection ends; when they fail, that
- * connection ends, and no other. An async generator is asked for replies only while there is room for them; an async function
- * that writes for itself is fine, too, and what it returns is sent. A string or bytes are one reply.
+ * A function from a connection, an Observable of bytes, to its replies. Any operator from bytes to replies is a handler.
+ *
+ * When the replies complete, queued output is flushed and the connection ends. When they error, that connection ends, and no
+ * other. An async generator is asked for replies only while there is room for them. An async function may write by itself; the
+ * value that it returns is sent. A string or bytes are one reply.
  */
 // biome-ignore lint/suspicious/noConfusingVoidType: what an async function is that returns nothing.
 export type Handler = (connection: Connection) => Data | ObservableInput<Data | undefined> | Promise<Data | void>;
 
 /** How to serve. Times are in milliseconds; `Infinity` for no limit. */
 export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
-  /** Connections served at once; the others wait. @default 1000 */
+  /** Connections that are served at a time; further ones wait. @default 1000 */
   readonly concurrency?: number | undefined;
-  /** The first value begins the drain, a second one ends it at once; so does its error, with that error. @default never */
+  /**
+   * The first value begins the drain, and a second one ends it at once. If this errors, the server ends at once, with that error.
+   * @default never
+   */
   readonly shutdown?: ObservableInput<unknown> | undefined;
-  /** How long to go on accepting after the signal, for a load balancer to notice. @default 0 */
+  /** How long to go on accepting after the signal, so that a load balancer can notice. @default 0 */
   readonly announce?: number | undefined;
-  /** How long connections have to finish once the port is freed; then they are aborted. @default 10000 */
+  /** How long connections have to finish once the port is closed; then they are aborted. @default 10000 */
   readonly grace?: number | undefined;
   /**
-   * How long nothing may come or go on a connection. Time in which its handler works on a request, as far as that can be seen,
-   * or its input is held back, does not count: see {@link idle}.
+   * How long a connection may neither receive nor send anything. Time in which its handler works on a request, as far as the
+   * library can see that, or in which its input is paused, does not count: see {@link idle}.
    * @default 30000
    */
   readonly idle?: number | undefined;
   /** How long a peer may take to send its first byte. @default 10000 */
   readonly greeting?: number | undefined;
-  /** How long a frame that has begun may take to end, for framing operators that set no `timeout` of their own. @default 10000 */
+  /** How long a frame may take from its first byte to its last, for framing operators that set no `timeout`. @default 10000 */
   readonly frame?: number | undefined;
-  /** How long the work on one request of an `exchange` may take, if that sets no `timeout` of its own. @default 60000 */
+  /** How long the work on one request of an `exchange` may take, if that sets no `timeout`. @default 60000 */
   readonly reply?: number | undefined;
   /** How long a connection lasts before it is asked to finish, as in a drain. @default Infinity */
   readonly lifetime?: number | undefined;
-  /** The share of `lifetime` that is left to chance, so that not all connections end at once. @default 0.1 */
+  /** The share of `lifetime` that is random, so that connections do not all end at the same time. @default 0.1 */
   readonly jitter?: number | undefined;
-  /** Where chance comes from: numbers from 0 to 1. @default Math.random */
+  /** The source of randomness: returns numbers from 0 to 1. @default Math.random */
   readonly random?: (() => number) | undefined;
 }
 
 /**
- * A whole server, with every protection on, as a stream of what happens.
+ * A whole server, with every protection on, as a stream of its events.
  *
  * ```text
  * clients            --A--B--------C--
@@ -63,8 +67,8 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
  * serve(…, handler)  l-o--o---c----o-----d---c--c-D|    listening, opened, closed, draining, drained
  * ```
  *
- * Subscribing opens the port. It completes when the shutdown is over, with the report as its last value, and after that no
- * code of the handler runs. Unsubscribing breaks everything off.
+ * Subscribing opens the port. The stream completes when the shutdown is over, with the report as its last value, and after that
+ * no code of the handler runs. Unsubscribing closes the port and aborts all connections.
  *
  * @example
  * serve({ port: 7000 }, (requests) => requests.pipe(lines(), map(encodeLine)), { shutdown: signals() })
@@ -74,7 +78,7 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
  * @param handler From a connection to its replies.
  * @param options See {@link ServeOptions}.
  * @returns Events. It errors with Node's own error if the port cannot be opened.
- * @throws TypeError or RangeError for options that do not exist or cannot be.
+ * @throws TypeError or RangeError for options that do not exist or whose values cannot be.
  */
 export function serve(where: Where, handler: Handler, options: ServeOptions = {}): Observable<ServerEvent> {
   const place = whereToListen('serve', where);
@@ -93,7 +97,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     const drain = new Drain({ announce, grace, clock, registry, lingering, emit });
 
     const reply = (connection: SocketConnection) => {
-      // Guarded before anything of the user's is called.
+      // The deadlines are armed before any code of the user is called.
       connection.guard(deadlines);
       if (lifetime !== Number.POSITIVE_INFINITY) connection.expireAfter(lifetime * (1 - jitter * chance(random())));
       return onDemand(handler(connection) as Data | ObservableInput<Data | undefined>, connection);
@@ -115,7 +119,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
         events.add(lingering.over.subscribe({ complete: end }));
       },
     });
-    // Before the drain breaks off who is there: nobody is to take his place.
+    // Before the drain, because teardowns run in this order: when the drain aborts the connections, no other may take a slot.
     events.add(subscriber);
     events.add(drain);
     server.subscribe(subscriber);
@@ -137,7 +141,7 @@ const serveChecks = (() => {
     shutdown: (value: unknown) => {
       try {
         from(value as ObservableInput<unknown>);
-        // RxJS makes one of a string, too, whose second character would be a second signal.
+        // RxJS makes an Observable of a string, too, but its second character would be a second signal.
         if (typeof value !== 'string') return undefined;
       } catch {}
       return `must be an Observable, or what RxJS can make one of, not ${describe(value)}`;

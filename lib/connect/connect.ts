@@ -5,14 +5,15 @@ import { defaultBudget } from '../connection/defaultBudget.ts';
 import { type ConnectionOptions, connectionChecks, settings, transportOptions } from '../connection/settings.ts';
 import { type ConnectionOwner, type ConnectionSettings, SocketConnection } from '../connection/socketConnection.ts';
 import { DeadlineError } from '../errors.ts';
-import { type Check, check, having, patience, text, unixPath, whole } from '../options.ts';
+import { type Check, check, having, patience } from '../options.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import type { Destination, Dial, DialHandler, TransportSocket } from '../transport/transport.ts';
+import { whereToConnect } from './whereToConnect.ts';
 
 /** How to connect. Times are in milliseconds; `Infinity` for no limit. */
 export interface ConnectOptions extends ConnectionOptions {
-  /** How long it may take until the connection is made, the look-up of the name included. @default 5000 */
+  /** How long connecting may take, the look-up of the name included. @default 5000 */
   readonly timeout?: number | undefined;
 }
 
@@ -23,21 +24,21 @@ const connectChecks: Record<string, Check> = {
 };
 
 /**
- * Connects: the client's side of a {@link Connection}.
+ * Connects: the client side of a {@link Connection}.
  *
  * ```text
- * connect({ port })   ---C---------|    connected; it completes when the connection has closed
+ * connect({ port })   ---C---------|    connected; it completes when the connection is closed
  *                     ---#              ECONNREFUSED …, or the deadline `connect`
  * ```
  *
- * **Cold**: each subscription makes a connection of its own. It errors only if none could be made, and completes when the
- * one it made has closed, for whatever reason. So to connect again is to subscribe again, with `retry` and `repeat`.
+ * **Cold**: each subscription makes its own connection. It errors only if the connection cannot be made, and completes when
+ * the connection is closed, for whatever reason. So `retry` and `repeat` connect again.
  *
- * Unsubscribing before it is connected gives up. From then on the connection is its receiver's, as one of `listen` is: it
- * ends when its bytes are unsubscribed, or its `send()`; unsubscribing here leaves it as it is. So
- * `await firstValueFrom(connect(…))` is a connection to use. One that nobody wants is to be told: `end()` or `abort()`.
+ * Unsubscribing before the connection is made cancels it. Afterwards it belongs to the subscriber, like a connection of
+ * `listen`: it ends when its bytes are unsubscribed, or its `send()`. Unsubscribing `connect` leaves it as it is. So
+ * `await firstValueFrom(connect(…))` is a connection to use. Call `end()` or `abort()` on a connection that you do not use.
  *
- * @example Again and again, each time after twice the time and a bit of chance, but half a minute at most.
+ * @example Reconnects, each time after twice the delay with jitter, half a minute at most.
  * connect({ port: 7000 }).pipe(
  *   mergeMap((connection) => connection.pipe(lines(), tap(console.log), ignoreElements())),
  *   retry({ delay: (_error, n) => timer(Math.min(30_000, 2 ** n * 100) * (0.5 + Math.random() / 2)), resetOnSuccess: true }),
@@ -47,20 +48,20 @@ const connectChecks: Record<string, Check> = {
  * @param where A TCP port and host, or the path of a unix socket.
  * @param options See {@link ConnectOptions}.
  * @returns One Connection. It errors with Node's own error, or with {@link DeadlineError}, `connect`.
- * @throws TypeError or RangeError for options that do not exist or cannot be.
+ * @throws TypeError or RangeError for options that do not exist or whose values cannot be.
  */
 export function connect(where: Destination, options: ConnectOptions = {}): Observable<Connection> {
-  const place = checkDestination(where);
+  const place = whereToConnect(where);
   const given = check('connect', options, connectChecks);
   const { timeout = 5000 } = given;
   const { transport, ...socket } = transportOptions(given);
   let common: ConnectionSettings | undefined;
   let ids = 0;
   return new Observable((subscriber) => {
-    // To ask the system for each connect would take longer than the connect.
+    // Kept, because reading the limits of the system takes longer than connecting.
     defaultLimit ??= defaultBudget();
     common ??= settings({ ...given, budget: given.budget ?? defaultLimit });
-    // The clock anew each time, as each subscription has its own: this one may be made on virtual time.
+    // The default clock is looked up on each subscription, because a subscription may be made on virtual time.
     const { scheduler: clock = defaultClock() } = given;
     const dialling = new Dialling(
       ++ids,
@@ -68,7 +69,7 @@ export function connect(where: Destination, options: ConnectOptions = {}): Obser
       timeout,
       subscriber,
     );
-    // A transport that cannot has been turned away at the door; that of Node can.
+    // A transport without `connect` was rejected when the options were validated; the default one has it.
     dialling.begin((handler) => transport.connect?.(place, socket, handler));
     return () => dialling.cancel();
   });
@@ -76,21 +77,6 @@ export function connect(where: Destination, options: ConnectOptions = {}): Obser
 
 /** The default budget of outgoing connections, in bytes. */
 let defaultLimit: number | undefined;
-
-const DESTINATIONS: readonly (readonly [string, Record<string, Check>])[] = [
-  ['port', { port: whole(1, 65_535), host: text }],
-  ['path', { path: unixPath }],
-];
-
-function checkDestination(where: Destination): Destination {
-  const given = typeof where === 'object' && where !== null ? where : {};
-  const kind = DESTINATIONS.find(([key]) => key in given);
-  if (!kind) throw new TypeError('Cannot connect: where must have a port or a path');
-  const [key, checks] = kind;
-  const read = check('connect', where, checks, 'where');
-  if (!(key in read)) throw new TypeError(`Cannot connect: ${key} is undefined`);
-  return read;
-}
 
 /** One subscription of `connect`. */
 class Dialling implements DialHandler, ConnectionOwner, DeadlineOwner {
@@ -141,7 +127,7 @@ class Dialling implements DialHandler, ConnectionOwner, DeadlineOwner {
     this.#to.error(new DeadlineError('connect', this.#timeout));
   }
 
-  // Nobody waits for a place here: there is no demand to keep the book of.
+  // There is no waiting room here, and so there is no slot to free and nothing to count.
   taken(): void {}
   missed(): void {}
 

@@ -1,15 +1,16 @@
 /**
- * People in line: first in, first out, and anyone may step out. Each of these takes constant time. (A Map keeps the order
- * too, but looks through all that have left from its front whenever it is asked who is first.)
+ * A queue, first in, first out, from which any item can be removed. Each operation takes constant time.
+ *
+ * A Map keeps the order too, but its iterator passes all removed entries at the front each time that the first is asked for.
  */
 export class IndexedQueue<T> {
-  /** Each with the time when his wait is over; a gap where somebody stepped out. */
-  #places: (readonly [item: T, until: number] | undefined)[] = [];
-  /** Where each stands, counted from the first who ever stood here. */
+  /** Each item with the time at which its wait is over; `undefined` where an item was removed. */
+  #entries: (readonly [item: T, until: number] | undefined)[] = [];
+  /** The number of each item: how many items were ever added before it. */
   readonly #numbers = new Map<T, number>();
-  /** How many have been cut off in front of `#places`. */
-  #cut = 0;
-  /** The first in `#places` who may still be there. */
+  /** How many entries have been cut off at the front of `#entries`: the number of the entry at index 0. */
+  #offset = 0;
+  /** The index of the first entry that may still be there. */
   #head = 0;
 
   get size(): number {
@@ -20,34 +21,33 @@ export class IndexedQueue<T> {
     return this.#numbers.has(item);
   }
 
-  /** Who has stood here longest, with the time when his wait is over. */
+  /** The item that has been in the queue longest, with the time at which its wait is over. */
   get first(): readonly [item: T, until: number] | undefined {
-    this.#passGaps();
-    return this.#places[this.#head];
+    this.#skipRemoved();
+    return this.#entries[this.#head];
   }
 
-  /** Goes to the end of the line. */
   add(item: T, until: number): void {
-    // A line that many pass through, and nobody ever asks who is first in, is cut all the same.
-    this.#passGaps();
-    if (this.#head > 1024 && this.#head * 2 > this.#places.length) {
-      this.#places = this.#places.slice(this.#head);
-      this.#cut += this.#head;
+    // Cut here as well: `first` may never be asked for while many items are added and removed.
+    this.#skipRemoved();
+    if (this.#head > 1024 && this.#head * 2 > this.#entries.length) {
+      this.#entries = this.#entries.slice(this.#head);
+      this.#offset += this.#head;
       this.#head = 0;
     }
-    this.#numbers.set(item, this.#cut + this.#places.push([item, until]) - 1);
+    this.#numbers.set(item, this.#offset + this.#entries.push([item, until]) - 1);
   }
 
-  /** @returns Whether he stood in line. */
+  /** @returns Whether the item was in the queue. */
   delete(item: T): boolean {
     const number = this.#numbers.get(item);
     if (number === undefined) return false;
     this.#numbers.delete(item);
-    this.#places[number - this.#cut] = undefined;
+    this.#entries[number - this.#offset] = undefined;
     return true;
   }
 
-  #passGaps(): void {
-    while (this.#head < this.#places.length && this.#places[this.#head] === undefined) this.#head++;
+  #skipRemoved(): void {
+    while (this.#head < this.#entries.length && this.#entries[this.#head] === undefined) this.#head++;
   }
 }

@@ -15,7 +15,7 @@ import { whereToListen } from './whereToListen.ts';
 export interface ListenOptions extends ConnectionOptions {
   /** Where events go: a Subject, or any observer. */
   readonly events?: NextObserver<ListenEvent> | undefined;
-  /** Connections that have been accepted and wait for the pipe. */
+  /** Connections that are accepted and not yet subscribed to. */
   readonly waiting?:
     | {
         /** How many may wait; one more is refused as `full`. @default 1000 */
@@ -25,26 +25,28 @@ export interface ListenOptions extends ConnectionOptions {
       }
     | undefined;
   /**
-   * What happens to connections that find no room: `refuse` sends a FIN at once. What such a client sends is read and discarded
-   * for 100 ms, for 1000 of them at a time, because a close with unread input would send a RST. (`park` is to come.)
+   * What happens to connections for which there is no room: `refuse` sends a FIN at once. Their input is read and discarded for
+   * 100 ms, for 1000 of them at a time, because a close with unread input would send a RST. (`park` is planned.)
    * @default 'refuse'
    */
   readonly overflow?: 'refuse' | undefined;
   /**
-   * What a refused connection is told before its FIN, or a function from the reason of the refusal to that. Where the
-   * function returns `undefined` nothing is told, and where it throws there is a `failed` event, too. @default nothing
+   * What a refused connection is sent before our FIN, or a function from the reason of the refusal to that. Nothing is sent
+   * if the function returns `undefined`, or if it throws; then there is a `failed` event, too.
+   * @default nothing
    */
   readonly farewell?: Data | ((reason: RefusalReason) => Data | undefined) | undefined;
   /**
-   * Connections handed out before one of them has been taken. It is no limit for each address, since one address can have all
-   * of them: the second example of {@link listen} is.
+   * How many connections may be handed out and not yet subscribed to. This is not a limit for each address, because one
+   * address can have all of them. The second example of {@link listen} is such a limit.
    * @default 1
    */
   readonly ahead?: number | undefined;
-  /** Connections the kernel completes before they are accepted; it has a limit of its own (`net.core.somaxconn`). @default 4096 */
+  /** Connections that the kernel completes before they are accepted. It has its own limit, `net.core.somaxconn`. @default 4096 */
   readonly backlog?: number | undefined;
 }
 
+/** How each option is validated. */
 export const listenChecks: Record<string, Check> = {
   ...connectionChecks,
   events: having('an observer', 'next'),
@@ -63,16 +65,17 @@ export const listenChecks: Record<string, Check> = {
  * Listens for connections: an Observable of {@link Connection}s, each an Observable of bytes.
  *
  * ```text
- * listen({ port })   --A---B-C----     each waits to be subscribed
+ * listen({ port })   --A---B-C----     each waits until it is subscribed to
  *                    #                 EADDRINUSE, EACCES …
  * ```
  *
- * **Cold**: the port is opened by the subscription and closed when it ends; connections that have been taken stay as they
- * are. It never completes by itself.
+ * **Cold**: each subscription opens the port, and closes it when it ends. Connections that have been subscribed to stay open.
+ * The Observable never completes by itself.
  *
- * **It hands out a connection only when the last one has been subscribed.** So whatever limits by not subscribing, such as
- * `mergeMap` with its concurrency argument, limits the server. Others wait: bounded, first in first out; and who finds no room
- * or waits too long is refused, with an event. An operator that drops a connection says so with `connection.refuse()`.
+ * **It hands out a connection only when the last one has been subscribed to.** So an operator that limits by not subscribing,
+ * such as `mergeMap` with its concurrency argument, limits the server. Further connections wait, first in, first out. A
+ * connection is refused, with an event, if too many wait or if it waits too long. An operator that drops a connection
+ * calls `connection.refuse()`.
  *
  * @example
  * listen({ port: 7000 }).pipe(
@@ -104,7 +107,7 @@ export const listenChecks: Record<string, Check> = {
  * @param where A TCP port and host, the path of a unix socket, or a descriptor.
  * @param options See {@link ListenOptions}.
  * @returns Connections. It errors with Node's own error if the port cannot be opened.
- * @throws TypeError or RangeError for options that do not exist or cannot be.
+ * @throws TypeError or RangeError for options that do not exist or whose values cannot be.
  */
 export function listen(where: Where, options: ListenOptions = {}): Observable<Connection> {
   const place = whereToListen('listen', where);

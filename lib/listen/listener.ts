@@ -52,7 +52,7 @@ export class Listener implements PortHandler, ConnectionOwner {
         hand,
         refuse: (connection, reason) => this.#refusal.refuse(connection, reason),
         waits: (connection) => connection.wait(),
-        gone: (connection) => this.#isAbandoned(connection),
+        isAbandoned: (connection) => this.#isAbandoned(connection),
       },
     );
   }

@@ -5,49 +5,49 @@ import { endOfCallback } from '../time/eventLoop.ts';
 import { IndexedQueue } from './indexedQueue.ts';
 
 export interface WaitingRoomOptions {
-  /** How many may wait. */
+  /** How many connections may wait. */
   readonly max: number;
-  /** Milliseconds each may wait. */
+  /** Milliseconds that each of them may wait. */
   readonly timeout: number;
-  /** How many are handed out before one of them has been taken. */
+  /** Slots: how many connections may be handed out and not taken. */
   readonly ahead: number;
   readonly clock: SchedulerLike;
 }
 
-/** What the waiting room does with those who leave it. */
+/** What the waiting room does with a connection. */
 export interface WaitingRoomHandler<T> {
-  /** Hands one to the pipe, which may take it at once, later, or never. */
+  /** Hands it to the operators downstream, which may take it in this call, later, or never. */
   hand(item: T): void;
-  /** Sends one away. */
+  /** Refuses it. */
   refuse(item: T, reason: RefusalReason): void;
-  /** One was not taken at once, and waits. */
+  /** It was not taken in the call that handed it out, and waits. */
   waits?(item: T): void;
-  /** Asked of one that has waited, before it is handed out: whether it has gone. If so the handler sees to it. */
-  gone?(item: T): boolean;
+  /** Whether its peer has left. Asked before a connection that waited is handed out; if so, the handler refuses it. */
+  isAbandoned?(item: T): boolean;
 }
 
 /**
- * The waiting room: how a limit downstream reaches the accept loop.
+ * A bounded queue of accepted connections: how a limit downstream reaches the accept loop.
  *
- * A pipe that is full does not subscribe to what it is handed. So only {@link WaitingRoomOptions.ahead} are ever in hand, that is
- * handed out and not yet taken, and the rest waits here: bounded in number and time, first in first out. Being taken frees
- * the place in hand, and the next one follows.
+ * An operator at its limit does not subscribe to a connection that it is handed. So at most {@link WaitingRoomOptions.ahead}
+ * connections are handed out and not yet taken; each of them has a slot. All further ones wait here, first in, first out,
+ * bounded in number and time. A connection that is taken frees its slot, and the next one is handed out.
  *
- * Somebody who is sent away while in hand still lies in the pipe's own buffer, and keeps his place in hand until the pipe
- * takes him (and finds him gone). Otherwise that buffer would grow by one whenever a wait is over, without bound. But a
- * pipe may also have forgotten him. So his place is freed when the time of a wait has passed since he was handed out.
+ * A connection that is refused after it was handed out is still referenced by the operator's buffer. It keeps its slot until
+ * the operator subscribes to it (and finds it closed); otherwise that buffer would grow by one per timeout, without bound.
+ * Because an operator may also drop a connection, the slot expires `timeout` ms after the hand-out.
  */
 export class WaitingRoom<T> implements DeadlineOwner {
   readonly #options: WaitingRoomOptions;
   readonly #handler: WaitingRoomHandler<T>;
   readonly #timer: DeadlineTimer;
-  /** Those who wait for their turn, with the time when their wait is over. */
+  /** Connections that are not handed out, with the time at which their wait is over. */
   readonly #queue = new IndexedQueue<T>();
-  /** Those in hand, with the time when they count as forgotten. */
-  readonly #inHand = new IndexedQueue<T>();
-  /** Those of them who were not sent away yet, with the time when their wait is over. */
-  readonly #alive = new IndexedQueue<T>();
-  /** Whoever is being handed out in this very call, and has not been taken. */
+  /** Connections that have a slot, with the time at which the slot expires. */
+  readonly #slots = new IndexedQueue<T>();
+  /** Those of them that are not refused yet, with the time at which their wait is over. */
+  readonly #handedOut = new IndexedQueue<T>();
+  /** The connection that is being handed out in this call, until it is taken. */
   #handing: T | undefined;
   #releasing = false;
   #open = true;
@@ -58,69 +58,70 @@ export class WaitingRoom<T> implements DeadlineOwner {
     this.#timer = new DeadlineTimer(options.clock, this);
   }
 
-  /** How many wait, those in hand included. */
+  /** How many connections wait, those with a slot included. */
   get size(): number {
-    return this.#queue.size + this.#alive.size;
+    return this.#queue.size + this.#handedOut.size;
   }
 
-  /** Somebody comes: is handed out at once, waits, or is refused. */
+  /** Hands out a new connection, queues it, or refuses it. */
   arrive(item: T): void {
     if (!this.#open) return this.#handler.refuse(item, 'draining');
-    if (this.#releasing || this.#queue.size > 0 || !this.#hasPlace()) this.#queue.add(item, this.#untilOver());
+    if (this.#releasing || this.#queue.size > 0 || !this.#hasSlot()) this.#queue.add(item, this.#waitsUntil());
     else this.#hand(item);
     this.#release();
-    if (this.size > this.#options.max && this.#forget(item)) this.#handler.refuse(item, 'full');
-    else if (this.#queue.has(item) || this.#alive.has(item)) this.#handler.waits?.(item);
+    if (this.size > this.#options.max && this.#remove(item)) this.#handler.refuse(item, 'full');
+    else if (this.#queue.has(item) || this.#handedOut.has(item)) this.#handler.waits?.(item);
     this.#timer.set();
   }
 
-  /** The pipe takes somebody who was handed to it. */
+  /** An operator has subscribed to a connection that was handed out: its slot is free. */
   taken(item: T): void {
     if (item === this.#handing) {
-      // As he is handed out: a pipe that has room, where nobody ever waits.
+      // Taken in the call that hands it out, as by an operator below its limit: it never needs a slot.
       this.#handing = undefined;
       return;
     }
-    this.#alive.delete(item);
-    if (!this.#inHand.delete(item) || this.#queue.size === 0) return;
-    // Not within this call: a mergeMap that has nothing to do for whom it takes would come to the next one before it is done
-    // with this one, as deep as the line is long.
+    this.#handedOut.delete(item);
+    if (!this.#slots.delete(item) || this.#queue.size === 0) return;
+    // Not within this call. A `mergeMap` that is done with a connection at once would subscribe to the next one before it
+    // has returned from this one, and recurse as deep as the queue is long.
     endOfCallback(this.#options.clock, () => this.#release());
   }
 
   /**
-   * Somebody goes by himself, or is sent away by someone else, who says whether he also frees his place.
+   * A connection is closed, or is refused by a caller.
    *
-   * @returns Whether he was waiting.
+   * @param freesSlot Whether the operator that was handed the connection has dropped it.
+   * @returns Whether the connection waited.
    */
-  leave(item: T, freesPlace: boolean): boolean {
-    const waited = this.#forget(item);
-    if (freesPlace) this.taken(item);
+  leave(item: T, freesSlot: boolean): boolean {
+    const waited = this.#remove(item);
+    if (freesSlot) this.taken(item);
     return waited;
   }
 
-  /** Sends all away, and everyone who comes from now on. */
+  /** Refuses all connections that wait, and each one that arrives from now on. */
   close(): void {
     this.#open = false;
     this.#timer.clear();
-    this.#sendAway('draining', Number.POSITIVE_INFINITY);
+    this.#refuseDue('draining', Number.POSITIVE_INFINITY);
   }
 
   due(): number {
-    const wait = Math.min(due(this.#queue), due(this.#alive));
-    // One who is forgotten matters only to those who wait behind him.
-    return this.#queue.size > 0 ? Math.min(wait, due(this.#inHand)) : wait;
+    const wait = Math.min(due(this.#queue), due(this.#handedOut));
+    // A slot that expires matters only to a connection in the queue.
+    return this.#queue.size > 0 ? Math.min(wait, due(this.#slots)) : wait;
   }
 
   expire(): void {
-    this.#sendAway('timeout', this.#options.clock.now());
+    this.#refuseDue('timeout', this.#options.clock.now());
     this.#release();
     this.#timer.set();
   }
 
-  /** Sends those away whose wait is over at a moment. */
-  #sendAway(reason: RefusalReason, now: number): void {
-    for (const waiting of [this.#alive, this.#queue]) {
+  /** Refuses the connections whose wait is over at a time. */
+  #refuseDue(reason: RefusalReason, now: number): void {
+    for (const waiting of [this.#handedOut, this.#queue]) {
       for (let first = waiting.first; first !== undefined && first[1] <= now; first = waiting.first) {
         waiting.delete(first[0]);
         this.#handler.refuse(first[0], reason);
@@ -128,12 +129,12 @@ export class WaitingRoom<T> implements DeadlineOwner {
     }
   }
 
-  /** When the wait of somebody is over that begins now. */
-  #untilOver(): number {
+  /** When a wait is over that begins now. */
+  #waitsUntil(): number {
     return this.#options.clock.now() + this.#options.timeout;
   }
 
-  /** @param until When his wait is over, if it has begun before. */
+  /** @param until When the wait of the connection is over, if it was in the queue. */
   #hand(item: T, until?: number): void {
     const within = this.#releasing;
     this.#releasing = true;
@@ -145,42 +146,46 @@ export class WaitingRoom<T> implements DeadlineOwner {
       const taken = this.#handing !== item;
       this.#handing = undefined;
       if (!taken) {
-        const forgotten = this.#untilOver();
-        this.#inHand.add(item, forgotten);
-        if (this.#open) this.#alive.add(item, until ?? forgotten);
+        const expires = this.#waitsUntil();
+        this.#slots.add(item, expires);
+        if (this.#open) this.#handedOut.add(item, until ?? expires);
         else this.#handler.refuse(item, 'draining');
       }
     }
   }
 
-  #forget(item: T): boolean {
+  /** @returns Whether the connection waited. */
+  #remove(item: T): boolean {
     if (item === this.#handing) return false;
-    return this.#queue.delete(item) || this.#alive.delete(item);
+    return this.#queue.delete(item) || this.#handedOut.delete(item);
   }
 
-  /** Hands out as many as may be in hand. A loop: a thousand who are taken at once are a thousand rounds, not frames. */
+  /**
+   * Hands out connections while there are slots. A loop, because a thousand connections that are each taken at once would
+   * otherwise be a thousand stack frames.
+   */
   #release(): void {
     if (this.#releasing) return;
     this.#releasing = true;
     try {
-      for (let next = this.#queue.first; next !== undefined && this.#hasPlace(); next = this.#queue.first) {
+      for (let next = this.#queue.first; next !== undefined && this.#hasSlot(); next = this.#queue.first) {
         const [item, until] = next;
         this.#queue.delete(item);
-        if (!this.#handler.gone?.(item)) this.#hand(item, until);
+        if (!this.#handler.isAbandoned?.(item)) this.#hand(item, until);
       }
     } finally {
       this.#releasing = false;
     }
   }
 
-  /** Whether one more may be in hand: because there is a place, or because whoever has the oldest one is forgotten. */
-  #hasPlace(): boolean {
+  /** Whether a slot is free, or the oldest one has expired; that one is freed. */
+  #hasSlot(): boolean {
     if (!this.#open) return false;
-    if (this.#inHand.size < this.#options.ahead) return true;
-    const [oldest, until] = this.#inHand.first ?? [];
+    if (this.#slots.size < this.#options.ahead) return true;
+    const [oldest, until] = this.#slots.first ?? [];
     if (oldest === undefined || until === undefined || until > this.#options.clock.now()) return false;
-    return !this.#alive.has(oldest) && this.#inHand.delete(oldest);
+    return !this.#handedOut.has(oldest) && this.#slots.delete(oldest);
   }
 }
 
-const due = (line: IndexedQueue<unknown>): number => line.first?.[1] ?? Number.POSITIVE_INFINITY;
+const due = (queue: IndexedQueue<unknown>): number => queue.first?.[1] ?? Number.POSITIVE_INFINITY;

@@ -1,26 +1,26 @@
 import { Subscriber, Subscription, type TeardownLogic } from 'rxjs';
 
-/** Fifty thousand in them are two hundred each: few enough to look through. */
-const GROUPS = 256;
+/** Fifty thousand subscriptions are two hundred in each shard: a list that is short enough to search. */
+const SHARDS = 256;
 
 /**
- * The subscriber behind a `mergeMap` that runs very many streams. Each of them is a subscription of this one, and RxJS keeps
- * those in a list that it looks through, and moves up, whenever one has ended: forty thousand take seconds to leave. Here they
- * are in groups, each with a short list.
+ * The subscriber behind a `mergeMap` that runs very many inner streams. Each of them adds a subscription to this one. RxJS keeps
+ * subscriptions in one array; when a stream ends it searches that array and moves up all entries behind. To end forty thousand
+ * streams takes seconds then. Here the subscriptions are distributed over shards, each with a short array.
  */
 export class ShardedSubscriber extends Subscriber<never> {
-  readonly #groups = Array.from({ length: GROUPS }, () => new Subscription());
+  readonly #shards = Array.from({ length: SHARDS }, () => new Subscription());
   readonly #end: { error(error: unknown): void; complete(): void };
   #count = 0;
 
   constructor(end: { error(error: unknown): void; complete(): void }) {
     super();
     this.#end = end;
-    for (const group of this.#groups) super.add(group);
+    for (const shard of this.#shards) super.add(shard);
   }
 
   override add(teardown: TeardownLogic): void {
-    this.#groups[this.#count++ % GROUPS]?.add(teardown);
+    this.#shards[this.#count++ % SHARDS]?.add(teardown);
   }
 
   override error(error: unknown): void {

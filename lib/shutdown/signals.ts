@@ -1,60 +1,61 @@
 import { Observable } from 'rxjs';
 
-/** Signals that come within so many milliseconds are one. */
+/** Signals that arrive within so many milliseconds are one. */
 const SAME = 250;
 
-/** The subscribers of each signal. All of them share one listener of the process, as it warns of eleven. */
+/** The subscribers of each signal. All share one listener of the process, because Node warns of a leak at eleven listeners. */
 const subscribers = new Map<NodeJS.Signals, Set<(name: NodeJS.Signals) => void>>();
 
 function listener(name: NodeJS.Signals): void {
   const all = subscribers.get(name) ?? [];
-  // A copy: one that is told may unsubscribe, or subscribe anew.
-  for (const told of [...all]) told(name);
+  // A copy: a subscriber may unsubscribe, or subscribe again, in this call.
+  for (const emit of [...all]) emit(name);
 }
 
 /**
- * Signals of the process, as a shutdown: emits the name of each as it comes.
+ * Signals of the process, for the option `shutdown`: emits the name of each signal as it arrives.
  *
  * ```text
  * signals()   ------SIGTERM----SIGINT--
  * ```
  *
- * One Ctrl-C may come twice: the terminal sends it to every process of `npm run`, and `npm` and `tsx` each pass on what they
- * got. So what comes within a quarter of a second of a signal that was emitted is dropped, whichever of the signals it is.
+ * One Ctrl-C may arrive twice: the terminal sends it to every process of `npm run`, and `npm` and `tsx` each forward the signal
+ * that they receive. So a signal that arrives within a quarter of a second of one that was emitted is dropped, whichever of
+ * the signals it is.
  *
- * The process has one listener for each signal while any subscription is there, and no longer: its own behaviour comes back
- * with the last one gone.
+ * The process has one listener for each signal, and only while there is a subscription. When the last one ends, the process
+ * handles the signal as by default.
  *
- * @param names Which. @default SIGINT and SIGTERM
+ * @param names The signals. @default SIGINT and SIGTERM
  * @returns Names of signals; it never completes.
  */
 export function signals(...names: NodeJS.Signals[]): Observable<NodeJS.Signals> {
   const wanted = new Set<NodeJS.Signals>(names.length > 0 ? names : ['SIGINT', 'SIGTERM']);
   return new Observable((subscriber) => {
     let last = Number.NEGATIVE_INFINITY;
-    const told = (name: NodeJS.Signals) => {
+    const emit = (name: NodeJS.Signals) => {
       const now = performance.now();
-      // A clock that was set back, as that of a test, measures nothing.
+      // A clock that was set back, such as that of a test, measures nothing.
       if (now >= last && now - last < SAME) return;
       last = now;
       subscriber.next(name);
     };
-    for (const name of wanted) join(name, told);
+    for (const name of wanted) join(name, emit);
     return () => {
-      for (const name of wanted) leave(name, told);
+      for (const name of wanted) leave(name, emit);
     };
   });
 }
 
-function join(name: NodeJS.Signals, told: (name: NodeJS.Signals) => void): void {
+function join(name: NodeJS.Signals, emit: (name: NodeJS.Signals) => void): void {
   const all = subscribers.get(name) ?? new Set();
-  subscribers.set(name, all.add(told));
-  // Asked of the process, from which others may have removed it.
+  subscribers.set(name, all.add(emit));
+  // The process is asked, because other code may have removed the listener.
   if (!process.listeners(name).includes(listener)) process.on(name, listener);
 }
 
-function leave(name: NodeJS.Signals, told: (name: NodeJS.Signals) => void): void {
+function leave(name: NodeJS.Signals, emit: (name: NodeJS.Signals) => void): void {
   const all = subscribers.get(name);
-  all?.delete(told);
+  all?.delete(emit);
   if (all?.size === 0) process.off(name, listener);
 }
