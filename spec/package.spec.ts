@@ -49,7 +49,13 @@ serve({ port: 0 }, echo, options).subscribe({
 describe('the package', () => {
   it('holds what a user needs, and nothing else', () => {
     const others = files.filter((path) => !path.startsWith('package/dist/'));
-    const guides = ['demos/bench/results.svg', 'lib/flow/BACKPRESSURE.md', 'lib/testing/TESTING.md'];
+    const guides = [
+      'demos/bench/results.svg',
+      'lib/deadline/DEADLINES.md',
+      'lib/flow/BACKPRESSURE.md',
+      'lib/shutdown/DRAINING.md',
+      'lib/testing/TESTING.md',
+    ];
     expect(others.sort()).toEqual(
       ['CHANGELOG.md', 'LICENSE', 'README.md', ...guides, 'package.json'].map((name) => `package/${name}`),
     );

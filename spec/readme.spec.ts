@@ -1,58 +1,37 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { client, closeClients } from './support/client.ts';
 import { libraryOptions } from './support/libraryOptions.ts';
+import { home, PageCode } from './support/page.ts';
 
-const home = fileURLToPath(new URL('..', import.meta.url));
-const guides = ['lib/flow/BACKPRESSURE.md', 'lib/testing/TESTING.md'];
+const guides = [
+  'lib/deadline/DEADLINES.md',
+  'lib/flow/BACKPRESSURE.md',
+  'lib/shutdown/DRAINING.md',
+  'lib/testing/TESTING.md',
+];
 const pages = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'demos/README.md', ...guides];
 const readme = await readFile(join(home, 'README.md'), 'utf8');
-const programs = [...readme.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code = '']) => code);
 
-/** A folder of its own outside of the repository, where `sluice` is the library's source. */
-let folder: string;
+let code: PageCode;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'sluice-readme-'));
-  await symlink(join(home, 'node_modules'), join(folder, 'node_modules'));
-  const paths = { sluice: [join(home, 'lib/index.ts')], 'sluice/testing': [join(home, 'lib/testing/index.ts')] };
-  const options = { compilerOptions: { paths, rootDir: '/' }, extends: join(home, 'tsconfig.json'), include: ['*.ts'] };
-  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(options));
-  await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
-  await Promise.all(
-    programs.map((code, i) => writeFile(join(folder, `${i}.ts`), code.replace('port: 7000', 'port: 0'))),
-  );
+  code = await PageCode.of('README.md');
 });
 
 afterAll(async () => {
   closeClients();
-  await rm(folder, { recursive: true });
+  await code.remove();
 });
-
-async function run(command: string, args: readonly string[]): Promise<{ code: number | null; output: string }> {
-  const child = spawn(command, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-  }
-  await once(child, 'close');
-  return { code: child.exitCode, output };
-}
 
 describe('the README', () => {
   it('has programs that the compiler accepts', async () => {
-    expect(programs.length).toBeGreaterThanOrEqual(4);
-    const tsc = join(home, 'node_modules/.bin/tsc');
-    expect(await run(tsc, ['--noEmit', '-p', folder])).toEqual({ code: 0, output: '' });
+    expect(code.programs.length).toBeGreaterThanOrEqual(4);
+    expect(await code.compile()).toEqual({ code: 0, output: '' });
   });
 
   it('tells what the smallest server prints', async () => {
@@ -62,7 +41,7 @@ describe('the README', () => {
         ?.trim()
         .split('\n') ?? [];
     const child = spawn(process.execPath, ['--import', 'tsx', '0.ts'], {
-      cwd: folder,
+      cwd: code.folder,
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const printed: Record<string, unknown>[] = [];
@@ -85,8 +64,8 @@ describe('the README', () => {
   });
 
   it('has a test on virtual time that passes', async () => {
-    const index = programs.findIndex((code) => code.includes('sluice/testing'));
-    expect(await run(process.execPath, ['--import', 'tsx', `${index}.ts`])).toEqual({ code: 0, output: '' });
+    const index = code.programs.findIndex((program) => program.includes('sluice/testing'));
+    expect(await code.run(index)).toEqual({ code: 0, output: '' });
   });
 
   it('names every option with its default', async () => {
