@@ -50,16 +50,18 @@ const NEVER = Number.POSITIVE_INFINITY;
  * A spell of shortages: how long memory has been short, and which connections are evicted for it.
  *
  * ```text
- *                 memory is short       there is room          1 s of room, none waits   10 s short in all
- * NO SPELL        → SHORTAGE (1st)
- * SHORTAGE (nth)                        → GAP if it evicted,                             evictions until there is room,
- *                                         or an earlier one                              then → NO SPELL
- *                                         did; else NO SPELL
- * GAP             → SHORTAGE (n + 1)                           → NO SPELL
+ * state      memory is short                     there is room               1 s of room, and none waits
+ * NO SPELL   → SHORTAGE: a spell begins
+ * SHORTAGE                                       → GAP if it, or one of
+ *                                                  the spell, has evicted,
+ *                                                  otherwise → NO SPELL
+ * GAP        → SHORTAGE of this spell, or of a                               → NO SPELL
+ *              new one after 10 s of shortage
  * ```
  *
- * A connection is watched first: for 3 s, or for 1 s past the hard line; half as long after each shortage that evicted. At
- * each check, one is evicted if its peer, at the pace at which it has taken output in this spell, would need it beyond 10 s.
+ * In a shortage a connection is watched first: for 3 s, or for 1 s past the hard line, and half as long after each shortage of
+ * the spell that evicted. From then on it is evicted at a check if its peer, at the pace at which it has taken output in this
+ * spell, would need it beyond 10 s of shortage.
  */
 export class ShortageSpell implements DeadlineOwner {
   readonly #memory: ScarceMemory;

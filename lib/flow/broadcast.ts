@@ -13,7 +13,10 @@ export interface MemberOptions {
    * network at once, because what the network has cannot be dropped. @default the connection's own limit
    */
   readonly maxOutbound?: number | undefined;
-  /** What happens past that: the member is disconnected as `slow-consumer`, or loses the oldest values, or the new ones. @default the connection's own policy */
+  /**
+   * What happens past that: the member is disconnected as `slow-consumer`, or loses the oldest values, or the new ones.
+   * @default the connection's own policy
+   */
   readonly overrun?: Overrun | undefined;
 }
 

@@ -31,8 +31,8 @@ export interface RelayOptions {
  * is written within the read that brought it.
  *
  * When one is aborted, so is the other, with a RST, because truncated bytes must not look complete. Unsubscribing aborts each
- * connection that has not ended. In a drain bytes flow on until there is a pause; then the relay goes on as if the connection that
- * is asked to finish had ended.
+ * connection that has not ended. In a drain, bytes flow on until there is a pause. Then the relay goes on as if the connection
+ * that is asked to finish had ended.
  *
  * @example A proxy.
  * serve({ port: 7000 }, (client) => connect({ port: 7001 }).pipe(mergeMap((backend) => relay(client, backend))));
