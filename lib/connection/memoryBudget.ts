@@ -169,7 +169,7 @@ export class MemoryBudget implements ScarceMemory {
     }
   }
 
-  /** The next holder that may go on. It is asked for anew each time, because what one reads may make the others wait longer. */
+  /** The next holder that may go on. It is asked for anew each time, because what one holder reads may make the rest wait longer. */
   #next(): Holder | undefined {
     if (this.#ready.size > 0 && !this.blocked) return first(this.#ready);
     return this.#resting.size > 0 && !this.#passed ? first(this.#resting) : undefined;

@@ -51,7 +51,7 @@ export class ReplyDeadline implements DeadlineOwner {
     // Stop these and re-arm the timer before user code is called, because the rest must stay under the deadline.
     for (const work of expired) work.working(false);
     this.#timer?.set();
-    // The failure of one may have ended the others.
+    // The failure of one may have ended another one.
     for (const work of expired) if (this.#works.has(work)) work.fail(new DeadlineError('reply', this.timeout));
   }
 }
