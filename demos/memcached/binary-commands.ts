@@ -6,8 +6,8 @@ import type { BinaryRequest } from './requests.ts';
 import { fetch } from './retrieve.ts';
 import type { Mode, Store } from './store.ts';
 
-/** An expiry time with which a number that is not there is not made. */
-const NEVER_MADE = 0xffffffff;
+/** With this expiry time, a missing number is not created. */
+const NEVER_CREATED = 0xffffffff;
 
 /** `get`, `getk`, `touch`, `gat` and `gatk`. */
 export function getItem(store: Store, request: BinaryRequest): Reply {
@@ -72,7 +72,7 @@ export function removeItem(store: Store, request: BinaryRequest): Reply {
   return done(request);
 }
 
-/** `increment` and `decrement`, which may make the number. */
+/** `increment` and `decrement`, which may create the number. */
 export function changeNumber(store: Store, request: BinaryRequest): Reply {
   const { key, cas } = request;
   const view = new DataView(request.extras.buffer, request.extras.byteOffset, 20);
@@ -80,7 +80,7 @@ export function changeNumber(store: Store, request: BinaryRequest): Reply {
   const expiry = view.getUint32(16);
   const item = store.find(key);
   if (item === undefined) {
-    if (expiry === NEVER_MADE) {
+    if (expiry === NEVER_CREATED) {
       store.counters[up ? 'incr_misses' : 'decr_misses'] += 1;
       return refusal(request, Status.notFound);
     }
@@ -105,7 +105,7 @@ export function flushCache({ store, host }: Cache, request: BinaryRequest): Repl
   return done(request);
 }
 
-/** Says that all is well, unless nobody wants to hear it. */
+/** The reply to a request that succeeded: none to a quiet one. */
 function done(request: BinaryRequest, body?: Body): Reply {
   return isQuiet(request.opcode) ? NONE : packet(request, body);
 }

@@ -7,12 +7,12 @@ import {
   type Input,
   PENDING,
 } from '../../lib/index.ts';
-import { gather, pass } from './gather.ts';
+import { gather, skip } from './gather.ts';
 import { itemSize, MAX_KEY } from './item.ts';
 import { loud, Opcode, Status, stores, wellFormed } from './opcodes.ts';
 import type { BinaryRequest, Limits } from './requests.ts';
 
-/** The first byte of a request, and what selects this protocol. */
+/** The first byte of a request, which selects this protocol. */
 export const REQUEST_MAGIC = 0x80;
 
 const HEADER = 24;
@@ -28,15 +28,15 @@ interface Header {
   readonly value: number;
   readonly status: number;
   readonly closes: boolean;
-  /** How many bytes at the end of the request are passed over, as it is refused without them. */
+  /** How many bytes at the end of the request are skipped, because it is refused without them. */
   readonly skip: number;
 }
 
-/** The binary protocol: a header of 24 bytes says how much of what comes behind it. */
+/** The binary protocol: a header of 24 bytes announces the lengths of the parts behind it. */
 export class BinaryDecoder implements Decoder<BinaryRequest> {
   readonly #limits: Limits;
   readonly #carry = new Carry();
-  /** What waits for its parts. */
+  /** The header of a request whose parts have not all arrived. */
   #header: Header | undefined;
   #extrasAndKey: Buffer | undefined;
   #skip = 0;
@@ -56,7 +56,7 @@ export class BinaryDecoder implements Decoder<BinaryRequest> {
 
   decode(input: Input): BinaryRequest | typeof PENDING | typeof BLANK {
     if (this.#skip > 0) {
-      this.#skip = pass(input, this.#skip);
+      this.#skip = skip(input, this.#skip);
       return this.#skip > 0 ? PENDING : BLANK;
     }
     if (this.#header === undefined) {
@@ -67,7 +67,7 @@ export class BinaryDecoder implements Decoder<BinaryRequest> {
     const header = this.#header;
     this.#extrasAndKey ??= gather(this.#carry, input, header.extras + header.key);
     if (this.#extrasAndKey === undefined) return PENDING;
-    // By itself, in memory of its own length: it is what the store keeps.
+    // Gathered apart from the other parts, into memory of its exact length, because the store keeps it.
     const value = gather(this.#carry, input, header.value);
     if (value === undefined) return PENDING;
     const extras = this.#extrasAndKey.subarray(0, header.extras);
@@ -94,12 +94,12 @@ function readHeader(bytes: Buffer, maxItem: number): Header {
   const value = length - key - extras;
   const base = { opcode, opaque: bytes.readUInt32BE(12), cas: Number(bytes.readBigUInt64BE(16)) };
   const nothing = { ...base, extras: 0, key: 0, value: 0 };
-  // Where the next request begins is not known once the lengths do not add up.
+  // If the lengths do not add up, it is unknown where the next request begins.
   if (value < 0) return { ...nothing, status: Status.unknown, closes: true, skip: 0 };
   const formed = wellFormed(opcode, extras, key, value);
   if (key > MAX_KEY || formed === false) return { ...nothing, status: Status.invalid, closes: true, skip: 0 };
   if (formed === undefined) return { ...nothing, status: Status.unknown, closes: false, skip: length };
-  // Flags may take four bytes more, and the store looks at them: here nothing is taken in that cannot fit.
+  // Flags may take four more bytes, which the store checks. Here a value is skipped only if it cannot fit in any case.
   if (stores(opcode) && itemSize(key, 0, value) > maxItem) {
     return { ...base, extras, key, value: 0, status: Status.tooLarge, closes: false, skip: value };
   }

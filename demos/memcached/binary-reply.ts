@@ -5,7 +5,7 @@ import type { BinaryRequest } from './requests.ts';
 const RESPONSE_MAGIC = 0x81;
 const NOTHING = new Uint8Array(0);
 
-/** What a reply says beside its status. */
+/** The content of a reply beside its status. */
 export interface Body {
   /** @default 0 */
   cas?: number;
@@ -29,7 +29,7 @@ const TEXTS: ReadonlyMap<number, string> = new Map<number, string>([
   [Status.noMemory, 'Out of memory'],
 ]);
 
-/** A reply to a request. It carries the command and the number that the request had. */
+/** Encodes a reply. It repeats the opcode and the opaque number of the request. */
 export function packet(request: BinaryRequest, body: Body = {}, status: number = Status.ok): Reply {
   const { cas = 0, flags, key = '', value = NOTHING } = body;
   const extras = flags === undefined ? 0 : 4;
@@ -46,7 +46,7 @@ export function packet(request: BinaryRequest, body: Body = {}, status: number =
   return blocks([{ head: header.toString('latin1') + key, data: value }], '');
 }
 
-/** A reply that says what went wrong, as a number and as a text. */
+/** An error reply: a status, and its text. */
 export function refusal(request: BinaryRequest, status: number): Reply {
   return packet(request, { value: latin1(TEXTS.get(status) ?? 'Unknown error') }, status);
 }

@@ -6,7 +6,7 @@ import { latin1, NONE, type Piece, type Reply } from './reply.ts';
 import type { BinaryRequest } from './requests.ts';
 import { resetStats, statsOf } from './stats.ts';
 
-/** Does what a request of the binary protocol asks. A quiet one has a reply only if things went wrong, or for a hit. */
+/** Executes a request of the binary protocol. A quiet request is answered only after a failure, or for a hit. */
 export function answerBinary(cache: Cache, request: BinaryRequest): Reply {
   if (request.status !== Status.ok) return refuse(cache, request);
   switch (loud(request.opcode)) {
@@ -32,9 +32,9 @@ export function answerBinary(cache: Cache, request: BinaryRequest): Reply {
     case Opcode.version:
       return packet(request, { value: latin1(cache.version) });
     case Opcode.stat:
-      return tellStats(cache, request);
+      return answerStats(cache, request);
     default:
-      // What is left are `noop` and `quit`, which have nothing to do.
+      // Only `noop` and `quit` are left, which do nothing.
       return isQuiet(request.opcode) ? NONE : packet(request);
   }
 }
@@ -48,8 +48,8 @@ function refuse({ store }: Cache, request: BinaryRequest): Reply {
   return refusal(request, request.status);
 }
 
-/** A packet for each line, and an empty one at the end. */
-function tellStats(cache: Cache, request: BinaryRequest): Reply {
+/** One packet for each line, and an empty one at the end. */
+function answerStats(cache: Cache, request: BinaryRequest): Reply {
   if (request.key === 'reset') {
     resetStats(cache);
     return packet(request);

@@ -3,9 +3,9 @@ import type { Store } from './store.ts';
 /** A line of `stats`. */
 export type Stat = readonly [name: string, value: string | number];
 
-/** What the commands ask of the server around the store. */
+/** What commands need of the server around the store. */
 export interface Host {
-  /** What it knows of its connections, by the names of `stats`. */
+  /** Figures about its connections, by the names that `stats` has for them. */
   stats(): Iterable<Stat>;
   /** For `stats conns`. */
   connections(): Iterable<Stat>;
@@ -21,7 +21,7 @@ export interface Host {
   readonly flushing: boolean;
 }
 
-/** What every command works on. */
+/** What every command has access to. */
 export interface Cache {
   readonly store: Store;
   readonly host: Host;

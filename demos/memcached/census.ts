@@ -2,40 +2,40 @@ import type { Address, ConnectionView, ServerEvent } from '../../lib/index.ts';
 import type { Traffic } from '../support/index.ts';
 import type { Stat } from './cache.ts';
 
-/** What one connection is about. */
-export interface Talk {
-  /** When it asked last, in milliseconds since 1970; when it was opened, before. */
-  asked: number;
-  /** A request of it is being answered. */
+/** What one connection is doing. */
+export interface Activity {
+  /** When its last request came, in milliseconds since 1970; before the first, when it was opened. */
+  lastRequestAt: number;
+  /** Whether one of its requests is being answered. */
   busy: boolean;
 }
 
-/** The connections of the server, by the names that `stats` has for them: kept by looking at the server's events. */
+/** The connections of the server, by the names that `stats` has for them. The server's events keep it up to date. */
 export class Census {
   readonly #max: number;
   readonly #traffic: Traffic;
   #connections: ReadonlySet<ConnectionView> = new Set();
   #accepting = false;
-  /** What is listened on, in the order of the command line. */
+  /** The addresses that the server listens on, in the order of the command line. */
   readonly #ports: Address[] = [];
-  readonly #talks = new WeakMap<ConnectionView, Talk>();
+  readonly #activities = new WeakMap<ConnectionView, Activity>();
   readonly #since = Date.now();
-  /** How often accepting came to an end. */
+  /** How often the server has stopped accepting. */
   #stopped = 0;
   #idleKicks = 0;
-  /** What `stats reset` takes off. */
+  /** The figures at the last `stats reset`, which are subtracted. */
   #before = { accepted: 0, refused: 0, idleKicks: 0, read: 0, written: 0 };
 
   /**
    * @param max How many connections are served at once.
-   * @param traffic Sees the same events.
+   * @param traffic Receives the same events.
    */
   constructor(max: number, traffic: Traffic) {
     this.#max = max;
     this.#traffic = traffic;
   }
 
-  see(event: ServerEvent): void {
+  observe(event: ServerEvent): void {
     switch (event.type) {
       case 'listening':
         this.#connections = event.connections;
@@ -52,21 +52,21 @@ export class Census {
     }
   }
 
-  /** The TCP port that was bound, the first of several; 0 for none. */
+  /** The bound TCP port, the first of several; 0 for none. */
   get port(): number {
     return this.#ports[0]?.port ?? 0;
   }
 
-  /** It is listened on another address, too. */
-  alsoAt(address: Address): void {
+  /** Adds another address that the server listens on. */
+  addAddress(address: Address): void {
     this.#ports.push(address);
   }
 
-  /** A connection begins: what it asks is to be told here. */
-  talk(connection: ConnectionView): Talk {
-    const talk = { asked: Date.now(), busy: false };
-    this.#talks.set(connection, talk);
-    return talk;
+  /** Adds a connection. @returns Its activity, which the handler updates. */
+  add(connection: ConnectionView): Activity {
+    const activity = { lastRequestAt: Date.now(), busy: false };
+    this.#activities.set(connection, activity);
+    return activity;
   }
 
   /** For `stats`. */
@@ -94,13 +94,13 @@ export class Census {
     }
     for (const connection of this.#connections) {
       const { id, peer, local, openedAt } = connection;
-      const talk = this.#talks.get(connection);
-      // Ids begin with 1.
+      const activity = this.#activities.get(connection);
+      // IDs begin with 1.
       const number = id + this.#ports.length - 1;
       yield [`${number}:addr`, named(peer)];
       yield [`${number}:listen_addr`, named(local)];
-      yield [`${number}:state`, stateOf(connection, talk?.busy === true)];
-      yield [`${number}:secs_since_last_cmd`, seconds(talk?.asked ?? openedAt)];
+      yield [`${number}:state`, stateOf(connection, activity?.busy === true)];
+      yield [`${number}:secs_since_last_cmd`, seconds(activity?.lastRequestAt ?? openedAt)];
     }
   }
 
@@ -115,7 +115,7 @@ export class Census {
   }
 }
 
-/** In the words of the original, of which it has some more. */
+/** The state by its name in the original, which has more of them. */
 function stateOf({ unsent, bytesIn }: ConnectionView, busy: boolean): string {
   if (busy) return 'conn_parse_cmd';
   if (unsent > 0) return 'conn_mwrite';

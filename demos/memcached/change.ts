@@ -35,7 +35,7 @@ export function touch(store: Store, words: readonly string[]): Reply {
   return fetch(store, key, exptime) === undefined ? NOT_FOUND : line('TOUCHED');
 }
 
-/** `delete`, which once had a time to hold the key back for: a 0 in its place is still taken. */
+/** `delete`. It once took a time for which the key was locked, so a 0 in that place is still accepted. */
 export function remove(store: Store, words: readonly string[]): Reply {
   const [, key = '', ...rest] = words;
   const noreply = rest.at(-1) === 'noreply';

@@ -9,7 +9,7 @@ import { retrieve } from './retrieve.ts';
 import { answerStats } from './stats.ts';
 import type { Failure } from './store.ts';
 
-/** What the text protocol calls a failure to store. */
+/** The replies of the text protocol when an item was not stored. */
 const FAILURES = {
   exists: 'EXISTS',
   notFound: 'NOT_FOUND',
@@ -22,7 +22,7 @@ const MEBIBYTE = 1024 * 1024;
 const ERROR = line('ERROR');
 const OK = line('OK');
 
-/** Does what a peer asks, and says what to reply. It never throws for anything a peer can send. */
+/** Executes a request. It never throws, whatever a peer sends. @returns The reply. */
 export function answer(cache: Cache, request: Request): Reply {
   switch (request.type) {
     case 'command':
@@ -40,7 +40,7 @@ export function answer(cache: Cache, request: Request): Reply {
   }
 }
 
-/** Whether nothing that comes behind a request is to be answered. */
+/** Whether nothing that follows the request is answered. */
 export function isLast(request: Request): boolean {
   return request.type === 'end' || (request.type === 'binary' && request.closes);
 }
@@ -86,7 +86,7 @@ function answerCommand(cache: Cache, words: readonly string[]): Reply {
   }
 }
 
-/** Takes the reply back where the line ends in `noreply`. */
+/** Drops the reply if the line ends in `noreply`. */
 function quietly(words: readonly string[], reply: Reply): Reply {
   return words[words.length - 1] === 'noreply' ? NONE : reply;
 }

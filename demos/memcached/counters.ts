@@ -1,4 +1,4 @@
-/** What has been counted since the start or the last `stats reset`, by the names of `stats`. */
+/** Counts since the start or the last `stats reset`, by the names that `stats` has for them. */
 export interface Counters {
   cmd_get: number;
   cmd_set: number;
@@ -7,9 +7,9 @@ export interface Counters {
   cmd_meta: number;
   get_hits: number;
   get_misses: number;
-  /** Lookups that found an item whose time was over. */
+  /** Lookups that found an expired item. */
   get_expired: number;
-  /** Lookups that found an item which `flush_all` had invalidated. */
+  /** Lookups that found an item that `flush_all` had invalidated. */
   get_flushed: number;
   delete_misses: number;
   delete_hits: number;
@@ -25,17 +25,17 @@ export interface Counters {
   store_too_large: number;
   store_no_memory: number;
   total_items: number;
-  /** Expired before anybody fetched them. */
+  /** Items that expired before they were fetched. */
   expired_unfetched: number;
-  /** Evicted before anybody fetched them. */
+  /** Items that were evicted before they were fetched. */
   evicted_unfetched: number;
-  /** Live items that had to make room. */
+  /** Live items that were removed to make room. */
   evictions: number;
-  /** Items that were over, and made room for one that was stored. */
+  /** Expired or flushed items that were removed for a stored one. */
   reclaimed: number;
 }
 
-/** All at zero, in the order in which `stats` lists them. */
+/** All counters at zero, in the order in which `stats` lists them. */
 export function noCounts(): Counters {
   return {
     cmd_get: 0,

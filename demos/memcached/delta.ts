@@ -1,14 +1,14 @@
 import { Buffer } from 'node:buffer';
 import { parseU64 } from './numbers.ts';
 
-/** How far into a value to look for a number, in bytes. 20 digits and some zeros and white space are all it can be. */
+/** How much of a value is searched for a number, in bytes. A number has up to 20 digits, and some zeros and white space. */
 const LONGEST = 1024;
 
 /**
- * Adds to a number written in decimal, wrapping at 2^64, or subtracts from it, stopping at 0. A number that became
- * shorter is filled up with spaces, as the length of a value changes only when it has to.
+ * Adds to a decimal number, wrapping at 2^64, or subtracts from it, stopping at 0. A number that became shorter is padded with
+ * spaces, because the length of a value changes only when it must.
  *
- * @returns The new number and its bytes, or `undefined` if there is no number.
+ * @returns The new number and its bytes, or `undefined` if the value is not a number.
  */
 export function increased(data: Uint8Array, by: bigint, up: boolean): { value: bigint; data: Uint8Array } | undefined {
   const old = parseU64(latin1(data.length > LONGEST ? data.subarray(0, LONGEST) : data));

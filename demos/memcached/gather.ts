@@ -1,10 +1,12 @@
 import type { Carry, Input } from '../../lib/index.ts';
 
 /**
- * So many bytes, in memory of their own, once they have come. Until then they are gathered in `carry`.
+ * Gathers `length` bytes in `carry`.
  *
- * Of their own, and not from Node's pool: a cache keeps some values and evicts their neighbours, and each would keep the
- * 8 KiB that it lay in.
+ * The result has memory of its own, and not a part of Node's pool: a cache keeps some values and evicts their neighbours, and
+ * each kept value would retain the 8 KiB of its pool.
+ *
+ * @returns The bytes, or `undefined` while some have not arrived.
  */
 export function gather(carry: Carry, input: Input, length: number): Buffer | undefined {
   const { bytes, at } = input;
@@ -15,9 +17,9 @@ export function gather(carry: Carry, input: Input, length: number): Buffer | und
   return carry.length < length ? undefined : carry.take(length);
 }
 
-/** Passes over so many bytes, or as many as have come. @returns How many are still to come. */
-export function pass(input: Input, length: number): number {
-  const passed = Math.min(length, input.bytes.length - input.at);
-  input.at += passed;
-  return length - passed;
+/** Skips `length` bytes, or as many as have arrived. @returns How many are left to skip. */
+export function skip(input: Input, length: number): number {
+  const skipped = Math.min(length, input.bytes.length - input.at);
+  input.at += skipped;
+  return length - skipped;
 }

@@ -4,10 +4,10 @@ import { parseI32, parseU32, parseU64 } from './numbers.ts';
 import type { MetaSetRequest, RefusedRequest, Request, StorageRequest } from './requests.ts';
 import type { Mode } from './store.ts';
 
-/** What a line asks for, and the length of the data block that comes with it, in bytes and without its line end. */
+/** The request in a line, and the length of the data block that follows it, in bytes and without its line end. */
 export interface Line {
   readonly request: Request;
-  /** -1 for none. A refused request has a block too if the line says so, to be passed over. */
+  /** -1 for none. A refused request has a block too if its line announces one; it is skipped. */
   readonly block: number;
 }
 
@@ -27,9 +27,9 @@ const TOO_LARGE = 'SERVER_ERROR object too large for cache';
 const LARGEST_BLOCK = 0x7fffffff - 2;
 const NO_DATA = new Uint8Array(0);
 
-/** Reads a line, its end already off, as far as is needed to know where the next one begins. */
+/** Parses a line without its end, as far as is needed to know where the next one begins. */
 export function readLine(line: string, maxItem: number): Line {
-  // A NUL ends it, as the original works on C strings.
+  // A NUL ends the line, because the original uses C strings.
   const end = line.indexOf('\0');
   const words = (end < 0 ? line : line.slice(0, end)).split(' ').filter(Boolean);
   const [command = ''] = words;
@@ -37,7 +37,7 @@ export function readLine(line: string, maxItem: number): Line {
   if (mode !== undefined) return readStorage(mode, words, maxItem);
   if (command === 'ms') return readMetaSet(words, maxItem);
   if (command === 'quit') return alone({ type: 'end' });
-  // A browser that was tricked into talking to a cache is not talked to.
+  // A web page can trick a browser into sending commands to a cache. Such a connection is closed.
   if (/^[A-Z]/.test(command) && words.at(-1)?.startsWith('HTTP/')) return alone({ type: 'end' });
   return alone({ type: 'command', words });
 }
@@ -92,12 +92,12 @@ function readMetaSet(words: readonly string[], maxItem: number): Line {
   return { request, block: length };
 }
 
-/** Whether `O` has more than the 31 characters it may have. */
+/** Whether `O` has more than the 31 characters that are allowed. */
 export function opaqueTooLong(meta: MetaFlags): boolean {
   return meta.words.some((word) => word.startsWith('O') && word.length > 32);
 }
 
-/** An answer to something that is not tried. */
+/** A request that is answered and not executed. */
 export function refused(reply: string): RefusedRequest {
   return { type: 'refused', reply, tooLarge: false, drop: undefined };
 }

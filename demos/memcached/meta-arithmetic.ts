@@ -19,7 +19,7 @@ export function metaArithmetic(store: Store, meta: MetaFlags): Reply {
   return meta.quiet ? NONE : reply;
 }
 
-/** `N` makes the number where there is none, with the value that `J` gives. */
+/** `N` creates a missing number, with the value that `J` gives. */
 function missing(store: Store, meta: MetaFlags, up: boolean): Reply {
   if (meta.vivify === undefined) {
     store.counters[up ? 'incr_misses' : 'decr_misses'] += 1;

@@ -1,13 +1,13 @@
 import { parseI32, parseU32, parseU64 } from './numbers.ts';
 
-/** The flags of a meta command, each one letter and perhaps a value. */
+/** The flags of a meta command: each is a letter, and some have a value. */
 export interface MetaFlags {
-  /** As they were given, in their order, which is the order of the reply. */
+  /** The flags as they were given, in their order, which is also the order of the reply. */
   readonly words: readonly string[];
   key: string;
   /** `b`: the key was given in base64. */
   binaryKey: boolean;
-  /** `q`: no reply that says what was to be expected. */
+  /** `q`: no reply if the outcome is the expected one. */
   quiet: boolean;
   /** `v`: reply with the value. */
   value: boolean;
@@ -15,11 +15,11 @@ export interface MetaFlags {
   noUse: boolean;
   /** `I`: mark as stale. */
   invalidate: boolean;
-  /** `N`: make an item where there is none, with this expiry time. */
+  /** `N`: create a missing item, with this expiry time. */
   vivify: number | undefined;
   /** `T`: the new expiry time. */
   exptime: number | undefined;
-  /** `R`: whose item is over before this time is told to recache it. */
+  /** `R`: a client whose item expires within this time is asked to recache it. */
   recache: number | undefined;
   /** `F` */
   clientFlags: number;
@@ -36,7 +36,7 @@ export interface MetaFlags {
 const BAD_FORMAT = 'CLIENT_ERROR bad command line format';
 const BAD_TOKEN = 'CLIENT_ERROR bad token in command line format';
 
-/** @returns The flags among the words from `start` on, or the reply that says what is wrong with them. */
+/** @returns The flags among the words from `start` on, or an error reply. */
 export function parseMetaFlags(words: readonly string[], start: number): MetaFlags | string {
   const flags: MetaFlags = {
     words: words.slice(start),
@@ -63,7 +63,7 @@ export function parseMetaFlags(words: readonly string[], start: number): MetaFla
     seen += flag;
     const problem = readFlag(flags, flag, word.slice(1));
     if (problem === 'CLIENT_ERROR invalid flag') return problem;
-    // A bad `F` keeps quiet about itself where something else is wrong as well.
+    // The error of a bad `F` is reported only if there is no other one.
     if (problem !== undefined && (problem !== BAD_FORMAT || error === undefined)) error = problem;
   }
   return error ?? flags;

@@ -19,12 +19,12 @@ export function metaGet(store: Store, meta: MetaFlags): Reply {
   }
   counters[touches ? 'touch_hits' : 'get_hits'] += 1;
   const head = (meta.value ? `VA ${item.data.length}` : 'HD') + describe(store, meta, item, found === undefined);
-  // After the reply was made: `h` and `l` tell what was before.
+  // After the reply has been composed, because `h` and `l` report the state before this use.
   if (!meta.noUse) store.use(item);
   return meta.value ? blocks([{ head: `${head}\r\n`, data: item.data }], '\r\n') : end(head);
 }
 
-/** `N` makes an empty item where there is none, and tells whoever asked first to fill it. */
+/** `N` creates a missing item without data, and the client that sent it is asked to fill the item. */
 function vivified(store: Store, meta: MetaFlags): Item | undefined {
   if (meta.vivify === undefined) return undefined;
   const { key, vivify, binaryKey } = meta;
@@ -39,7 +39,7 @@ function describe(store: Store, meta: MetaFlags, item: Item, created: boolean): 
     const flag = word.charAt(0);
     if (flag === 'T') item.expires = store.expiry(meta.exptime ?? 0);
     else if (flag === 'R') wins ||= !item.won && isDue(store, item, meta.recache ?? 0);
-    else text += told(store, item, flag, word);
+    else text += returned(store, item, flag, word);
   }
   if (item.won) text += ' Z';
   if (item.stale) {
@@ -54,15 +54,16 @@ function describe(store: Store, meta: MetaFlags, item: Item, created: boolean): 
 }
 
 /**
- * Whether an item is to be made anew before it expires. In whole seconds: one that has just been stored for 30 of them has
- * not less than 30 left.
+ * Whether an item is to be recached before it expires. This is computed in whole seconds: an item that has just been stored for
+ * 30 s does not have less than 30 s left.
  */
 function isDue(store: Store, item: Item, recache: number): boolean {
   if (recache === 0 || item.expires === Number.POSITIVE_INFINITY) return false;
   return item.expires <= store.expiry(recache) - 1000;
 }
 
-function told(store: Store, item: Item, flag: string, word: string): string {
+/** A flag's part of the reply. */
+function returned(store: Store, item: Item, flag: string, word: string): string {
   switch (flag) {
     case 's':
       return ` s${item.data.length}`;
@@ -85,7 +86,7 @@ function told(store: Store, item: Item, flag: string, word: string): string {
   }
 }
 
-/** The whole seconds that an item has left, a begun one included; -1 if it never expires. */
+/** How many seconds an item has left, rounded up; -1 if it never expires. */
 export function timeLeft(store: Store, item: Item): number {
   if (item.expires === Number.POSITIVE_INFINITY) return -1;
   return Math.max(0, Math.ceil((item.expires - store.now()) / 1000));

@@ -1,7 +1,7 @@
 import type { MetaFlags } from './meta-flags.ts';
 import { latin1, type Reply } from './reply.ts';
 
-/** The flags `O` and `k` as every meta command gives them back. */
+/** The flags `O` and `k`, as every meta command returns them. */
 export function opaqueAndKey(meta: MetaFlags): string {
   let text = '';
   for (const word of meta.words) text += opaqueOrKey(meta, word);
@@ -14,12 +14,12 @@ export function opaqueOrKey(meta: MetaFlags, word: string): string {
   return word.startsWith('k') ? keyFlag(meta.key, meta.binaryKey) : '';
 }
 
-/** The flag `k`, and `b` where the key is in base64. */
+/** The flag `k`, and `b` if the key is in base64. */
 export function keyFlag(key: string, binary: boolean): string {
   return binary ? ` k${Buffer.from(key, 'latin1').toString('base64')} b` : ` k${key}`;
 }
 
-/** A line that may hold bytes of any kind. */
+/** A line that may contain any bytes. */
 export function end(text: string): Reply {
   return [latin1(`${text}\r\n`)];
 }

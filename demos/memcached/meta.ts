@@ -11,7 +11,7 @@ import type { Store } from './store.ts';
 
 const BAD_FORMAT = 'CLIENT_ERROR bad command line format';
 
-/** The meta commands that need no data. */
+/** Executes the meta commands without data. */
 export function answerMeta({ store }: Cache, command: 'mg' | 'md' | 'ma' | 'mn', words: readonly string[]): Reply {
   if (command === 'mn') return line('MN');
   const [, key] = words;
@@ -25,7 +25,7 @@ export function answerMeta({ store }: Cache, command: 'mg' | 'md' | 'ma' | 'mn',
   return command === 'md' ? metaDelete(store, meta) : metaArithmetic(store, meta);
 }
 
-/** `ms`, its data read. */
+/** Executes `ms`, once its data have been read. */
 export function answerMetaSet({ store }: Cache, { mode, meta, data }: MetaSetRequest): Reply {
   store.counters.cmd_set += 1;
   const { key, clientFlags: flags, exptime = 0, cas = 0, invalidate: orStale, binaryKey } = meta;
@@ -50,7 +50,7 @@ function metaDelete(store: Store, meta: MetaFlags): Reply {
   if (meta.invalidate) {
     if (meta.exptime !== undefined) item.expires = store.expiry(meta.exptime);
     item.stale = true;
-    // Somebody may be told again to recache it.
+    // Another client may now be asked to recache it.
     item.won = false;
     item.cas = store.nextCas();
   } else {
@@ -60,7 +60,7 @@ function metaDelete(store: Store, meta: MetaFlags): Reply {
   return meta.quiet ? NONE : end(`HD${opaqueAndKey(meta)}`);
 }
 
-/** What `ms` says of itself. */
+/** The flags that `ms` returns. */
 function echo(meta: MetaFlags, stored: Item | undefined): string {
   let text = '';
   for (const word of meta.words) {

@@ -1,6 +1,6 @@
 /**
- * Numbers as memcached reads them, which is C's `strtol` family: white space and a sign may come before the digits, the
- * number ends at white space or the end of the text, and what is read as 64 bits is then cut to 32 without a word.
+ * Numbers as memcached parses them, with C's `strtol` family. White space and a sign may precede the digits. The number ends at
+ * white space or the end of the text. A number is parsed as 64 bits and then truncated to 32 bits without an error.
  */
 
 const NUMBER = /^[ \t\n\v\f\r]*([+-]?)(\d+)(?=[ \t\n\v\f\r]|$)/;
@@ -32,19 +32,19 @@ export function parseU64(text: string): bigint | undefined {
   if (value === undefined) return undefined;
   if (BigInt.asUintN(64, value) !== value) return undefined;
   if (sign !== '-') return value;
-  // A minus sign wraps round, and is refused where that shows: where the result has its highest bit set.
+  // A minus sign wraps around. The number is refused if the wrapped result has its highest bit set, as the original does it.
   const wrapped = BigInt.asUintN(64, -value);
   return BigInt.asIntN(64, wrapped) < 0n ? undefined : wrapped;
 }
 
-/** The sign, and the size where the digits can be 64 bits: to work out a longer number costs time, and it is refused. */
+/** The sign and the magnitude. A number longer than 64 bits is refused anyway, so its magnitude is not computed: that costs time. */
 function read(text: string): [sign: string, size: bigint | undefined] {
   const [, sign = '', digits = ''] = NUMBER.exec(text) ?? [];
   const significant = digits.replace(/^0+(?=\d)/, '');
   return [sign, significant === '' || significant.length > DIGITS ? undefined : BigInt(significant)];
 }
 
-/** The value of one to nine plain digits, which is what nearly every number on the wire is; -1 for anything else. */
+/** The value of one to nine plain digits, which nearly all numbers on the wire are; -1 for anything else. */
 function fewDigits(text: string): number {
   if (text.length === 0 || text.length > 9) return -1;
   let value = 0;

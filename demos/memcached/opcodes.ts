@@ -20,7 +20,7 @@ export const Opcode = {
   gatk: 0x23,
 } as const;
 
-/** Quiet commands reply only what was not to be expected: each quiet form, and the loud one it is a form of. */
+/** Each quiet opcode, and its loud form. A quiet command is answered only if the outcome is not the expected one. */
 const QUIET: ReadonlyMap<number, number> = new Map([
   [0x09, Opcode.get],
   [0x0d, Opcode.getk],
@@ -38,7 +38,7 @@ const QUIET: ReadonlyMap<number, number> = new Map([
   [0x24, Opcode.gatk],
 ]);
 
-/** How a request can end. */
+/** The statuses of replies. */
 export const Status = {
   ok: 0x00,
   notFound: 0x01,
@@ -63,7 +63,7 @@ export function isQuiet(opcode: number): boolean {
 }
 
 /**
- * Whether the parts of a request have the lengths its command needs.
+ * Whether the parts of a request have the lengths that its command requires.
  *
  * @returns `undefined` if there is no such command.
  */

@@ -1,16 +1,16 @@
 import { parseArgs } from 'node:util';
 
-/** What the command line asks for. */
+/** The settings on the command line. */
 export interface Settings {
-  /** Print the usage, or the version, and leave. */
+  /** Print the usage or the version, and exit. */
   readonly show: 'help' | 'version' | undefined;
-  /** Where to listen. A host of `undefined` is every address. */
+  /** Where to listen. A host of `undefined` means every address. */
   readonly listen: readonly { readonly host: string | undefined; readonly port: number }[];
-  /** A socket in the file system to listen on instead. */
+  /** The path of a unix socket to listen on instead. */
   readonly path: string | undefined;
   /** Connections served at once. */
   readonly maxConnections: number;
-  /** Whether those above that are closed at once, or wait: as many as `backlog`. */
+  /** Whether connections above that are closed at once, or up to `backlog` of them wait. */
   readonly overflow: 'refuse' | 'wait';
   /** Connections that may wait. */
   readonly backlog: number;
@@ -18,21 +18,21 @@ export interface Settings {
   readonly memory: number;
   /** What one item may take, in bytes. */
   readonly maxItem: number;
-  /** Whether old items make room for new ones. */
+  /** Whether old items are evicted for new ones. */
   readonly evictions: boolean;
-  /** How long a connection may be silent, in milliseconds. `Infinity` for ever. */
+  /** How long a connection may be silent, in milliseconds. `Infinity` for no limit. */
   readonly idleTimeout: number;
   /** Whether `flush_all` is allowed. */
   readonly flushing: boolean;
   /** Whether `shutdown` is allowed. */
   readonly shutdown: boolean;
-  /** How much to say: 0 to 3. */
+  /** How much to log: 0 to 3. */
   readonly verbosity: number;
-  /** What was given and changes nothing here. */
+  /** The given flags that have no effect here. */
   readonly ignored: readonly string[];
 }
 
-/** The command line asks for something that cannot be had. */
+/** The command line has an unknown flag or an impossible value. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
@@ -41,7 +41,7 @@ const MEBIBYTE = 1024 * 1024;
 const FLAGS = {
   port: { type: 'string', short: 'p' },
   listen: { type: 'string', short: 'l', multiple: true },
-  // As every demo has it.
+  // The same flag as in every demo.
   host: { type: 'string', multiple: true },
   'unix-socket': { type: 'string', short: 's' },
   'conn-limit': { type: 'string', short: 'c' },
@@ -55,7 +55,7 @@ const FLAGS = {
   verbose: { type: 'boolean', short: 'v', multiple: true },
   version: { type: 'boolean', short: 'V' },
   help: { type: 'boolean', short: 'h' },
-  // Those below say how the original does its work, which is done otherwise here: there is one thread, and no UDP.
+  // The flags below configure the inside of the original, which is different here: there is one thread, and no UDP.
   threads: { type: 'string', short: 't' },
   user: { type: 'string', short: 'u' },
   'udp-port': { type: 'string', short: 'U' },
@@ -63,9 +63,9 @@ const FLAGS = {
 const IGNORED = ['threads', 'user', 'udp-port'] as const;
 
 /**
- * Reads memcached's own flags, as far as there is something here that they can set.
+ * Reads the flags of memcached, as far as they have a meaning here.
  *
- * @param args The command line behind the program's name.
+ * @param args The command line after the program's name.
  * @throws UsageError for a flag that is unknown or has an impossible value.
  */
 export function readOptions(args: readonly string[]): Settings {
@@ -73,8 +73,8 @@ export function readOptions(args: readonly string[]): Settings {
   const port = whole(values.port ?? '11211', '-p', 0, 65535);
   const memory = whole(values['memory-limit'] ?? '64', '-m', 1, 2 ** 32) * MEBIBYTE;
   const maxItem = size(values['max-item-size'] ?? '1m');
-  if (maxItem > memory / 2) throw new UsageError(`-I ${maxItem}: an item may take half of the memory of -m at most`);
-  if (whole(values['udp-port'] ?? '0', '-U', 0, 65535) > 0) throw new UsageError('-U: there is no UDP');
+  if (maxItem > memory / 2) throw new UsageError(`-I ${maxItem}: an item may take at most half of the memory of -m`);
+  if (whole(values['udp-port'] ?? '0', '-U', 0, 65535) > 0) throw new UsageError('-U: UDP is not supported');
   return {
     show: values.help ? 'help' : values.version ? 'version' : undefined,
     listen: addresses([...(values.listen ?? []), ...(values.host ?? [])], port),
@@ -100,7 +100,7 @@ function parse(args: readonly string[]) {
   }
 }
 
-/** The sub-options of `-o`, between commas. */
+/** The sub-options of `-o`, separated by commas. */
 function extended(lists: readonly string[]): Pick<Settings, 'idleTimeout' | 'overflow'> {
   let idleTimeout = Number.POSITIVE_INFINITY;
   let overflow: Settings['overflow'] = 'refuse';
@@ -111,17 +111,17 @@ function extended(lists: readonly string[]): Pick<Settings, 'idleTimeout' | 'ove
       idleTimeout = seconds === 0 ? Number.POSITIVE_INFINITY : seconds * 1000;
     } else if (name === 'maxconns_fast') overflow = 'refuse';
     else if (name === 'no_maxconns_fast') overflow = 'wait';
-    else throw new UsageError(`-o ${name}: there is no such sub-option`);
+    else throw new UsageError(`-o ${name}: unknown sub-option`);
   }
   return { idleTimeout, overflow };
 }
 
-/** Addresses between commas, each perhaps with a port of its own. */
+/** Addresses separated by commas, each with an optional port. */
 function addresses(lists: readonly string[], port: number): Settings['listen'] {
   const words = lists.flatMap((list) => list.split(',')).filter(Boolean);
   if (words.length === 0) return [{ host: undefined, port }];
   return words.map((word) => {
-    // A port stands behind a name, an IPv4 address, or brackets: the last colon of a bare IPv6 address is its own.
+    // A port follows a name, an IPv4 address, or brackets. The last colon of a bare IPv6 address belongs to the address.
     const [, bracketed, name, ownPort] = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(word) ?? [];
     const host = bracketed ?? name ?? word;
     return {
@@ -131,7 +131,7 @@ function addresses(lists: readonly string[], port: number): Settings['listen'] {
   });
 }
 
-/** Bytes, with `k` or `m` for kibibytes or mebibytes. */
+/** A number of bytes, with `k` or `m` for kibibytes or mebibytes. */
 function size(text: string): number {
   const [, digits = '', unit = ''] = /^(\d+)([km]?)$/i.exec(text) ?? [];
   const factor = { k: 1024, m: MEBIBYTE }[unit.toLowerCase()] ?? 1;

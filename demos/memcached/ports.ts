@@ -1,12 +1,12 @@
 import { type Address, nodeTransport, type Port, type Transport, type Where } from '../../lib/index.ts';
 
 /**
- * Several addresses as one port: all their connections come to one server, which has one limit and one drain for them.
+ * Several addresses as one port: the connections of all of them go to one server, which has one limit and one drain for them.
  *
- * It is open when all of them are. If one of them cannot be opened, none stays open.
+ * The port is open once all addresses are bound. If one of them cannot be bound, none stays bound.
  *
- * @param others Where to listen beside the address that the server is given.
- * @param listening Told what each of the others was bound to, when all are.
+ * @param others The addresses to listen on beside the one that the server is given.
+ * @param listening Called with the bound address of each of the others, once all are bound.
  */
 export function alsoAt(others: readonly Where[], listening: (address: Address) => void): Transport {
   return {

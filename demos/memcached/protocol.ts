@@ -6,20 +6,20 @@ import type { Limits, Request } from './requests.ts';
 import { TextDecoder } from './text-decoder.ts';
 
 /**
- * Cuts bytes into requests, of the text protocol or of the binary one: the first byte says which.
+ * Decodes requests of the text protocol or of the binary one: the first byte selects which.
  *
  * ```text
  * source    --(set k 0 0 3\r\n)--(abc\r\nget k\r\nqu)--(it\r\n)
  * requests  ---------------------(set k, get k)--------(quit|)
  * ```
  *
- * It completes behind a request that nothing may follow, and errors
- * - with `FrameTooLongError` at a line of more than 2048 bytes that is not a list of keys, or than `maxLine` if it is:
- *   the original closes without a word, and knows no limit for keys;
- * - with `FrameInvalidError` at a binary request that does not begin like one;
- * - with `FrameTruncatedError` when the input ends in the middle of a request.
+ * It completes after a request that nothing may follow, and errors
+ * - with `FrameTooLongError` if a line has more than 2048 bytes, or more than `maxLine` if it is a list of keys: the original
+ *   closes without a reply, and has no limit for keys;
+ * - with `FrameInvalidError` if the first byte of a binary request is wrong;
+ * - with `FrameTruncatedError` if the input ends in the middle of a request.
  *
- * What is merely wrong is a request too, with a reply that says so. Data that are too large are passed over as they come.
+ * A line that is merely wrong is a request too, and its reply is an error. Data that are too large are skipped as they arrive.
  */
 export function requests(limits: Partial<Limits> = {}): OperatorFunction<Uint8Array, Request> {
   const checked = check(limits);
@@ -40,7 +40,7 @@ function check({ maxItem = 1024 * 1024, maxLine = 1024 * 1024, ...unknown }: Par
   return { maxItem, maxLine };
 }
 
-/** Looks at the first byte, and leaves the rest to the decoder of that protocol. */
+/** Selects the protocol by the first byte, and leaves the rest to the decoder of that protocol. */
 export class RequestDecoder implements Decoder<Request> {
   readonly #limits: Limits;
   #decoder: Decoder<Request> | undefined;

@@ -1,16 +1,16 @@
 import type { Item } from './item.ts';
 
-/** Items in the order of their last use: a list through the items themselves, so that every move is O(1). */
+/** Items in the order of their last use: a list that is linked through the items, so that every move is O(1). */
 export class Recency {
   #oldest: Item | undefined;
   #newest: Item | undefined;
 
-  /** What has not been used for the longest time. */
+  /** The item that has not been used for the longest time. */
   get oldest(): Item | undefined {
     return this.#oldest;
   }
 
-  /** Puts in a new item, as the one used last. */
+  /** Adds a new item as the one used last. */
   add(item: Item): void {
     item.older = this.#newest;
     if (this.#newest === undefined) this.#oldest = item;
@@ -18,7 +18,7 @@ export class Recency {
     this.#newest = item;
   }
 
-  /** Takes an item out. */
+  /** Removes an item. */
   remove(item: Item): void {
     const { older, newer } = item;
     if (older === undefined) this.#oldest = newer;
@@ -29,7 +29,7 @@ export class Recency {
     item.newer = undefined;
   }
 
-  /** An item has been used. */
+  /** Marks an item as used. */
   touch(item: Item): void {
     if (item === this.#newest) return;
     this.remove(item);

@@ -1,10 +1,10 @@
-/** What goes back to the peer. Bytes are not copied, and must stay as they are. */
+/** A part of a reply. Bytes are not copied, so they must not change. */
 export type Piece = string | Uint8Array;
 
-/** The reply to a request, in the order in which it is to be sent. Empty for none. */
+/** The reply to a request, in the order in which its parts are sent. Empty for none. */
 export type Reply = readonly Piece[];
 
-/** Up to this many bytes a reply is put together; beyond it the data are handed on as they lie. */
+/** Up to this many bytes a reply is copied into one buffer. The data of a longer one are passed on without a copy. */
 const JOINED = 16 * 1024;
 
 /** No reply. */
@@ -16,8 +16,8 @@ export function line(text: string): Reply {
 }
 
 /**
- * Heads and data in turn, and a tail. Heads hold one character a byte, as keys may be of any bytes: they are never
- * handed on as strings.
+ * Heads and data alternately, and a tail. A head has one character for each byte, because a key may have any bytes, so it is
+ * never passed on as a string.
  */
 export function blocks(parts: readonly { readonly head: string; readonly data: Uint8Array }[], tail: string): Reply {
   let length = tail.length;
@@ -34,7 +34,7 @@ export function blocks(parts: readonly { readonly head: string; readonly data: U
   return [joined];
 }
 
-/** One character a byte. */
+/** The bytes of a text with one character for each byte. */
 export function latin1(text: string): Uint8Array {
   return Buffer.from(text, 'latin1');
 }

@@ -1,7 +1,7 @@
 import type { MetaFlags } from './meta-flags.ts';
 import type { Mode } from './store.ts';
 
-/** A line that needs no data: its words. */
+/** A command without data: the words of its line. */
 export interface CommandRequest {
   readonly type: 'command';
   readonly words: readonly string[];
@@ -27,48 +27,48 @@ export interface MetaSetRequest {
   data: Uint8Array;
 }
 
-/** Something that can be answered without being tried. */
+/** A request that is answered and not executed. */
 export interface RefusedRequest {
   readonly type: 'refused';
   /** The reply, without its line end. Empty for none. */
   readonly reply: string;
-  /** What was refused is too large. */
+  /** Whether it was refused because it is too large. */
   readonly tooLarge: boolean;
-  /** The key whose old value must not outlive the refusal. */
+  /** The key whose old value is removed, because it must not outlive the refusal. */
   readonly drop: string | undefined;
 }
 
-/** The peer wants to leave. */
+/** A request to close the connection. */
 export interface EndRequest {
   readonly type: 'end';
 }
 
-/** A request of the binary protocol, whole or refused. */
+/** A request of the binary protocol, complete or refused. */
 export interface BinaryRequest {
   readonly type: 'binary';
   /** The command, quiet forms included. */
   readonly opcode: number;
-  /** Comes back with the reply. */
+  /** A number that the reply repeats. */
   readonly opaque: number;
   readonly cas: number;
-  /** What stands before the key: flags, expiry, numbers. Always owned. */
+  /** The part before the key: flags, expiry, numbers. It never shares memory with the input. */
   readonly extras: Uint8Array;
   readonly key: string;
-  /** Always owned. */
+  /** It never shares memory with the input. */
   readonly value: Uint8Array;
-  /** Refused with this status and not tried. 0 for a request that is to be done. */
+  /** The status with which the request is refused and not executed; 0 for a request to execute. */
   readonly status: number;
-  /** The connection ends behind the reply. */
+  /** Whether the connection ends after the reply. */
   readonly closes: boolean;
 }
 
-/** What a peer can ask. */
+/** All kinds of requests. */
 export type Request = CommandRequest | StorageRequest | MetaSetRequest | RefusedRequest | EndRequest | BinaryRequest;
 
-/** What the decoders have to know. */
+/** The limits of the decoders. */
 export interface Limits {
   /** The largest item, in bytes, as the store counts. */
   readonly maxItem: number;
-  /** The longest line of keys to get, in bytes; other lines may have 2048. */
+  /** The longest line with a list of keys, in bytes; other lines may have 2048. */
   readonly maxLine: number;
 }

@@ -7,7 +7,7 @@ import type { Store } from './store.ts';
  * `get`, `gets`, `gat` and `gats`.
  *
  * @param words The command, for `gat` the expiry time, and the keys.
- * @param withCas Whether to tell the cas ids.
+ * @param withCas Whether to return the cas ids.
  * @param exptimeWord The expiry time for all items found, for `gat`.
  */
 export function retrieve(store: Store, words: readonly string[], withCas: boolean, exptimeWord?: string): Reply {
@@ -17,7 +17,7 @@ export function retrieve(store: Store, words: readonly string[], withCas: boolea
   const found: { head: string; data: Uint8Array }[] = [];
   for (let index = touches ? 2 : 1; index < words.length; index += 1) {
     const key = words[index] ?? '';
-    // What has been found is not sent: a list that breaks off without its END could not be told from one that goes on.
+    // The items found so far are not sent, because a peer would take a list without its END for an incomplete one.
     if (key.length > MAX_KEY) return line('CLIENT_ERROR bad command line format');
     const item = fetch(store, key, touches ? exptime : undefined);
     if (item === undefined) continue;
@@ -28,7 +28,7 @@ export function retrieve(store: Store, words: readonly string[], withCas: boolea
   return found.length === 0 ? line('END') : blocks(found, '\r\nEND\r\n');
 }
 
-/** Looks an item up for a peer: it is counted, it is a use, and it may get a new expiry time. */
+/** Looks up an item for a peer: this is counted, it is a use, and it may set a new expiry time. */
 export function fetch(store: Store, key: string, exptime: number | undefined): Item | undefined {
   const item = store.find(key);
   if (exptime === undefined) {

@@ -1,19 +1,19 @@
 import { type Item, OVERHEAD } from './item.ts';
 import { Recency } from './recency.ts';
 
-/** What the one who owns a {@link Room} knows of its items. */
+/** What a {@link Room} needs of its owner. */
 export interface RoomOwner {
-  /** Whether an item is expired or flushed, and only takes up room. */
+  /** Whether an item has expired or was flushed, and only takes up room. */
   isOver(item: Item): boolean;
-  /** An item had to go for others. */
+  /** Called after an item was removed to make room. */
   evicted(item: Item, over: boolean): void;
 }
 
-/** The items by their keys, the order of their use, and the room they take. Every operation takes constant time. */
+/** The items by their keys, the order of their use, and the room that they take. Every operation takes constant time. */
 export class Room {
   /** What all items may take together, in bytes. */
   limit: number;
-  /** Whether items that are not over make room for new ones. */
+  /** Whether live items are evicted for new ones. */
   readonly evicts: boolean;
   readonly #owner: RoomOwner;
   readonly #items = new Map<string, Item>();
@@ -26,12 +26,12 @@ export class Room {
     this.#owner = owner;
   }
 
-  /** The size of all items, in bytes, as the original counts. */
+  /** The size of all items, in bytes, as the original counts it. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** What the items take in this process, in bytes: what the limit is for. */
+  /** What the items take in this process, in bytes: this is limited. */
   get used(): number {
     return this.#bytes + this.#items.size * OVERHEAD;
   }
@@ -40,7 +40,7 @@ export class Room {
     return this.#items.size;
   }
 
-  /** The one that would go next. */
+  /** The item that would be removed next. */
   get oldest(): Item | undefined {
     return this.#recency.oldest;
   }
@@ -49,7 +49,7 @@ export class Room {
     return this.#items.get(key);
   }
 
-  /** Puts an item in, as the newest, for which there is room. */
+  /** Adds an item as the newest. There must be room for it. */
   add(item: Item): void {
     this.#items.set(item.key, item);
     this.#recency.add(item);
@@ -67,13 +67,13 @@ export class Room {
     this.#recency.touch(item);
   }
 
-  /** Gives an item other data, for which there is room. */
+  /** Replaces the data of an item. There must be room for them. */
   refill(item: Item, data: Uint8Array): void {
     this.#bytes += data.length - item.data.length;
     item.data = data;
   }
 
-  /** Takes out up to so many of the oldest items that are over, though there is room. */
+  /** Removes up to `most` of the oldest items if they have expired or were flushed, even if there is room. */
   reclaim(most: number): void {
     for (let left = most; left > 0; left--) {
       const { oldest } = this;
@@ -83,10 +83,10 @@ export class Room {
     }
   }
 
-  /** Makes room for so many more bytes, at the cost of anything but one item. @returns Whether there is room. */
+  /** Makes room for so many more bytes by removing any items but `keep`. @returns Whether there is room. */
   make(bytes: number, keep?: Item): boolean {
     if (this.used + bytes <= this.limit) return true;
-    // What is kept is on the way to being the newest anyway, and must not be found as the oldest.
+    // The kept item will be the newest anyway, and must not be found as the oldest.
     if (keep !== undefined) this.touch(keep);
     while (this.used + bytes > this.limit) {
       const { oldest } = this;

@@ -4,14 +4,14 @@
  *     npx tsx demos/memcached/server.ts                            listens on port 11211 of every address
  *     printf 'set k 0 0 2\r\nhi\r\nget k\r\n' | nc -q1 127.0.0.1 11211
  *     npx tsx demos/memcached/server.ts -l 127.0.0.1 -c 2 -o idle_timeout=5 -v
- *                                                                  serves two at once, and nobody who says nothing
+ *                                                                  serves two at once, and closes silent connections
  *     npx tsx demos/memcached/server.ts --help                     every flag
  *     memccapable -h 127.0.0.1                                     tests it as it tests the original; it flushes all
  *     memcaslap -s 127.0.0.1:11211 -T 2 -c 16 -t 5s                keeps it busy
  *
- * What the original calls maxconns, idle timeout and graceful shutdown are the library's limit, its deadline and its
- * drain. Ctrl-C, SIGTERM or the command `shutdown` drains: what has been executed is answered, and after ten seconds
- * whoever does not take his answers is broken off; a second signal does that at once.
+ * What the original calls maxconns, idle timeout and graceful shutdown are the library's limit, its deadline and its drain.
+ * Ctrl-C, SIGTERM or the command `shutdown` starts the drain: every executed request is answered, and a connection whose peer
+ * does not read its replies is aborted after ten seconds. A second signal aborts at once.
  */
 import { merge, Subject, tap } from 'rxjs';
 import {
@@ -35,14 +35,14 @@ import { clearPath } from './socket-path.ts';
 import { Store } from './store.ts';
 import { USAGE } from './usage.ts';
 
-/** Of the memcached that this one is like: clients compare its numbers, and some understand nothing else. */
+/** The version of memcached that this server imitates: clients compare its numbers, and some accept nothing else. */
 const VERSION = '1.6.18';
 
-/** How long a request that has begun may take to come in whole, in milliseconds. The original waits for ever. */
+/** How long a request may take from its first byte to its last, in milliseconds. The original has no such limit. */
 const REQUEST_TIME = 60_000;
 
-/** What is said of each single connection. Without `-v` it is not. */
-const SMALL_TALK: readonly ServerEvent['type'][] = ['opened', 'closed', 'refused'];
+/** The events of single connections. They are logged only with `-v`. */
+const CONNECTION_EVENTS: readonly ServerEvent['type'][] = ['opened', 'closed', 'refused'];
 
 function run(settings: Settings): void {
   const { maxConnections, maxItem, backlog, idleTimeout, path } = settings;
@@ -54,11 +54,11 @@ function run(settings: Settings): void {
     log.level = level > 1 ? 'debug' : 'info';
   };
   setVerbosity(verbosity);
-  if (settings.ignored.length > 0) log.warn(`ignored, as it changes nothing here: ${settings.ignored.join(', ')}`);
+  if (settings.ignored.length > 0) log.warn(`ignored, because it has no effect here: ${settings.ignored.join(', ')}`);
 
   const traffic = new Traffic();
   const census = new Census(maxConnections, traffic);
-  const asked = new Subject<void>();
+  const shutdownCommand = new Subject<void>();
   const cache: Cache = {
     store: new Store(settings.memory, { maxItem, evictions: settings.evictions }),
     version: VERSION,
@@ -75,7 +75,7 @@ function run(settings: Settings): void {
         yield ['maxconns_fast', settings.overflow === 'refuse' ? 'yes' : 'no'];
       },
       resetStats: () => census.reset(),
-      shutdown: settings.shutdown ? () => asked.next() : undefined,
+      shutdown: settings.shutdown ? () => shutdownCommand.next() : undefined,
       setVerbosity,
       flushing: settings.flushing,
     },
@@ -83,23 +83,23 @@ function run(settings: Settings): void {
 
   const decode = requests({ maxItem });
   const handler: Handler = (connection) => {
-    const talk = census.talk(connection);
+    const activity = census.add(connection);
     return exchange(decode, (request) => {
       traffic.requests += 1;
-      talk.asked = Date.now();
-      talk.busy = true;
+      activity.lastRequestAt = Date.now();
+      activity.busy = true;
       const reply = answer(cache, request);
-      talk.busy = false;
-      // A reply of several pieces is asked for one by one, as there is room for them.
+      activity.busy = false;
+      // Several pieces are pulled one by one, as there is room for them.
       return reply.length > 1 ? reply : reply[0];
     })(connection);
   };
 
   const wheres: Where[] = path === undefined ? settings.listen.map(tcp) : [{ path }];
   const [first = { port: 0 }, ...others] = wheres;
-  const tell = logTo(log);
+  const logging = logTo(log);
   const shutdown = signals();
-  // To the very end: npm passes a Ctrl-C on that this process had already, and the late one must not kill it.
+  // Stays subscribed to the very end: npm forwards a Ctrl-C that this process has already received, and it must not kill it.
   shutdown.subscribe();
 
   serve(first, handler, {
@@ -108,39 +108,39 @@ function run(settings: Settings): void {
     waiting: { max: settings.overflow === 'refuse' ? 0 : backlog, timeout: Number.POSITIVE_INFINITY },
     farewell,
     idle: idleTimeout,
-    // Clients keep connections in reserve, and say nothing on them.
+    // Clients keep spare connections, and send nothing on them.
     greeting: Number.POSITIVE_INFINITY,
     frame: REQUEST_TIME,
-    // An item may be larger than any limit. There is never more than the rest of one reply, and that lies in the store.
+    // An item may be larger than any limit. At most the rest of one reply is unsent, and its data are in the store anyway.
     maxOutbound: Number.POSITIVE_INFINITY,
     backlog,
     transport: alsoAt(others, (at) => {
-      census.alsoAt(at);
+      census.addAddress(at);
       log.info(`also listening on ${address(at.address ?? '', at.port ?? 0)}`);
     }),
-    shutdown: merge(shutdown, asked),
+    shutdown: merge(shutdown, shutdownCommand),
   })
     .pipe(
-      tap((event) => census.see(event)),
+      tap((event) => census.observe(event)),
       shown(traffic, status, settings.verbosity > 1, {
-        tells: ({ type }) => verbosity > 0 || !SMALL_TALK.includes(type),
+        tells: ({ type }) => verbosity > 0 || !CONNECTION_EVENTS.includes(type),
       }),
     )
     .subscribe({
-      next: tell.next,
+      next: logging.next,
       error: (error) => fail(`cannot listen on ${wheres.map(named).join(', ')}: ${reason(error)}`),
       complete: () => {
-        // On a terminal the report has said so.
+        // On a terminal the report contains this.
         if (!status.live) log.info({ requests: traffic.requests }, `answered ${traffic.requests} requests in all`);
       },
     });
 }
 
-/** What a client is told that is not served. */
+/** The error that a refused client is sent. */
 function farewell(reason: RefusalReason): string {
   switch (reason) {
     case 'budget':
-      return 'SERVER_ERROR connections hold more memory than they may\r\n';
+      return 'SERVER_ERROR connections use more memory than allowed\r\n';
     case 'draining':
       return 'SERVER_ERROR the server is shutting down\r\n';
     default:

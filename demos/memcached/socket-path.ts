@@ -2,8 +2,8 @@ import { lstatSync, unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 
 /**
- * Takes away a unix socket that a server has left behind which was killed: the path would count as taken for ever. One at
- * which somebody listens stays, and so does a file that is no socket.
+ * Removes a unix socket that a killed server has left behind: otherwise its path would count as taken forever. A socket that a
+ * process listens on stays, and so does a file that is not a socket.
  */
 export async function clearPath(path: string): Promise<void> {
   if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return;

@@ -2,7 +2,7 @@ import type { Cache, Stat } from './cache.ts';
 import { noCounts } from './counters.ts';
 import { latin1, line, type Reply } from './reply.ts';
 
-/** `stats`, and what of its sub-commands has a meaning here: there are no slabs, and so no `stats slabs`. */
+/** `stats`, and its sub-commands that have a meaning here: there are no slabs, and so no `stats slabs`. */
 export function answerStats(cache: Cache, words: readonly string[]): Reply {
   if (words[1] === 'reset') {
     resetStats(cache);
@@ -15,7 +15,7 @@ export function answerStats(cache: Cache, words: readonly string[]): Reply {
   return [latin1(`${text}END\r\n`)];
 }
 
-/** Sets the counters to zero. What says how things are, and not how often, stays. */
+/** Sets the counters to zero. Figures that describe the current state stay. */
 export function resetStats({ store, host }: Cache): void {
   store.counters = noCounts();
   host.resetStats();
@@ -69,7 +69,7 @@ function* settings({ store, host }: Cache): Iterable<Stat> {
   yield ['lru_segmented', 'no'];
 }
 
-/** All items are of one class, as the room for them is not divided by their size. */
+/** All items are of one class, because their memory is not divided by size. */
 function* items({ store }: Cache): Iterable<Stat> {
   if (store.size === 0) return;
   const { evictions, expired_unfetched, evicted_unfetched, reclaimed, store_no_memory } = store.counters;

@@ -5,24 +5,24 @@ import { increased } from './delta.ts';
 import { Item, itemSize, OVERHEAD } from './item.ts';
 import { Room } from './room.ts';
 
-/** How to store: always, only what is new, only what is there, only what has not changed, or as part of what is there. */
+/** How to store: always, only a new key, only an existing key, only an unchanged value, or as a part of the existing value. */
 export type Mode = 'set' | 'add' | 'replace' | 'cas' | 'append' | 'prepend';
 
-/** Why something was not stored. */
+/** Why an item was not stored. */
 export type Failure = 'exists' | 'notFound' | 'notStored' | 'noMemory' | 'tooLarge';
 
 export interface StoreOptions {
   /** The largest item, in bytes, as {@link itemSize} counts. @default 1 MiB */
   maxItem?: number;
-  /** Whether old items make room for new ones. Otherwise a full store refuses. @default true */
+  /** Whether old items are evicted for new ones. Otherwise a full store refuses new items. @default true */
   evictions?: boolean;
-  /** Milliseconds that never jump. @default monotonic */
+  /** A clock in milliseconds that never jumps. @default monotonic */
   clock?: TimestampProvider;
-  /** The wall clock's reading, in milliseconds since 1970, when `clock` was at 0. @default from `Date.now()` */
+  /** The time when `clock` was at 0, in milliseconds since 1970. @default from `Date.now()` */
   epoch?: number;
 }
 
-/** What comes with the data of an item. */
+/** The properties of an item beside its data. */
 export interface Details {
   /** @default 0 */
   flags?: number;
@@ -30,19 +30,19 @@ export interface Details {
   expires?: number;
   /** The cas id to match. @default 0, for any */
   cas?: number;
-  /** With a smaller cas id than the item's: store all the same, and mark as stale. @default false */
+  /** With a cas id smaller than the item's: store anyway, and mark the item as stale. @default false */
   orStale?: boolean;
   /** @default false */
   binaryKey?: boolean;
 }
 
-/** Items that are over and are taken out for one that is stored: more than one, so that they become fewer. */
+/** How many expired or flushed items are removed for a stored one: more than one, so that they become fewer. */
 const RECLAIMED = 2;
 const OLDEST_RELATIVE = 60 * 60 * 24 * 30;
 
 /**
- * What may be done with items, and when they are over. Every operation takes constant time: what has expired or was
- * flushed goes when it is next looked at, or when it is the oldest and room is needed.
+ * The operations on items, and when items expire. Every operation takes constant time. An item that has expired or was flushed is
+ * removed when it is next looked up, or when it is the oldest and room is needed.
  */
 export class Store {
   /** For `stats`. */
@@ -73,17 +73,17 @@ export class Store {
     this.#epoch = epoch;
   }
 
-  /** The size of all items, in bytes, as the original counts. */
+  /** The size of all items, in bytes, as the original counts it. */
   get bytes(): number {
     return this.#room.bytes;
   }
 
-  /** What the items take in this process, in bytes: what the limit is for. */
+  /** What the items take in this process, in bytes: this is limited. */
   get used(): number {
     return this.#room.used;
   }
 
-  /** How many items there are, those included that are over but have not been looked at. */
+  /** How many items there are, including expired or flushed ones that have not been removed yet. */
   get size(): number {
     return this.#room.size;
   }
@@ -98,12 +98,12 @@ export class Store {
     this.#room.make(0);
   }
 
-  /** Whether old items make room for new ones. */
+  /** Whether old items are evicted for new ones. */
   get evicts(): boolean {
     return this.#room.evicts;
   }
 
-  /** How long ago the item that would be evicted next was last used, in milliseconds. */
+  /** The time since the last use of the item that would be evicted next, in milliseconds. */
   get oldestAge(): number {
     const { oldest } = this.#room;
     return oldest === undefined ? 0 : this.now() - oldest.time;
@@ -122,7 +122,7 @@ export class Store {
     return exptime * 1000 - this.#epoch;
   }
 
-  /** Looks up a live item. It does not count as a use. */
+  /** Looks up a live item. This is not a use. */
   find(key: string): Item | undefined {
     this.#flushWhenDue();
     const item = this.#room.get(key);
@@ -136,14 +136,14 @@ export class Store {
     return undefined;
   }
 
-  /** An item has been fetched: it is now the last that would be evicted. */
+  /** Marks an item as fetched: it is now the last to be evicted. */
   use(item: Item): void {
     item.fetched = true;
     item.time = this.now();
     this.#room.touch(item);
   }
 
-  /** Stores data under a key, if the mode allows it. The data must stay as they are. */
+  /** Stores data under a key, if the mode allows it. The data must not change afterwards. */
   put(mode: Mode, key: string, data: Uint8Array, details: Details = {}): Item | Failure {
     const { flags = 0, expires = Number.POSITIVE_INFINITY, cas = 0, orStale = false, binaryKey = false } = details;
     if (itemSize(key.length, flags, data.length) > this.maxItem) return 'tooLarge';
@@ -177,18 +177,18 @@ export class Store {
       }
     }
     const stored = this.#replace(old, item);
-    // A value that could not be replaced is out of date: better none.
+    // A value that could not be replaced is out of date. No value is better.
     if (stored === 'noMemory' && mode === 'set') this.remove(old);
     return stored;
   }
 
   /**
-   * Adds to a value that is a number, or subtracts, stopping at 0.
+   * Adds to a value that is a number, or subtracts from it, stopping at 0.
    *
    * @returns The new number, or why there is none.
    */
   delta(item: Item, by: bigint, up: boolean, cas = 0): bigint | 'exists' | 'nonNumeric' | 'noMemory' {
-    // The original sees that an empty value is no number before it looks at the cas id, and of others behind it.
+    // The original rejects an empty value as no number before it compares the cas id, and any other value afterwards.
     if (item.data.length === 0) return 'nonNumeric';
     if (cas !== 0 && cas !== item.cas) return 'exists';
     const changed = increased(item.data, by, up);
@@ -197,7 +197,7 @@ export class Store {
     const growth = changed.data.length - item.data.length;
     if (growth > 0 && !this.#room.make(growth, item)) return 'noMemory';
     this.#room.refill(item, changed.data);
-    // A value that outgrows its place is a new item to the original, with no memory of what was said about the old one.
+    // In the original, a value that outgrows its memory becomes a new item, without the marks of the old one.
     if (growth > 0) item.fetched = item.stale = item.won = false;
     item.cas = this.nextCas();
     item.time = this.now();
@@ -205,18 +205,18 @@ export class Store {
     return changed.value;
   }
 
-  /** A cas id that nothing has had before. */
+  /** A cas id that no item has had before. */
   nextCas(): number {
     this.#lastCas += 1;
     return this.#lastCas;
   }
 
-  /** Takes an item out. */
+  /** Removes an item. */
   remove(item: Item): void {
     this.#room.remove(item);
   }
 
-  /** Invalidates everything that is there at a time: at once, or later. A later call takes the place of one that waits. */
+  /** Invalidates all items that exist at some time: now, or later. A later call replaces one that is still waiting. */
   flush(exptime = 0): void {
     this.#flushAt = exptime > 0 ? this.expiry(exptime) : this.now();
     this.#flushWhenDue();
@@ -228,7 +228,7 @@ export class Store {
     this.#flushed = this.#lastCas;
   }
 
-  /** Replaces an item by one with longer data, and no other details than it had. */
+  /** Replaces an item by one with longer data and the same properties. */
   #extend(old: Item, data: Uint8Array, cas: number): Item | Failure {
     if (cas !== 0 && cas !== old.cas) return 'exists';
     if (itemSize(old.key.length, old.flags, data.length) > this.maxItem) return 'notStored';
@@ -236,7 +236,7 @@ export class Store {
     return stored === 'noMemory' ? 'notStored' : stored;
   }
 
-  /** @param reuses Whether an item of the same key was over, and has just been taken out. */
+  /** @param reuses Whether an expired or flushed item of the same key has just been removed. */
   #replace(old: Item | undefined, item: Item, reuses = false): Item | 'noMemory' {
     this.#room.reclaim(RECLAIMED);
     const growth = old === undefined ? item.size + OVERHEAD : item.size - old.size;

@@ -7,7 +7,7 @@ import {
   type Input,
   PENDING,
 } from '../../lib/index.ts';
-import { gather, pass } from './gather.ts';
+import { gather, skip } from './gather.ts';
 import { readLine, refused } from './lines.ts';
 import type { Limits, MetaSetRequest, Request, StorageRequest } from './requests.ts';
 
@@ -19,15 +19,15 @@ const LIST_OF_KEYS = /^ {0,100}(get|gets|gat|gats) /;
 
 type Waiting = StorageRequest | MetaSetRequest;
 
-/** The text protocol: a line, and behind some lines a block of data of the length that the line says. */
+/** The text protocol: lines, some of which announce the length of a block of data that follows them. */
 export class TextDecoder implements Decoder<Request> {
   readonly #limits: Limits;
   readonly #carry = new Carry();
-  /** What waits for its data, how many bytes of them, and the data once they are there and only their end is not. */
+  /** The request that waits for its data, their length, and the data once only their line end is missing. */
   #waiting: Waiting | undefined;
   #length = 0;
   #data: Buffer | undefined;
-  /** Bytes to pass over: the data of a request that has been refused. */
+  /** Bytes to skip: the data of a refused request. */
   #skip = 0;
 
   constructor(limits: Limits) {
@@ -45,7 +45,7 @@ export class TextDecoder implements Decoder<Request> {
   decode(input: Input): Request | typeof PENDING | typeof BLANK {
     if (this.#waiting !== undefined) return this.#decodeBlock(input, this.#waiting);
     if (this.#skip === 0) return this.#decodeLine(input);
-    this.#skip = pass(input, this.#skip);
+    this.#skip = skip(input, this.#skip);
     return this.#skip > 0 ? PENDING : BLANK;
   }
 
@@ -111,7 +111,7 @@ export class TextDecoder implements Decoder<Request> {
   }
 }
 
-/** A line without the CR it may end with. One that is nothing else is left as it is, as the original does. */
+/** A line without the CR that may end it. Like the original, it leaves a line that consists of a CR alone as it is. */
 function textOf(bytes: Buffer, start: number, end: number): string {
   return bytes.toString('latin1', start, end - start > 1 && bytes[end - 1] === CR ? end - 1 : end);
 }

@@ -1,9 +1,9 @@
 /** What `-h` prints: the flags of memcached that have a meaning here. */
 export const USAGE = `Flags, as memcached has them:
   -p, --port=<n>             TCP port; 0 for any free one (default: 11211)
-  -l, --listen=<addresses>   addresses to listen on, between commas, each with :port or without (default: all)
+  -l, --listen=<addresses>   addresses to listen on, separated by commas, each with an optional :port (default: all)
   --host=<addresses>         the same
-  -s, --unix-socket=<file>   listen on a socket in the file system instead
+  -s, --unix-socket=<file>   listen on a unix socket instead
   -c, --conn-limit=<n>       connections served at once (default: 1024)
   -b, --listen-backlog=<n>   connections that may wait (default: 1024)
   -m, --memory-limit=<n>     memory for items, in mebibytes (default: 64)
@@ -11,12 +11,12 @@ export const USAGE = `Flags, as memcached has them:
   -M, --disable-evictions    refuse new items when the memory is full, instead of evicting old ones
   -F, --disable-flush-all    do not allow flush_all
   -A, --enable-shutdown      allow the command shutdown
-  -v, --verbose              say more; -vv and -vvv even more
+  -v, --verbose              log more; -vv and -vvv even more
   -V, --version              print the version
   -h, --help                 print this
-  -o, --extended=<options>   between commas:
-       idle_timeout=<n>      seconds a connection may be silent (default: 0, for ever)
+  -o, --extended=<options>   separated by commas:
+       idle_timeout=<n>      seconds a connection may be silent (default: 0, no limit)
        maxconns_fast         close connections above the limit at once (default)
-       no_maxconns_fast      let them wait, as many as -b says
-  -t, -u, -U 0               taken and ignored
+       no_maxconns_fast      let up to -b of them wait
+  -t, -u, -U 0               accepted and ignored
 `;
