@@ -2,39 +2,42 @@ import type { SchedulerLike, Subscription } from 'rxjs';
 import { fires } from './fires.ts';
 import { monotonic } from './monotonic.ts';
 
-/** What an {@link DeadlineTimer} watches over. */
+/** The owner of a {@link DeadlineTimer}: it knows the deadline, and acts when it has passed. */
 export interface DeadlineOwner {
-  /** When something is due, in milliseconds of the clock; `Infinity` for never. Asked often: it must be cheap. */
+  /** The deadline, in milliseconds of the clock; `Infinity` for none. Called often: it must be cheap. */
   due(): number;
-  /** A timer has gone off late, by this many milliseconds: the process was stopped, or too busy. Asked before anything expires. */
+  /**
+   * Called when the timer has fired late by this many milliseconds, because the process was suspended or too busy. Called before
+   * anything expires.
+   */
   forgive?(lost: number): void;
-  /** It is due now, and was still due after what had been waiting to be read was read. */
+  /** The deadline has passed, and still has after waiting input was read. */
   expire(): void;
-  /** Whether the process goes on for it where nothing else keeps it. @default false */
+  /** Whether the timer keeps the process alive. @default false */
   readonly holds?: boolean;
 }
 
-/** A real timer that goes off later than this, in milliseconds, tells of a freeze. */
+/** A real timer that fires later than this, in milliseconds, shows that the process was frozen. */
 const FREEZE = 1000;
 
 /**
- * A timer that is armed once and re-armed lazily. What pushes the due time back (a byte, a value) costs nothing: when
- * the timer goes off it asks again, and sleeps for what is left.
+ * A timer for a deadline that moves. It is armed once and re-armed lazily: moving the deadline back, as each byte or value does,
+ * costs nothing. When the timer fires it asks its owner for the deadline again, and sleeps for the time that is left.
  *
- * After a freeze of the process (a paused machine, SIGSTOP, a long garbage collection) timers run before the reads that
- * have been waiting, and everyone would be found silent. So a real timer that finds its time over lets the event loop
- * poll, twice, and looks again before it tells anybody.
+ * After a freeze of the process (a suspended machine, SIGSTOP, a long garbage collection) timers run before the reads that have
+ * been waiting. Every connection would then be found silent. So a real timer whose deadline has passed lets the event loop poll
+ * twice, and checks the deadline again before it expires.
  *
- * It does not keep the process alive: what it watches over does.
+ * The timer does not keep the process alive, because what it watches does.
  */
 export class DeadlineTimer {
   readonly #clock: SchedulerLike;
   readonly #owner: DeadlineOwner;
-  /** When the alarm goes off for certain; a timer that may be dropped does not count. */
+  /** When the timer will certainly fire. A timer of a fake clock does not count, because it may be dropped. */
   #armedFor = Number.POSITIVE_INFINITY;
-  /** What is under way: the timer, one of the turns behind it, or an action of another clock. */
+  /** What is pending: the timer, one of the polls after it, or an action of another clock. */
   #timer: NodeJS.Timeout | undefined;
-  #turn: NodeJS.Immediate | undefined;
+  #poll: NodeJS.Immediate | undefined;
   #action: Subscription | undefined;
 
   constructor(clock: SchedulerLike, owner: DeadlineOwner) {
@@ -43,9 +46,9 @@ export class DeadlineTimer {
   }
 
   /**
-   * Says that what is due may have come nearer, or have come to be.
+   * Arms the timer. To be called when a deadline is new, or has become earlier.
    *
-   * @param due When that is, in milliseconds of the clock, where it is known. @default what the owner says
+   * @param due The deadline, in milliseconds of the clock, if the caller knows it. @default owner.due()
    */
   set(due = this.#owner.due()): void {
     if (due >= this.#armedFor) return;
@@ -53,13 +56,13 @@ export class DeadlineTimer {
     this.#arm(due);
   }
 
-  /** Forgets everything; `set` begins anew. */
+  /** Disarms the timer, until `set` is called again. */
   clear(): void {
     this.#armedFor = Number.POSITIVE_INFINITY;
     if (this.#timer) clearTimeout(this.#timer);
-    if (this.#turn) clearImmediate(this.#turn);
+    if (this.#poll) clearImmediate(this.#poll);
     this.#action?.unsubscribe();
-    this.#timer = this.#turn = this.#action = undefined;
+    this.#timer = this.#poll = this.#action = undefined;
   }
 
   #arm(due: number): void {
@@ -68,12 +71,11 @@ export class DeadlineTimer {
       return;
     }
     this.#armedFor = due;
-    // Node's timers, and so RxJS's, hold 31 bits of milliseconds; a longer wait is a few short ones, as looking again costs
-    // nothing.
+    // Timers of Node, and so of RxJS, have 31 bits of milliseconds. A longer wait consists of several timers.
     try {
       const delay = Math.min(Math.max(0, due - this.#clock.now()), 0x7fffffff);
       if (this.#clock === monotonic) {
-        // Rounded up: a timer that goes off a fraction early would find itself early and go round again.
+        // Rounded up, because a timer that fires a fraction early would have to be armed once more.
         this.#timer = setTimeout(DeadlineTimer.#fired, Math.ceil(delay), this);
         if (this.#owner.holds !== true) this.#timer.unref();
         this.#rely(this.#timer);
@@ -81,33 +83,36 @@ export class DeadlineTimer {
         this.#action = this.#clock.schedule(() => DeadlineTimer.#fired(this), delay);
       }
     } catch (error) {
-      // There was no stack left to make a timer: it is not armed, so that the next `set` arms it.
+      // No stack was left to make a timer. The timer counts as disarmed, so that the next `set` arms it.
       this.#armedFor = Number.POSITIVE_INFINITY;
       throw error;
     }
   }
 
-  /** Takes the alarm as an argument, as timers hand it on: there is one for each connection, and a closure would be, too. */
+  /** Takes the timer as an argument, as `setTimeout` passes it. Each connection has a timer, and would need a closure as well. */
   static #fired(timer: DeadlineTimer): void {
     const lost = timer.#clock.now() - timer.#armedFor;
     if (lost > FREEZE && timer.#clock === monotonic) timer.#owner.forgive?.(lost);
     const due = timer.#owner.due();
     if (due > timer.#clock.now()) timer.#arm(due);
-    else if (timer.#clock === monotonic) timer.#poll(2);
+    else if (timer.#clock === monotonic) timer.#checkAfter(2);
     else timer.#expire();
   }
 
-  /** These turns keep the process alive: an event loop with nothing else to do sleeps over an immediate that does not. */
-  #poll(turns: number): void {
-    this.#turn = setImmediate(() => (turns > 1 ? this.#poll(turns - 1) : this.#lookAgain()));
-    this.#rely(this.#turn);
+  /**
+   * Checks the deadline again after this many polls. Its immediates keep the process alive, because an event loop with nothing
+   * else to do would not wait for one that does not.
+   */
+  #checkAfter(polls: number): void {
+    this.#poll = setImmediate(() => (polls > 1 ? this.#checkAfter(polls - 1) : this.#check()));
+    this.#rely(this.#poll);
   }
 
   #rely(timer: object): void {
     if (!fires(timer)) this.#armedFor = Number.POSITIVE_INFINITY;
   }
 
-  #lookAgain(): void {
+  #check(): void {
     const due = this.#owner.due();
     if (due > this.#clock.now()) this.#arm(due);
     else this.#expire();

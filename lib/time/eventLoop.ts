@@ -4,10 +4,10 @@ import { Queue } from '../queue.ts';
 import { fires } from './fires.ts';
 import { monotonic } from './monotonic.ts';
 
-/** Milliseconds of one turn of the event loop that all together may go on for who could go on for ever. */
+/** Milliseconds of one event-loop iteration that all sources of endless work share. */
 const TIME_SLICE = 1;
 
-/** A callback that waits for its turn, in the async context of its caller: one `setImmediate` runs those of all connections. */
+/** A callback for a later iteration, in the async context of its caller. One `setImmediate` runs those of all connections. */
 class PendingCallback extends AsyncResource {
   readonly #work: () => void;
 
@@ -21,16 +21,18 @@ class PendingCallback extends AsyncResource {
   }
 }
 
-/** Who goes on in the next turn, or in the one after that if there are too many. */
+/** The callbacks for the next iteration, or for a later one if there are too many. */
 const waiting = new Queue<PendingCallback>();
 /** A `setImmediate` is pending that will run. */
 let armed = false;
-/** When, in this turn, somebody began who could go on for ever. */
+/** When the time slice of this iteration began; `undefined` if it has not begun. */
 let sliceStart: number | undefined;
 
 /**
- * Calls back in the next turn of the event loop: everyone else who can be served in this one is served first. When many
- * wait for that, some of them have a later turn: what is read meanwhile waits for a millisecond, not for all of them.
+ * Calls back in the next iteration of the event loop, so that every connection that is ready in this one is served first.
+ *
+ * If many callbacks wait, some of them run in a later iteration. So bytes that arrive meanwhile wait for one time slice, not for
+ * all callbacks.
  */
 export function nextIteration(clock: SchedulerLike, work: () => void): void {
   if (clock !== monotonic) {
@@ -42,8 +44,8 @@ export function nextIteration(clock: SchedulerLike, work: () => void): void {
 }
 
 /**
- * Whether this turn has lasted long enough for those who could go on for ever, such as endless replies: all connections'
- * together. Whoever is told so goes on in the next turn. On virtual time a turn has no length: never.
+ * Whether the time slice of this iteration is spent. All sources of endless work, such as endless replies, share it. A source for
+ * which it is spent continues in the next iteration. On virtual time an iteration has no duration, so it is never spent.
  */
 export function timeSliceIsSpent(clock: SchedulerLike): boolean {
   if (clock !== monotonic) return false;
@@ -57,27 +59,30 @@ export function timeSliceIsSpent(clock: SchedulerLike): boolean {
   return now - sliceStart >= TIME_SLICE || now < sliceStart;
 }
 
-/** Calls back when the event loop has polled once more: what waits to be read or accepted has been. */
+/** Calls back after the event loop has polled once more: what was ready to be read or accepted has been. */
 export function afterPoll(clock: SchedulerLike, work: () => void): void {
   nextIteration(clock, () => nextIteration(clock, work));
 }
 
-/** Calls back at the end of this turn: in a microtask, or where time is virtual, and microtasks wait for its end, in its next action. */
+/**
+ * Calls back at the end of the current callback of the event loop: in a microtask. On virtual time microtasks run only after all
+ * actions that are due, so there it is the next action.
+ */
 export function endOfCallback(clock: SchedulerLike, work: () => void): void {
   if (clock === monotonic) microtask(work);
   else clock.schedule(work, 0);
 }
 
-/** Calls back in a microtask. A promise makes it, because fake clocks may replace `queueMicrotask` but no promise. */
+/** Calls back in a microtask, by a promise: fake clocks may replace `queueMicrotask`, but not promises. */
 export function microtask(work: () => void): void {
   void RESOLVED.then(work);
 }
 
 const RESOLVED = Promise.resolve();
 
-/** A second `setImmediate` does no harm: it finds nothing to do. */
+/** A second `setImmediate` is harmless, because it finds nothing to do. */
 function arm(): void {
-  // Armed only behind the call: it may be that there is no stack left for it.
+  // Set after the call, because the call throws if no stack is left.
   if (!armed) armed = fires(setImmediate(runIteration));
 }
 
@@ -85,17 +90,17 @@ function runIteration(): void {
   armed = false;
   sliceStart = undefined;
   if (waiting.size === 0) return;
-  // The time of those who waited counts. Armed before the calls: what one throws is the process's to hear, and the others go
-  // on all the same.
+  // The callbacks count towards the time slice.
   sliceStart = performance.now();
+  // Armed before the calls, because one of them may throw. Its error is uncaught in the process, and the others still run.
   arm();
   const until = sliceStart + TIME_SLICE;
-  // Those who come while this runs are for the next turn.
+  // Callbacks that are added meanwhile are for the next iteration.
   let left = waiting.size;
   do {
     waiting.shift()?.run();
     left--;
-    // Looked at behind the call: a process that was kept from its processor for a millisecond before it still serves one.
-    // Whoever is left over is seen to only because somebody was called.
+    // Checked after a call: each iteration runs at least one, even if the process was suspended for the whole time slice.
+    // Otherwise a busy machine might never run any.
   } while (left > 0 && performance.now() < until);
 }

@@ -1,8 +1,8 @@
 import { asyncScheduler, type SchedulerLike } from 'rxjs';
 
 /**
- * RxJS's `asyncScheduler` with a clock that never jumps: `now()` is `performance.now()`, in milliseconds since the
- * process began. The wall clock may be set back an hour, and an operator that asks it is then silent for an hour.
+ * RxJS's `asyncScheduler` with a clock that never jumps: `now()` is `performance.now()`, in milliseconds since the process began.
+ * The system clock may be set back by an hour; an operator that reads it would then do nothing for an hour.
  */
 export const monotonic: SchedulerLike = {
   now: () => performance.now(),
@@ -10,10 +10,10 @@ export const monotonic: SchedulerLike = {
 };
 
 /**
- * The clock to use by default, chosen on subscription: {@link monotonic}, or RxJS's own while a `TestScheduler` runs
- * and has put virtual time in its place, so that marbles drive our operators with nothing to hand in.
+ * The default clock of an operator, chosen when it is subscribed to: {@link monotonic}, or RxJS's own while a `TestScheduler`
+ * runs and has replaced it by virtual time. So marble tests control Sluice's operators without an option.
  */
 export function defaultClock(): SchedulerLike {
-  const virtual = Math.abs(asyncScheduler.now() - Date.now()) > 1000;
-  return virtual ? asyncScheduler : monotonic;
+  const isVirtual = Math.abs(asyncScheduler.now() - Date.now()) > 1000;
+  return isVirtual ? asyncScheduler : monotonic;
 }

@@ -1,10 +1,10 @@
 import type { SchedulerLike } from 'rxjs';
 import { timeSliceIsSpent } from './eventLoop.ts';
 
-/** Values of one source in one turn, where the turns have no length: on virtual time. */
+/** Values of one source in one iteration. It counts on virtual time, where an iteration has no duration. */
 const VALUES = 1024;
 
-/** What a source that could go on for ever may do before it is the others' turn. */
+/** How much a source of endless work may do in one event-loop iteration, before other connections are served. */
 export class TurnQuota {
   readonly #clock: SchedulerLike;
   #left = VALUES;
@@ -13,7 +13,7 @@ export class TurnQuota {
     this.#clock = clock;
   }
 
-  /** Counts one value. @returns Whether that was enough: whoever goes on does so in the next turn. */
+  /** Counts one value. @returns Whether the quota is spent: the source must continue in the next iteration. */
   spend(): boolean {
     if (--this.#left > 0 && !timeSliceIsSpent(this.#clock)) return false;
     this.#left = VALUES;

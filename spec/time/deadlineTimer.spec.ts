@@ -7,9 +7,9 @@ import { monotonic } from '../../lib/time/monotonic.ts';
 import { marbles } from '../support/marbles.ts';
 import { openConnections } from '../support/sockets.ts';
 
-/** Runs an alarm on virtual time: `moves` says when something is due from which moment on. Returns when it rang. */
-function rings(moves: readonly (readonly [at: number, due: number])[]): { rang: number[]; timers: number } {
-  const rang: number[] = [];
+/** Runs a timer on virtual time. At each time `at` its deadline becomes `due`. Returns when the timer expired. */
+function run(moves: readonly (readonly [at: number, due: number])[]): { expired: number[]; timers: number } {
+  const expired: number[] = [];
   let timers = 0;
   marbles(({ clock, flush }) => {
     const counting = {
@@ -20,59 +20,59 @@ function rings(moves: readonly (readonly [at: number, due: number])[]): { rang: 
       }) as typeof clock.schedule,
     };
     let due = Number.POSITIVE_INFINITY;
-    const alarm = new DeadlineTimer(counting, {
+    const timer = new DeadlineTimer(counting, {
       due: () => due,
       expire: () => {
-        rang.push(clock.now());
+        expired.push(clock.now());
         due = Number.POSITIVE_INFINITY;
       },
     });
     for (const [at, next] of moves) {
       clock.schedule(() => {
         due = next;
-        alarm.set();
+        timer.set();
       }, at);
     }
     flush();
   })();
-  return { rang, timers };
+  return { expired, timers };
 }
 
-describe('Alarm', () => {
-  it('rings when it is due', () => {
-    expect(rings([[0, 10]]).rang).toEqual([10]);
+describe('DeadlineTimer', () => {
+  it('expires at its deadline', () => {
+    expect(run([[0, 10]]).expired).toEqual([10]);
   });
 
-  it('rings at once for what is due already', () => {
-    expect(rings([[5, 3]]).rang).toEqual([5]);
+  it('expires at once if its deadline has already passed', () => {
+    expect(run([[5, 3]]).expired).toEqual([5]);
   });
 
-  it('never rings for what never is', () => {
-    expect(rings([[0, Number.POSITIVE_INFINITY]])).toEqual({ rang: [], timers: 0 });
+  it('makes no timer for an infinite deadline', () => {
+    expect(run([[0, Number.POSITIVE_INFINITY]])).toEqual({ expired: [], timers: 0 });
   });
 
-  it('rings earlier when it is told that something nearer is due', () => {
+  it('expires earlier if its deadline becomes earlier', () => {
     expect(
-      rings([
+      run([
         [0, 100],
         [5, 20],
-      ]).rang,
+      ]).expired,
     ).toEqual([20]);
   });
 
-  it('makes no timer for what is put off: it looks again when it goes off [E10]', () => {
+  it('makes no timer when its deadline becomes later, but checks it when the first timer fires', () => {
     const moves = Array.from({ length: 1000 }, (_, ms) => [ms, ms + 1000] as const);
-    expect(rings(moves)).toEqual({ rang: [1999], timers: 2 });
+    expect(run(moves)).toEqual({ expired: [1999], timers: 2 });
   });
 
-  it('rings neither early nor late, whatever is put off or brought forward', () => {
+  it('expires neither early nor late, however its deadline moves', () => {
     const move = fc.tuple(
       fc.nat(50),
       fc.oneof({ weight: 4, arbitrary: fc.nat(100) }, fc.constant(Number.POSITIVE_INFINITY)),
     );
     fc.assert(
       fc.property(fc.array(move, { maxLength: 10 }), (all) => {
-        // A model that looks at every millisecond.
+        // A model that checks each millisecond.
         const moves = [...new Map(all.map(([at, after]) => [at, [at, at + after] as const])).values()].sort(
           ([a], [b]) => a - b,
         );
@@ -80,7 +80,7 @@ describe('Alarm', () => {
         let due = Number.POSITIVE_INFINITY;
         for (let now = 0; now <= 200; now++) {
           const next = moves.find(([at]) => at === now);
-          // What is due in the same millisecond in which it is moved may have rung or not: keep clear of it.
+          // A deadline that passes in the millisecond in which it moves may expire or not, so such a run is skipped.
           if (due <= now && next !== undefined) return fc.pre(false);
           if (next) due = next[1];
           if (due <= now) {
@@ -88,80 +88,80 @@ describe('Alarm', () => {
             due = Number.POSITIVE_INFINITY;
           }
         }
-        expect(rings(moves).rang).toEqual(expected);
+        expect(run(moves).expired).toEqual(expected);
       }),
       { numRuns: 300 },
     );
   });
 
-  it('is silent once it is cleared, and begins anew when it is set', () => {
-    const rang: number[] = [];
+  it('does not expire after clear, and is armed again by set', () => {
+    const expired: number[] = [];
     marbles(({ clock, flush }) => {
-      const alarm = new DeadlineTimer(clock, { due: () => 10, expire: () => rang.push(clock.now()) });
-      alarm.set();
-      alarm.clear();
+      const timer = new DeadlineTimer(clock, { due: () => 10, expire: () => expired.push(clock.now()) });
+      timer.set();
+      timer.clear();
       flush();
-      alarm.set();
+      timer.set();
       flush();
     })();
-    expect(rang).toEqual([10]);
+    expect(expired).toEqual([10]);
   });
 
   it.each([
-    ['ours', monotonic],
-    ["RxJS's", asyncScheduler],
-  ])('waits for longer than a timer of Node can hold, on a clock of %s', (_whose, clock) => {
+    ['Sluice', monotonic],
+    ['RxJS', asyncScheduler],
+  ])('waits for longer than a timer of Node can, on the clock of %s', (_of, clock) => {
     vi.useFakeTimers();
     try {
-      const rang: number[] = [];
+      const expired: number[] = [];
       const due = clock.now() + 3_000_000_000;
-      const alarm = new DeadlineTimer(clock, { due: () => due, expire: () => rang.push(clock.now()) });
-      alarm.set();
+      const timer = new DeadlineTimer(clock, { due: () => due, expire: () => expired.push(clock.now()) });
+      timer.set();
       const begun = clock.now();
-      // Node makes a millisecond of more.
+      // Node turns a longer delay into one of 1 ms.
       vi.advanceTimersToNextTimer();
       expect(clock.now() - begun).toBe(0x7fffffff);
       vi.advanceTimersByTime(2_900_000_000 - 0x7fffffff);
-      expect(rang).toEqual([]);
+      expect(expired).toEqual([]);
       vi.advanceTimersByTime(200_000_000);
-      expect(rang.length).toBe(1);
+      expect(expired.length).toBe(1);
     } finally {
       vi.useRealTimers();
     }
   });
 });
 
-it('rings within a second on a loop that has nothing else to do', async () => {
+it('expires within a second on an event loop that has nothing else to do', async () => {
   const begun = monotonic.now();
-  const rang = await new Promise<number>((resolve) => {
+  const expired = await new Promise<number>((resolve) => {
     let due = begun + 20;
-    const alarm = new DeadlineTimer(monotonic, {
+    const timer = new DeadlineTimer(monotonic, {
       due: () => due,
       expire: () => {
         due = Number.POSITIVE_INFINITY;
         resolve(monotonic.now());
       },
     });
-    alarm.set();
+    timer.set();
   });
-  expect(rang - begun).toBeGreaterThanOrEqual(20);
-  expect(rang - begun).toBeLessThan(1000);
+  expect(expired - begun).toBeGreaterThanOrEqual(20);
+  expect(expired - begun).toBeLessThan(1000);
 });
 
-/** Lets no code run, and nothing be read, for so many milliseconds. */
+/** Blocks the event loop for this many milliseconds: no code runs, and nothing is read. */
 function freeze(ms: number): void {
   const end = performance.now() + ms;
   while (performance.now() < end);
 }
 
-it('closes nobody whose bytes came in time but could not be read, as the process was frozen; and does close who is silent [E21]', async () => {
-  // Much more than it takes until all have been heard of once, on a busy machine, too.
+it('expires after a freeze only for a peer that was silent, not for one whose bytes arrived in time', async () => {
+  // Much longer than it takes until all peers have been read from once, even on a busy machine.
   const AFTER = 500;
-  let closed: (how: unknown) => void = () => undefined;
+  let closed: (outcome: unknown) => void = () => undefined;
   const firstClosed = new Promise<unknown>((resolve) => {
     closed = resolve;
   });
-  const said = new Map<string, number>();
+  const talked = new Set<string>();
   let greeted = 0;
   let allGreeted: () => void = () => undefined;
   const ready = new Promise<void>((resolve) => {
@@ -175,10 +175,10 @@ it('closes nobody whose bytes came in time but could not be read, as the process
         if (name === '') {
           name = Buffer.from(chunk).toString();
           if (++greeted === names.length) allGreeted();
-        } else said.set(name, (said.get(name) ?? 0) + 1);
+        } else talked.add(name);
       },
-      // The talkers fall silent later: what counts is who had spoken when the first is closed.
-      error: (error: Error) => closed({ name, error: error.name, said: [...said.keys()].sort() }),
+      // All peers are silent in the end. What counts is which of them had been read from when the first one expires.
+      error: (error: Error) => closed({ name, error: error.name, talked: [...talked].sort() }),
     });
   });
   const clients = names.map((name) => {
@@ -187,10 +187,10 @@ it('closes nobody whose bytes came in time but could not be read, as the process
     return client;
   });
   await ready;
-  // Written before the freeze, in the same turn: the kernel has it, and nobody has read it when the timers are due.
+  // Written in the same iteration as the freeze: the bytes are in the kernel, unread, when the timers are due.
   for (const client of clients.slice(0, 3)) client.write('!');
   freeze(AFTER + 50);
-  expect(await firstClosed).toEqual({ name: 'silent', error: 'DeadlineError', said: names.slice(0, 3) });
+  expect(await firstClosed).toEqual({ name: 'silent', error: 'DeadlineError', talked: names.slice(0, 3) });
   server.port.close();
   for (const client of clients) client.destroy();
 });

@@ -2,13 +2,13 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { afterPoll, nextIteration } from '../../lib/time/eventLoop.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
 
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+const iteration = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-// No time passes but what a spec says: a turn ends after 1 ms.
+// The clock stands still unless a spec moves it, because a time slice is over after 1 ms.
 beforeEach(() => vi.spyOn(performance, 'now').mockReturnValue(performance.now()));
 afterEach(() => vi.restoreAllMocks());
 
-/** A machine so busy that `ms` pass between any two looks at the clock. */
+/** Lets `ms` pass between any two readings of the clock, as on a busy machine. */
 function busy(ms: number): void {
   let now = performance.now();
   vi.spyOn(performance, 'now').mockImplementation(() => {
@@ -18,38 +18,38 @@ function busy(ms: number): void {
 }
 
 describe('nextIteration', () => {
-  it('calls all who wait in the next turn, in order, and not in this one', async () => {
+  it('calls all callbacks in the next iteration, in order, and none in this one', async () => {
     const called: string[] = [];
     for (const name of ['a', 'b', 'c']) nextIteration(monotonic, () => called.push(name));
     expect(called).toEqual([]);
-    await turn();
+    await iteration();
     expect(called).toEqual(['a', 'b', 'c']);
   });
 
-  it('gives whoever comes while it runs the turn after that', async () => {
+  it('leaves a callback that is added meanwhile to the iteration after that', async () => {
     const called: string[] = [];
     nextIteration(monotonic, () => {
       called.push('a');
       nextIteration(monotonic, () => called.push('b'));
     });
-    await turn();
+    await iteration();
     expect(called).toEqual(['a']);
-    await turn();
+    await iteration();
     expect(called).toEqual(['a', 'b']);
   });
 
-  // One that waits was forgotten for ever when the process lost its processor for a millisecond at the wrong moment.
-  it('forgets nobody on a machine that is busy with something else', async () => {
+  // Once, callbacks were lost if the process was suspended for a millisecond just before the first of them.
+  it('calls at least one callback in each iteration, however busy the machine is', async () => {
     busy(5);
     const called: string[] = [];
     for (const name of ['a', 'b', 'c']) nextIteration(monotonic, () => called.push(name));
-    for (let turns = 0; turns < 3; turns++) await turn();
+    for (let iterations = 0; iterations < 3; iterations++) await iteration();
     expect(called).toEqual(['a', 'b', 'c']);
   });
 
-  it('calls those behind one who throws', async () => {
+  it('calls the callbacks after one that throws', async () => {
     const thrown: unknown[] = [];
-    const others = process.listeners('uncaughtException');
+    const listeners = process.listeners('uncaughtException');
     process.removeAllListeners('uncaughtException');
     process.once('uncaughtException', (error) => thrown.push(error));
     const called: string[] = [];
@@ -57,23 +57,23 @@ describe('nextIteration', () => {
       throw new Error('a');
     });
     nextIteration(monotonic, () => called.push('b'));
-    await turn();
-    await turn();
-    for (const other of others) process.on('uncaughtException', other);
+    await iteration();
+    await iteration();
+    for (const listener of listeners) process.on('uncaughtException', listener);
     expect(thrown).toEqual([new Error('a')]);
     expect(called).toEqual(['b']);
   });
 });
 
 describe('afterPoll', () => {
-  it('comes behind the poll of the next turn', async () => {
+  it('calls back after the poll that follows the next iteration', async () => {
     let called = false;
     afterPoll(monotonic, () => {
       called = true;
     });
-    await turn();
+    await iteration();
     expect(called).toBe(false);
-    await turn();
+    await iteration();
     expect(called).toBe(true);
   });
 });

@@ -26,12 +26,12 @@ function served(handler: Handler, options: ServeOptions = {}) {
   return { network, subscription };
 }
 
-/** Lets what is made of promises go on until it waits for a timer. */
+/** Lets everything that consists of promises run until it waits for a timer. */
 async function microtasks(): Promise<void> {
   for (let left = 5 * MANY; left > 0; left--) await undefined;
 }
 
-/** A test that fakes timers while connections write without end, and does not run what it leaves behind. */
+/** Plays a test that fakes timers while connections write endlessly, and that never runs the timers which it leaves behind. */
 async function leaveFakesBehind(toFake: readonly string[] | undefined, drop: () => void): Promise<void> {
   vi.useFakeTimers(toFake === undefined ? {} : { toFake: toFake as never });
   const handlers: Handler[] = [
@@ -63,10 +63,10 @@ const ways: [string, readonly string[] | undefined][] = [
 ];
 
 describe.each(ways)('after a test that faked %s while connections wrote', (_what, toFake) => {
-  const forget = () => leaveFakesBehind(toFake, () => vi.useRealTimers());
+  const fake = () => leaveFakesBehind(toFake, () => vi.useRealTimers());
 
-  it('promises of room are resolved', async () => {
-    await forget();
+  it('promises of write() are resolved', async () => {
+    await fake();
     let written = 0;
     const { network } = served(async (connection) => {
       for (; written < MANY; written++) await connection.write('x');
@@ -89,29 +89,29 @@ describe.each(ways)('after a test that faked %s while connections wrote', (_what
         for (let left = MANY; left > 0; left--) yield 'x';
       },
     ],
-  ])('%s is asked to its end', async (_kind, source) => {
-    await forget();
+  ])('%s is read to its end', async (_kind, source) => {
+    await fake();
     const client = served(source).network.connect();
     await until(() => client.ended);
     expect(client.text).toHaveLength(MANY);
   });
 
   it('replies are flushed', async () => {
-    await forget();
+    await fake();
     const client = served(exchange(lines(), async (line) => `${line}\n`)).network.connect();
     client.write('a\n');
     await until(() => client.text === 'a\n');
   });
 
-  it('what a chunk has more of than a turn is handed on', async () => {
-    await forget();
+  it('frames of a chunk that exceed the quota of one iteration are emitted', async () => {
+    await fake();
     const client = served(exchange(lines(), () => 'x')).network.connect();
     client.write('a\n'.repeat(MANY));
     await until(() => client.text.length === MANY);
   });
 
   it('a drain completes', async () => {
-    await forget();
+    await fake();
     const network = new MemoryNetwork();
     const shutdown = new Subject<void>();
     const events = serve(
@@ -128,31 +128,31 @@ describe.each(ways)('after a test that faked %s while connections wrote', (_what
     expect(await report).toMatchObject({ type: 'drained', drained: 1, aborted: 0 });
   });
 
-  it('an alarm and a pulse that were set go off', async () => {
-    const rung: string[] = [];
-    let over = Number.POSITIVE_INFINITY;
-    const alarm = new DeadlineTimer(monotonic, { due: () => over, expire: () => rung.push('alarm') });
-    const pulse = new LivenessPoller();
-    const dead = { needsPolling: true, alive: false, died: () => rung.push('pulse') };
+  it('a deadline timer and a liveness poller that were set fire', async () => {
+    const fired: string[] = [];
+    let due = Number.POSITIVE_INFINITY;
+    const timer = new DeadlineTimer(monotonic, { due: () => due, expire: () => fired.push('timer') });
+    const poller = new LivenessPoller();
+    const dead = { needsPolling: true, alive: false, died: () => fired.push('poller') };
     await leaveFakesBehind(toFake, () => {
-      over = monotonic.now() + 1;
-      alarm.set();
-      pulse.add(dead);
-      pulse.delete(dead);
+      due = monotonic.now() + 1;
+      timer.set();
+      poller.add(dead);
+      poller.delete(dead);
       vi.useRealTimers();
     });
-    over = monotonic.now() + 5;
-    alarm.set();
-    pulse.add(dead);
-    await until(() => rung.length === 2);
-    expect(rung.sort()).toEqual(['alarm', 'pulse']);
+    due = monotonic.now() + 5;
+    timer.set();
+    poller.add(dead);
+    await until(() => fired.length === 2);
+    expect(fired.sort()).toEqual(['poller', 'timer']);
   });
 });
 
 describe('on fake timers', () => {
   const advance = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 
-  it('loops go on after all timers are cleared', async () => {
+  it('loops continue after all timers are cleared', async () => {
     await leaveFakesBehind(undefined, () => vi.clearAllTimers());
     const client = served(async (connection) => {
       for (let left = MANY; left > 0; left--) await connection.write('x');
@@ -161,7 +161,7 @@ describe('on fake timers', () => {
     expect([client.text.length, client.ended]).toEqual([MANY, true]);
   });
 
-  it('a server runs in their time: writes, generators, deadlines and its drain', async () => {
+  it('a whole server runs: writes, generators, deadlines and its drain', async () => {
     vi.useFakeTimers();
     const shutdown = new Subject<void>();
     const network = new MemoryNetwork();

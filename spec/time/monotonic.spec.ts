@@ -8,41 +8,41 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-it('does not follow the wall clock [E22]', () => {
+it('does not follow the system clock', () => {
   const before = monotonic.now();
-  const wall = Date.now();
-  vi.spyOn(Date, 'now').mockReturnValue(wall - 3_600_000);
+  const system = Date.now();
+  vi.spyOn(Date, 'now').mockReturnValue(system - 3_600_000);
   expect(monotonic.now() - before).toBeGreaterThanOrEqual(0);
   expect(monotonic.now() - before).toBeLessThan(10_000);
 });
 
-it('schedules what it is given, and lets go of it', async () => {
+it('schedules work, and cancels it on unsubscribe', async () => {
   let calls = 0;
   monotonic.schedule(() => calls++, 1).unsubscribe();
   await new Promise<void>((resolve) => monotonic.schedule(() => resolve(), 5));
   expect(calls).toBe(0);
 });
 
-it('is the default, but for virtual time', () => {
+it('is the default clock, except on virtual time', () => {
   expect(defaultClock()).toBe(monotonic);
   marbles(() => expect(defaultClock()).toBe(asyncScheduler))();
   expect(defaultClock()).toBe(monotonic);
 });
 
-it('afterPoll lets the event loop poll: what could be read is read before', async () => {
+it('afterPoll calls back after the event loop has polled', async () => {
   const order: string[] = [];
   await new Promise<void>((resolve) => {
     afterPoll(monotonic, () => {
       order.push('afterPoll');
       resolve();
     });
-    setImmediate(() => order.push('a turn'));
+    setImmediate(() => order.push('iteration'));
     queueMicrotask(() => order.push('microtask'));
   });
-  expect(order).toEqual(['microtask', 'a turn', 'afterPoll']);
+  expect(order).toEqual(['microtask', 'iteration', 'afterPoll']);
 });
 
-it('afterPoll and endOfCallback take no time on virtual time, and are not within the call', () => {
+it('afterPoll and endOfCallback call back at the same virtual time, and not within the call', () => {
   const order: string[] = [];
   marbles(({ clock, flush }) => {
     clock.schedule(() => {
@@ -55,7 +55,7 @@ it('afterPoll and endOfCallback take no time on virtual time, and are not within
   expect(order).toEqual(['call', 'endOfCallback 7', 'afterPoll 7']);
 });
 
-it('endOfCallback is a microtask on the real clock', async () => {
+it('endOfCallback calls back in a microtask on the real clock', async () => {
   const order: string[] = [];
   endOfCallback(monotonic, () => order.push('endOfCallback'));
   queueMicrotask(() => order.push('next'));
