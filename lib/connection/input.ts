@@ -5,7 +5,7 @@ import { endOfCallback, nextIteration } from '../time/eventLoop.ts';
 import type { TransportSocket } from '../transport/transport.ts';
 import type { LivenessPoller, Polled } from './livenessPoller.ts';
 import type { MemoryBudget } from './memoryBudget.ts';
-import { LOCAL_CAUSES, PauseCause, PauseTimes } from './pauses.ts';
+import { LOCAL_CAUSES, PauseCause, PauseTimes, withCause, withoutCause } from './pauses.ts';
 import type { ByteSink, Follower } from './source.ts';
 
 /** Who owns an input. */
@@ -204,8 +204,8 @@ export class Input implements Polled {
 
   /** The input is to complete at its next boundary: at that of the last framing operator, else at that of the sink. */
   drain(): void {
-    const [follower = this.#sink] = this.#followers ?? [];
-    if (follower?.drain) this.#call(() => follower.drain?.());
+    const decides = [...(this.#followers ?? [])].find((follower) => follower.drain) ?? this.#sink;
+    if (decides?.drain) this.#call(() => decides.drain?.());
     else this.complete();
   }
 
@@ -252,12 +252,13 @@ export class Input implements Polled {
   }
 
   pause(cause: number): void {
-    this.#setCauses(this.#causes | cause);
+    this.#setCauses(withCause(this.#causes, cause));
   }
 
   resume(cause: number): void {
-    if ((this.#causes & cause) === 0) return;
-    this.#setCauses(this.#causes & ~cause);
+    const causes = withoutCause(this.#causes, cause);
+    if (causes === this.#causes) return;
+    this.#setCauses(causes);
     if (this.#causes === 0) this.#flow();
   }
 

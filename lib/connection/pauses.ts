@@ -14,13 +14,30 @@ export const PauseCause = {
   unread: 16,
   /** The pipe has not taken the connection. */
   waiting: 32,
+  /**
+   * An operator of the user. It is counted and not a bit: the bits from here on are the number of operators that pause the input,
+   * so that one of them never resumes what another has paused.
+   */
+  operator: 64,
 } as const;
 
+const OPERATORS = -PauseCause.operator;
+
+/** The causes with one more. */
+export const withCause = (causes: number, cause: number): number =>
+  cause === PauseCause.operator ? causes + cause : causes | cause;
+
+/** The causes without one, or as they are if it is not among them. */
+export const withoutCause = (causes: number, cause: number): number => {
+  if (cause !== PauseCause.operator) return causes & ~cause;
+  return causes & OPERATORS ? causes - cause : causes;
+};
+
 /** The causes on our side: while one of them holds, the silence of the peer is not the peer's. */
-export const LOCAL_CAUSES = PauseCause.handler | PauseCause.budget | PauseCause.turn;
+export const LOCAL_CAUSES = PauseCause.handler | PauseCause.budget | PauseCause.turn | OPERATORS;
 
 /** The causes that stop the clock of a frame. The budget does not: what it holds back stands under its deadlines. */
-export const FRAME_CLOCK_STOPS = PauseCause.peer | PauseCause.handler | PauseCause.turn;
+export const FRAME_CLOCK_STOPS = PauseCause.peer | PauseCause.handler | PauseCause.turn | OPERATORS;
 
 const NOT_AT_ALL: Paused = { peer: 0, handler: 0, budget: 0 };
 
@@ -37,7 +54,7 @@ export class PauseTimes {
     this.#since = now;
     // A handler that waits for its peer has more to do than it may, too, but not by its own fault.
     if (holds & PauseCause.peer) this.#peer += time;
-    else if (holds & PauseCause.handler) this.#handler += time;
+    else if (holds & (PauseCause.handler | OPERATORS)) this.#handler += time;
     if (holds & PauseCause.budget) this.#budget += time;
   }
 

@@ -10,7 +10,7 @@ export interface ByteSink {
    * What is written to the connection does not come of what is read from it. So a peer that takes nothing is read all the
    * same: it may be waiting for just that.
    */
-  readonly uncoupled?: true;
+  readonly uncoupled?: true | undefined;
   next(chunk: Uint8Array): void;
   error(error: unknown): void;
   complete(): void;
@@ -76,4 +76,4 @@ export interface SourceControl {
 }
 
 /** A framing operator behind other operators. */
-export type Follower = Required<Pick<ByteSink, 'resume' | 'drain'>>;
+export type Follower = Required<Pick<ByteSink, 'resume'>> & Pick<ByteSink, 'drain'>;

@@ -1,37 +1,33 @@
-import {
-  type MonoTypeOperatorFunction,
-  type Observable,
-  type Observer,
-  type SchedulerLike,
-  Subscriber,
-  type Subscription,
-} from 'rxjs';
-import { Bytes, borrow, controlOf, derive, LiftedBytes } from '../connection/bytes.ts';
-import type { ByteSink, SourceControl } from '../connection/source.ts';
+import type { MonoTypeOperatorFunction, SchedulerLike } from 'rxjs';
+import { Operation, operate, type Sink } from '../connection/operation.ts';
+import type { SourceControl } from '../connection/source.ts';
 import { DeadlineError, type DeadlineName } from '../errors.ts';
 import { checkArgument, milliseconds } from '../options.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { defaultClock } from '../time/monotonic.ts';
 
-/** What a deadline may look at. Moments are in milliseconds of the clock. */
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** What a deadline may depend on. Moments are in milliseconds of the clock. */
 export interface Seen {
   /** When the subscription was made. */
   readonly started: number;
   /**
-   * When the last value came, or the subscription was made; with a connection behind it, when a byte last came or went, or our
-   * own work last ended. `Infinity` while that goes on.
+   * When the last value was emitted, or the subscription made; with a connection behind it, when a byte was last received or sent,
+   * or the connection's own work last ended. `Infinity` while that work goes on.
    */
   readonly lastActivity: number;
-  /** Whether a value has come. */
+  /** Whether a value has been emitted. */
   readonly any: boolean;
 }
 
 /**
- * The common part of our deadlines: mirrors the source, and errors when what is due is over.
+ * The common part of our deadlines: mirrors the source, and errors at the moment that `due` returns. A value costs no timer: when
+ * the timer fires, it asks `due` again.
  *
- * @param name Goes into the error.
- * @param after Goes into the error, in milliseconds.
- * @param due When it is over, given what has been seen; `Infinity` for not any more.
+ * @param name Of the deadline, for the error.
+ * @param after Of the deadline, for the error, in milliseconds.
+ * @param due When it is missed, given what has been seen; `Infinity` if it cannot be missed as things are.
  * @param scheduler The clock. @default the connection's own, or monotonic
  */
 export function watched<T>(
@@ -41,117 +37,65 @@ export function watched<T>(
   scheduler?: SchedulerLike,
 ): MonoTypeOperatorFunction<T> {
   checkArgument(`set the ${name} deadline`, 'after', after, milliseconds);
-  return (source) => {
-    const control = controlOf(source);
-    const watch = <V>(to: Target<V>, bytes?: SourceControl) =>
-      new Watch<V>(
-        new DeadlineError(name, after),
-        due,
-        scheduler ?? control?.clock ?? defaultClock(),
-        to,
-        control,
-        bytes,
-      );
-    if (source instanceof Bytes && control) {
-      const subscribe = (sink: ByteSink) => watch<Uint8Array>(sink, control).watch((watch) => borrow(source, watch));
-      return new LiftedBytes(control, subscribe) as Observable<unknown> as Observable<T>;
-    }
-    return derive(source, (subscriber) =>
-      watch<T>(subscriber).watch((watch) => {
-        // Of the chain before it is subscribed, so that who has enough of a source that emits at once can stop it.
-        const link = new Subscriber<T>(watch);
-        subscriber.add(link);
-        return source.subscribe(link);
-      }),
-    );
-  };
+  return (source) =>
+    operate(source, (sink, control, isInPlace) => {
+      const clock = scheduler ?? control?.clock ?? defaultClock();
+      return new Watch<T>(sink, new DeadlineError(name, after), due, clock, control, isInPlace);
+    });
 }
 
-type Target<T> = Observer<T> & Pick<ByteSink, 'resume' | 'drain'>;
-
-class Watch<T> implements Observer<T>, DeadlineOwner, Seen {
+class Watch<T> extends Operation<T> implements DeadlineOwner, Seen {
   readonly started: number;
   any = false;
   readonly #error: DeadlineError;
   readonly #due: (seen: Seen) => number;
   readonly #clock: SchedulerLike;
-  readonly #to: Target<T>;
   /** The connection behind the values. */
   readonly #control: SourceControl | undefined;
-  /** The same, if the values are all of its bytes: then it keeps the time of the last one itself. */
+  /** The same if the values are all of its bytes: the connection itself knows then when the last one was received or sent. */
   readonly #bytes: SourceControl | undefined;
   readonly #timer: DeadlineTimer;
   #lastValue: number;
-  #source: Subscription | undefined;
-  #over = false;
-  /** It is to be told when the connection is at rest. */
-  #waits = false;
+  #waitsForRest = false;
 
   constructor(
+    sink: Sink<T>,
     error: DeadlineError,
     due: (seen: Seen) => number,
     clock: SchedulerLike,
-    to: Target<T>,
     control: SourceControl | undefined,
-    bytes: SourceControl | undefined,
+    isAllBytes: boolean,
   ) {
+    super(sink);
     this.#error = error;
     this.#due = due;
     this.#clock = clock;
-    this.#to = to;
     this.#control = control;
-    this.#bytes = bytes;
-    this.#timer = new DeadlineTimer(clock, this);
+    this.#bytes = isAllBytes ? control : undefined;
     this.started = this.#lastValue = clock.now();
+    this.#timer = new DeadlineTimer(clock, this);
+    this.#timer.set();
+  }
+
+  next(value: T): void {
+    this.any = true;
+    if (this.#bytes !== undefined) return this.sink.next(value);
+    this.#lastValue = this.#clock.now();
+    this.sink.next(value);
+    // The handler still works on the value: the silence begins when that work ends.
+    if (this.#control?.busy) this.#waitForRest(this.#control);
   }
 
   get lastActivity(): number {
     if (this.#control?.busy) {
       this.#waitForRest(this.#control);
-      return Number.POSITIVE_INFINITY;
+      return NEVER;
     }
     if (this.#bytes === undefined) return this.#lastValue;
     const { clock, silentSince } = this.#bytes;
-    // Another clock than the connection's has another zero; only what has passed is the same on both.
+    // Another clock than the connection's has another zero. Only a difference of two moments is the same on both.
     const last = clock === this.#clock ? silentSince : this.#clock.now() - (clock.now() - silentSince);
     return Math.max(this.started, last);
-  }
-
-  watch(subscribe: (watch: this) => Subscription): Subscription {
-    this.#timer.set();
-    const source = subscribe(this);
-    this.#source = source;
-    source.add(() => this.#end());
-    if (this.#over) source.unsubscribe();
-    return source;
-  }
-
-  next(value: T): void {
-    this.any = true;
-    if (this.#bytes === undefined) this.#lastValue = this.#clock.now();
-    this.#to.next(value);
-    // A value that is worked on: the silence begins when that is over.
-    if (this.#bytes === undefined && this.#control?.busy) this.#waitForRest(this.#control);
-  }
-
-  error(error: unknown): void {
-    this.#end();
-    this.#to.error(error);
-  }
-
-  complete(): void {
-    this.#end();
-    this.#to.complete();
-  }
-
-  resume(): void {
-    this.#to.resume?.();
-  }
-
-  drain(): void {
-    if (this.#to.drain) return this.#to.drain();
-    this.#stop();
-    this.#to.complete();
   }
 
   due(): number {
@@ -162,32 +106,26 @@ class Watch<T> implements Observer<T>, DeadlineOwner, Seen {
     this.#control?.closeAs(this.#error);
     let error: unknown = this.#error;
     try {
-      this.#stop();
+      this.stop();
     } catch (thrown) {
-      // A teardown of the source: its fault is told, as RxJS's own `timeout` tells it.
+      // A teardown of the source failed. Its error is emitted instead, as RxJS's own `timeout` does.
       error = thrown;
     }
-    this.#to.error(error);
+    this.sink.error(error);
   }
 
-  /** Nothing is due before that, so that no timer need be armed. */
-  #waitForRest(control: SourceControl): void {
-    if (this.#waits) return;
-    this.#waits = true;
-    control.whenRested(() => {
-      this.#waits = false;
-      this.#lastValue = this.#clock.now();
-      if (!this.#over) this.#timer.set();
-    });
-  }
-
-  #end(): void {
-    this.#over = true;
+  protected override finalize(): void {
     this.#timer.clear();
   }
 
-  #stop(): void {
-    this.#over = true;
-    this.#source?.unsubscribe();
+  /** Nothing is due while the connection is busy, so no timer is armed. */
+  #waitForRest(control: SourceControl): void {
+    if (this.#waitsForRest) return;
+    this.#waitsForRest = true;
+    control.whenRested(() => {
+      this.#waitsForRest = false;
+      this.#lastValue = this.#clock.now();
+      if (!this.isOver) this.#timer.set();
+    });
   }
 }

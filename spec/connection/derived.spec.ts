@@ -38,11 +38,13 @@ type Front = OperatorFunction<Uint8Array, Uint8Array>;
 const invert = (bytes: Uint8Array) => bytes.map((byte) => byte ^ 0xff);
 const plain = (bytes: Uint8Array) => bytes;
 const none = Buffer.alloc(0);
+/** A plain operator of RxJS. (`tap()` without an argument is no operator: it returns its source.) */
+const mirror: Front = tap(() => {});
 
 /** What may stand in front of a framing operator, and what the peer sends for it to be text. */
 const fronts: [string, (connection: Connection) => Front, ((bytes: Buffer) => Uint8Array)?][] = [
   ['nothing', () => identity],
-  ['tap', () => tap()],
+  ['tap', () => mirror],
   ['map, which decrypts', () => map(invert), invert],
   ['filter', () => filter((chunk) => chunk.length > 0)],
   ['startWith', () => startWith(none)],
@@ -50,14 +52,14 @@ const fronts: [string, (connection: Connection) => Front, ((bytes: Buffer) => Ui
   ['share', () => share()],
   ['publish and refCount', () => pipe(publish(), refCount())],
   ['catchError that begins anew', () => catchError((_error, caught) => caught)],
-  ['two operators as one', () => pipe(tap(), map(plain))],
+  ['two operators as one', () => pipe(mirror, map(plain))],
   ['an operator of one’s own', () => (source) => new Observable((to) => source.subscribe(to))],
   [
     'one that subscribes to the connection itself',
     (connection) => () => new Observable((to) => connection.subscribe(to)),
   ],
-  ['one that pipes the connection itself', (connection) => () => defer(() => connection.pipe(tap()))],
-  ['idle over tap', () => pipe(tap(), idle(60_000))],
+  ['one that pipes the connection itself', (connection) => () => defer(() => connection.pipe(mirror))],
+  ['idle over tap', () => pipe(mirror, idle(60_000))],
   ['inPlace', () => inPlace((chunk) => Buffer.from(chunk))],
   ['frames in which lines are sent', () => lengthPrefixed(), encodeLengthPrefixed()],
 ];
@@ -303,7 +305,7 @@ describe('several framing operators on one input', () => {
 
 describe('plain operators on a connection, with no framing', () => {
   it('complete at once in a drain', async () => {
-    const house = await House.open((connection) => connection.pipe(tap(), map(plain)));
+    const house = await House.open((connection) => connection.pipe(mirror, map(plain)));
     const client = await house.connect();
     client.write('ha');
     await house.clock.settle();
@@ -313,7 +315,7 @@ describe('plain operators on a connection, with no framing', () => {
 });
 
 describe('frames behind plain operators, for any format', () => {
-  const front = fc.constantFrom<Front>(tap(), map(plain), share(), pipe(tap(), map(plain)), startWith(none));
+  const front = fc.constantFrom<Front>(mirror, map(plain), share(), pipe(mirror, map(plain)), startWith(none));
 
   it('are neither lost nor doubled nor moved, wherever the input is cut and held back', () => {
     const closings = fc.infiniteStream(fc.boolean());
@@ -368,7 +370,7 @@ describe('frames behind plain operators, for any format', () => {
 
   it('are truncated when the input ends in the middle of one, and the peer is blamed', () => {
     const peer = new Borrowed();
-    const seen = watch(peer.pipe(tap(), lines()));
+    const seen = watch(peer.pipe(mirror, lines()));
     peer.push(Buffer.from('a\nbc'));
     expect(peer.control.carried).toBe(2);
     peer.end();
@@ -384,7 +386,7 @@ describe('what pipe returns', () => {
   it('is the connection itself without operators', () => {
     const peer = new Borrowed();
     expect(peer.pipe()).toBe(peer);
-    const piped = peer.pipe(tap());
+    const piped = peer.pipe(mirror);
     expect(piped.pipe()).toBe(piped);
   });
 
@@ -424,13 +426,13 @@ describe('what pipe returns', () => {
     const promise = Promise.resolve(1);
     expect(peer.pipe(() => promise as never)).toBe(promise);
     expect(peer.pipe(() => other)).toBe(other);
-    const piped = other.pipe(tap());
+    const piped = other.pipe(mirror);
     expect(peer.pipe(() => piped)).toBe(piped);
   });
 
   it('can be looped over behind any number of pipes', async () => {
     const peer = new Borrowed();
-    const piped = peer.pipe(tap()).pipe(lines()).pipe(map(Number)) as Stream<number>;
+    const piped = peer.pipe(mirror).pipe(lines()).pipe(map(Number)) as Stream<number>;
     const loop = piped[Symbol.asyncIterator]();
     const first = loop.next();
     peer.push(Buffer.from('1\n2\n'));

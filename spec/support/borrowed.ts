@@ -120,7 +120,7 @@ export class Borrowed extends Bytes {
   }
 
   drain(): void {
-    const [follower = this.#sink] = this.control.followers;
+    const follower = [...this.control.followers].find((one) => one.drain) ?? this.#sink;
     if (follower?.drain) follower.drain();
     else this.#sink?.complete();
   }

@@ -1,0 +1,434 @@
+import {
+  concat,
+  from,
+  ignoreElements,
+  type MonoTypeOperatorFunction,
+  NEVER,
+  Observable,
+  of,
+  pipe,
+  Subject,
+  share,
+  take,
+  tap,
+  throwError,
+} from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import { Bytes, borrow, LiftedBytes } from '../../lib/connection/bytes.ts';
+import type { SourceControl } from '../../lib/connection/source.ts';
+import { FrameInvalidError } from '../../lib/errors.ts';
+import {
+  type ByteSink,
+  type BytesControl,
+  type BytesOperator,
+  type Connection,
+  inPlace,
+  lines,
+  operateBytes,
+} from '../../lib/index.ts';
+import { Borrowed } from '../support/borrowed.ts';
+import { watch } from '../support/bytes.ts';
+import { House } from '../support/house.ts';
+import { marbles } from '../support/marbles.ts';
+import { run } from '../support/peers.ts';
+
+const bytes = (text: string): Buffer => Buffer.from(text);
+const text = inPlace((chunk) => Buffer.from(chunk).toString());
+/** A plain operator of RxJS. (`tap()` without an argument is no operator: it returns its source.) */
+const plain: MonoTypeOperatorFunction<Uint8Array> = tap(() => {});
+const passing = () => operateBytes(() => ({}));
+const fault = new Error('a fault of the operator');
+
+/** An operator that gives its sink and its control away. */
+function given(made: BytesOperator = {}) {
+  const out = {} as { sink: ByteSink; control: BytesControl };
+  const operator = operateBytes((sink, control) => {
+    Object.assign(out, { sink, control });
+    return made;
+  });
+  return Object.assign(out, { operator });
+}
+
+describe('an operator that overrides nothing', () => {
+  it(
+    'mirrors a plain Observable of bytes',
+    marbles(({ hot, expectObservable, expectSubscriptions }) => {
+      const values = { a: bytes('a'), b: bytes('b') };
+      const source = hot('  --a--b---|', values);
+      const expected = '    --a--b---|';
+      const subscription = '^--------!';
+      expectObservable(source.pipe(passing())).toBe(expected, values);
+      expectSubscriptions(source.subscriptions).toBe(subscription);
+    }),
+  );
+
+  it(
+    'errors as its source does, and unsubscribes from it when it is unsubscribed',
+    marbles(({ cold, expectObservable, expectSubscriptions }) => {
+      const failing = cold<Uint8Array>('--#', undefined, fault);
+      expectObservable(failing.pipe(passing())).toBe('--#', undefined, fault);
+      const endless = cold<Uint8Array>('-----');
+      expectObservable(endless.pipe(passing()), '^--!').toBe('-----');
+      expectSubscriptions(endless.subscriptions).toBe('^--!');
+    }),
+  );
+
+  it('stops an endless synchronous source when downstream has enough', () => {
+    const endless = from({
+      *[Symbol.iterator]() {
+        for (;;) yield bytes('a');
+      },
+    });
+    expect(watch(endless.pipe(passing(), take(3))).values.length).toBe(3);
+  });
+
+  it('emits the borrowed chunk itself in place, and copies to a plain subscriber', () => {
+    const peer = new Borrowed();
+    const chunks: Uint8Array[] = [];
+    borrow(peer.pipe(passing(), passing()), { next: (chunk) => chunks.push(chunk), error() {}, complete() {} });
+    peer.push(bytes('abc'));
+    expect(chunks.map((chunk) => Buffer.from(chunk).toString('hex'))).toEqual(['aaaaaa']);
+    const other = new Borrowed();
+    const seen = watch(other.pipe(passing()));
+    other.push(bytes('abc'));
+    expect(seen.values).toEqual([bytes('abc')]);
+  });
+
+  it('passes resume and drain on to the sink, and what the sink is uncoupled from', () => {
+    const calls: string[] = [];
+    const sink: ByteSink = {
+      uncoupled: true,
+      next() {},
+      error() {},
+      complete: () => calls.push('complete'),
+      resume: () => calls.push('resume'),
+      drain: () => calls.push('drain'),
+    };
+    const peer = new Sunk();
+    borrow(peer.pipe(passing()), sink);
+    peer.sink?.resume?.();
+    peer.sink?.drain?.();
+    expect([peer.sink?.uncoupled, ...calls]).toEqual([true, 'resume', 'drain']);
+    const { uncoupled: _, drain: __, ...other } = sink;
+    borrow(peer.pipe(passing()), other);
+    peer.sink?.drain?.();
+    expect([peer.sink?.uncoupled, ...calls]).toEqual([undefined, 'resume', 'drain', 'complete']);
+    expect(peer.subscriptions).toBe(1);
+  });
+});
+
+/** Bytes that show the sink that subscribed to them. */
+class Sunk extends Bytes {
+  readonly control = new Borrowed().control as SourceControl;
+  sink: ByteSink | undefined;
+  subscriptions = 0;
+  borrow(sink: ByteSink) {
+    this.sink = sink;
+    this.subscriptions++;
+    return new Observable<never>(() => () => this.subscriptions--).subscribe();
+  }
+}
+
+describe('an operator', () => {
+  it.each<[string, (fail: () => never) => BytesOperator, string]>([
+    ['next', (fail) => ({ next: fail }), 'a'],
+    ['complete', (fail) => ({ complete: fail }), ''],
+  ])('that throws in %s errors with that, in place and on a plain Observable', (_, make) => {
+    const operator = operateBytes(() =>
+      make(() => {
+        throw fault;
+      }),
+    );
+    const peer = new Borrowed();
+    const seen = watch(peer.pipe(operator, text));
+    peer.push(bytes('a'));
+    peer.end();
+    expect([seen.error, peer.released]).toEqual([fault, true]);
+    expect(watch(of(bytes('a')).pipe(operator)).error).toBe(fault);
+  });
+
+  it('that throws for an error of its source errors with its own', () => {
+    const operator = operateBytes(() => ({
+      error() {
+        throw fault;
+      },
+    }));
+    expect(watch(throwError(() => 'first').pipe(operator)).error).toBe(fault);
+  });
+
+  it('that throws as it is made errors for that subscriber', () => {
+    const operator = operateBytes(() => {
+      throw fault;
+    });
+    expect(watch(new Borrowed().pipe(operator, lines())).error).toBe(fault);
+    expect(watch(of(bytes('a')).pipe(operator)).error).toBe(fault);
+  });
+
+  it.each([undefined, null, 1])('that is %o is a TypeError', (made) => {
+    const message = 'Cannot operate on bytes: operator must return an object, not ';
+    expect(watch(NEVER.pipe(operateBytes(() => made as never))).error).toEqual(new TypeError(`${message}${made}`));
+  });
+
+  it('does not swallow what a teardown throws, if the chunk that it emits unsubscribes from it', () => {
+    const peer = new Borrowed();
+    const sink = {
+      next() {
+        reading.add(() => {
+          throw fault;
+        });
+        reading.unsubscribe();
+      },
+      error: () => expect.fail('an error after the end'),
+      complete() {},
+    };
+    const reading = borrow(peer.pipe(passing()), sink);
+    expect(() => peer.push(bytes('a'))).toThrow(fault.message);
+    expect(peer.released).toBe(true);
+  });
+
+  it.each<[string, (source: Subject<Uint8Array>, end: () => void) => void]>([
+    ['its source completes', (source) => source.complete()],
+    ['its source errors', (source) => source.error(fault)],
+    ['it is unsubscribed', (_source, end) => end()],
+  ])('is finalized once when %s', (_, end) => {
+    for (const place of [pipe(passing()), undefined]) {
+      let finalized = 0;
+      const operator = operateBytes(() => ({ finalize: () => finalized++ }));
+      const source = new Subject<Uint8Array>();
+      const peer = new Borrowed();
+      source.subscribe({
+        error: (error) => peer.fail(error),
+        complete: () => peer.end(),
+      });
+      const bytes = place ? peer.pipe(place, operator) : source.pipe(operator);
+      const reading = bytes.subscribe({ error: () => {} });
+      expect(finalized).toBe(0);
+      end(source, () => reading.unsubscribe());
+      reading.unsubscribe();
+      expect(finalized).toBe(1);
+    }
+  });
+
+  it('knows whether its chunks are borrowed', () => {
+    const [direct, behind, none] = [given(), given(), given()];
+    watch(new Borrowed().pipe(direct.operator));
+    watch(new Borrowed().pipe(plain, behind.operator));
+    watch(NEVER.pipe(none.operator));
+    expect([direct, behind, none].map(({ control }) => control.isBorrowed)).toEqual([true, false, false]);
+  });
+
+  it.each([undefined, {}, 'x'])('must be made by a function, not by %o', (make) => {
+    expect(() => operateBytes(make as never)).toThrow(TypeError);
+  });
+});
+
+/** What pauses after each chunk, until it is resumed. */
+const pausing = () => {
+  const one = given({
+    next(chunk) {
+      one.control.pause();
+      one.sink.next(chunk);
+    },
+  });
+  return one;
+};
+
+describe('a pause', () => {
+  it('keeps the chunks and the end of a plain Observable, in order, until it is resumed', () => {
+    const one = pausing();
+    const seen = watch(from(['a', 'b', 'c'].map(bytes)).pipe(one.operator, text));
+    for (const values of [['a'], ['a', 'b'], ['a', 'b', 'c']]) {
+      expect(seen).toEqual({ values, completed: false });
+      one.control.resume();
+    }
+    expect(seen.completed).toBe(true);
+  });
+
+  it('keeps no error back: it passes what waits, as in RxJS', () => {
+    const one = pausing();
+    const source = concat(
+      from([bytes('a'), bytes('b')]),
+      throwError(() => fault),
+    );
+    expect(watch(source.pipe(one.operator, text))).toMatchObject({ values: ['a'], error: fault });
+  });
+
+  it('ends when the operator resumes, and only then, if there are several on one input', () => {
+    const seen: string[] = [];
+    run({}, ({ connection, client, at }) => {
+      const [one, other] = [given(), given()];
+      connection.pipe(one.operator, other.operator, lines()).subscribe((line) => seen.push(line));
+      at(1, () => one.control.pause());
+      at(1, () => other.control.pause());
+      at(2, () => one.control.pause());
+      at(3, () => client.write('a\n'));
+      at(4, () => seen.push(`${connection.isPaused} ${one.control.isPaused}`));
+      at(5, () => one.control.resume());
+      at(6, () => one.control.resume());
+      at(7, () => seen.push(`${connection.isPaused} ${one.control.isPaused}`));
+      at(8, () => other.control.resume());
+      at(9, () => seen.push(`${connection.isPaused} ${one.control.isPaused}`));
+      at(10, () => client.end());
+    });
+    expect(seen).toEqual(['true true', 'true true', 'a', 'false false']);
+  });
+
+  it('ends with the operator, and no other pause with it', () => {
+    const seen: unknown[] = [];
+    run({}, ({ connection, client, at }) => {
+      const shared = connection.pipe(share());
+      const [one, other] = [given(), given()];
+      const reading = shared.pipe(one.operator).subscribe();
+      shared.pipe(other.operator, text).subscribe((chunk) => seen.push(chunk));
+      at(1, () => one.control.pause());
+      at(1, () => other.control.pause());
+      at(2, () => client.write('a'));
+      at(3, () => reading.unsubscribe());
+      at(4, () => seen.push(connection.isPaused));
+      at(5, () => other.control.resume());
+      at(6, () => seen.push(connection.isPaused));
+      // One that has ended pauses nothing.
+      at(7, () => one.control.pause());
+      at(8, () => seen.push(connection.isPaused));
+      at(9, () => client.end());
+    });
+    expect(seen).toEqual([true, 'a', false, false]);
+  });
+
+  it('may begin before the first chunk', () => {
+    const seen: unknown[] = [];
+    run({}, ({ connection, client, at }) => {
+      const one = operateBytes((_sink, control) => {
+        control.pause();
+        at(5, () => control.resume());
+        return {};
+      });
+      connection.pipe(one, text).subscribe((chunk) => seen.push(chunk));
+      at(1, () => client.write('a'));
+      at(2, () => seen.push(connection.bytesIn));
+      at(6, () => client.end());
+    });
+    expect(seen).toEqual([0, 'a']);
+  });
+});
+
+describe('what an operator does to its connection', () => {
+  const rejecting = operateBytes((sink, control) => ({
+    next(chunk) {
+      if (chunk[0] !== 0) return sink.next(chunk);
+      const error = new FrameInvalidError('a chunk that begins with 0');
+      control.closeAs(error);
+      throw error;
+    },
+  }));
+
+  it.each([
+    ['in place', rejecting],
+    ['behind a plain operator', pipe(plain, rejecting)],
+  ])('sets the close reason, %s', async (_, front) => {
+    const house = await House.open((connection) => connection.pipe(front, lines()));
+    const client = await house.connect();
+    client.write(Buffer.of(0)).end();
+    await house.clock.settle();
+    expect(house.log.closes).toEqual(['frame-invalid']);
+  });
+
+  it('counts in the budget what it reports, until it ends', () => {
+    const peer = new Borrowed();
+    const one = given();
+    const reading = peer.pipe(one.operator).subscribe();
+    for (const bytes of [100, 300, 200]) {
+      one.control.reportBuffered(bytes);
+      expect(peer.control.carried).toBe(bytes);
+    }
+    expect(() => one.control.reportBuffered(-1)).toThrow(RangeError);
+    reading.unsubscribe();
+    one.control.reportBuffered(400);
+    expect(peer.control.carried).toBe(0);
+  });
+
+  it('counts in the budget the chunks that wait for it', () => {
+    const peer = new Borrowed();
+    const one = given();
+    const late = new Subject<Uint8Array>();
+    const seen = watch(peer.pipe(() => late.asObservable(), one.operator, text));
+    one.control.pause();
+    late.next(bytes('abc'));
+    late.next(bytes('de'));
+    expect([peer.control.carried, ...seen.values]).toEqual([5]);
+    one.control.resume();
+    expect([peer.control.carried, ...seen.values]).toEqual([0, 'abc', 'de']);
+    one.control.pause();
+    late.next(bytes('f'));
+    expect(peer.control.carried).toBe(1);
+    late.error(fault);
+    expect(peer.control.carried).toBe(0);
+  });
+});
+
+describe.each<[string, (connection: Connection) => Observable<Uint8Array>]>([
+  ['in place', (connection) => connection],
+  ['behind a plain operator', (connection) => connection.pipe(plain)],
+])('an operator with a resume or a drain of its own, %s', (_, read) => {
+  it('is resumed', () => {
+    const calls: string[] = [];
+    run({}, ({ connection, client, at }) => {
+      const operator = operateBytes((sink, control) => {
+        at(1, () => control.pause());
+        at(2, () => control.resume());
+        return {
+          resume() {
+            calls.push('resume');
+            sink.resume?.();
+          },
+        };
+      });
+      read(connection)
+        .pipe(operator, lines())
+        .subscribe((line) => calls.push(line));
+      at(3, () => client.write('a\n').end());
+    });
+    expect(calls).toEqual(['resume', 'a']);
+  });
+
+  it('decides where the input ends, if it has a drain', async () => {
+    const house = await House.open((connection) => {
+      const operator = operateBytes((sink) => ({
+        drain() {
+          sink.next(bytes('last'));
+          sink.complete();
+        },
+      }));
+      return read(connection).pipe(operator);
+    });
+    const client = await house.connect();
+    client.write('first ');
+    await house.clock.settle();
+    await house.signal();
+    client.end();
+    await house.clock.settle();
+    expect([client.text, house.log.closes]).toEqual(['first last', ['drained']]);
+  });
+
+  it('leaves that to a framing operator behind it, if it has none', async () => {
+    const house = await House.open((connection) =>
+      read(connection).pipe(
+        operateBytes((sink) => ({ resume: () => sink.resume?.() })),
+        lines(),
+        ignoreElements(),
+      ),
+    );
+    const client = await house.connect();
+    client.write('ha');
+    await house.clock.settle();
+    await house.signal();
+    expect(client.ended).toBe(false);
+    client.write('lf\n');
+    await house.clock.settle();
+    expect(client.ended).toBe(true);
+  });
+});
+
+it('makes bytes that are read in place by what is behind it', () => {
+  expect(new Borrowed().pipe(passing())).toBeInstanceOf(LiftedBytes);
+});
