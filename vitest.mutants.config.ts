@@ -29,7 +29,7 @@ export default defineConfig({
       'spec/framing/work.spec.ts',
       'spec/listen/{descriptor,exhausted,silentDeath,spell}.spec.ts',
       'spec/serve/{asyncContext,faults,freeze,userCode}.spec.ts',
-      'spec/shutdown/{drain.model,frozen,load,signals}.spec.ts',
+      'spec/shutdown/{drain.model,frozen,load}.spec.ts',
       'spec/time/{alarm,fakes}.spec.ts',
       'spec/transport/**',
     ],
