@@ -1,0 +1,61 @@
+import { NEVER } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import { House } from '../support/house.ts';
+
+/**
+ * When the port is closed, in milliseconds after the signal, while a client connects in every iteration of the event loop.
+ *
+ * @param iteration How long one takes.
+ * @param most When no more clients connect.
+ */
+async function closedAfter(grace: number, iteration: number, most = 60_000): Promise<number> {
+  const house = await House.open(() => NEVER, {
+    grace,
+    idle: Number.POSITIVE_INFINITY,
+    greeting: Number.POSITIVE_INFINITY,
+  });
+  const { clock, network } = house;
+  const schedule = clock.schedule.bind(clock);
+  clock.schedule = (work, delay = 0, state) => schedule(work, Math.max(delay, iteration), state);
+  const began = clock.now();
+  let closed: number | undefined;
+  const watch = () => {
+    if (!network.listening) closed = clock.now() - began;
+    else {
+      if (clock.now() - began < most) network.connect();
+      schedule(watch, iteration);
+    }
+  };
+  house.shutdown.next('SIGTERM');
+  watch();
+  await clock.advance(60_000);
+  expect(house.log.completed).toBe(true);
+  return closed ?? Number.NaN;
+}
+
+describe('the port, after a signal,', () => {
+  it.each([
+    [10_000, 1000],
+    [300, 300],
+  ])(
+    'stays open while each iteration of the event loop accepts a connection: at a grace of %i ms for %i ms',
+    async (grace, ms) => {
+      const after = await closedAfter(grace, 5);
+      expect(after).toBeGreaterThanOrEqual(ms);
+      expect(after).toBeLessThanOrEqual(ms + 20);
+    },
+  );
+
+  it('is closed after the first iteration that accepts none', async () => {
+    const after = await closedAfter(10_000, 5, 200);
+    expect(after).toBeGreaterThanOrEqual(200);
+    expect(after).toBeLessThanOrEqual(230);
+  });
+
+  it('counts at most 100 ms of an iteration, because the process did not run in a longer one', async () => {
+    // Two iterations are waited for at a time: 200 ms each, of which 100 count.
+    const after = await closedAfter(10_000, 100);
+    expect(after).toBeGreaterThanOrEqual(2000);
+    expect(after).toBeLessThanOrEqual(2300);
+  });
+});
