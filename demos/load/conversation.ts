@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net';
 import type { Tally } from './tally.ts';
 import { Window } from './window.ts';
 
-/** Where to connect to, and what to send there. */
+/** The server to load, and the requests to send. */
 export interface Target {
   host: string;
   port: number;
@@ -12,17 +12,17 @@ export interface Target {
   size: number;
 }
 
-/** How long a connection may take to be opened, in milliseconds. */
+/** Deadline for opening a connection, in milliseconds. */
 const CONNECT_TIMEOUT = 5_000;
 
-/** All connections read into this one buffer: what has come is checked before the next read begins. */
+/** The read buffer of all connections. One is enough, because each read is checked before the next read begins. */
 const READS = Buffer.allocUnsafeSlow(64 * 1024);
 
-/** One connection that is kept full of requests, with one write for each chunk of replies that is read. */
+/** One connection that is kept full of requests. Each chunk of replies that is read is followed by one write of requests. */
 export class Conversation {
-  /** Resolves when the connection is open, rejects if it could not be opened. */
+  /** Resolved when the connection is open; rejected if it cannot be opened. */
   readonly opened: Promise<void>;
-  /** Resolves when the connection is gone and all is counted. */
+  /** Resolved when the connection is closed and its requests are counted. */
   readonly closed: Promise<void>;
   readonly #socket: Socket;
   readonly #window: Window;
@@ -38,7 +38,7 @@ export class Conversation {
       host: target.host,
       port: target.port,
       noDelay: true,
-      // The server's FIN is not answered by Node but by us: what it means depends on what is outstanding.
+      // We answer the server's FIN ourselves, because its meaning depends on the requests that are outstanding.
       allowHalfOpen: true,
       onread: { buffer: READS, callback: (length) => this.#received(length) },
     });
@@ -51,7 +51,7 @@ export class Conversation {
       });
       this.#socket.on('error', (error) => {
         clearTimeout(late);
-        // Whatever breaks an open connection is, to its requests, a reset.
+        // For the requests of an open connection any error is a reset.
         this.#ending = 'reset';
         reject(error);
       });
@@ -69,25 +69,25 @@ export class Conversation {
     });
   }
 
-  /** Whether it has not ended, from either side. */
+  /** Whether the connection is open, and neither side has ended it. */
   get live(): boolean {
     return this.#open && this.#ending === undefined;
   }
 
-  /** Begins to send. */
+  /** Starts to send. */
   start(): void {
     if (!this.live) return;
     this.#sending = true;
     this.#send(performance.now());
   }
 
-  /** Sends no more requests, and ends the connection when the last reply has come. */
+  /** Stops sending, and ends the connection when the last reply has arrived. */
   stop(): void {
     this.#sending = false;
     this.#endIfDone();
   }
 
-  /** Waits no longer. What is outstanding is lost. */
+  /** Closes the connection at once. Outstanding requests count as lost. */
   abandon(): void {
     if (this.#socket.destroyed) return;
     if (this.#ending === undefined || this.#ending === 'client') this.#ending = 'open';

@@ -1,7 +1,7 @@
 import type { Int32Histogram } from 'hdr-histogram-js';
 import { duration, paint } from '../support/index.ts';
 
-/** How many rows a factor of ten in latency may have, from fine to coarse. */
+/** Rows for a factor of ten in latency, from the finest scale to the coarsest. */
 const ROWS_PER_DECADE = [48, 24, 12, 6, 3, 1];
 const MOST_ROWS = 16;
 const BAR = 36;
@@ -14,8 +14,8 @@ const MARKS: [number, string][] = [
 ];
 
 /**
- * Draws how latencies are distributed, one row for each step of a scale that fits them; what is rarer than one in two
- * hundred at either end is in the first and the last row. The percentiles stand beside the row they fall into.
+ * Draws the distribution of latencies, one row for each step of a scale that fits them. The first and the last row contain the
+ * outliers, one in two hundred at either end. The percentiles are beside the rows that contain them.
  *
  * @param histogram Latencies in microseconds, at least one.
  * @returns Lines of at most 80 columns.
@@ -37,8 +37,8 @@ export function distribution(histogram: Int32Histogram): string[] {
 }
 
 /**
- * The bounds of the rows, in microseconds: the finest scale that reaches from `low` to `high` in few enough rows. Each
- * bound is the same factor above the last, so that a row's bar is not longer for being wider than its neighbours.
+ * The bounds of the rows, in microseconds: the finest scale from `low` to `high` that has few enough rows. Each bound is the
+ * same multiple of the previous one, because a wider row would have a longer bar than its neighbours.
  */
 export function scale(low: number, high: number): number[] {
   const scales = ROWS_PER_DECADE.map((rows) => {
@@ -62,7 +62,7 @@ function bin(histogram: Int32Histogram, bounds: number[]): number[] {
   return counts;
 }
 
-/** A bar in eighths of a column; what is there at all is seen. */
+/** A bar in eighths of a column. Any share above 0 is visible. */
 function bar(share: number): string {
   const eighths = Math.max(Math.round(share * BAR * 8), share > 0 ? 1 : 0);
   return '█'.repeat(Math.floor(eighths / 8)) + ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'][eighths % 8];

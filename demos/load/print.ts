@@ -3,7 +3,7 @@ import { address, bytes, count, duration, paint, reason } from '../support/index
 import { distribution } from './distribution.ts';
 import type { Report } from './report.ts';
 
-/** Writes a report for people, in at most 80 columns. */
+/** Formats a report for people, in at most 80 columns. */
 export function print(report: Report, histogram: Int32Histogram): string {
   const { requests, throughput, client } = report;
   const lines = [
@@ -24,7 +24,7 @@ export function print(report: Report, histogram: Int32Histogram): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** What is sent where. */
+/** The title: the address of the server, and the load. */
 export function heading({ host, port, connections, inFlight, size }: Heading): string {
   const opened = connections.opened === connections.wanted ? '' : `${count(connections.opened)} of `;
   const what = [
@@ -60,15 +60,15 @@ function latency({ latency }: Report, histogram: Int32Histogram): string[] {
   ];
 }
 
-/** What went otherwise than well, a row each. What cannot be a fault is dim. */
+/** The errors, one row for each kind that occurred. */
 function outcomes({ requests, connections, unexpected }: Report): string[] {
   const { unanswered } = requests;
   const { ended, failed } = connections;
   const rows: [number, string][] = [
     [requests.wrong, 'wrong replies'],
-    [unexpected, 'lines that answer nothing: twice, out of order, or unasked for'],
-    [requests.lost, 'lost: requests with no reply on a connection that was fine'],
-    [unanswered.fin, "unanswered when the server's FIN came"],
+    [unexpected, 'lines that answer no request: twice, out of order, or unasked for'],
+    [requests.lost, 'lost: requests without a reply on a connection without errors'],
+    [unanswered.fin, "unanswered at the server's FIN"],
     [unanswered.reset, 'unanswered when the connection was reset'],
     [ended.reset, 'connections reset'],
     [ended.fin, 'connections closed by the server (FIN)'],
@@ -83,8 +83,8 @@ function outcomes({ requests, connections, unexpected }: Report): string[] {
 
 function verdict({ failures, requests }: Report): string {
   if (failures.length > 0) return `  ${paint(['bold', 'red'], '✘')} ${failures.join('\n    ')}`;
-  if (requests.answered === 0) return `  ${paint('yellow', '–')} No reply came, and none was wrong.`;
-  const replies = requests.answered === requests.sent ? 'Every reply' : 'Every reply that came';
+  if (requests.answered === 0) return `  ${paint('yellow', '–')} No reply was received, and none was wrong.`;
+  const replies = requests.answered === requests.sent ? 'Every reply' : 'Every reply received';
   return `  ${paint(['bold', 'green'], '✔')} ${replies} was identical to its request, and in order.`;
 }
 

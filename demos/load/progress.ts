@@ -9,7 +9,7 @@ const BAR = 40;
 const CURVE = 60;
 const LEVELS = '▁▂▃▄▅▆▇█';
 
-/** Shows how a run is getting on: drawn five times a second on a terminal, else logged once a second. */
+/** Shows the progress of a run: drawn five times a second on a terminal, otherwise logged once a second. */
 export function progress(run: Run, status: StatusLine, log: Logger): Subscription {
   const every = status.live ? 200 : 1000;
   const rates: number[] = [];
@@ -64,7 +64,7 @@ function draw(run: Run, rates: number[], now: number): string {
   ].join('\n');
 }
 
-/** The last rates as a line of blocks, from zero to the highest of them. */
+/** The last rates as a line of blocks, on a scale from zero to the highest of them. */
 export function curve(rates: number[]): string {
   const shown = rates.slice(-CURVE);
   const most = Math.max(...shown, 1);

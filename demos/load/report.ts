@@ -1,23 +1,23 @@
 import { count } from '../support/index.ts';
 import type { Run } from './run.ts';
 
-/** What comes of a run: what `--json` prints. Times are in milliseconds, sizes in bytes. */
+/** The report of a run, as `--json` prints it. Times are in milliseconds, sizes in bytes. */
 export interface Report {
   host: string;
   port: number;
   inFlight: number;
   size: number;
-  /** From the first request until the last right reply, or until sending ended if nothing came. */
+  /** Time from the first request to the last correct reply, or to the end of sending if there was no such reply. */
   elapsed: number;
   connections: {
     wanted: number;
     opened: number;
     /** Connections that could not be opened, by the code of the error. */
     failed: Record<string, number>;
-    /** How the opened ones ended: by us, by the server's FIN or reset, or not at all within the grace. */
+    /** How the open connections ended: by us, by the server's FIN, by a reset, or not at all within the grace. */
     ended: { client: number; fin: number; reset: number; open: number };
   };
-  /** `sent` is the sum of all the others: every request has one outcome. */
+  /** `sent` is the sum of all other fields, because every request has exactly one outcome. */
   requests: {
     sent: number;
     answered: number;
@@ -25,18 +25,18 @@ export interface Report {
     lost: number;
     unanswered: { fin: number; reset: number };
   };
-  /** Lines that answer nothing: sent twice, out of order, or unasked for. */
+  /** Lines that answer no request: sent twice, out of order, or unasked for. */
   unexpected: number;
   throughput: { requests: number; bytesOut: number; bytesIn: number };
   latency: { min: number; mean: number; p50: number; p90: number; p99: number; p999: number; max: number } | null;
-  /** Processor time of this process while it was sending: when `share` is near 1, load is the bottleneck and not the server. */
+  /** Processor time of this process while it was sending. With a `share` near 1, the load and not the server is the bottleneck. */
   client: { cpu: number; share: number };
-  /** What makes this run a failure, in words. Empty if nothing does. */
+  /** The reasons why this run is a failure, a phrase each. Empty for a success. */
   failures: string[];
 }
 
 /**
- * Sums a finished run up.
+ * Sums up a finished run.
  *
  * @param expectDrain Whether the server may end connections by FIN with requests unanswered.
  */
@@ -96,7 +96,7 @@ function failures({ tally }: Run, expectDrain: boolean): string[] {
   const { fin, reset } = tally.unanswered;
   const found: [number, string, string][] = [
     [tally.wrong, 'reply was wrong', 'replies were wrong'],
-    [tally.unexpected, 'line answered nothing', 'lines answered nothing'],
+    [tally.unexpected, 'line answered no request', 'lines answered no request'],
     [tally.lost, 'request was lost', 'requests were lost'],
     [tally.endings.reset, 'connection was reset', 'connections were reset'],
     [reset, 'request was unanswered at a reset', 'requests were unanswered at a reset'],

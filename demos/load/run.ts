@@ -3,28 +3,28 @@ import { codeOf } from '../support/index.ts';
 import { Conversation, type Target } from './conversation.ts';
 import { Tally } from './tally.ts';
 
-/** A run of load. */
+/** Settings of a run. */
 export interface RunOptions extends Target {
   connections: number;
-  /** How long to send, in milliseconds. */
+  /** Time during which requests are sent, in milliseconds. */
   duration: number;
-  /** How long to wait for the last replies and for the connections to end, in milliseconds. */
+  /** Time for the last replies and for the connections to end, in milliseconds. */
   grace: number;
 }
 
-/** How many connections are being opened at a time. More would overflow the queue of a server with a short backlog. */
+/** Connections that are opened at the same time. More would overflow the queue of a server with a short backlog. */
 const OPENING = 256;
 
-/** Opens the connections, keeps them busy, and lets them end. What comes of it is in its tally. */
+/** Opens the connections, keeps them busy, and ends them. The results are in its tally. */
 export class Run {
   readonly options: RunOptions;
   readonly tally = new Tally();
-  /** How many connections were opened. */
+  /** Connections that were opened. */
   connected = 0;
-  /** When sending began and when it ended, on the clock of `performance.now()`; 0 before that. */
+  /** Start and end of sending, on the clock of `performance.now()`; 0 before that. */
   startedAt = 0;
   stoppedAt = 0;
-  /** Processor time this process used between the two, in milliseconds. */
+  /** Processor time of this process between the two, in milliseconds. */
   cpu = 0;
   readonly #conversations: Conversation[] = [];
   readonly #stops = new Subject<void>();
@@ -34,37 +34,37 @@ export class Run {
     this.options = options;
   }
 
-  /** How many connections are open and have not begun to end. */
+  /** Connections that are open, and that neither side has ended. */
   get live(): number {
     return this.#conversations.reduce((sum, conversation) => sum + Number(conversation.live), 0);
   }
 
-  /** Stops sending before the time. While the last replies are waited for, it ends that. */
+  /** Stops sending early. A second call stops waiting for the last replies. */
   stop(): void {
     this.#stopped++;
     this.#stops.next();
   }
 
-  /** Resolves when the last connection is gone. With none that could be opened, that is at once. */
+  /** Resolved when the last connection is closed, or at once if none could be opened. */
   async finish(): Promise<void> {
     await this.#open();
     const conversations = this.#conversations;
     if (conversations.length === 0) return;
-    const gone = from(Promise.all(conversations.map((conversation) => conversation.closed)));
+    const closed = from(Promise.all(conversations.map((conversation) => conversation.closed)));
 
-    // They all begin together, so that the time measured is time at full load.
+    // All connections start together, so that only time at full load is measured.
     this.startedAt = performance.now();
     const before = process.cpuUsage();
     for (const conversation of conversations) conversation.start();
-    if (this.#stopped < 1) await firstValueFrom(race(timer(this.options.duration), gone, this.#stops));
+    if (this.#stopped < 1) await firstValueFrom(race(timer(this.options.duration), closed, this.#stops));
 
     this.stoppedAt = performance.now();
     const { user, system } = process.cpuUsage(before);
     this.cpu = (user + system) / 1000;
     for (const conversation of conversations) conversation.stop();
-    if (this.#stopped < 2) await firstValueFrom(race(timer(this.options.grace), gone, this.#stops));
+    if (this.#stopped < 2) await firstValueFrom(race(timer(this.options.grace), closed, this.#stops));
     for (const conversation of conversations) conversation.abandon();
-    await firstValueFrom(gone);
+    await firstValueFrom(closed);
   }
 
   async #open(): Promise<void> {

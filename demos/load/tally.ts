@@ -1,6 +1,6 @@
 import { Int32Histogram } from 'hdr-histogram-js';
 
-/** A line that was not what it should have been. */
+/** A line that differs from the reply that was due. */
 export interface Fault {
   connection: number;
   /** The sequence number of the reply that was due. */
@@ -11,36 +11,36 @@ export interface Fault {
 }
 
 /**
- * What a run counts. Every request has exactly one outcome:
+ * The counters of a run. Every request has exactly one outcome:
  * `sent = answered + wrong + lost + unanswered.fin + unanswered.reset`, once the run is over.
  */
 export class Tally {
   /** Requests sent. */
   sent = 0;
-  /** Replies that were identical and in order. */
+  /** Replies that were identical to their request, and in order. */
   answered = 0;
-  /** Requests that got something else for a reply. */
+  /** Requests whose reply was different. */
   wrong = 0;
-  /** Requests whose reply was passed over, or had not come when the grace was over, on a connection that was fine. */
+  /** Requests whose reply was skipped, or missing when the grace was over, on a connection without errors. */
   lost = 0;
   /** Requests without a reply when the server ended the connection, by how it ended. */
   readonly unanswered = { fin: 0, reset: 0 };
-  /** Lines that answer nothing: sent twice, out of order, or unasked for. */
+  /** Lines that answer no request: sent twice, out of order, or unasked for. */
   unexpected = 0;
   /** Bytes received. */
   received = 0;
-  /** How connections ended: by us, by the server's FIN or reset, or not at all within the grace. */
+  /** How connections ended: by us, by the server's FIN, by a reset, or not at all within the grace. */
   readonly endings = { client: 0, fin: 0, reset: 0, open: 0 };
   /** Connections that could not be opened, by the code of the error. */
   readonly refused = new Map<string, number>();
-  /** Latency of each right reply, in whole microseconds. */
+  /** Latency of each correct reply, in whole microseconds. */
   readonly latency = new Int32Histogram(1, LONGEST, 3);
-  /** When the last right reply came, on the clock of `performance.now()`. */
+  /** Arrival of the last correct reply, on the clock of `performance.now()`. */
   lastReplyAt = 0;
-  /** Told of each wrong or unexpected line, before it is counted. */
+  /** Called with each wrong or unexpected line, before it is counted. */
   onFault: (fault: Fault) => void = () => {};
 
-  /** Counts right replies to requests that were sent, and answered, at the same time. */
+  /** Counts correct replies to requests that were sent at the same time and answered at the same time. */
   reply(count: number, sentAt: number, now: number): void {
     this.answered += count;
     this.lastReplyAt = now;
@@ -49,5 +49,5 @@ export class Tally {
   }
 }
 
-/** The longest latency that is told apart from longer ones, in microseconds: 35 minutes. */
+/** Longest latency that the histogram can record, in microseconds: 35 minutes. Longer ones count as this. */
 const LONGEST = 2 ** 31 - 1;

@@ -10,14 +10,14 @@ const NEWLINE = 10;
 export const SHORTEST_LINE = FILLER_AT + 2;
 
 /**
- * The requests in flight on one connection, and the check of what comes back. It knows nothing of sockets.
+ * The requests in flight on one connection, and the check of their replies. It does not depend on sockets.
  *
- * Requests lie in a ring of `inFlight` lines, each `size` bytes long, and are sent from there. What is in flight is what the
- * replies have to be, byte for byte, so a chunk of replies is compared with the ring in one go, however it was split. A
- * line is overwritten only when its reply has come, and then its bytes have left.
+ * Requests are stored in a ring of `inFlight` lines, each `size` bytes long, and sent from there. Replies must be identical to
+ * the requests in flight, so a chunk of replies is compared with the ring at once, wherever chunks begin and end. A line is
+ * overwritten only when its reply has arrived, because by then its bytes have left the process.
  *
- * After a difference the check goes on line by line, and by the numbers in a line finds back to the replies in order: a
- * reply that was swallowed, doubled or spoilt is counted as that, and does not make all that follow it wrong.
+ * After a difference the check continues line by line, and uses the numbers in a line to synchronize with the replies again.
+ * So a reply that is missing, doubled or corrupt is counted as such, and does not make all later replies wrong.
  */
 export class Window {
   readonly #connection: number;
@@ -30,9 +30,9 @@ export class Window {
   /** The sequence number of the reply that is due, and of the request that is sent next. */
   #due = 0;
   #next = 0;
-  /** How many bytes of the reply that is due have come, all of them right. */
+  /** Bytes of the reply that is due that have arrived, all of them correct. */
   #matched = 0;
-  /** What has come of a line that is not the one due; `undefined` while all is well. */
+  /** The received part of a line that is not the one due; `undefined` if there is no such line. */
   #astray: string | undefined;
 
   constructor(connection: number, inFlight: number, size: number, tally: Tally) {
@@ -51,12 +51,12 @@ export class Window {
     }
   }
 
-  /** How many requests wait for their reply. */
+  /** Requests without a reply so far. */
   get outstanding(): number {
     return this.#next - this.#due;
   }
 
-  /** Makes requests until `inFlight` of them are outstanding. Returns the bytes to send, in at most two pieces. */
+  /** Makes requests until `inFlight` of them are outstanding. @returns The bytes to send, in at most two pieces. */
   refill(now: number): Buffer[] {
     const from = this.#next;
     const to = this.#due + this.#inFlight;
@@ -71,7 +71,7 @@ export class Window {
     return [ring.subarray(begin), ring.subarray(0, end - ring.length)];
   }
 
-  /** Checks what has come, which need not be whole lines. */
+  /** Checks a received chunk, which may begin and end anywhere in a line. */
   receive(chunk: Buffer, now: number): void {
     this.#tally.received += chunk.length;
     let at = 0;
@@ -79,7 +79,7 @@ export class Window {
       at = this.#astray === undefined ? this.#compare(chunk, at, now) : this.#follow(chunk, at, now);
   }
 
-  /** Gives up the replies that have not come. Returns how many those are. */
+  /** Gives up the replies that have not arrived. @returns Their number. */
   abandon(): number {
     const { outstanding } = this;
     this.#due = this.#next;
@@ -87,7 +87,7 @@ export class Window {
     return outstanding;
   }
 
-  /** Writes a sequence number into its line. Numbers only grow, so the zeros before them stay. */
+  /** Writes a sequence number into its line. Leading zeros need no rewriting, because numbers only grow. */
   #stamp(sequence: number, now: number): void {
     const slot = sequence % this.#inFlight;
     this.#sentAt[slot] = now;
@@ -100,7 +100,7 @@ export class Window {
     } while (rest > 0);
   }
 
-  /** Compares as much as lies in one piece in the ring. Returns where in the chunk to go on. */
+  /** Compares as much as is contiguous in the ring. @returns The position in the chunk to continue at. */
   #compare(chunk: Buffer, at: number, now: number): number {
     const ring = this.#ring;
     const start = (this.#due % this.#inFlight) * this.#size + this.#matched;
@@ -119,7 +119,7 @@ export class Window {
     return at + same;
   }
 
-  /** Counts bytes that were right. Requests that left in one write have one time, and are counted in one go. */
+  /** Counts correct bytes. Requests of one write have the same time, and are counted together. */
   #match(length: number, now: number): void {
     const total = this.#matched + length;
     const end = this.#due + Math.floor(total / this.#size);
@@ -133,7 +133,7 @@ export class Window {
     }
   }
 
-  /** Collects a line that is not the one due, to judge it when it is whole. A line without an end is not kept. */
+  /** Collects a line that is not the one due, to judge it when it is complete. Of a line without an end, only a prefix is kept. */
   #follow(chunk: Buffer, at: number, now: number): number {
     const newline = chunk.indexOf(NEWLINE, at);
     const end = newline === -1 ? chunk.length : newline + 1;
@@ -151,16 +151,16 @@ export class Window {
     const sequence = Number(this.#id.exec(line)?.[1] ?? Number.NaN);
     const inWindow = sequence >= this.#due && sequence < this.#next;
     if (inWindow && line === this.#line(sequence)) {
-      // A right reply, but not the one that was due: those between are passed over.
+      // A correct reply, but not the one that was due: the replies between are lost.
       this.#tally.lost += sequence - this.#due;
       this.#due = sequence;
       this.#match(this.#size, now);
       return;
     }
-    const answersNothing = sequence < this.#due || this.outstanding === 0;
-    const expected = answersNothing ? undefined : this.#line(this.#due);
+    const isUnexpected = sequence < this.#due || this.outstanding === 0;
+    const expected = isUnexpected ? undefined : this.#line(this.#due);
     this.#tally.onFault({ connection: this.#connection, due: this.#due, expected, received: line });
-    if (answersNothing) {
+    if (isUnexpected) {
       this.#tally.unexpected++;
     } else {
       this.#tally.wrong++;
@@ -174,9 +174,9 @@ export class Window {
   }
 }
 
-/** Letters that differ from line to line, so that a reply pieced together from two is seen. */
+/** Letters that differ from line to line, so that a reply composed of parts of two lines is detected. */
 function filler(connection: number, slot: number): string {
   const letters = 'abcdefghijklmnopqrstuvwxyz';
-  const turn = (connection * 7 + slot) % letters.length;
-  return letters.slice(turn) + letters.slice(0, turn);
+  const first = (connection * 7 + slot) % letters.length;
+  return letters.slice(first) + letters.slice(0, first);
 }

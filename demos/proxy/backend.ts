@@ -3,34 +3,34 @@ import { type Connection, connect } from '../../lib/index.ts';
 import { address } from '../support/index.ts';
 
 export interface BackendOptions {
-  /** Connections it is given at once. */
+  /** Connections at once. */
   readonly max: number;
-  /** Milliseconds it may take until a connection is made. */
+  /** Milliseconds to make a connection. */
   readonly timeout: number;
-  /** Milliseconds in which it may take nothing of what is sent to it. */
+  /** Milliseconds for which the backend may read nothing of the output that is sent to it. */
   readonly stall: number;
-  /** Failures in a row after which it is down. */
+  /** Failures in a row after which the backend is down. */
   readonly fall: number;
-  /** Checks in a row after which it is up again. */
+  /** Successful checks in a row after which the backend is up again. */
   readonly rise: number;
 }
 
-/** One of the servers behind the proxy: how to reach it, how many are with it, and whether it is well. */
+/** One of the servers behind the proxy: its address, its connections, and its health. */
 export class Backend {
   readonly name: string;
-  /** Connections that are with it, or are being made. */
+  /** Connections that are open, or are being made. */
   active = 0;
-  /** All that ever were with it. */
+  /** Connections that were ever made. */
   served = 0;
   up = true;
-  /** Told when it goes down or comes up. */
+  /** Called when the backend goes down or comes up. */
   changed: (why?: unknown) => void = () => {};
-  /** Told when it has a place for one more. */
+  /** Called when a connection has ended, so that its slot is free. */
   freed: () => void = () => {};
   readonly #options: BackendOptions;
   readonly #dial: Observable<Connection>;
-  /** How often in a row it was not as it is said to be. */
-  #doubts = 0;
+  /** Results in a row that contradict `up`. */
+  #contradictions = 0;
 
   constructor(host: string, port: number, options: BackendOptions) {
     this.name = address(host, port);
@@ -42,7 +42,7 @@ export class Backend {
     return this.up && this.active < this.#options.max;
   }
 
-  /** A connection to it. It takes a place from now until the connection is closed, or could not be made. */
+  /** Connects. The connection occupies a slot from the subscription until it is closed, or could not be made. */
   connect(): Observable<Connection> {
     return defer(() => {
       this.active++;
@@ -60,23 +60,23 @@ export class Backend {
     });
   }
 
-  /** A connection that takes no place: to see whether it is well. */
+  /** Connects without occupying a slot, for a health check. */
   get probe(): Observable<Connection> {
     return this.#dial;
   }
 
   failed(error: unknown): void {
-    this.#seen(false, this.#options.fall, error);
+    this.#record(false, this.#options.fall, error);
   }
 
   answered(): void {
-    this.#seen(true, this.#options.rise);
+    this.#record(true, this.#options.rise);
   }
 
-  #seen(up: boolean, times: number, why?: unknown): void {
-    this.#doubts = up === this.up ? 0 : this.#doubts + 1;
-    if (this.#doubts < times) return;
-    this.#doubts = 0;
+  #record(up: boolean, times: number, why?: unknown): void {
+    this.#contradictions = up === this.up ? 0 : this.#contradictions + 1;
+    if (this.#contradictions < times) return;
+    this.#contradictions = 0;
     this.up = up;
     this.changed(why);
   }

@@ -19,19 +19,19 @@ import type { Backend } from './backend.ts';
 import { localHeader } from './proxyProtocol.ts';
 
 export interface HealthOptions {
-  /** Milliseconds from the beginning of one check to that of the next; `Infinity` for one check. */
+  /** Milliseconds from the start of one check to the start of the next; `Infinity` for one check. */
   readonly interval: number;
   /** Milliseconds a check may take, once connected. */
   readonly timeout: number;
-  /** What the backend is asked, if connecting is not enough. @default nothing */
+  /** Bytes to send, if an accepted connection is not enough. @default nothing */
   readonly ask?: string;
-  /** What its answer must begin with. @default anything */
+  /** Prefix that the answer must have. @default anything */
   readonly expect?: string;
-  /** Whether it wants the PROXY header first. */
+  /** Whether the backend expects the PROXY header first. */
   readonly proxyProtocol: boolean;
 }
 
-/** Checks a backend again and again, and tells it how it is. It emits nothing and never completes. */
+/** Checks a backend periodically, and records each result in it. It emits nothing, and never completes. */
 export function watchHealth(backend: Backend, options: HealthOptions): Observable<never> {
   return every(options.interval).pipe(
     exhaustMap(() =>
@@ -48,21 +48,21 @@ export function watchHealth(backend: Backend, options: HealthOptions): Observabl
   );
 }
 
-/** Emits once if the backend answers as it should, and errors if not. */
+/** Emits once if the backend answers as expected, and errors otherwise. */
 function check(connection: Connection, options: HealthOptions): Observable<unknown> {
   const { ask, expect = '', timeout, proxyProtocol } = options;
   if (proxyProtocol) void connection.write(localHeader());
   if (ask === undefined && expect === '') {
-    // Somebody took the connection: that is all that is asked for.
+    // The connection was accepted, and nothing more is checked.
     connection.end();
     return of(undefined);
   }
-  // Some servers speak first.
+  // There may be nothing to ask, because in some protocols the server sends first.
   if (ask !== undefined) void connection.write(ask);
   return connection.pipe(
     deadline(timeout),
     scan((answer, chunk) => answer + Buffer.from(chunk).toString('latin1'), ''),
-    // As much as is needed to tell, however it was cut.
+    // Chunks may end anywhere: wait until the answer is long enough, or differs from what is expected.
     filter((answer) => answer.length >= Math.max(1, expect.length) || !expect.startsWith(answer)),
     take(1),
     defaultIfEmpty(''),

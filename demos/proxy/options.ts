@@ -34,24 +34,24 @@ export function proxyOptions(command: Command): Command {
   const amount = (flags: string, description: string, preset: number) =>
     numberOption(command, `${flags} <count>`, description, { min: 1, max: many, default: preset });
 
-  command.option('--backend <host:port>', 'where to; as often as there are', backends);
-  command.option('--proxy-protocol', 'tell backends whose bytes come (version 2)');
-  amount('--concurrency', 'clients at once, the others wait', 1000);
+  command.option('--backend <host:port>', 'a server to connect to; can be repeated', backends);
+  command.option('--proxy-protocol', 'send the client address to backends (version 2)');
+  amount('--concurrency', 'clients at once; any more wait', 1000);
   amount('--max-per-backend', 'clients of one backend at once', many);
-  time('--wait', 'a client may wait while all are full', 5000);
-  time('--connect-timeout', 'for a backend to answer, then the next', 2000, 1);
-  time('--idle', 'with nothing coming or going', 600_000, 1);
-  time('--stall', 'for either side to take what the other sent', 600_000, 1);
-  time('--grace', 'to finish in a drain, then they are aborted', 10_000);
-  time('--pause', 'of silence in which a drain ends a client', 200);
+  time('--wait', 'that a client may wait while all are full', 5000);
+  time('--connect-timeout', 'to connect; then the next backend is tried', 2000, 1);
+  time('--idle', 'without a byte in or out', 600_000, 1);
+  time('--stall', 'for either side to read any output', 600_000, 1);
+  time('--grace', 'to finish in a drain; then they are aborted', 10_000);
+  time('--pause', 'of silence at which a drain closes a client', 200);
 
   command.optionsGroup('Health:');
   time('--check-interval', 'from one check to the next', 2000, 1);
   time('--check-timeout', 'for the answer', 1000, 1);
-  command.option('--check-ask <text>', 'what to ask, such as PING\\r\\n', unescaped);
-  command.option('--check-expect <text>', 'what the answer must begin with', unescaped);
-  amount('--fall', 'failures in a row, and it is down', 3);
-  amount('--rise', 'checks in a row, and it is up again', 2);
+  command.option('--check-ask <text>', 'bytes to send, such as PING\\r\\n', unescaped);
+  command.option('--check-expect <text>', 'prefix that the answer must have', unescaped);
+  amount('--fall', 'failures in a row until a backend is down', 3);
+  amount('--rise', 'checks in a row until it is up again', 2);
   return command;
 }
 
@@ -67,6 +67,6 @@ function backends(text: string, before: ProxyOptions['backend'] = []): NonNullab
 
 const ESCAPES: Record<string, string> = { r: '\r', n: '\n', t: '\t', '0': '\0', '\\': '\\' };
 
-/** A shell makes it hard to write a line's end. */
+/** Replaces escapes such as `\r\n`, because control characters are hard to type in a shell. */
 const unescaped = (text: string): string =>
   text.replace(/\\([rnt0\\])/g, (_all, letter: string) => ESCAPES[letter] ?? '');

@@ -1,22 +1,22 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import type { Address } from '../../lib/index.ts';
 
-/** What every header begins with: no text protocol has it. */
+/** The first bytes of every header. No text protocol begins with them. */
 const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
-/** Version 2; for somebody, or for ourselves. */
+/** Version 2 with each command: a connection for a client, or one of the proxy itself. */
 const PROXY = 0x21;
 const LOCAL = 0x20;
-/** The families, each over a byte stream. */
+/** Address families, each over a byte stream. */
 const UNKNOWN = 0x00;
 const TCP4 = 0x11;
 const TCP6 = 0x21;
 
 /**
- * The header of the PROXY protocol, version 2: tells a backend whose bytes these are. It is binary and comes once, before
- * everything else.
+ * The header of the PROXY protocol, version 2: carries the address of the client to the backend. It is binary, and sent once,
+ * before the first byte of the client.
  *
- * @param peer The client.
- * @param local Where it has connected to.
+ * @param peer The address of the client.
+ * @param local The address that the client has connected to.
  */
 export function proxyHeader(peer: Address, local: Address): Buffer {
   const ports = Buffer.alloc(4);
@@ -29,7 +29,7 @@ export function proxyHeader(peer: Address, local: Address): Buffer {
   return header(PROXY, TCP6, [asIPv6(from), asIPv6(to), ports]);
 }
 
-/** The header of a connection that is the proxy's own: a health check. */
+/** The header of a health check, which is a connection of the proxy itself. */
 export const localHeader = (): Buffer => header(LOCAL, UNKNOWN, []);
 
 function header(command: number, family: number, parts: readonly Uint8Array[]): Buffer {
@@ -37,7 +37,7 @@ function header(command: number, family: number, parts: readonly Uint8Array[]): 
   return Buffer.concat([Buffer.from([...SIGNATURE, command, family, body.length >> 8, body.length & 0xff]), body]);
 }
 
-/** An address in the bytes of the network, 4 or 16; `undefined` for what is no IP address. */
+/** The 4 or 16 bytes of an IP address, in network order; `undefined` if the text is not an IP address. */
 export function bytesOf(address = ''): Uint8Array | undefined {
   if (isIPv4(address)) return Uint8Array.from(address.split('.'), Number);
   const [text = ''] = address.split('%');
@@ -49,7 +49,7 @@ export function bytesOf(address = ''): Uint8Array | undefined {
   return Uint8Array.from(all.flatMap((group) => [group >> 8, group & 0xff]));
 }
 
-/** The groups of a part of an IPv6 address, which may end like an IPv4 one. */
+/** The 16-bit groups of a part of an IPv6 address. The last part may be written like an IPv4 address. */
 function groups(part: string): number[] {
   if (part === '') return [];
   return part.split(':').flatMap((group) => {
@@ -61,7 +61,7 @@ function groups(part: string): number[] {
 
 const MAPPED = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff);
 
-/** A socket that serves both families has the IPv4 addresses mapped into IPv6. */
+/** The IPv4 address in these bytes, if there is one. A socket for both families maps IPv4 addresses into IPv6. */
 function asIPv4(bytes: Uint8Array): Uint8Array | undefined {
   if (bytes.length === 4) return bytes;
   return MAPPED.every((byte, i) => bytes[i] === byte) ? bytes.subarray(12) : undefined;

@@ -1,7 +1,7 @@
 import { count, paint } from '../support/index.ts';
 import type { Backend } from './backend.ts';
 
-/** Each backend on a line for the terminal: whether it is up, and how many are with it. */
+/** One line per backend for the terminal: whether it is up, and its connections. */
 export function backendLines(backends: readonly Backend[]): string[] {
   const width = Math.max(...backends.map(({ name }) => name.length));
   return backends.map(({ name, up, active, served }) => {

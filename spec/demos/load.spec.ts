@@ -13,7 +13,7 @@ afterEach(async () => {
   await Promise.all(servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve))));
 });
 
-/** Starts a server whose connections are handled one by one, and returns its port. */
+/** Starts a server that calls `handle` with each connection and its number, and returns its port. */
 async function listening(handle: (socket: Socket, index: number) => void): Promise<number> {
   let index = 0;
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
@@ -26,7 +26,7 @@ async function listening(handle: (socket: Socket, index: number) => void): Promi
   return (server.address() as AddressInfo).port;
 }
 
-/** Answers each line with what `reply` makes of it. */
+/** Answers each line with `reply(line)`. */
 function answer(socket: Socket, reply: (line: string, index: number) => string): void {
   let rest = '';
   let index = 0;
@@ -55,7 +55,7 @@ function expectToAddUp({ requests, connections }: Report): void {
 }
 
 describe('load', () => {
-  it('finds nothing wrong with a server that echoes', async () => {
+  it('finds no fault in a server that echoes', async () => {
     const { code, report } = await loadJson(await listening((socket) => socket.pipe(socket)));
     expect(code).toBe(0);
     expectToAddUp(report);
@@ -74,7 +74,7 @@ describe('load', () => {
     expect(min).toBeGreaterThan(0);
   });
 
-  it('prints a report for people, with progress as JSON lines before it where it is piped', async () => {
+  it('prints a report for people; when piped, progress as JSON lines before it', async () => {
     const port = await listening((socket) => socket.pipe(socket));
     const { code, stdout } = await load(port, '-d', '1.2', '--size', '1000');
     expect(code).toBe(0);
@@ -91,7 +91,7 @@ describe('load', () => {
     expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
   });
 
-  it('sees one byte that was changed', async () => {
+  it('detects a single byte that was changed', async () => {
     const spoil = (line: string, index: number): string => (index === 7 ? line.replace(/.\n/, '#\n') : line);
     const port = await listening((socket, n) => answer(socket, n === 0 ? spoil : (line) => line));
     const { code, report } = await loadJson(port);
@@ -101,7 +101,7 @@ describe('load', () => {
     expect(report.failures).toEqual(['1 reply was wrong']);
   });
 
-  it('says which reply was wrong, and where it begins to be', async () => {
+  it('logs which reply is wrong, and its first wrong byte', async () => {
     const spoil = (line: string, index: number): string =>
       index === 7 ? `${line.slice(0, 20)}#${line.slice(21)}` : line;
     const port = await listening((socket) => answer(socket, spoil));
@@ -111,7 +111,7 @@ describe('load', () => {
     expect(stdout).toMatch(/✘ 1 reply was wrong/);
   });
 
-  it('counts a line that was swallowed as lost, and goes on', async () => {
+  it('counts a missing reply as lost, and continues', async () => {
     const swallow = (line: string, index: number): string => (index === 7 ? '' : line);
     const { code, report } = await loadJson(await listening((socket) => answer(socket, swallow)));
     expect(code).toBe(1);
@@ -120,7 +120,7 @@ describe('load', () => {
     expect(report.requests.answered).toBeGreaterThan(100);
   });
 
-  it('gives up replies that do not come within the grace', async () => {
+  it('counts replies as lost that do not arrive within the grace', async () => {
     const stuck = (line: string, index: number): string => (index < 10 ? line : '');
     const { code, report } = await loadJson(await listening((socket) => answer(socket, stuck)), '--grace', '0.2');
     expect(code).toBe(1);
@@ -129,7 +129,7 @@ describe('load', () => {
     expect(report.connections.ended.open).toBe(3);
   });
 
-  it('counts a line that was sent twice as answering nothing', async () => {
+  it('counts a line that was sent twice as unexpected', async () => {
     const double = (line: string, index: number): string => (index === 7 ? line + line : line);
     const { code, report } = await loadJson(await listening((socket) => answer(socket, double)));
     expect(code).toBe(1);
@@ -138,7 +138,7 @@ describe('load', () => {
     expect(report.requests).toMatchObject({ wrong: 0, lost: 0 });
   });
 
-  it('fails when connections are reset, expected drain or not', async () => {
+  it('fails when connections are reset, even with --expect-drain', async () => {
     const port = await listening((socket) => socket.once('data', () => socket.resetAndDestroy()));
     const { code, report } = await loadJson(port, '--expect-drain');
     expect(code).toBe(1);
@@ -149,7 +149,7 @@ describe('load', () => {
   });
 
   describe('when the server ends connections by FIN with requests unanswered', () => {
-    /** Answers ten lines, says FIN, and reads on until the peer has ended: a lingering close. */
+    /** Answers ten lines, sends a FIN, and reads until the peer has ended: a lingering close. */
     const drain = (socket: Socket): void => {
       answer(socket, (line, index) => {
         if (index === 9) setImmediate(() => socket.end());
@@ -166,7 +166,7 @@ describe('load', () => {
       expect(report.failures).toEqual([`${report.requests.unanswered.fin} requests were unanswered at a FIN`]);
     });
 
-    it('succeeds if that was expected, and ends as soon as all are gone', async () => {
+    it('succeeds with --expect-drain, and ends as soon as all connections are closed', async () => {
       const begun = performance.now();
       const { code, report } = await loadJson(await listening(drain), '-d', '15', '--expect-drain');
       expect(code).toBe(0);
@@ -193,7 +193,7 @@ describe('load', () => {
     expect(report.requests.answered).toBeGreaterThan(0);
   });
 
-  it('says in one sentence that nobody is listening', async () => {
+  it('prints one sentence if no server is listening', async () => {
     const port = await freePort();
     const { code, stdout, stderr } = await load(port);
     expect(code).toBe(1);
@@ -205,15 +205,15 @@ describe('load', () => {
     [['-c', 'many'], "load: --connections must be a whole number from 1 to 65000, and not 'many'\n"],
     [
       ['-c', '1000', '-n', '4000', '--size', '1000'],
-      'load: requests in flight would take 3.73 GiB, and at most 1.00 GiB is allowed\n',
+      'load: requests in flight would take 3.73 GiB, but at most 1.00 GiB is allowed\n',
     ],
     [['--conections', '5'], "load: unknown option '--conections' (Did you mean --connections?)\n"],
-  ])('refuses %j in one sentence', async (args, sentence) => {
+  ])('rejects %j with one sentence', async (args, sentence) => {
     const { code, stdout, stderr } = await spawnDemo('load', args).done;
     expect({ code, stdout, stderr }).toEqual({ code: 1, stdout: '', stderr: sentence });
   });
 
-  it('explains itself', async () => {
+  it('lists its options with --help', async () => {
     const { code, stdout, stderr } = await spawnDemo('load', ['--help']).done;
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     for (const option of [

@@ -41,25 +41,25 @@ const dial = (port: number) => connect({ port, host: '127.0.0.1', allowHalfOpen:
 const QUICK = ['--check-interval', '50', '--check-timeout', '200', '--fall', '2', '--rise', '2'];
 
 describe('proxy', () => {
-  it('gives each client the backend with the least connections', async () => {
+  it('gives each client the backend with the fewest connections', async () => {
     const [one, other] = [await listening((s) => s.write('one')), await listening((s) => s.write('other'))];
-    // Checked seldom: a check is a connection, too.
+    // The default interval of checks, which is long: a check is a connection, too.
     const proxy = await throughProxy([one, other], '--max-per-backend', '2', '--wait', '300');
     const four = await Promise.all([1, 2, 3, 4].map(() => client(proxy.port).until(({ text }) => text !== '')));
     expect(four.map(({ text }) => text).sort()).toEqual(['one', 'one', 'other', 'other']);
-    // All are full: the fifth waits, and has the place of whoever goes.
+    // All are full: the fifth client waits, and gets the slot of the first client that leaves.
     const fifth = client(proxy.port);
     await fifth.whenConnected();
-    const gone = four[0]?.reset();
-    await fifth.whenRead(gone?.text ?? '?');
+    const left = four[0]?.reset();
+    await fifth.whenRead(left?.text ?? '?');
     const late = await client(proxy.port).whenClosed();
     expect([late.received, late.fault]).toEqual([0, undefined]);
     await proxy.until(({ said }) => JSON.stringify(said).includes('all backends have been full for 300 ms'));
   });
 
-  it('passes over a backend that cannot be reached, and closes clients at once when none is left', async () => {
-    const [gone, there] = [await freePort(), await listening((socket) => socket.end('hello'))];
-    const proxy = await throughProxy([gone, there], '--check-interval', '100000');
+  it('skips a backend that cannot be reached, and closes clients at once when none is left', async () => {
+    const [dead, alive] = [await freePort(), await listening((socket) => socket.end('hello'))];
+    const proxy = await throughProxy([dead, alive], '--check-interval', '100000');
     for (let n = 0; n < 4; n++) expect((await client(proxy.port).whenClosed()).text).toBe('hello');
     servers.pop()?.close();
     const begun = performance.now();
@@ -71,11 +71,11 @@ describe('proxy', () => {
     await proxy.until(({ said }) => said.some(({ type, reason }) => type === 'closed' && reason === 'failed'));
   });
 
-  it("passes on 20 of 20 of a backend's last words, which it sends as it closes with bytes unread", async () => {
-    const words = '-ERR you are refused\n';
+  it('relays, 20 times of 20, the last line of a backend that closes with bytes unread', async () => {
+    const lastLine = '-ERR you are refused\n';
     const port = await listening((socket) => {
       socket.once('readable', () => {
-        socket.write(words);
+        socket.write(lastLine);
         socket.destroy();
       });
     });
@@ -87,10 +87,10 @@ describe('proxy', () => {
       one.pipe(lines()).subscribe({ next: (line) => texts.push(`${line}\n`), error: () => undefined });
       await firstValueFrom(one.closed);
     }
-    expect(texts).toEqual(Array(20).fill(words));
+    expect(texts).toEqual(Array(20).fill(lastLine));
   });
 
-  it('lets a client half-close, and brings it its whole reply', async () => {
+  it('relays the whole reply to a client that has half-closed', async () => {
     const port = await listening((socket) => {
       const chunks: Buffer[] = [];
       socket.on('data', (chunk) => chunks.push(chunk));
@@ -104,12 +104,12 @@ describe('proxy', () => {
     expect((await reply).equals(Buffer.from(sent).reverse())).toBe(true);
   });
 
-  it('does not read what the other side does not take, and 1 GiB leaves its memory flat', async () => {
+  it('pauses one side while the other does not read, and relays 1 GiB without growing in memory', async () => {
     const total = 1024 * 1024 * 1024;
     let read: Socket | undefined;
     let received = 0;
     const port = await listening((socket) => {
-      // That of the health check says nothing.
+      // The connection of the health check sends nothing.
       socket.once('end', () => socket.end());
       socket.once('data', (chunk) => {
         received += chunk.length;
@@ -130,7 +130,7 @@ describe('proxy', () => {
       socket.end();
     };
     socket.on('drain', send).on('connect', send);
-    // Nobody takes anything: it comes to a stop.
+    // The backend does not read, so the sender comes to a stop.
     for (let before = -1; before !== sent; ) {
       before = sent;
       await new Promise((resolve) => setTimeout(resolve, 200));
@@ -155,7 +155,7 @@ describe('proxy', () => {
   it.each([
     ['a client', (socket: Socket) => socket.write(Buffer.alloc(64 * 1024 * 1024)), false],
     ['a backend', (socket: Socket) => socket.pause(), true],
-  ] as const)('waits for %s that takes nothing, and breaks off when its time is over', async (_, serve, sends) => {
+  ] as const)('aborts the connection of %s that reads nothing, after the stall deadline', async (_, serve, sends) => {
     const proxy = await throughProxy(await listening(serve), '--stall', '300', '--check-interval', '100000');
     const socket = dial(proxy.port).pause();
     if (sends) socket.write(Buffer.alloc(64 * 1024 * 1024));
@@ -163,10 +163,10 @@ describe('proxy', () => {
     expect(JSON.stringify(proxy.of('closed'))).toContain('300 ms');
   });
 
-  it('tells backends whose bytes come, before anything else', async () => {
-    let tell: (bytes: Buffer) => void = () => undefined;
+  it('sends the PROXY header to a backend before the bytes of the client', async () => {
+    let received: (bytes: Buffer) => void = () => undefined;
     const bytes = new Promise<Buffer>((resolve) => {
-      tell = resolve;
+      received = resolve;
     });
     const checks: Buffer[] = [];
     const port = await listening((socket) => {
@@ -174,7 +174,7 @@ describe('proxy', () => {
       socket.on('data', (chunk) => chunks.push(chunk));
       socket.on('end', () => {
         const all = Buffer.concat(chunks);
-        if (all.length > 28) tell(all);
+        if (all.length > 28) received(all);
         else checks.push(all);
         socket.end();
       });
@@ -192,20 +192,20 @@ describe('proxy', () => {
     expect(checks[0]?.toString('hex')).toBe('0d0a0d0a000d0a515549540a20000000');
   });
 
-  it('takes a backend that accepts and does not answer for down, and one that answers for up', async () => {
+  it('marks a backend down that accepts and does not answer, and up again when it answers', async () => {
     let answers = false;
-    const deaf = await listening((socket) => socket.on('data', () => answers && socket.end('+PONG\r\n')));
-    const well = await listening((socket) => socket.on('data', () => socket.write('+PONG\r\n')));
+    const silent = await listening((socket) => socket.on('data', () => answers && socket.end('+PONG\r\n')));
+    const healthy = await listening((socket) => socket.on('data', () => socket.write('+PONG\r\n')));
     const ask = ['--check-ask', 'PING\\r\\n', '--check-expect', '+PONG', ...QUICK];
-    const proxy = await throughProxy([deaf, well], ...ask);
-    await proxy.whenBackend(deaf, false);
+    const proxy = await throughProxy([silent, healthy], ...ask);
+    await proxy.whenBackend(silent, false);
     for (let n = 0; n < 3; n++) await client(proxy.port).write('x').whenRead('+PONG');
     answers = true;
-    await proxy.whenBackend(deaf, true);
+    await proxy.whenBackend(silent, true);
     expect(JSON.stringify(proxy.of('backend'))).toContain('it did not answer within 200 ms');
   });
 
-  it('expects of a backend what it says by itself, where it is asked nothing', async () => {
+  it('checks the greeting of a backend when there is nothing to ask', async () => {
     let greeting = '421 busy\r\n';
     const port = await listening((socket) => socket.write(greeting));
     const proxy = await throughProxy(port, '--check-expect', '220 ', ...QUICK);
@@ -215,7 +215,7 @@ describe('proxy', () => {
     expect(JSON.stringify(proxy.of('backend'))).toContain('it answered');
   });
 
-  it('lets clients go in the pause of their conversation when it drains', async () => {
+  it('closes each client in a pause of its conversation when it drains', async () => {
     const port = await listening((socket) => socket.pipe(socket));
     const proxy = await throughProxy(port, '--pause', '50');
     const one = await client(proxy.port).write('hello').whenRead('hello');
@@ -229,7 +229,7 @@ describe('proxy', () => {
     });
   });
 
-  it('changes nothing about a conversation of 20 clients with an echo', async () => {
+  it('relays the conversations of 20 clients with an echo server unchanged', async () => {
     const proxy = await throughProxy(await listening((socket) => socket.pipe(socket)));
     const load = ['--port', String(proxy.port), '-c', '20', '-n', '16', '-d', '1', '--json'];
     const { code, stdout } = await spawnDemo('load', load).done;
@@ -242,7 +242,7 @@ describe('proxy', () => {
   it.each([
     [[], 'proxy: there must be a --backend\n'],
     [['--backend', 'nowhere'], /must be host:port/],
-  ])('refuses %j in a sentence', async (args, sentence) => {
+  ])('rejects %j with one sentence', async (args, sentence) => {
     const { code, stderr } = await spawnDemo('proxy', args).done;
     expect(code).toBe(1);
     expect(stderr).toMatch(sentence);
@@ -263,7 +263,7 @@ describe.skipIf(!redisIsHere)('proxy between redis-benchmark and two redis-serve
     return server;
   }
 
-  it('serves new clients all along while one is killed and comes back, and touches no client of the other', async () => {
+  it('serves new clients while one server is killed and restarted, and disturbs no client of the other', async () => {
     const ports = [await freePort(), await freePort()] as const;
     const [first] = await Promise.all(ports.map(redis));
     const ask = ['--check-ask', 'PING\\r\\n', '--check-expect', '+PONG', ...QUICK];
@@ -275,7 +275,7 @@ describe.skipIf(!redisIsHere)('proxy between redis-benchmark and two redis-serve
     const bench = await run('redis-benchmark', cell(5000));
     expect(bench.stdout.match(/requests per second/g)?.length).toBeGreaterThanOrEqual(2);
 
-    // Ten clients, five at each; each asks who serves it.
+    // Ten clients, five at each server; each asks for the port of its server.
     const ten = await Promise.all(
       Array.from({ length: 10 }, () => client(proxy.port).write('CONFIG GET port\r\n').whenRead('port')),
     );
@@ -301,7 +301,7 @@ describe.skipIf(!redisIsHere)('proxy between redis-benchmark and two redis-serve
 });
 
 describe('the PROXY header', () => {
-  it('has the bytes of any IPv6 address, however it is written', () => {
+  it('has the bytes of an IPv6 address in any notation', () => {
     fc.assert(
       fc.property(fc.ipV6(), (address) => {
         const bytes = bytesOf(address);
@@ -319,7 +319,7 @@ describe('the PROXY header', () => {
     ['::ffff:10.0.0.1', '::ffff:10.0.0.2', '2111000c0a0000010a00000200010002'],
     ['::1', '10.0.0.2', `21210024${'00'.repeat(15)}01${'00'.repeat(10)}ffff0a00000200010002`],
     [undefined, '10.0.0.2', '21000000'],
-  ])('is of the family of %s and %s', (from, to, hex) => {
+  ])('has the address family of %s and %s', (from, to, hex) => {
     const header = proxyHeader({ address: from, port: 1 }, { address: to, port: 2 });
     expect(header.subarray(12).toString('hex')).toBe(hex);
   });

@@ -7,7 +7,7 @@ import { Tally } from '../../../demos/load/tally.ts';
 const micros = fc.integer({ min: 1, max: 60_000_000 });
 
 describe('the drawn distribution', () => {
-  it('has rows that grow, few of them, from the least to the greatest', () => {
+  it('has at most 16 ascending rows, from the smallest value to the largest', () => {
     fc.assert(
       fc.property(micros, micros, (a, b) => {
         const [low, high] = [Math.min(a, b), Math.max(a, b)];
@@ -21,7 +21,7 @@ describe('the drawn distribution', () => {
     );
   });
 
-  it('shows every percentile once, in 80 columns, whatever was measured', () => {
+  it('shows every percentile once, in 80 columns, for any latencies', () => {
     fc.assert(
       fc.property(fc.array(micros, { minLength: 1, maxLength: 50 }), (latencies) => {
         const { latency } = new Tally();
@@ -43,7 +43,7 @@ describe('the drawn distribution', () => {
 });
 
 describe('the curve of throughput', () => {
-  it('goes from nothing to the most there was, and keeps to its width', () => {
+  it('is scaled from zero to the highest rate, and has a maximum width', () => {
     expect(curve([])).toBe('');
     expect(curve([0, 0])).toBe('▁▁');
     expect(curve([0, 50, 100])).toBe('▁▅█');

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Tally } from '../../../demos/load/tally.ts';
 import { SHORTEST_LINE, Window } from '../../../demos/load/window.ts';
 
-/** Hands bytes over in chunks of these lengths, round and round. */
+/** Passes bytes on in chunks of these lengths, repeated. */
 function receiveInPieces(window: Window, bytes: Buffer, lengths: number[]): void {
   let at = 0;
   for (let i = 0; at < bytes.length; i++) {
@@ -17,7 +17,7 @@ const sizes = fc.integer({ min: SHORTEST_LINE, max: 120 });
 const lengths = fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 8 });
 
 describe('the window of requests', () => {
-  it('sends lines of the size asked for, each of them once', () => {
+  it('sends lines of the given size, each of them once', () => {
     const tally = new Tally();
     const window = new Window(42, 4, 40, tally);
     const seen = new Set<string>();
@@ -33,7 +33,7 @@ describe('the window of requests', () => {
     expect(tally).toMatchObject({ sent: 120, answered: 120, wrong: 0, lost: 0, unexpected: 0 });
   });
 
-  it('finds an echo right, however it was split', () => {
+  it('counts every reply of an echo as correct, in any chunks', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 20 }),
@@ -45,7 +45,7 @@ describe('the window of requests', () => {
           const window = new Window(7, n, size, tally);
           let pending = Buffer.concat(window.refill(1));
           for (let round = 0; round < rounds; round++) {
-            // Replies that end in the middle of a line: only whole ones make room for requests.
+            // Replies that end in the middle of a line, because only complete ones make room for requests.
             const part = Math.ceil(pending.length * 0.7);
             receiveInPieces(window, pending.subarray(0, part), cut);
             pending = Buffer.concat([pending.subarray(part), ...window.refill(1)]);
@@ -59,9 +59,9 @@ describe('the window of requests', () => {
     );
   });
 
-  it('counts each fault as what it is, and finds back to the replies that are right', () => {
+  it('counts each fault by its kind, and synchronizes with the correct replies again', () => {
     const fault = fc.constantFrom('right', 'spoilt', 'twice', 'swallowed');
-    // A right reply after each shows what a missing one was.
+    // A correct reply follows each fault, because a missing reply shows only in the next one.
     const faults = fc.array(fault, { maxLength: 40 }).map((some) => some.flatMap((one) => [one, 'right']));
     fc.assert(
       fc.property(faults, sizes, lengths, (faults, size, cut) => {
@@ -91,7 +91,7 @@ describe('the window of requests', () => {
     );
   });
 
-  it('does not keep a line that never ends', () => {
+  it('keeps only a prefix of a line that never ends', () => {
     const tally = new Tally();
     const received: string[] = [];
     tally.onFault = (fault) => received.push(fault.received);
@@ -104,7 +104,7 @@ describe('the window of requests', () => {
     expect(received.map((line) => line.length)).toEqual([41]);
   });
 
-  it('takes lines that nobody asked for as answering nothing', () => {
+  it('counts lines as unexpected that no request asked for', () => {
     const tally = new Tally();
     const window = new Window(7, 2, 40, tally);
     window.receive(Buffer.from('welcome\n'), 1);
@@ -112,11 +112,11 @@ describe('the window of requests', () => {
     expect(tally).toMatchObject({ unexpected: 1, wrong: 0, answered: 2 });
   });
 
-  it('takes a reply to another connection for a wrong one', () => {
-    const [mine, others] = [new Tally(), new Tally()];
+  it('counts a reply to another connection as wrong', () => {
+    const [mine, theirs] = [new Tally(), new Tally()];
     const window = new Window(1, 1, 40, mine);
     window.refill(1);
-    window.receive(Buffer.concat(new Window(2, 1, 40, others).refill(1)), 2);
+    window.receive(Buffer.concat(new Window(2, 1, 40, theirs).refill(1)), 2);
     expect(mine).toMatchObject({ wrong: 1, answered: 0 });
   });
 });
