@@ -68,6 +68,12 @@ describe('the README', () => {
     expect(await code.run(index)).toEqual({ code: 0, output: '' });
   });
 
+  it('names files that exist', () => {
+    const files = [...readme.matchAll(/`((?:lib|demos)\/[^`]+\.\w+)`/g)].map(([, file = '']) => file);
+    expect(files.length).toBeGreaterThan(25);
+    expect(files.filter((file) => !existsSync(join(home, file)))).toEqual([]);
+  });
+
   it('names every option with its default', async () => {
     const rows = new Map(
       [...readme.matchAll(/^\| `([\w.]+)` \| (.+?) \|/gm)].map(([, name, preset]) => [name, preset]),
