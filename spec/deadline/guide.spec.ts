@@ -27,8 +27,8 @@ describe('the guide on deadlines', () => {
     expect(await code.compile()).toEqual({ code: 0, output: '' });
   });
 
-  it.each([0, 1, 2])('has a program %i whose assertions hold', async (index) => {
-    expect(await code.run(index)).toEqual({ code: 0, output: '' });
+  it('has programs whose assertions hold', async () => {
+    expect(await code.run(0, 1, 2)).toEqual({ code: 0, output: '' });
   });
 
   it('names for each deadline a file that exists', () => {

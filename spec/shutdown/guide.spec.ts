@@ -35,8 +35,8 @@ describe('the guide on draining', () => {
     expect(await exit).toEqual([0, null]);
   });
 
-  it.each([1, 2])('has a program %i whose assertions hold', async (index) => {
-    expect(await code.run(index)).toEqual({ code: 0, output: '' });
+  it('has programs whose assertions hold', async () => {
+    expect(await code.run(1, 2)).toEqual({ code: 0, output: '' });
   });
 
   it('names files that exist', async () => {

@@ -18,7 +18,7 @@ export interface Outcome {
 /** The code of a page of the documentation, in a project outside of the repository where `sluice` is the library's source. */
 export class PageCode {
   readonly folder: string;
-  /** The programs of the page, in their order; `run` takes an index of this list. */
+  /** The programs of the page, in their order; `run` takes indexes of this list. */
   readonly programs: readonly string[];
 
   private constructor(folder: string, programs: readonly string[]) {
@@ -51,9 +51,11 @@ export class PageCode {
     return outcome(join(home, 'node_modules/.bin/tsc'), ['--noEmit', '-p', this.folder], this.folder);
   }
 
-  /** Runs a program to its end. */
-  run(index: number): Promise<Outcome> {
-    return outcome(process.execPath, ['--import', 'tsx', `${index}.ts`], this.folder);
+  /** Runs programs to their end, one after the other in one process, because a process takes long to start. */
+  run(...indexes: readonly number[]): Promise<Outcome> {
+    const imports = indexes.map((index) => `await import('./${index}.ts');`).join('\n');
+    const args = ['--import', 'tsx', '--input-type=module', '--eval', imports];
+    return outcome(process.execPath, args, this.folder);
   }
 
   remove(): Promise<void> {
