@@ -29,7 +29,7 @@ import { Log } from './support/log.ts';
 const shout = lines();
 
 describe('serve', () => {
-  it('says what happens, in order', async () => {
+  it('emits its events in order', async () => {
     const house = await House.open((connection) =>
       connection.pipe(
         shout,
@@ -56,7 +56,7 @@ describe('serve', () => {
     expect(house.clock.actions).toEqual([]);
   });
 
-  it('opens nothing before it is subscribed, and one port for each subscription', async () => {
+  it('opens no port before it is subscribed to, and one for each subscription', async () => {
     const clock = new Clock();
     const network = new MemoryNetwork(clock);
     const server = serve({ port: 0 }, identity, { transport: network.transport, scheduler: clock });
@@ -72,7 +72,7 @@ describe('serve', () => {
     expect(network.listening).toBe(false);
   });
 
-  it('lets three in, two wait and refuses five at once, and serves the one who has waited longest when one leaves', async () => {
+  it('with 3 slots and room for 2 refuses 5 of 10, and serves the one that waited longest when a slot is free', async () => {
     const house = await House.open(identity, { concurrency: 3, waiting: { max: 2 } });
     const clients = await house.connectAll(10);
     expect(house.log.of('opened').map(({ id }) => id)).toEqual([1, 2, 3]);
@@ -90,7 +90,7 @@ describe('serve', () => {
     ]);
   });
 
-  it('refuses who waits too long', async () => {
+  it('refuses a connection that waits too long', async () => {
     const house = await House.open(identity, {
       concurrency: 1,
       waiting: { timeout: 1000 },
@@ -107,7 +107,7 @@ describe('serve', () => {
     ]);
   });
 
-  it('serves the next one when those whom the pipe still holds were refused meanwhile', async () => {
+  it('serves the next connection when those in the buffer of mergeMap were refused meanwhile', async () => {
     const house = await House.open(identity, { concurrency: 1, waiting: { max: 0 } });
     const first = await house.connect();
     await house.connect();
@@ -120,7 +120,7 @@ describe('serve', () => {
     expect(third.text).toBe('echo');
   });
 
-  it('says goodbye to the refused, without a slot for them', async () => {
+  it('sends a farewell to refused connections, which use no slot', async () => {
     const house = await House.open(identity, { concurrency: 1, waiting: { max: 1 }, farewell: 'try later\n' });
     const [first, waits, refused] = await house.connectAll(3);
     await house.clock.settle();
@@ -135,7 +135,7 @@ describe('serve', () => {
     expect(waits?.text).toBe('my turn');
   });
 
-  it('never has more handlers than its concurrency, also as one leaves and the next comes', async () => {
+  it('never runs more handlers than its concurrency, also when one ends and the next begins', async () => {
     let running = 0;
     let most = 0;
     const handler = (connection: import('../lib/index.ts').Connection) =>
@@ -156,7 +156,7 @@ describe('serve', () => {
   });
 
   describe('deadlines', () => {
-    it('closes who is silent for `idle`, from the last byte in either direction', async () => {
+    it('closes a connection that is silent for `idle`, from the last byte in either direction', async () => {
       const late = new Subject<string>();
       const house = await House.open(() => late, { idle: 1000, greeting: Number.POSITIVE_INFINITY });
       const client = await house.connect();
@@ -171,7 +171,7 @@ describe('serve', () => {
       expect(house.log.of('failed')).toEqual([]);
     });
 
-    it('closes who does not say a word within `greeting`', async () => {
+    it('closes a connection whose peer sends nothing within `greeting`', async () => {
       const house = await House.open(identity, { greeting: 500 });
       const [silent, speaks] = await house.connectAll(2);
       speaks?.write('x');
@@ -183,7 +183,7 @@ describe('serve', () => {
       ]);
     });
 
-    it('closes who drips a frame for longer than `frame`', async () => {
+    it('closes a connection whose peer takes longer than `frame` for a frame', async () => {
       const house = await House.open((connection) => connection.pipe(shout), { frame: 1000 });
       const client = await house.connect();
       for (let drip = 0; drip < 10; drip++) {
@@ -195,7 +195,7 @@ describe('serve', () => {
       expect(house.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'frame', duration: 1000 }]);
     });
 
-    it('breaks off who takes nothing of what is written for `stall`', async () => {
+    it('aborts a connection whose peer takes nothing of the output for `stall`', async () => {
       const house = await House.open(() => from(['x'.repeat(100_000)]), { stall: 2000 });
       house.network.connect({ window: 10 }).pause();
       await house.clock.advance(1999);
@@ -210,20 +210,23 @@ describe('serve', () => {
       [0, 10_000],
       [0.5, 9_000],
       [1, 8_000],
-    ])('asks to finish at the end of its lifetime, of which chance (%f) takes its share', async (chance, ends) => {
-      const options = { lifetime: 10_000, jitter: 0.2, random: () => chance, idle: 60_000, greeting: 60_000 };
-      const house = await House.open(identity, options);
-      const client = await house.connect();
-      await house.clock.advance(ends - 1);
-      expect(client.ended).toBe(false);
-      await house.clock.advance(1);
-      expect(client.ended).toBe(true);
-      client.end();
-      await house.clock.settle();
-      expect(house.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'lifetime', duration: ends }]);
-    });
+    ])(
+      'asks a connection to finish at the end of its lifetime, which is shorter by a random share (%f)',
+      async (chance, ends) => {
+        const options = { lifetime: 10_000, jitter: 0.2, random: () => chance, idle: 60_000, greeting: 60_000 };
+        const house = await House.open(identity, options);
+        const client = await house.connect();
+        await house.clock.advance(ends - 1);
+        expect(client.ended).toBe(false);
+        await house.clock.advance(1);
+        expect(client.ended).toBe(true);
+        client.end();
+        await house.clock.settle();
+        expect(house.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'lifetime', duration: ends }]);
+      },
+    );
 
-    it('gives who does not finish at the end of its lifetime the grace, and no more', async () => {
+    it('aborts a connection that does not finish within the grace after its lifetime', async () => {
       const options = { lifetime: 1000, jitter: 0, grace: 500, idle: 60_000, greeting: 60_000 };
       const house = await House.open(() => NEVER, options);
       await house.connect();
@@ -233,7 +236,7 @@ describe('serve', () => {
       expect(house.log.closes).toEqual(['lifetime']);
     });
 
-    it('lets connections without an end live, whatever the jitter', async () => {
+    it('keeps a connection with an infinite lifetime open, whatever the jitter', async () => {
       const forever = Number.POSITIVE_INFINITY;
       const options = { jitter: 1, random: () => 1, idle: forever, greeting: forever };
       const house = await House.open(identity, options);
@@ -245,7 +248,7 @@ describe('serve', () => {
   });
 
   describe('unsubscribed', () => {
-    it('breaks everything off: port, connections, those who wait and timers', async () => {
+    it('closes the port, aborts and refuses connections, and cancels timers', async () => {
       let running = 0;
       const handler = () => {
         running++;
@@ -256,19 +259,19 @@ describe('serve', () => {
       expect(running).toBe(2);
       house.log.subscription?.unsubscribe();
       expect(running).toBe(0);
-      const said = house.log.events.length;
+      const emitted = house.log.events.length;
       await house.clock.settle();
       expect(house.network.listening).toBe(false);
       expect(clients.map(({ reset }) => reset)).toEqual([true, true, false, false, false]);
       expect(clients.every(({ over }) => over)).toBe(true);
       expect(house.network.sockets.size).toBe(0);
       expect(house.shutdown.observed).toBe(false);
-      expect(house.log.events).toHaveLength(said);
+      expect(house.log.events).toHaveLength(emitted);
       await house.clock.advance(1e6);
       expect(house.clock.actions).toEqual([]);
     });
 
-    it('as it says that a connection was opened, lets no handler begin', async () => {
+    it('in the `opened` event, runs no handler', async () => {
       let begun = 0;
       const clock = new Clock();
       const network = new MemoryNetwork(clock);
@@ -285,7 +288,7 @@ describe('serve', () => {
       expect([begun, client.reset, network.sockets.size]).toEqual([0, true, 0]);
     });
 
-    it('lets nobody take the place of one who is kept only for what he has not read yet', async () => {
+    it('serves no waiting connection in the slot of one that is open only for its unread input', async () => {
       const begun: number[] = [];
       const house = await House.open(
         async (connection) => {
@@ -305,7 +308,7 @@ describe('serve', () => {
       expect([begun, house.network.sockets.size]).toEqual([[1], 0]);
     });
 
-    it('in the middle of a drain leaves no timer', async () => {
+    it('in the middle of a drain, leaves no timer', async () => {
       const house = await House.open(() => NEVER);
       await house.connectAll(2);
       await house.signal();
@@ -316,7 +319,7 @@ describe('serve', () => {
     });
   });
 
-  describe('at the door', () => {
+  describe('validates on call', () => {
     const network = new MemoryNetwork();
     const open = (options: object) => () => serve({ port: 0 }, identity, { transport: network.transport, ...options });
     it.each([
@@ -340,20 +343,20 @@ describe('serve', () => {
       expect(open(options)).toThrow(/^Cannot serve: /);
     });
 
-    it('refuses what is no handler', () => {
+    it('refuses a handler that is no function', () => {
       expect(() => serve({ port: 0 }, 'echo' as never)).toThrow(TypeError);
       const nothing = Object.create(null);
       expect(() => serve({ port: 0 }, nothing)).toThrow('Cannot serve: the handler must be a function, not [Object');
     });
 
-    it('names a shutdown that is a function, and does not quote it', () => {
+    it('names a shutdown that is a function, without its source', () => {
       const shutdown = function later() {} as never;
       const message = 'what RxJS can make one of, not [Function: later]';
       expect(() => serve({ port: 0 }, (connection) => connection, { shutdown })).toThrow(message);
     });
   });
 
-  it('waits for replies that come late, and keeps their order', async () => {
+  it('waits for replies that are emitted late, and keeps their order', async () => {
     const house = await House.open((connection) =>
       connection.pipe(
         shout,
@@ -368,7 +371,7 @@ describe('serve', () => {
     expect(house.log.closes).toEqual(['ended']);
   });
 
-  it('takes a shutdown that never comes, as any observable that just completes', async () => {
+  it('goes on when its shutdown completes without a value', async () => {
     const house = await House.open(identity, { shutdown: EMPTY });
     const client = await house.connect();
     client.write('on');
@@ -377,7 +380,7 @@ describe('serve', () => {
     house.log.subscription?.unsubscribe();
   });
 
-  it('ends with the error of its shutdown', async () => {
+  it('errors with the error of its shutdown', async () => {
     const shutdown = new Subject<void>();
     const house = await House.open(identity, { shutdown });
     const client = await house.connect();
@@ -388,7 +391,7 @@ describe('serve', () => {
     expect(house.network.listening).toBe(false);
   });
 
-  it('lets a handler say goodbye when it is asked to finish', async () => {
+  it('sends a last message of a handler whose connection is asked to finish', async () => {
     const house = await House.open((connection) =>
       connection.draining.pipe(
         map(() => 'goodbye\n'),
@@ -401,7 +404,7 @@ describe('serve', () => {
     expect(client.ended).toBe(true);
   });
 
-  describe('a handler that waits for room', () => {
+  describe('a handler that waits for room in the output', () => {
     const piece = 'x'.repeat(1040);
     const some = async function* (connection: Connection) {
       const clock = clockOf(connection);
@@ -413,7 +416,7 @@ describe('serve', () => {
     const waiting: [string, Handler][] = [
       ['a generator', some],
       [
-        'one that awaits each write',
+        'an async function that awaits each write',
         async (connection) => {
           for await (const one of some(connection)) await connection.write(one);
         },
@@ -422,7 +425,7 @@ describe('serve', () => {
       ['an exchange with strings', exchange(lines(), () => piece)],
     ];
 
-    it.each(waiting)('is never cut off for the length of what it writes: %s', async (_kind, handler) => {
+    it.each(waiting)('is never aborted for the length of its output: %s', async (_kind, handler) => {
       for (const limits of [
         { highWaterMark: 64, maxOutbound: 1050 },
         { highWaterMark: 1_000_000, maxOutbound: 1050 },

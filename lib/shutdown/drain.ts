@@ -42,6 +42,14 @@ const LONG_ITERATION = 100;
  * handlers ===================================    they finish what is in progress, at most for grace
  * ```
  *
+ * 1. The first signal emits `draining`. The port stays open for `announce`, and then until the connections that the kernel has
+ *    completed are accepted, for a second at most.
+ * 2. `closePort` emits. The port is closed, and connections that wait are refused as `draining`. Each connection is asked to
+ *    finish: idle ones end at once, others when their replies have left.
+ * 3. After `grace`, or on the second signal, the connections that are left are aborted. If their sockets are not closed within
+ *    100 ms, `overdue` emits.
+ * 4. When all sockets are closed, or when `overdue` emits, `serve` completes and calls `end`, which emits the report.
+ *
  * All events of the port pass through it, and all connections are served through it. Both take constant time. No Subject has
  * an observer for each connection, because one that completes with forty thousand observers takes seconds to remove them.
  */

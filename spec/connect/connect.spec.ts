@@ -29,16 +29,16 @@ import { marbles } from '../support/marbles.ts';
 interface At {
   readonly clock: TestScheduler;
   readonly network: MemoryNetwork;
-  readonly say: (what: unknown) => void;
+  readonly log: (what: unknown) => void;
   readonly at: (ms: number, work: () => void) => void;
-  /** Opens the port; returns what closes it. */
+  /** Opens the port. Returns a function that closes it. */
   readonly open: (handler: (connection: Connection) => Observable<unknown>) => () => void;
   readonly dial: (options?: ConnectOptions) => Observable<Connection>;
 }
 
-/** A network in memory on virtual time; returns what was said, each with its time. */
-function run(test: (at: At) => void): { said: string[]; network: MemoryNetwork } {
-  const said: string[] = [];
+/** Runs a test with a network in memory on virtual time. Returns what it logged, each line with its time. */
+function run(test: (at: At) => void): { entries: string[]; network: MemoryNetwork } {
+  const entries: string[] = [];
   let made: MemoryNetwork | undefined;
   marbles(({ clock, flush }) => {
     const network = new MemoryNetwork(clock);
@@ -47,7 +47,7 @@ function run(test: (at: At) => void): { said: string[]; network: MemoryNetwork }
     test({
       clock,
       network,
-      say: (what) => said.push(`${clock.now()} ${what}`),
+      log: (what) => entries.push(`${clock.now()} ${what}`),
       at: (ms, work) => void clock.schedule(work, ms),
       open: (handler) => {
         const port = listen({ port: 0 }, seams).pipe(
@@ -60,13 +60,13 @@ function run(test: (at: At) => void): { said: string[]; network: MemoryNetwork }
     });
     flush();
   })();
-  return { said, network: made as MemoryNetwork };
+  return { entries, network: made as MemoryNetwork };
 }
 
-const heard = (say: At['say']) => ({
-  next: (connection: Connection) => say(`connection ${connection.id}`),
-  error: (error: unknown) => say(error instanceof Error ? error.message : error),
-  complete: () => say('complete'),
+const logged = (log: At['log']) => ({
+  next: (connection: Connection) => log(`connection ${connection.id}`),
+  error: (error: unknown) => log(error instanceof Error ? error.message : error),
+  complete: () => log('complete'),
 });
 
 const echo = (connection: Connection) => connection.pipe(connection.send());
@@ -79,14 +79,14 @@ const shout = (connection: Connection) =>
   );
 
 describe('connect', () => {
-  it('does nothing before it is subscribed, and makes a connection for each subscription', () => {
-    const { said, network } = run(({ open, dial, say, at }) => {
+  it('does nothing before it is subscribed to, and makes a connection for each subscription', () => {
+    const { entries, network } = run(({ open, dial, log, at }) => {
       open((connection) => {
-        say(`accepted ${connection.peer.port}`);
+        log(`accepted ${connection.peer.port}`);
         return echo(connection);
       });
       const connections = dial();
-      at(5, () => say('nothing yet'));
+      at(5, () => log('nothing yet'));
       for (const ms of [10, 20]) {
         at(ms, () =>
           connections
@@ -96,11 +96,11 @@ describe('connect', () => {
                 connection.end();
               }),
             )
-            .subscribe(heard(say)),
+            .subscribe(logged(log)),
         );
       }
     });
-    expect(said).toEqual([
+    expect(entries).toEqual([
       '5 nothing yet',
       '10 connection 1',
       '10 accepted 49152',
@@ -112,83 +112,83 @@ describe('connect', () => {
     expect(network.sockets.size).toBe(0);
   });
 
-  it('emits a Connection like those of listen: bytes both ways, addresses, figures', () => {
-    const { said } = run(({ open, dial, say }) => {
+  it('emits a Connection like those of listen: bytes in both directions, addresses, figures', () => {
+    const { entries } = run(({ open, dial, log }) => {
       open(shout);
       dial().subscribe((connection) => {
-        say(`${connection.local.port} to ${connection.peer.address}`);
-        connection.pipe(lines()).subscribe({ next: say, complete: () => say('end of input') });
-        connection.closed.subscribe(({ reason, bytesIn, bytesOut }) => say(`${reason} ${bytesIn} ${bytesOut}`));
+        log(`${connection.local.port} to ${connection.peer.address}`);
+        connection.pipe(lines()).subscribe({ next: log, complete: () => log('end of input') });
+        connection.closed.subscribe(({ reason, bytesIn, bytesOut }) => log(`${reason} ${bytesIn} ${bytesOut}`));
         void connection.write('hello\n');
         void connection.write('you\n');
         connection.halfClose();
       });
     });
-    expect(said).toEqual(['0 49152 to memory', '0 HELLO', '0 YOU', '0 end of input', '0 ended 10 10']);
+    expect(entries).toEqual(['0 49152 to memory', '0 HELLO', '0 YOU', '0 end of input', '0 ended 10 10']);
   });
 
-  it('reads nothing before the connection is subscribed', () => {
-    const { said } = run(({ open, dial, say, at }) => {
+  it('reads nothing before the connection is subscribed to', () => {
+    const { entries } = run(({ open, dial, log, at }) => {
       open((connection) => of('early').pipe(connection.send()));
       dial().subscribe((connection) => {
-        at(5, () => say(connection.bytesIn));
-        at(6, () => connection.subscribe((chunk) => say(Buffer.from(chunk))));
+        at(5, () => log(connection.bytesIn));
+        at(6, () => connection.subscribe((chunk) => log(Buffer.from(chunk))));
       });
     });
-    expect(said).toEqual(['5 0', '6 early']);
+    expect(entries).toEqual(['5 0', '6 early']);
   });
 
-  it("errors with the network's own error if nobody listens", () => {
-    const { said } = run(({ dial, say }) => dial().subscribe(heard(say)));
-    expect(said).toEqual(['0 connect ECONNREFUSED memory']);
+  it("errors with the network's own error if the port is not open", () => {
+    const { entries } = run(({ dial, log }) => dial().subscribe(logged(log)));
+    expect(entries).toEqual(['0 connect ECONNREFUSED memory']);
   });
 
   it.each([
     [undefined, ['5000 Cannot wait longer: the connect deadline of 5000 ms is over']],
     [30, ['30 Cannot wait longer: the connect deadline of 30 ms is over']],
     [Number.POSITIVE_INFINITY, []],
-  ])('errors if nobody answers in time: timeout %s', (timeout, expected) => {
-    const { said, network } = run(({ network, open, dial, say }) => {
+  ])('errors if the server does not answer in time: timeout %s', (timeout, expected) => {
+    const { entries, network } = run(({ network, open, dial, log }) => {
       open(echo);
       network.answers = false;
       dial(timeout === undefined ? {} : { timeout }).subscribe({
-        ...heard(say),
+        ...logged(log),
         error: (error) => {
           expect(error).toBeInstanceOf(DeadlineError);
           expect(error.deadline).toBe('connect');
-          say(error.message);
+          log(error.message);
         },
       });
     });
-    expect(said).toEqual(expected);
+    expect(entries).toEqual(expected);
     expect(network.sockets.size).toBe(0);
   });
 
-  it('has no deadline any more once it is connected', () => {
-    const { said } = run(({ open, dial, say, at }) => {
+  it('has no deadline after it is connected', () => {
+    const { entries } = run(({ open, dial, log, at }) => {
       open(echo);
       dial({ timeout: 10 }).subscribe((connection) => {
         connection.subscribe();
-        at(100, () => say(connection.bytesIn));
+        at(100, () => log(connection.bytesIn));
         at(50, () => connection.write('x'));
       });
     });
-    expect(said).toEqual(['100 1']);
+    expect(entries).toEqual(['100 1']);
   });
 
-  it('gives up when it is unsubscribed before it is connected', () => {
-    const { said, network } = run(({ open, dial, say }) => {
+  it('cancels the connect when it is unsubscribed before it is connected', () => {
+    const { entries, network } = run(({ open, dial, log }) => {
       open((connection) => {
-        say('accepted');
+        log('accepted');
         return echo(connection);
       });
-      dial().subscribe(heard(say)).unsubscribe();
+      dial().subscribe(logged(log)).unsubscribe();
     });
-    expect(said).toEqual([]);
+    expect(entries).toEqual([]);
     expect(network.sockets.size).toBe(0);
   });
 
-  it('leaves the connection to its receiver when it is unsubscribed later', async () => {
+  it('leaves the connection open when it is unsubscribed later', async () => {
     const clock = new Clock();
     const network = new MemoryNetwork(clock);
     const seams = { transport: network.transport, scheduler: clock };
@@ -204,48 +204,48 @@ describe('connect', () => {
     expect(network.sockets.size).toBe(0);
   });
 
-  it('completes when the connection has closed, however that was; only its bytes error', () => {
-    const { said, network } = run(({ open, dial, say, at }) => {
+  it('completes when the connection is closed, for whatever reason; only its bytes error', () => {
+    const { entries, network } = run(({ open, dial, log, at }) => {
       open((connection) => {
         at(5, () => connection.abort());
         return echo(connection);
       });
       dial()
-        .pipe(tap((connection) => connection.subscribe({ error: ({ name, reason }) => say(`${name} ${reason}`) })))
-        .subscribe(heard(say));
+        .pipe(tap((connection) => connection.subscribe({ error: ({ name, reason }) => log(`${name} ${reason}`) })))
+        .subscribe(logged(log));
     });
-    expect(said).toEqual(['0 connection 1', '5 ConnectionClosedError reset', '5 complete']);
+    expect(entries).toEqual(['0 connection 1', '5 ConnectionClosedError reset', '5 complete']);
     expect(network.sockets.size).toBe(0);
   });
 
-  it('is done with a connection that is refused', () => {
-    const { said, network } = run(({ open, dial, say }) => {
+  it('completes when the connection is refused', () => {
+    const { entries, network } = run(({ open, dial, log }) => {
       open(echo);
       dial()
         .pipe(tap((connection) => connection.refuse('no use for it')))
-        .subscribe(heard(say));
+        .subscribe(logged(log));
     });
-    expect(said).toEqual(['0 connection 1', '0 complete']);
+    expect(entries).toEqual(['0 connection 1', '0 complete']);
     expect(network.sockets.size).toBe(0);
   });
 
   it('connects again by retry, with backoff, and by repeat', () => {
-    const { said, network } = run(({ open, dial, say, at }) => {
+    const { entries, network } = run(({ open, dial, log, at }) => {
       const attempts = new Observable<Connection>((to) => {
-        say('dials');
+        log('dials');
         return dial().subscribe(to);
       });
       attempts
         .pipe(
-          mergeMap((connection) => connection.pipe(lines(), tap(say), ignoreElements())),
+          mergeMap((connection) => connection.pipe(lines(), tap(log), ignoreElements())),
           retry({ delay: (_error, n) => timer(2 ** n * 10), resetOnSuccess: true }),
           repeat({ delay: 100, count: 2 }),
         )
-        .subscribe({ complete: () => say('complete') });
+        .subscribe({ complete: () => log('complete') });
       // Dialled at 0, 20, 60 and 140.
       at(100, () => open((connection) => of('welcome\n').pipe(connection.send())));
     });
-    expect(said).toEqual([
+    expect(entries).toEqual([
       '0 dials',
       '20 dials',
       '60 dials',
@@ -259,10 +259,10 @@ describe('connect', () => {
   });
 
   it('is congested while the server does not read', () => {
-    const { said } = run(({ open, dial, say, at }) => {
+    const { entries } = run(({ open, dial, log, at }) => {
       open((connection) => {
-        at(10, () => say(`server has read ${connection.bytesIn}`));
-        // Reads from 20 on.
+        at(10, () => log(`server has read ${connection.bytesIn}`));
+        // Reads from 20 ms on.
         return timer(20).pipe(
           concatMap(() =>
             connection.pipe(
@@ -275,23 +275,23 @@ describe('connect', () => {
       dial({ highWaterMark: 1000 }).subscribe((connection) => {
         connection.subscribe();
         void connection.write('x'.repeat(100_000)).then(() => undefined);
-        at(10, () => say(`${internalsOf(connection).congested} ${connection.unsent}`));
-        at(30, () => say(`${internalsOf(connection).congested} ${connection.unsent}`));
+        at(10, () => log(`${internalsOf(connection).congested} ${connection.unsent}`));
+        at(30, () => log(`${internalsOf(connection).congested} ${connection.unsent}`));
       });
     });
-    expect(said).toEqual([`10 true ${100_000 - 65_536}`, '10 server has read 0', '30 false 0']);
+    expect(entries).toEqual([`10 true ${100_000 - 65_536}`, '10 server has read 0', '30 false 0']);
   });
 
-  it('closes a server that takes nothing for too long', () => {
-    const { said } = run(({ open, dial, say }) => {
+  it('closes a connection whose server reads nothing for too long', () => {
+    const { entries } = run(({ open, dial, log }) => {
       open(() => timer(1_000_000));
       dial({ stall: 700 }).subscribe((connection) => {
         connection.subscribe({ error: () => undefined });
-        connection.closed.subscribe(({ reason, deadline }) => say(`${reason} ${deadline}`));
+        connection.closed.subscribe(({ reason, deadline }) => log(`${reason} ${deadline}`));
         void connection.write('x'.repeat(100_000));
       });
     });
-    expect(said).toEqual(['700 slow-consumer stall']);
+    expect(entries).toEqual(['700 slow-consumer stall']);
   });
 
   it.each([
@@ -308,7 +308,7 @@ describe('connect', () => {
     ],
     [[{ port: 1 }, { backlog: 5 }], TypeError, 'Cannot connect: options: there is no option'],
     [[{ port: 1 }, { transport: { listen() {} } }], TypeError, 'must be a Transport that connects'],
-  ])('turns away %j', (args, Failure, message) => {
+  ])('rejects %j on call', (args, Failure, message) => {
     const bad = () => (connect as (...args: unknown[]) => unknown)(...args);
     expect(bad).toThrow(Failure);
     expect(bad).toThrow(message);

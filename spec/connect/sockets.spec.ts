@@ -20,7 +20,7 @@ afterEach(async () => {
   for (const server of servers.splice(0)) server.close();
 });
 
-/** A server of Node's own, on any port. */
+/** A server of Node on any free port. */
 async function listening(handle: (socket: Socket) => void, where: object = { port: 0, host: '127.0.0.1' }) {
   const server = createServer({ allowHalfOpen: true }, (socket) => handle(socket.on('error', () => undefined)));
   servers.push(server);
@@ -34,7 +34,7 @@ describe.each(['shared', 'data'])('connect, on real sockets that read by %s', (r
   beforeEach(() => void vi.stubEnv('SLUICE_READS', reads));
   afterEach(() => void vi.unstubAllEnvs());
 
-  it('sends and receives all bytes, however they are cut, and both say FIN', async () => {
+  it('sends and receives all bytes, in pieces of any length, and a FIN in both directions', async () => {
     const { port } = await listening((socket) => socket.pipe(socket));
     const where = { port, host: '127.0.0.1' };
     const pieces = fc.array(fc.integer({ min: 1, max: 200_000 }), { minLength: 1, maxLength: 5 });
@@ -67,7 +67,7 @@ describe.each(['shared', 'data'])('connect, on real sockets that read by %s', (r
     expect(texts).toEqual(['a'.repeat(150_000), 'b'.repeat(150_000)]);
   });
 
-  it('reads nothing before the connection is subscribed, and then what has come meanwhile', async () => {
+  it('reads nothing before the connection is subscribed to, and then all bytes that have arrived', async () => {
     const { port } = await listening((socket) => socket.end('early'));
     const connection = await firstValueFrom(connect({ port, host: '127.0.0.1' }));
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -75,7 +75,7 @@ describe.each(['shared', 'data'])('connect, on real sockets that read by %s', (r
     expect((await bytesOf(connection)).toString()).toBe('early');
   });
 
-  it('finds a machine by its name, with addresses at both ends', async () => {
+  it('connects to a host by its name, and knows the addresses of both ends', async () => {
     const { port } = await listening((socket) => socket.pipe(socket));
     const connection = await firstValueFrom(connect({ port, host: 'localhost' }));
     expect(connection.peer).toEqual({ address: '127.0.0.1', port });
@@ -99,7 +99,7 @@ describe.each(['shared', 'data'])('connect, on real sockets that read by %s', (r
     await rm(folder, { recursive: true });
   });
 
-  it('sees a reset: the bytes error, and connect completes', async () => {
+  it('on a RST of the server the bytes error, and connect completes', async () => {
     const { port } = await listening((socket) => socket.once('data', () => socket.resetAndDestroy()));
     const connected = connect({ port, host: '127.0.0.1' }).pipe(
       tap((connection) => void connection.write('x')),
@@ -110,29 +110,29 @@ describe.each(['shared', 'data'])('connect, on real sockets that read by %s', (r
   });
 
   it('aborts with a RST', async () => {
-    let tell: (error: Error) => void = () => undefined;
+    let resolveFault: (error: Error) => void = () => undefined;
     const fault = new Promise<Error>((resolve) => {
-      tell = resolve;
+      resolveFault = resolve;
     });
-    const { port } = await listening((socket) => socket.on('error', tell).write('hello'));
+    const { port } = await listening((socket) => socket.on('error', resolveFault).write('hello'));
     const connection = await firstValueFrom(connect({ port, host: '127.0.0.1' }));
     connection.subscribe({ next: () => connection.abort(), error: () => undefined });
     expect(await firstValueFrom(connection.closed)).toMatchObject({ reason: 'aborted', bytesIn: 5 });
     expect(await fault).toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('aborts with a RST when it has said its FIN already, and the server is still speaking', async () => {
-    let tell: (error: Error) => void = () => undefined;
+  it('aborts with a RST after it has sent a FIN, while the server still sends', async () => {
+    let resolveFault: (error: Error) => void = () => undefined;
     const fault = new Promise<Error>((resolve) => {
-      tell = resolve;
+      resolveFault = resolve;
     });
     const { port } = await listening((socket) => {
-      const speak = () => {
+      const send = () => {
         if (socket.destroyed) return;
         socket.write('hello');
-        setImmediate(speak);
+        setImmediate(send);
       };
-      socket.on('error', tell).on('end', speak).resume();
+      socket.on('error', resolveFault).on('end', send).resume();
     });
     const connection = await firstValueFrom(connect({ port, host: '127.0.0.1' }));
     connection.subscribe({ next: () => connection.abort(), error: () => undefined });
@@ -141,8 +141,8 @@ describe.each(['shared', 'data'])('connect, on real sockets that read by %s', (r
     expect(await fault).toMatchObject({ code: expect.stringMatching(/ECONNRESET|EPIPE/) });
   });
 
-  it('connects again when the server has come', async () => {
-    // A path, not a port: a port that is free now may be somebody else's in a moment.
+  it('connects again when the server has started', async () => {
+    // A path, because another process may take a port that is free now.
     const folder = await mkdtemp(join(tmpdir(), 'sluice-'));
     const where = { path: join(folder, 's') };
     let attempts = 0;
@@ -171,24 +171,24 @@ describe.each(['shared', 'data'])('connect, on real sockets that read by %s', (r
   });
 });
 
-/** Listens with the shortest queue there is, and accepts nobody: whoever finds it full hears nothing. */
+/** Listens with the shortest queue there is, and accepts no connection. When the queue is full, a connect is not answered. */
 const DEAF = `
   const { parentPort, workerData } = require('node:worker_threads');
   const server = require('node:net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
     parentPort.postMessage(server.address().port);
-    // Until it is told to end: it does not go back to its event loop.
+    // Blocks its event loop until it is told to exit.
     Atomics.wait(workerData, 0, 0);
     process.exit();
   });`;
 
-it('gives up a server that does not answer, after its timeout or when it is unsubscribed', async () => {
+it('cancels a connect that is not answered, after its timeout or when it is unsubscribed', async () => {
   const wake = new Int32Array(new SharedArrayBuffer(4));
   const worker = new Worker(DEAF, { eval: true, workerData: wake });
   const [port] = await once(worker, 'message');
   const queued: Connection[] = [];
   try {
     const dial = connect({ port, host: '127.0.0.1' }, { timeout: 1000 });
-    // The queue takes a few; the next one is not answered.
+    // The queue takes a few connections; the next connect is not answered.
     const failure = await (async () => {
       for (;;) {
         const outcome = await firstValueFrom(dial.pipe(tap(keep))).catch((error: unknown) => error);

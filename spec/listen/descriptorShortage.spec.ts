@@ -9,15 +9,15 @@ import type { Transport } from '../../lib/transport/transport.ts';
 import { Clock } from '../support/clock.ts';
 import { Log } from '../support/log.ts';
 
-/** With 1024 descriptors, of which 32 are kept: 992 is the first that is refused, and the margin is 32. */
+/** With 1024 descriptors, of which 32 are reserved: 992 is the first that is refused, and the margin is 32. */
 function shortage() {
   const clock = new Clock();
   const events: (ExhaustedEvent | RecoveredEvent)[] = [];
   return { clock, events, shortage: new DescriptorShortage(1024, clock, (event) => events.push(event)) };
 }
 
-describe('a spell without descriptors', () => {
-  it('is told once at its begin and once at its end, with what was refused and how long it lasted', () => {
+describe('a shortage of descriptors', () => {
+  it('emits one event at its begin and one at its end, with the number of refused connections and its duration', () => {
     const { clock, events, shortage: one } = shortage();
     expect(one.refuses(991, 900)).toBe(false);
     expect(one.refuses(992, 901)).toBe(true);
@@ -30,7 +30,7 @@ describe('a spell without descriptors', () => {
     ]);
   });
 
-  it('does not end, nor begin anew, as long as descriptors are about the limit', () => {
+  it('neither ends nor begins again while the descriptors in use vary around the limit', () => {
     const { events, shortage: one } = shortage();
     for (let round = 0; round < 10_000; round++) {
       expect(one.refuses(992, 900)).toBe(true);
@@ -40,7 +40,7 @@ describe('a spell without descriptors', () => {
     expect(events).toEqual([{ type: 'exhausted', limit: 1024 }]);
   });
 
-  it('ends when enough connections have closed, though no other comes', () => {
+  it('ends when enough connections have closed, without a further connect', () => {
     const { events, shortage: one } = shortage();
     one.refuses(992, 900);
     one.closed(869);
@@ -50,7 +50,7 @@ describe('a spell without descriptors', () => {
     expect(events.map(({ type }) => type)).toEqual(['exhausted', 'recovered']);
   });
 
-  it('begins and ends in turns, whatever comes, and refuses what is above the limit', () => {
+  it('begins and ends alternately, and refuses each descriptor in the reserve, in whatever order connections come and go', () => {
     const step = fc.oneof(
       fc.record({ descriptor: fc.nat(1100), open: fc.nat(1000) }),
       fc.record({ open: fc.nat(1000) }),
@@ -68,7 +68,7 @@ describe('a spell without descriptors', () => {
   });
 });
 
-/** A network whose sockets have descriptors: the lowest that is free of those from `first` on. */
+/** A network whose sockets have descriptors: each has the lowest free number from `first` on, as the system assigns them. */
 function numbered(network: Transport, first: number): Transport {
   const used = new Set<number>();
   return {
@@ -96,7 +96,7 @@ function numbered(network: Transport, first: number): Transport {
 }
 
 it.skipIf(descriptorLimit() === Number.POSITIVE_INFINITY)(
-  'a server tells one spell in 20 000 connects of clients that come and go about its limit',
+  'a server emits one shortage for 20 000 connects of clients that come and go around its limit',
   async () => {
     const clock = new Clock();
     const network = new MemoryNetwork(clock);
@@ -107,7 +107,7 @@ it.skipIf(descriptorLimit() === Number.POSITIVE_INFINITY)(
     await clock.settle();
     let clients = Array.from({ length: 250 }, () => network.connect());
     for (let round = 0; round < 400; round++) {
-      // Some of those that were served leave, and more come.
+      // Some of the served clients leave, and more connect.
       for (const one of clients.splice(0, 20)) one.break();
       clients.push(...Array.from({ length: 50 }, () => network.connect()));
       await clock.settle();

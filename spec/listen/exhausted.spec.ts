@@ -7,9 +7,11 @@ afterEach(() => {
   endPrograms();
 });
 
-describe('a server that may have 100 descriptors', () => {
+describe('a server with a limit of 100 descriptors', () => {
   it.each([{}, { farewell: 'come back later\n' }])(
-    'says so when 300 clients come, refuses those it has none for, and serves again when they have left [E7] (%o)',
+    // Without the check, on Node 20 to 26, some 223 of 300 connections are accepted and closed, with neither a `drop` nor an
+    // `error` event.
+    'emits `exhausted` when 300 clients connect, refuses those past the limit, and serves again when clients have left (%o)',
     async (options) => {
       const server = new Program('server', { descriptors: 100, options });
       const port = await server.whenListening();
@@ -35,8 +37,8 @@ describe('a server that may have 100 descriptors', () => {
   );
 });
 
-describe('a server with nothing to do', () => {
-  it('notices a deadline that is over all the same', async () => {
+describe('a server without traffic', () => {
+  it('closes a connection whose deadline is over', async () => {
     const server = new Program('server', { options: { greeting: 200, linger: 0 } });
     const port = await server.whenListening();
     const silent = await client(port).whenConnected();

@@ -8,7 +8,7 @@ afterEach(() => {
   endPrograms();
 });
 
-it('listens on a descriptor that somebody else has opened, as systemd does', async () => {
+it('listens on a descriptor that another process has opened, as systemd does', async () => {
   const owner = createServer();
   await new Promise<void>((resolve) => owner.listen(0, '127.0.0.1', resolve));
   const address = owner.address();
@@ -16,7 +16,7 @@ it('listens on a descriptor that somebody else has opened, as systemd does', asy
   const { fd } = (owner as unknown as { _handle: { fd: number } })._handle;
   const server = new Program('server', { options: { where: { fd: 3 } }, inherit: [fd] });
   expect(await server.whenListening()).toBe(address.port);
-  // From here on only the child has it.
+  // From here on the child alone has the listening socket open.
   await new Promise((resolve) => owner.close(resolve));
   const one = await client(address.port).write('hello\n').whenRead('hello\n');
   one.end();

@@ -33,15 +33,15 @@ const HERE = { port: 0, host: '127.0.0.1' };
 const PATH = process.platform === 'linux' ? 107 : 103;
 const opened: Log[] = [];
 
-/** A server made of parts, and what it says. */
+/** A server of `listen` and some operators, and its events. */
 async function open(
-  pipe: (connections: Observable<Connection>) => Observable<unknown>,
+  operators: (connections: Observable<Connection>) => Observable<unknown>,
   options: ListenOptions = {},
   where: Parameters<typeof listen>[0] = HERE,
 ) {
   const log = new Log();
   opened.push(log);
-  const server = pipe(listen(where, { events: log, ...options }));
+  const server = operators(listen(where, { events: log, ...options }));
   log.subscription = server.subscribe({ error: log.error, complete: log.complete });
   return { log, port: await log.whenListening() };
 }
@@ -51,12 +51,12 @@ afterEach(() => {
   closeClients();
 });
 
-/** Takes every connection and echoes. */
+/** Subscribes to every connection and echoes. */
 const echo = (concurrency?: number) => (connections: Observable<Connection>) =>
   connections.pipe(mergeMap((connection) => connection.pipe(connection.send()), concurrency));
 
 describe('listen', () => {
-  it('says where it listens when it was free to choose', async () => {
+  it('emits the address that the system has chosen', async () => {
     const { log, port } = await open(echo());
     expect(port).toBeGreaterThan(0);
     expect(log.of('listening')[0]?.address).toEqual({ address: '127.0.0.1', port });
@@ -64,7 +64,7 @@ describe('listen', () => {
     await one.write('hello').whenRead('hello');
   });
 
-  it('errors once with what Node says when the port is taken', async () => {
+  it('errors once, with the error of Node, when the port is in use', async () => {
     const { port } = await open(echo());
     const events = new Log();
     const errors: NodeJS.ErrnoException[] = [];
@@ -78,16 +78,16 @@ describe('listen', () => {
   });
 
   it.each([
-    ['a path that cannot be', { path: '/no/such/folder/socket' }, /ENOENT|EACCES/],
-    // Not even root may make a socket there; where there is no such folder, nobody can.
-    ['a path where nobody may', { path: '/proc/sluice' }, process.platform === 'linux' ? /EACCES/ : /ENOENT|EACCES/],
-    ['an address that is not ours', { port: 0, host: '192.0.2.1' }, /EADDRNOTAVAIL/],
-    ['a descriptor that is none', { fd: 9999 }, /EBADF|EINVAL/],
-  ])('errors with what Node says for %s', async (_what, where, code) => {
+    ['a path whose folder does not exist', { path: '/no/such/folder/socket' }, /ENOENT|EACCES/],
+    // Not even root may create a socket there. Where there is no such folder, no user can.
+    ['a path without permission', { path: '/proc/sluice' }, process.platform === 'linux' ? /EACCES/ : /ENOENT|EACCES/],
+    ['an address of another machine', { port: 0, host: '192.0.2.1' }, /EADDRNOTAVAIL/],
+    ['a descriptor that is not open', { fd: 9999 }, /EBADF|EINVAL/],
+  ])('errors with the error of Node for %s', async (_what, where, code) => {
     await expect(open(echo(), {}, where)).rejects.toMatchObject({ code: expect.stringMatching(code) });
   });
 
-  it('opens nothing before it is subscribed, and frees the port when it is unsubscribed', async () => {
+  it('opens no port before it is subscribed to, and closes the port when it is unsubscribed', async () => {
     let ports = 0;
     const counting: Transport = {
       listen: (...how) => {
@@ -106,11 +106,11 @@ describe('listen', () => {
   });
 
   it.each([{ port: 0, host: '127.0.0.1' }, { port: 0, host: 'localhost' }, { port: 0 }])(
-    'unsubscribed before the port is open leaves none open: %o',
+    'opens no port when it is unsubscribed before the port is open: %o',
     async (where) => {
       const log = new Log();
       listen(where, { events: log }).subscribe().unsubscribe();
-      // Whatever was under way when it was unsubscribed is over before another port is open, and closed again.
+      // What was in progress when it was unsubscribed is over by the time that another port was opened and closed.
       const { log: other } = await open(echo(), {}, where);
       other.subscription?.unsubscribe();
       await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
@@ -119,7 +119,7 @@ describe('listen', () => {
     },
   );
 
-  it('listens on the path of a unix socket, which is gone when it is', async () => {
+  it('listens on the path of a unix socket, and removes it when it is unsubscribed', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sluice-'));
     const path = join(folder, 'socket');
     try {
@@ -138,7 +138,7 @@ describe('listen', () => {
     }
   });
 
-  it('serves at most as many as the pipe takes: 1000 at a limit of 100 are never more than 100 handlers', async () => {
+  it('runs at most as many handlers as mergeMap allows: 100 for 1000 connections', async () => {
     let running = 0;
     let most = 0;
     const handler = (connection: Connection) => {
@@ -172,10 +172,10 @@ describe('listen', () => {
     expect(running).toBe(0);
   });
 
-  it('closes who is refused at once, and lets him read a farewell first', async () => {
+  it('sends a refused connection the farewell and a FIN at once', async () => {
     const { log, port } = await open(echo(1), { waiting: { max: 0 }, farewell: 'come back later\n' });
     await client(port).write('in').whenRead('in');
-    // The pipe's own buffer holds one, whom nobody has room for; and then more.
+    // The first of them is refused after mergeMap has buffered it, the others before they are handed out.
     const late = clients(3, port);
     for (const one of late) one.write('a request that is not read');
     await Promise.all(late.map((one) => one.whenClosed()));
@@ -183,12 +183,12 @@ describe('listen', () => {
     expect(log.refusals).toEqual(['full', 'full', 'full']);
   });
 
-  it('says a farewell of its own for each reason, and goes on when the function for it throws', async () => {
+  it('sends the farewell that a function returns for the reason, and none when that throws', async () => {
     const farewell = (reason: string) => {
       if (reason === 'full') return 'no room\n';
       if (reason === 'nothing') return undefined;
       if (reason === 'a number') return 7 as unknown as string;
-      throw new Error(`no word for ${reason}`);
+      throw new Error(`no farewell for ${reason}`);
     };
     const reasons = ['full', 'nothing', 'a number', 'odd', 'full'];
     const { log, port } = await open(
@@ -204,22 +204,22 @@ describe('listen', () => {
         ),
       { farewell },
     );
-    const said: string[] = [];
+    const farewells: string[] = [];
     for (const _ of reasons) {
       const one = client(port);
       await one.whenClosed();
-      said.push(one.text);
+      farewells.push(one.text);
     }
-    expect(said).toEqual(['no room\n', '', '', '', 'no room\n']);
+    expect(farewells).toEqual(['no room\n', '', '', '', 'no room\n']);
     expect(log.refusals).toEqual(reasons);
     expect(log.of('failed').map(({ id, error }) => [id, String(error)])).toEqual([
       [3, 'TypeError: Cannot send farewell: what the function returns must be a string or a Uint8Array, not 7'],
-      [4, 'Error: no word for odd'],
+      [4, 'Error: no farewell for odd'],
     ]);
     await client(port).write('in').whenRead('in');
   });
 
-  it('gives the place of one that the pipe refuses to the next', async () => {
+  it('hands out the next connection when an operator refuses one', async () => {
     const welcome = (connection: Connection) => {
       if (connection.id % 2 === 0) return true;
       connection.refuse('odd');
@@ -233,7 +233,7 @@ describe('listen', () => {
     await Promise.all(all.map((one) => one.until(({ closed, connected }) => closed || connected)));
   });
 
-  it('frees the place of one that the pipe forgot when his wait is over', async () => {
+  it('hands out the next connection when the wait of one that an operator dropped is over', async () => {
     const { log, port } = await open((connections) => echo()(connections.pipe(filter(({ id }) => id > 1))), {
       waiting: { timeout: 100 },
     });
@@ -244,7 +244,7 @@ describe('listen', () => {
     next.end();
   });
 
-  it('hands out as many ahead as it is told', async () => {
+  it('hands out as many connections as `ahead` before the first is subscribed to', async () => {
     const handed: number[] = [];
     const { log, port } = await open(
       tap((connection: Connection) => handed.push(connection.id)),
@@ -259,7 +259,7 @@ describe('listen', () => {
     expect(handed).toEqual([1, 2, 3]);
   });
 
-  it('refuses as gone one that is reset while it waits, and serves the next', async () => {
+  it('refuses a connection as `gone` that is reset while it waits, and serves the next', async () => {
     const { log, port } = await open(echo(1));
     const first = await client(port).write('first').whenRead('first');
     const second = await client(port).whenConnected();
@@ -275,22 +275,24 @@ describe('listen', () => {
 
   describe('in memory', () => {
     const opened = async (
-      pipe: (connections: Observable<Connection>) => Observable<unknown>,
+      operators: (connections: Observable<Connection>) => Observable<unknown>,
       events: NextObserver<ListenEvent>,
       options: ListenOptions = {},
     ) => {
       const clock = new Clock();
       const network = new MemoryNetwork(clock);
-      pipe(listen({ port: 0 }, { transport: network.transport, scheduler: clock, events, ...options })).subscribe();
+      operators(
+        listen({ port: 0 }, { transport: network.transport, scheduler: clock, events, ...options }),
+      ).subscribe();
       await clock.settle();
       return { clock, network };
     };
 
     it.each<['abort' | 'end']>([['abort'], ['end']])(
-      'frees the place of one for whom an observer calls %s as he is opened',
+      'serves the next connection when an observer of the `opened` event calls %s on one',
       async (turnAway) => {
         const log = new Log();
-        const doorkeeper = {
+        const observer = {
           next(event: ListenEvent) {
             log.next(event);
             if (event.type !== 'opened' || event.id === 3) return;
@@ -299,7 +301,7 @@ describe('listen', () => {
         };
         const { clock, network } = await opened(
           mergeMap((connection) => connection.pipe(tap((chunk) => void connection.write(chunk))), 1),
-          doorkeeper,
+          observer,
         );
         const clients = Array.from({ length: 3 }, () => network.connect().write('hello'));
         await clock.settle();
@@ -311,37 +313,40 @@ describe('listen', () => {
     );
 
     it.each<[string, (connection: Connection) => void]>([
-      ['breaks off', (connection) => connection.abort()],
-      ['says goodbye to', (connection) => void connection.write('not you').finally(() => connection.end())],
-      ['ends', (connection) => connection.end()],
-    ])('gives the place of one that the pipe %s, and does not subscribe, to the next', async (_what, turnAway) => {
-      const log = new Log();
-      const { clock, network } = await opened(
-        mergeMap((connection) => {
-          if (connection.id % 2 === 0) return connection.pipe(connection.send());
-          turnAway(connection);
-          return EMPTY;
-        }, 5),
-        log,
-        { farewell: 'bye' },
-      );
-      const clients = Array.from({ length: 6 }, () => network.connect().write('hello'));
-      await clock.settle();
-      expect(log.of('opened').map(({ id }) => id)).toEqual([2, 4, 6]);
-      expect(log.refusals).toEqual(['unwanted', 'unwanted', 'unwanted']);
-      expect(log.counters).toEqual({ accepted: 6, waiting: 0, active: 3, closed: 0, refused: 3 });
-      for (const one of clients) one.end();
-      await clock.advance(10_000);
-      expect(clients.map(({ over }) => over)).toEqual([true, true, true, true, true, true]);
-      expect(clients.filter((_, index) => index % 2 === 1).map(({ text }) => text)).toEqual([
-        'hello',
-        'hello',
-        'hello',
-      ]);
-      expect([network.sockets.size, clock.actions]).toEqual([0, []]);
-    });
+      ['aborts it', (connection) => connection.abort()],
+      ['writes to it and ends it', (connection) => void connection.write('not you').finally(() => connection.end())],
+      ['ends it', (connection) => connection.end()],
+    ])(
+      'hands out the next connection when an operator gets one and %s without subscribing to it',
+      async (_what, turnAway) => {
+        const log = new Log();
+        const { clock, network } = await opened(
+          mergeMap((connection) => {
+            if (connection.id % 2 === 0) return connection.pipe(connection.send());
+            turnAway(connection);
+            return EMPTY;
+          }, 5),
+          log,
+          { farewell: 'bye' },
+        );
+        const clients = Array.from({ length: 6 }, () => network.connect().write('hello'));
+        await clock.settle();
+        expect(log.of('opened').map(({ id }) => id)).toEqual([2, 4, 6]);
+        expect(log.refusals).toEqual(['unwanted', 'unwanted', 'unwanted']);
+        expect(log.counters).toEqual({ accepted: 6, waiting: 0, active: 3, closed: 0, refused: 3 });
+        for (const one of clients) one.end();
+        await clock.advance(10_000);
+        expect(clients.map(({ over }) => over)).toEqual([true, true, true, true, true, true]);
+        expect(clients.filter((_, index) => index % 2 === 1).map(({ text }) => text)).toEqual([
+          'hello',
+          'hello',
+          'hello',
+        ]);
+        expect([network.sockets.size, clock.actions]).toEqual([0, []]);
+      },
+    );
 
-    it('does not serve whom it refuses, though an observer frees a place for him just then', async () => {
+    it('does not serve a connection that it refuses, though an observer of the event frees a slot at once', async () => {
       const log = new Log();
       const refusals = new Subject<ListenEvent>();
       const { clock, network } = await opened(
@@ -364,9 +369,10 @@ describe('listen', () => {
 
     it.each<[string, (connection: Connection) => void]>([
       ['refuses', (connection) => connection.refuse()],
-      ['takes care of by itself', (connection) => connection.subscribe()],
+      ['subscribes to by itself', (connection) => connection.subscribe()],
     ])(
-      'goes on behind thousands who wait, each of whom the pipe %s and is done with at once [E2]',
+      // ReactiveX/rxjs#7334: mergeMap may stop for ever when queued inner streams complete while it subscribes to them.
+      'goes on after thousands of waiting connections, each of which the handler %s and completes at once',
       async (_what, see) => {
         const log = new Log();
         const { clock, network } = await opened(
@@ -391,7 +397,7 @@ describe('listen', () => {
       },
     );
 
-    it('keeps its book, and serves, whatever an observer of its events throws', async () => {
+    it('counts and serves as ever when an observer of its events throws', async () => {
       const faults: unknown[] = [];
       config.onUnhandledError = (error) => faults.push(error);
       let counters: Counters | undefined;
@@ -414,7 +420,7 @@ describe('listen', () => {
     });
   });
 
-  it('is layer one of the design, written out', async () => {
+  it('makes a server with limit, shutdown, deadline, framing and error handling out of operators', async () => {
     const shutdown = new Subject<void>();
     const { log, port } = await open((connections) =>
       connections.pipe(
@@ -448,7 +454,7 @@ describe('listen', () => {
     expect((await client(port).whenClosed()).fault).toBe('ECONNREFUSED');
   });
 
-  it('refuses those who wait, and leaves those who were taken, when it is unsubscribed', async () => {
+  it('refuses connections that wait, and keeps those that were subscribed to, when it is unsubscribed', async () => {
     const kept = new Set<Connection>();
     const { log, port } = await open(
       (connections) =>
@@ -459,7 +465,7 @@ describe('listen', () => {
             connection.pipe(connection.send()).subscribe();
             return false;
           }),
-          // Takes nobody.
+          // Drops every other connection.
           filter(() => false),
         ),
       { waiting: { max: 2 } },
@@ -467,7 +473,8 @@ describe('listen', () => {
     const first = await client(port).write('one').whenRead('one');
     const [waits, alsoWaits] = [client(port), client(port)];
     await Promise.all([waits.whenConnected(), alsoWaits.whenConnected()]);
-    // Connected is what the kernel says. That a fourth is one too many says that these two have been seen.
+    // A client is connected when the kernel has completed the connection. A fourth one that is refused as `full` shows that the
+    // server has accepted these two.
     client(port);
     await log.whenSaid('refused');
     log.subscription?.unsubscribe();
@@ -478,7 +485,7 @@ describe('listen', () => {
     expect(log.refusals).toEqual(['full', 'draining', 'draining']);
   });
 
-  describe('at the door', () => {
+  describe('validates on call', () => {
     it.each([
       [HERE, { backlogg: 1 }, TypeError, "options: there is no option 'backlogg'"],
       [HERE, { overflow: 'park' }, TypeError, "overflow cannot be 'park' yet: only 'refuse' is there"],

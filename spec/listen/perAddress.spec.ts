@@ -6,7 +6,7 @@ import { MemoryNetwork } from '../../lib/testing/index.ts';
 import { Clock } from '../support/clock.ts';
 import { Log } from '../support/log.ts';
 
-/** The recipe in the documentation of `listen`. */
+/** The second example in the documentation of `listen`. */
 function perAddress(max: number) {
   const open = new Map<string, number>();
   const allowed = filter((connection: Connection) => {
@@ -27,7 +27,7 @@ function perAddress(max: number) {
   return { open, allowed };
 }
 
-it('an address that connects again and again has its two places, and keeps no other address waiting', async () => {
+it('the limit for each address: one that connects again and again has two slots, and delays no other address', async () => {
   const clock = new Clock();
   const network = new MemoryNetwork(clock);
   const log = new Log();
@@ -46,7 +46,7 @@ it('an address that connects again and again has its two places, and keeps no ot
   expect(log.refusals).toEqual(Array(498).fill('too many'));
   expect(log.counters).toMatchObject({ waiting: 0, active: 4 });
 
-  // Its place is free when one of its own has gone.
+  // A closed connection frees a slot of its address.
   greedy[0]?.end();
   await clock.settle();
   const next = from('192.0.2.1');

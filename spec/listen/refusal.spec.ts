@@ -13,7 +13,7 @@ afterEach(() => {
 
 const echo: Handler = (connection) => connection;
 
-/** A server whose only place is taken. */
+/** A server with one slot, which is in use. */
 async function busy(options: ServeOptions) {
   const shutdown = new Subject<void>();
   const where = { port: 0, host: '127.0.0.1' };
@@ -24,7 +24,7 @@ async function busy(options: ServeOptions) {
   return { log, port, shutdown };
 }
 
-/** 50 clients that have sent a request, which is not read. */
+/** 50 clients, each of which has sent a request that the server does not read. */
 function asking(port: number): Client[] {
   const all = clients(50, port);
   for (const one of all) one.write('a request that is not read');
@@ -34,7 +34,7 @@ function asking(port: number): Client[] {
 const ends = (all: readonly Client[]) => all.map(({ ended, fault }) => [ended, fault]);
 const finOnly = Array(50).fill([true, undefined]);
 
-describe('a client that is refused, and has sent something, has a FIN and no RST', () => {
+describe('a refused client receives a FIN and no RST, although it has sent a request', () => {
   it.each<[string, ServeOptions]>([
     ['full', { waiting: { max: 0 } }],
     ['timeout', { waiting: { timeout: 50 } }],
@@ -58,14 +58,14 @@ describe('a client that is refused, and has sent something, has a FIN and no RST
   });
 });
 
-describe('in memory', () => {
+describe('a refused connection', () => {
   const full = async (options: ServeOptions = {}) => {
     const house = await House.open(echo, { concurrency: 1, waiting: { max: 0 }, ...options });
     await house.connect();
     return house;
   };
 
-  it('discards what a refused client sends for 100 ms, and then closes', async () => {
+  it('lingers for 100 ms: its input is discarded, and then it is closed', async () => {
     const house = await full();
     const late = house.network.connect({ allowHalfOpen: true }).write('a request');
     await house.clock.advance(99);
@@ -78,7 +78,7 @@ describe('in memory', () => {
     expect(late.reset).toBe(true);
   });
 
-  it('does so for 1000 at once, and closes what is more at once', async () => {
+  it('is closed at once when 1000 linger already', async () => {
     const house = await full();
     for (let count = 0; count < 1200; count++) house.network.connect({ allowHalfOpen: true }).write('a request');
     await house.clock.settle();
@@ -91,7 +91,7 @@ describe('in memory', () => {
     expect(late.reset).toBe(false);
   });
 
-  it('is waited for by a drain, for 100 ms at most, and leaves no socket behind', async () => {
+  it('delays the end of a drain by 100 ms at most, and leaves no socket open', async () => {
     const house = await House.open(echo, { concurrency: 1 });
     const [first, ...waiting] = await house.connectAll(10);
     for (const one of waiting) one.write('a request');
@@ -107,7 +107,7 @@ describe('in memory', () => {
     expect(house.log.report).toMatchObject({ drained: 1, aborted: 0, refused: 9, duration: 100 });
   });
 
-  it('is not waited for after a second signal', async () => {
+  it('does not delay the end of a drain after a second signal', async () => {
     const house = await House.open(echo, { concurrency: 1 });
     await house.connectAll(10);
     await house.signal();
@@ -115,7 +115,7 @@ describe('in memory', () => {
     expect([house.log.completed, house.network.sockets.size]).toEqual([true, 0]);
   });
 
-  it('takes no place: the pipe goes on to the next one', async () => {
+  it('uses no slot: the next connection is served when one is free', async () => {
     const house = await House.open(echo, { concurrency: 1, waiting: { timeout: 50 } });
     const [first] = await house.connectAll(2);
     await house.clock.advance(50);

@@ -9,22 +9,22 @@ interface Settings {
   ahead: number;
 }
 
-interface Held {
+interface HandedOut {
   id: number;
   until: number;
-  forgottenAt: number;
+  expiresAt: number;
   alive: boolean;
 }
 
-/** The waiting room as one would tell it to somebody: lists, and a clock that goes millisecond by millisecond. */
+/** The waiting room in its simplest form: lists, and a clock that advances millisecond by millisecond. */
 class Model {
   now = 0;
   next = 0;
   open = true;
-  /** How many the pipe takes at once when they are handed to it. */
+  /** How many connections the operator takes in the call that hands them out. */
   slots = 0;
   readonly queue: { id: number; until: number }[] = [];
-  hand: Held[] = [];
+  handedOut: HandedOut[] = [];
   readonly log: string[] = [];
   readonly settings: Settings;
 
@@ -33,12 +33,12 @@ class Model {
   }
 
   get waiting(): number {
-    return this.queue.length + this.hand.filter(({ alive }) => alive).length;
+    return this.queue.length + this.handedOut.filter(({ alive }) => alive).length;
   }
 
-  refuse(who: Held | { id: number }, reason: string): void {
-    this.log.push(`${who.id} refused: ${reason}`);
-    if ('alive' in who) who.alive = false;
+  refuse(item: HandedOut | { id: number }, reason: string): void {
+    this.log.push(`${item.id} refused: ${reason}`);
+    if ('alive' in item) item.alive = false;
   }
 
   arrive(): void {
@@ -47,42 +47,42 @@ class Model {
     this.queue.push({ id, until: this.now + this.settings.timeout });
     this.release();
     if (this.waiting <= this.settings.max) return;
-    const held = this.hand.find((one) => one.id === id && one.alive);
-    if (held) return this.refuse(held, 'full');
+    const handedOut = this.handedOut.find((one) => one.id === id && one.alive);
+    if (handedOut) return this.refuse(handedOut, 'full');
     const waits = this.queue.findIndex((one) => one.id === id);
     if (waits >= 0) for (const one of this.queue.splice(waits, 1)) this.refuse(one, 'full');
   }
 
   release(): void {
     while (this.open && this.queue.length > 0) {
-      const [oldest] = this.hand;
-      const forgotten = oldest && !oldest.alive && oldest.forgottenAt <= this.now;
-      if (this.hand.length >= this.settings.ahead && forgotten) this.hand.shift();
-      if (this.hand.length >= this.settings.ahead) break;
+      const [oldest] = this.handedOut;
+      const expired = oldest && !oldest.alive && oldest.expiresAt <= this.now;
+      if (this.handedOut.length >= this.settings.ahead && expired) this.handedOut.shift();
+      if (this.handedOut.length >= this.settings.ahead) break;
       const first = this.queue.shift();
       if (!first) break;
       this.log.push(`${first.id} handed`);
       if (this.slots > 0) this.slots--;
-      else this.hand.push({ ...first, forgottenAt: this.now + this.settings.timeout, alive: true });
+      else this.handedOut.push({ ...first, expiresAt: this.now + this.settings.timeout, alive: true });
     }
   }
 
   taken(id: number): void {
-    const before = this.hand.length;
-    this.hand = this.hand.filter((one) => one.id !== id);
-    if (this.hand.length < before) this.release();
+    const before = this.handedOut.length;
+    this.handedOut = this.handedOut.filter((one) => one.id !== id);
+    if (this.handedOut.length < before) this.release();
   }
 
   leave(id: number): void {
     const at = this.queue.findIndex((one) => one.id === id);
     if (at >= 0) this.queue.splice(at, 1);
-    for (const one of this.hand) if (one.id === id) one.alive = false;
+    for (const one of this.handedOut) if (one.id === id) one.alive = false;
   }
 
   advance(ms: number): void {
     const end = this.now + ms;
     for (; this.now <= end; this.now++) {
-      for (const one of this.hand) if (one.alive && one.until <= this.now) this.refuse(one, 'timeout');
+      for (const one of this.handedOut) if (one.alive && one.until <= this.now) this.refuse(one, 'timeout');
       while (this.queue[0] && this.queue[0].until <= this.now)
         for (const one of this.queue.splice(0, 1)) this.refuse(one, 'timeout');
       this.release();
@@ -92,31 +92,31 @@ class Model {
 
   close(): void {
     this.open = false;
-    for (const one of this.hand) if (one.alive) this.refuse(one, 'draining');
+    for (const one of this.handedOut) if (one.alive) this.refuse(one, 'draining');
     for (const one of this.queue.splice(0)) this.refuse(one, 'draining');
-    this.hand = [];
+    this.handedOut = [];
   }
 }
 
-/** The real one, with a pipe in front of it that keeps what it cannot take, as `mergeMap` does. */
+/** The real one, with an operator behind it that buffers the connections it cannot take, as `mergeMap` does. */
 class Real {
   readonly clock = new Clock();
   readonly log: string[] = [];
-  /** What the pipe was handed and has not come to. */
+  /** Connections that were handed to the operator and that it has not subscribed to. */
   readonly buffer: number[] = [];
   slots = 0;
   next = 0;
-  readonly demand: WaitingRoom<number>;
+  readonly waitingRoom: WaitingRoom<number>;
 
   constructor({ max, timeout, ahead }: Settings) {
-    this.demand = new WaitingRoom<number>(
+    this.waitingRoom = new WaitingRoom<number>(
       { max, timeout, ahead, clock: this.clock },
       {
         hand: (id) => {
           this.log.push(`${id} handed`);
           if (this.slots > 0) {
             this.slots--;
-            this.demand.taken(id);
+            this.waitingRoom.taken(id);
           } else {
             this.buffer.push(id);
           }
@@ -127,20 +127,20 @@ class Real {
   }
 }
 
-/** Cheap while all is well: it is asked a hundred thousand times. */
+/** Compares both. Cheap where they agree, because it is called a hundred thousand times. */
 function agree(model: Model, real: Real): void {
   if (real.log.join() !== model.log.join()) expect(real.log).toEqual(model.log);
-  if (real.demand.size !== model.waiting) expect(real.demand.size).toBe(model.waiting);
+  if (real.waitingRoom.size !== model.waiting) expect(real.waitingRoom.size).toBe(model.waiting);
   if (model.waiting > model.settings.max) expect(model.waiting).toBeLessThanOrEqual(model.settings.max);
 }
 
-/** The end of the turn, in which the real one hands out whoever has a place now. */
-function endTurn(model: Model, real: Real): void {
+/** The end of the callback: the real one hands out the connections for which there are slots now. */
+function endCallback(model: Model, real: Real): void {
   model.advance(0);
   real.clock.jump(0);
 }
 
-/** One thing that happens, to both; then they must have said the same. */
+/** One command, run on both. Afterwards both logs must be equal. */
 class Step implements fc.Command<Model, Real> {
   readonly #name: string;
   readonly #run: (model: Model, real: Real) => void;
@@ -156,7 +156,7 @@ class Step implements fc.Command<Model, Real> {
 
   run(model: Model, real: Real): void {
     this.#run(model, real);
-    endTurn(model, real);
+    endCallback(model, real);
     agree(model, real);
   }
 
@@ -169,42 +169,42 @@ const steps = [
   fc.constant(
     new Step('arrive', (model, real) => {
       model.arrive();
-      real.demand.arrive(real.next++);
+      real.waitingRoom.arrive(real.next++);
     }),
   ),
   fc.constant(
-    new Step('the pipe comes to its oldest', (model, real) => {
+    new Step('the operator subscribes to its oldest', (model, real) => {
       const id = real.buffer.shift();
       if (id === undefined) return;
       model.taken(id);
-      real.demand.taken(id);
+      real.waitingRoom.taken(id);
     }),
   ),
   fc.constant(
-    new Step('the pipe forgets its oldest', (_model, real) => {
+    new Step('the operator drops its oldest', (_model, real) => {
       real.buffer.shift();
     }),
   ),
   fc.constant(
-    new Step('the pipe refuses its oldest', (model, real) => {
+    new Step('the operator refuses its oldest', (model, real) => {
       const id = real.buffer.shift();
       if (id === undefined) return;
       model.leave(id);
       model.taken(id);
-      real.demand.leave(id, true);
+      real.waitingRoom.leave(id, true);
     }),
   ),
   fc.nat(20).map(
     (back) =>
-      new Step(`the ${back}th last goes`, (model, real) => {
+      new Step(`the ${back}th last leaves`, (model, real) => {
         model.leave(real.next - 1 - back);
-        real.demand.leave(real.next - 1 - back, false);
+        real.waitingRoom.leave(real.next - 1 - back, false);
       }),
   ),
   fc.integer({ min: 1, max: 3 }).map(
     (slots) =>
       new Step(`${slots} slots are free`, (model, real) => {
-        // As mergeMap does: first those in its buffer, then what it is handed.
+        // As mergeMap does: first the connections in its buffer, then those that are handed out.
         model.slots = real.slots = slots;
         while (real.slots > 0) {
           const id = real.buffer.shift();
@@ -212,8 +212,8 @@ const steps = [
           real.slots--;
           model.slots--;
           model.taken(id);
-          real.demand.taken(id);
-          endTurn(model, real);
+          real.waitingRoom.taken(id);
+          endCallback(model, real);
         }
       }),
   ),
@@ -229,7 +229,7 @@ const steps = [
 const close = fc.constant(
   new Step('close', (model, real) => {
     model.close();
-    real.demand.close();
+    real.waitingRoom.close();
   }),
 );
 
@@ -240,17 +240,17 @@ const weighted = fc.oneof(
   { arbitrary: close as fc.Arbitrary<Step>, weight: 1 },
 );
 
-it('agrees with a model of lists, whatever happens in whatever order', () => {
+it('agrees with a model of lists for any commands in any order', () => {
   let runs = 0;
-  let said = 0;
+  let lines = 0;
   fc.assert(
     fc.property(settings, fc.commands([weighted], { maxCommands: 60, size: '+1' }), (chosen, commands) => {
       const model = new Model(chosen);
       const real = new Real(chosen);
       fc.modelRun(() => ({ model, real }), commands);
-      // In the end everybody has been handed out or sent away, nobody twice, and the handed ones in their order.
+      // In the end each connection was handed out or refused. None was refused twice, and they were handed out in order.
       model.close();
-      real.demand.close();
+      real.waitingRoom.close();
       agree(model, real);
       const handed = real.log.flatMap((line) => (line.endsWith('handed') ? [Number.parseInt(line, 10)] : []));
       expect(handed).toEqual([...handed].sort((a, b) => a - b));
@@ -259,10 +259,10 @@ it('agrees with a model of lists, whatever happens in whatever order', () => {
       real.clock.jump(1000);
       expect(real.clock.actions).toEqual([]);
       runs++;
-      said += real.log.length;
+      lines += real.log.length;
     }),
     { numRuns: 4000 },
   );
-  // A model that nothing happens in would agree with anything.
-  expect(said / runs).toBeGreaterThan(5);
+  // Two logs that are nearly empty would agree as well.
+  expect(lines / runs).toBeGreaterThan(5);
 });

@@ -2,191 +2,191 @@ import { describe, expect, it } from 'vitest';
 import { WaitingRoom, type WaitingRoomOptions } from '../../lib/listen/waitingRoom.ts';
 import { Clock } from '../support/clock.ts';
 
-/** A waiting room, and a pipe that takes nobody until it is told to. */
+/** A waiting room whose handler takes no connection in the call that hands it out. */
 function room(options: Partial<WaitingRoomOptions> = {}) {
   const clock = new Clock();
   const handed: string[] = [];
   const refused: string[] = [];
-  const demand = new WaitingRoom<string>(
+  const waitingRoom = new WaitingRoom<string>(
     { max: 10, timeout: 100, ahead: 1, clock, ...options },
     { hand: (item) => handed.push(item), refuse: (item, reason) => refused.push(`${item}: ${reason}`) },
   );
-  return { clock, demand, handed, refused };
+  return { clock, waitingRoom, handed, refused };
 }
 
-describe('Demand', () => {
-  it('hands out one, and the next only when that has been taken', () => {
-    const { clock, demand, handed } = room();
-    for (const item of ['a', 'b', 'c']) demand.arrive(item);
+describe('the waiting room', () => {
+  it('hands out one connection, and the next only when that is taken', () => {
+    const { clock, waitingRoom, handed } = room();
+    for (const item of ['a', 'b', 'c']) waitingRoom.arrive(item);
     expect(handed).toEqual(['a']);
-    demand.taken('a');
+    waitingRoom.taken('a');
     clock.jump(0);
     expect(handed).toEqual(['a', 'b']);
-    demand.taken('b');
+    waitingRoom.taken('b');
     clock.jump(0);
-    demand.taken('c');
+    waitingRoom.taken('c');
     expect(handed).toEqual(['a', 'b', 'c']);
-    expect(demand.size).toBe(0);
+    expect(waitingRoom.size).toBe(0);
   });
 
-  it('has as many in hand as `ahead` says', () => {
-    const { clock, demand, handed } = room({ ahead: 2 });
-    for (const item of ['a', 'b', 'c', 'd']) demand.arrive(item);
+  it('has as many slots as `ahead` says', () => {
+    const { clock, waitingRoom, handed } = room({ ahead: 2 });
+    for (const item of ['a', 'b', 'c', 'd']) waitingRoom.arrive(item);
     expect(handed).toEqual(['a', 'b']);
-    demand.taken('b');
+    waitingRoom.taken('b');
     clock.jump(0);
     expect(handed).toEqual(['a', 'b', 'c']);
   });
 
-  it('counts those in hand as waiting, and refuses who is one too many', () => {
-    const { demand, refused } = room({ max: 2 });
-    for (const item of ['a', 'b', 'c']) demand.arrive(item);
-    expect(demand.size).toBe(2);
+  it('counts connections that are handed out and not taken as waiting, and refuses one more than `max`', () => {
+    const { waitingRoom, refused } = room({ max: 2 });
+    for (const item of ['a', 'b', 'c']) waitingRoom.arrive(item);
+    expect(waitingRoom.size).toBe(2);
     expect(refused).toEqual(['c: full']);
   });
 
-  it('lets nobody wait where there is no room, yet serves who is taken at once', () => {
+  it('with `max: 0` serves a connection that is taken at once, and refuses any other', () => {
     const clock = new Clock();
     const log: string[] = [];
-    const demand: WaitingRoom<string> = new WaitingRoom<string>(
+    const waitingRoom: WaitingRoom<string> = new WaitingRoom<string>(
       { max: 0, timeout: 100, ahead: 1, clock },
       {
-        hand: (item) => (item === 'b' ? log.push('b is not taken') : demand.taken(item)),
+        hand: (item) => (item === 'b' ? log.push('b is not taken') : waitingRoom.taken(item)),
         refuse: (item, reason) => log.push(`${item}: ${reason}`),
       },
     );
-    for (const item of ['a', 'b', 'c']) demand.arrive(item);
+    for (const item of ['a', 'b', 'c']) waitingRoom.arrive(item);
     expect(log).toEqual(['b is not taken', 'b: full', 'c: full']);
-    demand.taken('b');
-    demand.arrive('d');
+    waitingRoom.taken('b');
+    waitingRoom.arrive('d');
     expect(log).toEqual(['b is not taken', 'b: full', 'c: full']);
   });
 
-  it('refuses each when its own wait is over, and not before', () => {
-    const { clock, demand, refused } = room();
-    demand.arrive('a');
+  it('refuses each connection when its own wait is over, and not before', () => {
+    const { clock, waitingRoom, refused } = room();
+    waitingRoom.arrive('a');
     clock.jump(50);
-    demand.arrive('b');
+    waitingRoom.arrive('b');
     clock.jump(49);
     expect(refused).toEqual([]);
     clock.jump(1);
     expect(refused).toEqual(['a: timeout']);
     clock.jump(50);
     expect(refused).toEqual(['a: timeout', 'b: timeout']);
-    expect(demand.size).toBe(0);
+    expect(waitingRoom.size).toBe(0);
   });
 
-  it('keeps the place in hand of one whose wait is over, until the pipe comes to him', () => {
-    const { clock, demand, handed } = room({ timeout: 100 });
-    demand.arrive('a');
-    demand.taken('a');
-    demand.arrive('b');
+  it('keeps the slot of a connection that left after it was handed out, until the operator subscribes to it', () => {
+    const { clock, waitingRoom, handed } = room({ timeout: 100 });
+    waitingRoom.arrive('a');
+    waitingRoom.taken('a');
+    waitingRoom.arrive('b');
     clock.jump(60);
-    demand.arrive('c');
+    waitingRoom.arrive('c');
     expect(handed).toEqual(['a', 'b']);
-    demand.leave('b', false);
+    waitingRoom.leave('b', false);
     expect(handed).toEqual(['a', 'b']);
-    demand.taken('b');
+    waitingRoom.taken('b');
     clock.jump(0);
     expect(handed).toEqual(['a', 'b', 'c']);
   });
 
-  it('frees the place of one whom the pipe has forgotten, when a wait has passed', () => {
-    const { clock, demand, handed } = room({ timeout: 100 });
-    demand.arrive('forgotten');
+  it('frees the slot of a connection that the operator dropped, `timeout` after the hand-out', () => {
+    const { clock, waitingRoom, handed } = room({ timeout: 100 });
+    waitingRoom.arrive('dropped');
     clock.jump(50);
-    demand.arrive('b');
+    waitingRoom.arrive('b');
     clock.jump(49);
-    expect(handed).toEqual(['forgotten']);
+    expect(handed).toEqual(['dropped']);
     clock.jump(1);
-    expect(handed).toEqual(['forgotten', 'b']);
+    expect(handed).toEqual(['dropped', 'b']);
   });
 
-  it('sees that somebody was forgotten also when nobody waits behind him and nobody may', () => {
-    const { clock, demand, handed, refused } = room({ timeout: 100, max: 1 });
-    demand.arrive('forgotten');
+  it('frees the slot of a dropped connection also when no other may wait', () => {
+    const { clock, waitingRoom, handed, refused } = room({ timeout: 100, max: 1 });
+    waitingRoom.arrive('dropped');
     clock.jump(1000);
-    demand.arrive('b');
-    expect(handed).toEqual(['forgotten', 'b']);
-    expect(refused).toEqual(['forgotten: timeout']);
+    waitingRoom.arrive('b');
+    expect(handed).toEqual(['dropped', 'b']);
+    expect(refused).toEqual(['dropped: timeout']);
   });
 
-  it('frees at once the place of one whom the pipe refuses', () => {
-    const { clock, demand, handed } = room();
-    for (const item of ['a', 'b']) demand.arrive(item);
-    expect(demand.leave('a', true)).toBe(true);
+  it('frees the slot of a connection that the operator refuses', () => {
+    const { clock, waitingRoom, handed } = room();
+    for (const item of ['a', 'b']) waitingRoom.arrive(item);
+    expect(waitingRoom.leave('a', true)).toBe(true);
     clock.jump(0);
     expect(handed).toEqual(['a', 'b']);
-    expect(demand.leave('a', true)).toBe(false);
+    expect(waitingRoom.leave('a', true)).toBe(false);
   });
 
-  it('sends everybody away when it closes, and whoever comes later', () => {
-    const { clock, demand, handed, refused } = room();
-    for (const item of ['a', 'b', 'c']) demand.arrive(item);
-    demand.close();
-    demand.arrive('d');
+  it('refuses all connections when it closes, and each one that arrives later', () => {
+    const { clock, waitingRoom, handed, refused } = room();
+    for (const item of ['a', 'b', 'c']) waitingRoom.arrive(item);
+    waitingRoom.close();
+    waitingRoom.arrive('d');
     expect(refused).toEqual(['a: draining', 'b: draining', 'c: draining', 'd: draining']);
-    demand.taken('a');
+    waitingRoom.taken('a');
     clock.jump(1000);
     expect(handed).toEqual(['a']);
     expect(refused).toHaveLength(4);
-    expect(demand.size).toBe(0);
+    expect(waitingRoom.size).toBe(0);
   });
 
-  it('starts nobody whom a refusal at the close sets free', () => {
+  it('hands out no connection when a refusal at the close frees a slot', () => {
     const clock = new Clock();
     const handed: string[] = [];
-    const demand: WaitingRoom<string> = new WaitingRoom<string>(
+    const waitingRoom: WaitingRoom<string> = new WaitingRoom<string>(
       { max: 10, timeout: 100, ahead: 1, clock },
-      { hand: (item) => handed.push(item), refuse: (item) => demand.taken(item) },
+      { hand: (item) => handed.push(item), refuse: (item) => waitingRoom.taken(item) },
     );
-    for (const item of ['a', 'b', 'c']) demand.arrive(item);
-    demand.close();
+    for (const item of ['a', 'b', 'c']) waitingRoom.arrive(item);
+    waitingRoom.close();
     expect(handed).toEqual(['a']);
   });
 
-  it('leaves no timer behind', () => {
-    const { clock, demand } = room();
-    for (const item of ['a', 'b', 'c']) demand.arrive(item);
+  it('leaves no timer', () => {
+    const { clock, waitingRoom } = room();
+    for (const item of ['a', 'b', 'c']) waitingRoom.arrive(item);
     for (const item of ['a', 'b', 'c']) {
-      demand.taken(item);
+      waitingRoom.taken(item);
       clock.jump(0);
     }
-    expect(demand.size).toBe(0);
+    expect(waitingRoom.size).toBe(0);
     clock.jump(100);
     expect(clock.actions).toEqual([]);
   });
 
-  it('knows no end of a wait that has none', () => {
-    const { clock, demand, refused } = room({ timeout: Number.POSITIVE_INFINITY });
-    for (const item of ['a', 'b']) demand.arrive(item);
+  it('never refuses a connection whose wait has no limit', () => {
+    const { clock, waitingRoom, refused } = room({ timeout: Number.POSITIVE_INFINITY });
+    for (const item of ['a', 'b']) waitingRoom.arrive(item);
     expect(clock.actions).toEqual([]);
     clock.jump(1e9);
     expect(refused).toEqual([]);
   });
 
-  it('releases in a loop: a hundred thousand who are taken at once are no hundred thousand frames', () => {
+  it('hands out in a loop: a hundred thousand connections that are taken at once overflow no stack', () => {
     const clock = new Clock();
     let takes = false;
     let taken = 0;
-    const demand: WaitingRoom<number> = new WaitingRoom<number>(
+    const waitingRoom: WaitingRoom<number> = new WaitingRoom<number>(
       { max: 200_000, timeout: 1000, ahead: 1, clock },
       {
         hand: (item) => {
           if (!takes) return;
           taken++;
-          demand.taken(item);
+          waitingRoom.taken(item);
         },
         refuse: () => {
-          throw new Error('nobody is refused here');
+          throw new Error('no connection is refused here');
         },
       },
     );
-    for (let item = 0; item < 100_000; item++) demand.arrive(item);
+    for (let item = 0; item < 100_000; item++) waitingRoom.arrive(item);
     takes = true;
-    demand.taken(0);
+    waitingRoom.taken(0);
     clock.jump(0);
     expect(taken).toBe(99_999);
-    expect(demand.size).toBe(0);
+    expect(waitingRoom.size).toBe(0);
   });
 });

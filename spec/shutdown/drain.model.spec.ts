@@ -7,18 +7,18 @@ import type { MemoryClient } from '../../lib/testing/index.ts';
 import { House } from '../support/house.ts';
 
 /**
- * A server whose handlers answer when they are told to, its clients, and what follows for it from what has happened to
- * it: when it drains, when the grace is over, when it must have ended.
+ * A server whose handlers reply on command, its clients, and what the laws need to know of its past: whether handlers run, and
+ * when the signals came.
  */
 interface World {
   readonly house: House;
   readonly clients: MemoryClient[];
   readonly replies: Subject<void>;
   readonly settings: Settings;
-  /** Handlers that run, and the most there ever were. */
+  /** Handlers that run, and the most that ever ran at a time. */
   running: number;
   most: number;
-  /** Lines that handlers were given, after the stream had completed. */
+  /** Lines that handlers received after the stream had completed. */
   late: number;
   signalled: number | undefined;
   signals: number;
@@ -44,7 +44,7 @@ const build = async (settings: Settings): Promise<World> => {
       lines(),
       concatMap((line) => {
         if (world.house.log.completed) world.late++;
-        // Every other line must be waited for.
+        // A line of even length is answered at once, any other on command.
         return line.length % 2 === 0
           ? of(`${line}\n`)
           : replies.pipe(
@@ -75,7 +75,7 @@ const build = async (settings: Settings): Promise<World> => {
   return Object.assign(world, { house, signalled: undefined });
 };
 
-/** What is true at any moment. That the counters add up, and that nobody ends twice, the log itself looks after. */
+/** What holds at any moment. The log itself checks that the counters add up and that no connection ends twice. */
 function laws({ house: { log, clock, network }, running, most, late, signalled, settings, signals }: World): void {
   const { accepted, waiting, active, closed, refused } = log.counters;
   const ok =
@@ -134,9 +134,9 @@ class Pause extends Step {
   }
 }
 
-const who = fc.nat(9);
+const anyClient = fc.nat(9);
 const one = (name: string, run: (client: MemoryClient) => void) =>
-  who.map(
+  anyClient.map(
     (index) =>
       new Step(`${index} ${name}`, ({ clients }) => {
         const client = clients.at(-1 - index);
@@ -154,13 +154,13 @@ const steps: fc.WeightedArbitrary<Step>[] = [
         }),
     ),
   },
-  { weight: 4, arbitrary: one('asks and is answered', (client) => client.write('ab\n')) },
-  { weight: 4, arbitrary: one('asks and waits', (client) => client.write('abc\n')) },
-  { weight: 2, arbitrary: one('begins to ask', (client) => client.write('a')) },
-  { weight: 3, arbitrary: one('ends', (client) => client.end()) },
+  { weight: 4, arbitrary: one('sends a line that is answered at once', (client) => client.write('ab\n')) },
+  { weight: 4, arbitrary: one('sends a line that is answered on command', (client) => client.write('abc\n')) },
+  { weight: 2, arbitrary: one('sends the begin of a line', (client) => client.write('a')) },
+  { weight: 3, arbitrary: one('sends a FIN', (client) => client.end()) },
   { weight: 3, arbitrary: one('resets', (client) => client.break()) },
   { weight: 1, arbitrary: one('stops reading', (client) => client.pause()) },
-  { weight: 1, arbitrary: one('reads on', (client) => client.resume()) },
+  { weight: 1, arbitrary: one('reads again', (client) => client.resume()) },
   { weight: 4, arbitrary: fc.constant(new Step('reply', ({ replies }) => replies.next())) },
   { weight: 8, arbitrary: fc.nat(150).map((ms) => new Pause(ms)) },
   {
@@ -185,7 +185,7 @@ const settings = fc.record({
   linger: fc.nat(100),
 });
 
-it('keeps its laws whoever arrives, asks, stops, ends, breaks or waits, and whenever the signals come', async () => {
+it('a server keeps its laws for any commands of its clients, and whenever the signals come', async () => {
   const seen = new Map<string, number>();
   await fc.assert(
     fc.asyncProperty(
@@ -195,7 +195,7 @@ it('keeps its laws whoever arrives, asks, stops, ends, breaks or waits, and when
         const world = await build(chosen);
         await fc.asyncModelRun(() => ({ model: {}, real: world }), commands);
         const { house, clients } = world;
-        // Whatever has happened, a signal ends it.
+        // After any commands, a signal ends the server.
         if (world.signalled === undefined) {
           world.signalled = house.clock.now();
           house.shutdown.next('SIGTERM');
@@ -213,7 +213,7 @@ it('keeps its laws whoever arrives, asks, stops, ends, breaks or waits, and when
         expect(aborted).toBe(ended.filter(({ reason }) => reason === 'aborted').length);
         expect(refused).toBe(after.filter(({ type }) => type === 'refused').length);
         expect(unsent).toBe(ended.reduce((sum, event) => sum + event.unsent, 0));
-        // A close reason that promises that all has left keeps what it says.
+        // These close reasons promise that all output has left.
         for (const { reason, unsent: left } of log.of('closed'))
           if (reason === 'drained' || reason === 'completed' || reason === 'ended') expect(left).toBe(0);
         expect(log.events.at(-1)?.type).toBe('drained');
@@ -227,7 +227,7 @@ it('keeps its laws whoever arrives, asks, stops, ends, breaks or waits, and when
     ),
     { numRuns: 2000 },
   );
-  // A model in which nothing happens would keep any law.
+  // Laws that hold only because these never happen would prove nothing.
   for (const what of [
     'full',
     'timeout',

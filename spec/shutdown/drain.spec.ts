@@ -11,11 +11,11 @@ const echo = (connection: Connection) =>
     map((line) => `${line}\n`),
   );
 
-/** A handler that never ends, whatever is asked of it. */
+/** A handler that never ends, also when its connection is asked to finish. */
 const stubborn = () => NEVER;
 
 describe('a drain', () => {
-  it('says that it begins, frees the port, ends the idle ones at once, and reports', async () => {
+  it('emits `draining`, closes the port, ends idle connections at once, and reports', async () => {
     const house = await House.open(echo);
     const clients = await house.connectAll(3);
     for (const client of clients) client.write('one\n');
@@ -44,7 +44,7 @@ describe('a drain', () => {
     expect(house.clock.actions).toEqual([]);
   });
 
-  it('asks everyone to finish, whatever a teardown of one throws', async () => {
+  it('asks every connection to finish, though a teardown of one throws', async () => {
     const house = await House.open((connection) => {
       const teardown = () => {
         throw new Error('in a teardown');
@@ -61,7 +61,7 @@ describe('a drain', () => {
     expect(house.log.of('failed').map(({ id }) => id)).toEqual([1]);
   });
 
-  it('waits for a peer that does not end for no longer than the linger', async () => {
+  it('waits for a peer that sends no FIN no longer than the linger', async () => {
     const house = await House.open(echo, { linger: 700 });
     await house.connectAll(2);
     await house.signal();
@@ -71,7 +71,7 @@ describe('a drain', () => {
     expect(house.log.report).toMatchObject({ drained: 2, aborted: 0, duration: 700 });
   });
 
-  it('goes on accepting for `announce`, and refuses nobody meanwhile', async () => {
+  it('accepts connections for `announce`, and refuses none meanwhile', async () => {
     const house = await House.open(echo, { announce: 500 });
     await house.signal();
     await house.clock.advance(499);
@@ -89,7 +89,8 @@ describe('a drain', () => {
     expect(house.log.report).toMatchObject({ drained: 1, aborted: 0, refused: 0, duration: 500 });
   });
 
-  it('serves who is connecting in the very turn of the signal [E11]', async () => {
+  // A port that is closed at once resets what the kernel has completed: 50 of 50 clients had an ECONNRESET.
+  it('serves connections that the kernel completes in the iteration of the signal', async () => {
     const house = await House.open(echo);
     const clients = Array.from({ length: 50 }, () => house.network.connect({ allowHalfOpen: true }));
     house.shutdown.next('SIGTERM');
@@ -98,7 +99,7 @@ describe('a drain', () => {
     expect(house.log.of('opened')).toHaveLength(50);
   });
 
-  it('lets the request in progress be answered, and begins no other', async () => {
+  it('lets the request in progress be answered, and begins no further one', async () => {
     const replies = new Subject<void>();
     const begun: string[] = [];
     const house = await House.open((connection) =>
@@ -131,7 +132,7 @@ describe('a drain', () => {
     expect(house.log.report).toMatchObject({ drained: 1, aborted: 0, duration: 100 });
   });
 
-  it('lets a frame that has begun come to its end', async () => {
+  it('lets a frame that has begun end', async () => {
     const house = await House.open(echo);
     const client = await house.connect();
     client.write('be');
@@ -144,7 +145,8 @@ describe('a drain', () => {
     expect(client.ended).toBe(true);
   });
 
-  it('refuses those who wait, starts none of them [E3], and none who was handed out but not taken', async () => {
+  // mergeMap alone starts the inner streams in its buffer after `takeUntil` has completed its source.
+  it('refuses connections that wait, and runs no handler for them, handed out or not', async () => {
     const started: number[] = [];
     const handler = (connection: Connection) => {
       started.push(connection.id);
@@ -164,7 +166,7 @@ describe('a drain', () => {
     expect(house.log.counters).toEqual({ accepted: 5, waiting: 0, active: 0, closed: 2, refused: 3 });
   });
 
-  it('counts whom it had no room for while it announced', async () => {
+  it('counts connections in its report that are refused as `full` during `announce`', async () => {
     const house = await House.open(echo, { announce: 100, concurrency: 1, waiting: { max: 0 } });
     await house.connectAll(2);
     expect(house.log.refusals).toEqual(['full']);
@@ -175,7 +177,7 @@ describe('a drain', () => {
     expect(house.log.report).toMatchObject({ refused: 1, drained: 1 });
   });
 
-  it('aborts exactly at the grace, and is over then', async () => {
+  it('aborts connections exactly when the grace is over, and completes', async () => {
     let running = 0;
     const handler = () => {
       running++;
@@ -196,7 +198,7 @@ describe('a drain', () => {
     expect(house.clock.actions).toEqual([]);
   });
 
-  it('measures the grace from when the port is freed', async () => {
+  it('measures the grace from when the port is closed', async () => {
     const house = await House.open(stubborn, { announce: 1000, grace: 1000, idle: 60_000, greeting: 60_000 });
     await house.connect();
     await house.signal();
@@ -206,7 +208,7 @@ describe('a drain', () => {
     expect(house.log.report).toMatchObject({ aborted: 1, duration: 2000 });
   });
 
-  it('aborts a client that never reads at the grace, with what it did not take', async () => {
+  it('aborts a connection whose peer never reads at the end of the grace, and reports its unsent bytes', async () => {
     const house = await House.open(() => of('x'.repeat(5000)), { grace: 1000, stall: 60_000 });
     house.network.connect({ window: 100 }).pause();
     await house.clock.settle();
@@ -218,7 +220,7 @@ describe('a drain', () => {
     expect(house.log.report).toMatchObject({ drained: 0, aborted: 1, unsent: 4900, duration: 1000 });
   });
 
-  it('ends at grace + 100 ms though no socket ever says that it is free', async () => {
+  it('ends 100 ms after the grace though no socket reports that it is closed', async () => {
     const house = await House.open(stubborn, { grace: 1000, idle: 60_000, greeting: 60_000 }, unfreed);
     const client = await house.connect();
     await house.signal();
@@ -242,7 +244,7 @@ describe('a drain', () => {
     expect(house.log.completed).toBe(true);
   });
 
-  it('is over at once on a second signal while it still announces', async () => {
+  it('is over at once on a second signal during `announce`', async () => {
     const house = await House.open(stubborn, { announce: 1000, concurrency: 1 });
     await house.connectAll(2);
     await house.signal();
@@ -253,14 +255,14 @@ describe('a drain', () => {
     expect(house.log.of('draining')).toHaveLength(1);
   });
 
-  it('takes two signals at once, and a third', async () => {
+  it('is over at once when three signals arrive in one call', async () => {
     const house = await House.open(stubborn, { shutdown: of(1, 2, 3) });
     expect(house.log.completed).toBe(true);
     expect(house.log.types).toEqual(['draining', 'drained']);
     expect(house.network.listening).toBe(false);
   });
 
-  it('has an end without a grace, and none by itself with an endless one', async () => {
+  it('ends at once with a grace of 0, and never by itself with an infinite one', async () => {
     const short = await House.open(stubborn, { grace: 0 });
     await short.connect();
     await short.signal();
@@ -277,7 +279,7 @@ describe('a drain', () => {
     }
   });
 
-  it('holds times that are longer than a timer of Node’s can be', async () => {
+  it('supports times that are longer than a timer of Node can be', async () => {
     const time = 3_000_000_000;
     const house = await House.open(stubborn, {
       announce: time,
@@ -287,7 +289,7 @@ describe('a drain', () => {
     });
     await house.connect();
     await house.signal();
-    // The clock hands on what RxJS's own would hand to Node, which fires at once for more than 31 bits.
+    // Every clock is given delays of 31 bits at most, because a timer of Node fires at once for more.
     for (const { delay } of house.clock.actions) expect(delay - house.clock.now()).toBeLessThan(2 ** 31);
     await house.clock.advance(time - 1);
     expect(house.network.listening).toBe(true);
@@ -300,7 +302,7 @@ describe('a drain', () => {
     expect(house.log.report).toMatchObject({ aborted: 1, duration: 2 * time });
   });
 
-  it('before the port is open leaves it closed', async () => {
+  it('leaves the port closed when it begins before the port is open', async () => {
     const house = new House(echo);
     house.shutdown.next('SIGTERM');
     await house.clock.settle();
@@ -329,7 +331,7 @@ describe('a drain', () => {
     expect(ticks.observed).toBe(false);
   });
 
-  it('lets go of its shutdown when it is over', async () => {
+  it('unsubscribes the shutdown when it is over', async () => {
     const house = await House.open(identity);
     expect(house.shutdown.observed).toBe(true);
     await house.signal();

@@ -11,13 +11,13 @@ afterEach(() => {
   for (const socket of sockets.splice(0)) socket.destroy();
 });
 
-/** What SIGSTOP does to a process, as far as it can tell. */
+/** Blocks the process, which cannot tell this from a SIGSTOP. */
 function freeze(ms: number): void {
   const until = performance.now() + ms;
   while (performance.now() < until);
 }
 
-const turn = () => new Promise((resolve) => setImmediate(resolve));
+const nextIteration = () => new Promise((resolve) => setImmediate(resolve));
 
 const handlers: [string, Handler][] = [
   [
@@ -29,16 +29,16 @@ const handlers: [string, Handler][] = [
       ),
   ],
   [
-    'after a few turns of the event loop',
+    'after a few iterations of the event loop',
     exchange(lines(), async (line) => {
-      for (let left = 5; left > 0; left--) await turn();
+      for (let left = 5; left > 0; left--) await nextIteration();
       return `${line}\n`;
     }),
   ],
 ];
 
 it.each(handlers)(
-  'what came while the process was frozen in the grace of a drain is answered %s',
+  'requests that arrive while the process is frozen in the grace of a drain are answered %s',
   async (_when, handler) => {
     const shutdown = new Subject<void>();
     const begun = new Subject<void>();
@@ -59,7 +59,7 @@ it.each(handlers)(
     };
     let isFrozen = false;
     const watched: Handler = (connection) => {
-      // The grace has begun. What is written reaches the kernel at once, and is not read before the freeze is over.
+      // The grace has begun. The requests reach the kernel at once, and are not read before the freeze is over.
       connection.draining.subscribe(() => {
         if (isFrozen) return;
         isFrozen = true;

@@ -8,7 +8,7 @@ import { Log } from '../support/log.ts';
 
 const CONNECTIONS = 200;
 const IN_FLIGHT = 16;
-/** Longer than a slow machine takes: a drain that waits for it is wrong. */
+/** Longer than a slow machine takes. A drain that lasts this long has failed. */
 const GRACE = 120_000;
 
 const servers: Log[] = [];
@@ -24,13 +24,13 @@ const answers: Record<string, (requests: Observable<string>) => Observable<strin
 };
 
 it.each(Object.entries(answers))(
-  'a drain under load, of handlers that answer %s: each reply that was produced arrives, and no client sees a reset',
+  'a drain under load, of handlers that answer %s: each reply that a handler emits arrives, and no client sees a RST',
   async (_name, answer) => {
     const shutdown = new Subject<void>();
-    const produced = new Map<number | undefined, string>();
+    const emitted = new Map<number | undefined, string>();
     const handler = (connection: Connection) =>
       answer(connection.pipe(lines())).pipe(
-        tap((reply) => produced.set(connection.peer.port, (produced.get(connection.peer.port) ?? '') + reply)),
+        tap((reply) => emitted.set(connection.peer.port, (emitted.get(connection.peer.port) ?? '') + reply)),
       );
     const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, handler, { shutdown, grace: GRACE, linger: GRACE }));
     servers.push(log);
@@ -48,7 +48,7 @@ it.each(Object.entries(answers))(
       one.socket.on('connect', () => ask(IN_FLIGHT));
       one.socket.on('data', (chunk) => {
         const replies = chunk.toString().split('\n').length - 1;
-        // The load begins to count when everybody has come: not all may have been accepted before.
+        // Counted only when all connections are accepted. Before, the signal could come while the kernel still queues some.
         if (log.counters.active === CONNECTIONS) answered += replies;
         if (!one.ended) ask(replies);
         if (answered > CONNECTIONS * IN_FLIGHT * 2 && log.of('draining').length === 0) shutdown.next();
@@ -64,7 +64,7 @@ it.each(Object.entries(answers))(
 
     expect(new Set(load.map(({ fault }) => fault))).toEqual(new Set([undefined]));
     for (const [index, one] of load.entries()) {
-      if (one.text !== produced.get(localPorts[index])) expect(one.text).toBe(produced.get(localPorts[index]));
+      if (one.text !== emitted.get(localPorts[index])) expect(one.text).toBe(emitted.get(localPorts[index]));
     }
     expect(answered).toBeGreaterThan(CONNECTIONS * IN_FLIGHT * 2);
     expect(log.report).toMatchObject({ drained: CONNECTIONS, aborted: 0, refused: 0, unsent: 0 });
@@ -74,7 +74,8 @@ it.each(Object.entries(answers))(
   },
 );
 
-it('a burst of 50 that connects in the tick of the signal is served, and nobody sees a reset [E11]', async () => {
+// A port that is closed at once resets what the kernel has completed: 50 of 50 clients had an ECONNRESET.
+it('a burst of 50 connects in the iteration of the signal is served, and no client sees a RST', async () => {
   const shutdown = new Subject<void>();
   const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, (connection) => connection, { shutdown, grace: GRACE }));
   servers.push(log);
@@ -88,7 +89,7 @@ it('a burst of 50 that connects in the tick of the signal is served, and nobody 
   expect(log.report).toMatchObject({ drained: 50, aborted: 0, refused: 0 });
 });
 
-it('the port stays open for a moment only, though connections keep coming', async () => {
+it('the port is closed after a moment though clients keep connecting', async () => {
   const shutdown = new Subject<void>();
   const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, (connection) => connection, { shutdown, grace: 200 }));
   servers.push(log);
@@ -106,13 +107,14 @@ it('the port stays open for a moment only, though connections keep coming', asyn
   for (let i = 0; i < 4; i++) flood();
   await log.whenSaid('opened', 50);
   shutdown.next();
-  // The flood goes on until it is refused: this is the end of the port, not of the flood.
+  // The flood ends only when it is refused, so the drain has not ended because of a pause in the flood.
   await log.whenCompleted();
   flooding = false;
   expect(log.report.drained + log.report.aborted).toBeGreaterThan(0);
 });
 
-it('idle connections end at once, and a server with one idle client does not wait for ever [E15]', async () => {
+// nodejs/node#2642: `server.close()` never calls back while one idle client is connected.
+it('a drain ends idle connections at once', async () => {
   const shutdown = new Subject<void>();
   const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, (connection) => connection, { shutdown, grace: GRACE }));
   servers.push(log);
@@ -127,7 +129,7 @@ it('idle connections end at once, and a server with one idle client does not wai
   expect(log.report).toMatchObject({ drained: 100, aborted: 0 });
 });
 
-it('a client that does not read is aborted when the grace is over, on a real socket too', async () => {
+it('a connection whose peer does not read is aborted when the grace is over, also on a real socket', async () => {
   const shutdown = new Subject<void>();
   const flood = 'x'.repeat(16 * 1024 * 1024);
   const options = { shutdown, grace: 300, maxOutbound: Number.POSITIVE_INFINITY };

@@ -4,7 +4,7 @@ import { signals } from '../../lib/shutdown/signals.ts';
 import { client, closeClients } from '../support/client.ts';
 import { endPrograms, Program } from '../support/program.ts';
 
-/** Lets so many milliseconds pass. */
+/** Advances the time by so many milliseconds. */
 function pass(ms: number): void {
   const now = performance.now() + ms;
   vi.spyOn(performance, 'now').mockReturnValue(now);
@@ -17,7 +17,7 @@ afterEach(() => {
 });
 
 describe('signals', () => {
-  it('emits the names of signals as they come, and listens only while it is subscribed', () => {
+  it('emits the names of signals as they arrive, and listens only while it is subscribed to', () => {
     const before = [process.listenerCount('SIGUSR2'), process.listenerCount('SIGHUP')];
     const seen: string[] = [];
     const shutdown = signals('SIGUSR2', 'SIGHUP', 'SIGUSR2');
@@ -32,7 +32,7 @@ describe('signals', () => {
     expect([process.listenerCount('SIGUSR2'), process.listenerCount('SIGHUP')]).toEqual(before);
   });
 
-  it('takes what comes within a quarter of a second for one signal', () => {
+  it('takes signals that arrive within a quarter of a second for one', () => {
     const seen: string[] = [];
     const subscription = signals('SIGUSR2', 'SIGHUP').subscribe((name) => seen.push(name));
     for (const name of ['SIGUSR2', 'SIGUSR2', 'SIGHUP'] as const) {
@@ -45,7 +45,7 @@ describe('signals', () => {
     expect(seen).toEqual(['SIGUSR2', 'SIGUSR2']);
   });
 
-  it('has one listener of the process for each signal, however many servers subscribe, and none after the last of them', () => {
+  it('has one listener of the process for each signal while any server is subscribed, and none afterwards', () => {
     const warned: unknown[] = [];
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation((what) => void warned.push(what));
     const before = process.listenerCount('SIGUSR2');
@@ -62,7 +62,7 @@ describe('signals', () => {
     warn.mockRestore();
   });
 
-  it('tells one that unsubscribes as it is told, and those behind it', () => {
+  it('emits to a subscriber that unsubscribes in that call, and to all behind it', () => {
     const seen: number[] = [];
     const all = [1, 2, 3].map((id) =>
       signals('SIGUSR2')
@@ -77,7 +77,7 @@ describe('signals', () => {
     expect(process.listenerCount('SIGUSR2')).toBe(0);
   });
 
-  it('listens anew where others have removed its listener', () => {
+  it('listens again after other code has removed its listener', () => {
     const one = signals('SIGUSR2').subscribe();
     process.removeAllListeners('SIGUSR2');
     let seen = 0;
@@ -88,7 +88,7 @@ describe('signals', () => {
     other.unsubscribe();
   });
 
-  it('is SIGINT and SIGTERM if nothing else is said', () => {
+  it('listens for SIGINT and SIGTERM by default', () => {
     const before = [process.listenerCount('SIGINT'), process.listenerCount('SIGTERM')];
     const subscription = signals().subscribe();
     const during = [process.listenerCount('SIGINT'), process.listenerCount('SIGTERM')];
@@ -98,13 +98,13 @@ describe('signals', () => {
 });
 
 describe('a process', () => {
-  it('has the listeners it had after import, listening and closing, and exits by itself', async () => {
+  it('has the same listeners after importing, listening and closing, and exits by itself', async () => {
     const guest = new Program('guest');
     await guest.whenExited();
     expect(guest.exit).toBe(0);
-    const said = guest.said.trim().split('\n');
-    const [before, listening, during, after] = said.map((line) => JSON.parse(line.slice(line.indexOf('['))));
-    // Node's own and the loader's: importing the library has added none.
+    const lines = guest.said.trim().split('\n');
+    const [before, listening, during, after] = lines.map((line) => JSON.parse(line.slice(line.indexOf('['))));
+    // These are listeners of Node and of the loader: importing the library has added none.
     expect(before.map(([name]: [string]) => name).sort()).toEqual(['newListener', 'removeListener', 'warning']);
     expect(listening).toEqual(before);
     expect(during).toEqual([...before, ['SIGINT', 1], ['SIGTERM', 1]]);
@@ -123,7 +123,7 @@ describe('a process', () => {
     expect(server.report).toMatchObject({ drained: 1, aborted: 0 });
   });
 
-  it('breaks off on a second signal', async () => {
+  it('aborts connections on a second signal', async () => {
     const server = new Program('server', { options: { grace: 60_000, frame: 60_000 } });
     const port = await server.whenListening();
     // A frame that has begun and does not end: the drain waits for it.
@@ -131,7 +131,8 @@ describe('a process', () => {
     server.kill('SIGTERM');
     await server.whenSaid('draining');
     expect(one.closed).toBe(false);
-    // One that follows at once is the same. One signal only: a process on its way out has no listener, and would be killed.
+    // Not at once, because a signal within 250 ms counts as the same. One signal only, because a process that is about to exit
+    // has no listener, and a further signal would kill it.
     const again = setTimeout(() => server.kill('SIGTERM'), 600);
     await one.whenClosed();
     clearTimeout(again);
