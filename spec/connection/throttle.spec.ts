@@ -233,7 +233,7 @@ describe('bytes through throttle, for any format', () => {
         test();
         expect({ values, completed }).toEqual({ values: frames, completed: true });
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 });
