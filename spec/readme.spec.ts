@@ -34,8 +34,8 @@ describe('the README', () => {
     expect(await code.compile()).toEqual({ code: 0, output: '' });
   });
 
-  it('tells what the smallest server prints', async () => {
-    const told =
+  it('shows what the smallest server prints', async () => {
+    const shown =
       readme
         .match(/^```json\n([\s\S]*?)^```$/m)?.[1]
         ?.trim()
@@ -60,7 +60,7 @@ describe('the README', () => {
     const leftOut = [...note.matchAll(/`(\w+)`/g)].map(([, name = '']) => name);
     expect(leftOut.length).toBeGreaterThan(0);
     for (const event of printed) for (const name of leftOut) delete event[name];
-    expect(printed).toEqual(told.map((line) => JSON.parse(line)));
+    expect(printed).toEqual(shown.map((line) => JSON.parse(line)));
   });
 
   it('has a test on virtual time that passes', async () => {
@@ -87,9 +87,26 @@ describe('the README', () => {
   });
 });
 
-it.each(pages)('every link of %s leads somewhere', async (page) => {
+it.each(pages)('every link of %s leads to a file, and to a heading where it names one', async (page) => {
   const text = await readFile(join(home, page), 'utf8');
-  const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link = '']) => link);
-  const missing = links.filter((link) => !existsSync(join(home, page, '..', link)));
+  const links = [...text.matchAll(/\]\((?!https?:)([^)#]*)#?([^)]*)\)/g)];
+  const missing: string[] = [];
+  for (const [, link = '', heading = ''] of links) {
+    const target = link === '' ? join(home, page) : join(home, page, '..', link);
+    const exists =
+      existsSync(target) && (heading === '' || anchorsOf(await readFile(target, 'utf8')).includes(heading));
+    if (!exists) missing.push(`${link}#${heading}`);
+  }
   expect(missing).toEqual([]);
 });
+
+/** The anchors that the headings of a page have on GitHub. */
+function anchorsOf(markdown: string): string[] {
+  const headings = [...markdown.matchAll(/^#+ (.*)$/gm)].map(([, text = '']) => text);
+  return headings.map((text) =>
+    text
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
