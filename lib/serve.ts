@@ -1,6 +1,7 @@
 import { EMPTY, from, mergeMap, Observable, type ObservableInput, takeUntil } from 'rxjs';
 import type { Connection } from './connection/connection.ts';
-import type { Deadlines, SocketConnection } from './connection/socketConnection.ts';
+import type { SocketConnection } from './connection/socketConnection.ts';
+import type { Deadlines } from './connection/watchdog.ts';
 import type { Data } from './connection/writeQueue.ts';
 import type { ServerEvent } from './events.ts';
 import { onDemand } from './flow/reply.ts';
@@ -98,8 +99,9 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
 
     const reply = (connection: SocketConnection) => {
       // The deadlines are armed before any code of the user is called.
-      connection.guard(deadlines);
-      if (lifetime !== Number.POSITIVE_INFINITY) connection.expireAfter(lifetime * (1 - jitter * chance(random())));
+      connection.watchdog.guard(deadlines);
+      if (lifetime !== Number.POSITIVE_INFINITY)
+        connection.watchdog.expireAfter(lifetime * (1 - jitter * chance(random())));
       return onDemand(handler(connection) as Data | ObservableInput<Data | undefined>, connection);
     };
 

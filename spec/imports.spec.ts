@@ -33,11 +33,6 @@ const rooms = table
 /** What a demo may import of `lib`: the two entries of the package, so that the code of a demo works for a user as it is. */
 const entries = ['lib/index.ts', 'lib/testing/index.ts'];
 
-/** Violations that exist today. A violation that is mended fails the spec until its entry is removed from this list. */
-const toBeMended = {
-  circles: [['lib/connection/send.ts', 'lib/connection/socketConnection.ts']],
-};
-
 const [lib, demos] = await Promise.all([importsOf('lib'), importsOf('demos')]);
 
 describe('the reader of imports', () => {
@@ -121,15 +116,8 @@ it('no import of lib leads to a room above or beside its own', () => {
 it.each([
   ['lib', lib],
   ['demos', demos],
-])('no files of %s import each other in a circle', (folder, imports) => {
-  const excused = toBeMended.circles.filter(([first]) => first?.startsWith(folder));
-  const found = circlesIn(imports);
-  const within = (circle: readonly string[], places: readonly string[]) =>
-    circle.every((file) => places.some((place) => file.startsWith(place)));
-  const wrong = found.filter((circle) => !excused.some((places) => within(circle, places)));
-  expect(wrong.map((circle) => circle.join(' → '))).toEqual([]);
-  const mended = excused.filter((places) => !found.some((circle) => within(circle, places)));
-  expect(mended, 'mended; remove it from the list').toEqual([]);
+])('no files of %s import each other in a circle', (_, imports) => {
+  expect(circlesIn(imports).map((circle) => circle.join(' → '))).toEqual([]);
 });
 
 it('a demo imports of lib only what the package exports', () => {

@@ -2,8 +2,14 @@ import { AsyncResource } from 'node:async_hooks';
 import { Observable, type Subscriber } from 'rxjs';
 import type { Connection } from '../connection/connection.ts';
 import { defaultBudget } from '../connection/defaultBudget.ts';
-import { type ConnectionOptions, connectionChecks, settings, transportOptions } from '../connection/settings.ts';
-import { type ConnectionOwner, type ConnectionSettings, SocketConnection } from '../connection/socketConnection.ts';
+import {
+  type ConnectionOptions,
+  type ConnectionSettings,
+  connectionChecks,
+  settings,
+  transportOptions,
+} from '../connection/settings.ts';
+import { type ConnectionOwner, SocketConnection } from '../connection/socketConnection.ts';
 import { DeadlineError } from '../errors.ts';
 import { type Check, check, having, patience } from '../options.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';

@@ -1,41 +1,47 @@
 import { Observable, type OperatorFunction, Subscriber, Subscription, type TeardownLogic, throwError } from 'rxjs';
-import type { SocketConnection } from './socketConnection.ts';
+import type { Output } from './output.ts';
 import { hasStack, onEmptyStack } from './stack.ts';
+import type { Sender, Usage } from './usage.ts';
 import type { Data } from './writeQueue.ts';
 
-/** What a connection asks of the one who sends on it. */
-export interface Sender {
-  /** The connection ends: he stops in this very tick, and runs no more. */
-  stop(): void;
-  /** All that he wrote has left, or the connection is gone. */
-  flushed(): void;
-  /** His work threw where only the connection could catch it. */
-  fail(error: unknown): void;
+/** The connection that a sender writes to. */
+export interface SendTarget {
+  readonly output: Output;
+  readonly usage: Usage;
+  /** Ends it in good order; the caller has checked the stack. */
+  endNow(): void;
+  abort(): void;
+  closeAsFailed(error: unknown): void;
+  inContext(work: () => void): void;
+  inNoContext(work: () => void): void;
 }
 
 /** The operator behind `connection.send()`; see there. */
-export function send(connection: SocketConnection): OperatorFunction<Data | undefined, never> {
+export function send(connection: SendTarget): OperatorFunction<Data | undefined, never> {
   return (source) =>
     new Observable<never>((subscriber) => {
       const sending = new Sent(connection, subscriber);
       // Before the source is subscribed: one that emits at once may make somebody downstream unsubscribe.
-      if (connection.attach(sending)) {
+      if (connection.usage.attach(sending)) {
         subscriber.add(sending);
         // Whoever heard that the connection is taken may have broken it off, or have left.
         if (!sending.closed) connection.inContext(() => source.subscribe(sending));
-        connection.handlerStarted();
+        connection.usage.handlerStarted();
       }
     });
 }
 
 /** The subscriber of a handler's output. It is on the way of every value, and does no more than it must. */
-export abstract class Sending extends Subscriber<Data | undefined> implements Sender {
-  readonly connection: SocketConnection;
+export abstract class Sending<Target extends SendTarget = SendTarget>
+  extends Subscriber<Data | undefined>
+  implements Sender
+{
+  readonly connection: Target;
   #over = false;
   /** What it is subscribed to. RxJS would keep it in a list, which begins with room for seventeen. */
   #source: Subscription | undefined;
 
-  constructor(connection: SocketConnection) {
+  constructor(connection: Target) {
     super();
     this.connection = connection;
   }
@@ -47,7 +53,7 @@ export abstract class Sending extends Subscriber<Data | undefined> implements Se
   abstract failed(error: unknown): void;
 
   override next(data: Data | undefined): void {
-    if (!this.closed) this.connection.push(data);
+    if (!this.closed) this.connection.output.push(data);
   }
 
   override error(error: unknown): void {
@@ -110,7 +116,7 @@ export abstract class Sending extends Subscriber<Data | undefined> implements Se
 class Sent extends Sending {
   readonly #to: Subscriber<never>;
 
-  constructor(connection: SocketConnection, to: Subscriber<never>) {
+  constructor(connection: SendTarget, to: Subscriber<never>) {
     super(connection);
     this.#to = to;
   }

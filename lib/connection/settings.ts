@@ -5,10 +5,21 @@ import { defaultClock } from '../time/monotonic.ts';
 import { nodeTransport } from '../transport/node.ts';
 import type { SocketOptions, Transport } from '../transport/transport.ts';
 import { defaultBudget } from './defaultBudget.ts';
+import type { InputContext } from './input.ts';
 import { LivenessPoller } from './livenessPoller.ts';
 import { MemoryBudget } from './memoryBudget.ts';
-import type { ConnectionSettings } from './socketConnection.ts';
+import type { OutputSettings } from './output.ts';
 import { type Overrun, overruns } from './writeQueue.ts';
+
+/** What all connections of one listener have in common. Times are in milliseconds; `Infinity` for no limit. */
+export interface ConnectionSettings extends InputContext, OutputSettings {
+  /** Whether a handler may go on sending after the peer's FIN. */
+  readonly halfOpen: boolean;
+  /** How long input is read and discarded after our FIN. */
+  readonly linger: number;
+  /** The async context of the call that began to listen. Work runs only in a child of it; otherwise what that work enters would stay. */
+  readonly context: AsyncResource;
+}
 
 /** What `listen` and `connect` let one choose about a connection. Times are in milliseconds; `Infinity` for no limit. */
 export interface ConnectionOptions {

@@ -8,7 +8,7 @@ const ENOUGH_TO_COMPILE = words(16 * 1024);
 const COLD = 1000;
 
 /** How often each change has been made: one that is rare is still to be compiled when others are not. */
-const made = { abort: 0, complete: 0, cut: 0, drain: 0, end: 0, error: 0, fail: 0, halfClose: 0 };
+const made = { abort: 0, abortWith: 0, complete: 0, drain: 0, end: 0, error: 0, fail: 0, halfClose: 0 };
 
 const nothing = () => undefined;
 const resolved = Promise.resolve();

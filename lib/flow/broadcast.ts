@@ -58,7 +58,8 @@ export class Broadcast implements Observer<Data> {
   to(connection: Connection, options: MemberOptions = {}): Observable<Uint8Array> {
     const given = check('join a broadcast', options, { maxOutbound: bytes, overrun: oneOf(...overruns) });
     const internal = internals(connection, 'join a broadcast');
-    const { maxOutbound = internal.maxOutbound, overrun = internal.overrun } = given;
+    const { limits } = internal.output;
+    const { maxOutbound = limits.maxOutbound, overrun = limits.overrun } = given;
     return new Observable((subscriber) => {
       if (this.#failure) return subscriber.error(this.#failure.error);
       if (this.#isOver) return subscriber.complete();

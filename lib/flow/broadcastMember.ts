@@ -59,8 +59,8 @@ export class BroadcastMember {
 
   /** What waits for the peer, here and in the connection, in bytes. */
   get #unsent(): number {
-    const { stalled, unsent } = this.#connection;
-    return stalled ? unsent + this.#queuedBytes : this.#queuedBytes;
+    const { isCongested, unsent } = this.#connection.output.queue;
+    return isCongested ? unsent + this.#queuedBytes : this.#queuedBytes;
   }
 
   /**
@@ -69,9 +69,9 @@ export class BroadcastMember {
    * is slow.
    */
   #hasRoomFor({ length }: Uint8Array): boolean {
-    const connection = this.#connection;
-    if (connection.gathered + length > this.#maxOutbound / 2) connection.flush();
-    return !connection.stalled && !connection.congested;
+    const { output } = this.#connection;
+    if (output.gathered + length > this.#maxOutbound / 2) output.flush();
+    return !output.queue.isCongested && !output.congested;
   }
 
   /** Applies the policy. @returns Whether there is room for the value now. */
@@ -85,10 +85,10 @@ export class BroadcastMember {
       this.#overrun === 'drop-oldest' && this.#unsent - this.#queuedBytes + value.length <= this.#maxOutbound;
     while (makesRoom && this.#queuedBytes > 0 && this.#unsent + value.length > this.#maxOutbound) {
       this.#shift();
-      this.#connection.drop();
+      this.#connection.output.queue.dropped++;
     }
     if (this.#unsent + value.length <= this.#maxOutbound) return true;
-    this.#connection.drop();
+    this.#connection.output.queue.dropped++;
     return false;
   }
 

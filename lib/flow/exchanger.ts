@@ -50,7 +50,7 @@ export class Exchanger<T> {
 
   constructor(
     connection: SocketConnection,
-    { project, onError, concurrency, ordered, timeout = connection.replyTimeout }: ExchangeSettings<T>,
+    { project, onError, concurrency, ordered, timeout = connection.watchdog.deadlines.reply }: ExchangeSettings<T>,
     to: Subscriber<Data>,
   ) {
     this.#connection = connection;
@@ -94,7 +94,7 @@ export class Exchanger<T> {
     } else {
       this.#begin(request);
     }
-    if (this.#isFull && !this.requests.closed) this.#connection.pause(PauseCause.handler);
+    if (this.#isFull && !this.requests.closed) this.#connection.control.pause(PauseCause.handler);
   }
 
   #begin(request: T): void {
@@ -130,7 +130,7 @@ export class Exchanger<T> {
       next: (piece) => {
         if (piece === undefined) return;
         if (!isData(piece)) return error(notData(piece));
-        const { maxOutbound } = this.#connection;
+        const { maxOutbound } = this.#connection.output.limits;
         if (slot.queuedBytes < maxOutbound) return this.#replies.add(slot, piece);
         if (!slot.waitsForPeer) return error(queueFull(slot.queuedBytes, maxOutbound));
         // The peer is too slow for this reply, not the replies before it: the connection applies its `overrun`.
@@ -216,7 +216,7 @@ export class Exchanger<T> {
     }
     if (this.#to.closed) return;
     if (this.#requestsEnded && this.#inProgress.size === 0 && this.#queuedRequests.size === 0) this.#end();
-    else if (!this.#isFull) this.#connection.resume(PauseCause.handler);
+    else if (!this.#isFull) this.#connection.control.resume(PauseCause.handler);
   }
 
   #end(): void {

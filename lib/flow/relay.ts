@@ -1,5 +1,5 @@
 import { Observable, type Subscriber, Subscription } from 'rxjs';
-import { closeReason } from '../connection/closeReason.ts';
+import { closeReasonOf } from '../connection/closing.ts';
 import type { Connection } from '../connection/connection.ts';
 import { PauseCause } from '../connection/pauses.ts';
 import { internals, type SocketConnection } from '../connection/socketConnection.ts';
@@ -93,7 +93,7 @@ class Relay implements DeadlineOwner {
     if (this.#isOver) return;
     const fault = isA(error, ConnectionClosedError)
       ? error
-      : new ConnectionClosedError(failed.id, closeReason(error), { cause: error });
+      : new ConnectionClosedError(failed.id, closeReasonOf(error), { cause: error });
     this.#abort((connection) => {
       if (connection === failed) return;
       connection.closeAsFailed(fault);
@@ -114,7 +114,7 @@ class Relay implements DeadlineOwner {
 
   due(): number {
     if (!this.#directions.some(({ isDraining }) => isDraining)) return Number.POSITIVE_INFINITY;
-    return Math.max(...this.#directions.map(({ from }) => from.lastActivity)) + this.#pause;
+    return Math.max(...this.#directions.map(({ from }) => from.watchdog.lastActivity)) + this.#pause;
   }
 
   expire(): void {
@@ -161,12 +161,12 @@ class Direction implements ByteSink {
 
   next(chunk: Uint8Array): void {
     const { from, to } = this;
-    to.push(from.borrowed ? Buffer.from(chunk) : chunk);
+    to.output.push(from.input.borrowed ? Buffer.from(chunk) : chunk);
     // Within this read, because nothing else is coming that could leave in the same write.
-    to.flush();
-    if (!to.congested) return;
-    from.pause(PauseCause.handler);
-    to.whenRoom(() => from.resume(PauseCause.handler));
+    to.output.flush();
+    if (!to.output.congested) return;
+    from.control.pause(PauseCause.handler);
+    to.output.whenRoom(() => from.control.resume(PauseCause.handler));
   }
 
   error(error: unknown): void {

@@ -55,8 +55,9 @@ export class ReplySlot implements ReplyTarget, TimedWork {
 
   /** A source that can be paused may queue as much here as the output may hold: `highWaterMark`. */
   get congested(): boolean {
-    if (this.isDirect) return this.#connection.congested;
-    return this.#queuedBytes > this.#connection.highWaterMark || (this.#queuedBytes > 0 && this.#connection.pressed);
+    const { output } = this.#connection;
+    if (this.isDirect) return output.congested;
+    return this.#queuedBytes > output.limits.highWaterMark || (this.#queuedBytes > 0 && output.pressed);
   }
 
   get blocked(): boolean {
@@ -87,12 +88,12 @@ export class ReplySlot implements ReplyTarget, TimedWork {
         this.#deadline.set(this.expiresAt);
       }
       this.#isWorking = true;
-      this.#connection.workBegun(this);
+      this.#connection.usage.workBegun(this);
     } else {
       if (this.#timeLeft !== NEVER) this.#timeLeft = this.expiresAt - this.clock.now();
       this.#isWorking = false;
       this.expiresAt = NEVER;
-      this.#connection.workEnded(this);
+      this.#connection.usage.workEnded(this);
     }
   }
 

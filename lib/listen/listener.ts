@@ -1,5 +1,6 @@
 import { type NextObserver, Subject } from 'rxjs';
-import { type ConnectionOwner, type ConnectionSettings, SocketConnection } from '../connection/socketConnection.ts';
+import type { ConnectionSettings } from '../connection/settings.ts';
+import { type ConnectionOwner, SocketConnection } from '../connection/socketConnection.ts';
 import type { Closed, ListenEvent } from '../events.ts';
 import type { Address, PortHandler, TransportSocket } from '../transport/transport.ts';
 import { Admission } from './admission.ts';

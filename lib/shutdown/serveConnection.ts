@@ -26,13 +26,13 @@ export function serveConnection(
   return new Observable((subscriber) => {
     const served = new Served(connection, server, subscriber);
     connection.whenFreed(served);
-    if (connection.attach(served)) {
+    if (connection.usage.attach(served)) {
       try {
         connection.inContext(() => reply(connection).subscribe(served));
       } catch (error) {
         served.error(error);
       }
-      connection.handlerStarted();
+      connection.usage.handlerStarted();
     } else if (!connection.taken) {
       // It was refused, or its peer left, before `mergeMap` subscribed to it: the slot is for the next connection.
       endOfCallback(connection.clock, () => served.freed());
@@ -43,7 +43,7 @@ export function serveConnection(
 }
 
 /** Subscribes to the replies of one connection, and waits for its socket. */
-class Served extends Sending {
+class Served extends Sending<SocketConnection> {
   readonly #server: ConnectionServer;
   readonly #subscriber: Subscriber<never>;
 

@@ -15,7 +15,7 @@ import {
 } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { MemoryBudget } from '../../lib/connection/memoryBudget.ts';
-import type { Deadlines } from '../../lib/connection/socketConnection.ts';
+import type { Deadlines } from '../../lib/connection/watchdog.ts';
 import type { Data } from '../../lib/connection/writeQueue.ts';
 import {
   ConnectionClosedError,
@@ -333,8 +333,8 @@ describe('a slow peer', () => {
     const { made } = run({ window: 1, maxOutbound: 100, highWaterMark: 5 }, ({ connection, client, at }) => {
       client.pause();
       connection.subscribe({ error() {} });
-      connection.push('x'.repeat(11));
-      at(1, () => connection.push('€'.repeat(31)));
+      connection.output.push('x'.repeat(11));
+      at(1, () => connection.output.push('€'.repeat(31)));
     });
     expect(made.book.ends).toMatchObject([{ reason: 'slow-consumer', error: { limit: 100, unsent: 103 } }]);
   });
@@ -363,7 +363,7 @@ describe('a slow peer', () => {
 
   it('is not idle while its output moves', () => {
     const { made } = run({ window: 10, stall: 1000, linger: 0 }, ({ connection, client, at }) => {
-      at(0, () => connection.guard(deadlines({ idle: 50 })));
+      at(0, () => connection.watchdog.guard(deadlines({ idle: 50 })));
       client.pause();
       merge(of('x'.repeat(100)), connection.pipe(ignoreElements()))
         .pipe(connection.send())
@@ -377,7 +377,7 @@ describe('a slow peer', () => {
 
   it('is idle however much is queued for it, when it takes nothing', () => {
     const { made } = run({ window: 10, stall: 1000, linger: 0 }, ({ connection, client, at }) => {
-      at(0, () => connection.guard(deadlines({ idle: 50 })));
+      at(0, () => connection.watchdog.guard(deadlines({ idle: 50 })));
       client.pause();
       const replies = new Subject<Data>();
       merge(replies, connection.pipe(ignoreElements())).pipe(connection.send()).subscribe(ignored);
@@ -390,7 +390,7 @@ describe('a slow peer', () => {
 describe('deadlines of a served connection', () => {
   it('lets the handler say goodbye when one is missed', () => {
     const { said, made } = run({}, ({ connection, client, at, say }) => {
-      at(0, () => connection.guard(deadlines({ idle: 50 })));
+      at(0, () => connection.watchdog.guard(deadlines({ idle: 50 })));
       connection
         .pipe(
           map(text),
@@ -407,7 +407,7 @@ describe('deadlines of a served connection', () => {
 
   it('lets it stay no longer than the linger', () => {
     const { said } = run({ linger: 30 }, ({ connection, at, say }) => {
-      at(0, () => connection.guard(deadlines({ greeting: 50 })));
+      at(0, () => connection.watchdog.guard(deadlines({ greeting: 50 })));
       connection
         .pipe(
           map(text),
@@ -422,8 +422,8 @@ describe('deadlines of a served connection', () => {
   it('asks it to finish when its lifetime is over, and breaks it off when its grace is', () => {
     const { said } = run({}, ({ connection, at, say }) => {
       at(0, () => {
-        connection.guard(deadlines({ grace: 40 }));
-        connection.expireAfter(60);
+        connection.watchdog.guard(deadlines({ grace: 40 }));
+        connection.watchdog.expireAfter(60);
       });
       connection.draining.subscribe(() => say('draining'));
       merge(connection.pipe(map(text)), NEVER)
@@ -436,8 +436,8 @@ describe('deadlines of a served connection', () => {
   it('ends a lifetime once, with a grace without end too', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       at(0, () => {
-        connection.guard(deadlines({ grace: endless }));
-        connection.expireAfter(60);
+        connection.watchdog.guard(deadlines({ grace: endless }));
+        connection.watchdog.expireAfter(60);
       });
       connection.pipe(map(text), (replies) => merge(replies, NEVER), connection.send()).subscribe(heard(say));
       connection.draining.subscribe(() => say('draining'));

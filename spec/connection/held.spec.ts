@@ -27,11 +27,11 @@ describe('an input that is held back', () => {
   it('keeps one read, and then pauses the socket; and hands it on when it is released', () => {
     const { said } = run({}, ({ connection, client, flow, at, say }) => {
       connection.pipe(map(text), connection.send()).subscribe(heard(say));
-      at(1, () => connection.pause(PauseCause.handler));
+      at(1, () => connection.control.pause(PauseCause.handler));
       at(2, () => say(`${flow} ${connection.bytesIn}`));
       at(3, () => client.write('one').write('two').write('three'));
       at(4, () => say(`${flow} ${connection.bytesIn}`));
-      at(5, () => connection.resume(PauseCause.handler));
+      at(5, () => connection.control.resume(PauseCause.handler));
       at(6, () => say(`${flow} ${connection.bytesIn}`));
       at(7, () => client.end());
     });
@@ -42,8 +42,8 @@ describe('an input that is held back', () => {
   it('costs no call at all when it is released before more comes', () => {
     const { said } = run({}, ({ connection, client, flow, at, say }) => {
       connection.pipe(map(text), connection.send()).subscribe(heard(say));
-      at(1, () => connection.pause(PauseCause.handler));
-      at(2, () => connection.resume(PauseCause.handler));
+      at(1, () => connection.control.pause(PauseCause.handler));
+      at(2, () => connection.control.resume(PauseCause.handler));
       at(3, () => say(flow));
       at(4, () => client.end());
     });
@@ -55,13 +55,13 @@ describe('an input that is held back', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       connection.pipe(map(text)).subscribe(say);
       at(1, () => {
-        connection.pause(PauseCause.handler);
-        connection.pause(PauseCause.budget);
+        connection.control.pause(PauseCause.handler);
+        connection.control.pause(PauseCause.budget);
         client.write('x');
       });
-      at(2, () => connection.resume(PauseCause.handler));
-      at(3, () => connection.resume(PauseCause.handler));
-      at(4, () => connection.resume(PauseCause.budget));
+      at(2, () => connection.control.resume(PauseCause.handler));
+      at(3, () => connection.control.resume(PauseCause.handler));
+      at(4, () => connection.control.resume(PauseCause.budget));
       at(5, () => client.end());
     });
     expect(said).toEqual(['4 x', '5 ended 0 0']);
@@ -89,10 +89,10 @@ describe('an input that is held back', () => {
         )
         .subscribe(say);
       at(1, () => {
-        connection.pause(PauseCause.handler);
+        connection.control.pause(PauseCause.handler);
         client.write('x').end();
       });
-      at(5, () => connection.resume(PauseCause.handler));
+      at(5, () => connection.control.resume(PauseCause.handler));
     });
     expect(said).toEqual(['5 x', '5 over', '5 ended 0 0']);
   });
@@ -116,24 +116,24 @@ describe('an input that is held back', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       const work = (line: string) => {
         say(line);
-        connection.pause(line === 'a' ? PauseCause.budget : PauseCause.handler);
-        connection.resume(PauseCause.budget);
+        connection.control.pause(line === 'a' ? PauseCause.budget : PauseCause.handler);
+        connection.control.resume(PauseCause.budget);
       };
       connection.pipe(lines(), tap(work), ignoreElements(), connection.send()).subscribe(heard(say));
       client.write('0\na\nb\nc\n').end();
-      for (const ms of [1, 2, 3]) at(ms, () => connection.resume(PauseCause.handler));
+      for (const ms of [1, 2, 3]) at(ms, () => connection.control.resume(PauseCause.handler));
     });
     expect(said).toEqual(['0 0', '1 a', '1 b', '2 c', '3 complete', '3 ended 0 0']);
   });
 
   it.each<[string, (reading: Subscription, connection: SocketConnection) => void, string]>([
     ['its reader lets go of it', (reading) => reading.unsubscribe(), 'ended'],
-    ['it is released', (_reading, connection) => connection.resume(PauseCause.handler), 'ended'],
+    ['it is released', (_reading, connection) => connection.control.resume(PauseCause.handler), 'ended'],
     ['it is ended', (_reading, connection) => connection.end(), 'completed'],
   ])('keeps a connection whose FINs have both been said until %s', (_when, goOn, reason) => {
     const { said, made } = run({}, ({ connection, client, at, say }) => {
       const reading = connection.subscribe();
-      at(1, () => connection.pause(PauseCause.handler));
+      at(1, () => connection.control.pause(PauseCause.handler));
       at(2, () => connection.halfClose());
       at(3, () => client.end());
       at(4, () => say('held'));
@@ -156,7 +156,7 @@ describe('an input that is held back', () => {
         const done = new Subject<void>();
         const reading = input === 'is read' ? connection.pipe(ignoreElements()) : NEVER;
         merge(reading, replies).pipe(takeUntil(done), connection.send()).subscribe(heard(say));
-        at(1, () => connection.pause(PauseCause.handler));
+        at(1, () => connection.control.pause(PauseCause.handler));
         at(2, () => connection.halfClose());
         at(3, () => client.end());
         at(4, () => say('held'));
@@ -176,7 +176,7 @@ describe('an input that is held back', () => {
         .subscribe();
       client.write('half a line');
       at(1, () => {
-        connection.pause(PauseCause.handler);
+        connection.control.pause(PauseCause.handler);
         client.write(', and what is kept');
       });
       at(2, () => say(budget.total));
@@ -191,11 +191,11 @@ describe('an input that is held back', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       connection.pipe(map(text)).subscribe({ next: say, error: (error: Error) => say(error.name) });
       at(1, () => {
-        connection.pause(PauseCause.handler);
+        connection.control.pause(PauseCause.handler);
         client.write('x');
       });
       at(3, () => connection.abort());
-      at(5, () => connection.resume(PauseCause.handler));
+      at(5, () => connection.control.resume(PauseCause.handler));
     });
     expect(said).toEqual(['3 ConnectionClosedError', '3 aborted 0 0']);
   });
@@ -229,7 +229,7 @@ describe('the pulse of an input that is held back', () => {
       ];
       for (const [i, [change, cause]] of changes.entries()) {
         at(i, () => {
-          connection[change](cause);
+          connection.control[change](cause);
           say(pulse.all.size);
         });
       }
@@ -309,8 +309,8 @@ describe('the time for which it was held back', () => {
   ])('is blamed on %s', (_whom, cause, expected) => {
     expect(
       paused((connection, at) => {
-        at(10, () => connection.pause(cause));
-        at(30, () => connection.resume(cause));
+        at(10, () => connection.control.pause(cause));
+        at(30, () => connection.control.resume(cause));
       }),
     ).toEqual(expected);
   });
@@ -318,14 +318,14 @@ describe('the time for which it was held back', () => {
   it('is the peer’s while it is the handler’s too, the budget’s besides, and adds up', () => {
     expect(
       paused((connection, at) => {
-        at(10, () => connection.pause(PauseCause.handler));
-        at(20, () => connection.pause(PauseCause.peer));
-        at(25, () => connection.pause(PauseCause.budget));
-        at(40, () => connection.resume(PauseCause.peer));
-        at(45, () => connection.resume(PauseCause.handler));
-        at(50, () => connection.resume(PauseCause.budget));
-        at(60, () => connection.pause(PauseCause.handler));
-        at(61, () => connection.resume(PauseCause.handler));
+        at(10, () => connection.control.pause(PauseCause.handler));
+        at(20, () => connection.control.pause(PauseCause.peer));
+        at(25, () => connection.control.pause(PauseCause.budget));
+        at(40, () => connection.control.resume(PauseCause.peer));
+        at(45, () => connection.control.resume(PauseCause.handler));
+        at(50, () => connection.control.resume(PauseCause.budget));
+        at(60, () => connection.control.pause(PauseCause.handler));
+        at(61, () => connection.control.resume(PauseCause.handler));
       }),
     ).toEqual({ peer: 20, handler: 16, budget: 25 });
   });
@@ -333,7 +333,7 @@ describe('the time for which it was held back', () => {
   it('is there while it lasts, and up to the end', () => {
     const { said, made } = run({}, ({ connection, at, say }) => {
       connection.subscribe({ error: () => undefined });
-      at(10, () => connection.pause(PauseCause.handler));
+      at(10, () => connection.control.pause(PauseCause.handler));
       at(15, () => say(JSON.stringify(connection.paused)));
       at(30, () => connection.abort());
     });

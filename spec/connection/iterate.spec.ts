@@ -129,7 +129,7 @@ describe('a loop over a connection', () => {
     client.write('a\nb\n').write('c\nd\n');
     await clock.settle();
     expect(said).toEqual([['a', 'b', 'c'].map((value) => ({ done: false, value }))]);
-    expect(internalsOf(connection).isPaused).toBe(true);
+    expect(internalsOf(connection).control.isPaused).toBe(true);
   });
 
   it.each<[string, () => void]>([

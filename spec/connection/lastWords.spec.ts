@@ -161,7 +161,7 @@ describe('a connection whose write fails', () => {
   it('delivers what came before, in order, and then errors', () => {
     const { said } = run({ window: 4 }, ({ connection, client, say, at }) => {
       client.pause().write('a\n');
-      at(1, () => connection.push('a request'));
+      at(1, () => connection.output.push('a request'));
       at(2, () => client.write('b\nc\n').break());
       // It has not read anything until the write has failed.
       at(3, () => connection.pipe(lines()).subscribe({ next: (line) => say(line), ...heard(say) }));
@@ -178,11 +178,11 @@ describe('a connection whose write fails', () => {
   it('lets a reader that is held back have it, within the linger', () => {
     const { said, made } = run({ linger: 100 }, ({ connection, client, say, at }) => {
       connection.pipe(lines()).subscribe({ next: (line) => say(line), ...heard(say) });
-      connection.pause(2);
+      connection.control.pause(2);
       client.write('a\nb\n');
       at(1, () => client.write('c\n').break());
-      at(2, () => connection.push('a reply'));
-      at(50, () => connection.resume(2));
+      at(2, () => connection.output.push('a reply'));
+      at(50, () => connection.control.resume(2));
     });
     expect(said).toEqual([
       '50 a',
@@ -197,9 +197,9 @@ describe('a connection whose write fails', () => {
   it('is gone when the linger is over, though its reader is held back still', () => {
     const { said, made } = run({ linger: 100 }, ({ connection, client, say, at }) => {
       connection.pipe(lines()).subscribe({ next: (line) => say(line), ...heard(say) });
-      connection.pause(2);
+      connection.control.pause(2);
       client.write('a\n').break();
-      at(2, () => connection.push('a reply'));
+      at(2, () => connection.output.push('a reply'));
     });
     expect(said).toEqual(['102 Cannot go on with connection 1: it is closed (reset)', '102 reset 0 7']);
     expect(made.network.sockets.size).toBe(0);
@@ -212,7 +212,7 @@ describe('a connection whose write fails', () => {
         .subscribe(heard(say));
       client.write('a\n');
       at(1, () => client.break());
-      at(2, () => connection.push('a reply'));
+      at(2, () => connection.output.push('a reply'));
     });
     expect(said.at(-1)).toMatch(/^[12] /);
   });
@@ -220,10 +220,10 @@ describe('a connection whose write fails', () => {
   it('sends nothing more, and makes nothing wait', () => {
     const { said, made } = run({ linger: 100 }, ({ connection, client, say, at }) => {
       connection.pipe(lines()).subscribe({ next: (line) => say(line), ...heard(say) });
-      connection.pause(2);
+      connection.control.pause(2);
       client.write('a\n').break();
-      at(2, () => connection.push('one'));
-      at(3, () => connection.push('two'));
+      at(2, () => connection.output.push('one'));
+      at(3, () => connection.output.push('two'));
       at(4, () => say(`congested: ${connection.congested}`));
       at(5, () => connection.halfClose());
     });

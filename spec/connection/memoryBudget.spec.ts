@@ -600,7 +600,7 @@ describe('the budget of a server', () => {
     for (const client of clients) client.write(`${sent.join('\n')}\n`);
     await house.clock.settle();
     const connections = [...(house.log.of('listening')[0]?.connections ?? [])];
-    expect(connections.map((connection) => internalsOf(connection).pressed)).toContain(true);
+    expect(connections.map((connection) => internalsOf(connection).output.pressed)).toContain(true);
     await house.clock.advance(2000);
     expect(house.log.closes).toEqual([]);
     for (const { text } of clients) expect(text).toBe(sent.join(''));

@@ -190,7 +190,7 @@ describe('a peer that takes output', () => {
         .pipe(connection.send())
         .subscribe(heard(say));
       for (let ms = 50; ms < 1000; ms += 50) at(ms, () => client.readBytes(1));
-      at(70, () => connection.forgive(500));
+      at(70, () => connection.watchdog.forgive(500));
     });
     expect(said.map((line) => String(line).split(' ')[1])).toEqual(['complete', 'deadline']);
     expect(Number.parseFloat(String(said[0]))).toBeGreaterThan(600);
@@ -255,8 +255,8 @@ describe('a peer that sends a frame', () => {
     const { said } = run({ pace: { in: 240, out: 0, grace: 50 } }, ({ connection, client, at, say }) => {
       client.write('half');
       connection.pipe(lines()).subscribe(heard(say));
-      at(10, () => connection.pause(PauseCause.handler));
-      at(500, () => connection.resume(PauseCause.handler));
+      at(10, () => connection.control.pause(PauseCause.handler));
+      at(500, () => connection.control.resume(PauseCause.handler));
     });
     expect(said[0]).toBe('540 Cannot wait longer: the pace deadline of 50 ms is over');
   });

@@ -31,6 +31,15 @@ const send = async (room: Broadcast, house: House, ...values: string[]) => {
   }
 };
 
+/** An output that has room. */
+const roomy = {
+  congested: false,
+  gathered: 0,
+  limits: { maxOutbound: 1000, overrun: 'disconnect' },
+  queue: { isCongested: false, unsent: 0 },
+  whenRoom() {},
+};
+
 describe('a broadcast', () => {
   it('sends each value to all who are in, in order, and to nobody who has left', async () => {
     const { room, house, clients } = await hall(3);
@@ -117,19 +126,14 @@ describe('a broadcast', () => {
   it('holds nothing for a member that leaves as a value is sent', async () => {
     const room = broadcast();
     const budgeted: number[] = [];
-    const members = {
-      draining: NEVER,
-      maxOutbound: 1000,
-      overrun: 'disconnect',
-      gathered: 0,
-      stalled: false,
-      unsent: 0,
-      congested: true,
-      whenRoom() {},
-      holdElsewhere: (bytes: number) => budgeted.push(bytes),
-    };
-    const connection = connectionWith(members);
-    const first = connectionWith({ ...members, congested: false });
+    const member = (congested: boolean) =>
+      connectionWith({
+        draining: NEVER,
+        output: { ...roomy, congested },
+        holdElsewhere: (bytes: number) => budgeted.push(bytes),
+      });
+    const connection = member(true);
+    const first = member(false);
     room.to(first).subscribe(() => leaving.unsubscribe());
     const leaving = room.to(connection).subscribe();
     expect(room.size).toBe(2);
@@ -354,7 +358,7 @@ describe('a broadcast', () => {
 
   it('takes processor time for a join and a leave that does not depend on how many are in', () => {
     const room = broadcast();
-    const connection = connectionWith({ draining: NEVER, maxOutbound: 1000, overrun: 'disconnect' });
+    const connection = connectionWith({ draining: NEVER, output: roomy });
     const time = (count: number) => {
       const begun = process.cpuUsage();
       const all = Array.from({ length: count }, () => room.to(connection).subscribe());

@@ -128,7 +128,7 @@ async function converse(made: Case) {
     // One whose frame had begun to come may still be begun, once it is whole.
     if (drained !== undefined) expect(begun.length).toBeLessThanOrEqual(drained);
     // One that is held is told by the real network only.
-    if (reset && !internalsOf(connection).isPaused) expect(letGo).toBe(true);
+    if (reset && !internalsOf(connection).control.isPaused) expect(letGo).toBe(true);
   };
   const happenings = [...made.happenings];
   for (;;) {

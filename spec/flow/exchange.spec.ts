@@ -128,7 +128,7 @@ describe('exchange', () => {
     const { client, clock, connection } = await talk(exchange(lines(), project, { concurrency: 3 }));
     client.write(`slow\n${'a\n'.repeat(10_000)}`);
     await clock.settle();
-    expect([begun, internalsOf(connection).isPaused]).toEqual([3, true]);
+    expect([begun, internalsOf(connection).control.isPaused]).toEqual([3, true]);
     for (let more = 0; more < 20; more++) client.write('b\n'.repeat(1000));
     await clock.settle();
     expect(connection.bytesIn).toBeLessThan(30_000);

@@ -173,17 +173,17 @@ describe('a peer', () => {
     ['the turn of others', PauseCause.turn],
   ])('is not idle while %s holds its input back', (_what, cause) => {
     const { said } = run({}, ({ connection, at, say }) => {
-      connection.guard({ idle: 50, greeting: endless, frame: endless, reply: endless, grace: 100 });
+      connection.watchdog.guard({ idle: 50, greeting: endless, frame: endless, reply: endless, grace: 100 });
       connection.subscribe(heard(say));
-      at(10, () => connection.pause(cause));
-      at(200, () => connection.resume(cause));
+      at(10, () => connection.control.pause(cause));
+      at(200, () => connection.control.resume(cause));
     });
     expect(said[0]).toBe('250 Cannot wait longer: the idle deadline of 50 ms is over');
   });
 
   it('is idle while it does not take what is written', () => {
     const { said } = run({ stall: endless, highWaterMark: 1, window: 5 }, ({ connection, client, say }) => {
-      connection.guard({ idle: 50, greeting: endless, frame: endless, reply: endless, grace: 100 });
+      connection.watchdog.guard({ idle: 50, greeting: endless, frame: endless, reply: endless, grace: 100 });
       client.pause().write('a\n');
       exchange(lines(), () => ['0123456789', 'more', 'more'])(connection)
         .pipe(connection.send())
@@ -196,11 +196,11 @@ describe('a peer', () => {
 describe('a frame that has begun', () => {
   const half = (cause: number, from: number, to: number) =>
     run({}, ({ connection, client, at, say }) => {
-      connection.guard({ idle: endless, greeting: endless, frame: 50, reply: endless, grace: 100 });
+      connection.watchdog.guard({ idle: endless, greeting: endless, frame: 50, reply: endless, grace: 100 });
       client.write('half');
       connection.pipe(lines()).subscribe(heard(say));
-      at(from, () => connection.pause(cause));
-      at(to, () => connection.resume(cause));
+      at(from, () => connection.control.pause(cause));
+      at(to, () => connection.control.resume(cause));
     }).said[0];
 
   it('has as much time as if its input had never been held back', () => {

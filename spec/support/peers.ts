@@ -1,9 +1,6 @@
 import type { SchedulerLike } from 'rxjs';
-import {
-  type ConnectionOwner,
-  type ConnectionSettings,
-  SocketConnection,
-} from '../../lib/connection/socketConnection.ts';
+import type { ConnectionSettings } from '../../lib/connection/settings.ts';
+import { type ConnectionOwner, SocketConnection } from '../../lib/connection/socketConnection.ts';
 import type { Closed } from '../../lib/events.ts';
 import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/index.ts';
 import type { SocketHandler, TransportSocket } from '../../lib/transport/transport.ts';

@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { LivenessPoller } from '../../lib/connection/livenessPoller.ts';
 import { MemoryBudget } from '../../lib/connection/memoryBudget.ts';
-import type { ConnectionSettings } from '../../lib/connection/socketConnection.ts';
+import type { ConnectionSettings } from '../../lib/connection/settings.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
 
 /** Settings of a connection, with what a spec does not care about as `listen` has it. */

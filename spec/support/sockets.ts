@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { type ConnectionSettings, SocketConnection } from '../../lib/connection/socketConnection.ts';
+import type { ConnectionSettings } from '../../lib/connection/settings.ts';
+import { SocketConnection } from '../../lib/connection/socketConnection.ts';
 import { nodeTransport } from '../../lib/transport/node.ts';
 import type { Address, Port, Transport, TransportSocket, Where } from '../../lib/transport/transport.ts';
 import { Book } from './peers.ts';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { closeReason } from '../../lib/connection/closeReason.ts';
+import { closeReasonOf } from '../../lib/connection/closing.ts';
 import {
   DeadlineError,
   EvictedError,
@@ -24,5 +24,5 @@ it.each([
   ['not even an error', 'failed'],
   [undefined, 'failed'],
 ])('%o ends a connection as %s', (error, reason) => {
-  expect(closeReason(error)).toBe(reason);
+  expect(closeReasonOf(error)).toBe(reason);
 });

@@ -1,0 +1,301 @@
+import { AsyncResource } from 'node:async_hooks';
+import type { ConnectionClosedError } from '../errors.ts';
+import type { Closed, CloseReason } from '../events.ts';
+import { checkArgument, text } from '../options.ts';
+import { endOfCallback } from '../time/eventLoop.ts';
+import type { BudgetAccount } from './budgetAccount.ts';
+import { closeReasonOf } from './closing.ts';
+import { ObservedConnection } from './observedConnection.ts';
+import { Phase } from './phase.ts';
+import type { ByteSink } from './source.ts';
+import { hasStack, onEmptyStack } from './stack.ts';
+import type { Usage } from './usage.ts';
+import type { Data } from './writeQueue.ts';
+
+const checkDetail = (what: string, detail: string | undefined) => {
+  if (detail !== undefined) checkArgument(`${what} a connection`, 'detail', detail, text);
+};
+
+export const resetByPeer = () => new Error('the peer has reset the connection');
+
+/**
+ * How a connection ends: in good order, or at once; and for which reason.
+ *
+ * Three steps are common to all ways. First the state changes and the deadline of the next step is armed; then the socket is told;
+ * user code is called last, because it may throw, recurse, or end the connection again.
+ */
+export abstract class ClosableConnection extends ObservedConnection {
+  abstract readonly usage: Usage;
+  abstract readonly account: BudgetAccount;
+  /**
+   * The async context of its accept. User code is called in it wherever the caller may belong to another connection: in a
+   * callback that several connections share, or in a call of another handler. Reads have the context of their own socket.
+   */
+  readonly #context = new AsyncResource('SluiceConnection');
+  /** What an operator found wrong with the input, whether or not it is the close reason. */
+  #inputError: unknown;
+  #attended: { freed(): void } | undefined;
+  /** It is detached, and not all that take part have been notified. */
+  #mustNotify = false;
+  /** What read the input when it was detached, and is to receive an error. */
+  #lastReader: ByteSink | undefined;
+
+  /** It is closed, and recorded. */
+  protected abstract reportClosed(closed: Closed): void;
+
+  /** Runs work in the connection's async context, with the connection as `this`. */
+  inContext<T>(work: (this: this) => T): T {
+    return this.#context.runInAsyncScope(work, this);
+  }
+
+  /** Runs work that may begin another connection: in a context that is not of this one. */
+  inNoContext(work: () => void): void {
+    this.settings.context.runInAsyncScope(() => new AsyncResource('SluiceEnd')).runInAsyncScope(work);
+  }
+
+  /** Calls user code, which may throw in a teardown: that is this connection's fault, and not that of what is called next. */
+  call(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.crashed(error);
+    }
+  }
+
+  // The end, in good order ----------------------------------------------------------------------------------------------
+
+  end(detail?: string): void {
+    checkDetail('end', detail);
+    if (this.over) return;
+    if (hasStack('end')) this.endNow(detail);
+    else onEmptyStack(() => this.end(detail));
+  }
+
+  /** As `end`, for a caller that has checked the stack. */
+  endNow(detail?: string): void {
+    if (this.over) return;
+    this.enter('ended');
+    this.closing.explain(detail);
+    this.closing.set(this.isDraining ? 'drained' : this.input.peerEnded ? 'ended' : 'completed');
+    this.inContext(this.#finishOutput);
+    // A waiting connection that is ended is not wanted.
+    this.refuse(detail);
+  }
+
+  halfClose(): void {
+    if (this.over || this.output.queue.ended) return;
+    if (!hasStack('halfClose')) return onEmptyStack(() => this.halfClose());
+    this.output.end(false);
+  }
+
+  drain(): void {
+    if (this.isDraining || this.over) return;
+    if (!hasStack('drain')) return onEmptyStack(() => this.drain());
+    this.setDraining();
+    this.inContext(this.#finishInput);
+  }
+
+  /**
+   * Closes it unserved.
+   *
+   * @param farewell Sent before our FIN.
+   * @param linger Milliseconds for which input is read and discarded after our FIN; 0 closes at once, without a farewell.
+   */
+  dismiss(farewell: Data | undefined, linger: number): void {
+    if (this.over) return;
+    if (linger === 0) return this.close();
+    const { queue } = this.output;
+    if (farewell !== undefined) queue.push(farewell);
+    this.enter('ended');
+    this.watchdog.destroyWithin(linger);
+    this.watchdog.set();
+    queue.end();
+    this.input.discard();
+  }
+
+  #finishInput(): void {
+    this.notifyObservers((work) => this.call(work));
+    this.input.drain();
+  }
+
+  #finishOutput(): void {
+    // The FIN is queued, and the stall deadline before it armed, before user code runs.
+    this.output.end(true);
+    if (this.output.queue.finished) {
+      // It was half-closed. It lingers a microtask later, because what ends it may have an error to report.
+      this.enter('flushed');
+      endOfCallback(this.clock, () => !this.isDetached && this.linger());
+    }
+    this.input.complete();
+    this.usage.sender?.stop();
+    if (!this.isDetached) this.input.discard();
+  }
+
+  /** All is sent, our FIN included: waits for the peer's. */
+  protected linger(): void {
+    this.watchdog.destroyWithin(this.settings.linger);
+    // The timer is armed before user code is called, which may throw. After both FINs there is no linger: the socket is closed
+    // by itself; and if it is not, a timer that is armed already finds it.
+    if (!this.input.peerEnded) this.watchdog.set();
+    this.#flushed();
+  }
+
+  // The end, at once --------------------------------------------------------------------------------------------------
+
+  abort(detail?: string): void {
+    checkDetail('abort', detail);
+    if (!hasStack('abort')) return onEmptyStack(() => this.abort(detail));
+    if (!this.isDetached) this.closing.explain(detail);
+    this.abortAs('aborted');
+    this.destroy();
+    this.refuse(detail);
+  }
+
+  abortWith(error: Error): void {
+    if (!hasStack('abortWith')) return onEmptyStack(() => this.abortWith(error));
+    this.abortAs(closeReasonOf(error), error);
+    this.destroy();
+  }
+
+  /** The handler failed. */
+  fail(error: unknown): void {
+    if (!hasStack('fail')) return onEmptyStack(() => this.fail(error));
+    this.closeAsFailed(error);
+    this.endNow();
+  }
+
+  /** User code threw where RxJS does not catch it, in a teardown. That ends this connection, and no other. */
+  crashed(error: unknown): void {
+    this.inContext(() => {
+      const { sender } = this.usage;
+      if (sender) sender.fail(error);
+      else this.fail(error);
+    });
+  }
+
+  destroy(): void {
+    if (this.isDetached) return;
+    const isLingering = this.phase === Phase.lingering;
+    try {
+      this.#reset(isLingering);
+    } catch {
+      // There was not enough stack. Each step may be done twice.
+      onEmptyStack(() => this.#reset(isLingering));
+    }
+  }
+
+  #reset(isLingering: boolean): void {
+    this.#detach();
+    // The socket is closed before user code is called: once it is freed, whatever is left undone here is done.
+    // After our FIN, it is closed without a RST: that would tell the peer nothing and could discard data that it has not read.
+    if (!this.isSocketClosed) {
+      if (isLingering) this.socket.destroy();
+      else this.socket.reset();
+    }
+    this.#notifyAll();
+    if (this.isSocketClosed) this.freed();
+  }
+
+  /** Closes it at once, without a RST. */
+  close(): void {
+    this.stop();
+    this.socket.destroy();
+  }
+
+  /** The peer is gone. */
+  protected lose(): void {
+    this.abortAs('reset', resetByPeer());
+    this.stop();
+    this.socket.destroy();
+  }
+
+  // The reason --------------------------------------------------------------------------------------------------------
+
+  closeAs(error: unknown): void {
+    this.#inputError = error;
+    this.closing.set(closeReasonOf(error), error);
+  }
+
+  /** Whatever the error: one of another connection, or one that only looks like an error of this input, is the handler's fault. */
+  closeAsFailed(error: unknown): void {
+    this.closing.set('failed', error);
+  }
+
+  /** Whether an error is what is wrong with the connection's own input, and not a failure of the handler. */
+  isInputError(error: unknown): boolean {
+    return error !== undefined && error === this.#inputError;
+  }
+
+  closedError(): ConnectionClosedError {
+    return this.closing.errorFor(this.id, this.isDetached ? 'aborted' : 'half-closed');
+  }
+
+  protected abortAs(reason: CloseReason, error?: unknown): void {
+    if (!this.isDetached) this.closing.abort(reason, error, this.output.queue.finished);
+  }
+
+  // Detached and closed ------------------------------------------------------------------------------------------------
+
+  /** Stops the handler, within this call. */
+  protected stop(): void {
+    if (this.isDetached) return;
+    this.#detach();
+    this.#notifyAll();
+  }
+
+  /** The socket is closed. */
+  freed(): void {
+    if (this.phase === Phase.closed) return;
+    this.isSocketClosed = true;
+    // Both sides have sent a FIN, but the end of the input is still retained for a paused handler.
+    if (this.input.endRetained && !this.isDetached) return;
+    this.closing.set(this.input.peerEnded ? 'ended' : 'aborted');
+    this.watchdog.clear();
+    if (!this.isDetached) this.#detach();
+    this.inContext(this.#finish);
+  }
+
+  /** Calls back when the socket is closed, now or later, but not within this call. */
+  whenFreed(attended: { freed(): void }): void {
+    if (this.phase === Phase.closed) endOfCallback(this.clock, () => this.inContext(() => attended.freed()));
+    else this.#attended = attended;
+  }
+
+  #detach(): void {
+    this.keepFigures();
+    this.enter('detached');
+    this.output.close();
+    this.account.close();
+    this.#lastReader = this.input.leave() ?? this.#lastReader;
+    this.#mustNotify = true;
+  }
+
+  /** Notifies all that take part. If that is interrupted, it is done again, at the latest when the socket is closed. */
+  #notifyAll(): void {
+    this.inContext(this.#notify);
+  }
+
+  #notify(): void {
+    this.usage.sender?.stop();
+    this.#flushed();
+    const sink = this.#lastReader;
+    this.#lastReader = undefined;
+    if (sink) this.call(() => sink.error(this.closedError()));
+    this.output.roomMade();
+    this.#mustNotify = false;
+  }
+
+  #finish(): void {
+    if (this.#mustNotify) this.#notifyAll();
+    const closed = this.recordClose();
+    this.reportClosed(closed);
+    const attended = this.#attended;
+    if (attended) this.call(() => attended.freed());
+    this.notifyObservers((work) => this.call(work));
+  }
+
+  #flushed(): void {
+    const { sender } = this.usage;
+    if (sender) this.call(() => sender.flushed());
+  }
+}

@@ -1,0 +1,117 @@
+import type { SchedulerLike } from 'rxjs';
+import type { Input } from './input.ts';
+import type { Output } from './output.ts';
+import type { Pace } from './pace.ts';
+import { FRAME_CLOCK_STOPS } from './pauses.ts';
+import type { Follower, SourceControl } from './source.ts';
+import type { Watchdog } from './watchdog.ts';
+
+/** What a control asks its connection. */
+export interface ControlOwner {
+  readonly clock: SchedulerLike;
+  readonly pace: Pace;
+  readonly input: Input;
+  readonly output: Output;
+  readonly watchdog: Watchdog;
+  readonly over: boolean;
+  readonly isDetached: boolean;
+  readonly busy: boolean;
+  whenRested(callback: () => void): void;
+  closeAs(error: unknown): void;
+  retain(): () => void;
+  waitForRoom(isReady: boolean): void;
+}
+
+/** What operators on the bytes of a connection may see of it and do to it. */
+export class Control implements SourceControl {
+  readonly #connection: ControlOwner;
+
+  constructor(connection: ControlOwner) {
+    this.#connection = connection;
+  }
+
+  get clock(): SchedulerLike {
+    return this.#connection.clock;
+  }
+
+  get isPaused(): boolean {
+    return this.#connection.input.isPaused;
+  }
+
+  get over(): boolean {
+    return this.#connection.over;
+  }
+
+  get borrowed(): boolean {
+    return this.#connection.input.borrowed;
+  }
+
+  get frameTimeout(): number {
+    return this.#connection.watchdog.deadlines.frame;
+  }
+
+  get pace(): Pace {
+    return this.#connection.pace;
+  }
+
+  get lastActivity(): number {
+    return this.#connection.watchdog.lastActivity;
+  }
+
+  get silentSince(): number {
+    return this.#connection.watchdog.silentSince;
+  }
+
+  get busy(): boolean {
+    return this.#connection.busy;
+  }
+
+  get detained(): boolean {
+    return this.#connection.input.pausedBy(FRAME_CLOCK_STOPS);
+  }
+
+  get detainedFor(): number {
+    const { peer, handler } = this.#connection.input.paused;
+    return peer + handler;
+  }
+
+  stop(): boolean {
+    const { input, output, over } = this.#connection;
+    if (input.isPaused) return true;
+    if (!output.blocked || over) return false;
+    this.#connection.waitForRoom(true);
+    return true;
+  }
+
+  whenRested(callback: () => void): void {
+    this.#connection.whenRested(callback);
+  }
+
+  reportBuffered(change: number, frames: number): void {
+    this.#connection.input.reportBuffered(change, frames);
+  }
+
+  follow(follower: Follower): () => void {
+    return this.#connection.input.follow(follower);
+  }
+
+  pause(cause: number): void {
+    if (!this.#connection.over) this.#connection.input.pause(cause);
+  }
+
+  resume(cause: number): void {
+    if (!this.#connection.isDetached) this.#connection.input.resume(cause);
+  }
+
+  retain(): () => void {
+    return this.#connection.retain();
+  }
+
+  yield(): void {
+    this.#connection.input.yield();
+  }
+
+  closeAs(error: unknown): void {
+    this.#connection.closeAs(error);
+  }
+}

@@ -1,0 +1,155 @@
+import type { Observable, SchedulerLike } from 'rxjs';
+import type { Closed, Paused } from '../events.ts';
+import type { Address, TransportSocket } from '../transport/transport.ts';
+import { Closing } from './closing.ts';
+import { Connection } from './connection.ts';
+import type { Input } from './input.ts';
+import type { Output } from './output.ts';
+import type { Pace } from './pace.ts';
+import { after, Phase, type PhaseEvent } from './phase.ts';
+import type { ConnectionSettings } from './settings.ts';
+import { StateObservers } from './stateObservers.ts';
+import type { Watchdog } from './watchdog.ts';
+
+/** What can be seen of a connection: its phase, its figures, and the Observables of its state. `SocketConnection` changes them. */
+export abstract class ObservedConnection extends Connection {
+  readonly id: number;
+  readonly peer: Address;
+  readonly openedAt = Date.now();
+  abstract readonly input: Input;
+  abstract readonly output: Output;
+  abstract readonly watchdog: Watchdog;
+  /** Its listener counts it as waiting: neither taken, nor refused, nor closed. */
+  counted = true;
+  /** The socket is closed. It may be so in any phase: the end of the input may still be retained for a paused handler. */
+  isSocketClosed = false;
+  protected readonly socket: TransportSocket;
+  protected readonly settings: ConnectionSettings;
+  protected readonly closing = new Closing();
+  protected phase: Phase = Phase.waiting;
+  #isDraining = false;
+  #observers: StateObservers | undefined;
+  /** The figures when it was detached. */
+  #final: Pick<Closed, 'bytesOut' | 'unsent' | 'paused'> | undefined;
+  #closed: Closed | undefined;
+
+  constructor(id: number, socket: TransportSocket, settings: ConnectionSettings) {
+    super();
+    this.id = id;
+    this.peer = socket.peer;
+    this.socket = socket;
+    this.settings = settings;
+  }
+
+  get clock(): SchedulerLike {
+    return this.settings.clock;
+  }
+
+  get pace(): Pace {
+    return this.settings.pace;
+  }
+
+  /** Whether a handler may go on sending after the peer's FIN. */
+  get halfOpen(): boolean {
+    return this.settings.halfOpen;
+  }
+
+  get local(): Address {
+    return this.socket.local;
+  }
+
+  get bytesIn(): number {
+    return this.input.bytes;
+  }
+
+  get bytesOut(): number {
+    return this.#final?.bytesOut ?? this.output.bytesOut;
+  }
+
+  get unsent(): number {
+    return this.#final?.unsent ?? this.output.queue.unsent;
+  }
+
+  get dropped(): number {
+    return this.output.queue.dropped;
+  }
+
+  get paused(): Paused {
+    return this.#final?.paused ?? this.input.paused;
+  }
+
+  /** Whether an operator has subscribed to it. */
+  get taken(): boolean {
+    return this.watchdog.takenAt !== Number.POSITIVE_INFINITY;
+  }
+
+  /** Milliseconds from its accept until it was taken, or until now. */
+  get waited(): number {
+    const { acceptedAt, takenAt } = this.watchdog;
+    return (this.taken ? takenAt : this.clock.now()) - acceptedAt;
+  }
+
+  /** Whether our side has ended or aborted it. */
+  get over(): boolean {
+    return this.phase >= Phase.ending;
+  }
+
+  /** Whether its handler is unsubscribed. */
+  get isDetached(): boolean {
+    return this.phase >= Phase.detached;
+  }
+
+  /** Whether its peer has left while it waited. */
+  get abandoned(): boolean {
+    return this.isDetached || this.socket.alive === false;
+  }
+
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  get draining(): Observable<void> {
+    this.#observers ??= new StateObservers();
+    return this.#observers.observe((to) => {
+      if (this.#isDraining) to.next();
+      return this.#isDraining || this.#closed !== undefined;
+    });
+  }
+
+  get closed(): Observable<Closed> {
+    this.#observers ??= new StateObservers();
+    return this.#observers.observe((to) => {
+      if (this.#closed) to.next(this.#closed);
+      return this.#closed !== undefined;
+    });
+  }
+
+  /** An event that may lead to another phase. */
+  protected enter(event: PhaseEvent): void {
+    this.phase = after(this.phase, event);
+  }
+
+  protected setDraining(): void {
+    this.#isDraining = true;
+  }
+
+  /** Keeps the figures as they are now: once the socket is closed, it has none. */
+  protected keepFigures(): void {
+    const { bytesOut, unsent, paused } = this;
+    this.#final ??= { bytesOut, unsent, paused };
+  }
+
+  /** Records the close, and returns it. */
+  protected recordClose(): Closed {
+    this.enter('closed');
+    const { bytesIn, bytesOut, unsent, dropped, paused } = this;
+    const duration = this.clock.now() - this.watchdog.acceptedAt;
+    this.#closed = this.closing.record({ bytesIn, bytesOut, unsent, dropped, paused, duration });
+    return this.#closed;
+  }
+
+  /** Notifies the subscribers of `draining` and `closed`. @param call Calls one of them, and handles what it throws. */
+  protected notifyObservers(call: (work: () => void) => void): void {
+    this.#observers?.notify(call);
+  }
+}

@@ -1,0 +1,196 @@
+import type { SchedulerLike } from 'rxjs';
+import { DeadlineError } from '../errors.ts';
+import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
+import type { Output } from './output.ts';
+
+/** The deadlines of a served connection, in milliseconds; `Infinity` for none. */
+export interface Deadlines {
+  /** Silence in both directions. */
+  readonly idle: number;
+  /** Until the first byte. */
+  readonly greeting: number;
+  /** From the first byte of a frame to its last. */
+  readonly frame: number;
+  /** From when the work on a request begins until its reply is complete. */
+  readonly reply: number;
+  /** How long the connection may take to finish once its lifetime is over. */
+  readonly grace: number;
+}
+
+/** What a watchdog asks its connection, and what it makes it do. */
+export interface WatchdogOwner {
+  /** Bytes received. */
+  readonly bytesIn: number;
+  /** Whether the library or the handler is working for the peer: then its silence is not idleness. */
+  readonly busy: boolean;
+  /** Whether our side has ended the connection. Then only the time for the rest is limited. */
+  readonly over: boolean;
+  /** Whether the handler is unsubscribed. */
+  readonly isDetached: boolean;
+  /** Runs work in the connection's async context. */
+  inContext(work: () => void): void;
+  /** The time to end in good order is over: closes at once. */
+  destroy(): void;
+  /** The peer reads too slowly: closes at once. */
+  abortWith(error: DeadlineError): void;
+  /** A deadline passed that the handler is told of; it may send a last message. */
+  deadlineMissed(error: DeadlineError): void;
+  /** The lifetime is over: the connection is asked to finish. */
+  lifetimeOver(error: DeadlineError): void;
+}
+
+const NEVER = Number.POSITIVE_INFINITY;
+const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, reply: NEVER, grace: NEVER };
+
+/**
+ * Which deadline of one connection is next, and what happens when it passes: one timer for all of them.
+ *
+ * | deadline   | runs                                     | is re-armed by             | then                     |
+ * |------------|------------------------------------------|----------------------------|--------------------------|
+ * | destroy    | from `end`, a refusal, a missed deadline | nothing; the earliest wins | closed at once           |
+ * | `stall`    | while output is pending                  | any byte that is taken     | closed at once           |
+ * | `pace.out` | while output is pending                  | each byte earns 1/rate s   | closed at once           |
+ * | `lifetime` | from when the connection is taken        | nothing                    | drained within `grace`   |
+ * | `greeting` | from when it is taken to the first byte  | nothing                    | the input errors         |
+ * | `idle`     | unless work is in progress               | any byte in or out         | the input errors         |
+ *
+ * The last three end when our side ends the connection. The frame deadline is in `framing/`, the reply deadline in `flow/`.
+ */
+export class Watchdog implements DeadlineOwner {
+  deadlines = NO_DEADLINES;
+  readonly acceptedAt: number;
+  /** When an operator subscribed to the connection; `Infinity` until then. */
+  takenAt = NEVER;
+  readonly #clock: SchedulerLike;
+  readonly #output: Output;
+  readonly #owner: WatchdogOwner;
+  readonly #timer: DeadlineTimer;
+  /** When a byte last came or went, or our own work ended. */
+  #activeAt: number;
+  #destroyAt: number | undefined;
+  #lifetimeEndsAt: number | undefined;
+
+  constructor(clock: SchedulerLike, output: Output, owner: WatchdogOwner) {
+    this.#clock = clock;
+    this.#output = output;
+    this.#owner = owner;
+    this.#timer = new DeadlineTimer(clock, this);
+    this.acceptedAt = this.#activeAt = clock.now();
+  }
+
+  /** When a byte last came or went, or our own work last ended. */
+  get lastActivity(): number {
+    this.#look();
+    return this.#activeAt;
+  }
+
+  /** The same, or later while the peer may take pending output without our seeing it. */
+  get silentSince(): number {
+    this.#look();
+    return Math.max(this.#activeAt, this.#output.progress?.mayHaveMovedAt ?? 0);
+  }
+
+  /** Says that a deadline may have come nearer. */
+  set(): void {
+    this.#timer.set();
+  }
+
+  clear(): void {
+    this.#timer.clear();
+  }
+
+  active(): void {
+    this.#activeAt = this.#clock.now();
+  }
+
+  taken(): void {
+    this.takenAt = this.#activeAt = this.#clock.now();
+  }
+
+  /** The idle time begins anew because our own work is over. */
+  rested(): void {
+    this.active();
+    if (this.deadlines.idle !== NEVER) this.set();
+  }
+
+  guard(deadlines: Deadlines): void {
+    this.deadlines = deadlines;
+    this.set();
+  }
+
+  /** @param lifetime Milliseconds from now. */
+  expireAfter(lifetime: number): void {
+    this.#lifetimeEndsAt = this.#clock.now() + lifetime;
+    this.set();
+  }
+
+  /** Limits the time that is left, in milliseconds from now. It cannot be extended. `set` arms the timer. */
+  destroyWithin(time: number): void {
+    const at = Math.min(this.#destroyAt ?? NEVER, this.#clock.now() + time);
+    if (at !== NEVER) this.#destroyAt = at;
+  }
+
+  due(): number {
+    this.#look();
+    const { progress } = this.#output;
+    const due = Math.min(this.#destroyAt ?? NEVER, progress?.stalledAt ?? NEVER, progress?.tooSlowAt ?? NEVER);
+    if (this.takenAt === NEVER || this.#owner.over || this.#destroyAt !== undefined) return due;
+    return Math.min(due, this.#idleAt, this.#greetingAt, this.#lifetimeEndsAt ?? NEVER);
+  }
+
+  /** The process was stopped for so many milliseconds, which is not the peer's fault. */
+  forgive(lost: number): void {
+    this.#output.progress?.forgive(this.#clock.now(), lost);
+  }
+
+  expire(): void {
+    this.#owner.inContext(() => this.#expire());
+  }
+
+  #expire(): void {
+    const now = this.#clock.now();
+    const owner = this.#owner;
+    const { progress } = this.#output;
+    const { idle, greeting, grace } = this.deadlines;
+    if (now >= (this.#destroyAt ?? NEVER)) {
+      owner.destroy();
+    } else if (progress && now >= progress.stalledAt) {
+      owner.abortWith(new DeadlineError('stall', progress.stall));
+    } else if (progress && now >= progress.tooSlowAt) {
+      owner.abortWith(new DeadlineError('pace', progress.patience));
+    } else if (owner.over || this.#destroyAt !== undefined) {
+      // Only the deadlines above are left.
+    } else if (this.#lifetimeEndsAt !== undefined && now >= this.#lifetimeEndsAt) {
+      const error = new DeadlineError('lifetime', this.#lifetimeEndsAt - this.takenAt);
+      this.destroyWithin(grace);
+      // The lifetime ends once. With an infinite grace the timer would fire again and again otherwise.
+      this.#lifetimeEndsAt = undefined;
+      this.set();
+      owner.lifetimeOver(error);
+    } else if (now >= this.#greetingAt) {
+      owner.deadlineMissed(new DeadlineError('greeting', greeting));
+    } else if (now >= this.#idleAt) {
+      owner.deadlineMissed(new DeadlineError('idle', idle));
+    }
+    if (!owner.isDetached) this.set();
+  }
+
+  get #greetingAt(): number {
+    return this.#owner.bytesIn > 0 ? NEVER : this.takenAt + this.deadlines.greeting;
+  }
+
+  get #idleAt(): number {
+    const { idle } = this.deadlines;
+    return idle === NEVER || this.#owner.busy ? NEVER : this.silentSince + idle;
+  }
+
+  /** Sees whether a large write has moved since the last look. */
+  #look(): void {
+    const { progress } = this.#output;
+    if (progress === undefined || this.#owner.isDetached) return;
+    const { bytesOut } = this.#output;
+    if (!progress.hasMoved(bytesOut)) return;
+    this.active();
+    progress.moved(this.#activeAt, bytesOut);
+  }
+}
