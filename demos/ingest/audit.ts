@@ -6,19 +6,19 @@ import Database from 'libsql';
 import { measured } from './device.ts';
 import type { Reading } from './reading.ts';
 
-/** What became of what was acknowledged. All but the first two are to be 0. */
+/** The result of an audit. All numbers but the first two must be 0. */
 export interface Audit {
   readonly acknowledged: number;
   readonly stored: number;
-  /** Acknowledged, and not in the store. */
+  /** Readings that were acknowledged, and are not in the store. */
   readonly lost: number;
-  /** In the store more than once. */
+  /** Readings that are in the store more than once. */
   readonly twice: number;
-  /** In the store with other contents than those that were sent. */
+  /** Readings whose contents in the store differ from those that were sent. */
   readonly changed: number;
 }
 
-/** Compares what devices say was acknowledged with what a store has. */
+/** Compares the readings that devices have recorded as acknowledged with the contents of a store. */
 export async function audit(acked: AsyncIterable<Reading>, stored: AsyncIterable<Reading>): Promise<Audit> {
   const rows = new Map<string, Reading>();
   let twice = 0;
@@ -43,7 +43,7 @@ export async function audit(acked: AsyncIterable<Reading>, stored: AsyncIterable
   return { acknowledged, stored: count, lost, twice, changed };
 }
 
-/** Reads what `devices.ts --acked` wrote. */
+/** Reads the file that `devices.ts --acked` writes. */
 export async function* readAcked(file: string): AsyncGenerator<Reading> {
   for await (const line of createInterface({ input: createReadStream(file) })) {
     const [device = '', seq, at, value] = line.split(',');
@@ -51,7 +51,7 @@ export async function* readAcked(file: string): AsyncGenerator<Reading> {
   }
 }
 
-/** Reads all that is in a SQLite store. */
+/** Reads all readings of a SQLite store. */
 export async function* readSqlite(file: string): AsyncGenerator<Reading> {
   const database = new Database(file);
   try {
@@ -61,7 +61,7 @@ export async function* readSqlite(file: string): AsyncGenerator<Reading> {
   }
 }
 
-/** Reads all that is in a JetStream store. */
+/** Reads all readings of a JetStream store. */
 export async function* readJetStream(server: string): AsyncGenerator<Reading> {
   const connection = await connect({ servers: server });
   try {

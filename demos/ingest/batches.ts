@@ -20,17 +20,17 @@ import { reason } from '../support/reason.ts';
 
 /** How to batch. Times are in milliseconds. */
 export interface BatchesOptions {
-  /** The most that is written at once. @default 500 */
+  /** Items in a batch, at most. @default 500 */
   readonly size?: number;
-  /** How long the first one waits for others. @default 2 */
+  /** How long the first item of a batch waits for more. @default 2 */
   readonly gather?: number;
-  /** How long a write may take before it is said to be slow. @default 1000 */
+  /** How long a write may take before it is reported as slow. @default 1000 */
   readonly patience?: number;
   /** @default asyncScheduler */
   readonly clock?: SchedulerLike;
 }
 
-/** Pauses before the next attempt, after one that failed: doubled from the first to the last, in milliseconds. */
+/** Pause after a failed attempt, in milliseconds. It doubles with each attempt, from the first value up to the last. */
 const FIRST_PAUSE = 50;
 const LAST_PAUSE = 1000;
 
@@ -40,30 +40,30 @@ interface Entry<T, R> {
 }
 
 /**
- * Writes what many put in, in batches, one batch after the other, and tells each of them when its own is written.
+ * Writes the items of many callers in batches, one batch at a time, and emits to each caller the result of its item.
  *
  * ```text
  * put(a), put(b), put(c)    a-b----c-------
- * write([a, b]), write([c])   (---|)(---|)     what comes while one is written is in the next
+ * write([a, b]), write([c])   (---|)(---|)     items that arrive during a write are in the next batch
  * put(a)                    ------A|           its result
  * ```
  *
- * A write that fails is tried again, whole, until it succeeds: nothing that was put in gives up by itself. So a write must
- * not mind what it has written before. Who puts in is to wait for the result before putting in much more: that is the
- * bound, and `exchange` keeps it for each connection.
+ * A failed write is repeated, as a whole, until it succeeds: an item never fails. Therefore a write must be idempotent. The
+ * number of items in memory is bounded only by the callers: each waits for results before it puts in many more items, as
+ * `exchange` does for each connection.
  */
 export class Batches<T, R> {
-  /** Why what was put in has to wait, from when it has for long; `undefined` while all goes well. */
+  /** Why items have to wait, once a write has failed or is slow; otherwise `undefined`. */
   readonly trouble = new BehaviorSubject<string | undefined>(undefined);
-  /** Writes that succeeded. */
+  /** Writes that have succeeded. */
   written = 0;
-  /** Attempts that failed. */
+  /** Attempts that have failed. */
   failures = 0;
   readonly #write: (batch: readonly T[]) => ObservableInput<readonly R[]>;
   readonly #options: Required<BatchesOptions>;
   readonly #entries: Entry<T, R>[] = [];
   readonly #stops = new Subject<void>();
-  /** What is being written. */
+  /** The batch that is being written. */
   #batch: readonly T[] = [];
   #work: Subscription | undefined;
   #gathering: Subscription | undefined;
@@ -77,9 +77,9 @@ export class Batches<T, R> {
   }
 
   /**
-   * Puts one in, when it is subscribed.
+   * Puts in one item on subscription.
    *
-   * @returns Its result, once it is written. Unsubscribing does not take it out again: the result has nobody to go to.
+   * @returns The result, once the item is written. Unsubscribing does not remove the item: it is written, and its result dropped.
    */
   put(item: T): Observable<R> {
     return new Observable((to) => {
@@ -88,7 +88,7 @@ export class Batches<T, R> {
     });
   }
 
-  /** Resolves when nothing waits and nothing is being written; also when it is stopped. */
+  /** Resolved when no item waits and none is being written, or when it is stopped. */
   settled(): Promise<void> {
     return new Promise((resolve) => {
       if (this.#stopped || (this.#work === undefined && this.#entries.length === 0)) resolve();
@@ -96,7 +96,7 @@ export class Batches<T, R> {
     });
   }
 
-  /** Writes nothing any more. What may be unwritten is given back: nobody has been told that it is written. */
+  /** Stops writing. @returns The items that may be unwritten: none of them has a result. */
   stop(): readonly T[] {
     this.#stopped = true;
     this.#stops.next();
@@ -119,7 +119,7 @@ export class Batches<T, R> {
     const batch = this.#entries.splice(0, this.#options.size);
     if (batch.length === 0) return this.#settle();
 
-    // In hand before it is subscribed: it may be done at once.
+    // Set before the subscription, because the write may complete synchronously.
     const work = new Subscription();
     this.#work = work;
     this.#batch = batch.map(({ item }) => item);
@@ -138,11 +138,11 @@ export class Batches<T, R> {
     );
   }
 
-  /** Writes a batch until it is written. Says so while it takes long. */
+  /** Repeats the write of a batch until it succeeds. Reports trouble while that takes long. */
   #attempts(batch: readonly T[]): Observable<readonly R[]> {
     const { patience, clock } = this.#options;
-    // Why it failed says more than that it is slow.
-    const slow = timer(patience, clock).pipe(tap(() => this.#say(this.trouble.value ?? 'the store is slow')));
+    // The reason of a failure is kept, because it explains more than that the store is slow.
+    const slow = timer(patience, clock).pipe(tap(() => this.#report(this.trouble.value ?? 'the store is slow')));
     const attempts = defer(() => this.#write(batch)).pipe(
       tap({ error: (error) => this.#failed(error) }),
       retry({ delay: (_, count) => timer(Math.min(FIRST_PAUSE * 2 ** (count - 1), LAST_PAUSE), clock) }),
@@ -152,10 +152,10 @@ export class Batches<T, R> {
 
   #failed(error: unknown): void {
     this.failures++;
-    this.#say(`the store cannot be written: ${reason(error)}`);
+    this.#report(`the store cannot be written: ${reason(error)}`);
   }
 
-  #say(trouble: string): void {
+  #report(trouble: string): void {
     if (this.trouble.value !== trouble) this.trouble.next(trouble);
   }
 

@@ -19,42 +19,43 @@ import { exchange, type Handler, lines } from '../../lib/index.ts';
 import { reason } from '../support/reason.ts';
 import { BadReadingError, parseReading, type Reading } from './reading.ts';
 
-/** How often a device that is held back is told so, in milliseconds. It also keeps the connection from being idle. */
+/** Period of the `wait` lines, in milliseconds. It is short enough that a waiting connection never becomes idle. */
 const REMIND = 2000;
 
-/** Where readings go, and what becomes of them. */
+/** The destination of readings. */
 export interface Sink {
   /** Emits and completes when the reading is stored. */
   store(reading: Reading): Observable<unknown>;
   /** Why readings have to wait; `undefined` while they do not. */
   readonly trouble: Observable<string | undefined>;
-  /** A line was refused. */
+  /** Called for each line that is not a reading. */
   refused(error: BadReadingError): void;
 }
 
 export interface ConverseOptions {
-  /** Readings of one device that are on their way to the store at once. @default 64 */
+  /** Readings of one connection that are being stored at once. @default 64 */
   readonly inFlight?: number;
   /** The longest line, in bytes. @default 1024 */
   readonly maxLine?: number;
 }
 
 /**
- * The conversation with a device, or with a gateway of many.
+ * The conversation with a device, or with a gateway of many devices.
  *
  * ```text
  * device   {"device":"d1","seq":7,"at":1767225600000,"value":21.5}
- * server   ack 7                          it is stored: forget it
- * server   error 8 value must be …        it will never be: do not send it again ("-" in place of a seq that was not seen)
- * server   wait the store is slow         it is not stored yet: keep it; said again until it is
+ * server   ack 7                          it is stored: drop it
+ * server   error 8 value must be …        it is invalid: do not send it again ("-" if the line has no readable seq)
+ * server   wait the store is slow         it is not stored yet: keep it; repeated until it is stored
  * ```
  *
- * Each line gets one `ack` or `error`, in the order of the lines; a `wait` may come at any time. At most `inFlight` readings
- * are on their way to the store, and no more is read from the device until one of them is stored: its writes block, as
- * TCP's do. Readings that are on their way are stored also if the device breaks off: it will send them again, to learn that.
+ * Each line is answered by one `ack` or `error`, in the order of the lines; a `wait` may be sent at any time. At most `inFlight`
+ * readings are being stored, and input pauses until one of them is stored: then TCP backpressure blocks the device's writes.
+ * Readings that are being stored are stored even if the device disconnects; it sends them again, and they are acknowledged.
  *
- * A line that is not JSON gets its `error` and nothing more: a device that sends its readings until they are acknowledged would
- * come back with it for ever if that ended the connection. A line that is too long, or ends without its newline, does end it.
+ * A line that is not JSON is answered by an `error`, and the conversation continues. A device repeats its readings until they
+ * are acknowledged, so if this closed the connection, the device would reconnect and send the same line forever. A line that
+ * is too long, or ends without its newline, closes the connection.
  */
 export function converse(sink: Sink, options: ConverseOptions = {}): Handler {
   const { inFlight = 64, maxLine = 1024 } = options;
@@ -80,7 +81,7 @@ export function converse(sink: Sink, options: ConverseOptions = {}): Handler {
     };
     const answers = exchange(lines({ maxLength: maxLine }), take, {
       concurrency: inFlight,
-      // A store may be slow for as long as it likes: the device is told to wait.
+      // No deadline for a reply: however slow the store is, the device receives `wait` lines.
       timeout: Number.POSITIVE_INFINITY,
     })(connection);
     const waits = sink.trouble.pipe(

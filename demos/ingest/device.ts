@@ -2,48 +2,48 @@ import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Reading } from './reading.ts';
 
-/** What all devices have in common. Times are in milliseconds. */
+/** Settings of all devices. Times are in milliseconds. */
 export interface DeviceSettings {
   readonly host: string;
   readonly port: number;
-  /** Between two readings. */
+  /** Time between two readings. */
   readonly every: number;
-  /** Readings that may be sent and not acknowledged. Further ones are kept, and sent later. */
+  /** Readings that may be sent and not acknowledged. Any more are kept, and sent later. */
   readonly window: number;
-  /** The longest pause before a device connects again. */
+  /** Longest pause before a device reconnects. */
   readonly backoff: number;
 }
 
-/** What the devices did, all together, and what they heard. */
+/** Counters of all devices together, and the calls that each device makes. */
 export interface DeviceTally {
-  /** A reading was acknowledged, as the first of those that had been sent and were not. */
+  /** The oldest reading that was sent and not acknowledged has been acknowledged. */
   acknowledged(reading: Reading): void;
-  /** The server said something that this protocol does not have, or out of order. */
+  /** A line from the server was not part of the protocol, or out of order. */
   puzzled(device: string, line: string): void;
   sent: number;
   resent: number;
   connects: number;
-  /** `wait` lines. */
+  /** `wait` lines received. */
   waits: number;
 }
 
-/** The first pause before a device connects again, in milliseconds. It doubles. */
+/** First pause before a device reconnects, in milliseconds. It doubles with each attempt. */
 const FIRST_PAUSE = 25;
 
 /**
  * A device: measures, sends, and keeps each reading until it is acknowledged.
  *
- * Whenever it is connected it begins with the first that is not acknowledged. When the connection is lost it waits, longer
- * each time and never as long as the others (jitter), and connects again.
+ * On each connection it starts with the oldest reading that is not acknowledged. When the connection is lost it reconnects after
+ * a pause, which grows with each attempt, and has jitter so that devices do not reconnect at the same time.
  */
 export class Device {
   readonly #name: string;
   readonly #settings: DeviceSettings;
   readonly #tally: DeviceTally;
-  /** Measured and not acknowledged, in order; the first `#onTheWay` have been sent on this connection. */
+  /** Readings that are not acknowledged, in order. The first `#inFlight` of them have been sent on this connection. */
   readonly #kept: Reading[] = [];
-  #onTheWay = 0;
-  /** The highest that was ever sent. */
+  #inFlight = 0;
+  /** Highest sequence number that was ever sent. */
   #sentUpTo = 0;
   #seq = 0;
   #socket: Socket | undefined;
@@ -58,7 +58,7 @@ export class Device {
     this.#tally = tally;
   }
 
-  /** How many are not acknowledged. */
+  /** Number of readings that are not acknowledged. */
   get kept(): number {
     return this.#kept.length;
   }
@@ -66,18 +66,18 @@ export class Device {
   start(): void {
     const { every } = this.#settings;
     this.#connect();
-    // Not all in the same millisecond.
+    // After a random delay, so that devices do not all measure in the same millisecond.
     this.#measuring = setTimeout(() => {
       this.#measuring = setInterval(() => this.#measure(), every);
     }, every * Math.random());
   }
 
-  /** Measures no more, and goes on until all is acknowledged. */
+  /** Stops measuring. It goes on sending until every reading is acknowledged. */
   rest(): void {
     clearInterval(this.#measuring);
   }
 
-  /** Ends the connection. What is kept stays unacknowledged. */
+  /** Ends the connection. Readings that are kept stay unacknowledged. */
   stop(): void {
     this.rest();
     this.#stopped = true;
@@ -95,14 +95,14 @@ export class Device {
     const { host, port } = this.#settings;
     const socket = connect({ host, port, noDelay: true });
     this.#socket = socket;
-    this.#onTheWay = 0;
+    this.#inFlight = 0;
     socket.on('connect', () => {
       this.#tally.connects++;
       this.#send();
     });
     socket.on('drain', () => this.#send());
-    // Any error is followed by 'close', and the answer is always the same. The reader of lines repeats the socket's.
-    const lines = createInterface({ input: socket }).on('line', (line) => this.#hear(line));
+    // Errors are ignored, because 'close' follows each of them. The line reader repeats the errors of the socket.
+    const lines = createInterface({ input: socket }).on('line', (line) => this.#receive(line));
     for (const emitter of [socket, lines]) emitter.on('error', () => undefined);
     socket.on('close', () => {
       this.#socket = undefined;
@@ -118,8 +118,8 @@ export class Device {
     if (socket === undefined || socket.pending || socket.writableNeedDrain || !socket.writable) return;
     const reach = Math.min(this.#kept.length, this.#settings.window);
     let text = '';
-    for (; this.#onTheWay < reach; this.#onTheWay++) {
-      const reading = this.#kept[this.#onTheWay];
+    for (; this.#inFlight < reach; this.#inFlight++) {
+      const reading = this.#kept[this.#inFlight];
       if (reading === undefined) break;
       text += `${JSON.stringify(reading)}\n`;
       this.#tally.sent++;
@@ -129,13 +129,13 @@ export class Device {
     if (text !== '') socket.write(text);
   }
 
-  #hear(line: string): void {
+  #receive(line: string): void {
     const [first] = this.#kept;
     if (line.startsWith('wait ')) {
       this.#tally.waits++;
-    } else if (first !== undefined && this.#onTheWay > 0 && line === `ack ${first.seq}`) {
+    } else if (first !== undefined && this.#inFlight > 0 && line === `ack ${first.seq}`) {
       this.#kept.shift();
-      this.#onTheWay--;
+      this.#inFlight--;
       this.#attempts = 0;
       this.#tally.acknowledged(first);
       this.#send();
@@ -145,7 +145,7 @@ export class Device {
   }
 }
 
-/** What a device measures. Anybody can compute it, and so see whether what was stored is what was sent. */
+/** The value of a reading. It is a function of its key, so an audit can compute it and compare it with the stored value. */
 export function measured(device: string, seq: number): number {
   let hash = seq;
   for (const character of device) hash = (Math.imul(hash, 31) + character.charCodeAt(0)) | 0;

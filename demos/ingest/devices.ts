@@ -5,8 +5,8 @@
  *     node --import tsx demos/ingest/devices.ts --devices 5 --every 100 --duration 10
  *     node --import tsx demos/ingest/devices.ts --acked acked.csv              each acknowledged reading: device,seq,at,value
  *
- * Stop the server, kill it, start it again: they reconnect, and send again from the last acknowledgement on. When the time
- * is over, or at Ctrl-C, they measure no more, and wait until all they have is acknowledged. Then they say what they did.
+ * Stop the server, kill it, start it again: the devices reconnect, and send all readings after the last acknowledgement again.
+ * After `--duration`, or at Ctrl-C, they stop measuring and wait until every reading is acknowledged. Then they print a report.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { filter, firstValueFrom, interval, map, NEVER, race, startWith, timer } from 'rxjs';
@@ -37,18 +37,18 @@ interface Options extends AddressOptions {
   json?: true;
 }
 
-/** What the devices say at the end. */
+/** The report of the devices. */
 export interface DevicesReport {
   readonly devices: number;
   readonly sent: number;
-  /** Of those, how many for the second time or more. */
+  /** Readings among `sent` that had been sent before. */
   readonly resent: number;
   readonly acknowledged: number;
-  /** Measured, and not acknowledged. */
+  /** Readings that were measured, and not acknowledged. */
   readonly unacknowledged: number;
   readonly connects: number;
   readonly waits: number;
-  /** Lines of the server that could not be understood. */
+  /** Lines from the server that are not part of the protocol, or out of order. */
   readonly puzzled: number;
 }
 
@@ -56,9 +56,13 @@ const command = program('devices', 'Many devices that send readings until they a
   port: 7300,
   connects: true,
 });
-numberOption(command, '--devices <count>', 'how many', { min: 1, max: 50_000, default: 500 });
-numberOption(command, '--every <ms>', 'time between two readings of one', { min: 1, max: 86_400_000, default: 500 });
-numberOption(command, '--window <count>', 'sent and not acknowledged, of one', { min: 1, max: 10_000, default: 64 });
+numberOption(command, '--devices <count>', 'number of devices', { min: 1, max: 50_000, default: 500 });
+numberOption(command, '--every <ms>', 'time between two readings of a device', {
+  min: 1,
+  max: 86_400_000,
+  default: 500,
+});
+numberOption(command, '--window <count>', 'unacknowledged readings of a device', { min: 1, max: 10_000, default: 64 });
 numberOption(command, '--backoff <ms>', 'longest pause between two attempts', { min: 1, max: 600_000, default: 5000 });
 numberOption(command, '--duration <seconds>', 'how long to measure', { min: 0.1, max: 86_400, whole: false });
 numberOption(command, '--grace <seconds>', 'how long to wait for the rest', {
@@ -68,10 +72,10 @@ numberOption(command, '--grace <seconds>', 'how long to wait for the rest', {
   whole: false,
 });
 command
-  .option('--prefix <name>', 'what their names begin with', 'd')
+  .option('--prefix <name>', 'prefix of the names', 'd')
   .option('--acked <file>', 'write each acknowledged reading to a file')
   .option('--json', 'print the report as one JSON object')
-  .addHelpText('after', '\nExits with 1 if anything was not acknowledged or not understood.');
+  .addHelpText('after', '\nExits with 1 if a reading was not acknowledged, or a line of the server was not expected.');
 const options = command.parse().opts<Options>();
 
 const status = statusLine();
@@ -89,7 +93,7 @@ const tally: DeviceTally = {
     if (file !== undefined) unwritten.push(`${device},${seq},${at},${value}\n`);
   },
   puzzled(device, line) {
-    if (puzzles++ < 5) process.stderr.write(`devices: ${device} does not understand: ${oneLine(line)}\n`);
+    if (puzzles++ < 5) process.stderr.write(`devices: ${device} received an unexpected line: ${oneLine(line)}\n`);
   },
 };
 const devices = Array.from({ length: options.devices }, (_, i) => {
@@ -145,7 +149,7 @@ else
   process.stdout.write(
     `${count(acknowledged)} readings of ${count(devices.length)} devices acknowledged in ${duration(performance.now() - began)}, ` +
       `${count(report.unacknowledged)} not\n${count(sent)} sent, ${count(resent)} of them again; ` +
-      `${count(connects)} connects; told to wait ${count(waits)} times\n`,
+      `${count(connects)} connects; ${count(waits)} wait lines received\n`,
   );
 process.exitCode = report.unacknowledged > 0 || puzzles > 0 ? 1 : 0;
 

@@ -6,22 +6,22 @@ import type { Reading } from './reading.ts';
 import type { Store } from './stores/store.ts';
 import { OTHERS, type Window, type WindowsOptions, windows } from './windows.ts';
 
-/** What was done, all in all. */
+/** The totals of a run. */
 export interface IngestReport {
-  /** Readings that are stored and were not before. */
+  /** New readings that were stored. */
   readonly stored: number;
   /** Readings that had been stored before, and were acknowledged again. */
   readonly duplicates: number;
-  /** Lines that were no readings. */
+  /** Lines that were not readings. */
   readonly refused: number;
-  /** Readings that were received, not stored, and not acknowledged. */
+  /** Readings that were received, but neither stored nor acknowledged. */
   readonly unstored: number;
-  /** Windows that are stored. */
+  /** Windows that were stored. */
   readonly windows: number;
-  /** Windows that are not: they can be made again from the readings. */
+  /** Windows that were not stored. They can be computed again from the readings. */
   readonly unstoredWindows: number;
   readonly late: number;
-  /** Readings that are summed up together, since their devices had no window of their own. */
+  /** Readings in the shared window, because their devices had no window of their own. */
   readonly others: number;
   readonly batches: number;
   /** Attempts to write a batch that failed. */
@@ -29,11 +29,11 @@ export interface IngestReport {
 }
 
 /**
- * Readings on their way into a store, and the windows over those that arrived there.
+ * Writes readings to a store, and computes windows over the stored readings.
  *
  * ```text
  * store(reading)   --a-b-a'--|     a' is a again
- * stored           ---(ab)---|     new ones, once they are stored: from here on nothing can take them back
+ * stored           ---(ab)---|     new readings, once they are durable
  * windows          --------W-|     also written to the store, as its second stream
  * ```
  */
@@ -78,10 +78,11 @@ export class Ingest implements Sink {
   }
 
   /**
-   * Finishes what is on its way, and closes the store.
+   * Writes all pending readings and windows, and closes the store.
    *
-   * @param grace How long that may take, in milliseconds; `Infinity` for no limit. What is not stored by then has not been acknowledged either.
-   * @param hurry Ends the wait before the time.
+   * @param grace How long that may take, in milliseconds; `Infinity` for no limit. Readings that are not stored by then are
+   * not acknowledged.
+   * @param hurry Ends the wait early when it emits.
    */
   async close(grace: number, hurry: Observable<unknown>): Promise<IngestReport> {
     const settled = async () => {
@@ -107,7 +108,7 @@ export class Ingest implements Sink {
     };
   }
 
-  /** Not where it was put in: who did that may be gone when it is stored, and then it counts all the same. */
+  /** Counts here and not in `store`, because a reading counts even if its subscriber is closed by the time it is stored. */
   #write(batch: readonly Reading[]): Observable<readonly boolean[]> {
     return defer(() => this.#store.readings(batch)).pipe(
       tap((results) => {

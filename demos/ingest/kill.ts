@@ -1,16 +1,16 @@
 /**
- * Kills the ingest server again and again while many devices send to it, and sees whether it kept what it acknowledged.
+ * Kills the ingest server again and again under the load of many devices, then checks that no acknowledged reading is lost.
  *
  *     node --import tsx demos/ingest/kill.ts                                      20 kills under 500 devices
  *     node --import tsx demos/ingest/kill.ts --kills 500 --shortest 0 --longest 3000
  *     node --import tsx demos/ingest/kill.ts --nats nats://127.0.0.1:4222         the same with JetStream
- *     node --import tsx demos/ingest/kill.ts --keep /var/tmp/kills                leaves the store and the list there
+ *     node --import tsx demos/ingest/kill.ts --keep /var/tmp/kills                keeps the store and the list there
  *
- * SIGKILL: the server has no say in it. Each time it lived for a random time since it was ready. In the end the
- * devices get the rest acknowledged, the server is drained, and each acknowledged reading is looked up in the store. Exits
- * with 1 if one is missing, is there twice, or is not what was sent.
+ * It sends SIGKILL, which a process cannot handle, a random time after the server is ready. In the end the devices wait until
+ * every reading is acknowledged, the server is drained, and each acknowledged reading is looked up in the store. Exits with 1
+ * if a reading is missing, is stored twice, or differs from what was sent.
  *
- * With `--nats` the streams READINGS and WINDOWS are added to, so begin with a NATS server that has none.
+ * With `--nats` it adds to the streams READINGS and WINDOWS, so start with a NATS server that has none.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -37,7 +37,7 @@ interface Options {
   json?: true;
 }
 
-/** What is printed with `--json`. */
+/** The report that `--json` prints. */
 export interface KillReport extends Audit {
   readonly kills: number;
   readonly devices: DevicesReport;
@@ -45,16 +45,16 @@ export interface KillReport extends Audit {
   readonly duration: number;
 }
 
-const command = program('kill', 'Kills the ingest server under load, and looks for what it acknowledged.');
-numberOption(command, '--kills <count>', 'how often', { min: 0, max: 1_000_000, default: 20 });
-numberOption(command, '--devices <count>', 'how many devices', { min: 1, max: 50_000, default: 500 });
-numberOption(command, '--every <ms>', 'time between two readings of one', { min: 1, max: 60_000, default: 200 });
-numberOption(command, '--shortest <ms>', 'least time it lives', { min: 0, max: 600_000, default: 100 });
-numberOption(command, '--longest <ms>', 'most time it lives', { min: 0, max: 600_000, default: 2000 });
-numberOption(command, '--grace <seconds>', 'to get the rest acknowledged', { min: 1, max: 3600, default: 30 });
+const command = program('kill', 'Kills the ingest server under load, and looks up each reading that it acknowledged.');
+numberOption(command, '--kills <count>', 'number of kills', { min: 0, max: 1_000_000, default: 20 });
+numberOption(command, '--devices <count>', 'number of devices', { min: 1, max: 50_000, default: 500 });
+numberOption(command, '--every <ms>', 'time between two readings of a device', { min: 1, max: 60_000, default: 200 });
+numberOption(command, '--shortest <ms>', 'shortest life of a server', { min: 0, max: 600_000, default: 100 });
+numberOption(command, '--longest <ms>', 'longest life of a server', { min: 0, max: 600_000, default: 2000 });
+numberOption(command, '--grace <seconds>', 'for the last acknowledgements', { min: 1, max: 3600, default: 30 });
 command
   .option('--nats <url>', 'store in JetStream')
-  .option('--keep <folder>', 'leave the store and the list of acknowledged readings there')
+  .option('--keep <folder>', 'keep the store and the list of acknowledged readings there')
   .option('--json', 'print the report as one JSON object')
   .parse();
 const { host, port: wanted, kills, ...options } = command.opts<Options & { host: string; port: number }>();
@@ -90,7 +90,7 @@ async function run(): Promise<KillReport> {
     ...['--every', String(options.every), '--grace', String(options.grace)],
     ...['--backoff', '500', '--acked', acked, '--json'],
   ]);
-  const told = text(devices);
+  const output = text(devices);
 
   for (let kill = 1; kill <= kills; kill++) {
     const { shortest, longest } = options;
@@ -102,7 +102,7 @@ async function run(): Promise<KillReport> {
   }
   await pause(options.shortest);
   devices.kill('SIGINT');
-  const report = JSON.parse(await told) as DevicesReport;
+  const report = JSON.parse(await output) as DevicesReport;
   server.process.kill('SIGTERM');
   const [code] = await once(server.process, 'close');
   if (code !== 0) throw new Error(`the server did not drain: it ended with ${code}`);
@@ -113,7 +113,7 @@ async function run(): Promise<KillReport> {
 /** Starts a server, and waits until it listens. */
 async function start(port: number): Promise<{ process: ChildProcess; port: number }> {
   const store = options.nats === undefined ? ['--db', database] : ['--nats', options.nats];
-  // Devices that were cut off all come back at once.
+  // After a kill all devices reconnect at once, so there must be a slot for each.
   const room = ['--concurrency', String(options.devices + 100)];
   const child = script('index', ['--host', host, '--port', String(port), ...room, ...store]);
   if (child.stdout === null) throw new Error('the server has no standard output');

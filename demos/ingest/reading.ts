@@ -1,15 +1,15 @@
-/** One measurement of one device. `device` and `seq` together name it: sent twice, it is still one. */
+/** One measurement of one device. Its key is `device` and `seq`: sent twice, it is the same reading. */
 export interface Reading {
-  /** 1 to 64 letters, digits, `_` and `-`, so that it can stand in a subject of NATS as it is. */
+  /** 1 to 64 letters, digits, `_` and `-`, so that it can be part of a NATS subject unchanged. */
   readonly device: string;
-  /** Chosen by the device, 0 or more, and never given to another of its readings. */
+  /** Chosen by the device, 0 or more, and unique among its readings. */
   readonly seq: number;
-  /** When it was measured, in milliseconds since 1970. */
+  /** Time of the measurement, in milliseconds since 1970. */
   readonly at: number;
   readonly value: number;
 }
 
-/** The line is no reading. The message is for the device. */
+/** The line is not a reading. The message is sent to the device. */
 export class BadReadingError extends Error {
   override readonly name = 'BadReadingError';
   /** The `seq` of the line, if it has one that could be read. */
@@ -27,9 +27,9 @@ const DEVICE = /^[\w-]{1,64}$/;
 const isWhole = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
 
 /**
- * Reads one line of a device.
+ * Parses one line of a device.
  *
- * An unknown field is an error: it would not be stored, and an acknowledgement of it would be a lie.
+ * An unknown field is an error: the field would not be stored, so acknowledging the line would be wrong.
  *
  * @throws BadReadingError for anything that is not exactly a reading.
  */

@@ -3,16 +3,16 @@ import { count, paint, rate, type StatusLine, type Traffic } from '../support/in
 import type { Ingest } from './ingest.ts';
 import { OTHERS, type Window } from './windows.ts';
 
-/** How often it is drawn, in milliseconds. */
+/** Time between two draws, in milliseconds. */
 const EVERY = 250;
-/** Devices that get a line of their own. */
+/** Devices with a line of their own. */
 const MOST = 12;
-/** Devices whose last window is kept to be shown. */
+/** Devices whose last window is kept for display. */
 const KEPT = 5000;
 const COLUMNS = ['device', 'count', 'min', 'mean', 'max', 'late'];
 const WIDTHS = [16, 8, 10, 10, 10, 6];
 
-/** What there is to draw. */
+/** The sources of the view. */
 export interface Viewed {
   readonly ingest: Ingest;
   readonly traffic: Traffic;
@@ -20,7 +20,7 @@ export interface Viewed {
   readonly windows: boolean;
 }
 
-/** Shows how the server is doing, and the last window of each device, where there is a terminal. */
+/** Shows the state of the server, and the last window of each device. `undefined` without a terminal. */
 export function view(status: StatusLine, { ingest, traffic, windows }: Viewed): Subscription | undefined {
   if (!status.live) return undefined;
   let acknowledged = 0;
@@ -36,7 +36,7 @@ export function view(status: StatusLine, { ingest, traffic, windows }: Viewed): 
     ];
     acknowledged = ingest.acknowledged;
     at = now;
-    const waiting = trouble === undefined ? [] : [paint('yellow', `  devices are held back: ${trouble}`)];
+    const waiting = trouble === undefined ? [] : [paint('yellow', `  devices have to wait: ${trouble}`)];
     const draining = traffic.draining === undefined ? [] : [paint('dim', '  draining, Ctrl-C again aborts')];
     const table = windows ? latest.table() : [];
     status.show([...table, `  ${figures.join('   ')}`, ...waiting, ...draining].join('\n'));
@@ -49,17 +49,17 @@ export function view(status: StatusLine, { ingest, traffic, windows }: Viewed): 
   return drawing;
 }
 
-/** The last window of each device, of some of many. Devices that have gone silent make room for others. */
+/** The last window of each device, of up to {@link KEPT} devices. Silent devices are dropped to make room. */
 class Latest {
   readonly #windows = new Map<string, Window>();
   #newest = Number.NEGATIVE_INFINITY;
-  /** The newest when those that have gone silent were last looked for. */
+  /** Value of `#newest` at the last search for silent devices. */
   #lookedAt = Number.NEGATIVE_INFINITY;
-  /** A device has found no room. */
+  /** The window of a device was left out, because there was no room. */
   #full = false;
 
   constructor(windows: Observable<Window> | undefined) {
-    windows?.subscribe((window) => this.#see(window));
+    windows?.subscribe((window) => this.#add(window));
   }
 
   table(): string[] {
@@ -71,11 +71,11 @@ class Latest {
     return ['', `  ${paint('bold', cells(COLUMNS))}`, ...rows, ...(size > MOST ? [paint('dim', more)] : []), ''];
   }
 
-  #see(window: Window): void {
+  #add(window: Window): void {
     const { device, start } = window;
     this.#newest = Math.max(this.#newest, start);
     if (this.#windows.size >= KEPT && this.#lookedAt < this.#newest) this.#forget();
-    // What has no name of a device's is there always.
+    // The shared window is always kept, even when there is no room.
     if (this.#windows.size < KEPT || this.#windows.has(device) || device === OTHERS) this.#windows.set(device, window);
     else this.#full = true;
   }
@@ -88,7 +88,7 @@ class Latest {
   }
 }
 
-/** The first of some names, in the order in which a reader looks for them. The others are not sorted. */
+/** The first `many` of some names in natural order. The remaining names are not sorted. */
 function first(names: Iterable<string>, many: number): string[] {
   const found: string[] = [];
   for (const name of names) {

@@ -1,61 +1,62 @@
 import { asyncScheduler, Observable, type OperatorFunction, type SchedulerLike, type Subscription } from 'rxjs';
 import type { Reading } from './reading.ts';
 
-/** Stands in for the name of devices that had no room of their own. No device can be called so. */
+/** The device name of the shared window, for devices without a window of their own. It is not a valid name of a device. */
 export const OTHERS = '(others)';
 
-/** What one device measured in one span of time. */
+/** The readings of one device in one span of time, summed up. */
 export interface Window {
-  /** Or {@link OTHERS}. */
+  /** The name of the device, or {@link OTHERS}. */
   readonly device: string;
   /** Its first millisecond, since 1970: a multiple of its width. */
   readonly start: number;
   /** In milliseconds. */
   readonly width: number;
-  /** How many readings were measured in it, and came in time. */
+  /** Readings that were measured in this span, and arrived in time. */
   readonly count: number;
-  /** Of those; `null` if there are none. */
+  /** Of the readings in `count`; `null` if there are none. */
   readonly min: number | null;
   readonly mean: number | null;
   readonly max: number | null;
-  /** How many came in it though they belong to one that was closed by then. They are in none of the other figures. */
+  /** Readings that arrived in this span, but belong to a window that was closed. No other figure includes them. */
   readonly late: number;
 }
 
 /** Times are in milliseconds. */
 export interface WindowsOptions {
-  /** How long a window is. @default 1000 */
+  /** Length of a window. @default 1000 */
   readonly width?: number;
-  /** How long a window stays open for readings that are on their way, after its end; at most 1000 widths. @default the width */
+  /** How long a window stays open after its end, for readings that arrive late; at most 1000 widths. @default the width */
   readonly lateness?: number;
-  /** Windows that may be open, of all devices. The readings of further devices are summed up together. @default 100000 */
+  /** Open windows of all devices, at most. The readings of any more devices share one window. @default 100000 */
   readonly most?: number;
   /** The clock that readings are compared with, and that closes windows. @default asyncScheduler */
   readonly clock?: SchedulerLike;
 }
 
-/** Spans of time that are open at once: each costs a timer, and a sum for the others. */
+/** Spans that may be open at once. Limited, because each has a timer, and a sum for the shared window. */
 export const MOST_SPANS = 1000;
-/** Windows that are emitted in one turn of the event loop. */
+/** Windows that are emitted in one event-loop iteration. */
 const SHARE = 500;
 
 /**
- * Sums up the readings of each device over windows of time.
+ * Sums up the readings of each device in windows of time.
  *
  * ```text
  * readings              --a1-a2-b7-|-a3----|-------     at the time of their arrival
  * windows({ width: 9 }) -----------------(A)(B)-----     A: count 2, min 1, max 2; B: count 1 …
  * ```
  *
- * A window is open until its end and for `lateness` after it; it is emitted then. A reading goes to the window in which it was
- * measured; if that is closed already, to the one of now, as late. If it was measured in the future the device's clock is
- * wrong, and it goes to the one of now. So no clock but ours can hold a window open.
+ * A window is open until its end and for `lateness` after it; then it is closed and emitted. A reading belongs to the window of
+ * the time of its measurement. If that window is closed, the reading counts as late in the present window. A time in the future
+ * means that the device's clock is wrong, and the reading belongs to the present window. So only our clock decides when a
+ * window closes.
  *
- * Names are the devices' to choose, so there may be any number of them. When `most` windows are open, readings of a device that
- * has none are summed up in one window of {@link OTHERS} for each span of time. No reading is left out.
+ * Devices choose their names, so there may be any number of names. While `most` windows are open, readings of a device without
+ * one are summed up in a shared window, {@link OTHERS}, for each span of time. No reading is left out.
  *
- * When the source completes, what has come of the open windows is emitted. The clock of this machine, if it is set back, and
- * a restart of the program may report a window in two parts.
+ * When the source completes, the open windows are emitted as they are. A window may be emitted in two parts if the clock of
+ * this machine is set back, or if the program is restarted.
  *
  * @param options See {@link WindowsOptions}.
  * @throws RangeError If `lateness` is more than 1000 widths.
@@ -71,7 +72,7 @@ export function windows(options: WindowsOptions = {}): OperatorFunction<Reading,
   return (readings) =>
     new Observable((to) => {
       const spans = new Map<number, Span>();
-      /** Closed, and not all emitted. */
+      /** Spans that are closed, and whose windows are not all emitted. */
       const closed: Iterator<Window>[] = [];
       let open = 0;
       let emitting: Subscription | undefined;
@@ -139,9 +140,9 @@ export function windows(options: WindowsOptions = {}): OperatorFunction<Reading,
 class Span {
   readonly start: number;
   readonly sums = new Map<string, Sum>();
-  /** Of devices that had no room. */
+  /** The sum of the shared window. */
   others: Sum | undefined;
-  /** Closes it. */
+  /** Closes the span. */
   timer: Subscription | undefined;
 
   constructor(start: number) {
@@ -154,7 +155,7 @@ class Span {
   }
 }
 
-/** Readings that are summed up. */
+/** The sum of some readings. */
 class Sum {
   late = 0;
   #count = 0;
@@ -165,7 +166,7 @@ class Sum {
   add(value: number): void {
     const count = ++this.#count;
     this.#min = Math.min(this.#min, value);
-    // Two quotients: the sum of all, and even the difference of two, could be too large for a number.
+    // Two quotients, because the sum of all values, and even the difference of two, can overflow.
     this.#mean += value / count - this.#mean / count;
     this.#max = Math.max(this.#max, value);
   }

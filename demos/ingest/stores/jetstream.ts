@@ -13,36 +13,38 @@ import type { Reading } from '../reading.ts';
 import type { Window } from '../windows.ts';
 import type { Store } from './store.ts';
 
-/** How long the server may take to acknowledge a message, in milliseconds. */
+/** Time that the server has to acknowledge a message, in milliseconds. */
 const TIMEOUT = 2000;
-/** How long JetStream knows the ids of messages, in milliseconds. */
+/** Time for which JetStream remembers the ids of messages, in milliseconds. */
 const REMEMBERED = 120_000;
-/** JetStream's code for: this subject has its one message already. */
+/** JetStream's error code for a subject that already has its one message. */
 const SUBJECT_TAKEN = 10_077;
-/** And for: there is no such stream. */
+/** JetStream's error code for a stream that does not exist. */
 const NO_STREAM = 10_059;
 
 /**
  * A store in NATS: a JetStream stream of readings, and one of windows.
  *
- * Each reading has a subject of its own, `readings.<device>.<seq>`, and the stream keeps the first message of a subject and
- * refuses any other. Message ids alone would do that for two minutes only, and a device may be away for days. They are
- * there too: for those two minutes a duplicate is an answer, and not an error.
+ * Each reading has a subject of its own, `readings.<device>.<seq>`. The stream keeps the first message of a subject and rejects
+ * any other. Message ids alone detect a duplicate for two minutes only, but a device may be offline for days. They are used
+ * as well, because within these two minutes JetStream answers a duplicate with an acknowledgement instead of an error.
  */
 export class JetStreamStore implements Store {
   readonly name: string;
   readonly #connection: NatsConnection;
   readonly #publisher: JetStreamClient;
   #connected = true;
-  /** What became of readings whose batch failed for others, and `undefined` where that is unknown. */
+  /**
+   * For readings whose batch is repeated because of another reading: whether they were new, or `undefined` if that is unknown.
+   */
   readonly #tried = new WeakMap<Reading, boolean | undefined>();
 
   /**
-   * Connects, and makes the streams where they are missing.
+   * Connects, and creates the streams that do not exist.
    *
-   * @param server As in `nats://127.0.0.1:4222`.
-   * @returns A promise of the store. It rejects if there is no such server, if it has no JetStream, and if it has a stream
-   * READINGS that would keep a reading twice. Other settings of streams that are there are left as they are.
+   * @param server A URL such as `nats://127.0.0.1:4222`.
+   * @returns A promise of the store. It is rejected if the server cannot be reached, has no JetStream, or has a stream READINGS
+   * that would keep a reading twice. All other settings of existing streams are left unchanged.
    */
   static async open(server: string): Promise<JetStreamStore> {
     const connection = await connect({ servers: server, maxReconnectAttempts: -1, reconnectTimeWait: 250 });
@@ -93,16 +95,16 @@ export class JetStreamStore implements Store {
     const again = this.#tried.has(reading);
     this.#tried.set(reading, undefined);
     const stored = await this.#publish(`readings.${device}.${seq}`, reading, `${device}/${seq}`);
-    // An attempt that was not acknowledged may have arrived all the same, and then it is that which made this a duplicate.
+    // An earlier attempt may have arrived without an acknowledgement. Then this attempt is a duplicate of that one.
     const isNew = stored || again;
     this.#tried.set(reading, isNew);
     return isNew;
   }
 
-  /** @returns Whether it is new. */
+  /** @returns Whether the message is new. */
   async #publish(subject: string, value: object, id?: string): Promise<boolean> {
-    // While it is away the client would keep every attempt, and send them all when it is back.
-    if (!this.#connected) throw new Error('NATS is away');
+    // Rejected here, because the client would buffer every attempt while disconnected, and send them all later.
+    if (!this.#connected) throw new Error('NATS is disconnected');
     try {
       const options = id === undefined ? {} : { msgID: id };
       return !(await this.#publisher.publish(subject, JSON.stringify(value), options)).duplicate;
@@ -112,7 +114,7 @@ export class JetStreamStore implements Store {
     }
   }
 
-  /** Waits for all of them, also if one fails: what the next attempt does depends on what became of each. */
+  /** Waits for all results, even if one is an error, because the next attempt depends on each of them. */
   async #all(publishing: Promise<boolean>[]): Promise<readonly boolean[]> {
     const outcomes = await Promise.allSettled(publishing);
     return outcomes.map((outcome) => {
@@ -129,7 +131,7 @@ export class JetStreamStore implements Store {
   }
 }
 
-/** The settings of a stream, which is made if it is not there. */
+/** Creates a stream if it does not exist. @returns Its settings. */
 async function ensure(
   manager: JetStreamManager,
   wanted: Partial<StreamConfig> & { name: string },

@@ -4,10 +4,10 @@ import type { Reading } from '../reading.ts';
 import type { Window } from '../windows.ts';
 import type { Store } from './store.ts';
 
-/** How long a statement waits for somebody else's lock before it fails, in milliseconds. */
+/** How long a statement waits for the lock of another process before it fails, in milliseconds. */
 const LOCK_TIMEOUT = 1000;
 
-/** What we use of the package, whose own types leave everything open. */
+/** The members of the package that we use. Its own types are `any`. */
 interface Sqlite {
   exec(sql: string): Promise<unknown>;
   prepare(sql: string): Promise<Statement>;
@@ -31,30 +31,30 @@ const SCHEMA = `
 /**
  * A store in one file: a table of readings whose key is device and seq, and a table of windows.
  *
- * SQLite works in a thread of its own, so that neither the disk nor somebody else's lock keeps the event loop from telling
- * the devices that they have to wait.
+ * SQLite runs in a thread of its own. Otherwise the disk, or the lock of another process, would block the event loop, and the
+ * devices would receive no `wait` lines.
  */
 export class SqliteStore implements Store {
   readonly name: string;
   readonly #database: Sqlite;
   readonly #insertReading: Statement;
   readonly #insertWindow: Statement;
-  /** The end of the transaction before: there is one connection to the file, and it can be in one only. */
+  /** The end of the previous transaction. They run one at a time, because there is one connection to the file. */
   #last: Promise<unknown> = Promise.resolve();
 
   /**
-   * Opens the file, or makes it.
+   * Opens the file, or creates it.
    *
-   * @returns A promise of the store. It rejects if the file cannot be opened, or if it is something else.
+   * @returns A promise of the store. It is rejected if the file cannot be opened, or is not a database.
    */
   static async open(file: string): Promise<SqliteStore> {
-    // SQLite would make it as well, but says why it cannot with a number.
+    // SQLite would create the file, too, but its error is only a number.
     await (await open(file, 'a')).close();
     const database = new Database(file, { timeout: LOCK_TIMEOUT }) as unknown as Sqlite;
     try {
-      // Readers do not hold the writer up, and of a killed program there is but a log to be replayed.
+      // Readers do not block the writer, and after a kill the only recovery is a replay of the log.
       await database.exec('PRAGMA journal_mode = WAL');
-      // A commit is on the disk before it returns: a loss of power takes back nothing that was acknowledged, either.
+      // A commit is on the disk before it returns, so that acknowledged readings survive a loss of power as well.
       await database.exec('PRAGMA synchronous = FULL');
       await database.exec(SCHEMA);
       const reading = await database.prepare('INSERT INTO readings VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING');
@@ -84,19 +84,19 @@ export class SqliteStore implements Store {
   }
 
   close(): Promise<void> {
-    return this.#inTurn(async () => this.#database.close());
+    return this.#next(async () => this.#database.close());
   }
 
-  /** All of a batch or nothing, in one transaction. The package has a helper for that, but it commits too early. */
+  /** Inserts a batch in one transaction, all of it or nothing. The package has a helper for that, but it commits too early. */
   #insert<T>(batch: readonly T[], insert: (row: T) => Promise<{ changes: number }>): Promise<readonly boolean[]> {
-    return this.#inTurn(async () => {
+    return this.#next(async () => {
       const isNew: boolean[] = [];
       await this.#database.exec('BEGIN IMMEDIATE');
       try {
         for (const row of batch) isNew.push((await insert(row)).changes > 0);
         await this.#database.exec('COMMIT');
       } catch (error) {
-        // A full disk, for one, has rolled it back already.
+        // Some errors, such as a full disk, have rolled it back already.
         if (this.#database.inTransaction) await this.#database.exec('ROLLBACK');
         throw error;
       }
@@ -104,13 +104,14 @@ export class SqliteStore implements Store {
     });
   }
 
-  #inTurn<R>(work: () => Promise<R>): Promise<R> {
-    const turn = this.#last.then(work);
-    // Whoever asked hears of a failure; the next one does not care.
-    this.#last = turn.then(
+  /** Runs `work` after the previous work has ended. */
+  #next<R>(work: () => Promise<R>): Promise<R> {
+    const result = this.#last.then(work);
+    // A failure rejects the caller's promise; the next work runs regardless.
+    this.#last = result.then(
       () => undefined,
       () => undefined,
     );
-    return turn;
+    return result;
   }
 }

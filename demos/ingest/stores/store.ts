@@ -1,18 +1,18 @@
 import type { Reading } from '../reading.ts';
 import type { Window } from '../windows.ts';
 
-/** Where readings and windows are kept. Whatever it takes twice it keeps once, and a write that failed may be repeated. */
+/** The store of readings and windows. It keeps a reading once, however often that is stored, so a failed write can be repeated. */
 export interface Store {
-  /** What it is, for the log. */
+  /** Its name for the log. */
   readonly name: string;
   /**
-   * Stores readings. When it resolves they are stored, all of them.
+   * Stores readings. When the promise is resolved, all of them are stored.
    *
-   * @returns For each whether it is new, and not one that was stored before.
+   * @returns For each reading, whether it is new: not stored before.
    */
   readings(batch: readonly Reading[]): Promise<readonly boolean[]>;
   /** Stores windows, in a stream of their own. */
   windows(batch: readonly Window[]): Promise<readonly boolean[]>;
-  /** Lets go of it, once what is being written is written. */
+  /** Closes the store once the writes in progress are done. */
   close(): Promise<void>;
 }

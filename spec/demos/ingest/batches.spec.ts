@@ -9,7 +9,7 @@ const upper = (batch: readonly string[]) => batch.map((item) => item.toUpperCase
 
 describe('batches', () => {
   it(
-    'gather what comes, write one at a time, and tell each its own result',
+    'gather items, are written one at a time, and emit to each caller the result of its item',
     marbles(({ hot, expectObservable, clock, flush }) => {
       const wrote: string[] = [];
       const write = (batch: readonly string[]) => {
@@ -21,7 +21,7 @@ describe('batches', () => {
       const expected = '-------(AB)C---|';
       expectObservable(hot(items).pipe(mergeMap((item) => batches.put(item)))).toBe(expected);
       flush();
-      // What comes while one is written has gathered enough when that is done.
+      // Items that arrive during a write are written right after it, because they have waited long enough.
       expect(wrote).toEqual(['3 ab', '7 c']);
     }),
   );
@@ -37,7 +37,7 @@ describe('batches', () => {
   );
 
   it(
-    'that fail are written again, whole, until they succeed, and say why they wait',
+    'that fail are written again, as a whole, until they succeed, and report the reason',
     marbles(({ hot, cold, expectObservable, clock }) => {
       let attempts = 0;
       const write = (batch: readonly string[]) =>
@@ -53,7 +53,7 @@ describe('batches', () => {
   );
 
   it(
-    'that take long are said to be slow, until they are done',
+    'that take long are reported as slow until they are written',
     marbles(({ hot, expectObservable, clock }) => {
       const write = (batch: readonly string[]) => timer(9, clock).pipe(map(() => upper(batch)));
       const batches = new Batches(write, { gather: 0, patience: 4, clock });
@@ -62,7 +62,7 @@ describe('batches', () => {
     }),
   );
 
-  it('write each item once and in order, in batches within the size, whatever comes when and fails how often', () => {
+  it('write each item once and in order, within the size of a batch, for any arrivals and failures', () => {
     const plan = fc.record({
       times: fc.array(fc.nat(200), { maxLength: 60 }),
       failures: fc.array(fc.boolean(), { maxLength: 20 }),
@@ -74,7 +74,7 @@ describe('batches', () => {
       fc.property(plan, ({ times, failures, size, gather, takes }) => {
         const clock = new TestScheduler(() => undefined);
         const wrote: number[] = [];
-        const told: number[] = [];
+        const emitted: number[] = [];
         let writing = 0;
         clock.run(({ flush }) => {
           let attempt = 0;
@@ -97,19 +97,19 @@ describe('batches', () => {
             clock.schedule(() => {
               batches.put(item).subscribe((result) => {
                 expect(wrote).toContain(result);
-                told.push(result);
+                emitted.push(result);
               });
             }, time);
           }
           flush();
         });
         expect(wrote).toEqual(times.map((_, i) => i));
-        expect(told).toEqual(wrote);
+        expect(emitted).toEqual(wrote);
       }),
     );
   });
 
-  it('write also for those who do not wait for it', () => {
+  it('write an item even if its subscriber has unsubscribed', () => {
     const clock = new TestScheduler(() => undefined);
     clock.run(({ flush }) => {
       const wrote: string[] = [];
@@ -126,13 +126,13 @@ describe('batches', () => {
     });
   });
 
-  it('give back what is not written when they are stopped, and are settled then', async () => {
-    const told: string[] = [];
+  it('return the items that are not written when they are stopped, and are settled then', async () => {
+    const emitted: string[] = [];
     const batches = new Batches((_: readonly string[]): Observable<readonly string[]> => NEVER, { size: 2 });
-    for (const item of ['a', 'b', 'c']) batches.put(item).subscribe((result) => told.push(result));
+    for (const item of ['a', 'b', 'c']) batches.put(item).subscribe((result) => emitted.push(result));
     const settled = batches.settled();
     expect(batches.stop()).toEqual(['a', 'b', 'c']);
     await settled;
-    expect(told).toEqual([]);
+    expect(emitted).toEqual([]);
   });
 });

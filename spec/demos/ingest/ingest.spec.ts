@@ -10,13 +10,13 @@ const reading = (seq: number, more: Partial<Reading> = {}): Reading => {
   return { device: 'd1', seq, at: Date.now(), value: seq / 3, ...more };
 };
 
-/** The database, as anybody else sees it. */
-function look(file: string): InstanceType<typeof Database> {
+/** Opens the database as another process would. */
+function openDatabase(file: string): InstanceType<typeof Database> {
   return new Database(file, { timeout: 5000 });
 }
 
 function stored(file: string): Reading[] {
-  const database = look(file);
+  const database = openDatabase(file);
   try {
     const rows = database
       .prepare('SELECT device, seq, at, value FROM readings ORDER BY device, seq')
@@ -27,9 +27,9 @@ function stored(file: string): Reading[] {
   }
 }
 
-/** Takes the lock of the database, so that nobody can write, until the returned function is called. */
+/** Locks the database against writes, until the returned function is called. */
 function lock(file: string): () => void {
-  const database = look(file);
+  const database = openDatabase(file);
   database.exec('BEGIN IMMEDIATE');
   return () => {
     database.exec('ROLLBACK');
@@ -38,18 +38,18 @@ function lock(file: string): () => void {
 }
 
 describe('ingest', () => {
-  it('acknowledges a reading when it is stored, and not before', async () => {
+  it('acknowledges a reading only once it is stored', async () => {
     const db = join(folder(), 'readings.db');
     const server = new Server('--db', db);
     const client = await server.connect();
     const sent = Array.from({ length: 200 }, (_, seq) => reading(seq));
     for (const [i, one] of sent.entries()) {
       client.send(one);
-      if (i % 40 === 0) await client.whenHeard(i + 1);
+      if (i % 40 === 0) await client.whenReceived(i + 1);
       const acknowledged = client.answers.length;
       expect(stored(db).length).toBeGreaterThanOrEqual(acknowledged);
     }
-    await client.whenHeard(200);
+    await client.whenReceived(200);
     expect(client.answers).toEqual(sent.map(({ seq }) => `ack ${seq}`));
     expect(stored(db)).toEqual(sent);
     server.signal('SIGKILL');
@@ -57,16 +57,16 @@ describe('ingest', () => {
     expect(stored(db)).toEqual(sent);
   });
 
-  it('stores a reading that is sent again once, and acknowledges it again', async () => {
+  it('stores a reading once that is sent several times, and acknowledges it each time', async () => {
     const db = join(folder(), 'readings.db');
     const server = new Server('--db', db);
     const client = await server.connect();
     const first = reading(7);
     const other = await server.connect();
     client.send(first, reading(7, { value: 99 }), first);
-    await client.whenHeard(3);
+    await client.whenReceived(3);
     other.send(first, { ...first, device: 'd2' });
-    await other.whenHeard(2);
+    await other.whenReceived(2);
     expect([...client.lines, ...other.lines]).toEqual(Array(5).fill('ack 7'));
     expect(stored(db)).toEqual([first, { ...first, device: 'd2' }]);
     server.signal('SIGTERM');
@@ -74,7 +74,7 @@ describe('ingest', () => {
     expect(server.of('report')).toMatchObject([{ stored: 2, duplicates: 3 }]);
   });
 
-  it('says in order what is wrong with a line, and goes on', async () => {
+  it('answers an invalid line with its error, in order, and continues', async () => {
     const db = join(folder(), 'readings.db');
     const server = new Server('--db', db);
     const client = await server.connect();
@@ -90,7 +90,7 @@ describe('ingest', () => {
       { ...good, seq: 5, unit: 'K' },
       reading(6),
     );
-    await client.whenHeard(9);
+    await client.whenReceived(9);
     expect(client.lines).toEqual([
       'ack 1',
       'error - the line is not JSON',
@@ -105,7 +105,7 @@ describe('ingest', () => {
     expect(stored(db).map(({ seq }) => seq)).toEqual([1, 6]);
   });
 
-  it('answers what came before a line that is too long, says so, and ends the connection', async () => {
+  it('answers the readings before a line that is too long, then sends an error and closes the connection', async () => {
     const db = join(folder(), 'readings.db');
     const server = new Server('--db', db, '--max-line', '200');
     const client = await server.connect();
@@ -115,30 +115,34 @@ describe('ingest', () => {
     expect(client.lines[1]).toMatch(/^error - .*200/);
     expect(client.lines).toHaveLength(2);
     client.socket.end();
-    // A proxy in between looks in now and then, and is closed as well.
+    // Searched among all closed connections, because a proxy in front also makes short ones for its health checks.
     await server.until((one) => one.of('closed').some(({ reason }) => reason === 'frame-too-long'), 'closed');
     expect(stored(db).map(({ seq }) => seq)).toEqual([1]);
   });
 
-  it('holds devices back and tells them while the store cannot write, and loses nothing', async () => {
+  it('pauses devices and sends `wait` lines while the store cannot be written, and loses no reading', async () => {
     const db = join(folder(), 'readings.db');
     const server = new Server('--db', db, '--patience', '100', '--in-flight', '32');
     const client = await server.connect();
     client.send(reading(0));
-    await client.whenHeard(1);
+    await client.whenReceived(1);
 
     const unlock = lock(db);
-    // Far more than the buffers of two kernels hold, and without a look at the acknowledgements.
+    // Far more than the buffers of both kernels hold, sent without waiting for acknowledgements.
     const count = 16_000;
     const lines = Array.from({ length: count }, (_, i) => `${JSON.stringify(reading(i + 1)).padEnd(999)}\n`).join('');
     client.socket.write(lines);
-    await client.until(({ waits }) => waits.some((line) => line.includes('locked')), 'told of the lock', 5000);
+    await client.until(
+      ({ waits }) => waits.some((line) => line.includes('locked')),
+      'a wait line that names the lock',
+      5000,
+    );
     expect(client.waits[0]).toBe('wait the store is slow');
     expect(client.answers).toEqual(['ack 0']);
-    // Its own TCP holds it back: most of what it wrote has not left its process.
+    // TCP backpressure blocks the client: most of what it wrote has not left its process.
     expect(client.socket.writableLength).toBeGreaterThan(0);
     const before = client.socket.bytesWritten - client.socket.writableLength;
-    await client.until(({ waits }) => waits.length >= 3, 'reminded', 8000);
+    await client.until(({ waits }) => waits.length >= 3, 'a third wait line', 8000);
     expect(client.socket.bytesWritten - client.socket.writableLength).toBe(before);
     expect(client.answers).toEqual(['ack 0']);
     expect(server.of('trouble').length).toBeGreaterThan(0);
@@ -150,15 +154,15 @@ describe('ingest', () => {
     expect(server.of('recovered').length).toBeGreaterThan(0);
   }, 60_000);
 
-  it('stores and acknowledges what is in progress when it is drained', async () => {
+  it('stores and acknowledges the readings in progress when it drains', async () => {
     const db = join(folder(), 'readings.db');
     const server = new Server('--db', db, '--patience', '100');
     const client = await server.connect();
     client.send(reading(0));
-    await client.whenHeard(1);
+    await client.whenReceived(1);
     const unlock = lock(db);
     client.send(reading(1), reading(2));
-    await client.until(({ waits }) => waits.length > 0, 'told to wait');
+    await client.until(({ waits }) => waits.length > 0, 'a wait line');
     server.signal('SIGTERM');
     await server.until((one) => one.of('draining').length > 0, 'draining');
     unlock();
@@ -170,16 +174,16 @@ describe('ingest', () => {
     expect(stored(db)).toHaveLength(3);
   });
 
-  it('ends by its grace when the store does not write, acknowledges nothing that is not stored, and says how much', async () => {
+  it('ends after its grace if the store cannot be written, and reports the unstored readings, none of them acknowledged', async () => {
     const db = join(folder(), 'readings.db');
     const server = new Server('--db', db, '--grace', '300');
     const client = await server.connect();
     client.send(reading(0));
-    await client.whenHeard(1);
+    await client.whenReceived(1);
     const unlock = lock(db);
     client.send(reading(1), reading(2));
-    // What it has taken is counted when it ends.
-    await client.until(({ waits }) => waits.length > 0, 'told to wait');
+    // Wait until the readings are accepted, because only those are counted as unstored.
+    await client.until(({ waits }) => waits.length > 0, 'a wait line');
     server.signal('SIGTERM');
     const { code } = await server.done;
     unlock();
@@ -189,14 +193,14 @@ describe('ingest', () => {
     expect(stored(db)).toHaveLength(1);
   });
 
-  it('sums up what it stored in windows, on its output and in a second table', async () => {
+  it('writes windows over the stored readings to its output and to a second table', async () => {
     const db = join(folder(), 'readings.db');
     const server = new Server('--db', db, '--windows', '--window', '3600000', '--lateness', '3600000');
     const client = await server.connect();
     const at = Date.now();
     for (const value of [4, -2, 10]) client.send(reading(value + 2, { value, at }));
     client.send(reading(6, { value: 4, at }), reading(50, { device: 'd2', value: 1, at: 0 }));
-    await client.whenHeard(5);
+    await client.whenReceived(5);
     server.signal('SIGTERM');
     client.socket.end();
     await server.done;
@@ -208,22 +212,22 @@ describe('ingest', () => {
     expect(windows).toContainEqual(
       expect.objectContaining({ device: 'd2', count: 0, min: null, mean: null, max: null, late: 1 }),
     );
-    const database = look(db);
+    const database = openDatabase(db);
     const rows = database.prepare('SELECT device, start, width, count, min, mean, max, late FROM windows').all();
     database.close();
     expect(rows).toMatchObject(windows.map(({ type: _, ...window }) => window));
   });
 
   it.each([
-    ['a file that is no database', ['--db', import.meta.filename], /cannot open the store .*not a database/],
+    ['a file that is not a database', ['--db', import.meta.filename], /cannot open the store .*not a database/],
     [
-      'a folder that is not there',
+      'a folder that does not exist',
       ['--db', '/no/such/readings.db'],
       /readings\.db: there is no such file or folder \(/,
     ],
-    ['a NATS server that is not there', ['--nats', 'nats://127.0.0.1:1'], /cannot open the store nats:/],
+    ['a NATS server that cannot be reached', ['--nats', 'nats://127.0.0.1:1'], /cannot open the store nats:/],
     ['a batch of none', ['--batch', '0'], /--batch must be a whole number/],
-  ])('says in a sentence that it cannot use %s', async (_, args, message) => {
+  ])('rejects %s with one sentence', async (_, args, message) => {
     const { code, stderr } = await new Server(...args).done;
     expect(code).toBe(1);
     expect(stderr).toMatch(message);

@@ -29,13 +29,13 @@ async function all(url: string): Promise<Reading[]> {
 }
 
 describe.skipIf(skipped)('ingest with JetStream', () => {
-  it('stores a reading once: by its id for a while, and by its subject for good', async () => {
+  it('stores a reading once: its id detects a duplicate for a while, its subject at any time', async () => {
     const { url } = await startNats();
     const store = await JetStreamStore.open(url);
     expect(await store.readings([reading(1), reading(2), reading(1, { value: 9 })])).toEqual([true, true, false]);
     expect(await store.readings([reading(2), reading(3)])).toEqual([false, true]);
 
-    // One that came without an id is as one whose id has been forgotten.
+    // A message without an id stands for one whose id is forgotten.
     const connection = await connect({ servers: url });
     await jetstream(connection).publish('readings.d1.4', JSON.stringify(reading(4)));
     expect(await store.readings([reading(4, { value: 9 }), reading(5)])).toEqual([false, true]);
@@ -46,13 +46,13 @@ describe.skipIf(skipped)('ingest with JetStream', () => {
     expect(await all(url)).toEqual([1, 2, 3, 4, 5].map((seq) => reading(seq)));
   });
 
-  it('acknowledges what JetStream has, and puts windows into a stream of their own', async () => {
+  it('acknowledges readings that JetStream has stored, and writes windows to a second stream', async () => {
     const { url } = await startNats();
     const server = new Server('--nats', url, '--window', '3600000', '--windows');
     const client = await server.connect();
     const at = Date.now();
     client.send(reading(1, { at }), reading(2, { at, value: 3 }), reading(1, { at }));
-    await client.whenHeard(3);
+    await client.whenReceived(3);
     expect(client.lines).toEqual(['ack 1', 'ack 2', 'ack 1']);
     expect(await all(url)).toEqual([reading(1, { at }), reading(2, { at, value: 3 })]);
     client.socket.end();
@@ -67,16 +67,16 @@ describe.skipIf(skipped)('ingest with JetStream', () => {
     expect(message?.json()).toMatchObject({ device: 'd1', count: 2, min: 1, mean: 2, max: 3, late: 0 });
   });
 
-  it('holds devices back and tells them while NATS is away, and goes on when it is back', async () => {
+  it('sends `wait` lines while NATS is down, and continues when it is back', async () => {
     const nats = await startNats();
     const server = new Server('--nats', nats.url, '--patience', '100');
     const client = await server.connect();
     client.send(reading(1));
-    await client.whenHeard(1);
+    await client.whenReceived(1);
     await nats.kill();
     client.send(reading(2), reading(3));
     const why = (line: string) => line.startsWith('wait the store cannot be written: ');
-    await client.until(({ waits }) => waits.some(why), 'told to wait, and why');
+    await client.until(({ waits }) => waits.some(why), 'a wait line with the reason');
     expect(client.answers).toEqual(['ack 1']);
     await nats.start();
     await client.until(({ answers }) => answers.length === 3, 'acknowledged', 15_000);
@@ -88,18 +88,18 @@ describe.skipIf(skipped)('ingest with JetStream', () => {
     expect(server.of('report')).toMatchObject([{ stored: 3, unstored: 0 }]);
   }, 40_000);
 
-  it('counts a reading as new also if it took several attempts, since one of them stored it', async () => {
+  it('counts a reading as new even if it took several attempts', async () => {
     const nats = await startNats();
     const server = new Server('--nats', nats.url, '--patience', '100');
     const client = await server.connect();
     client.send(reading(1));
-    await client.whenHeard(1);
-    // Frozen, it takes messages in and answers none: each attempt runs into its timeout, and all of them arrive.
+    await client.whenReceived(1);
+    // A frozen server receives messages and answers none: each attempt times out, but all of them arrive.
     await nats.freeze();
     client.send(reading(2), reading(3));
     const hasFailed = () => client.waits.some((line) => line.includes('cannot be written'));
     await client.until(hasFailed, 'a failed attempt', 20_000).catch((error) => {
-      throw new Error(`${error.message}; it has heard ${JSON.stringify(client.lines)}`);
+      throw new Error(`${error.message}; it has received ${JSON.stringify(client.lines)}`);
     });
     nats.thaw();
     await client.until(({ answers }) => answers.length === 3, 'acknowledged');
@@ -110,7 +110,7 @@ describe.skipIf(skipped)('ingest with JetStream', () => {
     expect(server.of('report')).toMatchObject([{ stored: 3, duplicates: 0, failures: expect.any(Number) }]);
   });
 
-  it('takes streams as they are, but none that would keep a reading twice', async () => {
+  it('accepts existing streams, except one that would keep a reading twice', async () => {
     const { url } = await startNats();
     const connection = await connect({ servers: url });
     const manager = await jetstreamManager(connection);

@@ -12,7 +12,7 @@ const demos = new Set<Demo>();
 const sockets = new Set<Socket>();
 const folders: string[] = [];
 
-/** For `afterEach`: nothing that a spec began outlives it. */
+/** For `afterEach`: ends every process, socket and folder of a spec. */
 export async function endAll(): Promise<void> {
   for (const socket of sockets) socket.destroy();
   sockets.clear();
@@ -23,26 +23,26 @@ export async function endAll(): Promise<void> {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 }
 
-/** A folder that is gone after the spec. */
+/** A folder that is deleted after the spec. */
 export function folder(): string {
   const made = mkdtempSync(join(tmpdir(), 'ingest-spec-'));
   folders.push(made);
   return made;
 }
 
-/** What every line has, and what the one has that says where it listens. */
+/** A line of the log. `address` and `reason` are in some of them only. */
 interface LogLine {
   readonly type: string;
   readonly address?: { readonly port: number };
   readonly reason?: string;
 }
 
-/** The ingest demo, in a process of its own, with what it logs. */
+/** The ingest demo in a process of its own, and its log. */
 export class Server extends Watched {
   readonly lines: LogLine[] = [];
   readonly #demo: Demo;
   #ended: DemoResult | undefined;
-  /** Where clients come to: its own port, or that of a proxy. */
+  /** The port that clients connect to: its own, or that of a proxy. */
   #front: Promise<number> | undefined;
 
   constructor(...args: string[]) {
@@ -61,7 +61,7 @@ export class Server extends Watched {
     });
   }
 
-  /** All it said of a type. */
+  /** All log lines of a type. */
   of(type: string): LogLine[] {
     return this.lines.filter((line) => line.type === type);
   }
@@ -72,7 +72,7 @@ export class Server extends Watched {
     return this.of('listening')[0]?.address?.port ?? 0;
   }
 
-  /** Connects, and waits for that. */
+  /** Connects a client, and waits for the connection. */
   async connect(): Promise<Client> {
     this.#front ??= this.port().then(frontOf);
     const client = new Client(await this.#front);
@@ -84,17 +84,17 @@ export class Server extends Watched {
     this.#demo.process.kill(signal);
   }
 
-  /** Resolves when it has ended. */
+  /** Resolved when the process has ended. */
   get done(): Promise<DemoResult> {
     return this.#demo.done;
   }
 }
 
-/** One connection to it, and the lines that come. */
+/** One connection to the server, and the lines received. */
 export class Client extends Watched {
   readonly socket: Socket;
   readonly lines: string[] = [];
-  /** What it was told, apart from waiting. */
+  /** All lines but the `wait` lines. */
   readonly answers: string[] = [];
   readonly waits: string[] = [];
   ended = false;
@@ -117,12 +117,12 @@ export class Client extends Watched {
     }
   }
 
-  /** Sends values as lines of JSON, and strings as they are. */
+  /** Sends values as JSON lines, and strings unchanged. */
   send(...what: unknown[]): void {
     this.socket.write(what.map((one) => (typeof one === 'string' ? one : JSON.stringify(one)).concat('\n')).join(''));
   }
 
-  whenHeard(count: number, within?: number): Promise<this> {
+  whenReceived(count: number, within?: number): Promise<this> {
     return this.until(({ lines }) => lines.length >= count, `${count} lines, after ${this.lines.length}`, within);
   }
 }

@@ -7,7 +7,7 @@ import { OTHERS, type Window } from '../../../demos/ingest/windows.ts';
 import { type StatusLine, Traffic } from '../../../demos/support/index.ts';
 import { Watched } from '../../support/watched.ts';
 
-/** A terminal, and what it shows now. */
+/** A terminal, and the text that it shows at present. */
 class Screen extends Watched implements StatusLine {
   readonly live = true;
   text = '';
@@ -19,8 +19,8 @@ class Screen extends Watched implements StatusLine {
   clear(): void {}
 }
 
-/** A store that takes everything, or nothing while it is broken. */
-class Pretended implements Store {
+/** A store that accepts every write, or rejects every write while it is broken. */
+class FakeStore implements Store {
   readonly name = 'a store of a spec';
   broken = false;
   why = 'the disk is full';
@@ -32,13 +32,13 @@ class Pretended implements Store {
   async close(): Promise<void> {}
 }
 
-/** It is always the same moment, so that all readings fall into one window; but its timers go on. */
+/** A clock whose time stands still, so that all readings fall into one window. Its timers run. */
 const STOPPED: SchedulerLike = { now: () => 1_000_010, schedule: asyncScheduler.schedule.bind(asyncScheduler) };
 
 describe('the view of the windows', () => {
-  it('has a line for the last window of each device, some of many, and says why devices are held back', async () => {
+  it('shows the last window of each of the first devices, and the reason why devices have to wait', async () => {
     const screen = new Screen();
-    const store = new Pretended();
+    const store = new FakeStore();
     const ingest = new Ingest(store, { width: 20, lateness: 0, patience: 50, clock: STOPPED });
     const drawing = view(screen, { ingest, traffic: new Traffic(), windows: true });
     const send = (device: string, seq: number, value: number, at = 1_000_005) =>
@@ -53,19 +53,23 @@ describe('the view of the windows', () => {
     expect(rows[1]).toMatch(/^ {2}d2 +1 +0\.666667 +0\.666667 +0\.666667 +1$/);
     expect(screen.text).toContain('… and 3 more devices');
     expect(screen.text).toContain('16 in all');
-    expect(screen.text).not.toContain('held back');
+    expect(screen.text).not.toContain('have to wait');
 
     store.broken = true;
     send('d1', 2, 1);
-    await screen.until(({ text }) => text.includes('held back: the store cannot be written: the disk is full'), 'why');
-    store.why = 'nats says \u001b[2J\u009b\nno';
-    await screen.until(({ text }) => text.includes('written: nats says \\u001b[2J\\u009b no'), 'why, on one line');
+    const why = 'have to wait: the store cannot be written: the disk is full';
+    await screen.until(({ text }) => text.includes(why), 'the reason');
+    store.why = 'nats sends \u001b[2J\u009b\nno';
+    await screen.until(
+      ({ text }) => text.includes('written: nats sends \\u001b[2J\\u009b no'),
+      'the reason on one line',
+    );
     store.broken = false;
-    await screen.until(({ text }) => !text.includes('held back') && text.includes('17 in all'), 'that it is over');
+    await screen.until(({ text }) => !text.includes('have to wait') && text.includes('17 in all'), 'the recovery');
     drawing?.unsubscribe();
   });
 
-  it('shows a few of any number of devices, and those that are summed up together', async () => {
+  it('shows a few of any number of devices, and the shared window', async () => {
     const screen = new Screen();
     const windows = new Subject<Window>();
     const ingest = { windows, trouble: NEVER, acknowledged: 0 } as unknown as Ingest;
@@ -74,7 +78,7 @@ describe('the view of the windows', () => {
       ...{ device, start, width: 10, count: 7 },
       ...{ min: 1, mean: 2, max: 3, late: 0 },
     });
-    // More than there are arguments of a call.
+    // More than the arguments that a call can have.
     for (let i = 130_000; i > 0; i--) windows.next(window(`d${i}`));
     windows.next(window(OTHERS));
     await screen.until(({ text }) => text.includes('more devices'), 'the windows');
@@ -82,13 +86,13 @@ describe('the view of the windows', () => {
     expect(screen.text).toContain('d125001 ');
     expect(screen.text).toContain('… and 4,989 more devices, at least');
     windows.next(window('d1', 1000));
-    await screen.until(({ text }) => !text.includes('more devices'), 'that the others are silent');
+    await screen.until(({ text }) => !text.includes('more devices'), 'that silent devices are dropped');
     expect(screen.text).toMatch(/^ {2}d1 +7 /m);
     drawing?.unsubscribe();
   });
 
-  it('is not there where there is no terminal', () => {
-    const ingest = new Ingest(new Pretended());
+  it('does not exist without a terminal', () => {
+    const ingest = new Ingest(new FakeStore());
     const screen = Object.assign(new Screen(), { live: false });
     expect(view(screen, { ingest, traffic: new Traffic(), windows: true })).toBeUndefined();
   });

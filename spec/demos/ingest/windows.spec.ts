@@ -5,16 +5,16 @@ import type { Reading } from '../../../demos/ingest/reading.ts';
 import { OTHERS, type Window, windows } from '../../../demos/ingest/windows.ts';
 import { marbles } from '../../support/marbles.ts';
 
-/** A reading, and when it arrives. */
+/** A reading, and the time of its arrival. */
 interface Arrival {
   readonly time: number;
   readonly reading: Reading;
 }
 
-/** A window, and when it was emitted. */
+/** A window, and the time at which it was emitted. */
 type Emitted = readonly [time: number, window: Window];
 
-/** What the operator says on virtual time. */
+/** The windows that the operator emits, on virtual time. */
 function observed(arrivals: readonly Arrival[], width: number, lateness: number, most = 1000): Emitted[] {
   const emitted: Emitted[] = [];
   const clock = new TestScheduler(() => undefined);
@@ -27,7 +27,7 @@ function observed(arrivals: readonly Arrival[], width: number, lateness: number,
   return emitted;
 }
 
-/** The same by looking at all readings for each window there could be. */
+/** The same windows from a model, which groups all readings at once. */
 function modelled(arrivals: readonly Arrival[], width: number, lateness: number): Emitted[] {
   const cells = new Map<string, { device: string; start: number; values: number[]; late: number }>();
   for (const { time, reading } of arrivals) {
@@ -73,7 +73,7 @@ const arrivals = fc
 const reading = (device: string, at: number, value: number): Reading => ({ device, seq: at, at, value });
 
 describe('windows', () => {
-  it('are those of a model that looks at all readings at once, whatever comes when', () => {
+  it('equal those of a model that groups all readings at once, for any arrivals', () => {
     fc.assert(
       fc.property(
         arrivals,
@@ -95,7 +95,7 @@ describe('windows', () => {
     );
   });
 
-  it('count each reading once, in time or late', () => {
+  it('count each reading once, as in time or as late', () => {
     fc.assert(
       fc.property(arrivals, fc.integer({ min: 1, max: 60 }), (all, width) => {
         const seen = observed(all, width, width);
@@ -104,7 +104,7 @@ describe('windows', () => {
     );
   });
 
-  it('of more devices than allowed are one, and no reading is left out', () => {
+  it('of devices beyond the limit are one shared window, and no reading is left out', () => {
     fc.assert(
       fc.property(arrivals, fc.integer({ min: 1, max: 60 }), fc.integer({ min: 0, max: 4 }), (all, width, most) => {
         const limited = observed(all, width, width, most).map(([, window]) => window);
@@ -119,7 +119,7 @@ describe('windows', () => {
     );
   });
 
-  it('are as many as allowed, however many names there are', () => {
+  it('are limited in number, for any number of device names', () => {
     const all = Array.from({ length: 1000 }, (_, i) => ({ time: 5, reading: reading(`d${i}`, 5, i) }));
     const emitted = observed(all, 10, 0, 100).map(([, window]) => window);
     expect(emitted.length).toBe(101);
@@ -130,7 +130,7 @@ describe('windows', () => {
     });
   });
 
-  it('make room when they close', () => {
+  it('make room for other devices when they close', () => {
     const at = (time: number, device: string) => ({ time, reading: reading(device, time, 1) });
     const emitted = observed([at(1, 'a'), at(2, 'b'), at(11, 'b'), at(12, 'a')], 10, 0, 1);
     expect(emitted.map(([time, { device, start }]) => [time, device, start])).toEqual([
@@ -141,14 +141,14 @@ describe('windows', () => {
     ]);
   });
 
-  it('are emitted in turns of the event loop when they are many', () => {
+  it('are emitted 500 per event-loop iteration', () => {
     const clock = new TestScheduler(() => undefined);
     const seen: number[] = [];
     let emitted = 0;
     clock.run(({ hot, flush }) => {
       const source = hot<Reading>('-');
       source.pipe(windows({ width: 10, lateness: 0, clock })).subscribe(() => {
-        // What stands in the queue of the clock is done between two turns.
+        // An action that is scheduled now runs between two iterations.
         if (emitted++ % 100 === 0) clock.schedule(() => seen.push(emitted), 0);
       });
       for (let i = 0; i < 1600; i++) clock.schedule(() => source.next(reading(`d${i}`, 5, i)), 5);
@@ -158,7 +158,7 @@ describe('windows', () => {
     expect([...new Set(seen)]).toEqual([500, 1000, 1500, 1600]);
   });
 
-  it('that would be open in more than a thousand spans of time are refused', () => {
+  it('cannot be open in more than a thousand spans of time', () => {
     expect(() => windows({ width: 1, lateness: 1000 })).not.toThrow();
     expect(() => windows({ width: 1, lateness: 1001 })).toThrow(RangeError);
   });
@@ -172,7 +172,7 @@ describe('windows', () => {
   const y = window('y', 0, { count: 1, min: 1, mean: 1, max: 1 });
 
   it(
-    'are emitted when they close, each device by itself',
+    'are emitted when they close, one for each device',
     marbles(({ hot, expectObservable, clock }) => {
       const source = hot('  -a-(bc)----------', values);
       const expected = '    -------(xy)------';
@@ -181,7 +181,7 @@ describe('windows', () => {
   );
 
   it(
-    'that are closed take nothing any more: it is late in the one of now',
+    'that are closed do not change: a reading for one is late in the present window',
     marbles(({ hot, expectObservable, clock }) => {
       const source = hot('  -a-b---l---------', values);
       const expected = '    -------x----l----';
@@ -191,7 +191,7 @@ describe('windows', () => {
   );
 
   it(
-    'of the future are those of now',
+    'do not exist in the future: a reading from the future belongs to the present window',
     marbles(({ hot, expectObservable, clock }) => {
       const source = hot('  -f---------------', { f: reading('x', 4_000_000_000_000, 7) });
       const expected = '    -----w-----------';
@@ -201,7 +201,7 @@ describe('windows', () => {
   );
 
   it(
-    'say what they have when the readings complete',
+    'are emitted as they are when the readings complete',
     marbles(({ hot, expectObservable, clock }) => {
       const source = hot('  -a-b|', values);
       const expected = '    ----(x|)';
@@ -209,7 +209,7 @@ describe('windows', () => {
     }),
   );
 
-  it('keep their mean finite at the edge of what a number holds', () => {
+  it('have a finite mean even for the largest numbers', () => {
     const most = Number.MAX_VALUE;
     const all = [most, -most, most].map((value, i) => ({ time: i, reading: reading('x', i, value) }));
     const [[, { mean }] = [0, window('', 0, {})]] = observed(all, 10, 0);
