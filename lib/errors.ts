@@ -1,13 +1,4 @@
-/** @internal As `instanceof`, but false where that throws: what was thrown may be a proxy that has been revoked. */
-export function isA<T>(value: unknown, type: abstract new (...args: never[]) => T): value is T {
-  try {
-    return value instanceof type;
-  } catch {
-    return false;
-  }
-}
-
-/** What can expire. Each deadline has its own name, so that a log says which one closed a connection. */
+/** The deadlines. Each has its own name, so that a log shows which one closed a connection. */
 export type DeadlineName =
   | 'connect'
   | 'idle'
@@ -19,12 +10,12 @@ export type DeadlineName =
   | 'lifetime'
   | 'reply';
 
-/** A deadline passed before what it waits for had happened. */
+/** A deadline passed before the event that it waits for. */
 export class DeadlineError extends Error {
   override readonly name = 'DeadlineError';
-  /** Which deadline. */
+  /** The name of the deadline. */
   readonly deadline: DeadlineName;
-  /** The time that was allowed, in milliseconds. */
+  /** How long the deadline allowed, in milliseconds. */
   readonly after: number;
 
   constructor(deadline: DeadlineName, after: number) {
@@ -34,12 +25,12 @@ export class DeadlineError extends Error {
   }
 }
 
-/** A frame grew past its limit before its end was seen, or announced that it would. */
+/** A frame is longer than its limit, by its announced length or by the bytes received without its end. */
 export class FrameTooLongError extends RangeError {
   override readonly name = 'FrameTooLongError';
   /** The limit, in bytes. */
   readonly limit: number;
-  /** What was announced or seen, in bytes: the announced length as it was sent, or the first length past the limit. */
+  /** The announced length, or the first length past the limit that was received, in bytes. */
   readonly length: number | bigint;
 
   constructor(limit: number, length: number | bigint) {
@@ -49,10 +40,10 @@ export class FrameTooLongError extends RangeError {
   }
 }
 
-/** The input ended in the middle of a frame. What had come of it is not handed on: half a request is not a request. */
+/** The input ended within a frame. The part that was received is not emitted, because half a request is not a request. */
 export class FrameTruncatedError extends Error {
   override readonly name = 'FrameTruncatedError';
-  /** How many bytes of the unfinished frame had come. */
+  /** How many bytes of the unfinished frame were received. */
   readonly length: number;
 
   constructor(length: number) {
@@ -61,7 +52,7 @@ export class FrameTruncatedError extends Error {
   }
 }
 
-/** A frame is not what its format allows: one that came in, or one that was to be sent. */
+/** A frame that was received, or that was to be sent, violates its format. */
 export class FrameInvalidError extends Error {
   override readonly name = 'FrameInvalidError';
 
@@ -71,8 +62,8 @@ export class FrameInvalidError extends Error {
 }
 
 /**
- * A Connection was subscribed a second time. Its bytes pass once; share them with `share()` if two need them. A pipe that
- * subscribes once more after this error, as `retry()` does, fails the connection, and completes when that is closed.
+ * A connection was subscribed to a second time. Its bytes are emitted once: if two subscribers need them, use `share()`. A pipe
+ * that subscribes again after this error, as `retry()` does, fails the connection, and completes when the connection is closed.
  */
 export class AlreadySubscribedError extends Error {
   override readonly name = 'AlreadySubscribedError';
@@ -82,12 +73,12 @@ export class AlreadySubscribedError extends Error {
   }
 }
 
-/** The peer reads more slowly than the handler writes, and more is unsent than allowed. */
+/** The peer reads more slowly than the handler writes, and the unsent bytes exceed their limit. */
 export class SlowConsumerError extends RangeError {
   override readonly name = 'SlowConsumerError';
   /** The limit, in bytes. */
   readonly limit: number;
-  /** What was unsent, in bytes. */
+  /** How many bytes were unsent. */
   readonly unsent: number;
 
   constructor(limit: number, unsent: number) {
@@ -97,12 +88,12 @@ export class SlowConsumerError extends RangeError {
   }
 }
 
-/** All connections together held more than the server's `budget`, and this one would have held its part for too long. */
+/** All connections together held more bytes than the server's `budget`, and this connection did not release its part in time. */
 export class EvictedError extends Error {
   override readonly name = 'EvictedError';
-  /** What the connection held, in bytes. */
+  /** How many bytes the connection held. */
   readonly held: number;
-  /** What all connections held together, in bytes. */
+  /** How many bytes all connections held together. */
   readonly total: number;
   /** The budget, in bytes. */
   readonly limit: number;
@@ -115,14 +106,26 @@ export class EvictedError extends Error {
   }
 }
 
-/** The connection went away, or had gone, before this could be done. */
+/** The connection was closed before the operation could complete. */
 export class ConnectionClosedError extends Error {
   override readonly name = 'ConnectionClosedError';
-  /** Why it went: its close reason, or the reason it was refused for. */
+  /** Why it was closed: its close reason, or the reason of its refusal. */
   readonly reason: string;
 
   constructor(id: number, reason: string, options?: ErrorOptions) {
     super(`Cannot go on with connection ${id}: it is closed (${reason})`, options);
     this.reason = reason;
+  }
+}
+
+/**
+ * Like `instanceof`, but false where that throws: a thrown value may be a revoked proxy. For the library only: `index.ts` does
+ * not export it.
+ */
+export function isA<T>(value: unknown, type: abstract new (...args: never[]) => T): value is T {
+  try {
+    return value instanceof type;
+  } catch {
+    return false;
   }
 }

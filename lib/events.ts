@@ -2,18 +2,18 @@ import type { DeadlineName } from './errors.ts';
 import type { Address } from './transport/transport.ts';
 
 /**
- * Why a connection ended: exactly one a connection, and the first that came true.
+ * Why a connection was closed. Each connection has one reason: the first that applied.
  *
- * - `ended`: the peer said all it wanted to say, and has its answers.
- * - `completed`: the handler was done.
- * - `drained`: the server asked it to finish, and it did.
- * - `reset`: the peer or the network broke it off.
- * - `failed`: the handler failed, be it with an error of another connection that it uses.
- * - `deadline`: the peer let a deadline pass, or its lifetime was over; `deadline` says which.
- * - `frame-too-long`, `frame-truncated`, `frame-invalid`: its input could not be framed or decoded.
- * - `slow-consumer`: it did not read what the handler wrote.
- * - `evicted`: memory was short, and it held some that it did not give back; `held` says how much.
- * - `aborted`: the server broke it off, because somebody asked or because the drain's grace was over.
+ * - `ended`: the peer sent its FIN, and its requests were answered.
+ * - `completed`: the handler completed.
+ * - `drained`: the server asked the connection to finish, and it finished.
+ * - `reset`: the peer or the network aborted the connection.
+ * - `failed`: the handler failed, perhaps with an error of another connection that it uses.
+ * - `deadline`: the peer missed a deadline, or the lifetime of the connection was over; `deadline` names it.
+ * - `frame-too-long`, `frame-truncated`, `frame-invalid`: the input could not be framed or decoded.
+ * - `slow-consumer`: the peer did not read what the handler wrote.
+ * - `evicted`: all connections held more than the server's `budget`, and this one did not release its part, which is `held`.
+ * - `aborted`: the server aborted the connection, by a call of `abort()` or because the drain's grace was over.
  */
 export type CloseReason =
   | 'ended'
@@ -30,30 +30,30 @@ export type CloseReason =
   | 'aborted';
 
 /**
- * Why a connection was not served.
+ * Why a connection was refused, and not served.
  *
  * - `full`: the waiting room was full.
- * - `timeout`: it waited too long.
+ * - `timeout`: it waited for longer than the waiting room allows.
  * - `draining`: the server was shutting down.
- * - `exhausted`: the process is about to run out of descriptors.
- * - `budget`: all connections together held more than the server may.
- * - `gone`: its client left while it waited.
+ * - `exhausted`: the process was about to run out of descriptors.
+ * - `budget`: all connections together held more bytes than the server's `budget`.
+ * - `gone`: the peer closed it while it waited.
  *
- * Whoever refuses one downstream may use words of his own.
+ * An operator behind `listen` that refuses a connection may give any other reason.
  */
 export type RefusalReason = 'full' | 'timeout' | 'draining' | 'exhausted' | 'budget' | 'gone' | (string & {});
 
-/** How long the input of a connection was paused, in milliseconds, for each cause. Several causes may hold at once. */
+/** How long the input of a connection was paused, in milliseconds, for each cause. Several causes may apply at once. */
 export interface Paused {
-  /** The peer did not take what was written. */
+  /** The peer did not read what was written. */
   readonly peer: number;
-  /** The handler had as much work as its limits allow. */
+  /** The handler had as much in progress as its limits allow. */
   readonly handler: number;
-  /** All connections together held more than the server's budget. */
+  /** All connections together held more bytes than the server's `budget`. */
   readonly budget: number;
 }
 
-/** What an observer of the server sees of a connection, and can do to it. A `Connection` is one. */
+/** What an observer of the server can read of a connection, and do to it. A `Connection` is one. */
 export interface ConnectionView {
   /** Unique among the connections of one listener: 1, 2, 3 … in the order of accept. */
   readonly id: number;
@@ -61,7 +61,7 @@ export interface ConnectionView {
   readonly peer: Address;
   /** The local address, while the socket is open. */
   readonly local: Address;
-  /** When it was accepted, in milliseconds since 1970. */
+  /** When the connection was accepted, in milliseconds since 1970. */
   readonly openedAt: number;
   /** Bytes received so far. */
   readonly bytesIn: number;
@@ -69,7 +69,7 @@ export interface ConnectionView {
   readonly bytesOut: number;
   /** Bytes that were written and have not been sent yet. */
   readonly unsent: number;
-  /** Values that were dropped because the peer reads too slowly. */
+  /** Values that were dropped because the peer read too slowly. */
   readonly dropped: number;
   /** How long the input has been paused, for each cause. */
   readonly paused: Paused;
@@ -77,75 +77,75 @@ export interface ConnectionView {
   readonly isDraining: boolean;
   /** Asks the connection to finish at its next frame boundary. */
   drain(): void;
-  /** Ends the connection in good order: what was written is flushed, and a FIN follows. */
+  /** Ends the connection gracefully: flushes what was written, then sends a FIN. */
   end(detail?: string): void;
-  /** Closes the connection at once, with a RST. */
+  /** Closes the connection at once with a RST: unsent bytes are dropped. */
   abort(detail?: string): void;
 }
 
-/** A connection's last figures. */
+/** The final figures of a closed connection. */
 export interface Closed {
-  /** Why it ended. */
+  /** Why it was closed. */
   readonly reason: CloseReason;
-  /** Which deadline, where the reason is one; for a slow consumer `stall`, if it was that one; for `failed` `reply`, likewise. */
+  /** The deadline that passed, if one did: with the reason `deadline`, `stall` with `slow-consumer`, or `reply` with `failed`. */
   readonly deadline?: DeadlineName;
-  /** Bytes of memory that it held, where the reason is `evicted`. */
+  /** How many bytes of memory it held, if the reason is `evicted`. */
   readonly held?: number;
-  /** What went wrong, where something did. */
+  /** The error that closed it, if one did. */
   readonly error?: unknown;
-  /** What the server said as it ended or broke the connection off: the text given to `end()` or `abort()`. */
+  /** The text that was passed to `end()` or `abort()`, if the server called it. */
   readonly detail?: string;
-  /** Bytes received. */
+  /** How many bytes were received. */
   readonly bytesIn: number;
-  /** Bytes sent. */
+  /** How many bytes were sent. */
   readonly bytesOut: number;
-  /** Bytes written by the handler that did not leave. */
+  /** How many bytes the handler wrote that were not sent. */
   readonly unsent: number;
-  /** Values that were dropped because the peer did not keep pace. */
+  /** How many values were dropped because the peer read too slowly. */
   readonly dropped: number;
-  /** For how long its input was held back, by who was to blame. */
+  /** How long the input was paused, for each cause. */
   readonly paused: Paused;
-  /** Milliseconds from its accept to its end. */
+  /** Milliseconds from the accept to the close. */
   readonly duration: number;
 }
 
-/** How many connections there are and were: `accepted = waiting + active + closed + refused`, at any moment. */
+/** How many connections there are and were. At any moment `accepted = waiting + active + closed + refused`. */
 export interface Counters {
-  /** All that the port ever accepted. */
+  /** All connections that the port has accepted. */
   readonly accepted: number;
-  /** Accepted, and not yet taken by the pipe. */
+  /** Accepted, but not yet subscribed to. */
   readonly waiting: number;
-  /** In the hands of a handler, or ending. */
+  /** Being served, or closing. */
   readonly active: number;
-  /** Served and gone. */
+  /** Served and closed. */
   readonly closed: number;
-  /** Not served. */
+  /** Refused, and not served. */
   readonly refused: number;
 }
 
-/** How a drain went. */
+/** The outcome of a drain. */
 export interface DrainReport {
   /** Connections that finished in time. */
   readonly drained: number;
-  /** Connections that were broken off, evicted ones included. */
+  /** Connections that were aborted, including evicted ones. */
   readonly aborted: number;
-  /** Connections that were refused from the beginning of the drain on. */
+  /** Connections that were refused since the drain began. */
   readonly refused: number;
-  /** Bytes that handlers wrote and peers did not take, over all connections that were broken off. */
+  /** Bytes that handlers wrote and that were not sent, summed over all aborted connections. */
   readonly unsent: number;
-  /** Milliseconds from the signal to the end. */
+  /** Milliseconds from the shutdown signal to the end. */
   readonly duration: number;
 }
 
-/** The port is open. `counters` and `connections` are live: they say the truth whenever they are looked at. */
+/** The port is open. `counters` and `connections` are live: they are current whenever they are read. */
 export interface ListeningEvent {
   readonly type: 'listening';
   readonly address: Address;
   readonly counters: Counters;
-  /** Those in the hands of handlers, or ending. */
+  /** The connections that are being served, or closing. */
   readonly connections: ReadonlySet<ConnectionView>;
 }
-/** A connection was taken by the pipe. */
+/** A connection was subscribed to: it is being served from now on. */
 export interface OpenedEvent {
   readonly type: 'opened';
   readonly id: number;
@@ -153,13 +153,13 @@ export interface OpenedEvent {
   /** Milliseconds it had waited. */
   readonly waited: number;
 }
-/** A connection that was served is gone. */
+/** A connection that was served is closed. */
 export interface ClosedEvent extends Closed {
   readonly type: 'closed';
   readonly id: number;
   readonly peer: Address;
 }
-/** A connection was not served. */
+/** A connection was refused, and not served. */
 export interface RefusedEvent {
   readonly type: 'refused';
   readonly id: number;
@@ -169,8 +169,8 @@ export interface RefusedEvent {
   readonly waited: number;
 }
 /**
- * A handler failed, and its connection with it; or the function that says the farewell of a refused connection did; or one
- * accept failed, and there is no `id`. Nothing else is affected.
+ * A handler failed, and its connection with it; or the function for the last message to a refused connection failed; or one
+ * accept failed, in which case there is no `id`. Nothing else is affected.
  */
 export interface FailedEvent {
   readonly type: 'failed';
@@ -178,37 +178,38 @@ export interface FailedEvent {
   readonly peer?: Address;
   readonly error: unknown;
 }
-/** The process is about to run out of descriptors, and refuses connections until some are free. Emitted once for each spell. */
+/** The process is about to run out of descriptors, and refuses connections until some are free. Emitted once per shortage. */
 export interface ExhaustedEvent {
   readonly type: 'exhausted';
-  /** How many descriptors the process may have. */
+  /** How many descriptors the process may have open. */
   readonly limit: number;
 }
 /**
- * Enough descriptors are free again: the end of the spell that `exhausted` began. Emitted when enough connections have closed,
- * or enough in a row have found a descriptor, so that a few descriptors more or less emit nothing: 32, or a sixteenth of the limit.
+ * Enough descriptors are free again: the end of the shortage that `exhausted` began. Emitted when enough connections have closed,
+ * or enough in a row have found a descriptor. Enough is 32, or a sixteenth of the limit if that is less. Otherwise a few
+ * descriptors more or less would emit both events again and again.
  */
 export interface RecoveredEvent {
   readonly type: 'recovered';
-  /** Connections that were refused as `exhausted` in this spell. */
+  /** Connections that were refused as `exhausted` in this shortage. */
   readonly refused: number;
   /** Milliseconds since `exhausted`. */
   readonly duration: number;
 }
-/** The shutdown has begun. Readiness can flip now. */
+/** The shutdown has begun: a readiness probe should fail from now on. */
 export interface DrainingEvent {
   readonly type: 'draining';
-  /** Connections in the hands of handlers. */
+  /** Connections that are being served, or closing. */
   readonly active: number;
-  /** Connections that wait. */
+  /** Connections that are waiting. */
   readonly waiting: number;
 }
-/** The shutdown is over: the last event. */
+/** The shutdown is complete. This is the last event. */
 export interface DrainedEvent extends DrainReport {
   readonly type: 'drained';
 }
 
-/** What `listen` says. */
+/** The events of `listen`. */
 export type ListenEvent =
   | ListeningEvent
   | OpenedEvent
@@ -218,5 +219,5 @@ export type ListenEvent =
   | RecoveredEvent
   | FailedEvent;
 
-/** What `serve` says. */
+/** The events of `serve`. */
 export type ServerEvent = ListenEvent | DrainingEvent | DrainedEvent;

@@ -1,6 +1,6 @@
-// The front door: every public name, by room.
+// The package's public names, by folder. A name that is not exported here is the library's own, and may change.
 
-// The whole server.
+// A whole server.
 export { type Handler, type ServeOptions, serve } from './serve.ts';
 
 // The port.
@@ -9,7 +9,7 @@ export { type ListenOptions, listen } from './listen/listen.ts';
 // The client's side.
 export { type ConnectOptions, connect } from './connect/connect.ts';
 
-// One peer.
+// A connection.
 export type { Connection } from './connection/connection.ts';
 export type { Stream } from './connection/bytes.ts';
 export { type BytesControl, type BytesOperator, operateBytes } from './connection/operateBytes.ts';
@@ -47,7 +47,7 @@ export { boundedStdout } from './logging/boundedStdout.ts';
 export { type EventLogger, logTo } from './logging/logTo.ts';
 export { printable } from './logging/printable.ts';
 
-// What is said.
+// Events.
 export type {
   Closed,
   ConnectionView,
@@ -69,7 +69,7 @@ export type {
   ServerEvent,
 } from './events.ts';
 
-// What can go wrong.
+// Errors.
 export {
   AlreadySubscribedError,
   ConnectionClosedError,
@@ -82,7 +82,7 @@ export {
   SlowConsumerError,
 } from './errors.ts';
 
-// The seams: the network and the clock.
+// The network and the clock, which are options of a server.
 export { monotonic } from './time/monotonic.ts';
 export { nodeTransport } from './transport/node.ts';
 export type {

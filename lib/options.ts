@@ -1,12 +1,12 @@
 import { inspect, types } from 'node:util';
 
-/** What is wrong with an option, to stand behind its name: a sentence, or that of a number out of its range. */
-export type Wrong = string | { readonly outOfRange: string };
+/** What is wrong with a value: the end of a sentence that begins with the option's name. `outOfRange` makes it a RangeError. */
+export type Violation = string | { readonly outOfRange: string };
 
-/** Looks at one option: returns what is wrong with it, or nothing. */
-export type Check = (value: unknown) => Wrong | undefined;
+/** Checks one value. @returns What is wrong with it, or `undefined`. */
+export type Check = (value: unknown) => Violation | undefined;
 
-const SHORT = {
+const IN_SHORT = {
   depth: 0,
   breakLength: Number.POSITIVE_INFINITY,
   customInspect: false,
@@ -14,13 +14,13 @@ const SHORT = {
   maxStringLength: 100,
 };
 
-/** Characters of a description; what has more is cut. */
+/** Characters of a description at most. */
 const LONGEST = 200;
 
-/** A value as a message shows it: in one short line, whatever it is. It never throws, as a value itself may when it is looked at. */
+/** A value as a message shows it: one short line, whatever the value is. Never throws, although inspecting the value may. */
 export function describe(value: unknown): string {
   try {
-    const text = inspect(value, SHORT).replace(/\s+/g, ' ');
+    const text = inspect(value, IN_SHORT).replace(/\s+/g, ' ');
     return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
   } catch {
     return `a value of type ${typeof value} that cannot be shown`;
@@ -28,14 +28,14 @@ export function describe(value: unknown): string {
 }
 
 const number =
-  (says: string, allows: (value: number) => boolean): Check =>
+  (range: string, allows: (value: number) => boolean): Check =>
   (value) => {
-    const sentence = () => `must be ${says}, not ${describe(value)}`;
+    const sentence = () => `must be ${range}, not ${describe(value)}`;
     if (typeof value !== 'number') return sentence();
     return allows(value) ? undefined : { outOfRange: sentence() };
   };
 
-/** A whole number from `min` up. */
+/** A whole number from `min` to `max`. */
 export const whole = (min: number, max = Number.MAX_SAFE_INTEGER): Check =>
   number(
     `a whole number ${max === Number.MAX_SAFE_INTEGER ? `of ${min} or more` : `from ${min} to ${max}`}`,
@@ -47,10 +47,10 @@ export const whole = (min: number, max = Number.MAX_SAFE_INTEGER): Check =>
 /** A time in milliseconds; `Infinity` for no limit. */
 export const milliseconds: Check = number('milliseconds, 0 or more', (value) => value >= 0);
 
-/** A time in milliseconds that is not over at once; `Infinity` for no limit. */
-export const patience: Check = number('more than 0 milliseconds, or Infinity for no limit', (value) => value > 0);
+/** A time of more than 0 milliseconds; `Infinity` for no limit. */
+export const timeLimit: Check = number('more than 0 milliseconds, or Infinity for no limit', (value) => value > 0);
 
-/** A number of bytes, or `Infinity` for no limit. */
+/** A number of bytes; `Infinity` for no limit. */
 export const bytes: Check = number(
   'bytes, 1 or more',
   (value) => value >= 1 && (Number.isInteger(value) || value === Number.POSITIVE_INFINITY),
@@ -62,14 +62,14 @@ export const rate: Check = number(
   (value) => value >= 0 && value < Number.POSITIVE_INFINITY,
 );
 
-/** A share, from 0 to 1. */
-export const share: Check = number('from 0 to 1', (value) => value >= 0 && value <= 1);
+/** A number from 0 to 1. */
+export const fraction: Check = number('from 0 to 1', (value) => value >= 0 && value <= 1);
 
-/** One of some words. */
+/** One of some values. */
 export const oneOf =
-  (...words: readonly unknown[]): Check =>
+  (...values: readonly unknown[]): Check =>
   (value) =>
-    words.includes(value) ? undefined : `must be one of ${words.map(describe).join(', ')}, not ${describe(value)}`;
+    values.includes(value) ? undefined : `must be one of ${values.map(describe).join(', ')}, not ${describe(value)}`;
 
 /** A boolean. */
 export const flag: Check = oneOf(true, false);
@@ -79,120 +79,124 @@ export const callable: Check = (value) =>
   typeof value === 'function' ? undefined : `must be a function, not ${describe(value)}`;
 
 /**
- * Whether a value is bytes: a Uint8Array, and so a Buffer, of any realm, such as a context of `node:vm` in which a test runs.
- * It looks at the value itself, and so calls no user code, where `instanceof` may.
+ * Whether a value is a Uint8Array, such as a Buffer, of any realm: a test may run in a context of `node:vm`. Unlike
+ * `instanceof`, it calls no user code.
  */
 export const isBytes = (value: unknown): value is Uint8Array => types.isUint8Array(value);
 
 /** Whether a value can be sent. */
 export const isData = (value: unknown): value is string | Uint8Array => typeof value === 'string' || isBytes(value);
 
-/** What can be sent. */
+/** A value that can be sent. */
 export const data: Check = (value) =>
   isData(value) ? undefined : `must be a string or a Uint8Array, not ${describe(value)}`;
 
-/** A string that says something. */
+/** A string that is not empty. */
 export const text: Check = (value) =>
   typeof value === 'string' && value !== '' ? undefined : 'must be a string that is not empty';
 
-/** Bytes that the system has for the path of a unix socket. Windows has pipes with names of their own instead. */
+/** The longest path of a unix socket, in bytes. On Windows it is the name of a pipe, which has no such limit. */
 const PATH_BYTES = process.platform === 'linux' ? 107 : process.platform === 'win32' ? Number.POSITIVE_INFINITY : 103;
 
-/** The path of a unix socket, or an abstract name. Node 20 would cut off in silence what is too long. */
+/** The path of a unix socket, or an abstract name. Checked here because Node 20 silently truncates a longer one. */
 export const unixPath: Check = (value) => {
   const wrong = text(value);
   if (wrong !== undefined) return wrong;
-  // Node 20 would bind what stands before it. At the front it makes an abstract name of Linux.
+  // Node 20 silently binds the part before the NUL. A NUL at the front is part of an abstract name on Linux.
   if ((value as string).indexOf('\0', 1) !== -1) return `must have no NUL byte but the first, not ${describe(value)}`;
   const length = Buffer.byteLength(value as string);
   if (length <= PATH_BYTES) return undefined;
   return { outOfRange: `must have at most ${PATH_BYTES} bytes in UTF-8, not ${length}` };
 };
 
-/** A value that has all of some methods. */
+/** A value that has all of these methods. */
 export const having =
-  (says: string, ...methods: readonly string[]): Check =>
+  (what: string, ...methods: readonly string[]): Check =>
   (value) => {
     const has = (method: string) => typeof (value as Record<string, unknown> | null)?.[method] === 'function';
-    return methods.every(has) ? undefined : `must be ${says}, not ${describe(value)}`;
+    return methods.every(has) ? undefined : `must be ${what}, not ${describe(value)}`;
   };
 
-/** Puts something in front of what is wrong. */
-const behind = (name: string, wrong: Wrong): Wrong => {
+/** Puts the name of a field in front of what is wrong with its value. */
+const inField = (name: string, wrong: Violation): Violation => {
   if (typeof wrong !== 'string') return { outOfRange: `${name}${separator(wrong.outOfRange)}${wrong.outOfRange}` };
   return `${name}${separator(wrong)}${wrong}`;
 };
 const separator = (wrong: string) => (wrong.startsWith('.') ? '' : wrong.startsWith('there') ? ': ' : ' ');
 
-/** A check of an object of options, each with its own check. */
+/** The check of an object of options. */
 interface ObjectCheck extends Check {
   readonly checks: Checks;
 }
 
 /** An object of options, each with its own check. */
 export const object = (checks: Checks): ObjectCheck =>
-  Object.assign((value: unknown) => read(value, checks, {}), { checks });
+  Object.assign((value: unknown) => readInto(value, checks, {}), { checks });
 
-/** Options by their names. */
+/** The checks of options, by name. */
 export type Checks = Readonly<Record<string, Check>>;
 
-/** Options as they were read: one that was not given, or given as `undefined`, is not there. */
+/** Options that have been read. An option that was not given, or given as `undefined`, is absent. */
 export type Given<T> = { readonly [K in keyof T]: Exclude<T[K], undefined> };
 
 /**
- * Reads options as JavaScript does, inherited ones and getters included, and each of them once.
+ * Reads options as JavaScript does, including inherited ones and getters. Each is read once.
  *
- * @param into Where they go.
- * @returns What is wrong with them.
+ * @param into Receives the options.
+ * @returns What is wrong with them, or `undefined`.
  */
-function read(options: unknown, checks: Checks, into: Record<string, unknown>): Wrong | undefined {
+function readInto(options: unknown, checks: Checks, into: Record<string, unknown>): Violation | undefined {
   if (typeof options !== 'object' || options === null) return `must be an object, not ${describe(options)}`;
-  // Inherited ones, too; but methods and getters of a class are not enumerable, and it may have others than ours.
+  // Inherited names are included. Methods and getters of a class are not, because they are not enumerable: a class may have more.
   for (const name in options) {
     if (!Object.hasOwn(checks, name))
-      return `there is no option ${describe(name)}; it knows ${Object.keys(checks).join(', ')}`;
+      return `there is no option ${describe(name)}; the options are ${Object.keys(checks).join(', ')}`;
   }
   for (const [name, check] of Object.entries(checks)) {
     const value = (options as Record<string, unknown>)[name];
     if (value === undefined) continue;
     const nested: Record<string, unknown> | undefined = 'checks' in check ? {} : undefined;
-    const wrong = nested ? read(value, (check as ObjectCheck).checks, nested) : check(value);
-    if (wrong) return behind(`.${name}`, wrong);
+    const wrong = nested ? readInto(value, (check as ObjectCheck).checks, nested) : check(value);
+    if (wrong) return inField(`.${name}`, wrong);
     into[name] = nested ?? value;
   }
   return undefined;
 }
 
 /**
- * Reads and checks options at the door, before anything is opened. What they are then they are for good: an object of the
- * caller's may change later, or answer otherwise when it is asked again.
+ * Reads and validates options when a function is called, before anything is opened.
  *
- * @param where What cannot be done if they are wrong.
- * @param name What the object is called where it is given.
- * @returns A plain object of those that were given.
+ * The values are copied, because the caller may change the object later, and a getter may return another value when it is read
+ * again.
+ *
+ * @param where What cannot be done if they are invalid: the message begins with "Cannot" and this.
+ * @param name The name of the parameter.
+ * @returns A plain object of the options that were given.
  * @throws TypeError for an option that does not exist or is of the wrong type.
  * @throws RangeError for a number out of its range.
  */
 export function check<T>(where: string, options: T, checks: Checks, name = 'options'): Given<T> {
   const given: Record<string, unknown> = {};
-  refuse(where, name, read(options, checks, given));
+  refuse(where, name, readInto(options, checks, given));
   return given as Given<T>;
 }
 
 /**
- * Checks an argument, which, unlike an option, cannot be left out.
+ * Validates an argument, which, unlike an option, is required.
  *
- * @throws TypeError if it is of the wrong type, or not there.
+ * @param where What cannot be done if it is invalid.
+ * @param name The name of the parameter.
+ * @throws TypeError if it is of the wrong type or missing.
  * @throws RangeError for a number out of its range.
  */
 export function checkArgument(where: string, name: string, value: unknown, allowed: Check): void {
   refuse(where, name, allowed(value));
 }
 
-function refuse(where: string, name: string, wrong: Wrong | undefined): void {
+function refuse(where: string, name: string, wrong: Violation | undefined): void {
   if (wrong === undefined) return;
   const isRange = typeof wrong !== 'string';
-  const says = isRange ? wrong.outOfRange : wrong;
-  const path = says.startsWith('.') ? says.slice(1) : `${name}${separator(says)}${says}`;
+  const text = isRange ? wrong.outOfRange : wrong;
+  const path = text.startsWith('.') ? text.slice(1) : `${name}${separator(text)}${text}`;
   throw new (isRange ? RangeError : TypeError)(`Cannot ${where}: ${path}`);
 }

@@ -1,7 +1,7 @@
-/** First in, first out, in constant time: taking one off the front of an array moves all that are behind it, each time. */
+/** A FIFO queue in amortized constant time: `Array.prototype.shift` would move all the other items each time. */
 export class Queue<T> {
   #items: (T | undefined)[] = [];
-  /** The first that has not been taken. */
+  /** The index of the first item in the queue. */
   #head = 0;
 
   get size(): number {
@@ -12,12 +12,12 @@ export class Queue<T> {
     this.#items.push(item);
   }
 
-  /** The first, which stays; `undefined` if there is none. */
+  /** The first item, which stays in the queue; `undefined` if the queue is empty. */
   get first(): T | undefined {
     return this.#items[this.#head];
   }
 
-  /** Takes the first; `undefined` if there is none. */
+  /** Removes and returns the first item; `undefined` if the queue is empty. */
   shift(): T | undefined {
     if (this.#head === this.#items.length) return undefined;
     const item = this.#items[this.#head];

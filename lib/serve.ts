@@ -9,7 +9,7 @@ import { Lingering } from './listen/lingering.ts';
 import { type ListenOptions, listenChecks, openPort } from './listen/listen.ts';
 import { Registry } from './listen/registry.ts';
 import { whereToListen } from './listen/whereToListen.ts';
-import { callable, check, checkArgument, describe, milliseconds, patience, share, whole } from './options.ts';
+import { callable, check, checkArgument, describe, fraction, milliseconds, timeLimit, whole } from './options.ts';
 import { Drain } from './shutdown/drain.ts';
 import { serveConnection } from './shutdown/serveConnection.ts';
 import { ShardedSubscriber } from './shutdown/shardedSubscriber.ts';
@@ -131,7 +131,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
 }
 
 function chance(value: unknown): number {
-  checkArgument('serve', 'what random returns', value, share);
+  checkArgument('serve', 'what random returns', value, fraction);
   return value as number;
 }
 
@@ -150,12 +150,12 @@ const serveChecks = (() => {
     },
     announce: milliseconds,
     grace: milliseconds,
-    idle: patience,
-    greeting: patience,
-    frame: patience,
-    reply: patience,
-    lifetime: patience,
-    jitter: share,
+    idle: timeLimit,
+    greeting: timeLimit,
+    frame: timeLimit,
+    reply: timeLimit,
+    lifetime: timeLimit,
+    jitter: fraction,
     random: callable,
   };
 })();

@@ -11,7 +11,7 @@ import {
 } from '../connection/settings.ts';
 import { type ConnectionOwner, SocketConnection } from '../connection/socketConnection.ts';
 import { DeadlineError } from '../errors.ts';
-import { type Check, check, having, patience } from '../options.ts';
+import { type Check, check, having, timeLimit } from '../options.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import type { Destination, Dial, DialHandler, TransportSocket } from '../transport/transport.ts';
@@ -25,7 +25,7 @@ export interface ConnectOptions extends ConnectionOptions {
 
 const connectChecks: Record<string, Check> = {
   ...connectionChecks,
-  timeout: patience,
+  timeout: timeLimit,
   transport: having('a Transport that connects', 'connect'),
 };
 

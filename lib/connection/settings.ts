@@ -1,6 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { SchedulerLike } from 'rxjs';
-import { bytes, type Check, flag, having, milliseconds, object, oneOf, patience, rate } from '../options.ts';
+import { bytes, type Check, flag, having, milliseconds, object, oneOf, timeLimit, rate } from '../options.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import { nodeTransport } from '../transport/node.ts';
 import type { SocketOptions, Transport } from '../transport/transport.ts';
@@ -106,8 +106,8 @@ export interface ConnectionOptions {
 export const connectionChecks: Record<string, Check> = {
   halfOpen: flag,
   linger: milliseconds,
-  stall: patience,
-  pace: object({ in: rate, out: rate, grace: patience }),
+  stall: timeLimit,
+  pace: object({ in: rate, out: rate, grace: timeLimit }),
   highWaterMark: bytes,
   maxOutbound: bytes,
   overrun: oneOf(...overruns),

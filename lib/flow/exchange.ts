@@ -3,7 +3,7 @@ import { derive } from '../connection/bytes.ts';
 import type { Connection } from '../connection/connection.ts';
 import { internals } from '../connection/socketConnection.ts';
 import type { Data } from '../connection/writeQueue.ts';
-import { callable, check, checkArgument, flag, patience, whole } from '../options.ts';
+import { callable, check, checkArgument, flag, timeLimit, whole } from '../options.ts';
 import { Exchanger } from './exchanger.ts';
 import type { Reply } from './reply.ts';
 
@@ -76,7 +76,7 @@ export function exchange<T>(
     ordered = true,
     onError,
     timeout,
-  } = check('exchange', options, { concurrency: whole(1), ordered: flag, onError: callable, timeout: patience });
+  } = check('exchange', options, { concurrency: whole(1), ordered: flag, onError: callable, timeout: timeLimit });
   const settings = { project, onError, concurrency, ordered, timeout };
   return (source) => {
     const connection = internals(source, 'exchange');

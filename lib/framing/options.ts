@@ -1,5 +1,5 @@
 import type { SchedulerLike } from 'rxjs';
-import { type Checks, check, type Given, having, patience, whole } from '../options.ts';
+import { type Checks, check, type Given, having, timeLimit, whole } from '../options.ts';
 
 /** What every framing operator can be told about time. */
 export interface FrameTimeOptions {
@@ -22,7 +22,7 @@ export interface FrameOptions extends FrameTimeOptions {
   readonly maxLength?: number | undefined;
 }
 
-export const timeChecks: Checks = { timeout: patience, scheduler: having('a SchedulerLike', 'now', 'schedule') };
+export const timeChecks: Checks = { timeout: timeLimit, scheduler: having('a SchedulerLike', 'now', 'schedule') };
 
 /** @param most Bytes that one frame can have at all. */
 export const frameChecks = (most: number): Checks => ({ maxLength: whole(1, most), ...timeChecks });

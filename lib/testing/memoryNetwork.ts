@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { SchedulerLike } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
-import { type Checks, check, flag, object, share, text, whole } from '../options.ts';
+import { type Checks, check, flag, object, fraction, text, whole } from '../options.ts';
 import type { Address, DialHandler, PortHandler, Transport } from '../transport/transport.ts';
 import { LateReplies } from './lateReplies.ts';
 import { link } from './link.ts';
@@ -12,7 +12,7 @@ import { type Defer, MicrotaskQueue } from './microtaskQueue.ts';
 
 const clientChecks: Checks = {
   window: whole(0),
-  step: share,
+  step: fraction,
   address: object({ address: text, port: whole(0, 65_535) }),
   allowHalfOpen: flag,
 };

@@ -491,7 +491,7 @@ describe('listen', () => {
       [HERE, { overflow: 'park' }, TypeError, "overflow cannot be 'park' yet: only 'refuse' is there"],
       [HERE, { overflow: 'drop' }, TypeError, "overflow must be one of 'refuse', not 'drop'"],
       [HERE, { waiting: { max: -1 } }, RangeError, 'waiting.max must be a whole number of 0 or more, not -1'],
-      [HERE, { waiting: { time: 1 } }, TypeError, "waiting: there is no option 'time'; it knows max, timeout"],
+      [HERE, { waiting: { time: 1 } }, TypeError, "waiting: there is no option 'time'; the options are max, timeout"],
       [HERE, { ahead: 0 }, RangeError, 'ahead must be a whole number of 1 or more, not 0'],
       [HERE, { farewell: 7 }, TypeError, 'farewell must be a string, a Uint8Array or a function, not 7'],
       [HERE, { keepAlive: true }, TypeError, 'keepAlive must be milliseconds, 0 or more, not true'],
