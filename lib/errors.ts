@@ -106,7 +106,7 @@ export class EvictedError extends Error {
   }
 }
 
-/** The connection was closed before the operation could complete. */
+/** The connection was closed before the operation could complete, or before it began. */
 export class ConnectionClosedError extends Error {
   override readonly name = 'ConnectionClosedError';
   /** Why it was closed: its close reason, or the reason of its refusal. */

@@ -1,6 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { SchedulerLike } from 'rxjs';
-import { bytes, type Check, flag, having, milliseconds, object, oneOf, timeLimit, rate } from '../options.ts';
+import { bytes, type Check, flag, having, milliseconds, object, oneOf, rate, timeLimit } from '../options.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import { nodeTransport } from '../transport/node.ts';
 import type { SocketOptions, Transport } from '../transport/transport.ts';

@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { SchedulerLike } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
-import { type Checks, check, flag, object, fraction, text, whole } from '../options.ts';
+import { type Checks, check, flag, fraction, object, text, whole } from '../options.ts';
 import type { Address, DialHandler, PortHandler, Transport } from '../transport/transport.ts';
 import { LateReplies } from './lateReplies.ts';
 import { link } from './link.ts';
