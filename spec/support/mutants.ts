@@ -5,7 +5,8 @@ import { beforeEach } from 'vitest';
 configureGlobal({ seed: 1, endOnFailure: true, interruptAfterTimeLimit: 300 });
 
 /** Tests that take long by their nature, and would do so for each mutant that survives. */
-const LONG = /loopback|mebibyte|million|processor time|thousand|\b1000\b|on real sockets|^a process$/;
+const LONG =
+  /loopback|mebibyte|byte by byte|million|processor time|thousand|\b1000\b|on real sockets|\b3000\b|about its limit|about the limit|^a process$/;
 
 beforeEach(({ task, skip }) => {
   for (let at: { name: string; suite?: { name: string } | undefined } | undefined = task; at; at = at.suite) {
