@@ -37,7 +37,7 @@ export function parseU64(text: string): bigint | undefined {
   return BigInt.asIntN(64, wrapped) < 0n ? undefined : wrapped;
 }
 
-/** The sign and the magnitude. A number longer than 64 bits is refused anyway, so its magnitude is not computed: that costs time. */
+/** The sign and the magnitude. A number longer than 64 bits is refused, so its magnitude is not computed: that costs time. */
 function read(text: string): [sign: string, size: bigint | undefined] {
   const [, sign = '', digits = ''] = NUMBER.exec(text) ?? [];
   const significant = digits.replace(/^0+(?=\d)/, '');

@@ -1,8 +1,8 @@
 import { describe, expect, it, vi } from 'vitest';
 import { addDecimals } from '../../../demos/redis/addDecimals.ts';
 
-/** Each as redis-server 7.0 says it. The differential spec compares any others. */
-describe('INCRBYFLOAT reckons in binary, with 64 bits', () => {
+/** The results are those of redis-server 7.0. The differential spec compares any other numbers. */
+describe('INCRBYFLOAT computes in binary, with 64 bits', () => {
   it.each([
     ['10.5', '0.1', '10.6'],
     ['0.1', '0.2', '0.3'],
@@ -39,7 +39,7 @@ describe('INCRBYFLOAT reckons in binary, with 64 bits', () => {
     expect(() => addDecimals(one, other)).toThrow(why);
   });
 
-  it('works out no power of ten that no number can have', () => {
+  it('computes no power of ten that is out of range', () => {
     const work = vi.fn(BigInt);
     vi.stubGlobal('BigInt', work);
     try {
@@ -55,7 +55,7 @@ describe('INCRBYFLOAT reckons in binary, with 64 bits', () => {
     expect(work).toHaveBeenCalled();
   });
 
-  it('looks at no more of what a client sends than a number can be', () => {
+  it('refuses a text that is longer than any number without parsing it', () => {
     expect(() => addDecimals('1', '9'.repeat(64 * 1024 * 1024))).toThrow('not a valid float');
   });
 });

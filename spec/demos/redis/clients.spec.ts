@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { client, closeClients } from '../../support/client.ts';
 import { endServers, RedisServer } from './support/server.ts';
 
-/** Every byte there is, and line ends where a parser could trip over them. */
+/** Every possible byte, after line ends in a place where they could confuse a parser. */
 const binary = Buffer.concat([Buffer.from('\r\n$3\r\n'), Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))]);
 
 let server: RedisServer;
@@ -39,7 +39,7 @@ describe('ioredis', () => {
     );
   });
 
-  it('carries a transaction out, and not when a watched key has changed', async () => {
+  it('executes a transaction, unless a watched key has changed', async () => {
     const [redis, other] = [open(), open()];
     expect(await redis.multi().incr('n').incr('n').exec()).toEqual([
       [null, 1],
@@ -52,17 +52,17 @@ describe('ioredis', () => {
     await expect(redis.lpush('n', 'x')).rejects.toThrow('WRONGTYPE');
   });
 
-  it('hears what is published to its channels and patterns', async () => {
+  it('receives what is published to its channels and patterns', async () => {
     const [subscriber, publisher] = [open(), open()];
     expect(await subscriber.subscribe('news', 'weather')).toBe(2);
     expect(await subscriber.psubscribe('n*')).toBe(3);
-    const heard: unknown[] = [];
-    subscriber.on('message', (...message) => heard.push(message));
+    const received: unknown[] = [];
+    subscriber.on('message', (...message) => received.push(message));
     const last = once(subscriber, 'pmessage');
     expect(await publisher.publish('weather', 'rain')).toBe(1);
     expect(await publisher.publish('news', 'hello')).toBe(2);
     expect(await last).toEqual(['n*', 'news', 'hello']);
-    expect(heard).toEqual([
+    expect(received).toEqual([
       ['weather', 'rain'],
       ['news', 'hello'],
     ]);
@@ -80,7 +80,7 @@ describe('ioredis', () => {
     expect(found.sort()).toEqual(keys.sort());
   });
 
-  it('gets back the bytes it has stored', async () => {
+  it('reads back the bytes that it has stored', async () => {
     const redis = open();
     const large = Buffer.alloc(5_000_000, binary);
     await redis.set(binary, large);
@@ -118,23 +118,23 @@ describe.each([2, 3] as const)('node-redis with RESP%d', (RESP) => {
     await expect(redis.incr('key')).rejects.toThrow('value is not an integer or out of range');
   });
 
-  it('carries a transaction out', async () => {
+  it('executes a transaction', async () => {
     const redis = await open();
     expect(await redis.multi().set('n', '1').incrBy('n', 41).get('n').exec()).toEqual(['OK', 42, '42']);
   });
 
-  it('hears what is published', async () => {
+  it('receives what is published', async () => {
     const [subscriber, publisher] = [await open(), await open()];
-    const heard = new Promise((resolve) => {
+    const received = new Promise((resolve) => {
       subscriber.subscribe('news', (message, channel) => resolve([channel, message]));
     });
     await expect.poll(() => publisher.publish('news', 'hello')).toBe(1);
-    expect(await heard).toEqual(['news', 'hello']);
-    // With RESP3 messages are told apart from replies, so the subscriber may go on asking.
+    expect(await received).toEqual(['news', 'hello']);
+    // In RESP3 messages differ from replies, so a subscriber may send any command.
     if (RESP === 3) expect(await subscriber.set('key', 'value')).toBe('OK');
   });
 
-  it('scans, and gets back the bytes it has stored', async () => {
+  it('scans, and reads back the bytes that it has stored', async () => {
     const redis = await open();
     await redis.mSet(Array.from({ length: 500 }, (_, index): [string, string] => [`scan:${index}`, 'x']));
     let found = 0;

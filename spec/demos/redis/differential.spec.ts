@@ -7,10 +7,10 @@ import { isInstalled, type RealClient, RealRedis } from './support/realRedis.ts'
 import type { Reply } from './support/replies.ts';
 import { request } from './support/request.ts';
 
-/** Commands whose reply has no order of its own: it is that of a hash table. */
+/** Commands whose replies are in the order of a hash table, which is arbitrary. */
 const unordered = new Set(['smembers', 'keys', 'scan', 'spop']);
 
-/** A reply with its order taken away where it has none. Within EXEC the command is not known, so all of it is sorted. */
+/** A reply, sorted if its order is arbitrary. The commands within EXEC are unknown here, so all of their replies are sorted. */
 function comparable(args: readonly string[], reply: Reply | undefined, version: 2 | 3): unknown {
   const name = (args[0] ?? '').toLowerCase();
   const shown = show(reply, name === 'exec' || unordered.has(name));
@@ -34,7 +34,7 @@ function show(reply: Reply | undefined, sorted: boolean): unknown {
   return 'value' in reply ? { ...reply, value: String(reply.value) } : reply;
 }
 
-describe.skipIf(!isInstalled('redis-server'))('the same commands get the same replies as from redis-server', () => {
+describe.skipIf(!isInstalled('redis-server'))('commands get the same replies as from redis-server', () => {
   let real: RealRedis;
   let theirs: RealClient;
 

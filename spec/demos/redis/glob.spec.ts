@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { glob } from '../../../demos/redis/glob.ts';
 
-/** The plain meaning of a pattern, with recursion; far too slow for a server. */
+/** The definition of a pattern, with recursion; far too slow for a server. */
 function reference(pattern: string, text: string): boolean {
   if (pattern === '') return text === '';
   if (pattern[0] === '*') {
@@ -59,7 +59,7 @@ describe('glob', () => {
     expect(glob(pattern)(text)).toBe(expected);
   });
 
-  it('means what the plain recursive matcher means', () => {
+  it('matches as the recursive definition does', () => {
     const pattern = fc.string({
       unit: fc.constantFrom('a', 'b', 'c', '*', '?', '[', ']', '^', '-', '\\'),
       maxLength: 10,
@@ -73,11 +73,11 @@ describe('glob', () => {
     );
   });
 
-  it('comes to an end for patterns that take a recursive matcher for ever', () => {
+  it('ends soon for patterns on which a recursive matcher never ends', () => {
     const started = performance.now();
     expect(glob(`${'a*'.repeat(1000)}b`)('a'.repeat(10_000))).toBe(false);
     expect(glob(`${'*a'.repeat(200)}b`)('a'.repeat(20_000))).toBe(false);
-    // The longer the part that does not fit, the longer a matcher takes that looks at it character by character.
+    // A matcher that compares character by character takes longer the longer the part is that does not match.
     const long = 'a'.repeat(200_000);
     expect(glob(`*${'a'.repeat(20_000)}b`)(long)).toBe(false);
     expect(glob(`*b${'a'.repeat(20_000)}*`)(long)).toBe(false);

@@ -5,7 +5,7 @@ import type { ClientLimits } from '../../../demos/redis/limits.ts';
 import { DeadlineError, SlowConsumerError } from '../../../lib/index.ts';
 import { OurClient } from './support/ours.ts';
 
-/** A client whose figures are set by hand, under a clock that is, too. */
+/** A client whose figures and clock are set by hand. */
 function one(limits: ClientLimits) {
   const figures = { now: 1_000_000, unsent: 0, moved: 0, aborted: 0 };
   const db = new Database({ now: () => figures.now, limits });
@@ -22,7 +22,7 @@ function one(limits: ClientLimits) {
 }
 
 describe('a subscriber', () => {
-  it('is cut off with the message that is too much, and the others are told', async () => {
+  it('is disconnected by the message that exceeds the limit, and other subscribers are sent that message', async () => {
     const { db, client, figures } = one({ hard: 1000 });
     const other = new OurClient(db);
     await client.ask('SUBSCRIBE', 'news');
@@ -39,7 +39,7 @@ describe('a subscriber', () => {
     expect(db.sessions.size).toBe(1);
   });
 
-  it('may be behind for so long, and anew when it has caught up', async () => {
+  it('may exceed the soft limit for `softTime`, and again after it has caught up', async () => {
     const { client, figures, pass } = one({ soft: 1000, softTime: 60_000 });
     await client.ask('SUBSCRIBE', 'news');
     figures.unsent = 1001;
@@ -55,7 +55,7 @@ describe('a subscriber', () => {
     expect(client.ended).toEqual(new SlowConsumerError(1000, 5000));
   });
 
-  it('may be silent, while others may be so for as long as it was said', async () => {
+  it('may be silent, while a client without subscriptions may be silent for `timeout` only', async () => {
     const { db, client, pass } = one({ timeout: 5000 });
     const silent = new OurClient(db);
     await client.ask('SUBSCRIBE', 'news');
@@ -67,23 +67,23 @@ describe('a subscriber', () => {
   });
 });
 
-describe('what is kept for clients beside the keys', () => {
-  /** Clients, and what the budget has been told that each holds. */
+describe('data that is stored for clients beside the keys', () => {
+  /** Clients, and the bytes that were reported to the budget for each of them. */
   function several(limits: ClientLimits, count: number) {
     const db = new Database({ limits });
     const clients = Array.from({ length: count }, () => {
-      const told = { held: 0 };
+      const reported = { held: 0 };
       const client = new OurClient(db, {
         held: (bytes) => {
-          told.held += bytes;
+          reported.held += bytes;
         },
       });
-      return { client, told };
+      return { client, reported };
     });
     return { db, clients };
   }
 
-  it('is told to the budget, and is nothing when all is over', async () => {
+  it('is reported to the budget, and amounts to 0 after the last client has left', async () => {
     const name = fc.constantFrom('a', 'b', 'c*', 'd'.repeat(100));
     const names = fc.array(name, { minLength: 1, maxLength: 3 });
     const command = fc.oneof(
@@ -115,16 +115,16 @@ describe('what is kept for clients beside the keys', () => {
           let sum = 0;
           for (const [index, args] of commands) {
             await clients[index]?.client.ask(...args);
-            sum = clients.reduce((all, { told }) => all + told.held, 0);
-            for (const { told } of clients) expect(told.held).toBeGreaterThanOrEqual(0);
+            sum = clients.reduce((all, { reported }) => all + reported.held, 0);
+            for (const { reported } of clients) expect(reported.held).toBeGreaterThanOrEqual(0);
             expect(sum).toBeLessThanOrEqual(held);
           }
-          // Neither more nor less is left of the bound than was told.
+          // The room that is left under the limit agrees with what was reported.
           expect(db.limits.hold(held - sum)).toBe(true);
           expect(db.limits.hold(1)).toBe(false);
           db.limits.hold(sum - held);
           for (const { client } of clients) client.leave();
-          expect(clients.map(({ told }) => told.held)).toEqual([0, 0, 0]);
+          expect(clients.map(({ reported }) => reported.held)).toEqual([0, 0, 0]);
           expect(db.limits.hold(held)).toBe(true);
         },
       ),
@@ -132,18 +132,18 @@ describe('what is kept for clients beside the keys', () => {
     );
   });
 
-  it('is refused when it is too much, and the transaction with it', async () => {
+  it('is refused above the limit, and the transaction fails', async () => {
     const { db, clients } = several({ held: 2000 }, 2);
     const [one, other] = clients;
     await one?.client.ask('MULTI');
     expect(await one?.client.ask('SET', 'a', 'x'.repeat(1000))).toBe('+QUEUED\r\n');
-    expect(one?.told.held).toBeGreaterThan(1000);
+    expect(one?.reported.held).toBeGreaterThan(1000);
     expect(await one?.client.ask('SET', 'b', 'x'.repeat(1000))).toMatch(
       /^-OOM command not allowed: the limit for what clients queue/,
     );
-    expect(one?.told.held).toBe(0);
+    expect(one?.reported.held).toBe(0);
     expect(await one?.client.ask('SET', 'c', 'x'.repeat(1000))).toBe('+QUEUED\r\n');
-    expect(one?.told.held).toBe(0);
+    expect(one?.reported.held).toBe(0);
     await other?.client.ask('MULTI');
     expect(await other?.client.ask('SET', 'd', 'x'.repeat(1000))).toBe('+QUEUED\r\n');
     expect(await one?.client.ask('EXEC')).toMatch(/^-EXECABORT /);
@@ -151,20 +151,20 @@ describe('what is kept for clients beside the keys', () => {
     expect([...db.store.keys()]).toEqual(['d']);
   });
 
-  it.each([['SUBSCRIBE'], ['PSUBSCRIBE'], ['WATCH']])('%s keeps all of its names, or none', async (word) => {
+  it.each([['SUBSCRIBE'], ['PSUBSCRIBE'], ['WATCH']])('%s stores all of its names, or none', async (word) => {
     const { db, clients } = several({ held: 2000 }, 1);
     const [one] = clients;
     const names = Array.from({ length: 10 }, (_, index) => `name:${index}`);
     expect(await one?.client.ask(word, ...names)).toMatch(/^-OOM /);
     expect([...db.store.watches.keys(), db.pubsub.channels, db.pubsub.patterns]).toEqual([0, 0]);
-    expect(one?.told.held).toBe(0);
+    expect(one?.reported.held).toBe(0);
     expect(await one?.client.ask(word, 'a', 'a', 'a')).not.toContain('-');
     expect(await one?.client.ask(word, 'a', 'a', 'a')).not.toContain('-');
   });
 });
 
 describe('a client', () => {
-  it('is not silent while a large value is on its way', () => {
+  it('is not silent while a large value is being transferred', () => {
     const { client, figures, pass } = one({ timeout: 5000 });
     for (let times = 0; times < 10; times++) {
       figures.moved += 1000;
@@ -175,7 +175,7 @@ describe('a client', () => {
     expect(client.ended).toEqual(new DeadlineError('idle', 5000));
   });
 
-  it('may ask for more than a subscriber may have unsent, and be silent for ever', async () => {
+  it('may have more unsent than a subscriber, and may be silent forever by default', async () => {
     const { client, figures, pass } = one({});
     figures.unsent = 1e9;
     await client.ask('PING');

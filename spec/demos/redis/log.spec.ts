@@ -23,7 +23,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** All that a database holds, in a form that can be compared; times to live as well. */
+/** The contents of a database with their times to live, in a form that can be compared. */
 function contents(db: Database): unknown {
   const plain = (value: unknown): unknown => {
     if (value instanceof Deque) return value.slice(0, value.length);
@@ -33,11 +33,11 @@ function contents(db: Database): unknown {
   return new Map([...db.store.entries()].map(({ key, value, expiresAt }) => [key, { value: plain(value), expiresAt }]));
 }
 
-/** A file that can be told to fail. */
+/** A file whose writes can be made to fail. */
 class HandFile implements LogFile {
   text = '';
   fails: string | undefined;
-  /** How many bytes it takes before it fails. */
+  /** How many bytes it accepts before it fails. */
   room = Number.POSITIVE_INFINITY;
   syncs: ((error: Error | null) => void)[] = [];
 
@@ -57,7 +57,7 @@ class HandFile implements LogFile {
 const SELECT = request(['SELECT', '0']);
 
 describe('the append-only log', () => {
-  it('makes the same database again, whatever was done', async () => {
+  it('restores the same database, whatever commands were executed', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(command, { maxLength: 60 }), fc.nat(200), async (commands, wait) => {
         let now = 1_700_000_000_000;
@@ -78,7 +78,7 @@ describe('the append-only log', () => {
     );
   });
 
-  it('writes effects: times as points in time, draws as what was drawn', async () => {
+  it('contains effects: absolute times, and the members that were drawn', async () => {
     const path = fresh();
     const db = new Database({ now: () => 1000, random: () => 0 });
     const log = openLog(path, db);
@@ -116,7 +116,7 @@ describe('the append-only log', () => {
     expect(readFileSync(path, 'latin1')).toBe(expected.map(request).join(''));
   });
 
-  it('remembers that a key had expired before it was changed', async () => {
+  it('contains that a key expired before it was changed again', async () => {
     let now = 0;
     const [path, db] = [fresh(), new Database({ now: () => now })];
     const log = openLog(path, db);
@@ -131,7 +131,7 @@ describe('the append-only log', () => {
     expect(again.store.string('a')).toBe('new');
   });
 
-  it('cuts off a torn tail, at whatever byte, and says so', async () => {
+  it('is truncated with a warning if its end is incomplete, at whatever byte', async () => {
     const [path, db] = [fresh(), new Database()];
     const log = openLog(path, db);
     const client = new OurClient(db);
@@ -148,7 +148,7 @@ describe('the append-only log', () => {
       openLog(torn, again, { warn: (message) => warnings.push(message) }).close();
       const good = Math.max(...ends.filter((end) => end <= length));
       expect(warnings.length).toBe(good < length ? 1 : 0);
-      // What is cut off is gone from the file as well: what comes after must not be appended to half a command.
+      // The file itself is truncated: later commands must not be appended to half a command.
       expect(readFileSync(torn, 'latin1')).toBe(good === 0 ? SELECT : text.slice(0, good));
       expect([...again.store.keys()]).toEqual(['a', 'b', 'c', 'd'].slice(0, [0, 0, 1, 3, 4][ends.indexOf(good)]));
     }
@@ -160,7 +160,7 @@ describe('the append-only log', () => {
     ['*2\r\n$4\r\nINCR\r\n$1\r\na\r\n', 'INCR fails'],
     ['*1\r\n$4\r\nQUIT\r\n', 'QUIT cannot be replayed'],
     ['POST / HTTP/1.1\r\n', 'POST cannot be replayed'],
-  ])('does not start on what it cannot replay: %j', (bytes, why) => {
+  ])('is not opened if it cannot be replayed: %j', (bytes, why) => {
     const path = fresh();
     const before = request(['SET', 'a', 'x']);
     writeFileSync(path, before + bytes + before);
@@ -169,7 +169,7 @@ describe('the append-only log', () => {
     expect(readFileSync(path, 'latin1')).toBe(before + bytes + before);
   });
 
-  it('replays a command of more arguments than a client may send', () => {
+  it('may contain a command with more arguments than a client may send', () => {
     const path = fresh();
     writeFileSync(path, `*1100002\r\n$4\r\nSADD\r\n$1\r\ns\r\n${'$1\r\nm\r\n'.repeat(1_100_000)}`);
     const db = new Database();
@@ -177,7 +177,7 @@ describe('the append-only log', () => {
     expect(db.store.members('s')?.values()).toEqual(['m']);
   });
 
-  it('replays what a client may not have: a long reply, a long transaction', async () => {
+  it('is replayed without the limits of clients, on a reply or a transaction', async () => {
     const path = fresh();
     writeFileSync(
       path,
@@ -190,7 +190,7 @@ describe('the append-only log', () => {
     expect(db.store.list('l')?.slice(0, 9)).toEqual(['y'.repeat(1000), 'z']);
   });
 
-  it('goes on in the middle of what was too long for one piece', () => {
+  it('continues after a failed write in the middle of a transaction of several pieces', () => {
     const [file, scheduler] = [new HandFile(), new TestScheduler(() => {})];
     const log = new Log(file, 1, scheduler);
     const values = ['a', 'b', 'c'].map((char) => char.repeat(1_100_000));
@@ -210,7 +210,7 @@ describe('the append-only log', () => {
     log.close();
   });
 
-  it('has a change in the file before the client hears of it', () => {
+  it('has a change in its file before the reply is sent', () => {
     const [file, db] = [new HandFile(), new Database()];
     const scheduler = new TestScheduler(() => {});
     db.keep(new Log(file, 1, scheduler));
@@ -221,7 +221,7 @@ describe('the append-only log', () => {
     expect(file.text).toBe(request(['SET', 'a', '1']));
   });
 
-  it('forces what was written to the disk once a second, and not twice at a time', () => {
+  it('is forced to the disk once a second, with one sync at a time', () => {
     const scheduler = new TestScheduler(() => {});
     scheduler.run(({ flush }) => {
       const file = new HandFile();
@@ -246,7 +246,7 @@ describe('the append-only log', () => {
     expect.assertions(5);
   });
 
-  it('refuses changes while it cannot be written, and goes on where it stopped', async () => {
+  it('makes changes fail while it cannot be written, and continues where it stopped', async () => {
     const [file, db] = [new HandFile(), new Database()];
     const scheduler = new TestScheduler(() => {});
     const log = new Log(file, 1, scheduler);
@@ -254,7 +254,7 @@ describe('the append-only log', () => {
     const client = new OurClient(db);
     file.fails = 'ENOSPC: no space left on device';
     file.room = 10;
-    // This one was executed before anybody could know.
+    // This one was executed before the write failed.
     expect(await client.ask('SET', 'a', '1')).toBe('+OK\r\n');
     expect(await client.ask('SET', 'b', '1')).toBe(`-MISCONF Errors writing to the AOF file: ${file.fails}\r\n`);
     expect(await client.ask('GET', 'a')).toBe('$1\r\n1\r\n');
@@ -267,7 +267,7 @@ describe('the append-only log', () => {
     log.close();
   });
 
-  it('refuses changes while they cannot be forced to the disk', async () => {
+  it('makes changes fail while they cannot be forced to the disk', async () => {
     const scheduler = new TestScheduler(() => {});
     const [file, db] = [new HandFile(), new Database()];
     const log = new Log(file, 0, scheduler);
@@ -284,8 +284,8 @@ describe('the append-only log', () => {
   });
 });
 
-describe.skipIf(!isInstalled('redis-server'))('the append-only log is one that redis-server reads', () => {
-  it('and finds the same in it', { timeout: 60_000 }, async () => {
+describe.skipIf(!isInstalled('redis-server'))('the append-only log and redis-server', () => {
+  it('redis-server restores the same database from it', { timeout: 60_000 }, async () => {
     const [path, db] = [fresh(), new Database()];
     const log = openLog(path, db);
     const client = new OurClient(db);

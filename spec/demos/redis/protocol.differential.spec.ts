@@ -6,7 +6,7 @@ import { isInstalled, RealRedis } from './support/realRedis.ts';
 import type { Reply } from './support/replies.ts';
 import { request } from './support/request.ts';
 
-/** Bytes that are requests, and such as are none. */
+/** Valid and invalid requests. */
 const pieces = fc.array(
   fc.oneof(
     {
@@ -54,18 +54,18 @@ const pieces = fc.array(
   ),
   { minLength: 1, maxLength: 6 },
 );
-/** A request may be cut off, but only at the end: Redis and we differ in how soon we see that what follows is none. */
+/** Only the last request may be incomplete: the two servers differ in how soon they notice that what follows is invalid. */
 const half = fc.constantFrom('', '*2\r\n$4\r\nPI', '*1\r\n$', '*', 'PIN', '*1\r\n$4\r\nPING\r');
 const bytes = fc.tuple(pieces, half).map(([whole, rest]) => whole.join('') + rest);
 
-describe.skipIf(!isInstalled('redis-server'))('bytes are understood as by redis-server', () => {
+describe.skipIf(!isInstalled('redis-server'))('bytes are decoded as by redis-server', () => {
   let real: RealRedis;
   beforeAll(async () => {
     real = await RealRedis.start();
   });
   afterAll(() => real?.stop());
 
-  it('answers the same to requests and to what is none, and ends as it does', { timeout: 60_000 }, async () => {
+  it('get the same replies, and end the connection in the same cases', { timeout: 60_000 }, async () => {
     await fc.assert(
       fc.asyncProperty(bytes, async (text) => {
         const theirs = await real.connect();
@@ -82,8 +82,8 @@ describe.skipIf(!isInstalled('redis-server'))('bytes are understood as by redis-
   });
 });
 
-/** What several clients say to each other, with one channel and one pattern: where there are more, Redis has no order. */
-const talk = fc.oneof(
+/** Commands with which clients affect each other. There is one channel and one pattern, because Redis has no order among more. */
+const interaction = fc.oneof(
   fc.constantFrom(['SUBSCRIBE', 'news'], ['UNSUBSCRIBE', 'news'], ['UNSUBSCRIBE'], ['SUBSCRIBE', 'news', 'news']),
   fc.constantFrom(['PSUBSCRIBE', 'n[de]*'], ['PUNSUBSCRIBE', 'n[de]*'], ['PUNSUBSCRIBE'], ['RESET']),
   fc.constantFrom(['PUBLISH', 'news', 'hello'], ['PUBLISH', 'other', 'hello'], ['PUBLISH', 'news', '\r\n\xff']),
@@ -114,43 +114,43 @@ const talk = fc.oneof(
   ),
 );
 
-describe.skipIf(!isInstalled('redis-server'))('clients see each other as in redis-server', () => {
+describe.skipIf(!isInstalled('redis-server'))('clients affect each other as in redis-server', () => {
   let real: RealRedis;
   beforeAll(async () => {
     real = await RealRedis.start();
   });
   afterAll(() => real?.stop());
 
-  const steps = fc.array(fc.tuple(fc.nat({ max: 2 }), talk), { minLength: 1, maxLength: 40 });
+  const steps = fc.array(fc.tuple(fc.nat({ max: 2 }), interaction), { minLength: 1, maxLength: 40 });
   const versions = fc.array(fc.constantFrom('2', '3'), { minLength: 3, maxLength: 3 });
 
-  it('keeps transactions, watched keys and messages apart', { timeout: 120_000 }, async () => {
+  it('by transactions, watched keys and messages', { timeout: 120_000 }, async () => {
     await fc.assert(
-      fc.asyncProperty(steps, versions, async (said, spoken) => {
+      fc.asyncProperty(steps, versions, async (commands, protocols) => {
         const db = new Database();
-        const ours = spoken.map(() => new OurClient(db));
-        const theirs = await Promise.all(spoken.map(() => real.connect()));
-        const seen: [ours: Reply[], theirs: Reply[]][] = spoken.map(() => [[], []]);
-        // Ours goes first, and so says how many replies each of theirs must have before the next one speaks.
-        const say = async (who: number, args: readonly string[]): Promise<void> => {
-          ours[who]?.send(request(args));
-          theirs[who]?.send(request(args));
+        const ours = protocols.map(() => new OurClient(db));
+        const theirs = await Promise.all(protocols.map(() => real.connect()));
+        const seen: [ours: Reply[], theirs: Reply[]][] = protocols.map(() => [[], []]);
+        // Our server is first, so its replies show how many each client of theirs must receive before the next command is sent.
+        const send = async (client: number, args: readonly string[]): Promise<void> => {
+          ours[client]?.send(request(args));
+          theirs[client]?.send(request(args));
           for (const [index, [mine, other]] of seen.entries()) {
             mine.push(...((await ours[index]?.replies()) ?? []));
             other.push(...((await theirs[index]?.replies(mine.length - other.length)) ?? []));
           }
         };
-        for (const [index, version] of spoken.entries()) {
+        for (const [index, version] of protocols.entries()) {
           theirs[index]?.send(request(['FLUSHALL']));
           await theirs[index]?.replies(1);
-          await say(index, ['HELLO', version]);
+          await send(index, ['HELLO', version]);
           seen[index] = [[], []];
         }
-        for (const [who, args] of said) await say(who, args);
-        for (const index of spoken.keys()) await say(index, ['QUIT']);
+        for (const [client, args] of commands) await send(client, args);
+        for (const index of protocols.keys()) await send(index, ['QUIT']);
         for (const [index, [mine, other]] of seen.entries()) {
           other.push(...((await theirs[index]?.everything()) ?? []));
-          expect(mine, `client ${index} after ${JSON.stringify(said)}`).toEqual(other);
+          expect(mine, `client ${index} after ${JSON.stringify(commands)}`).toEqual(other);
         }
       }),
       { numRuns: 200 },

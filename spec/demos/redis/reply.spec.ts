@@ -12,7 +12,7 @@ const MEBIBYTE = 1024 * 1024;
 const text = (reply: Reply): string => (typeof reply === 'string' ? reply : reply.join(''));
 
 describe('a reply', () => {
-  it('has the same bytes in one piece or in several, and no piece that could be shorter', () => {
+  it('has the same bytes in one piece or in several, and only a single value makes a piece longer than 1 MiB', () => {
     const near = fc.integer({ min: MEBIBYTE - 20, max: MEBIBYTE + 20 });
     const length = fc.oneof({ weight: 3, arbitrary: fc.nat(30) }, near);
     fc.assert(
@@ -31,7 +31,7 @@ describe('a reply', () => {
     );
   });
 
-  it('is one string as long as it is short, and none when there is nothing to say', () => {
+  it('is one string while it is short, and empty if nothing was added', () => {
     const pieces = new Pieces();
     expect(pieces.all).toBe('');
     for (let count = 0; count < 1000; count++) pieces.add('a');
@@ -39,8 +39,8 @@ describe('a reply', () => {
   });
 });
 
-/** 60 MiB, nine times: more than a string of V8 can hold. It lies in memory once. */
-describe('what takes more than a string can hold', () => {
+/** 60 MiB, nine times: longer than V8's longest string. It is in memory only once. */
+describe('data that is longer than a string can be', () => {
   const value = 'x'.repeat(60 * MEBIBYTE);
   const nine = Array.from({ length: 9 }, (_, index) => `key:${index}`);
   const peer: Peer = {
@@ -55,7 +55,7 @@ describe('what takes more than a string can hold', () => {
     moved: 0,
   };
 
-  it('is answered, and what it has done stays done', () => {
+  it('is sent as a reply, and the changes of its command are kept', () => {
     const db = new Database();
     const session = new Session(db, peer, commandOf);
     for (const key of nine) session.handle(['SET', key, value]);
@@ -72,7 +72,7 @@ describe('what takes more than a string can hold', () => {
     expect(db.store.find('list')).toBeUndefined();
   });
 
-  it('goes to the log, as a transaction or as one command', () => {
+  it('is logged, as a transaction or as one command', () => {
     const written: string[] = [];
     const write = (bytes: Uint8Array): number => {
       if (written.length > 0) throw new Error('ENOSPC');

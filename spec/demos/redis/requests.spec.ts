@@ -16,7 +16,7 @@ const requestsIn = (text: string, limits?: RequestLimits) => watch(from([bytesOf
 const some = fc.array(fc.array(byteString(), { minLength: 1, maxLength: 5 }), { maxLength: 20 });
 
 describe('requests', () => {
-  it('finds the same requests however the bytes are cut, in a buffer that is overwritten', () => {
+  it('decodes the same requests however the bytes are chunked, in a buffer that is overwritten', () => {
     fc.assert(
       fc.property(some, chunkings, (sent, lengths) => {
         const source = new Borrowed();
@@ -28,7 +28,7 @@ describe('requests', () => {
     );
   });
 
-  it('finds lines between requests, however the bytes are cut', () => {
+  it('decodes lines between requests, however the bytes are chunked', () => {
     const word = fc.stringMatching(/^[a-z]{1,20}$/);
     const line = fc.record({
       args: fc.array(word, { minLength: 1, maxLength: 4 }),
@@ -48,7 +48,7 @@ describe('requests', () => {
     );
   });
 
-  it('reads each chunk anew though all lie in the same buffer', () => {
+  it('reads each chunk anew if all of them are in the same buffer', () => {
     const source = new Subject<Uint8Array>();
     const seen = watch(source.pipe(requests()));
     const buffer = bytesOf(request(['GET', '-']));
@@ -63,7 +63,7 @@ describe('requests', () => {
     ]);
   });
 
-  it('stops after any request while the input is held back, and loses nothing', () => {
+  it('stops after any request while the input is paused, and loses nothing', () => {
     fc.assert(
       fc.property(some, chunkings, (sent, lengths) => {
         const source = new Borrowed();
@@ -83,7 +83,7 @@ describe('requests', () => {
     );
   });
 
-  it('counts as held what the arguments of an unfinished request cost, not what is announced', () => {
+  it('counts as buffered what the arguments of an unfinished request cost, not what is announced', () => {
     const source = new Borrowed();
     watch(source.pipe(requests()));
     source.push(bytesOf('*1000000\r\n$67108864\r\n'));
@@ -94,7 +94,7 @@ describe('requests', () => {
     expect(many.control.carried).toBeGreaterThan(1000 * (8 + 32));
   });
 
-  it('completes at the end of the request that a drain finds begun', () => {
+  it('completes on a drain after the request that has begun', () => {
     const source = new Borrowed();
     const seen = watch(source.pipe(requests()));
     source.push(bytesOf('PING\r\n*1\r\n$4\r\nPI'));
@@ -104,13 +104,13 @@ describe('requests', () => {
     expect(seen).toEqual({ values: [['PING'], ['PING']], completed: true });
   });
 
-  it('takes nothing for a beginning that is none', () => {
+  it('does not count an empty array or an empty line as the beginning of a request', () => {
     for (const text of ['*0\r\n', '*-1\r\n', '\r\n', '  \r\n'])
       expect(requestsIn(text)).toEqual({ values: [], completed: true });
   });
 
   it.each(['*', '*1', '*1\r\n', '*2\r\n$1\r\na\r\n', '*1\r\n$4\r\nPI', '*1\r\n$4\r\nPING\r', 'PING', 'PING\r'])(
-    'does not execute %j when it ends there',
+    'does not emit %j if the input ends there',
     (text) => {
       const { values, error } = requestsIn(text);
       expect(values).toEqual([]);
@@ -127,7 +127,7 @@ describe('requests', () => {
     ['x'.repeat(65_537), 'too big inline request'],
     [`*${'1'.repeat(65_537)}`, 'too big mbulk count string'],
     [`*1\r\n$${'1'.repeat(65_537)}`, 'too big bulk count string'],
-  ])('refuses %.20j with the words of Redis', (text, problem) => {
+  ])('refuses %.20j with the message of Redis', (text, problem) => {
     const source = new Borrowed();
     const seen = watch(source.pipe(requests()));
     for (const chunk of chop(bytesOf(`PING\r\n${text}`), [40_000])) source.push(chunk);
@@ -137,7 +137,7 @@ describe('requests', () => {
     expect(source.control.blamed).toEqual([seen.error]);
   });
 
-  it('obeys smaller limits, and allows what just fits', () => {
+  it('obeys smaller limits, and allows a request that just fits', () => {
     expect(requestsIn('*2\r\n$2\r\nab\r\n$3\r\n', { maxBulk: 2 }).error).toBeInstanceOf(ProtocolError);
     expect(requestsIn('*1\r\n$2\r\nab\r\n', { maxBulk: 2 }).values).toEqual([['ab']]);
     expect(requestsIn('*3\r\n', { maxArguments: 2 }).error).toBeInstanceOf(ProtocolError);
@@ -145,7 +145,7 @@ describe('requests', () => {
     expect(requestsIn('abcde\r\n', { maxLine: 6 }).error).toBeInstanceOf(ProtocolError);
   });
 
-  it('takes time in proportion to the bytes when they come one by one', () => {
+  it('takes time in proportion to the bytes when they arrive one by one', () => {
     const length = 1_000_000;
     const source = new Borrowed();
     const seen = watch(source.pipe(requests()));
@@ -156,7 +156,7 @@ describe('requests', () => {
     expect(seen.values[0]?.[0]).toBe('x'.repeat(length));
   });
 
-  it('takes no memory for what is only announced', () => {
+  it('takes no memory for bytes that are only announced', () => {
     const before = process.memoryUsage().arrayBuffers;
     const sources = Array.from({ length: 100 }, () => new Borrowed());
     const buffers = process.memoryUsage().arrayBuffers - before;
@@ -167,7 +167,7 @@ describe('requests', () => {
     expect(process.memoryUsage().arrayBuffers - before - buffers).toBeLessThan(1_000_000);
   });
 
-  it('does not keep a chunk in memory for a name that is kept', () => {
+  it('does not retain a chunk for a name that is stored', () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
     const names: string[] = [];
@@ -184,7 +184,7 @@ describe('requests', () => {
     }
     collect();
     const after = process.memoryUsage();
-    // Kept chunks would be 1500 times 50 KB and more; the engine's own comings and goings are a few megabytes.
+    // Retained chunks would take 1500 times 50 KB or more; the engine's own use varies by a few megabytes.
     expect(after.heapUsed + after.external - before.heapUsed - before.external).toBeLessThan(20_000_000);
     expect(names.length).toBe(3000);
   });

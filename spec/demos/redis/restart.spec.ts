@@ -17,10 +17,10 @@ beforeEach(() => {
 afterEach(endServers);
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Counts a key up without a pause, 50 requests in flight, and notes what it was told. */
+/** Increments a key without a pause, with 50 requests in flight, and checks the replies. */
 class Counting extends Watched {
-  /** The last number it was told. */
-  told = 0;
+  /** The last acknowledged number. */
+  acknowledged = 0;
   /** Replies that were not the next number. */
   readonly wrong: string[] = [];
   closed = false;
@@ -36,7 +36,7 @@ class Counting extends Watched {
       const lines = (rest + bytes).split('\r\n');
       rest = lines.pop() ?? '';
       for (const line of lines) {
-        if (line === `:${this.told + 1}`) this.told++;
+        if (line === `:${this.acknowledged + 1}`) this.acknowledged++;
         else this.wrong.push(line);
       }
       if (this.#socket.writable) this.#socket.write(incr.repeat(lines.length));
@@ -52,23 +52,23 @@ class Counting extends Watched {
   }
 }
 
-describe('the end of the server', () => {
-  it('answers everything it has carried out, and keeps all of it', async () => {
+describe('the server', () => {
+  it('answers every executed command when it drains, and has all of them in the log', async () => {
     const server = await RedisServer.start('--append', file);
     const counting = Array.from({ length: 10 }, (_, index) => new Counting(server.port, `n:${index}`));
-    for (const each of counting) await each.until(({ told }) => told >= 500, '500 replies');
+    for (const each of counting) await each.until(({ acknowledged }) => acknowledged >= 500, '500 replies');
     const { code } = await server.kill('SIGTERM');
     expect(code).toBe(0);
-    expect(await server.whenSaid('drained')).toMatchObject({ drained: 10, aborted: 0, refused: 0, unsent: 0 });
+    expect(await server.whenLogged('drained')).toMatchObject({ drained: 10, aborted: 0, refused: 0, unsent: 0 });
     for (const each of counting) await each.until(({ closed }) => closed, 'the end');
     expect(counting.flatMap(({ wrong, fault }) => [...wrong, fault])).toEqual(Array(10).fill(undefined));
 
     const again = await RedisServer.start('--append', file);
-    for (const [index, { told }] of counting.entries()) {
+    for (const [index, { acknowledged }] of counting.entries()) {
       const next = new Counting(again.port, `n:${index}`);
-      // One more than the last that was told: nothing was lost, and nothing was done that nobody was told.
+      // One more than the last acknowledged number: nothing was lost, and nothing was executed without a reply.
       await next.until(({ wrong }) => wrong.length > 0, 'a reply');
-      expect(next.wrong[0]).toBe(`:${told + 1}`);
+      expect(next.wrong[0]).toBe(`:${acknowledged + 1}`);
     }
   });
 
@@ -77,10 +77,10 @@ describe('the end of the server', () => {
     const port = String(server.port);
     const load = run('redis-benchmark', ['-p', port, '-q', '-n', '100000000', '-c', '20', '-P', '16', '-t', 'set']);
     const witness = new Counting(server.port, 'n');
-    await witness.until(({ told }) => told >= 2000, '2000 replies');
+    await witness.until(({ acknowledged }) => acknowledged >= 2000, '2000 replies');
     const { code } = await server.kill('SIGINT');
     expect(code).toBe(0);
-    const report = await server.whenSaid('drained');
+    const report = await server.whenLogged('drained');
     expect(report).toMatchObject({ aborted: 0, unsent: 0 });
     expect(report.drained).toBeGreaterThanOrEqual(21);
     expect(report.duration).toBeLessThan(5000);
@@ -89,7 +89,7 @@ describe('the end of the server', () => {
     expect(witness).toMatchObject({ wrong: [], fault: undefined });
   });
 
-  it('says in one sentence why it cannot begin', async () => {
+  it('reports in one sentence why it cannot start', async () => {
     const server = await RedisServer.start();
     const [taken, nowhere] = await Promise.all([
       RedisServer.end('--port', String(server.port)),
@@ -105,29 +105,29 @@ describe('the end of the server', () => {
 });
 
 describe('--append', () => {
-  it('keeps everything that was acknowledged over a SIGKILL', async () => {
+  it('keeps every acknowledged change over a SIGKILL', async () => {
     const server = await RedisServer.start('--append', file);
     const counting = Array.from({ length: 10 }, (_, index) => new Counting(server.port, `n:${index}`));
-    for (const each of counting) await each.until(({ told }) => told >= 500, '500 replies');
+    for (const each of counting) await each.until(({ acknowledged }) => acknowledged >= 500, '500 replies');
     expect(await server.kill('SIGKILL')).toMatchObject({ signal: 'SIGKILL' });
     for (const each of counting) await each.until(({ closed }) => closed, 'the end');
 
     const again = await RedisServer.start('--append', file);
-    for (const [index, { told }] of counting.entries()) {
+    for (const [index, { acknowledged }] of counting.entries()) {
       const next = new Counting(again.port, `n:${index}`);
       await next.until(({ wrong }) => wrong.length > 0, 'a reply');
-      expect(Number(next.wrong[0]?.slice(1))).toBeGreaterThan(told);
+      expect(Number(next.wrong[0]?.slice(1))).toBeGreaterThan(acknowledged);
     }
   });
 
-  it('cuts a torn tail off with a warning, and goes on behind what is whole', async () => {
+  it('truncates an incomplete end with a warning, and continues after the complete commands', async () => {
     const whole = request(['SET', 'one', '1']) + request(['RPUSH', 'list', 'a', 'b']);
     writeFileSync(file, whole);
     appendFileSync(file, request(['SET', 'two', 'never acknowledged']).slice(0, -3));
     const server = await RedisServer.start('--append', file);
-    const warning = server.said.find(({ level }) => level === 40);
+    const warning = server.log.find(({ level }) => level === 40);
     expect(warning?.msg).toMatch(/ends in the middle of a command: its last \d+ bytes are truncated$/);
-    expect(server.said.find(({ msg }) => msg === `replayed ${file}: 2 keys`)).toMatchObject({ keys: 2 });
+    expect(server.log.find(({ msg }) => msg === `replayed ${file}: 2 keys`)).toMatchObject({ keys: 2 });
     const counting = new Counting(server.port, 'one');
     await counting.until(({ wrong }) => wrong.length > 0, 'a reply');
     expect(counting.wrong[0]).toBe(':2');
@@ -137,7 +137,7 @@ describe('--append', () => {
     expect(text).not.toContain('never acknowledged');
   });
 
-  it('does not begin with a log that is wrong in the middle', async () => {
+  it('does not start with a log that is corrupt in the middle', async () => {
     writeFileSync(file, `${request(['SET', 'one', '1'])}nonsense\r\n${request(['SET', 'two', '2'])}`);
     const { code, stderr } = await RedisServer.end('--append', file);
     expect(code).toBe(1);

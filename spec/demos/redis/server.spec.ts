@@ -7,7 +7,7 @@ import { isInstalled, RealRedis } from './support/realRedis.ts';
 import { request } from './support/request.ts';
 import { endServers, RedisServer } from './support/server.ts';
 
-/** The default tests of redis-benchmark that use commands of ours. */
+/** The default tests of redis-benchmark, as far as this server has their commands. */
 const tests = 'ping_inline,ping_mbulk,set,get,incr,lpush,rpush,lpop,rpop,sadd,hset,spop,lpush,lrange,mset';
 const titles = [
   'PING_INLINE',
@@ -30,14 +30,14 @@ const titles = [
   'MSET (10 keys)',
 ];
 
-describe.runIf(isInstalled('redis-cli') && isInstalled('redis-benchmark'))('with the programs of Redis', () => {
+describe.runIf(isInstalled('redis-cli') && isInstalled('redis-benchmark'))('the programs of Redis', () => {
   let server: RedisServer;
   beforeAll(async () => {
     server = await RedisServer.start();
   });
   afterAll(endServers);
 
-  it('talks to redis-cli', async () => {
+  it('redis-cli shows the replies and errors of Redis', async () => {
     expect(await server.cli('SET', 'greeting', 'hello\nthere')).toBe('OK');
     expect(await server.cli('GET', 'greeting')).toBe('hello\nthere');
     expect(await server.cli('LPUSH', 'greeting', 'x')).toContain('WRONGTYPE Operation against a key holding the wrong');
@@ -48,7 +48,7 @@ describe.runIf(isInstalled('redis-cli') && isInstalled('redis-benchmark'))('with
     );
   });
 
-  it('takes 100 000 commands through redis-cli --pipe', async () => {
+  it('redis-cli --pipe sends 100 000 commands and gets as many replies', async () => {
     const count = 100_000;
     let commands = '';
     for (let index = 0; index < count; index++) commands += request(['SET', `pipe:${index}`, `value ${index}`]);
@@ -59,7 +59,7 @@ describe.runIf(isInstalled('redis-cli') && isInstalled('redis-benchmark'))('with
     expect(Number(await server.cli('DBSIZE'))).toBeGreaterThanOrEqual(count);
   });
 
-  it.each([1, 16])('takes every test of redis-benchmark with %d in flight', async (pipeline) => {
+  it.each([1, 16])('redis-benchmark runs all of its tests with %d requests in flight', async (pipeline) => {
     const many = 1000;
     await server.cli('FLUSHALL');
     const args = ['--csv', '-n', String(many), '-P', String(pipeline), '-t', tests];
@@ -78,7 +78,7 @@ describe.runIf(isInstalled('redis-cli') && isInstalled('redis-benchmark'))('with
     expect(await server.cli('TYPE', 'myhash')).toBe('hash');
   });
 
-  it('tells one client more than it takes that there is no room, and has room when another has left', async () => {
+  it('redis-cli is refused with an error above --maxclients, and served after another client has left', async () => {
     const small = await RedisServer.start('--maxclients', '2');
     const [first, second] = [client(small.port), client(small.port)];
     for (const each of [first, second]) await each.write('PING\r\n').whenRead('+PONG\r\n');
@@ -90,17 +90,17 @@ describe.runIf(isInstalled('redis-cli') && isInstalled('redis-benchmark'))('with
     await second.write('QUIT\r\n').whenClosed();
     await expect.poll(() => small.cli('PING')).toBe('PONG');
     expect(await small.cli('CONFIG', 'GET', 'maxclients')).toBe('maxclients\n2');
-    // The port that it was given, where any would do.
+    // The port that was bound, because port 0 was requested.
     expect(await small.cli('CONFIG', 'GET', 'port')).toBe(`port\n${small.port}`);
   });
 });
 
-describe('a client that is too slow, or silent', () => {
+describe('a client that is slow or silent', () => {
   afterEach(closeClients);
   afterEach(endServers);
 
-  /** Subscribes and reads no more, while another publishes until there is nobody left to tell. */
-  async function cutOff(where: NetConnectOpts): Promise<{ published: number; received: number }> {
+  /** Subscribes and stops reading, while another client publishes until no subscriber is left. */
+  async function overflow(where: NetConnectOpts): Promise<{ published: number; received: number }> {
     const slow = connect(where).on('error', () => {});
     slow.write('SUBSCRIBE news\r\n');
     await once(slow, 'data');
@@ -123,24 +123,27 @@ describe('a client that is too slow, or silent', () => {
 
   const answer = async (socket: Socket): Promise<string> => String((await once(socket, 'data'))[0]);
 
-  it.runIf(isInstalled('redis-server'))('is cut off as a subscriber where Redis cuts him off', async () => {
-    const limit = 8 * 1024 * 1024;
-    const server = await RedisServer.start('--pubsub-hard', String(limit));
-    const ours = await cutOff({ port: server.port });
-    expect(await server.whenSaid('closed')).toMatchObject({
-      reason: 'aborted',
-      detail: expect.stringContaining('unsent'),
-    });
-    const real = await RealRedis.start(['--client-output-buffer-limit', 'pubsub', String(limit), '0', '0']);
-    const theirs = await cutOff({ path: join(real.folder, 'socket') }).finally(() => real.stop());
-    for (const { published, received } of [ours, theirs]) {
-      expect(published).toBeLessThan(400);
-      // What was on its way may arrive; what waited in the server does not.
-      expect(published * 256 * 1024 - received).toBeGreaterThan(limit - 512 * 1024);
-    }
-  });
+  it.runIf(isInstalled('redis-server'))(
+    'is disconnected as a subscriber at the limit at which Redis disconnects it',
+    async () => {
+      const limit = 8 * 1024 * 1024;
+      const server = await RedisServer.start('--pubsub-hard', String(limit));
+      const ours = await overflow({ port: server.port });
+      expect(await server.whenLogged('closed')).toMatchObject({
+        reason: 'aborted',
+        detail: expect.stringContaining('unsent'),
+      });
+      const real = await RealRedis.start(['--client-output-buffer-limit', 'pubsub', String(limit), '0', '0']);
+      const theirs = await overflow({ path: join(real.folder, 'socket') }).finally(() => real.stop());
+      for (const { published, received } of [ours, theirs]) {
+        expect(published).toBeLessThan(400);
+        // Data in flight may arrive; data in the server's queue does not.
+        expect(published * 256 * 1024 - received).toBeGreaterThan(limit - 512 * 1024);
+      }
+    },
+  );
 
-  it('is cut off as a subscriber who is behind for too long, and one who has caught up is not', async () => {
+  it('is disconnected as a subscriber that stays above --pubsub-soft, unless it has caught up', async () => {
     const server = await RedisServer.start('--pubsub-soft', '1000000', '--pubsub-seconds', '10');
     const [slow, late, publisher] = [client(server.port), client(server.port), client(server.port)];
     for (const each of [slow, late]) {
@@ -151,19 +154,19 @@ describe('a client that is too slow, or silent', () => {
     await publisher.whenRead(':2\r\n'.repeat(20));
     late.socket.resume();
     await late.until(({ received }) => received > 20_000_000, 'all that was published');
-    expect(await server.whenSaid('closed')).toMatchObject({ reason: 'aborted', id: 1 });
+    expect(await server.whenLogged('closed')).toMatchObject({ reason: 'aborted', id: 1 });
     await publisher.write(request(['PUBLISH', 'news', 'the last one'])).whenRead(`${':2\r\n'.repeat(20)}:1\r\n`);
     await late.whenRead('the last one');
   });
 
-  it('is closed when silent for longer than --timeout, unless he subscribes', async () => {
+  it('is closed when it is silent for longer than --timeout, unless it has subscribed', async () => {
     const server = await RedisServer.start('--timeout', '1');
     const [silent, subscriber] = [client(server.port), client(server.port)];
     await silent.write('PING\r\n').whenRead('+PONG\r\n');
     await subscriber.write('SUBSCRIBE news\r\n').whenRead(':1\r\n');
     await silent.whenClosed();
     expect(silent.fault).toBeUndefined();
-    expect(await server.whenSaid('closed')).toMatchObject({
+    expect(await server.whenLogged('closed')).toMatchObject({
       reason: 'completed',
       detail: expect.stringContaining('1000 ms'),
       id: 1,

@@ -6,7 +6,7 @@ import { OurClient } from './support/ours.ts';
 import { request } from './support/request.ts';
 
 describe('a client', () => {
-  it('is seen by others, with its name, its library and what it does', async () => {
+  it('is listed with its name, its library and its last command', async () => {
     let now = 10_000;
     const db = new Database({ now: () => now });
     const client = new OurClient(db, { address: '1.2.3.4:5', localAddress: '6.7.8.9:10' });
@@ -29,7 +29,7 @@ describe('a client', () => {
     expect(db.pubsub.channels).toBe(0);
   });
 
-  it('is ended by others, and by itself after the reply', async () => {
+  it('is killed by other clients, and by itself after the reply', async () => {
     const db = new Database();
     const clients = Array.from({ length: 5 }, (_, index) => new OurClient(db, { address: `host:${index}` }));
     const [first, second, third, fourth, fifth] = clients;
@@ -47,14 +47,14 @@ describe('a client', () => {
     expect(db.sessions.size).toBe(0);
   });
 
-  it('gets no reply to what it sent behind its QUIT', async () => {
+  it('gets no reply to a request after its QUIT', async () => {
     const client = new OurClient(new Database());
     client.send('PING\r\nQUIT\r\nPING\r\n');
     expect(String(await client.received())).toBe('+PONG\r\n+OK\r\n');
     expect(client.ended).toBe('completed');
   });
 
-  it('is told what was wrong with its bytes, after the replies to what was right', async () => {
+  it('is sent a protocol error after the replies to the valid requests before it', async () => {
     const client = new OurClient(new Database());
     client.send('PING\r\n*1\r\n+PING\r\nPING\r\n');
     expect(String(await client.received())).toBe("+PONG\r\n-ERR Protocol error: expected '$', got '+'\r\n");
@@ -74,12 +74,12 @@ describe('a client', () => {
     ]) {
       expect(await client.ask(...args)).toBe(refused);
     }
-    // What it takes out of the store it gets, however long.
+    // A command that has removed data is answered, however long its reply is.
     expect((await client.ask('LPOP', 'l', '300')).length).toBe(6 + 300 * 10);
     expect(await client.ask('EXISTS', 'l')).toBe(':0\r\n');
   });
 
-  it('is answered by a transaction for just the commands that were carried out', async () => {
+  it('gets replies from EXEC to just the commands that were executed', async () => {
     const db = new Database({ limits: { reply: 1000 } });
     const client = new OurClient(db);
     await client.ask('SET', 'a', 'x'.repeat(300));
@@ -101,7 +101,7 @@ describe('a client', () => {
     expect(await client.ask('GET', 'n')).toBe('$1\r\n1\r\n');
   });
 
-  it('ends alone when a command of ours is broken', async () => {
+  it('is the only one to end when a command throws an error that is no refusal', async () => {
     const db = new Database({
       random: () => {
         throw new Error('broken');
@@ -121,7 +121,7 @@ describe('a client', () => {
   });
 
   it.each(['POST / HTTP/1.1\r\nHost: here\r\n\r\nSET a 1\r\n', 'GET / HTTP/1.1\r\nhost: here\r\n\r\nSET a 1\r\n'])(
-    'is not listened to when it is a browser that was sent here: %j',
+    'is closed, and nothing is executed, if it sends an HTTP request: %j',
     async (text) => {
       const db = new Database();
       const client = new OurClient(db);
@@ -144,7 +144,7 @@ describe('a client', () => {
     expect([db.pubsub.channels, db.pubsub.patterns, db.sessions.size]).toEqual([0, 0, 0]);
   });
 
-  it('fails its transaction when a watched key expires meanwhile', async () => {
+  it('has its transaction fail when a watched key expires before EXEC', async () => {
     let now = 0;
     const db = new Database({ now: () => now });
     const client = new OurClient(db);
@@ -168,7 +168,7 @@ describe('a client', () => {
     expect(String(await client.received())).toContain('*4\r\n+OK\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n');
   });
 
-  it('may know what time a key has left', async () => {
+  it('gets the time that a key has left from PTTL and TTL', async () => {
     let now = 1_000_000;
     const client = new OurClient(new Database({ now: () => now }));
     await client.ask('SET', 'a', '1', 'PX', '2500');
@@ -182,7 +182,7 @@ describe('a client', () => {
 });
 
 describe('SPOP and RANDOMKEY', () => {
-  it('draw what is there, each as often as the others', async () => {
+  it('draw existing members and keys, and each member about equally often', async () => {
     const db = new Database();
     const client = new OurClient(db);
     const drawn = new Map<string, number>();
@@ -197,7 +197,7 @@ describe('SPOP and RANDOMKEY', () => {
   });
 });
 
-describe('what the server tells of itself', () => {
+describe('what the server reports about itself', () => {
   const db = new Database({ config: { maxclients: '7', appendonly: 'no', save: '' } });
   const client = new OurClient(db);
 
@@ -207,7 +207,7 @@ describe('what the server tells of itself', () => {
     );
   });
 
-  it('INFO tells all sections, or one', async () => {
+  it('INFO returns all sections, or one', async () => {
     await client.ask('SET', 'a', '1', 'EX', '100');
     const all = await client.ask('INFO');
     for (const section of ['Server', 'Clients', 'Memory', 'Persistence', 'Stats', 'Replication', 'Keyspace']) {
@@ -218,7 +218,7 @@ describe('what the server tells of itself', () => {
     );
   });
 
-  it('COMMAND knows every command, once', async () => {
+  it('COMMAND describes every command once', async () => {
     const names = commands.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
     expect(await client.ask('COMMAND', 'COUNT')).toBe(`:${names.length}\r\n`);
@@ -228,7 +228,7 @@ describe('what the server tells of itself', () => {
     expect(await client.ask('COMMAND', 'DOCS', 'get')).toContain('summary');
   });
 
-  it('COMMAND LIST names all of them, or those that match', async () => {
+  it('COMMAND LIST names all commands, or those that match', async () => {
     const parts = commands.flatMap(({ subcommands }) => [...(subcommands?.values() ?? [])]);
     expect(await client.ask('COMMAND', 'LIST')).toMatch(new RegExp(`^\\*${commands.length + parts.length}\r\n`));
     expect(await client.ask('COMMAND', 'LIST', 'FILTERBY', 'PATTERN', 'CONFIG*')).toBe(
@@ -242,7 +242,7 @@ describe('what the server tells of itself', () => {
     }
   });
 
-  it('COMMAND knows the parts of a command, in it and by their own names', async () => {
+  it('COMMAND describes subcommands within their command and by their own names', async () => {
     client.send(
       request(['COMMAND', 'INFO', 'config|get', 'CONFIG|GET', 'config', 'config|no', 'get|x', 'config|get|x']),
     );
@@ -264,7 +264,7 @@ describe('what the server tells of itself', () => {
     expect(await client.ask('COMMAND', 'GETKEYS', 'config', 'no', 'x')).toBe('-ERR Invalid command specified\r\n');
   });
 
-  it('HELP tells of the parts of a command, as the error says', async () => {
+  it('HELP lists subcommands, as the error for an unknown one suggests', async () => {
     expect(await client.ask('CLIENT', 'nonsense')).toBe("-ERR unknown subcommand 'nonsense'. Try CLIENT HELP.\r\n");
     const help = await client.ask('CLIENT', 'HELP');
     expect(help).toMatch(/^\*17\r\n\+CLIENT <subcommand> \[<arg> \[value\] \[opt\] \.\.\.\]\. Subcommands are:\r\n/);
@@ -275,7 +275,7 @@ describe('what the server tells of itself', () => {
     );
   });
 
-  it('says why a client is not served', () => {
+  it('a refused client is sent the reason', () => {
     expect(farewell('full')).toBe('-ERR max number of clients reached\r\n');
     expect(farewell('budget')).toBe('-OOM clients use more memory than allowed\r\n');
     expect(farewell('draining')).toBe('-ERR the server is shutting down\r\n');

@@ -6,7 +6,7 @@ import { Pool } from '../../../demos/redis/store/pool.ts';
 import { expectRoom, Store } from '../../../demos/redis/store/store.ts';
 import { OurClient } from './support/ours.ts';
 
-/** As if it held as many entries as one may. */
+/** Reports the maximum number of entries. */
 class FullMap extends Map<string, string> {
   override get size(): number {
     return 2 ** 23;
@@ -18,8 +18,8 @@ class FullPool extends Pool<string> {
   }
 }
 
-describe('what holds as many entries as it may', () => {
-  it('refuses more of them before any is added', async () => {
+describe('a hash or set with the maximum number of entries', () => {
+  it('refuses new entries before the first one is added', async () => {
     const db = new Database();
     const client = new OurClient(db);
     db.store.set('hash', new FullMap());
@@ -33,7 +33,7 @@ describe('what holds as many entries as it may', () => {
     expect(db.store.changes).toBe(changes);
   });
 
-  it('takes as many as there is room for', () => {
+  it('accepts as many entries as fit', () => {
     expect(() => expectRoom(7, 3, 10)).not.toThrow();
     expect(() => expectRoom(7, 4, 10)).toThrow('the limit is 10 entries');
   });
@@ -96,7 +96,7 @@ describe('Deque', () => {
     };
   }
 
-  it('is an array that is quick at both ends', () => {
+  it('behaves like an array', () => {
     fc.assert(
       fc.property(fc.commands(commands, { maxCommands: 200, size: 'max' }), (steps) => {
         fc.modelRun(() => ({ model: [], real: new Deque<number>() }), steps);
@@ -105,7 +105,7 @@ describe('Deque', () => {
     );
   });
 
-  it('takes a million items at either end, and gives them back', () => {
+  it('pushes and pops a million items at both ends', () => {
     const deque = new Deque<number>();
     for (let item = 0; item < 500_000; item++) {
       deque.pushFront(-item);
@@ -134,7 +134,7 @@ describe('Pool', () => {
   });
 });
 
-/** What the store should be: the plainest thing that says the same. */
+/** The simplest model of the store. */
 interface Model {
   now: number;
   values: Map<string, { value: string; expiresAt: number }>;
@@ -210,7 +210,7 @@ const actions = [
 ];
 
 describe('Store', () => {
-  it('is a map whose keys go when their time is over', () => {
+  it('is a map whose keys expire', () => {
     fc.assert(
       fc.property(fc.commands(actions, { maxCommands: 100, size: 'max' }), (steps) => {
         const clock = { now: 1000 };
@@ -224,7 +224,7 @@ describe('Store', () => {
     );
   });
 
-  it('removes most of what has expired without anybody asking, and says what', () => {
+  it('removes most expired keys without a lookup, and reports them', () => {
     let now = 0;
     const store = new Store({ now: () => now });
     const gone: string[] = [];
@@ -246,7 +246,7 @@ describe('Store', () => {
     expect(store.sweep(20, 5)).toBe(100);
   });
 
-  it('shows in a scan exactly once what is there all the time, whatever else comes and goes', () => {
+  it('shows each key that exists during a whole scan exactly once, whatever keys are added and removed', () => {
     const changes = fc.array(fc.tuple(fc.boolean(), fc.nat(60)), { maxLength: 60 });
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 20 }), fc.array(changes, { maxLength: 30 }), (count, rounds) => {

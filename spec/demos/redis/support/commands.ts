@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 
-/** Few keys, so that commands meet; one of each has bytes that a careless server would take for its own. */
+/** Few keys, so that commands meet. Some have bytes that a careless server would mistake for the protocol. */
 export const key = fc.constantFrom('a', 'b', 'c', 'k\r\n\0', '\xff\xfe');
 const value = fc.oneof(
   fc.constantFrom(
@@ -35,7 +35,7 @@ const whole = fc.constantFrom(
 );
 const fraction = fc.oneof(
   fc.constantFrom('1', '0.1', '-0.25', '1.5e2', '.5', '5.', 'x', 'inf', '', ' 1', '1e', '100'),
-  // Where the bits of a number are too few for its digits.
+  // Numbers with more digits than their bits can represent.
   fc.constantFrom('99999999999999999999', '0.1234567890123456789', '1e308', '-1e17', '1e-17', '5e-18', '4e-18'),
   fc.constantFrom(
     '1e4932',
@@ -52,7 +52,7 @@ const fraction = fc.oneof(
   ),
   fc.double({ noNaN: true, noDefaultInfinity: true }).map(String),
 );
-/** Far from now, so that seconds which pass during the test do not show. */
+/** Far from now, so that the seconds that pass during the test do not matter. */
 const seconds = fc.constantFrom('100', '5000', '0', '-1', 'x', '9223372036854775807');
 const member = fc.constantFrom('m', 'n', 'o', '1', '2');
 const field = fc.constantFrom('f', 'g', 'h');
@@ -64,7 +64,7 @@ const line = (name: string, ...args: fc.Arbitrary<string | string[]>[]): fc.Arbi
 const options = (...words: (string | string[])[]) =>
   fc.array(fc.constantFrom(...words), { maxLength: 3 }).map((chosen) => chosen.flat());
 
-/** Commands whose replies depend on nothing but the commands before, right ones and wrong ones. */
+/** Commands whose replies depend only on the commands before; valid ones and invalid ones. */
 export const command: fc.Arbitrary<string[]> = fc.oneof(
   {
     weight: 12,

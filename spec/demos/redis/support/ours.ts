@@ -4,12 +4,12 @@ import type { Database } from '../../../../demos/redis/database.ts';
 import { type Reply, repliesIn } from './replies.ts';
 import { request } from './request.ts';
 
-/** A client of ours without a socket: what it sends is pushed in, what it is sent is gathered. */
+/** A client of this server without a socket: it pushes bytes in, and gathers the bytes that it is sent. */
 export class OurClient {
   readonly #input = new Subject<Uint8Array>();
   readonly #output: Uint8Array[] = [];
   readonly #subscription: Subscription;
-  /** How its conversation ended, if it did. */
+  /** How its conversation ended, if it has ended. */
   ended: 'completed' | Error | undefined;
 
   constructor(db: Database, options: ConverseOptions = {}) {
@@ -28,7 +28,7 @@ export class OurClient {
     this.#input.next(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
   }
 
-  /** Ends the input, as a peer that closes its half. */
+  /** Ends the input, as a FIN of the peer does. */
   end(): void {
     this.#input.complete();
   }
@@ -37,7 +37,7 @@ export class OurClient {
     this.#subscription.unsubscribe();
   }
 
-  /** What has been sent to it since it last looked, with the turn of the event loop over. */
+  /** The bytes that it was sent since the last call, after the running callback has ended. */
   async received(): Promise<Buffer> {
     await new Promise(process.nextTick);
     return Buffer.concat(this.#output.splice(0));
@@ -47,7 +47,7 @@ export class OurClient {
     return repliesIn(await this.received());
   }
 
-  /** Asks, and returns the reply as it was sent. */
+  /** Sends a command, and returns the encoded reply. */
   async ask(...args: string[]): Promise<string> {
     this.send(request(args));
     return (await this.received()).toString('latin1');

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { type Reply, ReplyReader } from './replies.ts';
 
 /**
- * Whether a program of the Debian packages `redis-server` and `redis-tools` is here. Where it is not, specs that need
- * it are skipped, except in CI: there a proof that does not run is a failure.
+ * Whether a program of the Debian packages `redis-server` and `redis-tools` is installed. If it is not, the specs that need it
+ * are skipped, except in CI, where a proof that does not run is a failure.
  */
 export function isInstalled(program: string): boolean {
   if (spawnSync(program, ['--version']).error === undefined) return true;
@@ -17,7 +17,7 @@ export function isInstalled(program: string): boolean {
   return false;
 }
 
-/** A redis-server of its own folder, reached over a Unix socket. */
+/** A redis-server with a folder of its own, reached over a unix socket. */
 export class RealRedis {
   readonly folder: string;
   readonly #process: ChildProcess;
@@ -44,13 +44,13 @@ export class RealRedis {
       '',
     ];
     const server = spawn('redis-server', [...fixed, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
-    let said = '';
+    let output = '';
     await new Promise<void>((resolve, reject) => {
       server.stdout?.on('data', (text) => {
-        said += text;
-        if (said.includes('The server is now ready')) resolve();
+        output += text;
+        if (output.includes('The server is now ready')) resolve();
       });
-      server.once('exit', () => reject(new Error(`redis-server ended:\n${said}`)));
+      server.once('exit', () => reject(new Error(`redis-server ended:\n${output}`)));
     });
     return new RealRedis(folder, server);
   }
@@ -93,7 +93,7 @@ export class RealClient {
     this.#socket.write(bytes, 'latin1');
   }
 
-  /** The next replies, as many as wanted, or fewer if the server ends the connection before. */
+  /** The next `count` replies, or fewer if the server ends the connection before. */
   async replies(count: number): Promise<Reply[]> {
     const replies: Reply[] = [];
     while (replies.length < count) {
@@ -108,12 +108,12 @@ export class RealClient {
     return replies;
   }
 
-  /** Everything that comes until the server ends the connection. */
+  /** All replies until the server ends the connection. */
   async everything(): Promise<Reply[]> {
     return this.replies(Number.POSITIVE_INFINITY);
   }
 
-  /** Ends our half. */
+  /** Sends a FIN. */
   end(): void {
     this.#socket.end();
   }

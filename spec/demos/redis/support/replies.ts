@@ -1,4 +1,4 @@
-/** A reply as a client sees it. Kinds stay apart, so that a set is not taken for an array, nor a status for a bulk. */
+/** A reply as a client sees it. Its kind distinguishes a set from an array, and a status from a bulk. */
 export type Reply =
   | { readonly kind: 'status' | 'error' | 'bulk' | 'text' | 'double'; readonly text: string }
   | { readonly kind: 'integer'; readonly value: bigint }
@@ -6,7 +6,7 @@ export type Reply =
   | { readonly kind: 'boolean'; readonly value: boolean }
   | { readonly kind: 'array' | 'set' | 'push' | 'map'; readonly items: readonly Reply[] };
 
-/** Reads replies of both versions of the protocol. It is written for specs: simple, and no part of what it tests. */
+/** Decodes replies of both versions of the protocol. It is written for specs: simple, and independent of the tested code. */
 export class ReplyReader {
   #text = '';
   #at = 0;
@@ -20,7 +20,7 @@ export class ReplyReader {
     return this.#text.slice(this.#at);
   }
 
-  /** The next whole reply, if there is one. */
+  /** The next complete reply, if there is one. */
   next(): Reply | undefined {
     const start = this.#at;
     const reply = this.#read();
@@ -90,7 +90,7 @@ export class ReplyReader {
   }
 }
 
-/** All replies in some bytes; what is left over is an error. */
+/** All replies in some bytes. Bytes that are left over are an error. */
 export function repliesIn(bytes: Uint8Array): Reply[] {
   const reader = new ReplyReader();
   reader.add(bytes);

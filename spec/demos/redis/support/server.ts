@@ -5,28 +5,28 @@ import { type Demo, type DemoResult, spawnDemo } from '../../../support/spawnDem
 import { endProxies, frontOf } from '../../../support/throughProxy.ts';
 import { Watched } from '../../../support/watched.ts';
 
-/** A line of its log. */
-export interface Said {
+/** A line of the server's log. */
+export interface LogLine {
   readonly msg: string;
   readonly type?: string;
   readonly reason?: string;
   readonly [field: string]: unknown;
 }
 
-/** Compiling takes its time where many specs run at once, in milliseconds. */
+/** How long the server may take to start, in milliseconds: compiling is slow while many specs run. */
 const START = 15_000;
 
 const running = new Set<RedisServer>();
 
-/** For `afterEach` or `afterAll`: no server outlives its spec. */
+/** For `afterEach` or `afterAll`: kills all servers that are still running. */
 export async function endServers(): Promise<void> {
   await Promise.all([...running].map((server) => server.kill('SIGKILL')));
   endProxies();
 }
 
-/** `demos/redis/server.ts` on a free port, in a process of its own, and what it says. */
+/** `demos/redis/server.ts` on a free port, in a process of its own, with its log. */
 export class RedisServer extends Watched {
-  readonly said: Said[] = [];
+  readonly log: LogLine[] = [];
   port = 0;
   readonly #demo: Demo;
   #over = false;
@@ -38,7 +38,7 @@ export class RedisServer extends Watched {
     const { stdout } = this.#demo.process;
     if (stdout === null) throw new Error('The server has no standard output');
     createInterface(stdout).on('line', (line) => {
-      this.said.push(JSON.parse(line));
+      this.log.push(JSON.parse(line));
       this.changed();
     });
     this.#demo.done.then(() => {
@@ -50,14 +50,14 @@ export class RedisServer extends Watched {
 
   static async start(...args: string[]): Promise<RedisServer> {
     const server = new RedisServer(args);
-    await server.until(({ said }) => server.#over || said.some(({ type }) => type === 'listening'), 'listening', START);
-    const listening = server.said.find(({ type }) => type === 'listening');
+    await server.until(({ log }) => server.#over || log.some(({ type }) => type === 'listening'), 'listening', START);
+    const listening = server.log.find(({ type }) => type === 'listening');
     if (listening === undefined) throw new Error(`The server ended: ${(await server.#demo.done).stderr}`);
     server.port = await frontOf(Number(listening.msg.match(/^listening on 127\.0\.0\.1:(\d+)$/)?.[1]));
     return server;
   }
 
-  /** Starts one that is expected to end by itself. */
+  /** Starts a server that is expected to end by itself. */
   static end(...args: string[]): Promise<DemoResult> {
     return new RedisServer(args).#demo.done;
   }
@@ -71,10 +71,10 @@ export class RedisServer extends Watched {
     return this.#demo.done;
   }
 
-  /** Waits for a line of some type. */
-  async whenSaid(type: string): Promise<Said> {
-    await this.until(({ said }) => said.some((line) => line.type === type), `a line of type ${type}`);
-    return this.said.find((line) => line.type === type) as Said;
+  /** Waits for a log line of some type. */
+  async whenLogged(type: string): Promise<LogLine> {
+    await this.until(({ log }) => log.some((line) => line.type === type), `a line of type ${type}`);
+    return this.log.find((line) => line.type === type) as LogLine;
   }
 
   /** Runs a program of Redis against it. */
@@ -89,7 +89,7 @@ export class RedisServer extends Watched {
   }
 }
 
-/** How a program went. */
+/** How a program ended, and what it printed. */
 export interface Ran {
   readonly code: number | null;
   readonly stdout: string;
@@ -102,7 +102,7 @@ export async function run(program: string, args: readonly string[], input = ''):
     child.once('error', reject);
     child.once('close', resolve);
   });
-  // It may end before it has read everything; its exit code says whether that was right.
+  // It may end before it has read all of its input. Its exit code shows whether that was right.
   child.stdin.on('error', () => {});
   child.stdin.end(input);
   const [code, stdout, stderr] = await Promise.all([over, text(child.stdout), text(child.stderr)]);
