@@ -7,7 +7,7 @@ import { lines } from '../../lib/framing/lines.ts';
 import { quickest } from '../support/quickest.ts';
 import { dialTo, openConnections } from '../support/sockets.ts';
 
-describe('a pulse', () => {
+describe('a liveness poller', () => {
   beforeEach(() => {
     vi.useFakeTimers();
   });
@@ -15,7 +15,7 @@ describe('a pulse', () => {
     vi.useRealTimers();
   });
 
-  const patient = (alive = true) => ({
+  const fakePolled = (alive = true) => ({
     needsPolling: true,
     alive,
     asked: 0,
@@ -25,11 +25,11 @@ describe('a pulse', () => {
     },
   });
 
-  it('finds the one that is dead within 25 ms, tells it once, and lets the others be', () => {
-    const pulse = new LivenessPoller();
-    const [one, other] = [patient(), patient()];
-    pulse.add(one);
-    pulse.add(other);
+  it('reports a dead connection within 25 ms, once, and no other', () => {
+    const poller = new LivenessPoller();
+    const [one, other] = [fakePolled(), fakePolled()];
+    poller.add(one);
+    poller.add(other);
     vi.advanceTimersByTime(100);
     one.alive = false;
     vi.advanceTimersByTime(25);
@@ -38,30 +38,30 @@ describe('a pulse', () => {
     expect([one.dead, other.dead]).toEqual([1, 0]);
   });
 
-  it('has no timer while nobody is watched', () => {
-    const pulse = new LivenessPoller();
+  it('has no timer while no connection is polled', () => {
+    const poller = new LivenessPoller();
     expect(vi.getTimerCount()).toBe(0);
-    const one = patient();
-    pulse.add(one);
-    pulse.add(one);
+    const one = fakePolled();
+    poller.add(one);
+    poller.add(one);
     expect(vi.getTimerCount()).toBe(1);
-    pulse.delete(one);
+    poller.delete(one);
     vi.advanceTimersByTime(25);
     expect(vi.getTimerCount()).toBe(0);
-    pulse.add(one);
+    poller.add(one);
     expect(vi.getTimerCount()).toBe(1);
     one.alive = false;
     vi.advanceTimersByTime(25);
     expect(one.dead).toBe(1);
   });
 
-  it('comes to everyone, however many they are', () => {
-    const pulse = new LivenessPoller();
-    const all = Array.from({ length: 2500 }, () => patient());
-    for (const one of all) pulse.add(one);
+  it('reaches every connection, however many there are', () => {
+    const poller = new LivenessPoller();
+    const all = Array.from({ length: 2500 }, () => fakePolled());
+    for (const one of all) poller.add(one);
     for (const one of all) one.alive = false;
     vi.advanceTimersByTime(75);
-    // Those of the last look that are left for later iterations of the event loop.
+    // The deaths of the last poll that are left for later iterations of the event loop.
     vi.advanceTimersByTime(20);
     expect(all.filter(({ dead }) => dead === 1).length).toBe(2500);
   });
@@ -77,19 +77,19 @@ describe.each(['shared', 'data'])('a handler on a real socket, with %s reads', (
 
   it.each([
     ['flows', 0],
-    ['is held back', 1],
-    ['is held back, with more to read behind it', 300_000],
-    ['is not subscribed', -1],
-    ['is not subscribed, with more to read than is kept', -300_000],
-  ])('is let go of within 50 ms of its peer’s reset while its input %s', async (_what, more) => {
-    const letGo = async () => {
-      const gone = new ReplaySubject<number>(1);
+    ['is paused', 1],
+    ['is paused, with more to read behind it', 300_000],
+    ['has no subscriber', -1],
+    ['has no subscriber, with more to read than is kept', -300_000],
+  ])('is unsubscribed within 50 ms of its peer’s reset while its input %s', async (_what, more) => {
+    const timeToUnsubscribe = async () => {
+      const unsubscribed = new ReplaySubject<number>(1);
       const begun = new ReplaySubject<void>(1);
       const work = () =>
         defer(() => {
           begun.next();
           return NEVER;
-        }).pipe(finalize(() => gone.next(performance.now())));
+        }).pipe(finalize(() => unsubscribed.next(performance.now())));
       const server = await openConnections((connection) => {
         const concurrency = more === 0 ? 2 : 1;
         const replies = more < 0 ? work() : exchange(lines(), work, { concurrency })(connection);
@@ -99,14 +99,14 @@ describe.each(['shared', 'data'])('a handler on a real socket, with %s reads', (
       await once(client, 'connect');
       client.write(`a\n${'b\n'.repeat(Math.abs(more))}`);
       await firstValueFrom(begun);
-      // Until the server has noticed nothing for a while, as it is not reading.
-      for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve));
+      // Long enough for the server to have read what it reads; after that it notices nothing by reading.
+      for (let iterations = 0; iterations < 20; iterations++) await new Promise((resolve) => setImmediate(resolve));
       const reset = performance.now();
       client.resetAndDestroy();
-      const at = await firstValueFrom(gone);
+      const at = await firstValueFrom(unsubscribed);
       server.port.close();
       return at - reset;
     };
-    expect(await quickest(50, letGo)).toBeLessThan(50);
+    expect(await quickest(50, timeToUnsubscribe)).toBeLessThan(50);
   });
 });

@@ -21,7 +21,7 @@ describe('the credit of a peer', () => {
     maxLength: 200,
   });
 
-  it('is never over for one that keeps the rate', () => {
+  it('never runs out for a peer that keeps the rate', () => {
     fc.assert(
       fc.property(steps, fc.integer({ min: 1, max: 1_000_000 }), (steps, rate) => {
         const credit = new Credit(rate, GRACE);
@@ -36,7 +36,7 @@ describe('the credit of a peer', () => {
     );
   });
 
-  it('is over in bounded time for one that has half the rate, however much it took before', () => {
+  it('runs out in bounded time for a peer at half the rate, however much it took before', () => {
     fc.assert(
       fc.property(fc.double({ min: 0, max: 1e15, noNaN: true }), fc.integer({ min: 1, max: 9000 }), (before, time) => {
         const credit = new Credit(240, GRACE);
@@ -49,7 +49,7 @@ describe('the credit of a peer', () => {
     );
   });
 
-  it('is never over where there is no minimum', () => {
+  it('never runs out where there is no minimum', () => {
     const credit = new Credit(0, GRACE);
     credit.begin(0);
     credit.earn(5, 100);
@@ -58,7 +58,7 @@ describe('the credit of a peer', () => {
     expect(unseen(1_000_000, 0, 1 / 3)).toBe(0);
   });
 
-  it('is not spent by time that the process itself has lost', () => {
+  it('does not decrease by time that the process itself has lost', () => {
     const credit = new Credit(240, GRACE);
     credit.begin(0);
     credit.forgive(60_000, 50_000);
@@ -66,7 +66,7 @@ describe('the credit of a peer', () => {
   });
 });
 
-/** A server whose handler answers the first line with so many bytes, and a client with a kernel between them. */
+/** A server whose handler answers the first line with so many bytes, and a client behind a kernel's buffers. */
 async function reply(bytes: number, client: MemoryClientOptions = {}, options: ServeOptions = {}) {
   const house = await House.open(
     exchange(lines(), () => 'x'.repeat(bytes)),
@@ -79,7 +79,7 @@ async function reply(bytes: number, client: MemoryClientOptions = {}, options: S
   return { house, reader, closed };
 }
 
-/** Reads at a rate until the network has got rid of so many bytes in all, or the time or the connection is over. */
+/** Reads at a rate until so many bytes have left the network in all, the time is over, or the connection is closed. */
 async function readAt(
   rate: number,
   { house, reader }: { readonly house: House; readonly reader: MemoryClient },
@@ -92,7 +92,7 @@ async function readAt(
   }
 }
 
-/** What Linux holds between two ends on the loopback, and for a modem. */
+/** What Linux buffers between two ends on the loopback, and for a modem. */
 const LOOPBACK = { window: 4_250_000, step: 1 / 3 };
 const MODEM = { window: 30_000, step: 1 / 3 };
 
@@ -102,32 +102,32 @@ describe('a peer that takes output', () => {
     ['20 KB/s on the loopback', 20_000, LOOPBACK, 24_000_000],
     ['100 KB/s on the loopback', 100_000, LOOPBACK, 24_000_000],
     ['300 bytes a second on a modem', 300, MODEM, 300_000],
-  ])('at %s gets all of it', async (_how, rate, network, bytes) => {
+  ])('at %s receives all of it', async (_how, rate, network, bytes) => {
     const talk = await reply(bytes, network);
     await readAt(rate, talk, { whole: bytes });
     expect(talk.closed()).toEqual([]);
     expect(talk.reader.taken).toBe(bytes);
   });
 
-  it('in drips is cut for its pace, in bounded time', async () => {
+  it('byte by byte is closed for its pace, in bounded time', async () => {
     const talk = await reply(512 * 1024);
     await readAt(1 / 9, talk, { time: MINUTE, every: 9000 });
     expect(talk.closed()).toEqual([['deadline', 'pace', 10]]);
   });
 
-  it('in drips that do not show is cut in six minutes at most', async () => {
+  it('byte by byte, unreported by the kernel, is closed within six minutes', async () => {
     const talk = await reply(6_000_000, LOOPBACK);
     await readAt(1 / 9, talk, { time: 11 * MINUTE, every: 9000 });
     expect(talk.closed()).toEqual([['slow-consumer', 'stall', 360]]);
   });
 
-  it('a little too slowly is cut when its credit is used up', async () => {
+  it('a little too slowly is closed when its credit is used up', async () => {
     const talk = await reply(512 * 1024);
     await readAt(120, talk, { whole: 512 * 1024, every: 100 });
     expect(talk.closed()).toEqual([['deadline', 'pace', 20]]);
   });
 
-  it('quickly, and then in drips, is cut in bounded time', async () => {
+  it('quickly, and then byte by byte, is closed in bounded time', async () => {
     const talk = await reply(2_000_000);
     await readAt(50_000, talk, { whole: 1_000_000 });
     const begun = talk.house.clock.now();
@@ -136,7 +136,7 @@ describe('a peer that takes output', () => {
     expect(talk.house.clock.now() - begun).toBeLessThan(11 * MINUTE);
   });
 
-  it('not at all is cut at the stall, or when what the network holds could have been read', async () => {
+  it('not at all is closed after `stall`, or after the time in which it could read what the network holds', async () => {
     for (const [network, after] of [
       [{}, 10],
       [MODEM, 42],
@@ -148,13 +148,13 @@ describe('a peer that takes output', () => {
     }
   });
 
-  it('not at all is cut at the stall alone where that is given, and no minimum', async () => {
+  it('not at all is closed after `stall` alone where that is given and no minimum is', async () => {
     const { house, closed } = await reply(24_000_000, LOOPBACK, { stall: 2000 });
     await house.clock.advance(2000);
     expect(closed()).toEqual([['slow-consumer', 'stall', 2]]);
   });
 
-  it('in drips stays where there is no minimum, and where it may take nothing for ever', async () => {
+  it('byte by byte stays connected where there is no minimum, and where it may take nothing for ever', async () => {
     for (const options of [{ pace: { out: 0 } }, { pace: { grace: endless } }, { stall: endless }]) {
       const talk = await reply(512 * 1024, {}, { idle: endless, ...options });
       await readAt(1 / 9, talk, { time: 30 * MINUTE, every: 9000 });
@@ -162,7 +162,7 @@ describe('a peer that takes output', () => {
     }
   });
 
-  it('in drips is cut as well when the handler is done, or has sent a FIN', async () => {
+  it('byte by byte is closed as well after the handler has completed, or has sent a FIN', async () => {
     for (const end of ['end', 'halfClose'] as const) {
       const handler: Handler = (connection) =>
         new Observable<string>((to) => {
@@ -176,13 +176,13 @@ describe('a peer that takes output', () => {
     }
   });
 
-  it('has as long to be slow as to take nothing', async () => {
+  it('may be slow for as long as it may take nothing', async () => {
     const talk = await reply(512 * 1024, {}, { stall: 50_000, pace: { out: 240 } });
     await readAt(1 / 9, talk, { time: 2 * MINUTE, every: 9000 });
     expect(talk.closed()).toEqual([['deadline', 'pace', 50]]);
   });
 
-  it('is forgiven what the process has lost', () => {
+  it('is credited the time that the process has lost', () => {
     const { said } = run({ window: 10, pace: { in: 0, out: 240, grace: 100 }, stall: 90 }, (all) => {
       const { connection, client, at, say } = all;
       client.pause();
@@ -217,32 +217,32 @@ describe('a peer that sends a frame', () => {
     return { house, client, closed, send };
   };
 
-  it('in drips is cut for its pace, however long a frame may take', async () => {
+  it('byte by byte is closed for its pace, however long a frame may take', async () => {
     const { closed, send } = await frame();
     await send(1, 1000, MINUTE);
     expect(closed()).toEqual([['deadline', 'pace', 11]]);
   });
 
-  it('at the rate is not', async () => {
+  it('at the rate is not closed for its pace', async () => {
     const { house, client, send } = await frame();
     client.write('x');
     await send(120, 500, MINUTE);
     expect(house.log.of('closed')).toMatchObject([{ reason: 'frame-truncated' }]);
   });
 
-  it('in drips stays where there is no minimum', async () => {
+  it('byte by byte stays connected where there is no minimum', async () => {
     const { house, send } = await frame({ pace: { in: 0 } });
     await send(1, 1000, MINUTE);
     expect(house.log.of('closed')).toMatchObject([{ reason: 'frame-truncated' }]);
   });
 
-  it('is told of the frame deadline where that is no later', async () => {
+  it('is closed by the frame deadline where that is due no later', async () => {
     const { closed, send } = await frame({ frame: 10_000 });
     await send(1, 1000, MINUTE);
     expect(closed()).toEqual([['deadline', 'frame', 10]]);
   });
 
-  it('may be silent between two of them', async () => {
+  it('may be silent between two frames', async () => {
     const { house, client } = await frame();
     client.write('a\n');
     await house.clock.advance(10 * MINUTE);
@@ -251,7 +251,7 @@ describe('a peer that sends a frame', () => {
     expect(client.text).toBe('thanks\nthanks\n');
   });
 
-  it('loses no time while we hold its input back', () => {
+  it('loses no credit while its input is paused on our side', () => {
     const { said } = run({ pace: { in: 240, out: 0, grace: 50 } }, ({ connection, client, at, say }) => {
       client.write('half');
       connection.pipe(lines()).subscribe(heard(say));
@@ -271,11 +271,11 @@ describe('the options of the pace', () => {
     [{ out: '240' }, TypeError],
     [{ up: 1 }, TypeError],
     [false, TypeError],
-  ])('cannot be %o', (pace, kind) => {
+  ])('do not allow %o', (pace, kind) => {
     expect(() => serve({ port: 0 }, () => [], { pace: pace as never })).toThrow(kind);
   });
 
-  it('are taken by default where others are set', async () => {
+  it('keep their defaults where only some are given', async () => {
     const talk = await reply(512 * 1024, {}, { pace: { in: 1 } });
     await readAt(1 / 9, talk, { time: MINUTE, every: 9000 });
     expect(talk.closed()).toEqual([['deadline', 'pace', 10]]);

@@ -8,8 +8,8 @@ import type { MemoryClient } from '../../lib/testing/index.ts';
 import { House } from '../support/house.ts';
 import { connectionWith } from '../support/internals.ts';
 
-/** A server whose every connection is in the room, and echoes nothing. */
-async function hall(count: number, options: MemberOptions = {}, highWaterMark = 10, limits: ServeOptions = {}) {
+/** A server whose connections are all in the room, and that replies nothing. */
+async function openRoom(count: number, options: MemberOptions = {}, highWaterMark = 10, limits: ServeOptions = {}) {
   const room = broadcast();
   const connections: Connection[] = [];
   const house = await House.open(
@@ -41,8 +41,8 @@ const roomy = {
 };
 
 describe('a broadcast', () => {
-  it('sends each value to all who are in, in order, and to nobody who has left', async () => {
-    const { room, house, clients } = await hall(3);
+  it('sends each value to all members in order, and to none that has left', async () => {
+    const { room, house, clients } = await openRoom(3);
     await send(room, house, 'a', 'b');
     clients[1]?.break();
     await house.clock.settle();
@@ -51,9 +51,9 @@ describe('a broadcast', () => {
     expect(clients.map(({ text }) => text)).toEqual(['abc', 'ab', 'abc']);
   });
 
-  it('sends a value once to who joins again because of it, and not to who leaves because of it', async () => {
+  it('sends a value once to a member that joins again because of it, and not to one that leaves because of it', async () => {
     const room = broadcast();
-    const heard: string[] = [];
+    const received: string[] = [];
     const left: string[] = [];
     const connections: Connection[] = [];
     const house = await House.open((connection) => {
@@ -66,16 +66,16 @@ describe('a broadcast', () => {
       .to(connection)
       .pipe(take(1), repeat(5))
       .subscribe((value) => {
-        heard.push(String(value));
+        received.push(String(value));
         leaving.unsubscribe();
       });
     const leaving = room.to(connection).subscribe((value) => left.push(String(value)));
     await send(room, house, 'a', 'b');
-    expect([heard, left, room.size]).toEqual([['a', 'b'], [], 1]);
+    expect([received, left, room.size]).toEqual([['a', 'b'], [], 1]);
     client.end();
   });
 
-  it('keeps the order when a value that has waited makes another one', async () => {
+  it('keeps the order when a value that has waited causes another one', async () => {
     const room = broadcast();
     const house = await House.open(
       (connection) =>
@@ -92,7 +92,7 @@ describe('a broadcast', () => {
     expect(client.text).toBe('<0><1234567890><2><3><4><again>');
   });
 
-  it('sends what a value brings about behind it, to all, and ends behind both', async () => {
+  it('sends a value that another one causes after that one, to all members, and completes after both', async () => {
     const room = broadcast();
     const house = await House.open(
       (connection) =>
@@ -113,8 +113,8 @@ describe('a broadcast', () => {
     expect(room.size).toBe(0);
   });
 
-  it.each([[null], [undefined], [5], [{}]])('turns away %o, and its members go on', async (value) => {
-    const { room, house, clients } = await hall(2);
+  it.each([[null], [undefined], [5], [{}]])('throws for the value %o, and its members go on', async (value) => {
+    const { room, house, clients } = await openRoom(2);
     clients[1]?.pause();
     await send(room, house, '<1234567890>', 'a');
     expect(() => room.next(value as never)).toThrow(TypeError);
@@ -123,7 +123,7 @@ describe('a broadcast', () => {
     expect(clients.map(({ text }) => text)).toEqual(Array(2).fill('<1234567890>ab'));
   });
 
-  it('holds nothing for a member that leaves as a value is sent', async () => {
+  it('queues nothing for a member that leaves while a value is being sent', async () => {
     const room = broadcast();
     const budgeted: number[] = [];
     const member = (congested: boolean) =>
@@ -142,31 +142,31 @@ describe('a broadcast', () => {
     expect(budgeted).toEqual([]);
   });
 
-  it('encodes once: all get the same bytes', async () => {
+  it('encodes a value once: all members receive the same bytes', async () => {
     const room = broadcast();
-    const heard: Uint8Array[] = [];
+    const received: Uint8Array[] = [];
     const house = await House.open((connection) => {
-      room.to(connection).subscribe((value) => heard.push(value));
+      room.to(connection).subscribe((value) => received.push(value));
       return connection;
     });
     await house.connectAll(3);
     room.next('é');
-    expect(heard.length).toBe(3);
-    expect(new Set(heard).size).toBe(1);
-    expect(heard[0]).toEqual(Buffer.from('é'));
+    expect(received.length).toBe(3);
+    expect(new Set(received).size).toBe(1);
+    expect(received[0]).toEqual(Buffer.from('é'));
     const own = Uint8Array.of(1, 2);
     room.next(own);
-    expect(heard.slice(3)).toEqual([own, own, own]);
-    expect(heard[3]).toBe(own);
+    expect(received.slice(3)).toEqual([own, own, own]);
+    expect(received[3]).toBe(own);
   });
 
-  it('does not let a slow member hold up the others, and lets it catch up', async () => {
-    const { room, house, clients, connections } = await hall(3);
+  it('is not delayed by a slow member, which receives all values later', async () => {
+    const { room, house, clients, connections } = await openRoom(3);
     clients[1]?.pause();
     const values = Array.from({ length: 20 }, (_, i) => `<${i}>`);
     for (const [i, value] of values.entries()) {
       await send(room, house, value);
-      // At once, each time.
+      // Each value arrives at once.
       for (const other of [0, 2]) expect(clients[other]?.text).toBe(values.slice(0, i + 1).join(''));
     }
     expect(clients[1]?.text).toBe('<0><');
@@ -181,34 +181,40 @@ describe('a broadcast', () => {
     ['drop-oldest', 40],
     ['drop-newest', 40],
     ['drop-oldest', 3],
-  ])('drops whole values, counted, for a member that is told to: %s, %i bytes', async (overrun, maxOutbound) => {
-    const { room, house, clients, connections } = await hall(2, { overrun: overrun as 'drop-oldest', maxOutbound });
-    clients[0]?.pause();
-    const values = Array.from({ length: 100 }, (_, i) => `<${i}>`);
-    await send(room, house, ...values);
-    clients[0]?.resume();
-    await house.clock.settle();
-    await send(room, house, '<end>');
-    expect(clients[1]?.text).toBe(`${values.join('')}<end>`);
-    const came = [...(clients[0]?.text ?? '').matchAll(/<(\w+)>/g)].map(([value]) => value);
-    // Nothing is cut in two, doubled, or out of order.
-    expect(came.join('')).toBe(clients[0]?.text);
-    expect(came).toEqual(values.filter((value) => came.includes(value)).concat('<end>'));
-    expect(connections[0]?.dropped).toBe(101 - came.length);
-    expect(connections[0]?.dropped).toBeGreaterThan(50);
-    expect(came.includes('<99>')).toBe(overrun === 'drop-oldest' && maxOutbound > 3);
-  });
+  ])(
+    'drops whole values, and counts them, for a member with that policy: %s, %i bytes',
+    async (overrun, maxOutbound) => {
+      const { room, house, clients, connections } = await openRoom(2, {
+        overrun: overrun as 'drop-oldest',
+        maxOutbound,
+      });
+      clients[0]?.pause();
+      const values = Array.from({ length: 100 }, (_, i) => `<${i}>`);
+      await send(room, house, ...values);
+      clients[0]?.resume();
+      await house.clock.settle();
+      await send(room, house, '<end>');
+      expect(clients[1]?.text).toBe(`${values.join('')}<end>`);
+      const came = [...(clients[0]?.text ?? '').matchAll(/<(\w+)>/g)].map(([value]) => value);
+      // No value is split, doubled, or out of order.
+      expect(came.join('')).toBe(clients[0]?.text);
+      expect(came).toEqual(values.filter((value) => came.includes(value)).concat('<end>'));
+      expect(connections[0]?.dropped).toBe(101 - came.length);
+      expect(connections[0]?.dropped).toBeGreaterThan(50);
+      expect(came.includes('<99>')).toBe(overrun === 'drop-oldest' && maxOutbound > 3);
+    },
+  );
 
   it.each<[MemberOptions['overrun'], string]>([
     ['drop-oldest', 'the last value'],
     ['drop-newest', 'the first ones'],
-  ])('keeps no more for a slow member than it may have, below its mark too: %s', async (overrun, kept) => {
+  ])('queues at most `maxOutbound` for a slow member, also below its high-water mark: %s', async (overrun, kept) => {
     const value = fc.nat({ max: 3000 });
     const turns = fc.array(fc.array(value, { minLength: 1, maxLength: 30 }), { minLength: 1, maxLength: 30 });
     await fc.assert(
       fc.asyncProperty(turns, async (turns) => {
         const most = 16_000;
-        const { room, house, clients } = await hall(
+        const { room, house, clients } = await openRoom(
           1,
           { maxOutbound: most, overrun: overrun as 'drop-oldest' },
           65_536,
@@ -232,8 +238,8 @@ describe('a broadcast', () => {
     );
   });
 
-  it('disconnects a member when more waits than it may have, though its connection is below its mark', async () => {
-    const { room, house, clients } = await hall(1, { maxOutbound: 16_000 }, 65_536);
+  it('disconnects a member when more than `maxOutbound` waits, even if its connection is below its high-water mark', async () => {
+    const { room, house, clients } = await openRoom(1, { maxOutbound: 16_000 }, 65_536);
     clients[0]?.pause();
     await send(room, house, ...Array.from({ length: 16 }, () => 'x'.repeat(1000)));
     expect(house.log.closes).toEqual([]);
@@ -243,8 +249,8 @@ describe('a broadcast', () => {
     ]);
   });
 
-  it('disconnects a member that overruns, as slow-consumer, and nobody else', async () => {
-    const { room, house, clients } = await hall(2, { maxOutbound: 40 });
+  it('disconnects a member that overruns as `slow-consumer`, and no other', async () => {
+    const { room, house, clients } = await openRoom(2, { maxOutbound: 40 });
     clients[0]?.pause();
     await send(room, house, ...Array.from({ length: 100 }, (_, i) => `<${i}>`));
     expect(house.log.closes).toEqual(['slow-consumer']);
@@ -252,22 +258,25 @@ describe('a broadcast', () => {
     expect(room.size).toBe(1);
   });
 
-  it('has the limit and the policy of each connection, where it is told no other', async () => {
-    const { room, house, clients, connections } = await hall(1, {}, 10, { maxOutbound: 40, overrun: 'drop-newest' });
+  it('uses the limit and the policy of each connection where no other is given', async () => {
+    const { room, house, clients, connections } = await openRoom(1, {}, 10, {
+      maxOutbound: 40,
+      overrun: 'drop-newest',
+    });
     clients[0]?.pause();
     await send(room, house, ...Array.from({ length: 100 }, (_, i) => `<${i}>`));
     expect(house.log.closes).toEqual([]);
     expect(connections[0]?.dropped).toBeGreaterThan(50);
     clients[0]?.resume();
     await house.clock.settle();
-    // What came first is there, and no more than the limit and what the network took before.
+    // The first values are there, and no more than the limit and what the network took before.
     const { text = '' } = clients[0] ?? {};
     expect(Array.from({ length: 100 }, (_, i) => `<${i}>`).join('')).toMatch(new RegExp(`^${text}`));
     expect(text.length).toBeLessThan(80);
   });
 
-  it('completes for all when it does, after what waits for them has left; and for whoever comes later', async () => {
-    const { room, house, clients } = await hall(2);
+  it('completes all members after what is queued for them has left, and each one that joins later', async () => {
+    const { room, house, clients } = await openRoom(2);
     clients[0]?.pause();
     await send(room, house, ...Array.from({ length: 10 }, (_, i) => `<${i}>`));
     room.complete();
@@ -283,8 +292,8 @@ describe('a broadcast', () => {
     expect([clients[0]?.ended, late.ended, late.text, room.size]).toEqual([true, true, '', 0]);
   });
 
-  it('errors for all when it does, and for whoever comes later', async () => {
-    const { room, house } = await hall(2);
+  it('errors all members, and each one that joins later', async () => {
+    const { room, house } = await openRoom(2);
     room.error(new Error('over'));
     room.error(new Error('again'));
     await house.connect();
@@ -292,8 +301,8 @@ describe('a broadcast', () => {
     expect(house.log.of('failed').map(({ error }) => (error as Error).message)).toEqual(['over', 'over', 'over']);
   });
 
-  it('lets a member go in a drain, after what waits for it has left', async () => {
-    const { room, house, clients } = await hall(2);
+  it('completes a member in a drain after what is queued for it has left', async () => {
+    const { room, house, clients } = await openRoom(2);
     clients[0]?.pause();
     await send(room, house, ...Array.from({ length: 10 }, (_, i) => `<${i}>`));
     await house.signal();
@@ -309,12 +318,12 @@ describe('a broadcast', () => {
     ['the end', (room) => room.complete()],
     ['an error', (room) => room.error(new Error('no'))],
     ['a drain', (_room, house) => house.shutdown.next('SIGTERM')],
-  ])('tells all of %s, whatever a teardown of one throws', async (_what, tell) => {
+  ])('notifies all members of %s, whatever a teardown of one throws', async (_what, cause) => {
     const room = broadcast();
-    const told: number[] = [];
+    const notified: number[] = [];
     const house = await House.open((connection) => {
       const leave = () => {
-        told.push(connection.id);
+        notified.push(connection.id);
         if (connection.id === 1) throw new Error('in a teardown');
       };
       const mine = room.to(connection).pipe(
@@ -324,13 +333,13 @@ describe('a broadcast', () => {
       return merge(mine, NEVER);
     });
     await house.connectAll(3);
-    expect(() => tell(room, house)).not.toThrow();
+    expect(() => cause(room, house)).not.toThrow();
     await house.clock.settle();
-    expect([told, room.size]).toEqual([[1, 2, 3], 0]);
+    expect([notified, room.size]).toEqual([[1, 2, 3], 0]);
     expect(house.log.of('failed').map(({ id }) => id)).toContain(1);
   });
 
-  it('lets a member go whose connection is gone, also where nobody sends on it and nobody unsubscribes', async () => {
+  it('drops a member whose connection is closed, also where the handler neither sends nor unsubscribes', async () => {
     const room = broadcast();
     const ends: number[] = [];
     const house = await House.open(async (connection) => {
@@ -348,15 +357,15 @@ describe('a broadcast', () => {
     expect([room.size, ends, stays?.text]).toEqual([1, [1, 2], 'a']);
   });
 
-  it('takes what any Observable emits', async () => {
-    const { room, house, clients } = await hall(1);
+  it('is an Observer of any Observable', async () => {
+    const { room, house, clients } = await openRoom(1);
     of('a', 'b').subscribe(room);
     clients[0]?.end();
     await house.clock.settle();
     expect([clients[0]?.text, clients[0]?.ended]).toEqual(['ab', true]);
   });
 
-  it('takes processor time for a join and a leave that does not depend on how many are in', () => {
+  it('takes processor time for a join and a leave that does not depend on the number of members', () => {
     const room = broadcast();
     const connection = connectionWith({ draining: NEVER, output: roomy });
     const time = (count: number) => {
@@ -370,22 +379,25 @@ describe('a broadcast', () => {
     };
     time(5000);
     const few = Math.min(time(5000), time(5000), time(5000));
-    // Ten times as many take ten times as long; a hundred times, if each of them looked through all that are in.
+    // Ten times as many take ten times as long; a hundred times, if each of them walked through all members.
     expect(Math.min(time(50_000), time(50_000))).toBeLessThan(Math.max(50, few) * 50);
   });
 
-  it.each([[5], [{}], [undefined]])('refuses to send %o, and nobody who is in is the worse for it', async (value) => {
-    const { room, house, clients } = await hall(2);
-    expect(() => room.next(value as never)).toThrow(TypeError);
-    await send(room, house, 'a');
-    expect(clients.map(({ text }) => text)).toEqual(['a', 'a']);
-  });
+  it.each([[5], [{}], [undefined]])(
+    'throws for the value %o to the caller, and sends the next value to all members',
+    async (value) => {
+      const { room, house, clients } = await openRoom(2);
+      expect(() => room.next(value as never)).toThrow(TypeError);
+      await send(room, house, 'a');
+      expect(clients.map(({ text }) => text)).toEqual(['a', 'a']);
+    },
+  );
 
   it.each([
     [{ maxOutbound: 0 }, RangeError],
     [{ overrun: 'wait' }, TypeError],
     [{ limit: 5 }, TypeError],
-  ])('refuses the options %o at the door', (options, fault) => {
+  ])('throws for the options %o on call', (options, fault) => {
     expect(() => broadcast().to({} as Connection, options as object)).toThrow(fault);
   });
 });

@@ -9,9 +9,9 @@ import { talk } from '../support/talk.ts';
 const kinds = ['value', 'promise', 'pieces', 'generator', 'async generator', 'failing'] as const;
 type Kind = (typeof kinds)[number];
 
-const disturbances = ['reply', 'pause', 'resume', 'drain', 'reset', 'turn'] as const;
+const disturbances = ['reply', 'pause', 'resume', 'drain', 'reset', 'settle'] as const;
 
-/** The reply to a request, in pieces; each piece is one value, and says whose it is. */
+/** The reply to a request, in pieces. Each piece is one value, and names its request and its place. */
 const pieces = (request: number): string[] => [`<${request}:0>`, `<${request}:1>`, `<${request}:2>`];
 const whole = (request: number): string => pieces(request).join('');
 
@@ -25,7 +25,7 @@ const arbitrary = {
   highWaterMark: fc.integer({ min: 1, max: 40 }),
 };
 
-/** What happens meanwhile, one thing after the other, between the replies' becoming ready. */
+/** What happens in between, one event after the other, while replies become ready. */
 const disturbed = (...weights: number[]) =>
   fc.array(fc.oneof(...disturbances.map((what, i) => ({ weight: weights[i] ?? 0, arbitrary: fc.constant(what) }))), {
     maxLength: 40,
@@ -42,7 +42,7 @@ interface Case {
   readonly happenings: readonly (typeof disturbances)[number][];
 }
 
-/** Lets a conversation take its course, looks at the laws all the way, and returns what the client has read. */
+/** Runs a conversation to its end, checks the laws at every step, and returns what the client has read. */
 async function converse(made: Case) {
   const { scheduler, requests, concurrency, ordered, window, highWaterMark } = made;
   const begun: number[] = [];
@@ -78,7 +78,7 @@ async function converse(made: Case) {
     }
   };
 
-  /** Counts those that run: from when they are begun until they are done, or let go of. A promise cannot be. */
+  /** Counts the requests in progress, until they complete or are unsubscribed. A promise cannot be unsubscribed. */
   const counted = (kind: Kind, request: number): Reply => {
     const work = reply(kind, request);
     if (typeof work === 'string') return work;
@@ -104,8 +104,8 @@ async function converse(made: Case) {
     ordered,
     onError: (_error, line) => of(...pieces(Number(line))),
   });
-  let letGo = false;
-  const talking = await talk((connection) => replies(connection).pipe(finalize(() => (letGo = true))), {
+  let isUnsubscribed = false;
+  const talking = await talk((connection) => replies(connection).pipe(finalize(() => (isUnsubscribed = true))), {
     window,
     highWaterMark,
   });
@@ -125,10 +125,10 @@ async function converse(made: Case) {
     expect(begun).toEqual(requests.map((_kind, request) => request).slice(0, begun.length));
     const expected = begun.map(whole).join('');
     if (ordered) expect(expected.startsWith(seen())).toBe(true);
-    // One whose frame had begun to come may still be begun, once it is whole.
+    // A request whose frame had begun to arrive may still begin when the frame is complete.
     if (drained !== undefined) expect(begun.length).toBeLessThanOrEqual(drained);
-    // One that is held is told by the real network only.
-    if (reset && !internalsOf(connection).control.isPaused) expect(letGo).toBe(true);
+    // While the input is paused, only the real network notices a reset.
+    if (reset && !internalsOf(connection).control.isPaused) expect(isUnsubscribed).toBe(true);
   };
   const happenings = [...made.happenings];
   for (;;) {
@@ -137,7 +137,7 @@ async function converse(made: Case) {
     const happens = happenings.shift() ?? 'reply';
     if (happens === 'pause') client.pause();
     else if (happens === 'resume') client.resume();
-    else if (happens === 'turn') await clock.settle();
+    else if (happens === 'settle') await clock.settle();
     else if (happens === 'drain') {
       connection.drain();
       const half = (begun.length < requests.length && text.indexOf(`${begun.length}\n`)) || 0;
@@ -180,7 +180,7 @@ const run = (happenings: fc.Arbitrary<(typeof disturbances)[number][]>, test: (m
     { numRuns: 300 },
   );
 
-it('whenever and in whatever order replies become ready, they leave in the order of requests, none lost or doubled', () =>
+it('sends replies in the order of their requests, none lost or doubled, whenever and in whatever order they become ready', () =>
   run(disturbed(6, 2, 2, 0, 0, 1), async (made) => {
     const { seen, begun, most, running, book } = await converse({ ...made, ordered: true });
     expect(seen).toBe(made.requests.map((_kind, request) => whole(request)).join(''));
@@ -190,7 +190,7 @@ it('whenever and in whatever order replies become ready, they leave in the order
     expect(book.ends).toMatchObject([{ reason: 'ended', unsent: 0 }]);
   }));
 
-it('without an order too, none is lost or doubled, and the pieces of each stay in theirs', () =>
+it('loses and doubles no reply without an order either, and keeps the pieces of each in order', () =>
   run(disturbed(6, 2, 2, 0, 0, 1), async (made) => {
     const { seen, most, book } = await converse({ ...made, ordered: false });
     expect(most).toBeLessThanOrEqual(made.concurrency);
@@ -202,7 +202,7 @@ it('without an order too, none is lost or doubled, and the pieces of each stay i
     expect(book.ends).toMatchObject([{ reason: 'ended', unsent: 0 }]);
   }));
 
-it('in a drain those that had begun are answered whole, and no other begins', () =>
+it('answers the requests in progress completely in a drain, and begins no other', () =>
   run(disturbed(6, 2, 2, 1, 0, 1), async (made) => {
     const { seen, begun, drained, running, book } = await converse({ ...made, ordered: true });
     expect(seen).toBe(begun.map(whole).join(''));
@@ -211,7 +211,7 @@ it('in a drain those that had begun are answered whole, and no other begins', ()
     if (drained === undefined) expect(begun.length).toBe(made.requests.length);
   }));
 
-it('after a reset nothing runs, and what was read before it is a beginning of the replies', () =>
+it('unsubscribes everything after a reset, before which the client has read a prefix of the replies', () =>
   run(disturbed(6, 2, 2, 1, 2, 1), async (made) => {
     const { seen, begun, running, reset, book } = await converse(made);
     expect(running).toBe(0);

@@ -4,8 +4,8 @@ import { isPullable, type Pullable, pull, type ReplyTarget } from '../../lib/flo
 import { monotonic } from '../../lib/time/monotonic.ts';
 import { watch } from '../support/bytes.ts';
 
-/** A room that is opened and closed by hand. */
-class Hall implements ReplyTarget {
+/** A target whose room is made and taken by hand. */
+class FakeTarget implements ReplyTarget {
   congested = false;
   blocked = false;
   readonly clock = monotonic;
@@ -14,104 +14,104 @@ class Hall implements ReplyTarget {
   crashed(error: unknown): void {
     this.crashes.push(error);
   }
-  /** What it was told of the source, without repetitions. */
-  readonly heard: boolean[] = [];
+  /** The calls of `working`, without repetitions. */
+  readonly worked: boolean[] = [];
   working(is: boolean): void {
-    if (this.heard.at(-1) !== is) this.heard.push(is);
+    if (this.worked.at(-1) !== is) this.worked.push(is);
   }
   whenRoom(waiter: () => void): void {
     this.#waiters.push(waiter);
   }
-  open(): void {
+  makeRoom(): void {
     this.congested = false;
     for (const waiter of this.#waiters.splice(0)) waiter();
   }
 }
 
-const turn = () => new Promise((resolve) => setImmediate(resolve));
+const iteration = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Counts how often it is asked, and whether it was told to return. */
+/** A source that counts how often it is asked, and how often it has returned. */
 function counted(sync: boolean, until = Number.POSITIVE_INFINITY) {
-  const book = { asked: 0, returned: 0 };
+  const counts = { asked: 0, returned: 0 };
   const values = function* () {
     try {
-      while (book.asked < until) yield String(++book.asked);
+      while (counts.asked < until) yield String(++counts.asked);
     } finally {
-      book.returned++;
+      counts.returned++;
     }
   };
   const later = async function* () {
     yield* values();
   };
-  return { book, source: (sync ? values() : later()) as Pullable };
+  return { counts, source: (sync ? values() : later()) as Pullable };
 }
 
 describe.each([
   ['a generator', true],
   ['an async generator', false],
-])('pull, from %s', (_what, sync) => {
-  it('asks while there is room, no more while there is none, and goes on from there', async () => {
-    const hall = new Hall();
-    const { book, source } = counted(sync, 5);
+])('pull from %s', (_what, sync) => {
+  it('asks while there is room, stops while there is none, and continues where it stopped', async () => {
+    const target = new FakeTarget();
+    const { counts, source } = counted(sync, 5);
     const seen: string[] = [];
     let completed = false;
-    pull(source, hall).subscribe({
+    pull(source, target).subscribe({
       next: (value) => {
         seen.push(String(value));
-        if (value === '3') hall.congested = true;
+        if (value === '3') target.congested = true;
       },
       complete: () => {
         completed = true;
       },
     });
-    await turn();
-    expect([seen, book.asked, completed]).toEqual([['1', '2', '3'], 3, false]);
-    expect(hall.heard).toEqual([true, false]);
-    hall.open();
-    await turn();
-    expect([seen, completed, book.returned]).toEqual([['1', '2', '3', '4', '5'], true, 1]);
+    await iteration();
+    expect([seen, counts.asked, completed]).toEqual([['1', '2', '3'], 3, false]);
+    expect(target.worked).toEqual([true, false]);
+    target.makeRoom();
+    await iteration();
+    expect([seen, completed, counts.returned]).toEqual([['1', '2', '3', '4', '5'], true, 1]);
   });
 
-  it('asks for nothing before there is room', async () => {
-    const hall = new Hall();
-    hall.congested = true;
-    const { book, source } = counted(sync, 5);
-    const { values } = watch(pull(source, hall));
-    await turn();
-    expect(book.asked).toBe(0);
-    hall.open();
-    await turn();
+  it('asks for no value before there is room', async () => {
+    const target = new FakeTarget();
+    target.congested = true;
+    const { counts, source } = counted(sync, 5);
+    const { values } = watch(pull(source, target));
+    await iteration();
+    expect(counts.asked).toBe(0);
+    target.makeRoom();
+    await iteration();
     expect(values.length).toBe(5);
   });
 
-  it('tells it to return when it is unsubscribed, once', async () => {
-    const hall = new Hall();
-    const { book, source } = counted(sync);
-    const subscription = pull(source, hall).subscribe((value) => {
-      if (value === '3') hall.congested = true;
+  it('calls `return` once when it is unsubscribed', async () => {
+    const target = new FakeTarget();
+    const { counts, source } = counted(sync);
+    const subscription = pull(source, target).subscribe((value) => {
+      if (value === '3') target.congested = true;
     });
-    await turn();
+    await iteration();
     subscription.unsubscribe();
-    await turn();
-    expect(book).toEqual({ asked: 3, returned: 1 });
-    hall.open();
-    await turn();
-    expect(book.asked).toBe(3);
+    await iteration();
+    expect(counts).toEqual({ asked: 3, returned: 1 });
+    target.makeRoom();
+    await iteration();
+    expect(counts.asked).toBe(3);
   });
 
-  it('lets the event loop go on, though it never ends', async () => {
-    const { book, source } = counted(sync);
-    const subscription = pull(source, new Hall()).subscribe();
+  it('gives way to the event loop although the source never ends', async () => {
+    const { counts, source } = counted(sync);
+    const subscription = pull(source, new FakeTarget()).subscribe();
     for (let i = 0; i < 5; i++) {
-      const before = book.asked;
-      await turn();
-      await turn();
-      expect(book.asked).toBeGreaterThan(before);
+      const before = counts.asked;
+      await iteration();
+      await iteration();
+      expect(counts.asked).toBeGreaterThan(before);
     }
     subscription.unsubscribe();
   });
 
-  it('errors with what it throws, and asks no more', async () => {
+  it('errors with what the source throws, and asks no more', async () => {
     const broken = function* () {
       yield 'a';
       throw new Error('broken');
@@ -119,12 +119,12 @@ describe.each([
     const later = async function* () {
       yield* broken();
     };
-    const seen = watch(pull(sync ? broken() : later(), new Hall()));
-    await turn();
+    const seen = watch(pull(sync ? broken() : later(), new FakeTarget()));
+    await iteration();
     expect(seen).toMatchObject({ values: ['a'], error: { message: 'broken' }, completed: false });
   });
 
-  it('may be unsubscribed by what it does itself, and hears of it', async () => {
+  it('calls `return` on a generator that causes its own unsubscription', async () => {
     const stop = new Subject<void>();
     let returned = false;
     const own = function* () {
@@ -140,18 +140,18 @@ describe.each([
       yield* own();
     };
     const seen: unknown[] = [];
-    const subscription = pull(sync ? own() : later(), new Hall()).subscribe((value) => seen.push(value));
+    const subscription = pull(sync ? own() : later(), new FakeTarget()).subscribe((value) => seen.push(value));
     stop.subscribe(() => subscription?.unsubscribe());
-    await turn();
-    await turn();
+    await iteration();
+    await iteration();
     expect(seen.slice(0, 1)).toEqual(['a']);
     expect(returned).toBe(true);
   });
 });
 
-describe('pull, from what is written by hand', () => {
-  it('errors with what an async iterator throws at once, also when it had waited for room', async () => {
-    const hall = new Hall();
+describe('pull from a hand-written iterator', () => {
+  it('errors with what an async iterator throws synchronously, also after it has waited for room', async () => {
+    const target = new FakeTarget();
     const thrower: Pullable = {
       [Symbol.asyncIterator]: () => ({
         next() {
@@ -159,10 +159,10 @@ describe('pull, from what is written by hand', () => {
         },
       }),
     };
-    expect(watch(pull(thrower, new Hall())).error).toMatchObject({ message: 'at once' });
-    hall.congested = true;
-    const seen = watch(pull(thrower, hall));
-    hall.open();
+    expect(watch(pull(thrower, new FakeTarget())).error).toMatchObject({ message: 'at once' });
+    target.congested = true;
+    const seen = watch(pull(thrower, target));
+    target.makeRoom();
     expect(seen.error).toMatchObject({ message: 'at once' });
   });
 });
@@ -177,6 +177,6 @@ it.each<[unknown, boolean]>([
   ['text', false],
   [null, false],
   [5, false],
-])('isPullable says of %o: %s', (what, is) => {
+])('isPullable of %o is %s', (what, is) => {
   expect(isPullable(what)).toBe(is);
 });

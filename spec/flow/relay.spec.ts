@@ -18,23 +18,23 @@ import { settings } from '../support/settings.ts';
 import { openConnections, readAll } from '../support/sockets.ts';
 
 interface At {
-  /** Whose connection is `one`. */
+  /** The client of connection `one`. */
   readonly a: MemoryClient;
-  /** Whose connection is `other`. */
+  /** The client of connection `other`. */
   readonly b: MemoryClient;
   readonly one: SocketConnection;
   readonly other: SocketConnection;
   readonly subscription: Subscription;
-  readonly say: (what: unknown) => void;
+  readonly note: (what: unknown) => void;
   readonly at: (ms: number, work: () => void) => void;
 }
 
-/** Two clients in memory whose connections are joined; returns what was said, each with its time. */
+/** Two clients in memory whose connections are relayed. Returns the lines of the log, each with its time. */
 function run(some: Partial<ConnectionSettings>, test: (at: At) => void): string[] {
-  const said: string[] = [];
+  const log: string[] = [];
   marbles(({ clock, flush }) => {
     const network = new MemoryNetwork(clock);
-    const say = (what: unknown) => said.push(`${clock.now()} ${what}`);
+    const note = (what: unknown) => log.push(`${clock.now()} ${what}`);
     const connections: SocketConnection[] = [];
     const one = { window: 10, allowHalfOpen: true };
     const clients = [network.connect(one), network.connect(one)];
@@ -49,47 +49,47 @@ function run(some: Partial<ConnectionSettings>, test: (at: At) => void): string[
         accepted(socket) {
           const id = connections.length + 1;
           const connection = new SocketConnection(id, socket, settings({ clock, ...some }), new Book());
-          connection.closed.subscribe(({ reason }) => say(`${id} ${reason}`));
+          connection.closed.subscribe(({ reason }) => note(`${id} ${reason}`));
           connections.push(connection);
           const [one, other] = connections;
           const [a, b] = clients;
           if (!one || !other || !a || !b) return;
           const subscription = relay(one, other).subscribe({
-            error: (error) => say(error.message),
-            complete: () => say('complete'),
+            error: (error) => note(error.message),
+            complete: () => note('complete'),
           });
-          test({ a, b, one, other, subscription, say, at: (ms, work) => void clock.schedule(work, ms) });
+          test({ a, b, one, other, subscription, note, at: (ms, work) => void clock.schedule(work, ms) });
         },
       },
     );
     flush();
     expect(network.sockets.size).toBe(0);
   })();
-  return said;
+  return log;
 }
 
 describe('relay', () => {
-  it('passes bytes on both ways, within the read, and completes when both have ended', () => {
-    const said = run({}, ({ a, b, at, say }) => {
+  it('passes bytes on in both directions, within the read, and completes when both have ended', () => {
+    const log = run({}, ({ a, b, at, note }) => {
       a.write('question');
-      at(0, () => say(b.text));
+      at(0, () => note(b.text));
       at(5, () => b.write('ans').write('wer'));
-      at(6, () => say(a.text));
+      at(6, () => note(a.text));
       at(7, () => b.end());
-      at(8, () => say(`${a.ended} ${b.ended}`));
+      at(8, () => note(`${a.ended} ${b.ended}`));
       at(9, () => a.end());
     });
-    expect(said).toEqual(['0 question', '6 answer', '8 true false', '9 complete', '9 1 ended', '9 2 ended']);
+    expect(log).toEqual(['0 question', '6 answer', '8 true false', '9 complete', '9 1 ended', '9 2 ended']);
   });
 
   it('passes a FIN on, and the reply that comes after it', () => {
-    const said = run({}, ({ a, b, at, say }) => {
+    const log = run({}, ({ a, b, at, note }) => {
       a.write('all of it').end();
-      at(5, () => say(`${b.text} ${b.ended} ${a.ended}`));
+      at(5, () => note(`${b.text} ${b.ended} ${a.ended}`));
       at(1000, () => b.write('a late reply').end());
-      at(1001, () => say(`${a.text} ${a.ended}`));
+      at(1001, () => note(`${a.text} ${a.ended}`));
     });
-    expect(said).toEqual([
+    expect(log).toEqual([
       '5 all of it true false',
       '1000 complete',
       '1000 2 ended',
@@ -98,23 +98,23 @@ describe('relay', () => {
     ]);
   });
 
-  it('does not read from one while the other takes nothing, and then goes on where it was', () => {
+  it('does not read from one connection while the other takes nothing, and then continues where it stopped', () => {
     const pieces = Array.from({ length: 50 }, (_, n) => `${n}`.padStart(4, '.'));
-    const said = run({ highWaterMark: 8 }, ({ a, b, one, other, at, say }) => {
+    const log = run({ highWaterMark: 8 }, ({ a, b, one, other, at, note }) => {
       b.pause();
       for (const [n, piece] of pieces.entries()) at(n, () => a.write(piece));
       at(59, () => a.end());
-      at(60, () => say(`read ${one.bytesIn}, unsent ${other.unsent}, the other way ${other.bytesIn}`));
-      at(61, () => b.write('still heard'));
-      at(62, () => say(a.text));
+      at(60, () => note(`read ${one.bytesIn}, unsent ${other.unsent}, the other way ${other.bytesIn}`));
+      at(61, () => b.write('still read'));
+      at(62, () => note(a.text));
       at(70, () => b.resume());
-      at(71, () => say(`${one.paused.handler} ${one.paused.peer} ${b.text === pieces.join('')} ${b.ended}`));
+      at(71, () => note(`${one.paused.handler} ${one.paused.peer} ${b.text === pieces.join('')} ${b.ended}`));
       at(72, () => b.end());
     });
-    // The window takes 10 bytes, then more than 8 are unsent, and one read is kept.
-    expect(said).toEqual([
+    // The window has room for 10 bytes; then more than 8 are unsent, and one read is kept.
+    expect(log).toEqual([
       '60 read 24, unsent 10, the other way 0',
-      '62 still heard',
+      '62 still read',
       '71 66 0 true true',
       '72 complete',
       '72 2 ended',
@@ -122,16 +122,16 @@ describe('relay', () => {
     ]);
   });
 
-  it.each(['a', 'b'] as const)('breaks off the other when %s is broken off', (who) => {
-    const said = run({}, ({ a, b, at, say }) => {
-      const [broken, other] = who === 'a' ? [a, b] : [b, a];
+  it.each(['a', 'b'] as const)('aborts the other connection when that of %s is reset', (which) => {
+    const log = run({}, ({ a, b, at, note }) => {
+      const [broken, other] = which === 'a' ? [a, b] : [b, a];
       a.write('half a requ');
       at(5, () => broken.break());
-      at(6, () => say(`${other.reset} ${other.ended}`));
+      at(6, () => note(`${other.reset} ${other.ended}`));
     });
-    const [broken, other] = who === 'a' ? [1, 2] : [2, 1];
-    expect(said).toHaveLength(4);
-    expect(said).toEqual(
+    const [broken, other] = which === 'a' ? [1, 2] : [2, 1];
+    expect(log).toHaveLength(4);
+    expect(log).toEqual(
       expect.arrayContaining([
         `5 Cannot go on with connection ${broken}: it is closed (reset)`,
         `5 ${broken} reset`,
@@ -141,48 +141,48 @@ describe('relay', () => {
     );
   });
 
-  it('breaks off the other when one is lost whose input had ended already', () => {
-    const said = run({}, ({ a, b, at, say }) => {
+  it('aborts the other connection when one is reset whose input had already ended', () => {
+    const log = run({}, ({ a, b, at, note }) => {
       a.end();
       at(5, () => a.break());
-      at(6, () => say(b.reset));
+      at(6, () => note(b.reset));
     });
-    expect(said).toContain('5 Cannot go on with connection 1: it is closed (reset)');
-    expect(said).toContain('6 true');
+    expect(log).toContain('5 Cannot go on with connection 1: it is closed (reset)');
+    expect(log).toContain('6 true');
   });
 
-  it('breaks off both when it is unsubscribed', () => {
-    const said = run({}, ({ a, b, subscription, at, say }) => {
+  it('aborts both when it is unsubscribed', () => {
+    const log = run({}, ({ a, b, subscription, at, note }) => {
       a.write('x');
       at(5, () => subscription.unsubscribe());
-      at(6, () => say(`${a.reset} ${b.reset}`));
+      at(6, () => note(`${a.reset} ${b.reset}`));
     });
-    expect(said.sort()).toEqual(['5 1 aborted', '5 2 aborted', '6 true true']);
+    expect(log.sort()).toEqual(['5 1 aborted', '5 2 aborted', '6 true true']);
   });
 
-  it('breaks off both when one takes nothing for too long', () => {
-    const said = run({ stall: 300 }, ({ a, b, at, say }) => {
+  it('aborts both when one takes nothing for too long', () => {
+    const log = run({ stall: 300 }, ({ a, b, at, note }) => {
       b.pause();
       a.write('more than ten bytes');
-      at(301, () => say(a.reset));
+      at(301, () => note(a.reset));
     });
-    expect(said).toContain('300 2 slow-consumer');
-    expect(said).toContain('300 1 failed');
-    expect(said).toContain('301 true');
+    expect(log).toContain('300 2 slow-consumer');
+    expect(log).toContain('300 1 failed');
+    expect(log).toContain('301 true');
   });
 
-  it('goes on when it is asked to finish, until nothing has moved for a while', () => {
-    const said = run({}, ({ a, b, one, at, say }) => {
+  it('goes on in a drain until no byte has passed for a while', () => {
+    const log = run({}, ({ a, b, one, at, note }) => {
       at(10, () => one.drain());
       for (const ms of [0, 100, 250, 300]) at(ms, () => a.write('ask '));
       for (const ms of [290, 490]) at(ms, () => b.write('tell '));
-      at(689, () => say(`${a.text}${b.text}${b.ended}`));
-      at(691, () => say(`${b.ended} ${a.ended}`));
+      at(689, () => note(`${a.text}${b.text}${b.ended}`));
+      at(691, () => note(`${b.ended} ${a.ended}`));
       at(692, () => b.write('last').end());
-      at(693, () => say(`${a.text} ${a.ended}`));
+      at(693, () => note(`${a.text} ${a.ended}`));
       at(694, () => a.end());
     });
-    expect(said).toEqual([
+    expect(log).toEqual([
       '689 tell tell ask ask ask ask false',
       '691 true false',
       '692 complete',
@@ -192,41 +192,41 @@ describe('relay', () => {
     ]);
   });
 
-  it('keeps what is held back when both have said FIN', () => {
-    const said = run({ highWaterMark: 1 }, ({ a, b, at, say }) => {
-      // To a everything has been said: what comes from it is held back, its FIN, too.
+  it('delivers input that is paused when both peers have sent a FIN', () => {
+    const log = run({ highWaterMark: 1 }, ({ a, b, at, note }) => {
+      // Everything has been sent to a. What a sends is paused, including its FIN.
       b.pause().end();
       at(1, () => a.write('0123456789abcdef'));
       at(2, () => a.write('ghij'));
       at(3, () => a.end());
       at(10, () => b.resume());
-      at(11, () => say(b.text));
+      at(11, () => note(b.text));
     });
-    expect(said).toContain('11 0123456789abcdefghij');
-    expect(said).toContain('10 complete');
-    expect(said.filter((what) => what.includes('ended'))).toHaveLength(2);
+    expect(log).toContain('11 0123456789abcdefghij');
+    expect(log).toContain('10 complete');
+    expect(log.filter((what) => what.includes('ended'))).toHaveLength(2);
   });
 
-  it('keeps a FIN that came while there was nothing else to hold back', () => {
-    const said = run({ highWaterMark: 1 }, ({ a, b, at, say }) => {
+  it('delivers a FIN that came while the input was paused and empty', () => {
+    const log = run({ highWaterMark: 1 }, ({ a, b, at, note }) => {
       b.pause().end();
       at(1, () => a.write('0123456789abcdef'));
       at(2, () => a.end());
       at(10, () => b.resume());
-      at(11, () => say(`${b.text} ${b.ended}`));
+      at(11, () => note(`${b.text} ${b.ended}`));
     });
-    expect(said).toContain('11 0123456789abcdef true');
-    expect(said).toContain('10 complete');
+    expect(log).toContain('11 0123456789abcdef true');
+    expect(log).toContain('10 complete');
   });
 
-  it('turns away options that do not exist', () => {
+  it('throws for options that do not exist', () => {
     const bad = () => relay({} as SocketConnection, {} as SocketConnection, { wait: 5 } as object);
     expect(bad).toThrow('Cannot relay: options: there is no option');
   });
 });
 
 describe('serve with a relay', () => {
-  it('ends with the client, says why, and drains', () => {
+  it('ends with the client, reports why, and drains', () => {
     const types: string[] = [];
     marbles(({ clock, flush }) => {
       const [front, back] = [new MemoryNetwork(clock), new MemoryNetwork(clock)];
@@ -264,11 +264,11 @@ describe('serve with a relay', () => {
   });
 });
 
-describe.each(['shared', 'data'])('relay, on real sockets that read by %s', (reads) => {
+describe.each(['shared', 'data'])('relay, on real sockets with %s reads', (reads) => {
   beforeEach(() => void vi.stubEnv('SLUICE_READS', reads));
   afterEach(() => void vi.unstubAllEnvs());
 
-  it('passes on all bytes, however they are cut and however slowly they are read', async () => {
+  it('passes on all bytes, however they are split and however slowly they are read', async () => {
     const far = await openConnections((connection) => {
       connection.pipe(connection.send()).subscribe({ error: () => undefined });
     });
