@@ -20,15 +20,15 @@ const MIB = 1024 * 1024;
 const NEVER_OVER = Number.POSITIVE_INFINITY;
 
 /** A holder without a connection. */
-class Fat implements Holder {
+class FakeHolder implements Holder {
   weight = 0;
   output = 0;
-  /** What its peer has taken. */
+  /** What its peer has taken, in bytes. */
   bytesOut = 0;
   stalled = true;
   stuck = false;
-  /** How often it was told to go on. */
-  goneOn = 0;
+  /** How often `goOn` was called. */
+  resumed = 0;
   evicted: EvictedError | undefined;
   readonly clock: Clock;
   readonly #budget: MemoryBudget;
@@ -43,7 +43,7 @@ class Fat implements Holder {
   }
 
   goOn(): void {
-    this.goneOn++;
+    this.resumed++;
   }
 
   abortWith(error: EvictedError): void {
@@ -62,15 +62,23 @@ class Fat implements Holder {
   }
 }
 
-const fats = (limit: number, count: number) => {
+const holders = (limit: number, count: number) => {
   const budget = new MemoryBudget(limit);
   const clock = new Clock();
-  return { budget, clock, all: Array.from({ length: count }, () => new Fat(budget, clock)) as [Fat, Fat, ...Fat[]] };
+  return {
+    budget,
+    clock,
+    all: Array.from({ length: count }, () => new FakeHolder(budget, clock)) as [
+      FakeHolder,
+      FakeHolder,
+      ...FakeHolder[],
+    ],
+  };
 };
 
 describe('a budget', () => {
-  it('is short of memory from more than its limit until three quarters are left', () => {
-    const { budget, all } = fats(100, 1);
+  it('is short of memory from more than its limit until less than three quarters are held', () => {
+    const { budget, all } = holders(100, 1);
     const seen = [100, 101, 76, 75, 74, 100, 101].map((weight) => {
       all[0].weigh(0, weight);
       return budget.passed;
@@ -78,16 +86,16 @@ describe('a budget', () => {
     expect(seen).toEqual([false, true, true, true, false, false, true]);
   });
 
-  it('is exhausted a quarter past its limit', () => {
-    const { budget, all } = fats(100, 1);
+  it('is exhausted more than a quarter past its limit', () => {
+    const { budget, all } = holders(100, 1);
     all[0].weigh(125, 0);
     expect(budget.exhausted).toBe(false);
     all[0].weigh(126, 0);
     expect(budget.exhausted).toBe(true);
   });
 
-  it('blocks work in a shortage only while output holds more than an eighth of it', () => {
-    const { budget, all } = fats(100, 1);
+  it('blocks work in a shortage only while output holds more than an eighth of the limit', () => {
+    const { budget, all } = holders(100, 1);
     const seen = [
       [0, 100],
       [88, 13],
@@ -107,55 +115,55 @@ describe('a budget', () => {
     ]);
   });
 
-  it('lets go on in the order of waiting, not within the call that made room, and looks anew at each', async () => {
-    const { budget, clock, all } = fats(100, 5);
+  it('resumes holders in the order of waiting, outside of the call that made room, each only while there is room', async () => {
+    const { budget, clock, all } = holders(100, 5);
     all[0].weigh(0, 101);
     for (const one of all.slice(1)) budget.wait(one, true);
-    const wentOn = () => all.map(({ goneOn }) => goneOn);
-    // The second takes in so much as it goes on that the next ones wait longer.
-    (all[2] as Fat).goOn = function (this: Fat) {
-      this.goneOn++;
+    const resumes = () => all.map(({ resumed }) => resumed);
+    // The second reads so much when it is resumed that the next ones wait longer.
+    (all[2] as FakeHolder).goOn = function (this: FakeHolder) {
+      this.resumed++;
       this.weigh(0, 120);
     };
     all[0].weigh(0, 0);
-    expect(wentOn()).toEqual([0, 0, 0, 0, 0]);
+    expect(resumes()).toEqual([0, 0, 0, 0, 0]);
     await clock.settle();
-    expect(wentOn()).toEqual([0, 1, 1, 0, 0]);
+    expect(resumes()).toEqual([0, 1, 1, 0, 0]);
     all[2]?.weigh(0, 0);
     await clock.settle();
-    expect(wentOn()).toEqual([0, 1, 1, 1, 1]);
+    expect(resumes()).toEqual([0, 1, 1, 1, 1]);
   });
 
-  it('lets what was read be worked off while inputs alone are too much, and nothing be read', async () => {
-    const { budget, clock, all } = fats(100, 2);
+  it('lets what was read be processed while inputs alone exceed the limit, and nothing be read', async () => {
+    const { budget, clock, all } = holders(100, 2);
     const [reader, worker] = all;
     reader.weigh(101, 0);
     budget.wait(reader, false);
     budget.wait(worker, true);
     await clock.settle();
-    expect([reader.goneOn, worker.goneOn]).toEqual([0, 1]);
+    expect([reader.resumed, worker.resumed]).toEqual([0, 1]);
     reader.weigh(74, 0);
     await clock.settle();
-    expect([reader.goneOn, worker.goneOn]).toEqual([1, 1]);
+    expect([reader.resumed, worker.resumed]).toEqual([1, 1]);
   });
 
-  it('forgets one that is gone', async () => {
-    const { budget, clock, all } = fats(100, 2);
+  it('does not resume a holder that was forgotten', async () => {
+    const { budget, clock, all } = holders(100, 2);
     all[0].weigh(0, 101);
     budget.wait(all[1], true);
     budget.forget(all[1]);
     all[0].weigh(0, 0);
     await clock.settle();
-    expect(all[1].goneOn).toBe(0);
+    expect(all[1].resumed).toBe(0);
   });
 
-  const evictions = (all: Fat[]) => all.map(({ evicted }) => evicted !== undefined);
+  const evictions = (all: FakeHolder[]) => all.map(({ evicted }) => evicted !== undefined);
 
   it.each([
     [126, 1000, 1250],
     [124, 3000, 3250],
   ])('evicts at %i of 100 bytes not before %i ms, and by %i ms', async (weight, before, by) => {
-    const { clock, all } = fats(100, 1);
+    const { clock, all } = holders(100, 1);
     all[0].weigh(0, weight);
     await clock.advance(before);
     expect(evictions(all)).toEqual([false]);
@@ -163,9 +171,16 @@ describe('a budget', () => {
     expect(all[0].evicted).toMatchObject({ held: weight, total: weight, limit: 100 });
   });
 
-  it('evicts the parts of frames first, then those that take longest, and no more than it needs for room', async () => {
-    const { budget, clock, all } = fats(100, 6);
-    const [part, still, slow, quick, small, next] = all as [Fat, Fat, Fat, Fat, Fat, Fat];
+  it('evicts holders of part of a frame first, then those that take longest, and no more than it needs for room', async () => {
+    const { budget, clock, all } = holders(100, 6);
+    const [part, still, slow, quick, small, next] = all as [
+      FakeHolder,
+      FakeHolder,
+      FakeHolder,
+      FakeHolder,
+      FakeHolder,
+      FakeHolder,
+    ];
     const take = async (ms: number) => {
       for (let i = 0; i < ms / 50; i++) {
         slow.bytesOut += 0.01;
@@ -181,13 +196,13 @@ describe('a budget', () => {
     small.weigh(1, 0);
     next.weigh(0, 0);
     await take(1300);
-    // 131 of 100: without the two there are 81, and without the third 61.
+    // 131 of 100 are held: without the first two 81, and without the third 61.
     expect(evictions(all)).toEqual([true, true, true, false, false, false]);
     expect([budget.total, budget.passed]).toEqual([61, false]);
   });
 
-  it('evicts none that would give back its part in time', async () => {
-    const { clock, all } = fats(100, 2);
+  it('evicts no holder whose peer takes its output in time', async () => {
+    const { clock, all } = holders(100, 2);
     for (const one of all) one.weigh(0, 100);
     for (let i = 0; i < 80; i++) {
       for (const one of all) {
@@ -199,8 +214,8 @@ describe('a budget', () => {
     expect(evictions(all)).toEqual([false, false]);
   });
 
-  it('ends a shortage by force when it has lasted for ten seconds, whatever keeps it up', async () => {
-    const { budget, clock, all } = fats(100, 3);
+  it('ends a shortage by evictions when it has lasted for ten seconds, whatever causes it', async () => {
+    const { budget, clock, all } = holders(100, 3);
     for (const one of all) {
       one.stalled = false;
       one.weigh(20, 20);
@@ -211,21 +226,21 @@ describe('a budget', () => {
     expect([budget.passed, evictions(all).filter(Boolean).length]).toEqual([false, 2]);
   });
 
-  /** One after the other holds too much and takes nothing. Tells how long it takes until each is evicted. */
-  const series = async (pauses: readonly number[], begin = (_one: Fat) => {}) => {
-    const { budget, clock } = fats(100, 0);
+  /** Holders that exceed the limit and take nothing, one after the other. Returns the time until each one is evicted. */
+  const series = async (pauses: readonly number[], begin = (_one: FakeHolder) => {}) => {
+    const { budget, clock } = holders(100, 0);
     const times: number[] = [];
     for (const pause of pauses) {
       await clock.advance(pause);
-      const one = new Fat(budget, clock);
+      const one = new FakeHolder(budget, clock);
       const began = clock.now();
-      one.abortWith = function (this: Fat, error) {
+      one.abortWith = function (this: FakeHolder, error) {
         times.push(clock.now() - began);
-        Fat.prototype.abortWith.call(this, error);
+        FakeHolder.prototype.abortWith.call(this, error);
       };
       if (times.length === 0) begin(one);
       one.weigh(0, 124);
-      // In steps, as each pause is to begin with the eviction before it.
+      // In steps, because each pause begins with the eviction before it.
       for (let i = 0; i < 1000 && one.evicted === undefined; i++) await clock.advance(12.5);
     }
     return times;
@@ -240,20 +255,20 @@ describe('a budget', () => {
   });
 
   it('watches in full again when memory was short for ten seconds in a spell', async () => {
-    const begin = (one: Fat) => {
+    const begin = (one: FakeHolder) => {
       one.stalled = false;
     };
     expect(await series([0, 0, 0], begin)).toEqual([10_250, 3250, 1500]);
   });
 
-  it('spares one that reads while others that never do are evicted one after the other', async () => {
-    const { budget, clock, all } = fats(1000, 1);
+  it('spares a peer that reads while peers that never read are evicted one after the other', async () => {
+    const { budget, clock, all } = holders(1000, 1);
     const [reader] = all;
-    const others: Fat[] = [];
+    const others: FakeHolder[] = [];
     reader.weigh(0, 600);
     for (let i = 0; i < 70; i++) {
       if (!budget.passed) {
-        const other = new Fat(budget, clock);
+        const other = new FakeHolder(budget, clock);
         others.push(other);
       }
       others.at(-1)?.weigh(0, 1050 - reader.weight);
@@ -266,7 +281,7 @@ describe('a budget', () => {
     expect(evictions(others).filter(Boolean).length).toBeGreaterThan(5);
   });
 
-  /** A clock that goes off late, by as much as a spec says. */
+  /** A clock whose timers fire late, by as much as a spec wants. */
   const lateClock = () => {
     let now = 0;
     const due: { at: number; work: () => void }[] = [];
@@ -277,43 +292,43 @@ describe('a budget', () => {
         return new Subscription();
       },
     } as unknown as Clock;
-    const goOff = (at: number) => {
+    const fireAt = (at: number) => {
       now = at;
       for (const { work } of due.splice(0).filter((one) => one.at <= now)) work();
     };
-    return { clock, goOff };
+    return { clock, fireAt };
   };
 
-  it('does not hold time against a peer that the process itself lost', () => {
-    const { clock, goOff } = lateClock();
+  it('does not hold time that the process itself lost against a peer', () => {
+    const { clock, fireAt } = lateClock();
     const budget = new MemoryBudget(100);
-    const one = new Fat(budget, clock);
+    const one = new FakeHolder(budget, clock);
     one.weigh(0, 126);
-    // Each look comes an hour late.
-    for (let look = 1; look <= 4; look++) goOff(look * 3_600_000);
+    // Each check comes an hour late.
+    for (let check = 1; check <= 4; check++) fireAt(check * 3_600_000);
     expect(one.evicted).toBe(undefined);
-    goOff(5 * 3_600_000);
+    fireAt(5 * 3_600_000);
     expect(one.evicted).toBeInstanceOf(EvictedError);
   });
 
-  it('goes on with a spell for as long as others wait, although the process itself loses time', () => {
-    const { clock, goOff } = lateClock();
+  it('continues a spell while a holder waits, although the process itself loses time', () => {
+    const { clock, fireAt } = lateClock();
     const budget = new MemoryBudget(100);
-    const one = new Fat(budget, clock);
-    const [next, last] = [new Fat(budget, clock), new Fat(budget, clock)];
+    const one = new FakeHolder(budget, clock);
+    const [next, last] = [new FakeHolder(budget, clock), new FakeHolder(budget, clock)];
     next.goOn = () => next.weigh(0, 124);
     one.weigh(0, 124);
     for (const waiting of [next, last]) budget.wait(waiting, true);
-    for (let look = 1; look <= 13; look++) goOff(look * 250);
+    for (let check = 1; check <= 13; check++) fireAt(check * 250);
     expect(one.evicted).toBeInstanceOf(EvictedError);
-    goOff(60_000);
-    for (let look = 1; look <= 5; look++) goOff(60_000 + look * 250);
+    fireAt(60_000);
+    for (let check = 1; check <= 5; check++) fireAt(60_000 + check * 250);
     expect([next.weight, next.evicted]).toEqual([124, undefined]);
-    goOff(61_500);
+    fireAt(61_500);
     expect(next.evicted).toBeInstanceOf(EvictedError);
   });
 
-  it('adds up, stops and lets go on by its lines, forgets none that waits, and is never short for long', async () => {
+  it('counts every byte, stops and resumes at its limits, resumes each waiting holder, and is never short for long', async () => {
     const step = fc.oneof(
       fc.record({ do: fc.constant('weigh' as const), which: fc.nat(5), input: fc.nat(40), output: fc.nat(40) }),
       fc.record({ do: fc.constant('wait' as const), which: fc.nat(5), ready: fc.boolean() }),
@@ -321,8 +336,8 @@ describe('a budget', () => {
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
-        const { budget, clock, all } = fats(100, 6);
-        const waiting = new Map<Fat, boolean>();
+        const { budget, clock, all } = holders(100, 6);
+        const waiting = new Map<FakeHolder, boolean>();
         let short = false;
         for (const one of all) {
           one.goOn = () => {
@@ -331,15 +346,15 @@ describe('a budget', () => {
             expect(ready ? budget.blocked : budget.passed, 'there is room for it').toBe(false);
             waiting.delete(one);
           };
-          const cut = one.abortWith.bind(one);
+          const abort = one.abortWith.bind(one);
           one.abortWith = (error) => {
             expect(budget.total).toBeGreaterThanOrEqual(75);
             waiting.delete(one);
-            cut(error);
+            abort(error);
             one.evicted = undefined;
           };
         }
-        const look = () => {
+        const checkTotals = () => {
           const total = all.reduce((sum, { weight }) => sum + weight, 0);
           if (total > 100) short = true;
           if (total < 75) short = false;
@@ -349,12 +364,12 @@ describe('a budget', () => {
           if (one.do === 'pass') await clock.advance(one.time);
           else if (one.do === 'weigh') all[one.which]?.weigh(one.input, one.output);
           else if (budget.passed) {
-            const fat = all[one.which] as Fat;
-            waiting.set(fat, waiting.get(fat) || one.ready);
-            budget.wait(fat, one.ready);
+            const holder = all[one.which] as FakeHolder;
+            waiting.set(holder, waiting.get(holder) || one.ready);
+            budget.wait(holder, one.ready);
           }
           if (one.do === 'pass') short = budget.passed;
-          look();
+          checkTotals();
         }
         await clock.advance(11_000);
         expect([budget.passed, waiting.size]).toEqual([false, 0]);
@@ -364,13 +379,13 @@ describe('a budget', () => {
 
   it.each([
     ['no constraint', 0, 0],
-    ['a constraint that is none', 18446744073709552000, 10 * MIB],
+    ['the constraint that stands for none', 18446744073709552000, 10 * MIB],
   ])('is by default a quarter of the heap limit, with %s', (_, constrained, available) => {
     const memory = { constrainedMemory: () => constrained, availableMemory: () => available };
     expect(defaultBudget(memory)).toBe(Math.floor(getHeapStatistics().heap_size_limit / 4));
   });
 
-  it('is by default a quarter of the heap limit where the process does not say what it may have', () => {
+  it('is by default a quarter of the heap limit where the process reports no constraint', () => {
     expect(defaultBudget({})).toBe(Math.floor(getHeapStatistics().heap_size_limit / 4));
     expect(defaultBudget({ constrainedMemory: () => 128 * MIB })).toBe(32 * MIB);
   });
@@ -384,7 +399,7 @@ describe('a budget', () => {
 });
 
 describe('the budget of a server', () => {
-  /** What the connections of a house hold together that was written and not sent. */
+  /** What all connections of a server hold together that was written and not sent, in bytes. */
   const unsent = (house: House) =>
     [...(house.log.of('listening')[0]?.connections ?? [])].reduce((sum, one) => sum + one.unsent, 0);
   const NO_DEADLINES = { greeting: NEVER_OVER, idle: NEVER_OVER, stall: NEVER_OVER, frame: NEVER_OVER };
@@ -393,7 +408,7 @@ describe('the budget of a server', () => {
     ['at once', 0],
     ['one each 20 ms', 20],
   ])(
-    'begins no request past it, on whatever connection, when 200 ask for much and never read: %s',
+    'begins no request past it, on any connection, when 200 peers ask for much and never read: %s',
     async (_, pause) => {
       let asked = 0;
       const project = () => {
@@ -416,7 +431,7 @@ describe('the budget of a server', () => {
         0, 193,
       ]);
       for (const { paused } of others.slice(6)) expect([paused.peer, paused.handler]).toEqual([0, 0]);
-      // The others have their turn, in their order, as those that never read are evicted.
+      // The rest is answered in order as the peers that never read are evicted.
       await house.clock.advance(300_000);
       expect(asked).toBe(200);
       expect(house.log.closes.every((reason) => reason === 'evicted')).toBe(true);
@@ -424,14 +439,14 @@ describe('the budget of a server', () => {
     },
   );
 
-  it('closes none as idle that it alone holds back', async () => {
+  it('does not close a connection as idle that it pauses', async () => {
     const project = (line: string) => (line === 'wait' ? NEVER : line === 'much' ? 'x'.repeat(60_000) : line);
     const house = await House.open(exchange(lines(), project, { concurrency: 2, ordered: false }), {
       budget: 50_000,
       ...NO_DEADLINES,
       idle: 1000,
     });
-    // It is at work on a request, and so not idle itself.
+    // It has a request in progress, and so is not idle itself.
     const hog = house.network.connect({ window: 0 }).pause().write('wait\nmuch\n');
     await house.clock.settle();
     const held = await house.connect();
@@ -443,7 +458,7 @@ describe('the budget of a server', () => {
     expect([house.log.closes, held.text]).toEqual([[], 'a']);
   });
 
-  it('has at most one reply for each request in progress past it', async () => {
+  it('is exceeded by one reply for each request in progress at most', async () => {
     const replies: Subject<string>[] = [];
     const project = () => {
       const reply = new Subject<string>();
@@ -458,11 +473,11 @@ describe('the budget of a server', () => {
       reply.complete();
     }
     await house.clock.settle();
-    // The second request was begun on those that were answered until it was passed.
+    // The second request began on the connections that were answered before the budget was passed.
     expect([replies.length, unsent(house)]).toEqual([27, 160_000]);
   });
 
-  it('evicts those that take nothing or drip, tells what they held, and lets new clients in', async () => {
+  it('evicts peers that take nothing or single bytes, reports what they held, and accepts new clients', async () => {
     const house = await House.open(
       exchange(lines(), () => 'x'.repeat(500_000)),
       { budget: 1_000_000, maxOutbound: NEVER_OVER, ...NO_DEADLINES },
@@ -495,7 +510,7 @@ describe('the budget of a server', () => {
     [10, 'past', 130_000],
     [200, 'past', 130_000],
   ])(
-    'answers a client within ten seconds behind %i that ask for too much and never read, %s the hard line',
+    'answers a client within ten seconds behind %i peers that ask for too much and never read, %s the hard line',
     async (count, _, size) => {
       const house = await House.open(
         exchange(lines(), (line) => (line === 'much' ? 'x'.repeat(size) : line)),
@@ -517,7 +532,7 @@ describe('the budget of a server', () => {
     },
   );
 
-  it('spares those that read as fast as can be asked, though more is held than may be', async () => {
+  it('spares peers that read fast enough, although more is held than allowed', async () => {
     const house = await House.open(
       exchange(lines(), () => 'x'.repeat(500_000)),
       { budget: 1_000_000, maxOutbound: NEVER_OVER, ...NO_DEADLINES },
@@ -533,7 +548,7 @@ describe('the budget of a server', () => {
     expect(readers.map(({ text }) => text.length)).toEqual([500_000, 500_000, 500_000]);
   });
 
-  it('asks no generator past it, not even that of a peer that reads, and asks again when there is room', async () => {
+  it('asks no generator past it, not even for a peer that reads, and asks again when there is room', async () => {
     let asked = 0;
     const counting = function* () {
       while (asked < 5) {
@@ -557,7 +572,7 @@ describe('the budget of a server', () => {
     expect([asked, reader.text]).toEqual([5, 'xxxxx']);
   });
 
-  it('keeps back the next frame of a loop, and the promise of room, until there is some', async () => {
+  it('delays the next frame of a loop, and the promise of `write()`, until there is room', async () => {
     const log: string[] = [];
     const loop = async (connection: Connection) => {
       for await (const line of connection.pipe(lines())) {
@@ -590,7 +605,7 @@ describe('the budget of a server', () => {
     expect(log.slice(3)).toEqual(['b is written', 'c', 'c is written']);
   });
 
-  it('works off what has been read when inputs alone pass it: nothing is stuck, and nothing lost', async () => {
+  it('lets what has been read be processed when inputs alone pass it: no input is stuck, and none is lost', async () => {
     const house = await House.open(
       exchange(lines(), (line, connection) => timer(1, clockOf(connection)).pipe(map(() => line))),
       { budget: 20_000, ...NO_DEADLINES },
@@ -627,7 +642,7 @@ describe('the budget of a server', () => {
     for (const later of read.slice(3)) expect(later).toEqual([4000, ...Array(9).fill(3000)]);
   });
 
-  describe('past which two halves of a frame are held', () => {
+  describe('that two unfinished frames exceed', () => {
     const halves = async (options: ServeOptions) => {
       const house = await House.open(
         exchange(lines({ maxLength: 1_000_000 }), (line) => `${line.length}\n`),
@@ -652,7 +667,7 @@ describe('the budget of a server', () => {
       expect(next.text).toBe('1\n');
     });
 
-    it('evicts the larger one where there is no deadline, and lets the other go on', async () => {
+    it('evicts the larger one where there is no deadline, and resumes the other', async () => {
       const { house, one, other } = await halves({ budget: 14_000 });
       await house.clock.advance(3500);
       expect(house.log.of('closed')).toMatchObject([{ reason: 'evicted', paused: { handler: 0, peer: 0 } }]);
@@ -662,7 +677,7 @@ describe('the budget of a server', () => {
       expect(left.text).toBe(`${left === one ? 9000 : 12_000}\n`);
     });
 
-    it('notices the FIN of one that waits for nothing else, and its RST', async () => {
+    it('notices the FIN and the RST of a connection that waits only for the budget', async () => {
       for (const leave of ['end', 'break'] as const) {
         const house = await House.open(exchange(lines({ maxLength: 1_000_000 }), String), {
           budget: 8000,
@@ -678,7 +693,7 @@ describe('the budget of a server', () => {
     });
   });
 
-  it('lets those go on that it paused, when there is room again, with nothing lost', async () => {
+  it('resumes the connections that it paused when there is room again, and loses nothing', async () => {
     const house = await House.open(
       exchange(lines(), (line) => line.repeat(1000)),
       { budget: 20_000, highWaterMark: 10_000, maxOutbound: Number.POSITIVE_INFINITY },
@@ -694,7 +709,7 @@ describe('the budget of a server', () => {
     expect(clients.map(({ text }) => text === whole)).toEqual(Array(5).fill(true));
   });
 
-  it('changes no order of replies: who goes on because one leaves comes behind it', async () => {
+  it('keeps the order of replies: a request that begins because a reply leaves is answered after that reply', async () => {
     const first = new Subject<string>();
     const project = (line: string) => (line === 'a' ? first : line === 'b' ? of('b'.repeat(1200)) : line);
     const budget = new MemoryBudget(1000);
@@ -711,7 +726,7 @@ describe('the budget of a server', () => {
     expect(budget.total).toBe(0);
   });
 
-  it('changes no order of a broadcast: what one says who goes on comes behind what made room for him', async () => {
+  it('keeps the order of a broadcast: a value of a resumed connection comes after the value that made room for it', async () => {
     const room = broadcast();
     const house = await House.open(
       (connection) =>

@@ -23,7 +23,7 @@ import { clockOf, internalsOf } from '../support/internals.ts';
 import { heard, run } from '../support/peers.ts';
 import { talk } from '../support/talk.ts';
 
-/** What each kind of reply may be, all of them saying the same for a request. */
+/** Each kind of reply; all of them answer a request with the same bytes. */
 const kinds: [string, (line: string, connection: Connection) => Reply][] = [
   ['a string', (line) => `${line}1${line}2`],
   ['bytes', (line) => Buffer.from(`${line}1${line}2`)],
@@ -55,8 +55,8 @@ const end = (): never => {
   throw new Error('the end');
 };
 
-describe.each(kinds)('exchange, with %s for a reply', (_kind, project) => {
-  it.each([1, 2, 3, 10])('answers each request, in order, at a concurrency of %i', async (concurrency) => {
+describe.each(kinds)('exchange with %s as a reply', (_kind, project) => {
+  it.each([1, 2, 3, 10])('answers each request in order at a concurrency of %i', async (concurrency) => {
     const options = { concurrency, onError: () => undefined };
     const at = await talk(exchange(lines(), project, options));
     at.client.write('a\nb\nc').write('\nd\n').end();
@@ -67,12 +67,12 @@ describe.each(kinds)('exchange, with %s for a reply', (_kind, project) => {
 });
 
 describe('exchange', () => {
-  it('works on so many at once as it says, reads no further, and answers in order', () => {
+  it('begins at most `concurrency` requests at once, reads no further, and answers in order', () => {
     const begun: string[] = [];
     const { said, made } = run({}, ({ connection, client, flow, at, say }) => {
       const project = (line: string) => {
         begun.push(line);
-        // The later ones are quicker.
+        // Later requests are answered sooner.
         return timer(100 - 10 * begun.length).pipe(map(() => `${line};`));
       };
       exchange(lines(), project, { concurrency: 2 })(connection).pipe(connection.send()).subscribe(heard(say));
@@ -82,7 +82,7 @@ describe('exchange', () => {
       at(95, () => say(`${begun}, sent ${client.text}`));
       at(400, () => client.end());
     });
-    // Two lines were in work and one lay behind them: the socket was paused, as one read was held already.
+    // Two lines were in progress and one was queued behind them. The socket was paused, because one read was kept already.
     expect(said).toEqual([
       '1 a,b resume,pause',
       '85 a,b, sent ',
@@ -93,7 +93,7 @@ describe('exchange', () => {
     expect(made.client.text).toBe('a;b;c;d;e;');
   });
 
-  it('answers as each is ready when told to keep no order', async () => {
+  it('answers each request as it is ready when `ordered` is false', async () => {
     const ready = new Map<string, Subject<string>>();
     const project = (line: string) => {
       const reply = new Subject<string>();
@@ -118,7 +118,7 @@ describe('exchange', () => {
     expect([client.text, client.ended]).toEqual(['c;a;d;b;', true]);
   });
 
-  it('holds the input back too when replies that were quick wait for one that is not', async () => {
+  it('also pauses the input while quick replies wait for a slow one', async () => {
     const slow = new Subject<string>();
     let begun = 0;
     const project = (line: string) => {
@@ -139,7 +139,7 @@ describe('exchange', () => {
     expect(client.text).toBe(`slow;${'a;'.repeat(10_000)}${'b;'.repeat(20_000)}`);
   });
 
-  it('takes no more of a generator whose turn has not come than has room', async () => {
+  it('asks a generator behind another reply for no more than `highWaterMark`', async () => {
     const slow = new Subject<string>();
     let asked = 0;
     let ended = false;
@@ -170,7 +170,7 @@ describe('exchange', () => {
     expect(ended).toBe(true);
   });
 
-  it('holds no more than maxOutbound of a reply that cannot be held back and whose turn has not come', async () => {
+  it('fails a reply behind another one that queues more than `maxOutbound` and cannot be paused', async () => {
     const hot = new Subject<string>();
     const slow = new Subject<string>();
     const replies = exchange(lines(), (line) => (line === 'slow' ? slow : hot), { concurrency: 2 });
@@ -193,7 +193,7 @@ describe('exchange', () => {
     ['a promise', false],
     ['an Observable', true],
     ['an Observable', false],
-  ])('lets replies that are ready together leave as there is room: %s, ordered: %s', async (kind, ordered) => {
+  ])('sends replies that are ready at the same time as there is room: %s, ordered: %s', async (kind, ordered) => {
     const project = (line: string, connection: Connection) => {
       const clock = clockOf(connection);
       const reply = timer(line === '1' ? 20 : 10, clock).pipe(map(() => line.repeat(20)));
@@ -215,7 +215,7 @@ describe('exchange', () => {
     if (ordered) expect([...told].sort()).toEqual(told);
   });
 
-  it('leaves it to the connection what becomes of a reply that goes on though the peer makes no room', async () => {
+  it('applies the overrun policy of the connection to a reply that goes on while the peer makes no room', async () => {
     for (const overrun of ['disconnect', 'drop-newest'] as const) {
       const hot = new Subject<string>();
       const house = await House.open(
@@ -239,7 +239,7 @@ describe('exchange', () => {
     }
   });
 
-  it('completes when the requests do, and not before all are answered', () => {
+  it('completes when the requests have completed and all are answered', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       const replies = exchange(lines(), (line) => timer(20).pipe(map(() => line)));
       replies(connection).pipe(connection.send()).subscribe(heard(say));
@@ -249,8 +249,8 @@ describe('exchange', () => {
     expect(said).toEqual(['1 FIN', '20 complete', '20 ended 1 0']);
   });
 
-  it('answers a million requests that are answered at once, one after another and not in one another', async () => {
-    // Framed where the gate cannot be seen: all of them come although the input is held.
+  it('answers a million requests that are answered at once without nesting their calls', async () => {
+    // The wrapper hides the connection from the framing operator: all requests arrive although the input is paused.
     const decode = (bytes: Observable<Uint8Array>) =>
       new Observable<Uint8Array>((to) => bytes.subscribe(to)).pipe(lines());
     const first = new Subject<string>();
@@ -299,10 +299,10 @@ describe('exchange', () => {
           throw new Error('no');
         },
       ],
-      ['is no ObservableInput', () => 5 as unknown as Reply],
+      ['is not an ObservableInput', () => 5 as unknown as Reply],
     ];
 
-    it.each(failures)('ends its connection, after the answers to those before it: %s', async (_how, fails) => {
+    it.each(failures)('ends its connection after the replies before it: %s', async (_how, fails) => {
       const begun: string[] = [];
       const project = (line: string, connection: Connection) => {
         const clock = clockOf(connection);
@@ -318,7 +318,7 @@ describe('exchange', () => {
       expect(network.sockets.size).toBe(0);
     });
 
-    it.each(failures)('is answered by onError, and others go on: %s', async (_how, fails) => {
+    it.each(failures)('is answered by `onError`, and the next requests are answered: %s', async (_how, fails) => {
       const project = (line: string, connection: Connection) =>
         line === 'bad' ? fails(clockOf(connection)) : `${line};`;
       const onError = (error: unknown, line: string) => of(`ERR ${error instanceof Error} `, `${line};`);
@@ -338,7 +338,7 @@ describe('exchange', () => {
       ],
       ['errors', () => throwError(() => new Error('worse'))],
       ['rejects', () => Promise.reject(new Error('worse'))],
-    ])('ends its connection with what onError %s, which is asked once', async (_how, worse) => {
+    ])('ends its connection with the error of an `onError` that %s, which is called once', async (_how, worse) => {
       let asked = 0;
       const onError = () => {
         asked++;
@@ -356,7 +356,7 @@ describe('exchange', () => {
     it.each<[string, () => unknown]>([
       ['a promise of null', async () => null],
       ['an Observable of numbers', () => of(1, 2)],
-    ])('is one whose reply is neither a string nor bytes, before its turn too: %s', async (_what, reply) => {
+    ])('is one whose reply is neither a string nor bytes, also behind another reply: %s', async (_what, reply) => {
       const budget = new MemoryBudget(1000);
       const first = new Subject<string>();
       const project = (line: string) => (line === 'a' ? first : (reply() as Reply));
@@ -379,7 +379,7 @@ describe('exchange', () => {
       expect(talks.map(({ fault }) => fault)).toEqual([expect.any(TypeError), undefined]);
     });
 
-    it('ends it at once when no order is kept', async () => {
+    it('ends its connection at once when `ordered` is false', async () => {
       const project = (line: string) => (line === 'bad' ? throwError(() => new Error('no')) : NEVER);
       const { client, clock, book } = await talk(exchange(lines(), project, { concurrency: 3, ordered: false }));
       client.write('a\nbad\n').end();
@@ -388,7 +388,7 @@ describe('exchange', () => {
     });
   });
 
-  it('answers those before a frame that is none, and closes for that', async () => {
+  it('answers the requests before an invalid frame, and closes for that', async () => {
     const replies = exchange(lines({ maxLength: 5 }), (line, connection) =>
       timer(10, clockOf(connection)).pipe(map(() => `${line};`)),
     );
@@ -399,7 +399,7 @@ describe('exchange', () => {
     expect(book.ends).toMatchObject([{ reason: 'frame-too-long' }]);
   });
 
-  it('begins no other in a drain, and answers what is in progress', () => {
+  it('answers the requests in progress in a drain, and begins no other', () => {
     const begun: string[] = [];
     const { said, made } = run({}, ({ connection, client, at, say }) => {
       const project = (line: string) => {
@@ -415,7 +415,7 @@ describe('exchange', () => {
     expect(said).toEqual(['20 complete', '30 drained 4 0']);
   });
 
-  it('begins no other in a drain that was read already, by an operator that keeps frames', async () => {
+  it('begins no request in a drain that an operator with a buffer of frames had read already', async () => {
     const decode = (bytes: Observable<Uint8Array>) =>
       bytes.pipe(
         map((chunk) => Buffer.from(chunk).toString().split('\n')),
@@ -438,7 +438,7 @@ describe('exchange', () => {
     expect([begun, client.text, client.ended]).toEqual([['a'], 'a;', true]);
   });
 
-  it('keeps the order when a piece that had to wait brings about the next, or the end', async () => {
+  it('keeps the order when a piece that had to wait causes the next one, or the end', async () => {
     const first = new Subject<string>();
     const second = new Subject<string>();
     const project = (line: string) => (line === 'a' ? first : line === 'b' ? second : line);
@@ -460,7 +460,7 @@ describe('exchange', () => {
     expect(said).toEqual(['b1', 'b2', 'b3', 'c']);
   });
 
-  it('is unsubscribed with all that is in progress in the tick in which the peer goes, whatever a teardown throws', async () => {
+  it('unsubscribes all requests in progress in the tick of a reset, whatever a teardown throws', async () => {
     let running = 0;
     const project = (line: string) =>
       defer(() => {
@@ -482,18 +482,18 @@ describe('exchange', () => {
     expect(running).toBe(0);
   });
 
-  it.each(['abort', 'end'] as const)('works on nothing that project returns after a call of %s', async (how) => {
-    const book = { working: 0, asked: 0 };
+  it.each(['abort', 'end'] as const)('does no work on what `project` returns after it has called %s', async (how) => {
+    const counts = { working: 0, asked: 0 };
     const replies: (() => Reply)[] = [
       () =>
         new Observable(() => {
-          book.working++;
-          return () => book.working--;
+          counts.working++;
+          return () => counts.working--;
         }),
       async function* () {
-        while (book.asked < 10) yield String(book.asked++);
+        while (counts.asked < 10) yield String(counts.asked++);
       },
-      () => Promise.reject(new Error('nobody hears of it')),
+      () => Promise.reject(new Error('unsubscribed')),
     ];
     for (const reply of replies) {
       const project = (_line: string, connection: Connection) => {
@@ -505,7 +505,7 @@ describe('exchange', () => {
       await clock.advance(10);
       expect(client.over).toBe(true);
     }
-    expect(book).toEqual({ working: 0, asked: 0 });
+    expect(counts).toEqual({ working: 0, asked: 0 });
   });
 
   describe.each([true, false])('what a teardown throws (ordered: %s)', (ordered) => {
@@ -538,27 +538,30 @@ describe('exchange', () => {
             map((piece) => piece),
           ),
       ],
-      ['when requests are over with one that fails', guarded, (reply) => reply.pipe(endWith(5 as never))],
+      ['when a failing request ends the requests', guarded, (reply) => reply.pipe(endWith(5 as never))],
     ];
 
-    it.each(cases)('fails its request, after those before it, and nobody else: %s', async (_when, decode, reply) => {
-      const project = (line: string, connection: Connection) => {
-        const clock = clockOf(connection);
-        const answer = timer(line === 'a' ? 10 : 5, clock).pipe(map(() => `${line};`));
-        return line === 'a' ? answer : reply(answer);
-      };
-      const { client, clock, book } = await talk(exchange(decode, project, { concurrency: 3, ordered }));
-      client.write('a\nb\n');
-      await clock.advance(100);
-      client.end();
-      await clock.settle();
-      expect(client.text).toBe(ordered ? 'a;b;' : 'b;');
-      expect(book.ends).toMatchObject([{ reason: 'failed', error: expect.any(Error) }]);
-    });
+    it.each(cases)(
+      'fails its request after the replies before it, and no other request: %s',
+      async (_when, decode, reply) => {
+        const project = (line: string, connection: Connection) => {
+          const clock = clockOf(connection);
+          const answer = timer(line === 'a' ? 10 : 5, clock).pipe(map(() => `${line};`));
+          return line === 'a' ? answer : reply(answer);
+        };
+        const { client, clock, book } = await talk(exchange(decode, project, { concurrency: 3, ordered }));
+        client.write('a\nb\n');
+        await clock.advance(100);
+        client.end();
+        await clock.settle();
+        expect(client.text).toBe(ordered ? 'a;b;' : 'b;');
+        expect(book.ends).toMatchObject([{ reason: 'failed', error: expect.any(Error) }]);
+      },
+    );
   });
 
   it.each([{}, { onError: String }])(
-    'fails with what the teardown of a reply throws that was complete at once: %o',
+    'fails with what the teardown of a reply throws that has completed synchronously: %o',
     async (options) => {
       const reply = new Observable<string>((to) => {
         to.next('b;');
@@ -577,7 +580,7 @@ describe('exchange', () => {
     },
   );
 
-  it('says who is to blame for the time it holds the input back', () => {
+  it('counts the time for which it pauses the input as `handler`', () => {
     const { made } = run({}, ({ connection, client, at }) => {
       exchange(lines(), () => timer(30).pipe(map(() => undefined)))(connection)
         .pipe(connection.send())
@@ -588,7 +591,7 @@ describe('exchange', () => {
     expect(made.book.ends).toMatchObject([{ paused: { handler: 30, peer: 0, budget: 0 } }]);
   });
 
-  it('is a handler: in a whole server the limit of one connection is not that of another', async () => {
+  it('is a handler with a limit for each connection of a server', async () => {
     let running = 0;
     let most = 0;
     const project = (line: string, connection: Connection) => {
@@ -615,11 +618,11 @@ describe('exchange', () => {
     [{ ordered: 'yes' }, TypeError],
     [{ onError: 'ERR' }, TypeError],
     [{ limit: 5 }, TypeError],
-  ])('refuses the options %o at the door', (options, fault) => {
+  ])('throws for the options %o on call', (options, fault) => {
     expect(() => exchange(lines(), (line) => line, options as object)).toThrow(fault);
   });
 
-  it('refuses what is no decoder, and what answers no request, at the door', () => {
+  it('throws on call for a decoder or a project that is not a function', () => {
     const nothing = undefined as never;
     expect(() => exchange(lines(), nothing)).toThrow('Cannot exchange: project must be a function, not undefined');
     expect(() => exchange(nothing, String)).toThrow('Cannot exchange: decode must be a function, not undefined');
