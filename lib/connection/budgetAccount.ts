@@ -8,6 +8,9 @@ import type { Output } from './output.ts';
 export interface BudgetAccountOwner {
   readonly clock: SchedulerLike;
   readonly bytesOut: number;
+  readonly input: Input;
+  readonly output: Output;
+  readonly isDetached: boolean;
   /** There is memory again. */
   memoryFreed(): void;
   abortWith(error: EvictedError): void;
@@ -20,17 +23,12 @@ export class BudgetAccount implements Holder {
   /** The output in it. */
   output = 0;
   readonly #budget: MemoryBudget;
-  readonly #input: Input;
-  readonly #out: Output;
   readonly #owner: BudgetAccountOwner;
   /** Bytes that are held for the connection outside of it. */
   #elsewhere = 0;
-  #isClosed = false;
 
-  constructor(budget: MemoryBudget, input: Input, output: Output, owner: BudgetAccountOwner) {
+  constructor(budget: MemoryBudget, owner: BudgetAccountOwner) {
     this.#budget = budget;
-    this.#input = input;
-    this.#out = output;
     this.#owner = owner;
   }
 
@@ -44,22 +42,22 @@ export class BudgetAccount implements Holder {
 
   /** Bytes that the peer has still to take. */
   get owed(): number {
-    return this.#out.queue.unsent + this.#elsewhere;
+    return this.#owner.output.queue.unsent + this.#elsewhere;
   }
 
   get stalled(): boolean {
-    return this.#out.queue.isCongested;
+    return this.#owner.output.queue.isCongested;
   }
 
   /** Whether most of it is part of a frame, whose rest would have to be read. */
   get stuck(): boolean {
-    return this.#input.stuck && this.weight > 2 * this.output;
+    return this.#owner.input.stuck && this.weight > 2 * this.output;
   }
 
   /** Reports what is held now, if that has changed. */
   update(): void {
-    const output = this.#isClosed ? 0 : this.#out.queue.weight + this.#elsewhere;
-    const weight = this.#isClosed ? 0 : this.#input.weight + output;
+    const output = this.#owner.isDetached ? 0 : this.#owner.output.queue.weight + this.#elsewhere;
+    const weight = this.#owner.isDetached ? 0 : this.#owner.input.weight + output;
     if (weight === this.weight && output === this.output) return;
     const before = this.weight;
     const more = output - this.output;
@@ -80,13 +78,12 @@ export class BudgetAccount implements Holder {
 
   /** The connection holds nothing any more. */
   close(): void {
-    this.#isClosed = true;
     this.update();
     this.#budget.forget(this);
   }
 
   goOn(): void {
-    if (!this.#isClosed) this.#owner.memoryFreed();
+    if (!this.#owner.isDetached) this.#owner.memoryFreed();
   }
 
   abortWith(error: EvictedError): void {

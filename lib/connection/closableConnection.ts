@@ -3,7 +3,6 @@ import type { ConnectionClosedError } from '../errors.ts';
 import type { Closed, CloseReason } from '../events.ts';
 import { checkArgument, text } from '../options.ts';
 import { endOfCallback } from '../time/eventLoop.ts';
-import type { BudgetAccount } from './budgetAccount.ts';
 import { closeReasonOf } from './closing.ts';
 import { ObservedConnection } from './observedConnection.ts';
 import { Phase } from './phase.ts';
@@ -26,7 +25,6 @@ export const resetByPeer = () => new Error('the peer has reset the connection');
  */
 export abstract class ClosableConnection extends ObservedConnection {
   abstract readonly usage: Usage;
-  abstract readonly account: BudgetAccount;
   /**
    * The async context of its accept. User code is called in it wherever the caller may belong to another connection: in a
    * callback that several connections share, or in a call of another handler. Reads have the context of their own socket.
@@ -39,6 +37,9 @@ export abstract class ClosableConnection extends ObservedConnection {
   #mustNotify = false;
   /** What read the input when it was detached, and is to receive an error. */
   #lastReader: ByteSink | undefined;
+
+  /** It holds nothing any more that the memory budget counts. */
+  protected abstract releaseMemory(): void;
 
   /** It is closed, and recorded. */
   protected abstract reportClosed(closed: Closed): void;
@@ -85,7 +86,7 @@ export abstract class ClosableConnection extends ObservedConnection {
   halfClose(): void {
     if (this.over || this.output.queue.ended) return;
     if (!hasStack('halfClose')) return onEmptyStack(() => this.halfClose());
-    this.output.end(false);
+    this.output.end();
   }
 
   drain(): void {
@@ -120,7 +121,7 @@ export abstract class ClosableConnection extends ObservedConnection {
 
   #finishOutput(): void {
     // The FIN is queued, and the stall deadline before it armed, before user code runs.
-    this.output.end(true);
+    this.output.end();
     if (this.output.queue.finished) {
       // It was half-closed. It lingers a microtask later, because what ends it may have an error to report.
       this.enter('flushed');
@@ -264,8 +265,8 @@ export abstract class ClosableConnection extends ObservedConnection {
   #detach(): void {
     this.keepFigures();
     this.enter('detached');
-    this.output.close();
-    this.account.close();
+    this.output.queue.drop();
+    this.releaseMemory();
     this.#lastReader = this.input.leave() ?? this.#lastReader;
     this.#mustNotify = true;
   }

@@ -1,4 +1,3 @@
-import type { SchedulerLike } from 'rxjs';
 import { describe } from '../options.ts';
 import { endOfCallback, nextIteration } from '../time/eventLoop.ts';
 import type { TransportSocket } from '../transport/transport.ts';
@@ -11,6 +10,8 @@ import type { Watchdog } from './watchdog.ts';
 
 /** What an input asks of its connection, and reports to it. */
 export interface InputOwner {
+  readonly output: Output;
+  readonly watchdog: Watchdog;
   /** Whether the input is to complete at its next boundary. */
   readonly isDraining: boolean;
   /** User code threw where RxJS does not catch it. */
@@ -49,10 +50,7 @@ export class Input extends PausableReads {
   bytes = 0;
   /** The peer's FIN has been passed on. */
   peerEnded = false;
-  readonly #clock: SchedulerLike;
-  readonly #budget: MemoryBudget;
-  readonly #output: Output;
-  readonly #watchdog: Watchdog;
+  readonly #context: InputContext;
   readonly #owner: InputOwner;
   #sink: ByteSink | undefined;
   /** Framing operators behind other operators, those furthest downstream first. */
@@ -69,13 +67,14 @@ export class Input extends PausableReads {
   /** Nothing can be sent any more, so the end of the input is the end of the connection. */
   #isLast = false;
 
-  constructor(socket: TransportSocket, context: InputContext, output: Output, watchdog: Watchdog, owner: InputOwner) {
-    super(socket, context);
-    this.#clock = context.clock;
-    this.#budget = context.budget;
-    this.#output = output;
-    this.#watchdog = watchdog;
+  constructor(socket: TransportSocket, context: InputContext, owner: InputOwner) {
+    super(socket);
+    this.#context = context;
     this.#owner = owner;
+  }
+
+  protected get context(): InputContext {
+    return this.#context;
   }
 
   /** Whether there is a sink. */
@@ -173,7 +172,7 @@ export class Input extends PausableReads {
     return () => {
       this.#followers?.delete(follower);
       // Other operators may read the same input, and are asked next; but not before they have received the current chunk.
-      if (this.#owner.isDraining && this.#sink !== undefined) endOfCallback(this.#clock, () => this.drain());
+      if (this.#owner.isDraining && this.#sink !== undefined) endOfCallback(this.#context.clock, () => this.drain());
     };
   }
 
@@ -217,23 +216,23 @@ export class Input extends PausableReads {
   yield(): void {
     if (this.pausedBy(PauseCause.turn)) return;
     this.pause(PauseCause.turn);
-    nextIteration(this.#clock, () => this.resume(PauseCause.turn));
+    nextIteration(this.#context.clock, () => this.resume(PauseCause.turn));
   }
 
   received(chunk: Uint8Array): void {
     this.bytes += chunk.length;
     // Discarded bytes do not count as activity; otherwise a peer could stay connected by sending data that is never read.
     if (this.#sink === undefined && !this.pausedBy(PauseCause.unread)) return;
-    this.#watchdog.active();
-    if (this.isPaused || this.#budget.passed) return this.#retain(chunk);
+    this.#owner.watchdog.active();
+    if (this.isPaused || this.#context.budget.passed) return this.#retain(chunk);
     const isFull = chunk.length >= FULL;
-    const began = isFull ? this.#clock.now() : 0;
+    const began = isFull ? this.#context.clock.now() : 0;
     this.#deliver(chunk);
     // The sink may have unsubscribed as it was called; the rest is discarded.
     if (this.#sink === undefined) return;
     if (!isFull) {
       this.#fullReads = 0;
-    } else if (++this.#fullReads === FULL_READS_PER_ITERATION || this.#clock.now() - began >= TIME_PER_READ) {
+    } else if (++this.#fullReads === FULL_READS_PER_ITERATION || this.#context.clock.now() - began >= TIME_PER_READ) {
       this.#fullReads = 0;
       this.yield();
     }
@@ -286,9 +285,9 @@ export class Input extends PausableReads {
     if (this.isPaused) return;
     if (!this.#endRetained) {
       if (this.#sink === undefined) return;
-      if (this.isStopped && this.#budget.passed) this.#owner.waitForRoom(false);
+      if (this.isStopped && this.#context.budget.passed) this.#owner.waitForRoom(false);
       else this.startSocket();
-    } else if (!this.#output.corked) {
+    } else if (!this.#owner.output.corked) {
       // While the sink is called, it may pause again; then the caller of the sink sees to the end.
       this.#end();
     }
@@ -296,7 +295,7 @@ export class Input extends PausableReads {
 
   /** Whether what could be worked off has to wait for memory. */
   #mustWait(): boolean {
-    if (!this.#hasWork || !this.#budget.blocked) return false;
+    if (!this.#hasWork || !this.#context.budget.blocked) return false;
     this.#owner.waitForRoom(true);
     return true;
   }
@@ -304,13 +303,13 @@ export class Input extends PausableReads {
   #deliver(chunk: Uint8Array): void {
     const sink = this.#sink;
     if (sink === undefined) return;
-    this.#output.corked = true;
+    this.#owner.output.corked = true;
     try {
       sink.next(chunk);
     } catch (error) {
       this.#owner.crashed(error);
     } finally {
-      this.#output.uncork();
+      this.#owner.output.uncork();
     }
   }
 
@@ -326,14 +325,14 @@ export class Input extends PausableReads {
 
   /** Calls the sink outside a read: what it throws must not reach the event loop, and what it writes leaves together. */
   #call(work: () => void): void {
-    const isWithin = this.#output.corked;
-    this.#output.corked = true;
+    const isWithin = this.#owner.output.corked;
+    this.#owner.output.corked = true;
     try {
       work();
     } catch (error) {
       this.#owner.crashed(error);
     } finally {
-      if (!isWithin) this.#output.uncork();
+      if (!isWithin) this.#owner.output.uncork();
     }
   }
 }

@@ -25,9 +25,9 @@ export abstract class ObservedConnection extends Connection {
   isSocketClosed = false;
   protected readonly socket: TransportSocket;
   protected readonly settings: ConnectionSettings;
-  protected readonly closing = new Closing();
   protected phase: Phase = Phase.waiting;
   #isDraining = false;
+  #closing: Closing | undefined;
   #observers: StateObservers | undefined;
   /** The figures when it was detached. */
   #final: Pick<Closed, 'bytesOut' | 'unsent' | 'paused'> | undefined;
@@ -122,6 +122,12 @@ export abstract class ObservedConnection extends Connection {
       if (this.#closed) to.next(this.#closed);
       return this.#closed !== undefined;
     });
+  }
+
+  /** Why it closes; created on the first use, as most connections are open. */
+  protected get closing(): Closing {
+    this.#closing ??= new Closing();
+    return this.#closing;
   }
 
   /** An event that may lead to another phase. */

@@ -17,6 +17,10 @@ export interface OutputSettings extends Limits, ProgressLimits {
 
 /** What an output reports to its connection. */
 export interface OutputOwner {
+  /** Whether our side ends the connection: nothing more is queued. */
+  readonly over: boolean;
+  /** Whether the connection is detached: nothing more is sent. */
+  readonly isDetached: boolean;
   /** The handler wrote outside of a read, which is activity. */
   active(): void;
   /** The network did not take all at once. @param isFirst Whether nothing was pending before. */
@@ -66,10 +70,6 @@ export class Output {
   #quota: TurnQuota | undefined;
   /** The promise of `write()` calls that wait: one for all of them. */
   #room: Promise<void> | undefined;
-  /** Nothing more is queued: the connection ends. */
-  #isEnding = false;
-  /** Nothing more is sent: the connection is detached. */
-  #isClosed = false;
 
   constructor(socket: TransportSocket, settings: OutputSettings, owner: OutputOwner) {
     this.queue = new WriteQueue(socket, settings);
@@ -86,7 +86,9 @@ export class Output {
   /** Whether there is no room for more: a source that can wait does. */
   get congested(): boolean {
     const { queue } = this;
-    return queue.isCongested && !this.#isClosed && (queue.unsent > this.#settings.highWaterMark || this.pressed);
+    return (
+      queue.isCongested && !this.#owner.isDetached && (queue.unsent > this.#settings.highWaterMark || this.pressed)
+    );
   }
 
   /** Bytes or characters of this event-loop iteration that have not been handed to the network yet. */
@@ -110,7 +112,7 @@ export class Output {
 
   /** Queues a value. */
   push(data: Data | undefined): void {
-    if (this.#isEnding || this.#isClosed || data === undefined) return;
+    if (this.#owner.over || data === undefined) return;
     if (!isData(data)) return this.#owner.crashed(notData(data));
     const { queue } = this;
     const isFirst = queue.waiting === 0;
@@ -128,7 +130,7 @@ export class Output {
 
   /** Hands what has gathered to the network. */
   flush(): void {
-    if (this.#isClosed || this.queue.waiting === 0) return;
+    if (this.#owner.isDetached || this.queue.waiting === 0) return;
     if (!this.corked && !this.queue.isCongested) this.#owner.active();
     this.queue.flush();
     this.#track();
@@ -142,7 +144,7 @@ export class Output {
 
   /** Queues a value. @returns A promise that is resolved when there is room for more. See `Connection.write`. */
   write(data: Data): Promise<void> {
-    const isOver = () => this.#isClosed || this.queue.ended;
+    const isOver = () => this.#owner.isDetached || this.queue.ended;
     const mustWait = () => !isOver() && (this.congested || this.blocked);
     if (!isOver()) this.push(data);
     // However many calls do not await their promise, there is one for all that wait for room.
@@ -184,9 +186,8 @@ export class Output {
     for (const waiter of waiters) this.#owner.call(waiter);
   }
 
-  /** Sends a FIN behind what is queued. What is written from then on is ignored. @param isEnding Whether the connection ends, too. */
-  end(isEnding: boolean): void {
-    if (isEnding) this.#isEnding = true;
+  /** Sends a FIN behind what is queued. What is written from then on is ignored. */
+  end(): void {
     // The stall deadline is armed before user code runs.
     this.queue.end();
     this.#track();
@@ -210,12 +211,6 @@ export class Output {
   fail(): void {
     this.progress?.end();
     this.queue.fail();
-  }
-
-  /** Drops what is queued, for good. */
-  close(): void {
-    this.#isClosed = true;
-    this.queue.drop();
   }
 
   /** Measures progress once the network has not taken all. */

@@ -19,16 +19,16 @@ export interface ReadsContext {
  */
 export abstract class PausableReads implements Polled {
   protected readonly socket: TransportSocket;
-  readonly #context: ReadsContext;
   #causes = 0;
   #times: PauseTimes | undefined;
   #isStopped = true;
   #isPolled = false;
 
-  constructor(socket: TransportSocket, context: ReadsContext) {
+  constructor(socket: TransportSocket) {
     this.socket = socket;
-    this.#context = context;
   }
+
+  protected abstract readonly context: ReadsContext;
 
   /** The peer has reset the connection, unseen. */
   abstract died(): void;
@@ -58,7 +58,7 @@ export abstract class PausableReads implements Polled {
 
   /** How long the input has been paused, for each cause. */
   get paused(): Paused {
-    return PauseTimes.sums(this.#times, this.#causes, this.#context.clock.now());
+    return PauseTimes.sums(this.#times, this.#causes, this.context.clock.now());
   }
 
   get needsPolling(): boolean {
@@ -95,7 +95,7 @@ export abstract class PausableReads implements Polled {
     if (hasRested) this.localCausesEnded();
     if (before === now) return;
     this.#times ??= new PauseTimes();
-    this.#times.change(before, this.#context.clock.now());
+    this.#times.change(before, this.context.clock.now());
     this.#updatePolling();
   }
 
@@ -121,7 +121,7 @@ export abstract class PausableReads implements Polled {
     const isDeaf = this.#isStopped && (this.#causes & ~PauseCause.turn) !== 0;
     if (isDeaf === this.#isPolled) return;
     this.#isPolled = isDeaf;
-    if (isDeaf) this.#context.livenessPoller.add(this);
-    else this.#context.livenessPoller.delete(this);
+    if (isDeaf) this.context.livenessPoller.add(this);
+    else this.context.livenessPoller.delete(this);
   }
 }

@@ -45,8 +45,8 @@ export class SocketConnection extends ClosableConnection implements Roles {
   readonly output: Output;
   readonly watchdog: Watchdog;
   readonly usage = new Usage(this);
-  readonly account: BudgetAccount;
   readonly #owner: ConnectionOwner;
+  #account: BudgetAccount | undefined;
   #control: Control | undefined;
 
   constructor(id: number, socket: TransportSocket, settings: ConnectionSettings, owner: ConnectionOwner) {
@@ -54,8 +54,7 @@ export class SocketConnection extends ClosableConnection implements Roles {
     this.#owner = owner;
     this.output = new Output(socket, settings, this);
     this.watchdog = new Watchdog(settings.clock, this.output, this);
-    this.input = new Input(socket, settings, this.output, this.watchdog, this);
-    this.account = new BudgetAccount(settings.budget, this.input, this.output, this);
+    this.input = new Input(socket, settings, this);
     socket.handler = this;
   }
 
@@ -129,6 +128,16 @@ export class SocketConnection extends ClosableConnection implements Roles {
     if (!this.taken) this.#owner.refuse(this, reason);
   }
 
+  /** What it holds of the memory budget; created when it holds something, as most connections hold nothing. */
+  get account(): BudgetAccount {
+    this.#account ??= new BudgetAccount(this.settings.budget, this);
+    return this.#account;
+  }
+
+  protected releaseMemory(): void {
+    this.#account?.close();
+  }
+
   protected reportClosed(closed: Closed): void {
     this.#owner.closed(this, closed);
   }
@@ -195,7 +204,7 @@ export class SocketConnection extends ClosableConnection implements Roles {
   }
 
   weigh(): void {
-    this.account.update();
+    if (this.#account || this.input.weight > 0) this.account.update();
   }
 
   waitForRoom(isReady: boolean): void {

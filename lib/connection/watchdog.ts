@@ -1,6 +1,6 @@
 import type { SchedulerLike } from 'rxjs';
 import { DeadlineError } from '../errors.ts';
-import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
+import { LazyTimer } from '../time/lazyTimer.ts';
 import type { Output } from './output.ts';
 
 /** The deadlines of a served connection, in milliseconds; `Infinity` for none. */
@@ -56,25 +56,22 @@ const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, re
  *
  * The last three end when our side ends the connection. The frame deadline is in `framing/`, the reply deadline in `flow/`.
  */
-export class Watchdog implements DeadlineOwner {
+export class Watchdog extends LazyTimer {
   deadlines = NO_DEADLINES;
   readonly acceptedAt: number;
   /** When an operator subscribed to the connection; `Infinity` until then. */
   takenAt = NEVER;
-  readonly #clock: SchedulerLike;
   readonly #output: Output;
   readonly #owner: WatchdogOwner;
-  readonly #timer: DeadlineTimer;
   /** When a byte last came or went, or our own work ended. */
   #activeAt: number;
   #destroyAt: number | undefined;
   #lifetimeEndsAt: number | undefined;
 
   constructor(clock: SchedulerLike, output: Output, owner: WatchdogOwner) {
-    this.#clock = clock;
+    super(clock);
     this.#output = output;
     this.#owner = owner;
-    this.#timer = new DeadlineTimer(clock, this);
     this.acceptedAt = this.#activeAt = clock.now();
   }
 
@@ -90,21 +87,12 @@ export class Watchdog implements DeadlineOwner {
     return Math.max(this.#activeAt, this.#output.progress?.mayHaveMovedAt ?? 0);
   }
 
-  /** Says that a deadline may have come nearer. */
-  set(): void {
-    this.#timer.set();
-  }
-
-  clear(): void {
-    this.#timer.clear();
-  }
-
   active(): void {
-    this.#activeAt = this.#clock.now();
+    this.#activeAt = this.clock.now();
   }
 
   taken(): void {
-    this.takenAt = this.#activeAt = this.#clock.now();
+    this.takenAt = this.#activeAt = this.clock.now();
   }
 
   /** The idle time begins anew because our own work is over. */
@@ -120,13 +108,13 @@ export class Watchdog implements DeadlineOwner {
 
   /** @param lifetime Milliseconds from now. */
   expireAfter(lifetime: number): void {
-    this.#lifetimeEndsAt = this.#clock.now() + lifetime;
+    this.#lifetimeEndsAt = this.clock.now() + lifetime;
     this.set();
   }
 
   /** Limits the time that is left, in milliseconds from now. It cannot be extended. `set` arms the timer. */
   destroyWithin(time: number): void {
-    const at = Math.min(this.#destroyAt ?? NEVER, this.#clock.now() + time);
+    const at = Math.min(this.#destroyAt ?? NEVER, this.clock.now() + time);
     if (at !== NEVER) this.#destroyAt = at;
   }
 
@@ -139,8 +127,8 @@ export class Watchdog implements DeadlineOwner {
   }
 
   /** The process was stopped for so many milliseconds, which is not the peer's fault. */
-  forgive(lost: number): void {
-    this.#output.progress?.forgive(this.#clock.now(), lost);
+  override forgive(lost: number): void {
+    this.#output.progress?.forgive(this.clock.now(), lost);
   }
 
   expire(): void {
@@ -148,7 +136,7 @@ export class Watchdog implements DeadlineOwner {
   }
 
   #expire(): void {
-    const now = this.#clock.now();
+    const now = this.clock.now();
     const owner = this.#owner;
     const { progress } = this.#output;
     const { idle, greeting, grace } = this.deadlines;
