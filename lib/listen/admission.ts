@@ -20,7 +20,7 @@ type AdmissionCheck = (socket: TransportSocket) => RefusalReason | undefined;
  * Decides at accept whether a connection comes in: before the waiting room, and before any operator sees the connection.
  *
  * The checks run in the order of the list. The first one that refuses decides, and those behind it do not run. A new check is
- * one more function in the list.
+ * one more function in the list. A check that counts open connections learns of each close in `closed`.
  */
 export class Admission {
   readonly #context: AdmissionContext;
@@ -49,7 +49,7 @@ export class Admission {
     this.#shortage = new DescriptorShortage(limit, context.clock, emit);
   }
 
-  /** Why the connection of a socket that was just accepted is refused; `undefined` if it comes in. The registry counts it already. */
+  /** Why the connection of an accepted socket is refused; `undefined` if it comes in. The registry counts it already. */
   refusal(socket: TransportSocket): RefusalReason | undefined {
     for (const check of this.#checks) {
       const reason = check(socket);

@@ -31,8 +31,8 @@ export class DescriptorShortage {
   }
 
   /**
-   * Counts and checks the descriptor of an accepted connection. The system assigns the lowest number that is free, so a high number means
-   * that all numbers below it are in use.
+   * Counts and checks the descriptor of an accepted connection. The system assigns the lowest number that is free, so a high
+   * number means that all numbers below it are in use.
    *
    * @param open How many connections are open.
    * @returns Whether to refuse the connection.

@@ -1,8 +1,10 @@
 import { EMPTY, Observable } from 'rxjs';
 import type { SocketConnection } from '../connection/socketConnection.ts';
 
-/** Milliseconds for which input of a refused connection is read and discarded, and how many connections linger at a time. */
+/** Milliseconds for which the input of a refused connection is read and discarded. */
 const LINGER = 100;
+
+/** How many connections may linger at a time. */
 const MAX = 1000;
 
 /**

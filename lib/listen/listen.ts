@@ -31,7 +31,7 @@ export interface ListenOptions extends ConnectionOptions {
    */
   readonly overflow?: 'refuse' | undefined;
   /**
-   * What a refused connection is sent before our FIN, or a function from the reason of the refusal to that. Nothing is sent
+   * What is sent to a refused connection before our FIN, or a function from the reason of the refusal to that. Nothing is sent
    * if the function returns `undefined`, or if it throws; then there is a `failed` event, too.
    * @default nothing
    */
@@ -69,8 +69,8 @@ export const listenChecks: Record<string, Check> = {
  *                    #                 EADDRINUSE, EACCES …
  * ```
  *
- * **Cold**: each subscription opens the port, and closes it when it ends. Connections that have been subscribed to stay open.
- * The Observable never completes by itself.
+ * **Cold**: each subscription opens the port, and the port is closed when the subscription ends. Connections that have been
+ * subscribed to stay open. The Observable never completes by itself.
  *
  * **It hands out a connection only when the last one has been subscribed to.** So an operator that limits by not subscribing,
  * such as `mergeMap` with its concurrency argument, limits the server. Further connections wait, first in, first out. A
@@ -112,12 +112,14 @@ export const listenChecks: Record<string, Check> = {
 export function listen(where: Where, options: ListenOptions = {}): Observable<Connection> {
   const place = whereToListen('listen', where);
   const given = check('listen', options, listenChecks);
+  // Shared by all subscriptions: the limit on lingering connections holds for them together.
   const lingering = new Lingering();
   return defer(() => openPort(place, given, new Registry(), lingering));
 }
 
 /**
- * As {@link listen}, for a place and options that have been validated. For one subscription, because the counters are for one port.
+ * As {@link listen}, for a place and options that have been validated. For one subscription, because the registry is that of
+ * one port.
  *
  * @param registry Where connections are counted.
  * @param lingering Where refused connections stay until their sockets are closed.

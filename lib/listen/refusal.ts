@@ -9,7 +9,7 @@ import { TurnQuota } from '../time/turnQuota.ts';
 import type { Lingering } from './lingering.ts';
 import type { Registry } from './registry.ts';
 
-/** What a refused connection is sent before our FIN, or a function from the reason to that. */
+/** What is sent to a refused connection before our FIN, or a function from the reason to that. */
 export type Farewell = Data | ((reason: RefusalReason) => Data | undefined);
 
 export interface RefusalOptions {
@@ -21,10 +21,10 @@ export interface RefusalOptions {
   readonly emit: (event: RefusedEvent | FailedEvent) => void;
 }
 
-/** How a connection is refused: counted, sent a farewell and a FIN, left to linger, and reported as an event. */
+/** Refuses connections: counts them, sends a farewell and a FIN, lets them linger, and emits an event. */
 export class Refusal {
   readonly #options: RefusalOptions;
-  /** Connections whose peers closed them while they waited, and that are not refused yet. */
+  /** Connections whose peers left while they waited, and that are not refused yet. */
   readonly #abandoned = new Queue<SocketConnection>();
 
   constructor(options: RefusalOptions) {
@@ -45,7 +45,10 @@ export class Refusal {
     this.#emitRefused(connection, reason);
   }
 
-  /** Refuses a connection that waits, and whose peer has left. Not at once: many may have left, and the one behind them would wait. */
+  /**
+   * Refuses a connection that waits, and whose peer has left. Not within this call: thousands may have left, and the next
+   * connection would wait until all of them are closed.
+   */
   refuseAbandoned(connection: SocketConnection): void {
     this.#abandoned.push(connection);
     if (this.#abandoned.size === 1) this.#refuseLater();

@@ -1,15 +1,16 @@
 import type { SchedulerLike } from 'rxjs';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 
-/** A timer that fires so many milliseconds late was kept from it: the process did not run. */
+/** When a timer fires so many milliseconds late, the process did not run meanwhile. */
 const LATE = 100;
 
 /** Milliseconds by which a delay is extended at most when the process did not run. */
 const MAKE_UP = 1000;
 
 /**
- * Calls back once, after a delay. Time in which the process did not run, because it was stopped or busy, is added once: as
- * long as that time or as the delay, whichever is shorter, and a second at most. In it the process reads what has arrived meanwhile.
+ * Calls back once, after a delay. If the process did not run when the delay was over, because it was stopped or busy, the
+ * delay is extended once: by as much as the timer is late, but by no more than the delay itself or a second. The process reads
+ * in this time what has arrived meanwhile.
  *
  * @returns A function that cancels it.
  */

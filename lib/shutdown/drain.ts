@@ -48,7 +48,7 @@ const LONG_ITERATION = 100;
  *    finish: idle ones end at once, others when their replies have left.
  * 3. After `grace`, or on the second signal, the connections that are left are aborted. If their sockets are not closed within
  *    100 ms, `overdue` emits.
- * 4. When all sockets are closed, or when `overdue` emits, `serve` completes and calls `end`, which emits the report.
+ * 4. When all sockets are closed, or when `overdue` emits, `serve` calls `end`, which emits the report, and completes.
  *
  * All events of the port pass through it, and all connections are served through it. Both take constant time. No Subject has
  * an observer for each connection, because one that completes with forty thousand observers takes seconds to remove them.
@@ -100,6 +100,7 @@ export class Drain implements ConnectionServer {
     emit(event);
   }
 
+  /** The handler of a connection failed. An error of the connection's own input is no failure: its close reason names it. */
   failed(connection: SocketConnection, error: unknown): void {
     if (connection.isInputError(error)) return;
     const { registry, emit } = this.#options;
@@ -167,7 +168,7 @@ export class Drain implements ConnectionServer {
     this.#each((connection) => connection.abort());
   }
 
-  /** A few in each iteration of the event loop: fifty thousand at once would delay the connections that have something to finish. */
+  /** A few in each iteration of the event loop: fifty thousand at once would delay connections that have something to finish. */
   #each(work: (connection: SocketConnection) => void): void {
     const { clock, registry } = this.#options;
     const connections = registry.connections.values();
