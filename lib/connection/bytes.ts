@@ -9,15 +9,15 @@ import {
 import { iterate } from './iterate.ts';
 import type { ByteSink, SourceControl } from './source.ts';
 
-/** An Observable that can also be looped over with `for await`, at the loop's pace. */
+/** An Observable that `for await` can also iterate over, at the loop's pace. */
 export type Stream<T> = Observable<T> & AsyncIterable<T>;
 
 /**
- * An Observable that knows the connection it comes from. What operators make of it knows that, too: so a framing operator obeys
- * the connection behind any other operator, and `for await` holds back the input of the right connection.
+ * An Observable that knows the connection behind it. The result of an operator on it knows the same connection. Because of that, a
+ * framing operator stops when the connection is paused, whatever is between them, and `for await` pauses the right connection.
  */
 export abstract class Derived<T> extends Observable<T> implements AsyncIterable<T> {
-  /** The connection behind it. Protected, because only operators of the library use it; see {@link controlOf}. */
+  /** The connection behind it. Protected, because only the library uses it: see {@link controlOf}. */
   protected abstract readonly control: SourceControl;
 
   /** The connection behind an Observable, if there is one. */
@@ -29,9 +29,9 @@ export abstract class Derived<T> extends Observable<T> implements AsyncIterable<
     return iterate(this, this.control);
   }
 
-  /** RxJS's operators create their result with this method. */
+  /** The operators of RxJS create their result with this method. */
   override lift<R>(operator?: Lifted<T, R>): Observable<R> {
-    // A ConnectableObservable borrows this method from its source, and has no connection.
+    // A ConnectableObservable copies this method from its source, and has no connection.
     if (!(this instanceof Derived)) return super.lift(operator);
     const lifted = new Piped<R>(this.control);
     lifted.source = this;
@@ -71,13 +71,13 @@ export abstract class Derived<T> extends Observable<T> implements AsyncIterable<
   override pipe(...operators: Operator<never, never>[]): unknown {
     let result: unknown = this;
     for (const operator of operators) result = known(operator(result as Observable<never>), this.control);
-    // An operator may return what it likes. It may have made it for others, too, so it is not touched.
+    // An operator may return any value, and may return the same one to other callers. So the value itself is not changed.
     if (!(result instanceof Observable) || Symbol.asyncIterator in result) return result;
     return wrap(result, this.control);
   }
 }
 
-/** What an operator has made of a connection's bytes. */
+/** The result of an operator on a {@link Derived}. */
 class Piped<T> extends Derived<T> {
   protected readonly control: SourceControl;
 
@@ -87,7 +87,7 @@ class Piped<T> extends Derived<T> {
   }
 }
 
-/** Makes what an operator of ours returns: it knows the connection that its source comes from, if there is one. */
+/** Makes the result of an operator of the library. If there is a connection behind the source, it is behind the result as well. */
 export function derive<T>(source: Observable<unknown>, subscribe: (to: Subscriber<T>) => TeardownLogic): Observable<T> {
   const control = controlOf(source);
   return control ? new Piped(control, subscribe) : new Observable(subscribe);
@@ -95,34 +95,35 @@ export function derive<T>(source: Observable<unknown>, subscribe: (to: Subscribe
 
 const wrap = <T>(source: Observable<T>, control: SourceControl) => new Piped<T>(control, (to) => source.subscribe(to));
 
-/** What is more than a plain Observable, such as a ConnectableObservable, may be needed as it is by the next operator. */
+/** Only a plain Observable is wrapped. The next operator may need a subclass, such as a ConnectableObservable, as it is. */
 const known = (result: unknown, control: SourceControl): unknown =>
   typeof result === 'object' && result !== null && Object.getPrototypeOf(result) === Observable.prototype
     ? wrap(result as Observable<unknown>, control)
     : result;
 
 /**
- * An Observable of bytes that our own operators can read in place; to everyone else it hands out copies.
+ * An Observable of bytes. Operators of the library read its chunks in place; all other subscribers receive copies.
  *
- * It can be looped over with `for await`, and so can what `pipe` makes of it: no more is read than the loop's body has worked
- * off. Leaving the loop ends the connection.
+ * `for await` can iterate over it and over the result of its `pipe`. The next chunk is read when the loop's body has run. Leaving
+ * the loop ends the connection.
  */
 export abstract class Bytes extends Derived<Uint8Array> {
-  /** Subscribes in place. Protected, because only operators of the library use it; see {@link borrow}. */
+  /** Subscribes in place. Protected, because only the library uses it: see {@link borrow}. */
   protected abstract borrow(sink: ByteSink): Subscription;
 
-  /** Subscribes in place where that can be done, and as usual elsewhere. */
+  /** Subscribes in place to Bytes, and as usual to any other Observable. */
   static borrow(source: Observable<Uint8Array>, sink: ByteSink): Subscription {
     return source instanceof Bytes ? source.borrow(sink) : source.subscribe(sink);
   }
 
-  /** What RxJS calls with each subscriber. Its constructor takes a function for that, which would be one for each connection. */
+  /** RxJS calls this with each subscriber. A function given to the constructor would be a closure for each connection. */
   protected _subscribe(subscriber: Subscriber<Uint8Array>): Subscription {
-    return this.borrow(new Copies(subscriber, this.control));
+    return this.borrow(new CopyingSink(subscriber, this.control));
   }
 }
 
-class Copies implements ByteSink {
+/** Copies borrowed chunks, because a subscriber may keep what it receives. */
+class CopyingSink implements ByteSink {
   readonly #to: Subscriber<Uint8Array>;
   readonly #control: SourceControl;
   constructor(to: Subscriber<Uint8Array>, control: SourceControl) {
@@ -140,7 +141,7 @@ class Copies implements ByteSink {
   }
 }
 
-/** Bytes made of other bytes: what an operator such as `idle` returns, so that framing behind it still reads in place. */
+/** The result of an operator from bytes to bytes, such as `idle`: the operators behind it still read in place. */
 export class LiftedBytes extends Bytes {
   protected readonly control: SourceControl;
   readonly #subscribe: (sink: ByteSink) => Subscription;

@@ -3,42 +3,43 @@ import { Queue } from '../queue.ts';
 import { PauseCause } from './pauses.ts';
 import type { SourceControl } from './source.ts';
 
+/** A call of `next` that has no result yet. */
 interface Waiter<T> {
-  readonly kept: (result: IteratorResult<T>) => void;
-  readonly broken: (error: unknown) => void;
+  readonly resolve: (result: IteratorResult<T>) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /**
- * Loops over what comes from a connection, at the loop's pace: the input is held back while the body runs.
+ * Iterates over the values of a connection at the loop's pace: the input is paused while the body runs.
  *
- * Leaving the loop, by `break` or by a throw, lets go of the input, and so ends the connection unless somebody else sends on
- * it. The same when the input is over, but not before the last body has run: it may still write.
+ * Leaving the loop, by `break` or by a throw, unsubscribes from the input, and so ends the connection unless a `send()` is active.
+ * The end of the input does the same, but only after the last body has run, because it may still write.
  */
 export function iterate<T>(source: Observable<T>, control: SourceControl): AsyncIterator<T, undefined> {
-  /** What came though the input was held: an operator in between may have kept some. */
+  /** Values that arrived while the input was paused, because an operator in between emitted them late. */
   const early = new Queue<T>();
   const waiters: Waiter<T>[] = [];
   let subscription: Subscription | undefined;
-  let letGo = () => {};
+  let release = () => {};
   let end: { readonly error?: unknown } | undefined;
 
   const ended = (how: { readonly error?: unknown }) => {
     end = how;
-    if (waiters.length > 0) letGo();
-    for (const { kept, broken } of waiters.splice(0)) {
-      if ('error' in how) broken(how.error);
-      else kept({ done: true, value: undefined });
+    if (waiters.length > 0) release();
+    for (const { resolve, reject } of waiters.splice(0)) {
+      if ('error' in how) reject(how.error);
+      else resolve({ done: true, value: undefined });
     }
   };
 
   const start = () => {
-    letGo = control.retain();
+    release = control.retain();
     subscription = source.subscribe({
       next(value) {
         const waiter = waiters.shift();
-        // Who asks for several at once has them.
+        // Several calls of `next` at once receive a value each; then the input is paused.
         if (waiters.length === 0) control.pause(PauseCause.handler);
-        if (waiter) waiter.kept({ done: false, value });
+        if (waiter) waiter.resolve({ done: false, value });
         else early.push(value);
       },
       error: (error: unknown) => ended({ error }),
@@ -48,17 +49,17 @@ export function iterate<T>(source: Observable<T>, control: SourceControl): Async
 
   return {
     next: () =>
-      new Promise((kept, broken) => {
-        if (early.size > 0) return kept({ done: false, value: early.shift() as T });
+      new Promise((resolve, reject) => {
+        if (early.size > 0) return resolve({ done: false, value: early.shift() as T });
         if (end) {
-          letGo();
+          release();
           const { error } = end;
           const failed = 'error' in end;
-          // It is said once; whoever asks again gets the end.
+          // The error rejects one call. Each later call returns the end.
           end = {};
-          return failed ? broken(error) : kept({ done: true, value: undefined });
+          return failed ? reject(error) : resolve({ done: true, value: undefined });
         }
-        waiters.push({ kept, broken });
+        waiters.push({ resolve, reject });
         if (subscription === undefined) start();
         else control.resume(PauseCause.handler);
       }),
@@ -68,7 +69,7 @@ export function iterate<T>(source: Observable<T>, control: SourceControl): Async
         subscription?.unsubscribe();
       } finally {
         ended(end ?? {});
-        letGo();
+        release();
       }
       return { done: true, value: undefined };
     },

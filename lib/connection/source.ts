@@ -2,78 +2,76 @@ import type { SchedulerLike } from 'rxjs';
 import type { Pace } from './pace.ts';
 
 /**
- * Takes bytes in place. A chunk is **borrowed**: it lies in a buffer that the next read overwrites, so it holds only
- * during the call of `next`. Whoever keeps bytes longer copies them.
+ * Receives bytes in place. A chunk is **borrowed**: it is in a buffer that the next read overwrites, so it is valid only during the
+ * call of `next`. Bytes that are kept longer must be copied.
  */
 export interface ByteSink {
   /**
-   * What is written to the connection does not come of what is read from it. So a peer that takes nothing is read all the
-   * same: it may be waiting for just that.
+   * The output of the connection does not derive from this input. So the input is read even while the peer does not read: the peer
+   * may be waiting for exactly that.
    */
   readonly uncoupled?: true | undefined;
   next(chunk: Uint8Array): void;
   error(error: unknown): void;
   complete(): void;
-  /** The input may flow again: go on with what was held back while {@link SourceControl.isPaused} was set. */
+  /** The input is no longer paused: continue with what was held back meanwhile. */
   resume?(): void;
-  /** The server drains: complete at the next frame boundary, which may be now. Without it the input completes now. */
+  /** The connection drains: complete at the next frame boundary, which may be now. Without this method, the input completes now. */
   drain?(): void;
 }
 
-/**
- * The connection behind some bytes, as far as an operator on them needs it.
- */
+/** The connection behind an Observable, as far as operators need it. */
 export interface SourceControl {
-  /** Whether the input is held back. */
+  /** Whether the input is paused. */
   readonly isPaused: boolean;
-  /** Whether we have ended or broken off the connection: nothing of it is to be handed on any more. */
+  /** Whether we have ended or aborted the connection: nothing more of its input is emitted. */
   readonly over: boolean;
-  /** Milliseconds a begun frame may take, if the operator sets no limit of its own. `Infinity` for no limit. */
+  /** Milliseconds from the first byte of a frame to its end, if the operator sets no limit itself. `Infinity` for no limit. */
   readonly frameTimeout: number;
-  /** How slowly a frame that has begun may come. */
+  /** How slowly the bytes of a frame may arrive. */
   readonly pace: Pace;
   /** The connection's clock. */
   readonly clock: SchedulerLike;
-  /** When a byte last went in or out, or our own work last ended, in milliseconds of that clock. */
+  /** When a byte was last received or sent, or work on this side last ended, in milliseconds of that clock. */
   readonly lastActivity: number;
-  /** The same, or later while what the network holds may be going out unseen. */
+  /** The same; or later, while bytes that the network buffers may still be leaving, which cannot be seen. */
   readonly silentSince: number;
-  /** Whether we are at work on what the peer has sent, or hold its input back: its silence is not idleness then. */
+  /** Whether the handler works on input, or this side pauses the input: the silence of the peer is not idleness then. */
   readonly busy: boolean;
-  /** Calls back, once, when that is over. */
+  /** Calls back once when {@link busy} is over. */
   whenRested(look: () => void): void;
-  /** Whether the input is held back for a cause that stops the clock of a frame: any but the budget. */
+  /** Whether the input is paused for a cause that stops the clock of a frame: any but the budget. */
   readonly detained: boolean;
-  /** For how long it has been so far, in milliseconds. */
+  /** For how long it has been, in milliseconds: the sum so far. */
   readonly detainedFor: number;
-  /** Whether the chunks of a {@link ByteSink} are borrowed, or the receiver's to keep. */
+  /** Whether the chunks that a {@link ByteSink} receives are borrowed. If not, the receiver may keep them. */
   readonly borrowed: boolean;
-  /** A framing loop asks after each frame whether to stop there. If so it keeps the rest until `resume`. */
+  /** Whether a framing loop has to stop here: it asks after each frame, and keeps the rest of the chunk until `resume`. */
   stop(): boolean;
   /**
-   * Says that so many bytes more, or fewer, are carried from one call to the next: of a frame that has not ended, or held
-   * back. A change and not a sum, because several operators may carry some.
+   * Reports that an operator keeps more bytes, or fewer, from one call to the next: of an unfinished frame, or held back by a
+   * pause. It is a change and not a sum, because several operators may keep bytes.
    *
-   * @param frames By how many the number of operators has changed that hold frames back.
+   * @param frames How many more, or fewer, operators hold back something that they could emit without a further read.
    */
   reportBuffered(change: number, frames: number): void;
   /**
-   * Adds a framing operator that does not read in place, as others stand in front of it. It is resumed and drained as a
-   * {@link ByteSink} is. Of several, the one that was added first decides first where the input may end: it is the one
+   * Adds an operator that does not read in place, because another operator is in front of it. It is resumed and drained as a
+   * {@link ByteSink} is. Of several with a `drain`, the one that was added first decides where the input ends: it is the one
    * furthest downstream.
-   * @returns A function that takes it out again.
+   * @returns A function that removes it.
    */
   follow(follower: Follower): () => void;
-  /** Holds the input back, for a cause (see `Hold`), until it is released. */
+  /** Pauses the input for a cause (see `PauseCause`) until it is resumed for the same cause. */
   pause(cause: number): void;
   resume(cause: number): void;
-  /** Keeps the connection from ending by itself when its input is over. @returns A function that lets it. */
+  /** Prevents the connection from ending by itself when its input has ended. @returns A function that releases it. */
   retain(): () => void;
-  /** Gives way to the other connections: the input is held, and flows again after one turn of the event loop. */
+  /** Yields to the other connections: pauses the input for one event-loop iteration. */
   yield(): void;
-  /** Tells the connection what is wrong with its input, so that its close reason is true whatever the handler replies. */
+  /** Sets the close reason to what is wrong with the input, so that it stands whatever the handler replies. */
   closeAs(error: Error): void;
 }
 
-/** A framing operator behind other operators. */
+/** An operator that does not read in place, and is resumed and drained by the connection: see {@link SourceControl.follow}. */
 export type Follower = Required<Pick<ByteSink, 'resume'>> & Pick<ByteSink, 'drain'>;
