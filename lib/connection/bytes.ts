@@ -13,8 +13,9 @@ import type { ByteSink, SourceControl } from './source.ts';
 export type Stream<T> = Observable<T> & AsyncIterable<T>;
 
 /**
- * An Observable that knows the connection behind it. The result of an operator on it knows the same connection. Because of that, a
- * framing operator stops when the connection is paused, whatever is between them, and `for await` pauses the right connection.
+ * An Observable that knows the connection behind it. The result of an operator on it knows the same connection. Because of
+ * that, a framing operator stops when the connection is paused, whatever is between them, and `for await` pauses the right
+ * connection.
  */
 export abstract class Derived<T> extends Observable<T> implements AsyncIterable<T> {
   /** The connection behind it. Protected, because only the library uses it: see {@link controlOf}. */
@@ -87,7 +88,9 @@ class Piped<T> extends Derived<T> {
   }
 }
 
-/** Makes the result of an operator of the library. If there is a connection behind the source, it is behind the result as well. */
+/**
+ * Makes the result of an operator of the library. If there is a connection behind the source, it is behind the result as well.
+ */
 export function derive<T>(source: Observable<unknown>, subscribe: (to: Subscriber<T>) => TeardownLogic): Observable<T> {
   const control = controlOf(source);
   return control ? new Piped(control, subscribe) : new Observable(subscribe);

@@ -12,8 +12,8 @@ interface Waiter<T> {
 /**
  * Iterates over the values of a connection at the loop's pace: the input is paused while the body runs.
  *
- * Leaving the loop, by `break` or by a throw, unsubscribes from the input, and so ends the connection unless a `send()` is active.
- * The end of the input does the same, but only after the last body has run, because it may still write.
+ * Leaving the loop, by `break` or by a throw, unsubscribes from the input, and so ends the connection unless a `send()` is
+ * active. The end of the input does the same, but only after the last body has run, because it may still write.
  */
 export function iterate<T>(source: Observable<T>, control: SourceControl): AsyncIterator<T, undefined> {
   /** Values that arrived while the input was paused, because an operator in between emitted them late. */

@@ -32,8 +32,8 @@ export interface BytesControl {
   /** Ends the pause of this operator. The input may flow within this call. */
   resume(): void;
   /**
-   * Sets the close reason of the connection, if it has none yet: `frame-invalid` for a `FrameInvalidError`, and so on; `failed` for
-   * errors of your own. It closes nothing: emit the error to the sink, or throw it.
+   * Sets the close reason of the connection, if it has none yet: `frame-invalid` for a `FrameInvalidError`, and so on; `failed`
+   * for errors of your own. It closes nothing: emit the error to the sink, or throw it.
    */
   closeAs(error: Error): void;
   /**
@@ -66,8 +66,8 @@ export interface BytesControl {
  *   },
  * }));
  *
- * @param operator Makes the operator for one subscription, from the sink that it emits to and the control of the connection. It may
- * emit in a call of `next`, `resume` or `complete`, and at any time while the input is not paused.
+ * @param operator Makes the operator for one subscription, from the sink that it emits to and the control of the connection. It
+ * may emit in a call of `next`, `resume` or `complete`, and at any time while the input is not paused.
  * @returns An operator from chunks of bytes to chunks of bytes.
  * @throws TypeError if `operator` is not a function.
  */

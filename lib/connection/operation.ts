@@ -76,8 +76,9 @@ export abstract class Operation<T> implements Sink<T> {
 type Make<T> = (sink: Sink<T>, control: SourceControl | undefined, isInPlace: boolean) => Operation<T>;
 
 /**
- * Applies an operator to an Observable. On {@link Bytes} it reads in place, and so does the operator behind it. The operation itself
- * is the sink there, so that a byte passes no further object. Elsewhere a Subscriber is between the source and the operation.
+ * Applies an operator to an Observable. On {@link Bytes} it reads in place, and so does the operator behind it. The operation
+ * itself is the sink there, so that a byte passes no further object. Elsewhere a Subscriber is between the source and the
+ * operation.
  */
 export function operate<T>(source: Observable<T>, make: Make<T>): Observable<T> {
   const control = controlOf(source);

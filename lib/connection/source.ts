@@ -2,13 +2,13 @@ import type { SchedulerLike } from 'rxjs';
 import type { Pace } from './pace.ts';
 
 /**
- * Receives bytes in place. A chunk is **borrowed**: it is in a buffer that the next read overwrites, so it is valid only during the
- * call of `next`. Bytes that are kept longer must be copied.
+ * Receives bytes in place. A chunk is **borrowed**: it is in a buffer that the next read overwrites, so it is valid only during
+ * the call of `next`. Bytes that are kept longer must be copied.
  */
 export interface ByteSink {
   /**
-   * The output of the connection does not derive from this input. So the input is read even while the peer does not read: the peer
-   * may be waiting for exactly that.
+   * The output of the connection does not derive from this input. So the input is read even while the peer does not read: the
+   * peer may be waiting for exactly that.
    */
   readonly uncoupled?: true | undefined;
   next(chunk: Uint8Array): void;
@@ -16,7 +16,9 @@ export interface ByteSink {
   complete(): void;
   /** The input is no longer paused: continue with what was held back meanwhile. */
   resume?(): void;
-  /** The connection drains: complete at the next frame boundary, which may be now. Without this method, the input completes now. */
+  /**
+   * The connection drains: complete at the next frame boundary, which may be now. Without this method, the input completes now.
+   */
   drain?(): void;
 }
 

@@ -2,17 +2,17 @@ import type { MonoTypeOperatorFunction, SchedulerLike } from 'rxjs';
 import { watched } from './watched.ts';
 
 /**
- * Errors when the first value does not come in time.
+ * Errors when the first value is not emitted in time.
  *
  * ```text
  * source       ---------a-|       --a---------|
  * greeting(5)  -----#             --a---------|
  * ```
  *
- * @param after Time to allow, in milliseconds.
+ * @param after Time from the subscription, in milliseconds.
  * @param scheduler The clock. @default the connection's own, or monotonic
  * @returns An operator that mirrors its source, or errors with {@link DeadlineError}, `greeting`.
- * @throws TypeError or RangeError for what is no time, `undefined` included.
+ * @throws TypeError or RangeError for an invalid time, `undefined` included.
  */
 export function greeting<T>(after: number, scheduler?: SchedulerLike): MonoTypeOperatorFunction<T> {
   return watched(

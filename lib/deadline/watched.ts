@@ -13,8 +13,8 @@ export interface Seen {
   /** When the subscription was made. */
   readonly started: number;
   /**
-   * When the last value was emitted, or the subscription made; with a connection behind it, when a byte was last received or sent,
-   * or the connection's own work last ended. `Infinity` while that work goes on.
+   * When the last value was emitted, or the subscription made; with a connection behind it, when a byte was last received or
+   * sent, or the connection's own work last ended. `Infinity` while that work goes on.
    */
   readonly lastActivity: number;
   /** Whether a value has been emitted. */

@@ -1,12 +1,12 @@
 const NOTHING = Buffer.alloc(0);
 
-/** V8 keeps buffers up to this size on its own heap, where they cost least. No smaller room is made. */
+/** V8 keeps buffers of up to this size on its own heap, where they cost least. No smaller buffer is allocated. */
 const SMALLEST = 64;
 
 /**
- * The bytes of a frame whose end has not come, copied out of the chunks they came in. It grows with the bytes that are
- * there, never with what was announced, and by doubling: a frame that comes byte by byte is copied twice, not n times.
- * Between two frames it holds no buffer.
+ * The bytes of an unfinished frame, copied out of the chunks in which they arrived. Its memory grows with the bytes that have
+ * arrived, never with a length that was announced. It grows by doubling, so that a frame that arrives byte by byte is copied
+ * twice, not n times. Between two frames it holds no buffer.
  */
 export class Carry {
   #bytes: Buffer = NOTHING;
@@ -22,12 +22,12 @@ export class Carry {
     return this.#bytes[this.#length - 1];
   }
 
-  /** What is held, in place: it holds until the next call of `add` or `take`. */
+  /** What is held, in place: valid until the next call of `add` or `take`. */
   get view(): Buffer {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** Copies `from[start, end)` behind what is held. `most` is how much can come to be held at all. */
+  /** Appends a copy of `from[start, end)`. `most` is an upper bound of what can ever be held. */
   add(from: Buffer, start: number, end: number, most: number): void {
     const length = this.#length + end - start;
     if (length > this.#bytes.length) this.#grow(length, most);
@@ -35,21 +35,21 @@ export class Carry {
     this.#length = length;
   }
 
-  /** Hands over the first `length` bytes, as a Buffer to keep, and forgets all. */
+  /** Returns the first `length` bytes, as a Buffer that the caller may keep, and clears. */
   take(length: number): Buffer {
     const bytes = this.#bytes.length === length ? this.#bytes : copyOf(this.#bytes, 0, length);
     this.clear();
     return bytes;
   }
 
-  /** Hands over the first `length` bytes as text, and forgets all. */
+  /** Returns the first `length` bytes as text, and clears. */
   takeText(length: number): string {
     const text = this.#bytes.toString('utf8', 0, length);
     this.clear();
     return text;
   }
 
-  /** Forgets all. */
+  /** Releases what is held. */
   clear(): void {
     this.#bytes = NOTHING;
     this.#length = 0;
@@ -64,11 +64,11 @@ export class Carry {
 }
 
 /**
- * Copies `bytes[start, end)` into a Buffer that is the caller's to keep.
+ * Copies `bytes[start, end)` into a Buffer that the caller may keep.
  *
- * A tiny one has memory of its own, on V8's heap, where that is also the fastest: from Node's pool, a last reading of 20
- * bytes that somebody keeps for each of ten thousand devices could keep a slab of 8 KiB for each. A larger one shares a
- * slab with others, and so may share its `buffer`: for some hundred bytes, memory of their own takes three times as long
+ * A tiny copy has memory of its own, on V8's heap, where that is also the fastest. If it came from Node's pool, an application
+ * that keeps a last reading of 20 bytes for each of ten thousand devices could keep a slab of 8 KiB for each. A larger copy
+ * shares a slab with other copies, and so its `buffer`: for some hundred bytes, memory of their own takes three times as long
  * (0.5 µs for 256 bytes instead of 0.17).
  */
 export function copyOf(bytes: Buffer, start: number, end: number): Buffer {
@@ -80,7 +80,10 @@ export function copyOf(bytes: Buffer, start: number, end: number): Buffer {
   return copy;
 }
 
-/** Frames up to this many bytes lie in Node's pool of 8 KiB, those up to the next in slabs of ours, larger ones alone. */
+/**
+ * Frames of up to SMALL bytes come from Node's pool of 8 KiB, those of up to MEDIUM from our slabs; larger ones have their own
+ * memory.
+ */
 const SMALL = 512;
 const MEDIUM = 8 * 1024;
 const SLAB = 64 * 1024;
@@ -89,8 +92,8 @@ let slab = Buffer.alloc(0);
 let used = 0;
 
 /**
- * Memory for a frame, not zeroed. Whoever keeps one frame may keep its slab with it, which is at most 128 times as large; a
- * slab costs as much to make as a copy of 4 KiB does, so it should hold many.
+ * Allocates memory for a frame, not zeroed. A frame that is kept may keep its slab in memory, which is at most 128 times as
+ * large. To allocate a slab costs as much as a copy of 4 KiB, so a slab should hold many frames.
  */
 export function allocate(length: number): Buffer {
   if (length <= SMALL || length > MEDIUM) return Buffer.allocUnsafe(length);

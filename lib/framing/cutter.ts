@@ -1,13 +1,13 @@
 import { allocate, copyOf } from './carry.ts';
 
-/** Smaller frames, and larger ones, are copied one by one: see `copyOf` for what keeps what in memory. */
+/** Smaller frames, and those larger than WINDOW, are copied one by one: see `copyOf` for what a kept frame keeps in memory. */
 const SMALLEST = 512;
-/** As much of a chunk is copied at once, at most. */
+/** Bytes of a chunk that are copied at once, at most. */
 const WINDOW = 8 * 1024;
 
 /**
- * Cuts frames out of a chunk, as Buffers to keep. The first one copies all that is left of the chunk, and the next ones are
- * views of that copy: to copy four frames of a kibibyte together takes less time than to copy one.
+ * Cuts frames out of a chunk, as Buffers that the caller may keep. The first frame copies the rest of the chunk, and the next
+ * frames are views of that copy: copying four frames of 1 KiB together takes less time than copying one of them alone.
  */
 export class Cutter {
   #chunk: Buffer | undefined;
@@ -15,7 +15,7 @@ export class Cutter {
   /** Where in the chunk the copy begins. */
   #from = 0;
 
-  /** Copies `bytes[start, end)`. */
+  /** Returns a copy of `bytes[start, end)`, or a view of one. */
   cut(bytes: Buffer, start: number, end: number): Buffer {
     const length = end - start;
     if (length <= SMALLEST || length > WINDOW) return copyOf(bytes, start, end);
@@ -35,7 +35,7 @@ export class Cutter {
     return copy.subarray(start - this.#from, end - this.#from);
   }
 
-  /** The chunk is worked off. The next one may lie where it lay. */
+  /** The chunk is consumed. The next one may be in the same memory. */
   forget(): void {
     this.#chunk = undefined;
     this.#copy = undefined;

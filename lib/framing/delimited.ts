@@ -7,7 +7,7 @@ import { type Decoder, type Input, PENDING } from './decoder.ts';
 import { frames } from './frames.ts';
 import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
 
-/** How {@link delimited} cuts. */
+/** The options of {@link delimited}. */
 export interface DelimitedOptions extends FrameOptions {
   /**
    * The longest frame that is accepted, in bytes, without its delimiter.
@@ -17,25 +17,25 @@ export interface DelimitedOptions extends FrameOptions {
 }
 
 /**
- * Cuts bytes into frames at each delimiter.
+ * Decodes frames that each end with a delimiter.
  *
  * ```text
  * source            --(ab\r)----(\ncd)--(\r\n\r\n)--|
  * delimited('\r\n') ------------(ab)----(cd, )------|
  * ```
  *
- * The delimiter is found wherever the chunks are cut, and is not part of the frame. Two in a row have an empty frame
- * between them. A frame is a Buffer to keep.
+ * The delimiter is found even if it is split between two chunks. It is not part of the frame. Between two delimiters in a row
+ * there is an empty frame. A frame is a Buffer that the subscriber may keep.
  *
  * It completes with its source, and errors
- * - with {@link FrameTooLongError} at the first byte too many;
+ * - with {@link FrameTooLongError} at the first byte above `maxLength`;
  * - with {@link FrameTruncatedError} when the input ends in the middle of a frame;
  * - with {@link DeadlineError} when a frame takes longer than `timeout` ms from its first byte to its end.
  *
- * @param delimiter One byte or more; a string stands for its UTF-8.
+ * @param delimiter One byte or more; a string is encoded as UTF-8.
  * @param options `maxLength` in bytes, `timeout` in milliseconds, `scheduler`.
- * @returns An operator from chunks of bytes, cut anywhere, to frames without their delimiter.
- * @throws TypeError or RangeError for a delimiter that is empty, and for options that do not exist or cannot be.
+ * @returns An operator from chunks of bytes, of any size, to frames without their delimiter.
+ * @throws TypeError or RangeError for an empty delimiter, and for an option that does not exist or has an invalid value.
  */
 export function delimited(
   delimiter: string | Uint8Array,
@@ -47,14 +47,14 @@ export function delimited(
 }
 
 /**
- * Makes the function that ends a frame with a delimiter, as {@link delimited} reads it: `map(encodeDelimited('\0'))`.
+ * Makes the function that appends the delimiter to a frame, as {@link delimited} decodes it: `map(encodeDelimited('\0'))`.
  *
- * It throws {@link FrameInvalidError} for a frame in which the peer would find the delimiter too early, and a TypeError for what
- * is neither a string nor bytes.
+ * That function throws {@link FrameInvalidError} for a frame in which the peer would find the delimiter too early, and a
+ * TypeError for a frame that is neither a string nor bytes.
  *
- * @param delimiter One byte or more; a string stands for its UTF-8.
- * @returns A function from a frame to its bytes with the delimiter behind them.
- * @throws TypeError or RangeError for a delimiter that is none, or empty.
+ * @param delimiter One byte or more; a string is encoded as UTF-8.
+ * @returns A function from a frame to its bytes, followed by the delimiter.
+ * @throws TypeError or RangeError for a delimiter that is neither a string nor bytes, or is empty.
  */
 export function encodeDelimited(delimiter: string | Uint8Array): (frame: string | Uint8Array) => Buffer {
   const mark = delimiterOf(delimiter);
@@ -62,8 +62,8 @@ export function encodeDelimited(delimiter: string | Uint8Array): (frame: string 
     checkArgument('end a frame', 'frame', frame, data);
     const body = typeof frame === 'string' ? Buffer.from(frame) : frame;
     const bytes = Buffer.concat([body, mark]);
-    // Looked for in the whole: the end of the frame and the start of the delimiter may make one that begins earlier.
-    if (bytes.indexOf(mark) !== body.length) throw new FrameInvalidError('the frame holds the delimiter');
+    // Searched in both together: the end of the frame and the start of the delimiter can form a delimiter that begins earlier.
+    if (bytes.indexOf(mark) !== body.length) throw new FrameInvalidError('the frame contains the delimiter');
     return bytes;
   };
 }
@@ -77,7 +77,7 @@ function delimiterOf(delimiter: string | Uint8Array): Buffer {
 
 class DelimitedDecoder implements Decoder<Buffer> {
   readonly #mark: Buffer;
-  /** What to search for: a single byte is found several times faster as a number. */
+  /** The delimiter, for a search: a single byte is found several times faster as a number. */
   readonly #needle: Buffer | number;
   readonly #maxLength: number;
   readonly #carry = new Carry();
@@ -97,7 +97,7 @@ class DelimitedDecoder implements Decoder<Buffer> {
     if (at === bytes.length) return PENDING;
     const before = this.#carry.length;
     if (before > 0 && this.#mark.length > 1) {
-      const frame = this.#cutSeam(input);
+      const frame = this.#decodeAcross(input);
       if (frame !== undefined) return frame;
     }
     const end = bytes.indexOf(this.#needle, at);
@@ -113,8 +113,8 @@ class DelimitedDecoder implements Decoder<Buffer> {
     throw new FrameTruncatedError(this.#carry.length);
   }
 
-  /** A delimiter that began in an earlier chunk: as much is carried of this one as it takes to see its end. */
-  #cutSeam(input: Input): Buffer | undefined {
+  /** Decodes a frame whose delimiter is split between chunks: carries as much of this chunk as shows the end of the delimiter. */
+  #decodeAcross(input: Input): Buffer | undefined {
     const { bytes, at } = input;
     const carry = this.#carry;
     const before = carry.length;
@@ -127,11 +127,11 @@ class DelimitedDecoder implements Decoder<Buffer> {
     return carry.take(end);
   }
 
-  /** No delimiter in sight. `before` is what was carried of the frame before this chunk. */
+  /** There is no delimiter in the chunk. `before` is the number of bytes that were carried before it. */
   #keep(input: Input, before: number): typeof PENDING {
     const { bytes, at } = input;
     const length = before + bytes.length - at;
-    // A delimiter that begins within the limit would have been seen as a whole by now.
+    // A delimiter that begins within the limit would be complete by now.
     if (length >= this.#maxLength + this.#mark.length) this.#check(length);
     this.#add(bytes, at + this.#carry.length - before, bytes.length);
     if (length > this.#maxLength && !this.#mayEnd(this.#carry.view)) this.#check(length);
@@ -139,7 +139,7 @@ class DelimitedDecoder implements Decoder<Buffer> {
     return PENDING;
   }
 
-  /** Whether what is past the limit may be the start of a delimiter that begins within it. */
+  /** Whether the bytes past the limit may belong to a delimiter that begins within it. */
   #mayEnd(bytes: Buffer): boolean {
     const length = bytes.length;
     for (let at = Math.max(0, length - this.#mark.length + 1); at <= this.#maxLength; at++) {

@@ -13,7 +13,9 @@ import { FrameDeadline, hasFrameDeadline } from './frameDeadline.ts';
 const FRAMES_A_TURN = 1024;
 /** The same in milliseconds, for handlers that take longer for a frame. */
 const TIME_A_TURN = 5;
-/** While the frames since the last yield took less than this together, in milliseconds, the clock is read less often each time. */
+/**
+ * While the frames since the last yield took less than this together, in milliseconds, the clock is read less often each time.
+ */
 const QUICK = 1;
 /** The clock is read at least once in so many frames; so many slow frames may follow quick ones before that is noticed. */
 const LOOK_EACH = 8;
@@ -38,7 +40,8 @@ const NEVER = Number.POSITIVE_INFINITY;
  *
  * Two requests wait until the loop reaches the place where it can fulfil them:
  *
- * - `drain` completes at the first frame boundary: at once in IDLE and PAUSED if no frame has begun, else after the frame that has.
+ * - `drain` completes at the first frame boundary: at once in IDLE and PAUSED if no frame has begun, else after the frame that
+ *   has.
  * - `complete` completes when every frame of the input is emitted: after PAUSED and RUNNING, never from within them.
  */
 export class FrameLoop<T> implements ByteSink, Input {
@@ -50,7 +53,9 @@ export class FrameLoop<T> implements ByteSink, Input {
   readonly #control: SourceControl | undefined;
   readonly #timeout: number;
   readonly #clock: SchedulerLike;
-  /** Other operators are between the connection and this one. A chunk that they emit late can arrive while the input is paused. */
+  /**
+   * Other operators are between the connection and this one. A chunk that they emit late can arrive while the input is paused.
+   */
   readonly #follows: boolean;
   /** Made when a frame first arrives in parts. */
   #deadline: FrameDeadline | undefined;

@@ -7,25 +7,25 @@ import { FrameLoop } from './frameLoop.ts';
 import { checkFraming, type FrameTimeOptions, timeChecks } from './options.ts';
 
 /**
- * Cuts bytes into the frames of a format. All framing operators are this one with a {@link Decoder}.
+ * Decodes the frames of a format. Every framing operator is this one with a {@link Decoder}.
  *
  * ```text
  * source          --(he)----(llo\nwor)--(ld\n)--|
  * frames(lines)   ----------(hello)-----(world)-|
  * ```
  *
- * Applied to a connection (or to `idle` over one) it decodes in place, in the buffer all connections share; what it
- * hands on is copied. It stops after any frame when the connection's input is held back, goes on from there later, and
- * completes at a frame boundary when the server drains. Behind other operators on the same connection it does so as well,
- * on copies. On every other Observable of bytes it just decodes.
+ * On a connection, or behind an operator such as `idle` on a connection, it decodes in place, in the buffer that all
+ * connections share. The frames that it emits are copies. When the input is paused, it stops after any frame, and continues
+ * from there later. When the server drains, it completes at a frame boundary. Behind other operators on a connection it does
+ * the same, on copies. On any other Observable of bytes it only decodes.
  *
- * It ends when its source does. It errors with what the decoder finds wrong, after the frames before it, and with
+ * It ends when its source does. It errors with the error that the decoder throws, after the frames before it, and with
  * {@link DeadlineError} when a frame that has begun does not end in time.
  *
  * @param decoder Makes the decoder for one subscription.
  * @param options The frame deadline, in milliseconds, and its clock.
- * @returns An operator from chunks of bytes, cut anywhere, to frames.
- * @throws TypeError or RangeError for options that do not exist or cannot be.
+ * @returns An operator from chunks of bytes, of any size, to frames.
+ * @throws TypeError or RangeError for an option that does not exist or has an invalid value.
  */
 export function frames<T>(decoder: () => Decoder<T>, options: FrameTimeOptions = {}): OperatorFunction<Uint8Array, T> {
   checkArgument('frame input', 'decoder', decoder, callable);
@@ -43,7 +43,7 @@ export function frames<T>(decoder: () => Decoder<T>, options: FrameTimeOptions =
         subscriber.add(() => loop.release());
         return borrow(source, loop);
       }
-      // Made before it is subscribed: an endless synchronous source does not return, and stops when this is closed.
+      // Made before the source is subscribed: an endless synchronous source does not return, and stops when this is closed.
       const upstream = new Subscriber<Uint8Array>(loop);
       const leave = control?.follow(loop);
       subscriber.add(() => {

@@ -3,8 +3,8 @@ import { Bytes, borrow, derive } from '../connection/bytes.ts';
 import { callable, checkArgument } from '../options.ts';
 
 /**
- * Maps each chunk of bytes where it lies: the buffer it was read into, which the next read overwrites. For whoever works
- * bytes off as they come, a checksum or a count, and would only throw a copy away.
+ * Maps each chunk of bytes in place, in the buffer into which it was read and which the next read overwrites. Use it to process
+ * bytes as they arrive, for a checksum or a count: a copy would only be thrown away.
  *
  * ```text
  * source                   --(3 bytes)--(5 bytes)--|
@@ -13,9 +13,9 @@ import { callable, checkArgument } from '../options.ts';
  *
  * It ends as its source does, and errors with what `project` throws.
  *
- * @param project From a chunk to a value. The chunk holds only during the call: what is kept of it must be copied.
- * @returns An operator from chunks of bytes, cut anywhere, to values.
- * @throws TypeError if `project` is no function.
+ * @param project From a chunk to a value. The chunk is valid only during the call; bytes that are kept must be copied.
+ * @returns An operator from chunks of bytes, of any size, to values.
+ * @throws TypeError if `project` is not a function.
  */
 export function inPlace<T>(project: (chunk: Uint8Array) => T): OperatorFunction<Uint8Array, T> {
   checkArgument('read in place', 'project', project, callable);

@@ -4,25 +4,25 @@ import { BLANK, type Decoder, type Input, PENDING } from './decoder.ts';
 import { frames } from './frames.ts';
 import { type LineDecoder, type LinesOptions, lineFormat } from './lines.ts';
 
-/** How {@link json} cuts its lines. */
+/** The options of {@link json}. */
 export interface JsonOptions extends LinesOptions {}
 
 /**
- * Reads a JSON value from each line (newline-delimited JSON).
+ * Decodes one JSON value from each line (newline-delimited JSON).
  *
  * ```text
  * source   --({"a":)----(1}\n\n[2]\n)----|
  * json()   -------------({ a: 1 }, [2])--|
  * ```
  *
- * Blank lines are skipped. The type parameter is a promise of the peer's, not a check: validate what you rely on.
+ * Blank lines are skipped. The type parameter is an assumption about the peer, not a check: validate what you rely on.
  *
- * It ends as {@link lines} does, and errors with {@link FrameInvalidError}, whose `cause` is the `SyntaxError`, for a
- * line that is not JSON.
+ * It ends as {@link lines} does. For a line that is not JSON it errors with {@link FrameInvalidError}, whose `cause` is the
+ * `SyntaxError`.
  *
  * @param options As for {@link lines}: `maxLength` in bytes, `timeout` in milliseconds, `unterminated`, `scheduler`.
- * @returns An operator from chunks of bytes, cut anywhere, to values.
- * @throws TypeError or RangeError for options that do not exist or cannot be.
+ * @returns An operator from chunks of bytes, of any size, to values.
+ * @throws TypeError or RangeError for an option that does not exist or has an invalid value.
  */
 export function json<T = unknown>(options: JsonOptions = {}): OperatorFunction<Uint8Array, T> {
   const { decoder, time } = lineFormat(options);
@@ -30,9 +30,9 @@ export function json<T = unknown>(options: JsonOptions = {}): OperatorFunction<U
 }
 
 /**
- * A value as one line of JSON with its `\n`, as {@link json} reads it: `map(encodeJson)`.
+ * Encodes a value as one line of JSON with its `\n`, as {@link json} decodes it: `map(encodeJson)`.
  *
- * @throws FrameInvalidError for what has no JSON form: `undefined`, a function, a symbol, a bigint, a circle.
+ * @throws FrameInvalidError for a value that has no JSON form: `undefined`, a function, a symbol, a bigint, a circular structure.
  */
 export function encodeJson(value: unknown): string {
   let text: string | undefined;

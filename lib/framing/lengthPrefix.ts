@@ -2,20 +2,20 @@ import { FrameInvalidError, FrameTooLongError } from '../errors.ts';
 import { type Checks, check, checkArgument, data, flag, oneOf } from '../options.ts';
 import { allocate } from './carry.ts';
 
-/** How a length is written in front of a frame. The same object serves the decoder and the encoder. */
+/** How the length of a frame is encoded in front of it. The decoder and the encoder take the same object. */
 export interface LengthPrefix {
   /**
-   * Bytes of the header, or `'varint'`: unsigned LEB128 as in protobuf, 7 bits a byte, the lowest first, 10 bytes at most.
+   * Bytes of the header, or `'varint'`: unsigned LEB128 as in protobuf, 7 bits in each byte, the lowest first, at most 10 bytes.
    * @default 4
    */
   readonly size?: 1 | 2 | 4 | 8 | 'varint' | undefined;
   /**
-   * The order of the header's bytes. A varint has only one.
+   * The byte order of the header. A varint has only one.
    * @default 'big'
    */
   readonly endian?: 'big' | 'little' | undefined;
   /**
-   * Whether the length that is sent counts the header too.
+   * Whether the encoded length includes the header.
    * @default false
    */
   readonly includesHeader?: boolean | undefined;
@@ -27,35 +27,35 @@ export const prefixChecks: Checks = {
   includesHeader: flag,
 };
 
-/** A header, read and written. */
+/** Reads and writes one kind of header. */
 export interface Header {
-  /** The bytes of the header that begins at `at`, or 0 if its end has not come by `end`. */
+  /** The size in bytes of the header that begins at `at`, or 0 if it does not end before `end`. */
   measure(bytes: Buffer, at: number, end: number): number;
-  /** The number in a header of `size` bytes: a bigint where a number would not be exact. */
+  /** The number in a header of `size` bytes: a bigint if a number would not be exact. */
   read(bytes: Buffer, at: number, size: number): number | bigint;
-  /** The largest number a header can say. */
+  /** The largest number that a header can encode. */
   readonly most: number;
-  /** The bytes that a header takes to say this number. */
+  /** The size in bytes of the header that encodes this number. */
   sizeFor(value: number): number;
   write(bytes: Buffer, value: number): void;
 }
 
-/** Finds the header of a prefix that has been checked. */
+/** The header of a prefix that has been validated. */
 export function headerOf(prefix: LengthPrefix): { header: Header; includesHeader: boolean } {
   const { size = 4, endian = 'big', includesHeader = false } = prefix;
   return { header: size === 'varint' ? varint : fixed(size, endian === 'little'), includesHeader };
 }
 
 /**
- * Makes the function that puts a frame's length in front of it, as `lengthPrefixed` reads it:
+ * Makes the function that puts its length in front of a frame, as `lengthPrefixed` decodes it:
  * `map(encodeLengthPrefixed({ size: 2 }))`.
  *
- * It throws {@link FrameTooLongError} for a frame whose length the header cannot say, and a TypeError for what is neither a
- * string nor bytes.
+ * That function throws {@link FrameTooLongError} for a frame whose length the header cannot encode, and a TypeError for a frame
+ * that is neither a string nor bytes.
  *
  * @param prefix See {@link LengthPrefix}.
  * @returns A function from a frame to its bytes with the length in front of them.
- * @throws TypeError for options that do not exist or cannot be.
+ * @throws TypeError for an option that does not exist or has an invalid value.
  */
 export function encodeLengthPrefixed(prefix: LengthPrefix = {}): (frame: string | Uint8Array) => Buffer {
   const { header, includesHeader } = headerOf(check('prefix frames', prefix, prefixChecks));
@@ -63,7 +63,7 @@ export function encodeLengthPrefixed(prefix: LengthPrefix = {}): (frame: string 
     checkArgument('prefix a frame', 'frame', frame, data);
     const body = typeof frame === 'string' ? Buffer.from(frame) : frame;
     let size = header.sizeFor(body.length);
-    // A varint that counts itself can grow by counting itself; once is enough.
+    // A varint that includes its own size can become longer by that; to count again once is enough.
     if (includesHeader) size = header.sizeFor(body.length + size);
     const counted = includesHeader ? size : 0;
     if (body.length + counted > header.most) throw new FrameTooLongError(header.most - counted, body.length);
@@ -104,7 +104,7 @@ function exact(value: bigint): number | bigint {
   return value > Number.MAX_SAFE_INTEGER ? value : Number(value);
 }
 
-/** 64 bits are nine groups of seven, and one bit in a tenth byte. A padded form (0x80 0x00 for 0) is accepted. */
+/** 64 bits are nine groups of seven bits, and one bit in a tenth byte. A padded form (0x80 0x00 for 0) is accepted. */
 const LONGEST_VARINT = 10;
 
 const varint: Header = {

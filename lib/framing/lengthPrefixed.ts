@@ -8,7 +8,7 @@ import { frames } from './frames.ts';
 import { type Header, headerOf, type LengthPrefix, prefixChecks } from './lengthPrefix.ts';
 import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
 
-/** How {@link lengthPrefixed} cuts. */
+/** The options of {@link lengthPrefixed}. */
 export interface LengthPrefixedOptions extends FrameOptions, LengthPrefix {
   /**
    * The longest frame that is accepted, in bytes, without its header.
@@ -18,27 +18,27 @@ export interface LengthPrefixedOptions extends FrameOptions, LengthPrefix {
 }
 
 /**
- * Cuts bytes into frames that each say their length first.
+ * Decodes frames that each begin with their length.
  *
  * ```text
  * source                       --(0 3 a b)----(c 0 1 d)--|
  * lengthPrefixed({ size: 2 })  ---------------(abc, d)---|
  * ```
  *
- * A frame is a Buffer to keep, without the header. Memory is taken as bytes arrive, not as they are
- * announced: a peer that announces a mebibyte and sends nothing costs nothing.
+ * A frame is a Buffer that the subscriber may keep, without the header. Memory is allocated as bytes arrive, not as they are
+ * announced: a peer that announces 1 MiB and sends nothing costs nothing.
  *
  * It completes with its source, and errors
- * - with {@link FrameTooLongError} at a header that announces too much, whose `length` is the number that was sent;
- * - with {@link FrameInvalidError} at a header that counts itself and says less than its own size, and at a varint of
- *   more than 64 bits;
+ * - with {@link FrameTooLongError} at a header that announces more than `maxLength`; its `length` is the number that was sent;
+ * - with {@link FrameInvalidError} at a header that is included in the length and announces less than its own size, and at a
+ *   varint of more than 64 bits;
  * - with {@link FrameTruncatedError} when the input ends in the middle of a frame;
  * - with {@link DeadlineError} when a frame takes longer than `timeout` ms from its first byte to its end.
  *
  * @param options `size` of the header in bytes, `endian`, `includesHeader`, `maxLength` in bytes, `timeout` in
  * milliseconds, `scheduler`.
- * @returns An operator from chunks of bytes, cut anywhere, to frames without their header.
- * @throws TypeError or RangeError for options that do not exist or cannot be.
+ * @returns An operator from chunks of bytes, of any size, to frames without their header.
+ * @throws TypeError or RangeError for an option that does not exist or has an invalid value.
  */
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): OperatorFunction<Uint8Array, Buffer> {
   const given = checkFraming(options, { ...frameChecks(constants.MAX_LENGTH), ...prefixChecks });
@@ -51,12 +51,12 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
   readonly #header: Header;
   readonly #includesHeader: boolean;
   readonly #maxLength: number;
-  /** The frame's body, once its header is read; until then the header. */
+  /** Bytes of the header; once that is read, bytes of the body. */
   readonly #carry = new Carry();
   readonly #cutter = new Cutter();
-  /** The size of the header that was read, or 0 before. */
+  /** The size of the header that has been read; 0 before. */
   #headerSize = 0;
-  /** The length of the body, once the header is read. */
+  /** The length of the body, once the header has been read. */
   #length = 0;
 
   constructor(header: Header, includesHeader: boolean, maxLength: number) {
@@ -77,7 +77,7 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
     if (size === 0) {
       input.at = bytes.length;
       if (at < bytes.length) this.#carry.add(bytes, at, bytes.length, bytes.length - at);
-      return this.#nothing();
+      return this.#pending();
     }
     this.#begin(bytes, at, size);
     input.at = at + size;
@@ -88,7 +88,7 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
     throw new FrameTruncatedError(this.buffered);
   }
 
-  /** A header that was cut between two chunks: byte by byte, as nobody knows how long a varint is. */
+  /** Reads a header that is split between chunks: byte by byte, because the size of a varint is known only at its end. */
   #cutSplitHeader(input: Input): Buffer | typeof PENDING {
     const carry = this.#carry;
     for (const { bytes } = input; input.at < bytes.length; ) {
@@ -100,14 +100,14 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
         return this.#cutBody(input);
       }
     }
-    return this.#nothing();
+    return this.#pending();
   }
 
   #begin(bytes: Buffer, at: number, size: number): void {
     const announced = this.#header.read(bytes, at, size);
     const counted = this.#includesHeader ? size : 0;
     if (announced < counted) {
-      throw new FrameInvalidError(`a length of ${announced} bytes that counts its header of ${size} bytes`);
+      throw new FrameInvalidError(`a length of ${announced} bytes that includes its header of ${size} bytes`);
     }
     if (typeof announced === 'bigint' || announced - counted > this.#maxLength) {
       throw new FrameTooLongError(this.#maxLength, announced);
@@ -126,13 +126,13 @@ class LengthPrefixedDecoder implements Decoder<Buffer> {
       return this.#cutter.cut(bytes, at, end);
     }
     if (end > at) carry.add(bytes, at, end, this.#length);
-    if (carry.length < this.#length) return this.#nothing();
+    if (carry.length < this.#length) return this.#pending();
     this.#headerSize = 0;
     return carry.take(this.#length);
   }
 
-  /** All of the chunk is taken. */
-  #nothing(): typeof PENDING {
+  /** The whole chunk is consumed. */
+  #pending(): typeof PENDING {
     this.#cutter.forget();
     return PENDING;
   }

@@ -7,7 +7,7 @@ import { type Decoder, type Input, PENDING } from './decoder.ts';
 import { frames } from './frames.ts';
 import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
 
-/** How {@link lines} cuts. */
+/** The options of {@link lines}. */
 export interface LinesOptions extends FrameOptions {
   /**
    * The longest line that is accepted, in bytes of UTF-8, without its `\n` or `\r\n`.
@@ -15,8 +15,8 @@ export interface LinesOptions extends FrameOptions {
    */
   readonly maxLength?: number | undefined;
   /**
-   * What becomes of a last line that the input ends without a `\n`: an error, since half a command must not be executed,
-   * or the line.
+   * What to do with a last line that has no `\n` when the input ends: error, because half a command must not be executed, or emit
+   * it.
    * @default 'error'
    */
   readonly unterminated?: 'error' | 'emit' | undefined;
@@ -26,41 +26,41 @@ const LF = 10;
 const CR = 13;
 
 /**
- * Text is decoded this many bytes at a time. The lines are slices of that text, and a slice keeps all of it in memory:
- * one line that somebody keeps must not keep a chunk of 64 KiB.
+ * Text is decoded this many bytes at a time. The lines are slices of that text, and a slice keeps all of it in memory. A line
+ * that is kept must not keep a chunk of 64 KiB.
  */
 const WINDOW = 4096;
 
 /**
- * Cuts bytes into lines of UTF-8 text.
+ * Decodes lines of UTF-8 text.
  *
  * ```text
  * source   --(he)----(llo\r\nwor)--(ld\n)--|
  * lines()  ----------(hello)-------(world)-|
  * ```
  *
- * A line ends with `\n`; one `\r` before it is cut off too, and any other `\r` is part of the line. What is not valid
- * UTF-8 becomes U+FFFD, as with `TextDecoder`; a byte order mark is kept.
+ * A line ends with `\n`. One `\r` before it is removed too; any other `\r` is part of the line. Invalid UTF-8 becomes U+FFFD,
+ * as with `TextDecoder`. A byte order mark is kept.
  *
  * ```ts
  * connection.pipe(lines({ maxLength: 1024 }), map((line) => `${line.toUpperCase()}\n`), connection.send());
  * ```
  *
  * It completes with its source, and errors
- * - with {@link FrameTooLongError} at the first byte too many;
+ * - with {@link FrameTooLongError} at the first byte above `maxLength`;
  * - with {@link FrameTruncatedError} when the input ends in the middle of a line, unless `unterminated` is `'emit'`;
  * - with {@link DeadlineError} when a line takes longer than `timeout` ms from its first byte to its end.
  *
  * @param options `maxLength` in bytes, `timeout` in milliseconds, `unterminated`, `scheduler`.
- * @returns An operator from chunks of bytes, cut anywhere, to lines without their delimiter.
- * @throws TypeError or RangeError for options that do not exist or cannot be.
+ * @returns An operator from chunks of bytes, of any size, to lines without their delimiter.
+ * @throws TypeError or RangeError for an option that does not exist or has an invalid value.
  */
 export function lines(options: LinesOptions = {}): OperatorFunction<Uint8Array, string> {
   const { decoder, time } = lineFormat(options);
   return frames(decoder, time);
 }
 
-/** Checks the options of a format made of lines, and says how to decode its lines. */
+/** Validates the options of a format made of lines, and returns what decodes its lines. */
 export function lineFormat(options: LinesOptions) {
   const checks = { ...frameChecks(constants.MAX_STRING_LENGTH), unterminated: oneOf('error', 'emit') };
   const { maxLength = 64 * 1024, unterminated = 'error', ...time } = checkFraming(options, checks);
@@ -68,29 +68,29 @@ export function lineFormat(options: LinesOptions) {
 }
 
 /**
- * Ends a text with `\n`, as {@link lines} reads it: `map(encodeLine)`.
+ * Appends `\n` to a text, as {@link lines} decodes it: `map(encodeLine)`.
  *
  * @param text A line without its end.
  * @returns The line with a `\n`.
- * @throws FrameInvalidError if the text holds a `\n` or ends with a `\r`: the peer would read something else.
- * @throws TypeError if it is no string.
+ * @throws FrameInvalidError if the text contains a `\n` or ends with a `\r`: the peer would read something else.
+ * @throws TypeError if it is not a string.
  */
 export function encodeLine(text: string): string {
   if (typeof text !== 'string') throw new TypeError(`Cannot frame: a line must be a string, not ${describe(text)}`);
-  if (text.indexOf('\n') !== -1) throw new FrameInvalidError('the text of a line holds a \\n');
+  if (text.indexOf('\n') !== -1) throw new FrameInvalidError('the text of a line contains a \\n');
   if (text.charCodeAt(text.length - 1) === CR) throw new FrameInvalidError('the text of a line ends with a \\r');
   return `${text}\n`;
 }
 
 /**
- * Decodes whole lines a window at a time and cuts the text. A line that does not end within the window, and one that
- * began in an earlier chunk, is cut in bytes.
+ * Decodes whole lines, a window at a time, and cuts the text into lines. A line that does not end within the window, or that
+ * began in an earlier chunk, is cut in bytes and then decoded.
  */
 export class LineDecoder implements Decoder<string> {
   readonly #maxLength: number;
   readonly #emitLast: boolean;
   readonly #carry = new Carry();
-  /** Whole lines with their delimiters, cut up to `#at`; empty when all are cut. */
+  /** Whole lines with their delimiters, emitted up to `#at`; empty when all are emitted. */
   #text = '';
   #at = 0;
 
@@ -103,7 +103,7 @@ export class LineDecoder implements Decoder<string> {
     return this.#carry.length;
   }
 
-  /** Text whose lines are not all cut yet is held as a whole, because each line is a slice of it. */
+  /** The text counts as a whole until its last line is emitted, because each line is a slice of it. */
   get memory(): number {
     return this.#carry.length + this.#text.length;
   }
@@ -113,8 +113,8 @@ export class LineDecoder implements Decoder<string> {
     if (this.#carry.length > 0) return this.#cutBytes(input);
     const { bytes, at } = input;
     if (at === bytes.length) return PENDING;
-    // Lines that end at most maxLength bytes from here are not too long, and need no further look. Most chunks end with a
-    // line. Else the search stops at the latest at the end of the line before.
+    // Lines that end at most maxLength bytes from here are not too long, and are not checked one by one. Most chunks end with
+    // the end of a line. Otherwise the backward search stops at the latest at the end of the line before.
     const most = at + Math.min(WINDOW, this.#maxLength);
     const end = bytes.length - 1;
     const last = end <= most && bytes[end] === LF ? end : bytes.lastIndexOf(LF, most);
@@ -148,7 +148,7 @@ export class LineDecoder implements Decoder<string> {
     const found = bytes.indexOf(LF, at);
     const end = found < 0 ? bytes.length : found;
     const last = end > at ? bytes[end - 1] : carry.last;
-    // A \r at the end does not count: it is, or may come to be, part of the delimiter.
+    // A \r at the end does not count: it is part of the delimiter, or may turn out to be.
     const length = carry.length + end - at - (last === CR ? 1 : 0);
     if (length > this.#maxLength) throw new FrameTooLongError(this.#maxLength, this.#maxLength + 1);
     if (found < 0) {

@@ -1,11 +1,11 @@
 import type { SchedulerLike } from 'rxjs';
 import { type Checks, check, type Given, having, timeLimit, whole } from '../options.ts';
 
-/** What every framing operator can be told about time. */
+/** The options of every framing operator that concern time. */
 export interface FrameTimeOptions {
   /**
-   * Milliseconds from the first byte of a frame to its end. Further bytes of the same frame buy no time, so a peer that
-   * drips one byte a second does not hold a connection. `Infinity` for no limit.
+   * Milliseconds from the first byte of a frame to its end. Further bytes of the same frame do not extend it, so a peer that
+   * sends one byte a second cannot keep a connection open. `Infinity` for no limit.
    * @default the connection's own limit when the source is a connection, none elsewhere
    */
   readonly timeout?: number | undefined;
@@ -16,7 +16,7 @@ export interface FrameTimeOptions {
   readonly scheduler?: SchedulerLike | undefined;
 }
 
-/** What every framing operator can be told. */
+/** The options of every framing operator of the library. */
 export interface FrameOptions extends FrameTimeOptions {
   /** The longest frame that is accepted, in bytes, without its delimiter or header. */
   readonly maxLength?: number | undefined;
@@ -24,9 +24,9 @@ export interface FrameOptions extends FrameTimeOptions {
 
 export const timeChecks: Checks = { timeout: timeLimit, scheduler: having('a SchedulerLike', 'now', 'schedule') };
 
-/** @param most Bytes that one frame can have at all. */
+/** @param most The longest frame that can be represented, in bytes. */
 export const frameChecks = (most: number): Checks => ({ maxLength: whole(1, most), ...timeChecks });
 
-/** Reads options. Refuses those that do not exist, as a misspelt limit would be no limit, and values that mean nothing. */
+/** Validates options. An option that does not exist is an error, because a misspelt limit would be no limit. */
 export const checkFraming = <T extends object>(options: T, checks: Checks): Given<T> =>
   check('frame input', options, checks);
