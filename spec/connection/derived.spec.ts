@@ -41,7 +41,7 @@ const none = Buffer.alloc(0);
 /** A plain operator of RxJS. (`tap()` without an argument is no operator: it returns its source.) */
 const mirror: Front = tap(() => {});
 
-/** What may stand in front of a framing operator, and what the peer sends for it to be text. */
+/** Operators in front of a framing operator, and how the peer has to encode text for them. */
 const fronts: [string, (connection: Connection) => Front, ((bytes: Buffer) => Uint8Array)?][] = [
   ['nothing', () => identity],
   ['tap', () => mirror],
@@ -51,9 +51,9 @@ const fronts: [string, (connection: Connection) => Front, ((bytes: Buffer) => Ui
   ['endWith', () => endWith(none)],
   ['share', () => share()],
   ['publish and refCount', () => pipe(publish(), refCount())],
-  ['catchError that begins anew', () => catchError((_error, caught) => caught)],
+  ['catchError that subscribes again', () => catchError((_error, caught) => caught)],
   ['two operators as one', () => pipe(mirror, map(plain))],
-  ['an operator of one’s own', () => (source) => new Observable((to) => source.subscribe(to))],
+  ['an operator of a user', () => (source) => new Observable((to) => source.subscribe(to))],
   [
     'one that subscribes to the connection itself',
     (connection) => () => new Observable((to) => connection.subscribe(to)),
@@ -61,13 +61,13 @@ const fronts: [string, (connection: Connection) => Front, ((bytes: Buffer) => Ui
   ['one that pipes the connection itself', (connection) => () => defer(() => connection.pipe(mirror))],
   ['idle over tap', () => pipe(mirror, idle(60_000))],
   ['inPlace', () => inPlace((chunk) => Buffer.from(chunk))],
-  ['frames in which lines are sent', () => lengthPrefixed(), encodeLengthPrefixed()],
+  ['a framing operator, whose frames contain the lines', () => lengthPrefixed(), encodeLengthPrefixed()],
 ];
 
 describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain) => {
   const bytes = (text: string) => encode(Buffer.from(text));
 
-  it('answers the line that had begun when the server drained, and no other', async () => {
+  it('emits the line that had begun when the server drained, and no later one', async () => {
     const house = await House.open((connection) =>
       connection.pipe(
         front(connection),
@@ -97,7 +97,7 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
     expect([silent?.ended, between?.ended]).toEqual([true, true]);
   });
 
-  it('stops after any line when the input is held back, and goes on from there', async () => {
+  it('stops after any line when the input is paused, and continues from there', async () => {
     const begun: string[] = [];
     const work = new Subject<void>();
     const decode = (connection: Connection) => pipe(front(connection), lines());
@@ -127,7 +127,7 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
     expect(house.log.closes).toEqual(['ended']);
   });
 
-  it('drops complete lines that it held back when the server drains', async () => {
+  it('drops complete lines that a pause held back when the server drains', async () => {
     const work = new Subject<void>();
     const house = await House.open((connection) =>
       exchange(
@@ -148,7 +148,7 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
     expect([client.text, client.ended]).toEqual(['a\n', true]);
   });
 
-  it('begins no line while the peer takes nothing of the replies, and loses none', async () => {
+  it('emits no line while the peer does not read the replies, and loses none', async () => {
     const unsent: (() => number)[] = [];
     const house = await House.open(
       (connection) => {
@@ -174,7 +174,7 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
     expect(house.log.closes).toEqual(['ended']);
   });
 
-  it('hands a line to a loop when its body has run', async () => {
+  it('emits the next line to a loop when the body has run', async () => {
     const begun: string[] = [];
     const work = new Subject<void>();
     const house = await House.open(async (connection) => {
@@ -192,7 +192,7 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
     expect(begun).toEqual(['a', 'b']);
   });
 
-  it('stands under the server’s frame deadline', async () => {
+  it('has the server’s frame deadline', async () => {
     const house = await House.open((connection) => connection.pipe(front(connection), lines()), { frame: 500 });
     const client = await house.connect();
     client.write(bytes('ha'));
@@ -207,7 +207,7 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
     expect(house.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'frame' }]);
   });
 
-  it('blames the peer for a line that is too long, whatever is replied to it', async () => {
+  it('sets the close reason for a line that is too long, whatever is replied to it', async () => {
     const house = await House.open((connection) =>
       connection.pipe(
         front(connection),
@@ -222,7 +222,7 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
     expect(house.log.of('closed')).toMatchObject([{ reason: 'frame-too-long', error: new FrameTooLongError(3, 4) }]);
   });
 
-  it('counts what it holds for the budget', async () => {
+  it('counts in the budget what it holds', async () => {
     const handler = (connection: Connection) => connection.pipe(front(connection), lines(), ignoreElements());
     const house = await House.open(handler, { budget: 1000 });
     const client = await house.connect();
@@ -233,11 +233,11 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
   });
 });
 
-describe('a framing operator behind one that delays', () => {
+describe('a framing operator behind an operator that delays', () => {
   it.each<[string, (connection: Connection) => Front]>([
     ['delay', (connection) => delay(5, clockOf(connection))],
     ['observeOn', (connection) => observeOn(clockOf(connection))],
-  ])('%s keeps every line, in order, at the pace of what is behind it', async (_, front) => {
+  ])('%s emits every line, in order, at the pace of the exchange behind it', async (_, front) => {
     const house = await House.open((connection) =>
       exchange(
         () => connection.pipe(front(connection), lines()),
@@ -258,7 +258,7 @@ describe('a framing operator behind one that delays', () => {
 });
 
 describe('several framing operators on one input', () => {
-  it('all come to the boundary before the input completes', async () => {
+  it('all reach their boundary before the input completes', async () => {
     const seen: string[] = [];
     const house = await House.open((connection) => {
       const bytes = connection.pipe(share());
@@ -284,7 +284,7 @@ describe('several framing operators on one input', () => {
     expect(house.log.closes).toEqual(['drained']);
   });
 
-  it('that is left by one of them completes for plain subscribers, too, in a drain', async () => {
+  it('completes for a plain subscriber too, in a drain, when the one framing operator has ended', async () => {
     const heard: string[] = [];
     const house = await House.open((connection) => {
       const bytes = connection.pipe(share());
@@ -303,7 +303,7 @@ describe('several framing operators on one input', () => {
   });
 });
 
-describe('plain operators on a connection, with no framing', () => {
+describe('plain operators on a connection, without framing', () => {
   it('complete at once in a drain', async () => {
     const house = await House.open((connection) => connection.pipe(mirror, map(plain)));
     const client = await house.connect();
@@ -317,7 +317,7 @@ describe('plain operators on a connection, with no framing', () => {
 describe('frames behind plain operators, for any format', () => {
   const front = fc.constantFrom<Front>(mirror, map(plain), share(), pipe(mirror, map(plain)), startWith(none));
 
-  it('are neither lost nor doubled nor moved, wherever the input is cut and held back', () => {
+  it('are neither lost nor doubled nor reordered, wherever the input is split and paused', () => {
     const closings = fc.infiniteStream(fc.boolean());
     fc.assert(
       fc.property(examples, front, chunkings, closings, ({ decode, sent, frames }, front, cuts, closing) => {
@@ -341,14 +341,14 @@ describe('frames behind plain operators, for any format', () => {
         peer.end();
         peer.openAll();
         expect({ values, completed }).toEqual({ values: frames, completed: true });
-        expect(peer.control.carried).toBe(0);
+        expect(peer.control.buffered).toBe(0);
         expect(peer.control.followers.size).toBe(0);
       }),
       { numRuns: 300 },
     );
   });
 
-  it('end on a frame boundary, and no frame later than need be, wherever the drain begins', () => {
+  it('end at the first frame boundary after the drain begins, wherever that is', () => {
     fc.assert(
       fc.property(examples, front, fc.nat(), chunkings, ({ decode, sent, frames }, front, at, cuts) => {
         const all = Buffer.concat(sent);
@@ -362,21 +362,21 @@ describe('frames behind plain operators, for any format', () => {
         for (let end = 0; end < begin; count++) end += sent[count]?.length ?? 0;
         expect(seen).toEqual({ values: frames.slice(0, count), completed: true });
         expect(peer.released).toBe(true);
-        expect(peer.control.blamed).toEqual([]);
+        expect(peer.control.closedAs).toEqual([]);
       }),
       { numRuns: 300 },
     );
   });
 
-  it('are truncated when the input ends in the middle of one, and the peer is blamed', () => {
+  it('are truncated when the input ends in the middle of one, which is the close reason', () => {
     const peer = new Borrowed();
     const seen = watch(peer.pipe(mirror, lines()));
     peer.push(Buffer.from('a\nbc'));
-    expect(peer.control.carried).toBe(2);
+    expect(peer.control.buffered).toBe(2);
     peer.end();
-    expect(peer.control.carried).toBe(0);
+    expect(peer.control.buffered).toBe(0);
     expect(seen).toMatchObject({ values: ['a'], error: new FrameTruncatedError(2) });
-    expect(peer.control.blamed).toEqual([seen.error]);
+    expect(peer.control.closedAs).toEqual([seen.error]);
   });
 });
 
@@ -390,7 +390,7 @@ describe('what pipe returns', () => {
     expect(piped.pipe()).toBe(piped);
   });
 
-  it('leaves EMPTY as it is, and can be looped over all the same', async () => {
+  it('leaves EMPTY as it is, and can be iterated over all the same', async () => {
     const peer = new Borrowed();
     const nothing = peer.pipe(take(0));
     expect(symbols(EMPTY)).toEqual([]);
@@ -401,8 +401,8 @@ describe('what pipe returns', () => {
   it.each<[string, Observable<unknown>]>([
     ['a Subject', new Subject()],
     ['an Observable', new Observable()],
-    ['one that is frozen', Object.freeze(of(1))],
-  ])('does not touch %s that an operator returns', (_, shared) => {
+    ['a frozen Observable', Object.freeze(of(1))],
+  ])('does not change %s that an operator returns', (_, shared) => {
     const before = Reflect.ownKeys(shared);
     const peer = new Borrowed();
     const piped = peer.pipe(() => shared);
@@ -410,17 +410,17 @@ describe('what pipe returns', () => {
     expect(Symbol.asyncIterator in piped).toBe(true);
   });
 
-  it('holds back the input of its own connection when it is looped over, whatever stream it shares with others', async () => {
+  it('pauses the input of its own connection in a loop, even over a stream that several connections share', async () => {
     const shared = new Subject<string>();
     const peers = [new Borrowed(), new Borrowed(), new Borrowed()];
     const loops = peers.map((peer) => peer.pipe(() => shared)[Symbol.asyncIterator]());
     const first = loops[1]?.next();
     shared.next('a');
     expect(await first).toEqual({ done: false, value: 'a' });
-    expect(peers.map(({ control: gate }) => gate.isPaused)).toEqual([false, true, false]);
+    expect(peers.map(({ control }) => control.isPaused)).toEqual([false, true, false]);
   });
 
-  it('is what the operator returns where that is no Observable, or can be looped over already', () => {
+  it('is what the operator returns if that is not an Observable, or is iterable already', () => {
     const peer = new Borrowed();
     const other = new Borrowed();
     const promise = Promise.resolve(1);
@@ -430,7 +430,7 @@ describe('what pipe returns', () => {
     expect(peer.pipe(() => piped)).toBe(piped);
   });
 
-  it('can be looped over behind any number of pipes', async () => {
+  it('can be iterated over behind any number of pipes', async () => {
     const peer = new Borrowed();
     const piped = peer.pipe(mirror).pipe(lines()).pipe(map(Number)) as Stream<number>;
     const loop = piped[Symbol.asyncIterator]();

@@ -15,7 +15,7 @@ const handler =
     from(work(connection) as Promise<undefined>).pipe(map(() => undefined));
 
 describe('a loop over a connection', () => {
-  it('has every frame, writes while it may, and ends with its input; what it writes after the FIN is sent, too', async () => {
+  it('receives every frame, writes, and ends with its input; what it writes after the FIN is sent too', async () => {
     const { client, clock, book } = await talk(
       handler(async (connection) => {
         for await (const line of connection.pipe(lines())) await connection.write(`${line}!`);
@@ -51,7 +51,7 @@ describe('a loop over a connection', () => {
     expect(connection.paused.handler).toBe(0);
   });
 
-  it('may write after the FIN from the body that was running when it came', async () => {
+  it('may write after the FIN from the body that was running when the FIN arrived', async () => {
     let go = () => {};
     const { client, clock } = await talk(
       handler(async (connection) => {
@@ -100,7 +100,7 @@ describe('a loop over a connection', () => {
     expect(book.ends).toMatchObject([{ reason }]);
   });
 
-  it('is over when its body has ended the connection, and what was read behind that is not handed on', async () => {
+  it('ends when its body has ended the connection, and emits nothing of the rest of the chunk', async () => {
     const said: string[] = [];
     const { client, clock, book } = await talk(
       handler(async (connection) => {
@@ -117,7 +117,7 @@ describe('a loop over a connection', () => {
     expect(book.ends).toMatchObject([{ reason: 'completed' }]);
   });
 
-  it('gives several who ask at once what each asked for, and then holds its input', async () => {
+  it('resolves several calls of next at once with a frame each, and then pauses the input', async () => {
     const said: unknown[] = [];
     const { client, clock, connection } = await talk(
       handler(async (one) => {
@@ -140,7 +140,7 @@ describe('a loop over a connection', () => {
         throw new Error('in a teardown');
       },
     ],
-  ])('has its end when it is left while it waits%s', async (_whatever, teardown) => {
+  ])('ends when return is called while next waits%s', async (_whatever, teardown) => {
     const said: unknown[] = [];
     const { client, clock, book } = await talk(
       handler(async (connection) => {
@@ -157,7 +157,7 @@ describe('a loop over a connection', () => {
     expect(book.ends).toMatchObject([{ reason: 'completed' }]);
   });
 
-  it('ends the connection when nobody else sends on it', async () => {
+  it('ends the connection when no send() is active', async () => {
     const closed = new ReplaySubject<Closed>();
     const { port, address } = await openConnections(async (connection) => {
       connection.closed.subscribe(closed);
@@ -175,7 +175,7 @@ describe('a loop over a connection', () => {
     port.close();
   });
 
-  it('throws ConnectionClosedError when the peer breaks off, and FrameTooLongError for a frame that is', async () => {
+  it('throws ConnectionClosedError when the peer aborts, and FrameTooLongError for a frame that is too long', async () => {
     const seen: string[] = [];
     const watching = handler(async (connection) => {
       try {
@@ -198,7 +198,7 @@ describe('a loop over a connection', () => {
 });
 
 describe('write', () => {
-  it('is kept when there is room, and waits while there is none', async () => {
+  it('is resolved when there is room, and waits while there is none', async () => {
     const log: string[] = [];
     const { client, clock } = await talk(
       handler(async (connection) => {
@@ -220,7 +220,7 @@ describe('write', () => {
     expect(client.bytes.length).toBe(50);
   });
 
-  it('is broken with ConnectionClosedError when the connection goes, and ever after', async () => {
+  it('is rejected with ConnectionClosedError when the connection is closed, and from then on', async () => {
     const errors: unknown[] = [];
     const { client, clock, connection } = await talk(
       handler(async (one) => {
@@ -247,7 +247,7 @@ describe('write', () => {
     ]);
   });
 
-  it('is broken when the connection goes, whatever a teardown of who reads throws; and nobody else hears of that', async () => {
+  it('is rejected when the connection is closed, even if a teardown of the reader throws, which no other caller receives', async () => {
     const errors: unknown[] = [];
     const house = await House.open(
       async (one) => {
@@ -273,18 +273,18 @@ describe('write', () => {
     expect(house.log.of('failed')).toMatchObject([{ error: { message: expect.stringContaining('in a teardown') } }]);
   });
 
-  it('is no unhandled rejection for who does not await it', async () => {
+  it('is no unhandled rejection if it is not awaited', async () => {
     const { client, clock, connection } = await talk(handler(() => new Promise(() => undefined)));
     client.write('x').break();
     connection.abort();
     await clock.settle();
-    void connection.write('nobody waits for this');
-    // The setup of all specs fails the one in which there is a stray rejection.
+    void connection.write('not awaited');
+    // An unhandled rejection fails the spec, in the setup of all specs.
     await new Promise((resolve) => setImmediate(resolve));
     expect(client.reset).toBe(true);
   });
 
-  it('lets the event loop go on, though its peer takes everything', async () => {
+  it('yields to the event loop, even if its peer reads everything', async () => {
     let writes = 0;
     let stop = false;
     const { port, address } = await openConnections(async (connection) => {

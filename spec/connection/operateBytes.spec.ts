@@ -339,12 +339,12 @@ describe('what an operator does to its connection', () => {
     const reading = peer.pipe(one.operator).subscribe();
     for (const bytes of [100, 300, 200]) {
       one.control.reportBuffered(bytes);
-      expect(peer.control.carried).toBe(bytes);
+      expect(peer.control.buffered).toBe(bytes);
     }
     expect(() => one.control.reportBuffered(-1)).toThrow(RangeError);
     reading.unsubscribe();
     one.control.reportBuffered(400);
-    expect(peer.control.carried).toBe(0);
+    expect(peer.control.buffered).toBe(0);
   });
 
   it('counts in the budget the chunks that wait for it', () => {
@@ -355,14 +355,14 @@ describe('what an operator does to its connection', () => {
     one.control.pause();
     late.next(bytes('abc'));
     late.next(bytes('de'));
-    expect([peer.control.carried, ...seen.values]).toEqual([5]);
+    expect([peer.control.buffered, ...seen.values]).toEqual([5]);
     one.control.resume();
-    expect([peer.control.carried, ...seen.values]).toEqual([0, 'abc', 'de']);
+    expect([peer.control.buffered, ...seen.values]).toEqual([0, 'abc', 'de']);
     one.control.pause();
     late.next(bytes('f'));
-    expect(peer.control.carried).toBe(1);
+    expect(peer.control.buffered).toBe(1);
     late.error(fault);
-    expect(peer.control.carried).toBe(0);
+    expect(peer.control.buffered).toBe(0);
   });
 });
 

@@ -7,14 +7,14 @@ import { pair } from '../support/peers.ts';
 const late = (after: number) => new DeadlineError('total', after);
 
 describe.each([
-  ['no scheduler handed in', false],
-  ['the scheduler handed in', true],
+  ['no scheduler passed', false],
+  ['the scheduler passed', true],
 ])('deadline, %s', (_how, handed) => {
   const given = (after: number, clock: Parameters<typeof deadline>[1]) =>
     handed ? deadline<string>(after, clock) : deadline<string>(after);
 
   it(
-    'errors when the source has not completed in time',
+    'errors when the source does not complete in time',
     marbles(({ clock, hot, expectObservable, expectSubscriptions }) => {
       const source = hot('  -a--b--c--d-|');
       const expected = '    -a--b--c#     ';
@@ -25,7 +25,7 @@ describe.each([
   );
 
   it(
-    'is not put off by values [E9]',
+    'is not pushed back by values',
     marbles(({ clock, hot, expectObservable, expectSubscriptions }) => {
       const source = hot('  -a-a-a-a-a-a-a-a-a');
       expectObservable(source.pipe(given(8, clock))).toBe('-a-a-a-a#', undefined, late(8));
@@ -35,7 +35,7 @@ describe.each([
 });
 
 describe('deadline', () => {
-  it('over a connection is not put off by a byte every now and then [E9]', () => {
+  it('on a connection is not pushed back by a byte every ten milliseconds', () => {
     const heard: unknown[] = [];
     marbles(({ clock, flush }) => {
       const { client } = pair(clock, {}, ({ connection }) => {
@@ -45,7 +45,7 @@ describe('deadline', () => {
       for (let ms = 10; ms <= 200; ms += 10) clock.schedule(() => client.write('a').resume(), ms);
       flush();
     })();
-    // Five came in time; what came while we lingered was read, and handed to nobody.
+    // Five arrived in time. Those that arrived while the connection lingered were read and discarded.
     expect(heard).toEqual([['deadline', 'total', 20]]);
   });
 });

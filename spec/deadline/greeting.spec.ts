@@ -8,14 +8,14 @@ import { pair } from '../support/peers.ts';
 const late = (after: number) => new DeadlineError('greeting', after);
 
 describe.each([
-  ['no scheduler handed in', false],
-  ['the scheduler handed in', true],
+  ['no scheduler passed', false],
+  ['the scheduler passed', true],
 ])('greeting, %s', (_how, handed) => {
   const given = (after: number, clock: Parameters<typeof greeting>[1]) =>
     handed ? greeting<string>(after, clock) : greeting<string>(after);
 
   it(
-    'errors when the first value does not come in time',
+    'errors when the first value is not emitted in time',
     marbles(({ clock, hot, expectObservable, expectSubscriptions }) => {
       const source = hot('  ---------a-|');
       const expected = '    -----#      ';
@@ -26,7 +26,7 @@ describe.each([
   );
 
   it(
-    'says nothing more once the first value has come',
+    'does nothing after the first value',
     marbles(({ clock, hot, expectObservable, expectSubscriptions }) => {
       const source = hot('  --a---------|');
       expectObservable(source.pipe(given(5, clock))).toBe('--a---------|');
@@ -42,7 +42,7 @@ describe.each([
   );
 
   it(
-    'lets an endless source run, and lets go of it',
+    'mirrors an endless source, and unsubscribes from it',
     marbles(({ clock, hot, expectObservable, expectSubscriptions }) => {
       const source = hot('  -a-a-a-a-a-a-a-a');
       expectObservable(source.pipe(given(2, clock)), '^--------!').toBe('-a-a-a-a-');
@@ -52,7 +52,7 @@ describe.each([
 });
 
 describe('greeting', () => {
-  it('over a connection is not satisfied by what goes, and names itself in the close reason', () => {
+  it('on a connection is not met by output, and is the deadline of the close event', () => {
     const heard: unknown[] = [];
     marbles(({ clock, flush }) => {
       pair(clock, {}, ({ connection }) => {

@@ -7,10 +7,10 @@ import { pair } from '../support/peers.ts';
 
 const late = (after: number) => new DeadlineError('idle', after);
 
-// The clock is virtual time by itself; handing in a scheduler makes no difference.
+// Without a scheduler the clock is the virtual time of the run; passing that one must make no difference.
 describe.each([
-  ['no scheduler handed in', false],
-  ['the scheduler handed in', true],
+  ['no scheduler passed', false],
+  ['the scheduler passed', true],
 ])('idle, %s', (_how, handed) => {
   const given = (after: number, clock: Parameters<typeof idle>[1]) =>
     handed ? idle<string>(after, clock) : idle<string>(after);
@@ -27,7 +27,7 @@ describe.each([
   );
 
   it(
-    'mirrors many values, each in time',
+    'mirrors many values that are each in time',
     marbles(({ clock, cold, expectObservable, expectSubscriptions }) => {
       const source = cold(' ----a----b----c----(d|)');
       expectObservable(source.pipe(given(5, clock))).toBe('----a----b----c----(d|)');
@@ -36,7 +36,7 @@ describe.each([
   );
 
   it(
-    'lets an endless source run',
+    'mirrors an endless source',
     marbles(({ clock, hot, expectObservable }) => {
       const source = hot('  -a-a-a-a-a-a-a-a-a-a-a');
       expectObservable(source.pipe(given(3, clock)), '^-------------------!').toBe('-a-a-a-a-a-a-a-a-a-a');
@@ -52,7 +52,7 @@ describe.each([
     }),
   );
 
-  it('makes as many timers for ten thousand values as for one [E10]', () => {
+  it('needs as many timers for ten thousand values as for one', () => {
     const timersFor = (values: number) => {
       let timers = 0;
       marbles(({ clock, flush }) => {
@@ -73,13 +73,13 @@ describe.each([
   });
 });
 
-describe('idle at the door', () => {
-  it('refuses what is no number', () => {
+describe('idle, on call', () => {
+  it('throws for a time that is not a number', () => {
     expect(() => idle('5' as unknown as number)).toThrow(TypeError);
   });
 });
 
-describe('idle over a connection', () => {
+describe('idle on a connection', () => {
   const connected = (
     test: (
       at: Parameters<Parameters<typeof pair>[2]>[0] & { at: (ms: number, work: () => void) => void; heard: string[] },
@@ -98,7 +98,7 @@ describe('idle over a connection', () => {
     return heard;
   };
 
-  it('errors when nothing comes and nothing goes, and says so in the close reason', () => {
+  it('errors when nothing is received or sent, and is the deadline of the close event', () => {
     expect(
       connected(({ connection }) => {
         connection.pipe(idle(50), connection.send()).subscribe({ error: () => undefined });
@@ -106,7 +106,7 @@ describe('idle over a connection', () => {
     ).toEqual(['1050 deadline idle']);
   });
 
-  it('counts what comes', () => {
+  it('counts received bytes', () => {
     expect(
       connected(({ connection, client, at }) => {
         at(40, () => client.write('a'));
@@ -116,7 +116,7 @@ describe('idle over a connection', () => {
     ).toEqual(['80 ended undefined']);
   });
 
-  it('counts what goes', () => {
+  it('counts sent bytes', () => {
     expect(
       connected(({ connection, at }) => {
         const replies = new Observable<string>((to) => {
@@ -129,7 +129,7 @@ describe('idle over a connection', () => {
     ).toEqual(['1170 deadline idle']);
   });
 
-  it('counts bytes by the time that has passed, whatever clock it is handed', () => {
+  it('counts bytes by the time that has passed since, on whatever clock is passed', () => {
     expect(
       connected(({ connection, client, at }) => {
         const started = connection.clock.now();
@@ -144,7 +144,7 @@ describe('idle over a connection', () => {
     ).toEqual(['1130 deadline idle']);
   });
 
-  it('errors with what the connection errors with when it is used twice', () => {
+  it('errors with AlreadySubscribedError when the connection is subscribed twice', () => {
     connected(({ connection, client }) => {
       const errors: unknown[] = [];
       const bytes = connection.pipe(idle(50));
@@ -157,7 +157,7 @@ describe('idle over a connection', () => {
 });
 
 it(
-  'ends in time over a source that is one value long and quick',
+  'completes with a source that emits one value and completes at once',
   marbles(({ expectObservable }) => {
     expectObservable(of('a').pipe(idle(5))).toBe('(a|)');
   }),

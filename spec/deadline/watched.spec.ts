@@ -14,11 +14,11 @@ const operators: [name: DeadlineName, operator: Operator][] = [
   ['total', deadline],
 ];
 
-// The clock is virtual time by itself; handing in a scheduler makes no difference.
+// Without a scheduler the clock is the virtual time of the run; passing that one must make no difference.
 const ways: [how: string, given: (operator: Operator, after: number, clock: SchedulerLike) => ReturnType<Operator>][] =
   [
-    ['no scheduler handed in', (operator, after) => operator(after)],
-    ['the scheduler handed in', (operator, after, clock) => operator(after, clock)],
+    ['no scheduler passed', (operator, after) => operator(after)],
+    ['the scheduler passed', (operator, after, clock) => operator(after, clock)],
   ];
 
 describe.each(operators)('the %s deadline', (name, operator) => {
@@ -26,14 +26,14 @@ describe.each(operators)('the %s deadline', (name, operator) => {
 
   describe.each(ways)('%s', (_how, given) => {
     it(
-      'errors in time if there is never a value',
+      'errors in time if the source never emits',
       marbles(({ clock, expectObservable }) => {
         expectObservable(NEVER.pipe(given(operator, 5, clock))).toBe('-----#', undefined, late(5));
       }),
     );
 
     it(
-      'completes with a source that is empty, or has one value, in time',
+      'completes with a source that is empty, or that emits one value in time',
       marbles(({ clock, cold, expectObservable, expectSubscriptions }) => {
         expectObservable(EMPTY.pipe(given(operator, 5, clock))).toBe('|');
         const source = cold(' --a-|');
@@ -43,7 +43,7 @@ describe.each(operators)('the %s deadline', (name, operator) => {
     );
 
     it(
-      'errors with what the source errors with',
+      'errors with the error of the source',
       marbles(({ clock, cold, expectObservable, expectSubscriptions }) => {
         const source = cold(' --a-#', undefined, 'broken');
         expectObservable(source.pipe(given(operator, 5, clock))).toBe('--a-#', undefined, 'broken');
@@ -53,7 +53,7 @@ describe.each(operators)('the %s deadline', (name, operator) => {
     );
 
     it(
-      'is silent once it is unsubscribed',
+      'emits nothing after it is unsubscribed',
       marbles(({ clock, hot, expectObservable, expectSubscriptions }) => {
         const source = hot('  -a------------');
         expectObservable(source.pipe(given(operator, 5, clock)), '^---!').toBe('-a-----');
@@ -62,7 +62,7 @@ describe.each(operators)('the %s deadline', (name, operator) => {
     );
 
     it(
-      'stops an endless source that emits at once when nobody wants more',
+      'unsubscribes from an endless synchronous source when downstream unsubscribes',
       marbles(({ clock }) => {
         let asked = 0;
         const endless = new Observable<string>((to) => {
@@ -74,7 +74,7 @@ describe.each(operators)('the %s deadline', (name, operator) => {
     );
 
     it(
-      'errors in the next turn when nothing is allowed, never when everything is',
+      'errors in the next task for 0 ms, and never for Infinity',
       marbles(({ clock, cold, expectObservable }) => {
         expectObservable(NEVER.pipe(given(operator, 0, clock))).toBe('#', undefined, late(0));
         const forever = given(operator, Number.POSITIVE_INFINITY, clock);
@@ -83,11 +83,11 @@ describe.each(operators)('the %s deadline', (name, operator) => {
     );
   });
 
-  it.each([-1, Number.NaN])('refuses %s ms', (after) => {
+  it.each([-1, Number.NaN])('throws a RangeError for %s ms', (after) => {
     expect(() => operator(after)).toThrow(RangeError);
   });
 
-  it.each([undefined, null, '5'])('refuses %o, which is no time', (after) => {
+  it.each([undefined, null, '5'])('throws a TypeError for %o, which is not a time', (after) => {
     expect(() => operator(after as never)).toThrow(TypeError);
   });
 });

@@ -9,13 +9,13 @@ import { Borrowed } from '../support/borrowed.ts';
 import { watch } from '../support/bytes.ts';
 import { marbles } from '../support/marbles.ts';
 
-/** In marbles a letter is a byte, and `n` is the end of a line. */
+/** In a marble diagram a letter is a byte, and `n` ends a line. */
 const typed: OperatorFunction<string, Uint8Array> = map((letter) => Buffer.from(letter === 'n' ? '\n' : letter));
 const late = new DeadlineError('frame', 5);
 
 describe('the frame deadline', () => {
   it(
-    'is not pushed back by a drip',
+    'is not pushed back by further bytes of the same frame',
     marbles(({ hot, expectObservable, expectSubscriptions }) => {
       const source = hot<string>('  --a--b--c--d--n--|');
       const expected = '            -------#';
@@ -35,7 +35,7 @@ describe('the frame deadline', () => {
   );
 
   it(
-    'begins anew with a frame that begins where the last one ends',
+    'begins anew with a frame that begins in the chunk in which the last one ends',
     marbles(({ hot, expectObservable }) => {
       const source = hot('  a--b---c-----|', { a: Buffer.from('1'), b: Buffer.from('\n2'), c: Buffer.from('\n3') });
       const expected = '    ---x---y----#';
@@ -44,7 +44,7 @@ describe('the frame deadline', () => {
   );
 
   it(
-    'is met by a frame that ends one moment before',
+    'does not pass if the frame ends one millisecond before it',
     marbles(({ hot, expectObservable }) => {
       const source = hot<string>('  a---n------|');
       const expected = '            ----x------|';
@@ -62,7 +62,7 @@ describe('the frame deadline', () => {
   );
 
   it(
-    'is none by default',
+    'is unlimited by default without a connection',
     marbles(({ hot, expectObservable }) => {
       const source = hot<string>('  a 600m n|');
       const expected = '            - 600m x|';
@@ -80,7 +80,7 @@ describe('the frame deadline', () => {
   );
 
   it(
-    'is the connection’s own where nothing else is said, and the connection is told who is to blame',
+    'is the connection’s own unless the operator sets one, and sets the close reason',
     marbles(({ cold, expectObservable, flush }) => {
       const peer = new Borrowed();
       peer.control.frameTimeout = 5;
@@ -91,12 +91,12 @@ describe('the frame deadline', () => {
       expectObservable(peer.pipe(lines())).toBe('  ------#', {}, late);
       expectObservable(pushes.pipe(map(() => 'x'))).toBe('-x--x---');
       flush();
-      expect(peer.control.blamed).toEqual([late]);
+      expect(peer.control.closedAs).toEqual([late]);
     }),
   );
 
   it(
-    'can be taken away where a connection has one',
+    'can be disabled on a connection that has one',
     marbles(({ cold, expectObservable }) => {
       const peer = new Borrowed();
       peer.control.frameTimeout = 5;
@@ -107,7 +107,7 @@ describe('the frame deadline', () => {
   );
 
   it(
-    'does not run out while the input is held back: what is not read cannot end',
+    'stands still while the input is paused, because an unread frame cannot end',
     marbles(({ cold, expectObservable }) => {
       const peer = new Borrowed();
       peer.control.frameTimeout = 5;
@@ -118,17 +118,17 @@ describe('the frame deadline', () => {
           else peer.push(Buffer.from(what));
         }),
       );
-      // Two of its five are over at 3, when it is held; the others begin at 9.
+      // Two of its five milliseconds have passed at 3, when the input pauses; the other three begin at 9.
       expectObservable(peer.pipe(lines())).toBe('   ------------#', {}, late);
       expectObservable(script.pipe(map(() => 'x'))).toBe('-x-x-----x------');
     }),
   );
 
-  it('names itself and its time', () => {
+  it('has its name and its time in the error', () => {
     expect(late).toMatchObject({ name: 'DeadlineError', deadline: 'frame', after: 5 });
   });
 
-  it('runs on the clock it is given', () => {
+  it('runs on the scheduler that is passed', () => {
     const clock = new TestScheduler(() => undefined);
     const peer = new Borrowed();
     const seen = watch(peer.pipe(lines({ timeout: 5, scheduler: clock })));
@@ -138,9 +138,9 @@ describe('the frame deadline', () => {
   });
 
   it.each([
-    ['never armed while frames come whole', 'a\nb\n', 0],
-    ['armed for one that does not', 'a\nb', 1],
-  ])('is a timer %s, and none is left', (_, text, timers) => {
+    ['no timer while frames arrive whole', 'a\nb\n', 0],
+    ['one timer when a frame arrives in parts', 'a\nb', 1],
+  ])('needs %s, and leaves none behind', (_, text, timers) => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     try {
       const peer = new Borrowed();

@@ -9,7 +9,7 @@ import { marbles } from '../support/marbles.ts';
 const letters = (text: string): Buffer => Buffer.from(text, 'latin1');
 const few = (most: number) => fc.array(fc.constantFrom(0, 1), { maxLength: most }).map((bytes) => Buffer.from(bytes));
 
-/** What is expected of any bytes, by looking at each beginning of them. */
+/** The expected result for any bytes: a slow, obvious implementation that searches from the start each time. */
 function expected(bytes: Buffer, mark: Buffer, maxLength: number) {
   const values: Buffer[] = [];
   let rest = bytes;
@@ -17,7 +17,7 @@ function expected(bytes: Buffer, mark: Buffer, maxLength: number) {
     values.push(Buffer.from(rest.subarray(0, end)));
     rest = rest.subarray(end + mark.length);
   }
-  // The frame can still end well if some continuation has the delimiter begin within the limit.
+  // The rest is not too long yet if a delimiter that begins within the limit can still follow.
   const open = Array.from({ length: Math.min(maxLength, rest.length) + 1 }, (_, at) => rest.subarray(at));
   if (!open.some((tail) => mark.subarray(0, tail.length).equals(tail))) {
     if (rest.length > maxLength)
@@ -29,7 +29,7 @@ function expected(bytes: Buffer, mark: Buffer, maxLength: number) {
 
 describe('delimited', () => {
   it(
-    'cuts at each delimiter, wherever the chunks are cut',
+    'ends a frame at each delimiter, wherever the chunks are split',
     marbles(({ hot, expectObservable }) => {
       const source = hot('              --a----b----c-----|', { a: 'ab\r', b: '\ncd', c: '\r\n\r\n' });
       const frames = '                  -------x----(yz)--|';
@@ -41,7 +41,7 @@ describe('delimited', () => {
     }),
   );
 
-  it('finds any delimiter in any bytes in any chunks within any limit', () => {
+  it('finds any delimiter in any bytes, in any chunks, within any limit', () => {
     fc.assert(
       fc.property(
         few(120),
@@ -58,25 +58,25 @@ describe('delimited', () => {
     );
   });
 
-  it('takes a string for its UTF-8', () => {
+  it('encodes a string as UTF-8 to get the delimiter', () => {
     expect(watch(of(Buffer.from('a€b€')).pipe(delimited('€'), map(String))).values).toEqual(['a', 'b']);
   });
 
-  it('does not change when the delimiter it was given does', () => {
+  it('copies the delimiter, so that a later change of the argument has no effect', () => {
     const mark = Buffer.from(';');
     const operator = delimited(mark);
     mark.fill(',');
     expect(watch(of(letters('a;b;')).pipe(operator, map(String))).values).toEqual(['a', 'b']);
   });
 
-  it('hands out Buffers; tiny ones share their memory with nothing', () => {
+  it('emits Buffers, and tiny ones share their memory with nothing', () => {
     const source = letters('ab;cd;');
     const { values } = watch(of(source).pipe(delimited(';')));
     expect(values.every((frame) => Buffer.isBuffer(frame))).toBe(true);
     expect(values.map((frame) => frame.buffer.byteLength)).toEqual([2, 2]);
   });
 
-  it('refuses at the first byte too many, with the true numbers', () => {
+  it('errors at the first byte above the limit, with the limit and that length', () => {
     const at = (text: string) => {
       const seen = watch(from(chop(letters(text), [1])).pipe(delimited('\r\n', { maxLength: 3 })));
       return (seen.error as Error).name;
@@ -91,13 +91,13 @@ describe('delimited', () => {
     });
   });
 
-  it('reads 64 KiB byte by byte, of bytes that all begin like the delimiter', () => {
+  it('reads 64 KiB byte by byte, when every byte could begin the delimiter', () => {
     const frame = 'a'.repeat(64 * 1024 - 1);
     const seen = watch(from(chop(letters(`${frame}ab`), [1])).pipe(delimited('ab')));
     expect(seen.values.map(String)).toEqual([frame]);
   });
 
-  it('refuses what is no delimiter, and options that mean nothing', () => {
+  it('throws for an invalid delimiter and for invalid options', () => {
     expect(() => delimited('')).toThrow(RangeError);
     expect(() => encodeDelimited(new Uint8Array())).toThrow(RangeError);
     expect(() => delimited(undefined as never)).toThrow('Cannot frame: delimiter must be a string or a Uint8Array');
@@ -107,16 +107,16 @@ describe('delimited', () => {
 });
 
 describe('encodeDelimited', () => {
-  it('ends texts and bytes', () => {
+  it('appends the delimiter to strings and bytes', () => {
     expect(watch(of('a', letters('b')).pipe(map(encodeDelimited('\0')), map(String))).values).toEqual(['a\0', 'b\0']);
   });
 
-  it('refuses a frame in which the delimiter would be found too early', () => {
+  it('throws for a frame in which the delimiter would be found too early', () => {
     expect(() => encodeDelimited(';')('a;b')).toThrow(FrameInvalidError);
     expect(() => encodeDelimited('aa')('ba')).toThrow(FrameInvalidError);
   });
 
-  it('refuses what is neither text nor bytes', () => {
+  it('throws for a frame that is neither a string nor bytes', () => {
     expect(() => encodeDelimited(';')(5 as never)).toThrow('frame must be a string or a Uint8Array, not 5');
   });
 });

@@ -6,7 +6,7 @@ import { encodeLengthPrefixed } from '../../lib/framing/lengthPrefix.ts';
 import { lengthPrefixed } from '../../lib/framing/lengthPrefixed.ts';
 import { encodeLine, lines } from '../../lib/framing/lines.ts';
 
-/** A format, with frames of it as they were sent and as they are to come out. */
+/** A format, with frames as they are sent and as they are expected to be decoded. */
 export interface Example {
   readonly name: string;
   readonly decode: OperatorFunction<Uint8Array, unknown>;
@@ -47,7 +47,7 @@ const prefixes = fc.record({
   includesHeader: fc.boolean(),
 });
 
-/** A delimiter over few letters, so that frames are full of what begins like one. */
+/** A delimiter over few letters, so that frames are full of beginnings of it. */
 const delimiters = fc.array(fc.constantFrom(0, 1), { minLength: 1, maxLength: 4 }).map((bytes) => Buffer.from(bytes));
 const nearly = fc.array(fc.constantFrom(0, 1, 2), { maxLength: 30 }).map((bytes) => Buffer.from(bytes));
 
@@ -56,7 +56,7 @@ export const examples: Arbitrary<Example> = fc.oneof(
   example('lines', lines(), many(text.filter(encodes(encodeLine))), encodeLine),
   example('json', json(), many(fc.jsonValue()), encodeJson).map((it) => ({
     ...it,
-    // What JSON makes of a value: -0 becomes 0, for one.
+    // The value after a round trip through JSON: -0 becomes 0, for example.
     frames: it.frames.map((frame) => JSON.parse(JSON.stringify(frame))),
   })),
   delimiters.chain((delimiter) => {

@@ -14,7 +14,7 @@ import { examples } from './formats.ts';
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 
 describe('frames, for any format and any bytes', () => {
-  it('are the same however the bytes are cut, and are what was encoded', () => {
+  it('are those that were encoded, wherever the bytes are split', () => {
     fc.assert(
       fc.property(examples, chunkings, ({ decode, sent, frames }, cuts) => {
         const seen = watch(from(chop(Buffer.concat(sent), cuts)).pipe(decode));
@@ -24,11 +24,11 @@ describe('frames, for any format and any bytes', () => {
     );
   });
 
-  it('take a function that makes a decoder, not a decoder', () => {
+  it('need a function that makes a decoder, not a decoder', () => {
     expect(() => frames({} as never)).toThrow('Cannot frame input: decoder must be a function, not {}');
   });
 
-  it('are nobody else’s memory: the next read changes none', () => {
+  it('share no memory with the input: the next read changes none of them', () => {
     fc.assert(
       fc.property(examples, chunkings, ({ decode, sent, frames }, cuts) => {
         const peer = new Borrowed();
@@ -41,7 +41,7 @@ describe('frames, for any format and any bytes', () => {
     );
   });
 
-  it('are neither lost nor doubled nor moved by a gate that closes at any of them', () => {
+  it('are neither lost nor doubled nor reordered by a pause at any of them', () => {
     fc.assert(
       fc.property(examples, chunkings, fc.infiniteStream(fc.boolean()), ({ decode, sent, frames }, cuts, closings) => {
         const peer = new Borrowed();
@@ -69,45 +69,45 @@ describe('frames, for any format and any bytes', () => {
     );
   });
 
-  it('count as held what is in memory: never more than has come and its text, and nothing between two frames', () => {
+  it('count as buffered what is in memory: never more than the received bytes and their text, and nothing between two frames', () => {
     fc.assert(
       fc.property(examples, chunkings, fc.infiniteStream(fc.boolean()), ({ decode, sent }, cuts, closings) => {
         const peer = new Borrowed();
-        const { control: gate } = peer;
-        let came = 0;
+        const { control } = peer;
+        let received = 0;
         peer.pipe(decode).subscribe(() => {
-          gate.isPaused = closings.next().value === true;
+          control.isPaused = closings.next().value === true;
         });
         for (const chunk of chop(Buffer.concat(sent), cuts)) {
-          came += chunk.length;
+          received += chunk.length;
           peer.push(chunk);
-          expect(gate.carried).toBeLessThanOrEqual(2 * came);
+          expect(control.buffered).toBeLessThanOrEqual(2 * received);
           if (closings.next().value === true) peer.open();
         }
         peer.openAll();
-        expect(gate.carried).toBe(0);
+        expect(control.buffered).toBe(0);
       }),
       { numRuns: 500 },
     );
   });
 
-  it('count as held the whole chunk and the decoded text that wait, until they are worked off', () => {
+  it('count as buffered the chunk and the decoded text that wait in a pause, until all of it is emitted', () => {
     const peer = new Borrowed();
     peer.pipe(lines()).subscribe(() => {
       peer.control.isPaused = true;
     });
     peer.push(bytes(`a\n${'b\n'.repeat(2998)}c\n`));
     // A window of 4096 bytes has been decoded, and the rest of the chunk was copied.
-    expect(peer.control.carried).toBe(4096 + 1904);
+    expect(peer.control.buffered).toBe(4096 + 1904);
     for (let line = 1; line < 3000; line++) {
-      expect(peer.control.carried).toBeGreaterThan(0);
+      expect(peer.control.buffered).toBeGreaterThan(0);
       peer.open();
     }
     peer.open();
-    expect(peer.control.carried).toBe(0);
+    expect(peer.control.buffered).toBe(0);
   });
 
-  it('end on a frame boundary, and no frame later than need be, wherever the drain begins', () => {
+  it('end at the first frame boundary after the drain begins, wherever that is', () => {
     fc.assert(
       fc.property(examples, fc.nat(), chunkings, ({ decode, sent, frames }, at, cuts) => {
         const all = Buffer.concat(sent);
@@ -121,13 +121,13 @@ describe('frames, for any format and any bytes', () => {
         for (let end = 0; end < begin; count++) end += sent[count]?.length ?? 0;
         expect(seen).toEqual({ values: frames.slice(0, count), completed: true });
         expect(peer.released).toBe(true);
-        expect(peer.control.blamed).toEqual([]);
+        expect(peer.control.closedAs).toEqual([]);
       }),
       { numRuns: 500 },
     );
   });
 
-  it('stop at once when downstream has enough', () => {
+  it('are not decoded any more when downstream has unsubscribed', () => {
     fc.assert(
       fc.property(examples, chunkings, fc.nat(10), ({ decode, sent, frames }, cuts, enough) => {
         const peer = new Borrowed();
@@ -140,7 +140,7 @@ describe('frames, for any format and any bytes', () => {
     );
   });
 
-  it('that the input ends in the middle of are an error, after those before it', () => {
+  it('end with FrameTruncatedError, after the frames before, when the input ends in the middle of one', () => {
     fc.assert(
       fc.property(
         examples.filter(({ sent }) => sent.some((frame) => frame.length > 1)),
@@ -157,7 +157,7 @@ describe('frames, for any format and any bytes', () => {
           expect(seen.values).toEqual(frames.slice(0, last));
           expect(seen.error).toEqual(new FrameTruncatedError(part.length));
           expect(seen.error).toMatchObject({ length: part.length });
-          expect(peer.control.blamed).toEqual([seen.error]);
+          expect(peer.control.closedAs).toEqual([seen.error]);
         },
       ),
       { numRuns: 300 },
@@ -166,7 +166,7 @@ describe('frames, for any format and any bytes', () => {
 });
 
 describe('frames, between source and subscriber', () => {
-  it('never: is silent and holds its source until it is left', () => {
+  it('never: emits nothing, and stays subscribed to its source until it is unsubscribed', () => {
     const peer = new Borrowed();
     const subscription = peer.pipe(lines()).subscribe();
     expect(peer.released).toBe(false);
@@ -179,13 +179,13 @@ describe('frames, between source and subscriber', () => {
     expect(watch(of(bytes(''), bytes('')).pipe(lines()))).toEqual({ values: [], completed: true });
   });
 
-  it('error: passes at once, and drops what was pending without blaming the peer', () => {
+  it('error: passes at once, drops the unfinished frame, and sets no close reason', () => {
     const peer = new Borrowed();
     const seen = watch(peer.pipe(lines()));
     peer.push(bytes('a\nb'));
     peer.fail('reset');
     expect(seen).toEqual({ values: ['a'], error: 'reset', completed: false });
-    expect(peer.control.blamed).toEqual([]);
+    expect(peer.control.closedAs).toEqual([]);
     expect(
       watch(
         concat(
@@ -196,7 +196,7 @@ describe('frames, between source and subscriber', () => {
     ).toMatchObject({ error: 'no' });
   });
 
-  it('error: does not wait for a closed gate', () => {
+  it('error: does not wait for the end of a pause', () => {
     const peer = new Borrowed();
     const seen = watch(peer.pipe(lines()));
     peer.control.isPaused = true;
@@ -213,27 +213,27 @@ describe('frames, between source and subscriber', () => {
     expect(watch(endless.pipe(lines({ maxLength: 10 }))).error).toEqual(new FrameTooLongError(10, 11));
   });
 
-  it('each subscription begins anew', () => {
+  it('each subscription has a decoder of its own', () => {
     const source = concat(of(bytes('a\nb')), NEVER).pipe(lines());
     expect(watch(source).values).toEqual(['a']);
     expect(watch(source).values).toEqual(['a']);
   });
 
-  it('takes any Uint8Array, also one that is a part of a larger one', () => {
+  it('decodes any Uint8Array, also one that is a view of a larger buffer', () => {
     const part = new Uint8Array([120, 97, 10, 120]).subarray(1, 3);
     expect(watch(of(part).pipe(lines())).values).toEqual(['a']);
   });
 
-  it('reads in place behind an operator that hands bytes on', () => {
+  it('reads in place behind an operator that passes bytes on in place', () => {
     const peer = new Borrowed();
     const seen = watch(new LiftedBytes(peer.control, (sink) => peer.borrow(sink)).pipe(lines({ maxLength: 5 })));
     peer.push(bytes('abc'));
     peer.push(bytes('de\n123456'));
     expect(seen.values).toEqual(['abcde']);
-    expect(peer.control.blamed).toEqual([new FrameTooLongError(5, 6)]);
+    expect(peer.control.closedAs).toEqual([new FrameTooLongError(5, 6)]);
   });
 
-  it('keeps the order when its own observer feeds and completes the source', () => {
+  it('keeps the order when its own observer emits to the source and completes it', () => {
     const source = new Subject<Uint8Array>();
     const seen: string[] = [];
     source.pipe(lines()).subscribe({
@@ -251,7 +251,7 @@ describe('frames, between source and subscriber', () => {
     expect(seen).toEqual(['a', 'b', 'c', 'd', '|']);
   });
 
-  it('hands on what is left of a chunk when its own observer completes the source', () => {
+  it('emits the rest of a chunk when its own observer completes the source', () => {
     const source = new Subject<Uint8Array>();
     const seen = watch(
       source.pipe(
@@ -263,12 +263,12 @@ describe('frames, between source and subscriber', () => {
     expect(seen).toEqual({ values: ['a', 'b'], completed: true });
   });
 
-  it('blames the peer before it tells downstream', () => {
+  it('sets the close reason before it errors', () => {
     const peer = new Borrowed();
     let blamed = 0;
     peer.pipe(lines({ maxLength: 1 })).subscribe({
       error: () => {
-        blamed = peer.control.blamed.length;
+        blamed = peer.control.closedAs.length;
       },
     });
     peer.push(bytes('ab'));
@@ -277,8 +277,8 @@ describe('frames, between source and subscriber', () => {
   });
 });
 
-describe('frames, at the gate', () => {
-  it('hand on one for each time it opens, when each closes it', () => {
+describe('frames, when the input pauses', () => {
+  it('are emitted one for each resume, when each pauses the input', () => {
     const peer = new Borrowed();
     const seen: string[] = [];
     peer.pipe(lines()).subscribe((line) => {
@@ -294,7 +294,7 @@ describe('frames, at the gate', () => {
     expect(seen).toEqual(['a', 'b', 'c']);
   });
 
-  it('go on in the same loop when it is closed and opened within one frame', () => {
+  it('are decoded in the same loop when the input is paused and resumed within one frame', () => {
     const peer = new Borrowed();
     const seen: string[] = [];
     peer.pipe(lines()).subscribe((line) => {
@@ -307,7 +307,7 @@ describe('frames, at the gate', () => {
     expect(seen).toEqual(['a', '.', 'b', '.']);
   });
 
-  it('give way to the other connections after a thousand or so', () => {
+  it('yield to the other connections after 1024 of them', () => {
     const peer = new Borrowed();
     const seen = watch(peer.pipe(lines()));
     peer.push(Buffer.alloc(5000, '\n'));
@@ -320,7 +320,7 @@ describe('frames, at the gate', () => {
     expect(peer.control.yields).toBe(4);
   });
 
-  it('are dropped with it: what is held is not handed on after the subscriber left', () => {
+  it('are dropped when they are held back and the subscriber unsubscribes', () => {
     const peer = new Borrowed();
     const seen: string[] = [];
     const subscription = peer.pipe(lines()).subscribe((line) => {
@@ -343,7 +343,7 @@ describe('frames, when the server drains', () => {
     expect(peer.released).toBe(true);
   });
 
-  it('complete right after the frame that had begun', () => {
+  it('complete directly after the frame that had begun', () => {
     const peer = new Borrowed();
     const seen = watch(peer.pipe(lines()));
     peer.push(bytes('a\nb'));
@@ -355,11 +355,11 @@ describe('frames, when the server drains', () => {
   });
 
   it.each([
-    ['drops the complete ones', 'a\nb\nc', 'd\n', ['a']],
-    ['drops a complete one that is too long', 'a\n12345\n', '', ['a']],
-    ['waits for one that has begun', 'a\nb', 'c\nd\n', ['a', 'bc']],
-    ['has nothing to drop', 'a\n', 'b\n', ['a']],
-  ])('with frames held at the gate: %s', (_, before, after, expected) => {
+    ['complete ones are dropped', 'a\nb\nc', 'd\n', ['a']],
+    ['a complete one that is too long is dropped', 'a\n12345\n', '', ['a']],
+    ['the drain waits for one that has begun', 'a\nb', 'c\nd\n', ['a', 'bc']],
+    ['there is nothing to drop', 'a\n', 'b\n', ['a']],
+  ])('of frames that a pause holds back, %s', (_, before, after, expected) => {
     const peer = new Borrowed();
     const values: string[] = [];
     let completed = false;
@@ -377,14 +377,14 @@ describe('frames, when the server drains', () => {
     peer.push(bytes(after));
     peer.openAll();
     expect({ values, completed }).toEqual({ values: expected, completed: true });
-    expect(peer.control.blamed).toEqual([]);
+    expect(peer.control.closedAs).toEqual([]);
   });
 
   it.each([
     ['a\nb\n', '', ['a']],
     ['a\nb', 'c\nd\n', ['a', 'bc']],
     ['a\n', 'b\n', ['a']],
-  ])('from within a frame: %j then %j', (before, after, expected) => {
+  ])('within the emission of a frame: %j, then %j', (before, after, expected) => {
     const peer = new Borrowed();
     const values: string[] = [];
     let completed = false;
@@ -402,7 +402,7 @@ describe('frames, when the server drains', () => {
     expect({ values, completed }).toEqual({ values: expected, completed: true });
   });
 
-  it('are truncated as ever when the peer leaves in the middle of one', () => {
+  it('are still truncated when the input ends in the middle of one', () => {
     const peer = new Borrowed();
     const seen = watch(peer.pipe(lines()));
     peer.push(bytes('ab'));
@@ -412,8 +412,8 @@ describe('frames, when the server drains', () => {
   });
 });
 
-describe('frames, of a format of one’s own', () => {
-  /** Digits; a space ends nothing; anything else is not allowed. */
+describe('frames, of a user’s format', () => {
+  /** Each digit is a frame; a space is a blank; any other byte is an error. */
   class Digits implements Decoder<number> {
     buffered = 0;
     decode(input: Input): number | typeof PENDING | typeof BLANK {
@@ -429,14 +429,14 @@ describe('frames, of a format of one’s own', () => {
     }
   }
 
-  it('need no more than a decoder', () => {
+  it('need only a decoder', () => {
     expect(watch(of(bytes('1 2'), bytes('3')).pipe(frames(() => new Digits())))).toEqual({
       values: [1, 2, 3],
       completed: true,
     });
   });
 
-  it('count as held what the decoder says is in its memory, not what is merely announced', () => {
+  it('count as buffered the `memory` of the decoder, not what is only announced', () => {
     class Skips extends Digits {
       override buffered = 2_000_000_000;
       readonly memory = 7;
@@ -444,10 +444,10 @@ describe('frames, of a format of one’s own', () => {
     const peer = new Borrowed();
     watch(peer.pipe(frames(() => new Skips())));
     peer.push(bytes('1'));
-    expect(peer.control.carried).toBe(7);
+    expect(peer.control.buffered).toBe(7);
   });
 
-  it('turn what a decoder throws into an Error, with its cause', () => {
+  it('error with an Error, and the thrown value as its cause, when a decoder throws another value', () => {
     const seen = watch(of(bytes('1x')).pipe(frames(() => new Digits())));
     expect(seen.values).toEqual([1]);
     expect(seen.error).toMatchObject({ name: 'FrameInvalidError', cause: 'not a digit' });
@@ -455,7 +455,7 @@ describe('frames, of a format of one’s own', () => {
 });
 
 describe('frames, by the million', () => {
-  it('are cut from one chunk in one loop', () => {
+  it('are decoded from one chunk in one loop', () => {
     let count = 0;
     of(Buffer.alloc(2_000_000, 'a\n'))
       .pipe(lines())
@@ -468,7 +468,7 @@ describe('frames, by the million', () => {
     expect(count).toBe(1_000_000);
   });
 
-  it('are cut from one held chunk in one loop, when each closes and opens the gate', () => {
+  it('are decoded from one chunk in one loop, when each pauses and resumes the input', () => {
     const peer = new Borrowed();
     let count = 0;
     peer.pipe(lines()).subscribe(() => {
@@ -481,7 +481,7 @@ describe('frames, by the million', () => {
     expect(count).toBe(64 * 1024);
   });
 
-  it('are cut from one held chunk, when each closes the gate', () => {
+  it('are decoded from one chunk, when each pauses the input', () => {
     const peer = new Borrowed();
     let count = 0;
     peer.pipe(lines()).subscribe(() => {

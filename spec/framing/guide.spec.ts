@@ -17,8 +17,8 @@ describe('the guide on decoders and operators', () => {
     expect(await code.compile()).toEqual({ code: 0, output: '' });
   });
 
-  it.each([0, 1])('has a program %i whose assertions hold', async (index) => {
-    expect(await code.run(index)).toEqual({ code: 0, output: '' });
+  it('has programs whose assertions hold', async () => {
+    expect(await code.run(0, 1)).toEqual({ code: 0, output: '' });
   });
 
   it('shows the throttle that throttle.spec.ts specifies', async () => {

@@ -14,7 +14,7 @@ const endless = from({
 });
 
 it(
-  'maps each chunk as it comes, and ends as its source does',
+  'maps each chunk as it arrives, and ends as its source does',
   marbles(({ hot, expectObservable, expectSubscriptions }) => {
     const source = hot('  --a----------b----------|', { a, b });
     const expected = '    --x----------y----------|';
@@ -42,7 +42,7 @@ it('stops an endless and synchronous source when downstream has enough, and at a
   expect(watch(endless.pipe(fails)).error).toBe(fault);
 });
 
-it('lends the chunk itself where the source is a connection', () => {
+it('passes the borrowed chunk itself where the source is a connection', () => {
   const peer = new Borrowed();
   const chunks: Uint8Array[] = [];
   peer.pipe(inPlace((chunk) => void chunks.push(chunk))).subscribe();

@@ -11,7 +11,7 @@ const read = (chunks: readonly string[], options?: JsonOptions) =>
 
 describe('json', () => {
   it(
-    'reads a value from each line, and none from a blank one',
+    'decodes a value from each line, and none from a blank one',
     marbles(({ hot, expectObservable }) => {
       const source = hot('  --a----b------|', { a: '{"a":', b: '1}\n\n[2]\n' });
       const expected = '    -------(xy)---|';
@@ -24,7 +24,7 @@ describe('json', () => {
     }),
   );
 
-  it('reads every kind of value', () => {
+  it('decodes every kind of value', () => {
     const values = [null, true, 0, '', 'a\nb', [], {}, { a: [null] }];
     expect(read([values.map(encodeJson).join('')])).toEqual({ values, completed: true });
   });
@@ -33,17 +33,17 @@ describe('json', () => {
     expect(read(['\n\r\n \t\n1\n \n'])).toEqual({ values: [1], completed: true });
   });
 
-  it('errors at what is not JSON, after the values before it, and says why', () => {
+  it('errors at a line that is not JSON, after the values before it, with the SyntaxError as the cause', () => {
     const peer = new Borrowed();
     const seen = watch(peer.pipe(json()));
     peer.push(Buffer.from('1\n{a}\n2\n'));
     expect(seen.values).toEqual([1]);
     expect(seen.error).toBeInstanceOf(FrameInvalidError);
     expect(seen.error).toMatchObject({ cause: expect.any(SyntaxError) });
-    expect(peer.control.blamed).toEqual([seen.error]);
+    expect(peer.control.closedAs).toEqual([seen.error]);
   });
 
-  it('has the limits of lines', () => {
+  it('has the options of lines', () => {
     expect(read(['12345'], { maxLength: 4 }).error).toEqual(new FrameTooLongError(4, 5));
     expect(read(['1\n2']).error).toEqual(new FrameTruncatedError(1));
     expect(read(['1\n2'], { unterminated: 'emit' })).toEqual({ values: [1, 2], completed: true });
@@ -67,7 +67,7 @@ describe('encodeJson', () => {
     expect(watch(of({ a: 'x\ny' }, null).pipe(map(encodeJson))).values).toEqual(['{"a":"x\\ny"}\n', 'null\n']);
   });
 
-  it('refuses what has no JSON form', () => {
+  it('throws for a value that has no JSON form', () => {
     const circle: unknown[] = [];
     circle.push(circle);
     for (const value of [undefined, () => 1, Symbol('s'), 1n, circle]) {

@@ -7,13 +7,13 @@ import { type LengthPrefixedOptions, lengthPrefixed } from '../../lib/framing/le
 import { chop, watch } from '../support/bytes.ts';
 import { marbles } from '../support/marbles.ts';
 
-/** Reads these bytes at once and byte by byte; both must come to the same. */
+/** Decodes these bytes at once and byte by byte; the results must be equal. */
 function read(bytes: readonly number[] | Buffer, options?: LengthPrefixedOptions) {
   const all = Buffer.from(bytes as readonly number[]);
   const seen = watch(of(all).pipe(lengthPrefixed(options)));
-  const dripped = watch(from(chop(all, [1])).pipe(lengthPrefixed(options)));
-  expect(dripped).toEqual(seen);
-  expect(dripped.error).toEqual(seen.error);
+  const byByte = watch(from(chop(all, [1])).pipe(lengthPrefixed(options)));
+  expect(byByte).toEqual(seen);
+  expect(byByte.error).toEqual(seen.error);
   return { ...seen, values: seen.values.map(String) };
 }
 
@@ -21,7 +21,7 @@ const ff = (count: number): number[] => Array.from({ length: count }, () => 0xff
 
 describe('lengthPrefixed', () => {
   it(
-    'cuts frames by the length before them',
+    'ends a frame after the length in front of it',
     marbles(({ hot, expectObservable }) => {
       const a = Buffer.from([0, 3, 97, 98]);
       const b = Buffer.from([99, 0, 1, 100]);
@@ -42,12 +42,12 @@ describe('lengthPrefixed', () => {
     [{ size: 'varint' }, [2]],
     [{ size: 2, includesHeader: true }, [0, 4]],
     [{ size: 'varint', includesHeader: true }, [3]],
-  ])('reads and writes %j as %j', (options, header) => {
+  ])('decodes and encodes the prefix %j as the bytes %j', (options, header) => {
     expect(read([...header, 97, 98, ...header, 99, 100], options)).toEqual({ values: ['ab', 'cd'], completed: true });
     expect([...encodeLengthPrefixed(options as LengthPrefix)('ab')]).toEqual([...header, 97, 98]);
   });
 
-  it('is the inverse of its encoder at every length where a varint that counts itself grows', () => {
+  it('is the inverse of its encoder at every length at which a varint that includes itself becomes longer', () => {
     for (const includesHeader of [true, false]) {
       const options = { size: 'varint' as const, includesHeader };
       for (const length of [0, 1, 125, 126, 127, 128, 129, 16380, 16381, 16382, 16383, 16384, 16385]) {
@@ -58,7 +58,7 @@ describe('lengthPrefixed', () => {
     }
   });
 
-  it('reads a varint as protobuf writes it, padded or not', () => {
+  it('decodes a varint as protobuf encodes it, padded or not', () => {
     expect(read([0xac, 0x02, ...Buffer.alloc(300, 'x')], { size: 'varint' }).values).toEqual(['x'.repeat(300)]);
     expect(read([0x81, 0x80, 0x80, 0x00, 97], { size: 'varint' }).values).toEqual(['a']);
     expect(read([0x81, ...Array.from({ length: 8 }, () => 0x80), 0x00, 97], { size: 'varint' }).values).toEqual(['a']);
@@ -67,15 +67,15 @@ describe('lengthPrefixed', () => {
   it.each<[string, LengthPrefixedOptions, number[], number | bigint]>([
     ['one more than the limit', { size: 1, maxLength: 9 }, [10], 10],
     ['4 GiB less one', {}, ff(4), 4294967295],
-    ['what a number cannot say', { size: 8 }, ff(8), 18446744073709551615n],
+    ['more than a number can represent', { size: 8 }, ff(8), 18446744073709551615n],
     ['the last exact number', { size: 8 }, [0, 0x1f, ...ff(6)], Number.MAX_SAFE_INTEGER],
-    ['the first that is not', { size: 8 }, [0, 0x20, 0, 0, 0, 0, 0, 0], 9007199254740992n],
-    ['the same, the lowest byte first', { size: 8, endian: 'little' }, [0, 0, 0, 0, 0, 0, 0x20, 0], 9007199254740992n],
+    ['the first number that is not exact', { size: 8 }, [0, 0x20, 0, 0, 0, 0, 0, 0], 9007199254740992n],
+    ['the same, little-endian', { size: 8, endian: 'little' }, [0, 0, 0, 0, 0, 0, 0x20, 0], 9007199254740992n],
     ['the largest varint', { size: 'varint' }, [...ff(9), 1], 18446744073709551615n],
     ['a varint of seven bytes', { size: 'varint' }, [...ff(6), 0x7f], 562949953421311],
     ['a varint of eight bytes', { size: 'varint' }, [...ff(7), 0x7f], 2n ** 56n - 1n],
-    ['with its header, as it was sent', { size: 2, includesHeader: true, maxLength: 9 }, [0, 12], 12],
-  ])('refuses at the header, with the true number: %s', (_, options, header, length) => {
+    ['a length that includes its header, as it was sent', { size: 2, includesHeader: true, maxLength: 9 }, [0, 12], 12],
+  ])('errors at the header, with the announced length: %s', (_, options, header, length) => {
     expect(read(header, options).error).toMatchObject({
       name: 'FrameTooLongError',
       limit: options.maxLength ?? 1024 * 1024,
@@ -83,37 +83,37 @@ describe('lengthPrefixed', () => {
     });
   });
 
-  it('accepts the limit itself, not counting the header', () => {
+  it('accepts a body of the limit, however long the header is', () => {
     expect(read([0, 5, 97, 98, 99], { size: 2, includesHeader: true, maxLength: 3 }).values).toEqual(['abc']);
   });
 
-  it('refuses a length that counts its header and is less than it', () => {
+  it('errors at a length that includes its header and is less than it', () => {
     expect(read([0, 1], { size: 2, includesHeader: true }).error).toBeInstanceOf(FrameInvalidError);
     expect(read([0], { size: 'varint', includesHeader: true }).error).toBeInstanceOf(FrameInvalidError);
     expect(read([0, 2], { size: 2, includesHeader: true })).toMatchObject({ values: [''], completed: true });
   });
 
-  it('refuses a varint of more than 64 bits at its tenth byte', () => {
+  it('errors at a varint of more than 64 bits at its tenth byte', () => {
     expect(read(ff(9), { size: 'varint' }).error).toEqual(new FrameTruncatedError(9));
     expect(read([...ff(9), 2], { size: 'varint' }).error).toBeInstanceOf(FrameInvalidError);
     expect(read([...ff(9), 0x80], { size: 'varint' }).error).toBeInstanceOf(FrameInvalidError);
     expect(read([...ff(9), 0x81, 0], { size: 'varint' }).error).toBeInstanceOf(FrameInvalidError);
   });
 
-  it('hands on what came before a bad header', () => {
+  it('emits the frames before an invalid header', () => {
     expect(read([1, 97, 200], { size: 1, maxLength: 100 })).toMatchObject({
       values: ['a'],
       error: new FrameTooLongError(100, 200),
     });
   });
 
-  it('says how much of a frame had come when the input ended', () => {
+  it('errors with the number of bytes that had arrived of a frame when the input ended', () => {
     expect(read([0, 0]).error).toMatchObject({ name: 'FrameTruncatedError', length: 2 });
     expect(read([0, 0, 0, 3]).error).toMatchObject({ name: 'FrameTruncatedError', length: 4 });
     expect(read([0, 0, 0, 3, 97]).error).toMatchObject({ name: 'FrameTruncatedError', length: 5 });
   });
 
-  it('takes no memory for what is announced and does not come', () => {
+  it('allocates no memory for bytes that are announced and do not arrive', () => {
     const before = process.memoryUsage().arrayBuffers;
     const chunks = [Buffer.from([0, 0x10, 0, 0]), Buffer.from('a')];
     const open = Array.from({ length: 200 }, () => watch(concat(from(chunks), NEVER).pipe(lengthPrefixed())));
@@ -121,7 +121,7 @@ describe('lengthPrefixed', () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1024 * 1024);
   });
 
-  it('reads a mebibyte byte by byte into one Buffer with memory of its own', () => {
+  it('decodes 1 MiB byte by byte into one Buffer with memory of its own', () => {
     const frame = Buffer.alloc(1024 * 1024, 'ab');
     const { values } = watch(from(chop(encodeLengthPrefixed()(frame), [1])).pipe(lengthPrefixed()));
     expect(values.length).toBe(1);
@@ -129,7 +129,7 @@ describe('lengthPrefixed', () => {
     expect(values[0]?.buffer.byteLength).toBe(frame.length);
   });
 
-  it('refuses options that mean nothing', () => {
+  it('throws for invalid options', () => {
     expect(() => lengthPrefixed({ size: 3 as 4 })).toThrow(TypeError);
     expect(() => lengthPrefixed({ endian: 'middle' as 'big' })).toThrow(TypeError);
     expect(() => lengthPrefixed({ includesHeader: 1 as unknown as boolean })).toThrow(TypeError);
@@ -139,7 +139,7 @@ describe('lengthPrefixed', () => {
 });
 
 describe('encodeLengthPrefixed', () => {
-  it('refuses a frame whose length its header cannot say', () => {
+  it('throws for a frame whose length the header cannot encode', () => {
     const limits: [LengthPrefix, number][] = [
       [{ size: 1 }, 255],
       [{ size: 1, includesHeader: true }, 254],
@@ -152,7 +152,7 @@ describe('encodeLengthPrefixed', () => {
     }
   });
 
-  it.each([[5], [{ length: 1 }], [undefined]])('refuses %o, which is neither text nor bytes', (frame) => {
+  it.each([[5], [{ length: 1 }], [undefined]])('throws for %o, which is neither a string nor bytes', (frame) => {
     const message = 'Cannot prefix a frame: frame must be a string or a Uint8Array, not ';
     expect(() => encodeLengthPrefixed()(frame as never)).toThrow(message);
   });

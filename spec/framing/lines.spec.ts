@@ -9,7 +9,7 @@ import { marbles } from '../support/marbles.ts';
 const read = (chunks: readonly (string | Uint8Array)[], options?: LinesOptions) =>
   watch(from(chunks.map((chunk) => Buffer.from(chunk as Uint8Array))).pipe(lines(options)));
 
-/** What lines are, said once more and as simply as can be. */
+/** The expected result: a second implementation, as simple as possible. */
 function expectedLines(bytes: Uint8Array, maxLength: number, unterminated: 'error' | 'emit') {
   const rows: Uint8Array[] = [];
   let rest = bytes;
@@ -45,7 +45,7 @@ const soup = fc
 
 describe('lines', () => {
   it(
-    'cuts where the line ends, not where the chunk does',
+    'ends a line at its end, not at the end of a chunk',
     marbles(({ hot, expectObservable }) => {
       const source = hot('  --a----b-------c---|', { a: 'he', b: 'llo\r\nwor', c: 'ld\n' });
       const expected = '    -------x-------y---|';
@@ -58,7 +58,7 @@ describe('lines', () => {
     }),
   );
 
-  it('reads any bytes, valid or not, in any chunks, within any limit', () => {
+  it('decodes any bytes, valid UTF-8 or not, in any chunks, within any limit', () => {
     fc.assert(
       fc.property(
         soup,
@@ -75,22 +75,22 @@ describe('lines', () => {
     );
   });
 
-  it('reads lines longer than the text that is decoded at a time', () => {
+  it('decodes lines that are longer than the window that is decoded at once', () => {
     const long = ['é'.repeat(5000), 'a'.repeat(4094), '', 'b'.repeat(4095), 'c'.repeat(4096), 'd', '€'.repeat(9000)];
     expect(read([long.map(encodeLine).join('')])).toEqual({ values: long, completed: true });
   });
 
   it.each([
     ['keeps a lone \\r', ['a\rb\n'], ['a\rb']],
-    ['cuts off one \\r only', ['a\r\r\n'], ['a\r']],
-    ['cuts off a \\r that came in an earlier chunk', ['a\r', '\n'], ['a']],
+    ['removes one \\r only', ['a\r\r\n'], ['a\r']],
+    ['removes a \\r that arrived in an earlier chunk', ['a\r', '\n'], ['a']],
     ['keeps blank lines', ['\n\r\n\n'], ['', '', '']],
     ['keeps a byte order mark', ['\ufeffa\n'], ['\ufeffa']],
   ])('%s', (_, chunks, values) => {
     expect(read(chunks)).toEqual({ values, completed: true });
   });
 
-  it('puts a character together that was cut', () => {
+  it('decodes a character that is split between chunks', () => {
     const [a, b] = [Buffer.from('😀\n').subarray(0, 2), Buffer.from('😀\n').subarray(2)];
     expect(read([a, b]).values).toEqual(['😀']);
   });
@@ -100,11 +100,11 @@ describe('lines', () => {
     ['of the limit and \\r\\n is accepted', ['abc\r\n'], ['abc']],
     ['of the limit and \\r, then \\n is accepted', ['abc\r', '\n'], ['abc']],
     ['of the limit in bytes, not characters', ['é'], [], 'FrameTruncatedError'],
-    ['of the limit and \\r, then another byte is refused', ['x\nabc\r', 'd'], ['x'], 'FrameTooLongError'],
-    ['of the limit and two \\r is refused', ['abc\r\r'], [], 'FrameTooLongError'],
-    ['over the limit is refused before it ends', ['x\nabcd'], ['x'], 'FrameTooLongError'],
-    ['over the limit is refused though it ends', ['x\nabcd\ny\n'], ['x'], 'FrameTooLongError'],
-    ['over the limit is refused in characters of more bytes', ['éé\n'], [], 'FrameTooLongError'],
+    ['of the limit and \\r, then another byte is too long', ['x\nabc\r', 'd'], ['x'], 'FrameTooLongError'],
+    ['of the limit and two \\r is too long', ['abc\r\r'], [], 'FrameTooLongError'],
+    ['over the limit errors before it ends', ['x\nabcd'], ['x'], 'FrameTooLongError'],
+    ['over the limit errors even if its end arrives with it', ['x\nabcd\ny\n'], ['x'], 'FrameTooLongError'],
+    ['over the limit in bytes, though not in characters, errors', ['éé\n'], [], 'FrameTooLongError'],
   ])('a line %s', (_, chunks, values, error?: string) => {
     const seen = read(chunks, { maxLength: 3 });
     expect(seen.values).toEqual(values);
@@ -112,7 +112,7 @@ describe('lines', () => {
     if (error === 'FrameTooLongError') expect(seen.error).toMatchObject({ limit: 3, length: 4 });
   });
 
-  it('refuses at the first byte too many', () => {
+  it('errors at the first byte above the limit', () => {
     const seen: number[] = [];
     let fed = 0;
     from('a'.repeat(100))
@@ -127,18 +127,18 @@ describe('lines', () => {
     expect(seen).toEqual([11]);
   });
 
-  it('reads a line of 64 KiB byte by byte', () => {
+  it('decodes a line of 64 KiB byte by byte', () => {
     const text = 'a'.repeat(64 * 1024);
     expect(watch(from(chop(Buffer.from(`${text}\n`), [1])).pipe(lines())).values).toEqual([text]);
   });
 
-  it('hands on a last line without an end only when told to', () => {
+  it('emits a last line without an end only if `unterminated` is `emit`', () => {
     expect(read(['a\nb'])).toMatchObject({ values: ['a'], error: new FrameTruncatedError(1), completed: false });
     expect(read(['a\nb\r'], { unterminated: 'emit' })).toEqual({ values: ['a', 'b'], completed: true });
     expect(read(['a\n'], { unterminated: 'emit' })).toEqual({ values: ['a'], completed: true });
   });
 
-  it('refuses options that mean nothing', () => {
+  it('throws for invalid options', () => {
     expect(() => lines({ maxlength: 1 } as LinesOptions)).toThrow(
       new TypeError(
         "Cannot frame input: options: there is no option 'maxlength'; the options are maxLength, timeout, scheduler, unterminated",
@@ -153,15 +153,15 @@ describe('lines', () => {
 });
 
 describe('encodeLine', () => {
-  it('ends each text', () => {
+  it('appends \\n to each text', () => {
     expect(watch(of('a', '').pipe(map(encodeLine))).values).toEqual(['a\n', '\n']);
   });
 
-  it.each(['a\nb', '\n', 'a\r'])('refuses %j, which would be read as something else', (text) => {
+  it.each(['a\nb', '\n', 'a\r'])('throws for %j, which would be decoded as something else', (text) => {
     expect(() => encodeLine(text)).toThrow(FrameInvalidError);
   });
 
-  it('refuses what is no text', () => {
+  it('throws for a value that is not a string', () => {
     expect(() => encodeLine(5 as never)).toThrow('Cannot frame: a line must be a string, not 5');
   });
 });

@@ -11,10 +11,10 @@ import { chop, chunkings, watch } from '../support/bytes.ts';
 import { House } from '../support/house.ts';
 import { clockOf } from '../support/internals.ts';
 
-/** Commands and, behind DATA, the lines of a message up to a single dot. Lines that begin with # are comments. */
+/** Commands; after DATA, the lines of a message up to a line that is a single dot. Lines that begin with # are comments. */
 class Mail implements Decoder<string> {
   readonly #lines = new LineDecoder(1000, false);
-  /** Bytes of the message whose dot has not come. */
+  /** Bytes of the message whose dot has not arrived. */
   #message = 0;
 
   get buffered(): number {
@@ -44,7 +44,7 @@ const transaction = fc.oneof(
   fc.array(text, { maxLength: 4 }).map((message) => ['DATA', ...message, '.']),
 );
 
-/** How many lines there are up to the first end of a transaction at or behind some byte. */
+/** The number of lines up to the first end of a transaction at or after byte `from`. */
 function boundary(transactions: readonly (readonly string[])[], from: number): number {
   let at = 0;
   let count = 0;
@@ -57,7 +57,7 @@ function boundary(transactions: readonly (readonly string[])[], from: number): n
 }
 
 describe('a drain in the middle of a request of several frames', () => {
-  it('completes at the end of the request that had begun, however the bytes are cut', () => {
+  it('completes at the end of the request that had begun, wherever the bytes are split', () => {
     fc.assert(
       fc.property(fc.array(transaction), fc.nat(), chunkings, (transactions, at, cuts) => {
         const lines = transactions.flat();
@@ -71,13 +71,13 @@ describe('a drain in the middle of a request of several frames', () => {
         const values = lines.slice(0, boundary(transactions, begin)).filter(isFrame);
         expect(seen).toEqual({ values, completed: true });
         expect(peer.released).toBe(true);
-        expect(peer.control.blamed).toEqual([]);
+        expect(peer.control.closedAs).toEqual([]);
       }),
       { numRuns: 500 },
     );
   });
 
-  it('completes at the end of a request, with all of its frames, wherever the gate is closed meanwhile', () => {
+  it('completes at the end of a request, with all of its frames, wherever the input pauses meanwhile', () => {
     const closings = fc.infiniteStream(fc.boolean());
     fc.assert(
       fc.property(fc.array(transaction), fc.nat(20), chunkings, closings, (transactions, when, cuts, closing) => {
@@ -112,7 +112,7 @@ describe('a drain in the middle of a request of several frames', () => {
             .filter(isFrame),
         );
         expect([[], ...ends]).toContainEqual(values);
-        expect(peer.control.blamed).toEqual([]);
+        expect(peer.control.closedAs).toEqual([]);
       }),
       { numRuns: 500 },
     );
@@ -132,7 +132,7 @@ describe('a drain in the middle of a request of several frames', () => {
     expect(peer.released).toBe(true);
   });
 
-  it('waits for a frame that has begun behind a blank one, whether or not both were held back', () => {
+  it('waits for a frame that has begun after a blank one, whether or not both were held back', () => {
     for (const held of [true, false]) {
       const peer = new Borrowed();
       const values: string[] = [];
@@ -149,7 +149,7 @@ describe('a drain in the middle of a request of several frames', () => {
     }
   });
 
-  it('is an error as ever when the input ends before the request', () => {
+  it('still errors when the input ends before the request does', () => {
     const peer = new Borrowed();
     const seen = watch(peer.pipe(mail()));
     peer.push(bytes('DATA\na\n'));
@@ -188,7 +188,7 @@ describe('a server that drains in the middle of a message', () => {
     expect(house.log.report).toMatchObject({ drained: 1, aborted: 0 });
   });
 
-  it('does not wait for it past the grace', async () => {
+  it('does not wait for it longer than the grace', async () => {
     const house = await House.open(
       exchange(mail(), () => undefined),
       { grace: 3000 },
@@ -204,7 +204,7 @@ describe('a server that drains in the middle of a message', () => {
     expect(house.log.report).toMatchObject({ drained: 0, aborted: 1 });
   });
 
-  it('gives the frames of a message no more time because blank ones come in between', async () => {
+  it('does not extend the frame deadline of a message for the blank frames in it', async () => {
     const house = await House.open((connection) => connection.pipe(mail(), ignoreElements()), { frame: 1000 });
     const client = await house.connect();
     client.write('DATA\n');

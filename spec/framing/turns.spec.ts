@@ -13,16 +13,16 @@ import {
 } from '../../lib/index.ts';
 import { MemoryNetwork } from '../../lib/testing/index.ts';
 
-/** How long the handlers here take for a frame, in milliseconds. */
+/** The time that a slow handler takes for a frame, in milliseconds. */
 const SLOW = 20;
 const FRAMES = 100;
 
 afterEach(() => vi.restoreAllMocks());
 
-/** Work that takes time, of a clock that stands still otherwise. */
+/** The clock: only work makes it go on. */
 let now = 0;
 let done = 0;
-/** Which of the frames are quick. */
+/** Whether the work for a frame takes no time. */
 let isQuick = (_frame: number) => false;
 
 function work<T>(value: T): T {
@@ -73,7 +73,7 @@ const ways: [string, Handler, Input][] = [
   ],
 ];
 
-/** Serves one client, and counts what is done between any two turns of the event loop. */
+/** Serves one client, and counts the frames of each event-loop iteration. */
 async function turns(handler: Handler, input: Input): Promise<number[]> {
   done = 0;
   now = 0;
@@ -92,13 +92,16 @@ async function turns(handler: Handler, input: Input): Promise<number[]> {
   return counts.filter((count) => count > 0);
 }
 
-it.each(ways)('%s: a slow handler keeps others waiting for two frames at most', async (_what, handler, input) => {
-  isQuick = () => false;
-  expect(Math.max(...(await turns(handler, input)))).toBeLessThanOrEqual(2);
-});
+it.each(ways)(
+  '%s: a slow handler handles at most two frames before it yields to other connections',
+  async (_what, handler, input) => {
+    isQuick = () => false;
+    expect(Math.max(...(await turns(handler, input)))).toBeLessThanOrEqual(2);
+  },
+);
 
 it.each(ways.slice(0, 9))(
-  '%s: of slow frames behind quick ones a few pass before it is noticed',
+  '%s: at most eight slow frames after quick ones are handled before it yields',
   async (_what, handler, input) => {
     isQuick = (frame) => frame < FRAMES / 2;
     const [first = 0, ...others] = await turns(handler, input);
@@ -107,7 +110,10 @@ it.each(ways.slice(0, 9))(
   },
 );
 
-it.each(ways.slice(0, 5))('%s: quick frames of one chunk are handed on in one turn', async (_what, handler, input) => {
-  isQuick = () => true;
-  expect(await turns(handler, input)).toEqual([FRAMES]);
-});
+it.each(ways.slice(0, 5))(
+  '%s: quick frames of one chunk are emitted in one event-loop iteration',
+  async (_what, handler, input) => {
+    isQuick = () => true;
+    expect(await turns(handler, input)).toEqual([FRAMES]);
+  },
+);

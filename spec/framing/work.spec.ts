@@ -8,7 +8,7 @@ import { lines } from '../../lib/framing/lines.ts';
 import { Borrowed } from '../support/borrowed.ts';
 import { chop } from '../support/bytes.ts';
 
-/** Bytes that were in reach of a search, were copied, or were decoded, by anybody. */
+/** Bytes that any code has searched, copied or decoded. */
 let work = 0;
 
 beforeEach(() => {
@@ -66,13 +66,13 @@ describe.each(cases)('the work of %s is proportional to the bytes', (_, decode, 
     expect(work).toBeLessThan(10 * big.length);
   });
 
-  it.each([false, true])('for many tiny frames in one chunk, each closing the gate: %s', (closing) => {
+  it.each([false, true])('for many tiny frames in one chunk, each pausing the input: %s', (pausing) => {
     const all = Buffer.concat(Array.from({ length: 10_000 }, () => small));
     const peer = new Borrowed();
     let count = 0;
     peer.pipe(decode).subscribe(() => {
       count++;
-      peer.control.isPaused ||= closing;
+      peer.control.isPaused ||= pausing;
     });
     work = 0;
     peer.push(all);

@@ -5,11 +5,11 @@ import { defaultClock, monotonic } from '../../lib/time/monotonic.ts';
 
 const STILL: SchedulerLike = { now: () => 0, schedule: monotonic.schedule };
 
-/** A gate to be opened and closed by hand, and what it was told. */
-export class HandGate implements SourceControl {
-  #held = false;
-  #heldSince = 0;
-  #heldFor = 0;
+/** A control that the spec pauses and resumes by hand, and that records what operators report to it. */
+export class HandControl implements SourceControl {
+  #isPaused = false;
+  #pausedSince = 0;
+  #pausedFor = 0;
   over = false;
   busy = false;
   frameTimeout = Number.POSITIVE_INFINITY;
@@ -17,15 +17,16 @@ export class HandGate implements SourceControl {
   lastActivity = 0;
   silentSince = 0;
   readonly borrowed = true;
-  /** What framing operators say they carry, in bytes. */
-  carried = 0;
-  /** Virtual time, or none at all: how fast this machine is decides nothing here. */
+  /** The bytes that operators report to hold. */
+  buffered = 0;
+  /** Virtual time, or a clock that stands still: the speed of the machine must not matter. */
   readonly clock = defaultClock() === monotonic ? STILL : asyncScheduler;
-  /** How often the input gave way to others. */
+  /** How often the input yielded to other connections. */
   yields = 0;
-  readonly blamed: Error[] = [];
+  /** The errors that `closeAs` received. */
+  readonly closedAs: Error[] = [];
 
-  /** Framing operators behind other operators. */
+  /** Operators that do not read in place. */
   readonly followers = new Set<Follower>();
 
   stop(): boolean {
@@ -33,28 +34,28 @@ export class HandGate implements SourceControl {
   }
 
   get isPaused(): boolean {
-    return this.#held;
+    return this.#isPaused;
   }
 
-  set isPaused(held: boolean) {
-    if (held === this.#held) return;
-    if (held) this.#heldSince = this.clock.now();
-    else this.#heldFor = this.detainedFor;
-    this.#held = held;
+  set isPaused(pause: boolean) {
+    if (pause === this.#isPaused) return;
+    if (pause) this.#pausedSince = this.clock.now();
+    else this.#pausedFor = this.detainedFor;
+    this.#isPaused = pause;
   }
 
   get detained(): boolean {
-    return this.#held;
+    return this.#isPaused;
   }
 
   get detainedFor(): number {
-    return this.#heldFor + (this.#held ? this.clock.now() - this.#heldSince : 0);
+    return this.#pausedFor + (this.#isPaused ? this.clock.now() - this.#pausedSince : 0);
   }
 
   whenRested(): void {}
 
   reportBuffered(change: number): void {
-    this.carried += change;
+    this.buffered += change;
   }
 
   follow(follower: Follower): () => void {
@@ -80,17 +81,17 @@ export class HandGate implements SourceControl {
   }
 
   closeAs(error: Error): void {
-    this.blamed.push(error);
+    this.closedAs.push(error);
   }
 }
 
 /**
- * Bytes as a connection lends them, driven by hand: every chunk lies in one and the same buffer, which is poisoned when
- * the sink has returned. What arrives while the gate is closed waits, as it would in the kernel.
+ * Borrowed bytes, as those of a connection, that the spec emits by hand. Every chunk is in the same buffer, which is overwritten
+ * when the sink returns. Chunks that arrive while the input is paused wait, as they would in the kernel.
  */
 export class Borrowed extends Bytes {
-  readonly control = new HandGate();
-  /** Whether the subscriber has gone, or been told the end. */
+  readonly control = new HandControl();
+  /** Whether the subscriber has unsubscribed. */
   released = false;
   readonly #buffer = Buffer.alloc(64 * 1024);
   readonly #waiting: Uint8Array[] = [];
@@ -125,7 +126,7 @@ export class Borrowed extends Bytes {
     else this.#sink?.complete();
   }
 
-  /** Opens the gate, once: it may be closed again before this returns. */
+  /** Resumes the input once: it may be paused again before this returns. */
   open(): void {
     this.control.isPaused = false;
     for (const follower of this.control.followers) follower.resume();
@@ -133,7 +134,7 @@ export class Borrowed extends Bytes {
     this.#flow();
   }
 
-  /** Opens the gate as often as it is closed. */
+  /** Resumes the input as often as it is paused. */
   openAll(): void {
     while (this.control.isPaused) this.open();
   }

@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import type { Observable } from 'rxjs';
 
-/** What came out of an Observable, in the order it came. */
+/** The notifications of an Observable, in their order. */
 export interface Seen<T> {
   readonly values: T[];
   error?: unknown;
   completed: boolean;
 }
 
-/** Subscribes and takes down what comes. */
+/** Subscribes and records the notifications. */
 export function watch<T>(source: Observable<T>): Seen<T> {
   const seen: Seen<T> = { values: [], completed: false };
   source.subscribe({
@@ -23,7 +23,7 @@ export function watch<T>(source: Observable<T>): Seen<T> {
   return seen;
 }
 
-/** Cuts bytes into chunks of these lengths, round and round. */
+/** Splits bytes into chunks of these lengths, again and again. */
 export function chop(bytes: Uint8Array, lengths: readonly number[]): Buffer[] {
   const chunks: Buffer[] = [];
   for (let at = 0, i = 0; at < bytes.length; i++) {
@@ -34,7 +34,7 @@ export function chop(bytes: Uint8Array, lengths: readonly number[]): Buffer[] {
   return chunks;
 }
 
-/** Lengths of chunks: mostly a few bytes, so that everything is cut everywhere. */
+/** Lengths of chunks: mostly a few bytes, so that each frame is split at each place. */
 export const chunkings = fc.array(
   fc.oneof(
     fc.constant(1),

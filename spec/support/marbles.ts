@@ -2,7 +2,7 @@ import { TestScheduler } from 'rxjs/testing';
 import { expect } from 'vitest';
 
 type RunHelpers = Parameters<Parameters<TestScheduler['run']>[0]>[0] & {
-  /** The scheduler itself: the clock to hand in where one is asked for. */
+  /** The scheduler itself: the clock to pass where an option asks for one. */
   readonly clock: TestScheduler;
 };
 

@@ -1,7 +1,7 @@
-/** How long a spec waits for what must happen, in milliseconds, before it says what did not. */
+/** Milliseconds that a spec waits for a condition before it fails with a description of it. */
 export const PATIENCE = 150_000;
 
-/** Something that changes, and that a spec waits for: it looks again at each change, and never sleeps. */
+/** An object whose changes a spec waits for: the condition is evaluated again at each change, and nothing sleeps. */
 export abstract class Watched {
   readonly #looks = new Set<() => void>();
 
@@ -10,10 +10,10 @@ export abstract class Watched {
   }
 
   /**
-   * Waits until something is true.
+   * Waits until a condition is true.
    *
-   * @param what Looked at now, and at every change.
-   * @param says What is waited for, for the error.
+   * @param what The condition: evaluated now, and at every change.
+   * @param says Its description, for the error.
    */
   until(what: (self: this) => boolean, says = String(what), within = PATIENCE): Promise<this> {
     if (what(this)) return Promise.resolve(this);
@@ -29,7 +29,7 @@ export abstract class Watched {
       };
       const timer = setTimeout(() => {
         stop();
-        reject(new Error(`In ${within} ms it has not come to: ${says}`));
+        reject(new Error(`Not true within ${within} ms: ${says}`));
       }, within);
       this.#looks.add(look);
     });

@@ -7,7 +7,7 @@ import type { Limits, Request } from '../../../demos/memcached/requests.ts';
 import { Store, type StoreOptions } from '../../../demos/memcached/store.ts';
 import { Bytes } from '../../../lib/connection/bytes.ts';
 import type { ByteSink } from '../../../lib/connection/source.ts';
-import { HandGate } from '../../support/borrowed.ts';
+import { HandControl } from '../../support/borrowed.ts';
 
 /**
  * Any bytes, but not white space alone: where the original looks for a number in that, it goes on looking in what lies behind.
@@ -90,7 +90,7 @@ export function decode(chunks: readonly Uint8Array[], limits?: Partial<Limits>):
 
 /** Chunks that are overwritten with 0xdb behind whoever borrowed them. They never complete. */
 class Poisoned extends Bytes {
-  readonly control = new HandGate();
+  readonly control = new HandControl();
   readonly #chunks: readonly Uint8Array[];
 
   constructor(chunks: readonly Uint8Array[]) {

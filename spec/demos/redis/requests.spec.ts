@@ -87,11 +87,11 @@ describe('requests', () => {
     const source = new Borrowed();
     watch(source.pipe(requests()));
     source.push(bytesOf('*1000000\r\n$67108864\r\n'));
-    expect(source.control.carried).toBeLessThan(100);
+    expect(source.control.buffered).toBeLessThan(100);
     const many = new Borrowed();
     watch(many.pipe(requests()));
     many.push(bytesOf(`*1000000\r\n${'$2\r\nab\r\n'.repeat(1000)}`));
-    expect(many.control.carried).toBeGreaterThan(1000 * (8 + 32));
+    expect(many.control.buffered).toBeGreaterThan(1000 * (8 + 32));
   });
 
   it('completes on a drain after the request that has begun', () => {
@@ -134,7 +134,7 @@ describe('requests', () => {
     expect(seen.values).toEqual([['PING']]);
     expect(seen.error).toBeInstanceOf(ProtocolError);
     expect(seen.error).toMatchObject({ reply: `ERR Protocol error: ${problem}` });
-    expect(source.control.blamed).toEqual([seen.error]);
+    expect(source.control.closedAs).toEqual([seen.error]);
   });
 
   it('obeys smaller limits, and allows a request that just fits', () => {
