@@ -5,14 +5,16 @@ import type { Peer } from './peers.ts';
 import { succeed } from './proc/command.ts';
 import type { Runner } from './rounds.ts';
 
-/** What could be built, what it is, and what is not there and why; the last two by the name of the peer. */
+/** The peers that can run. */
 export interface Builds {
   readonly runners: readonly Runner[];
+  /** The version of each peer, by its name. */
   readonly versions: Readonly<Record<string, string>>;
+  /** Why a peer cannot run, by its name. */
   readonly absent: Readonly<Record<string, string>>;
 }
 
-/** Compiles the TypeScript of the load and the servers, then makes each server's program. */
+/** Compiles the TypeScript of the load and the servers, then builds the program of each server. */
 export async function buildAll(peers: readonly Peer[]): Promise<Builds> {
   const manifest = createRequire(import.meta.url).resolve('typescript/package.json');
   const project = fileURLToPath(new URL('tsconfig.json', import.meta.url));

@@ -1,6 +1,6 @@
 import type { Job, LoadKind, Mode } from './load/job.ts';
 
-/** What one figure of a case is for. */
+/** The unit of a case's figure. */
 export type Unit =
   | 'µs CPU / request'
   | 'µs CPU / MiB'
@@ -8,9 +8,9 @@ export type Unit =
   | 'bytes / connection'
   | 'ns CPU / value';
 
-/** One thing that servers are compared at. */
+/** One workload on which servers are compared. */
 export interface Case {
-  /** What `--case` calls it. */
+  /** Its name for `--case`. */
   readonly name: string;
   readonly title: string;
   readonly unit: Unit;
@@ -20,15 +20,15 @@ export interface Case {
   readonly inFlight: number;
 }
 
-/** How much of everything a run does. */
+/** The extent of a run. */
 export interface Effort {
-  /** How often all servers are started anew. */
+  /** How often all servers are restarted. */
   readonly starts: number;
-  /** Turns of each server between two starts. */
+  /** Turns of each server after each start. */
   readonly turns: number;
-  /** Load before the first turn, in milliseconds. */
+  /** Duration of the load before the first turn, in milliseconds. */
   readonly warm: number;
-  /** Load in a turn, in milliseconds. */
+  /** Duration of the load in a turn, in milliseconds. */
   readonly turn: number;
   /** Wait before memory is read, in milliseconds. */
   readonly settle: number;
@@ -39,7 +39,7 @@ export interface Effort {
 export const full: Effort = { starts: 3, turns: 9, warm: 2000, turn: 300, settle: 3000, idle: 10_000 };
 export const quick: Effort = { starts: 1, turns: 3, warm: 600, turn: 150, settle: 500, idle: 1000 };
 
-/** Every case, with as many idle connections as `effort` says. */
+/** Every case; the number of idle connections is that of the `effort`. */
 export function casesFor({ idle }: Pick<Effort, 'idle'>): readonly Case[] {
   const request = 'µs CPU / request';
   return [
@@ -68,7 +68,7 @@ function one(
   return { name, title, unit, kind, mode, connections, inFlight };
 }
 
-/** The job of a load process for this case, against a server that listens there. */
+/** The job of a load process: this case against this server. */
 export function jobFor(entry: Case, effort: Effort, server: Pick<Job, 'protocol' | 'port' | 'pid'>): Job {
   const { kind, mode, connections, inFlight } = entry;
   const { settle } = effort;

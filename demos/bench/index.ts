@@ -1,8 +1,8 @@
 /**
- * The benchmark: what each server needs for the same work, in CPU time of its process.
+ * The benchmark: the CPU time that each server needs for the same work.
  *
- *     npm run bench                  everything, about a quarter of an hour; writes RESULTS.md, results.json, results.svg
- *     npm run bench -- --quick       one short round of everything
+ *     npm run bench                  all cases, about a quarter of an hour; writes RESULTS.md, results.json, results.svg
+ *     npm run bench -- --quick       one short round of all cases
  *     npm run bench -- --case lines --peer net-corked,go --starts 5
  */
 import { existsSync } from 'node:fs';
@@ -21,12 +21,13 @@ import { gather, type Turn, turnsOf } from './rounds.ts';
 import { judge, targets } from './targets.ts';
 import { valueCase, valuePeers, valueTurns } from './values.ts';
 
-const everyone = [...peers, ...valuePeers];
+const allPeers = [...peers, ...valuePeers];
 
 async function main(args: readonly string[]): Promise<void> {
   const options = readOptions(args, fileURLToPath(new URL('.', import.meta.url)));
   if (options.help) return console.log(usage);
-  if (!existsSync('/proc/self/stat')) throw new Error('The bench reads CPU time from /proc, which this system has not');
+  if (!existsSync('/proc/self/stat'))
+    throw new Error('The bench reads CPU time from /proc, which this system does not have');
   const cases = choose('case', [...casesFor(options.effort), valueCase], options.cases);
   const served = cases.filter((entry) => entry !== valueCase);
   const builds = await buildAll(choose('peer', peers, options.peers));
@@ -35,7 +36,7 @@ async function main(args: readonly string[]): Promise<void> {
   const turns: Turn[] = [];
   const note = (turn: Turn) => {
     turns.push(turn);
-    console.error(tell(turn));
+    console.error(sentence(turn));
   };
   for await (const turn of turnsOf(served, builds.runners, options.effort)) note(turn);
   if (cases.includes(valueCase)) for await (const turn of valueTurns(options.effort.starts * 3)) note(turn);
@@ -48,21 +49,21 @@ async function main(args: readonly string[]): Promise<void> {
     effort: options.effort,
     versions: builds.versions,
     absent: builds.absent,
-    failures: turns.flatMap((turn) => (turn.outcome instanceof Error ? [tell(turn)] : [])),
+    failures: turns.flatMap((turn) => (turn.outcome instanceof Error ? [sentence(turn)] : [])),
     cases,
     results,
     verdicts: targets
       .filter((target) => cases.some(({ name }) => name === target.case))
       .map((target) => judge(target, results)),
   };
-  console.log(tables(run, everyone));
+  console.log(tables(run, allPeers));
   if (options.out !== undefined) await write(options.out, run);
   const missed = run.verdicts.some(({ met }) => met === false);
-  // A wrong reply or a server that fell over is an error of the run; a missed target only when asked.
+  // A wrong reply or a crashed server always fails the run; a missed target fails it only with --check.
   if (run.failures.length > 0 || (options.check && missed)) process.exitCode = 1;
 }
 
-function tell({ case: entry, peer, round, outcome }: Turn): string {
+function sentence({ case: entry, peer, round, outcome }: Turn): string {
   const what = `${entry.name} ${peer.name}, round ${round + 1}`;
   return outcome instanceof Error
     ? `${what} failed: ${outcome.message}`
@@ -71,9 +72,9 @@ function tell({ case: entry, peer, round, outcome }: Turn): string {
 
 async function write(folder: string, run: Run): Promise<void> {
   await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'RESULTS.md'), resultsPage(run, everyone));
+  await writeFile(join(folder, 'RESULTS.md'), resultsPage(run, allPeers));
   await writeFile(join(folder, 'results.json'), resultsJson(run));
-  await writeFile(join(folder, 'results.svg'), chart(run.cases, run.results, everyone));
+  await writeFile(join(folder, 'results.svg'), chart(run.cases, run.results, allPeers));
 }
 
 await main(process.argv.slice(2));

@@ -1,13 +1,13 @@
 import { parseArgs } from 'node:util';
 import { type Effort, full, quick } from './cases.ts';
 
-/** What the command line asks for. */
+/** The options of the command line. */
 export interface Options {
   readonly effort: Effort;
   /** Names of cases and peers to run; undefined for all. */
   readonly cases: readonly string[] | undefined;
   readonly peers: readonly string[] | undefined;
-  /** Fail the process when a target is missed. */
+  /** Whether the process fails when a target is missed. */
   readonly check: boolean;
   /** Folder for the results; undefined to write none. */
   readonly out: string | undefined;
@@ -16,19 +16,24 @@ export interface Options {
 
 export const usage = `npm run bench -- [options]
 
-  --quick          one short round of everything, under two minutes; writes no files
+  --quick          one short round of all cases, under two minutes; writes no files
   --case a,b       only these cases: echo, lines, prefixed, redis-set, redis-get, bulk-in, bulk-out, connect, idle, value, ...
   --peer a,b       only these servers: net, net-corked, net-joined, rxjs, go, c, nest, redis, sluice-redis
-  --starts n       how often all servers of a case are started anew
-  --turns n        turns of each server between two starts
-  --warm ms        load before the first of them
-  --turn ms        load in each of them
+  --starts n       how often all servers of a case are restarted
+  --turns n        turns of each server after each start
+  --warm ms        duration of the load before the first turn
+  --turn ms        duration of the load in each turn
   --idle n         idle connections to hold
-  --out folder     where RESULTS.md, results.json and results.svg go; a full run writes them beside the bench
+  --out folder     folder for RESULTS.md, results.json and results.svg; a full run writes them to its own folder
   --check          exit with 1 when a target is missed
   --help           print this`;
 
-/** Reads the options of a command line; throws a TypeError or RangeError with a sentence for what is impossible. */
+/**
+ * Parses a command line.
+ *
+ * @param home The folder of the results of a full run.
+ * @throws TypeError or RangeError with a sentence for options that do not exist or are out of range.
+ */
 export function readOptions(args: readonly string[], home: string): Options {
   const { values } = parseArgs({
     args: [...args],
@@ -60,13 +65,13 @@ export function readOptions(args: readonly string[], home: string): Options {
     cases: values.case?.split(','),
     peers: values.peer?.split(','),
     check: values.check,
-    // A part of the figures must not take the place of all of them unasked.
+    // A partial run must not replace the published results, unless a folder is given.
     out: values.out ?? (whole ? home : undefined),
     help: values.help,
   };
 }
 
-/** Those of `all` that are named, or all of them. */
+/** The named entries of `all`, or all of them. */
 export function choose<T extends { readonly name: string }>(
   what: string,
   all: readonly T[],

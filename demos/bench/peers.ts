@@ -3,26 +3,26 @@ import { fileURLToPath } from 'node:url';
 import type { Mode, Protocol } from './load/job.ts';
 import { firstLine, succeed } from './proc/command.ts';
 
-/** How a server is started. Ours are told what to do by `--mode` and `--host`, and print where they listen. */
+/** How a server is started. The bench's own servers have the options `--mode` and `--host`, and print their address. */
 export interface Program {
-  /** The command line; for a server that cannot choose a free port itself, as a function of one. */
+  /** The command line. A function of a free port for a server that cannot choose one itself. */
   readonly command: readonly string[] | ((port: number) => readonly string[]);
-  /** What such a server prints when it listens. */
+  /** The line that such a server prints when it listens. */
   readonly ready?: RegExp;
 }
 
-/** A server program that can be run, or why it cannot be. */
+/** A server program that can run, or the reason why it cannot. */
 export type Built = (Program & { readonly version: string }) | { readonly missing: string };
 
 /** One of the servers that are compared. */
 export interface Peer {
-  /** What `--peer` calls it. */
+  /** Its name for `--peer`. */
   readonly name: string;
   readonly title: string;
-  /** What it can be asked for. */
+  /** The modes that it supports. */
   readonly modes: readonly Mode[];
   readonly protocol: Protocol;
-  /** Makes the program, once a run. */
+  /** Builds the program, once a run. */
   readonly build: () => Promise<Built>;
 }
 
@@ -30,7 +30,7 @@ const every: readonly Mode[] = ['echo', 'lines', 'length-prefixed', 'discard', '
 const inNode: readonly Mode[] = [...every, 'async'];
 const redis: readonly Mode[] = ['redis-set', 'redis-get'];
 
-/** The servers in the order of their turns. A further Node server is one file under `peers` and one line here. */
+/** The servers in the order of their turns. To add a Node server, add a file in `peers` and a line here. */
 export const peers: readonly Peer[] = [
   node('sluice', 'Sluice', inNode),
   node('net', 'node:net, a write per reply', inNode),
@@ -44,7 +44,7 @@ export const peers: readonly Peer[] = [
   node('sluice-redis', 'Sluice, demos/redis', redis),
 ];
 
-/** A TypeScript server, compiled beforehand so that it runs in plain Node with no loader in the way. */
+/** A TypeScript server. It is compiled first, so that it runs in plain Node without a loader. */
 function node(name: string, title: string, modes: readonly Mode[], version = () => `node ${process.version}`): Peer {
   const command = [process.execPath, here(`dist/demos/bench/peers/${name}.js`)];
   return { name, title, modes, protocol: 'plain', build: async () => ({ command, version: version() }) };
@@ -79,7 +79,7 @@ async function findNest(): Promise<Built> {
 async function findRedis(): Promise<Built> {
   const version = await firstLine('redis-server', ['--version']);
   if (version === undefined) return { missing: 'there is no redis-server on the PATH' };
-  // It keeps nothing on the disk, as ours does not either here.
+  // Without persistence, because our Redis demo runs without it here, too.
   const quiet = ['--bind', '0.0.0.0', '--protected-mode', 'no', '--save', '', '--appendonly', 'no'];
   return {
     command: (port) => ['redis-server', '--port', String(port), ...quiet],

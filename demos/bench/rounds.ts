@@ -4,29 +4,29 @@ import type { Peer, Program } from './peers.ts';
 import { LoadProcess } from './proc/load.ts';
 import { type Running, startServer } from './proc/server.ts';
 
-/** A peer that is there, with the program to start. */
+/** A peer that can run, with its program. */
 export interface Runner {
   readonly peer: Peer;
   readonly program: Program;
 }
 
-/** What a peer has shown in a case: one sample a round, undefined where its turn failed. */
+/** The samples of a peer in a case: one a round, undefined where its turn failed. */
 export interface Result {
   readonly case: string;
   readonly peer: string;
   readonly samples: readonly (Sample | undefined)[];
 }
 
-/** One turn of one server, as it ends. */
+/** One turn of one server, with its outcome. */
 export interface Turn {
   readonly case: Case;
   readonly peer: Peer;
-  /** All servers had a turn in it, one right after the other. */
+  /** In a round all servers have a turn, one right after another. */
   readonly round: number;
   readonly outcome: Sample | Error;
 }
 
-/** A server that runs, and the load on it. */
+/** A running server, and its load. */
 interface Pair {
   readonly runner: Runner;
   readonly server: Running;
@@ -34,9 +34,9 @@ interface Pair {
 }
 
 /**
- * Case after case; within a case the servers in turn, A B C A B C, each turn a fraction of a second. What disturbs a machine for
- * a while so disturbs neighbours alike. Now and then all of them are started anew: a lucky or unlucky start of one process
- * cannot colour every round.
+ * Runs case after case. Within a case the servers take turns, A B C A B C, each a fraction of a second long, so that a temporary
+ * disturbance of the machine affects neighbouring turns alike. Between rounds all servers are restarted at times, because
+ * otherwise a lucky or unlucky start of one process would affect every round.
  */
 export async function* turnsOf(
   cases: readonly Case[],
@@ -46,7 +46,7 @@ export async function* turnsOf(
   for (const entry of cases) {
     const able = runners.filter(({ peer }) => peer.modes.includes(entry.mode));
     for (let start = 0; start < effort.starts; start++) {
-      // Ten thousand idle connections are held by one at a time, and once.
+      // Only one server at a time holds its ten thousand idle connections, and each does so once per start.
       const isIdle = entry.kind === 'idle';
       for (const some of isIdle ? able.map((runner) => [runner]) : [able])
         yield* roundsOf(entry, some, effort, start, isIdle ? 1 : effort.turns);
@@ -98,7 +98,7 @@ async function* roundsOf(
   }
 }
 
-/** Gathers turns by case and peer, in the order in which they were first seen. */
+/** Groups turns by case and peer, in the order of their first turns. */
 export function gather(turns: readonly Turn[]): readonly Result[] {
   const results = new Map<string, { case: string; peer: string; samples: (Sample | undefined)[] }>();
   for (const { case: entry, peer, round, outcome } of turns) {

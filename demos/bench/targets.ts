@@ -1,7 +1,7 @@
 import { median } from './report/numbers.ts';
 import type { Result } from './rounds.ts';
 
-/** A promise: in this case `peer` needs at most `limit` times what `over` needs. */
+/** A target: in this case `peer` needs at most `limit` times as much as `over`. */
 export interface Target {
   readonly case: string;
   readonly peer: string;
@@ -25,9 +25,9 @@ export const targets: readonly Target[] = [
   { case: 'value', peer: 'idle', over: 'timeout', limit: 0.15 },
 ];
 
-/** What became of a target in a run. */
+/** The result of a target in a run. */
 export interface Verdict extends Target {
-  /** Median over the rounds of the two figures' ratio; undefined when the run has no round with both. */
+  /** Median over the rounds of the ratio of the two figures; undefined if no round has both. */
   readonly ratio: number | undefined;
   readonly met: boolean | undefined;
 }
@@ -38,8 +38,8 @@ export function judge(target: Target, results: readonly Result[]): Verdict {
 }
 
 /**
- * The median of the ratios, each between two turns of the same round: what disturbs the machine for a while
- * disturbs neighbours alike.
+ * The median of the ratios between two turns of the same round. Within a round, because a temporary disturbance of the machine
+ * affects neighbouring turns alike.
  */
 export function ratioOf(results: readonly Result[], name: string, peer: string, over: string): number | undefined {
   const figures = (of: string) => results.find((result) => result.case === name && result.peer === of)?.samples ?? [];

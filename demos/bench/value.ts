@@ -1,10 +1,10 @@
 /**
- * What a value costs that passes a deadline. In a process of its own, as are the servers:
+ * Measures the cost of a value that passes a deadline operator. It runs in a process of its own, like the servers:
  *
  *     node value.js idle
  *     node value.js timeout
  *
- * Prints nanoseconds of CPU time per value, the bare subscription's own part included.
+ * Prints nanoseconds of CPU time per value, including the part of the bare subscription.
  */
 import { type MonoTypeOperatorFunction, Subject, timeout } from 'rxjs';
 import { idle } from '../../lib/index.ts';

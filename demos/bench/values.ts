@@ -5,7 +5,7 @@ import type { Case } from './cases.ts';
 import type { Peer } from './peers.ts';
 import type { Turn } from './rounds.ts';
 
-/** The case that has no server: a value that passes a deadline. */
+/** The case without a server: a value that passes a deadline operator. */
 export const valueCase: Case = {
   name: 'value',
   title: 'A value that passes a deadline, no socket',
@@ -21,15 +21,15 @@ const peer = (name: string, title: string): Peer => ({
   title,
   modes: [],
   protocol: 'plain',
-  build: async () => ({ missing: 'it is no server' }),
+  build: async () => ({ missing: 'it is not a server' }),
 });
 
-/** The two that are compared in it, in turn. */
+/** The two operators that are compared. */
 export const valuePeers: readonly Peer[] = [peer('idle', 'Sluice, idle'), peer('timeout', 'RxJS, timeout({ each })')];
 
 const run = promisify(execFile);
 
-/** Turns of both, each in a process of its own. */
+/** Turns of both operators, alternating, each in a process of its own. */
 export async function* valueTurns(rounds: number): AsyncGenerator<Turn> {
   const program = fileURLToPath(new URL('dist/demos/bench/value.js', import.meta.url));
   for (let round = 0; round < rounds; round++) {

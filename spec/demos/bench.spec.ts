@@ -28,15 +28,15 @@ import { valueCase } from '../../demos/bench/values.ts';
 const samples = (...figures: (number | undefined)[]): (Sample | undefined)[] =>
   figures.map((figure) => (figure === undefined ? undefined : { figure, count: 1 }));
 
-describe('numbers', () => {
-  it('takes the middle, or the mean of the two in the middle, and nothing of nothing', () => {
+describe('a list of numbers', () => {
+  it('has a median: the middle one, or the mean of the two in the middle; undefined without numbers', () => {
     expect(median([])).toBeUndefined();
     expect(median([7])).toBe(7);
     expect(median([9, 1, 5])).toBe(5);
     expect(median([10, 1, 9, 2])).toBe(5.5);
   });
 
-  it('has as many numbers above the median as below, for any numbers', () => {
+  it('has at most half of any numbers above the median, and at most half below', () => {
     fc.assert(
       fc.property(fc.array(fc.integer(), { minLength: 1 }), (numbers) => {
         const middle = median(numbers) ?? Number.NaN;
@@ -48,29 +48,29 @@ describe('numbers', () => {
     );
   });
 
-  it('shows about three digits', () => {
+  it('shows about three significant digits', () => {
     expect([0.8512, 12.34, 123.4, 6543.2, undefined].map(show)).toEqual(['0.85', '12.3', '123', '6,543', '–']);
   });
 });
 
-describe('ratios', () => {
+describe('the ratio of two peers', () => {
   const results: Result[] = [
     { case: 'lines', peer: 'sluice', samples: samples(1, 4, undefined, 6) },
     { case: 'lines', peer: 'go', samples: samples(2, 4, 5, 3) },
     { case: 'echo', peer: 'go', samples: samples(100) },
   ];
 
-  it('divides within a round, and takes the median of that', () => {
-    // 0.5, 1 and 2; the ratio of the medians would be 4 / 3.5.
+  it('is the median of the ratios within each round', () => {
+    // The ratios are 0.5, 1 and 2; the ratio of the medians would be 4 / 3.5.
     expect(ratioOf(results, 'lines', 'sluice', 'go')).toBe(1);
   });
 
-  it('has no ratio without a round in which both were there', () => {
+  it('is undefined without a round that has both samples', () => {
     expect(ratioOf(results, 'echo', 'sluice', 'go')).toBeUndefined();
     expect(judge({ case: 'echo', peer: 'sluice', over: 'go', limit: 1 }, results).met).toBeUndefined();
   });
 
-  it('meets a target at its limit and misses it above', () => {
+  it('meets a target at its limit, and misses it above', () => {
     const target = { case: 'lines', peer: 'sluice', over: 'go', limit: 1 };
     expect(judge(target, results).met).toBe(true);
     expect(judge({ ...target, limit: 0.99 }, results).met).toBe(false);
@@ -83,7 +83,7 @@ describe('ratios', () => {
 });
 
 describe('CPU time', () => {
-  it('is read whatever the program is called', () => {
+  it('is read for any name of the program', () => {
     fc.assert(
       fc.property(fc.string(), fc.nat(1e6), fc.nat(1e6), (name, user, system) => {
         const line = `77 (${name}) S 1 77 77 0 -1 4194560 9 8 7 6 ${user} ${system} 0 0 20 0 11 0 12345 1 2\n`;
@@ -92,12 +92,12 @@ describe('CPU time', () => {
     );
   });
 
-  it('refuses text that is something else', () => {
+  it('is not read from other text', () => {
     expect(() => parseStat('nonsense')).toThrow('Cannot read CPU time');
     expect(() => parseSchedstat('')).toThrow('Cannot read CPU time');
   });
 
-  it('counts nanoseconds of every thread, and a new one from its start', () => {
+  it('counts the nanoseconds of every thread, and those of a new thread from its start', () => {
     expect(parseSchedstat('821472 177064 2\n')).toBe(821.472);
     const before = { total: 0, threads: new Map([['1', 10]]) };
     const after = {
@@ -110,7 +110,7 @@ describe('CPU time', () => {
     expect(cpuBetween(before, after)).toBe(19);
   });
 
-  it('falls back to the whole process when a thread has ended', () => {
+  it('is that of the whole process when a thread has ended', () => {
     const before = {
       total: 10_000,
       threads: new Map([
@@ -124,7 +124,7 @@ describe('CPU time', () => {
 });
 
 describe('memory', () => {
-  it('is read in either format', () => {
+  it('is read from either format', () => {
     expect(parseResident('5581-7fff [rollup]\nRss:               46312 kB\nPss: 1 kB\n')).toBe(46312 * 1024);
     expect(parseResident('Name:\tnode\nVmRSS:\t   4000 kB\n')).toBe(4000 * 1024);
     expect(() => parseResident('Name:\tnode\n')).toThrow('Cannot read resident memory');
@@ -132,7 +132,7 @@ describe('memory', () => {
 });
 
 describe('latencies', () => {
-  it('agree with the sorted list', () => {
+  it('have the percentiles of the sorted list', () => {
     fc.assert(
       fc.property(
         fc.array(fc.nat(1_000_000), { minLength: 1, maxLength: 50 }),
@@ -152,13 +152,13 @@ describe('latencies', () => {
 });
 
 describe('the wire', () => {
-  it('has frames of the size that the case names', () => {
+  it('has frames of the size in the title of the case', () => {
     expect(wireOf({ mode: 'echo', protocol: 'plain' }).requestSize).toBe(64);
     expect(wireOf({ mode: 'lines', protocol: 'plain' }).requestSize).toBe(64);
     expect(wireOf({ mode: 'length-prefixed', protocol: 'plain' }).requestSize).toBe(4 + 1024);
   });
 
-  it('stores what Redis is then asked for', () => {
+  it('stores the values that the GET requests of Redis ask for', () => {
     const { before, replies, replySize, frames } = wireOf({ mode: 'redis-get', protocol: 'plain' });
     const stored = before?.requests.toString().match(/(?<=\r\n\$64\r\n).{64}/g) ?? [];
     const asked = replies.toString('latin1', 0, frames * replySize).match(/(?<=\$64\r\n).{64}/g);
@@ -167,7 +167,7 @@ describe('the wire', () => {
     expect(before?.replies.toString()).toBe('+OK\r\n'.repeat(frames));
   });
 
-  it('has one line break a line, and no two frames alike', () => {
+  it('has one newline a line, and no two equal frames', () => {
     const { requests, requestSize, frames } = wireOf({ mode: 'lines', protocol: 'plain' });
     const lines = requests.toString().split('\n').slice(0, frames);
     expect(new Set(lines).size).toBe(frames);
@@ -176,19 +176,19 @@ describe('the wire', () => {
 });
 
 describe('options', () => {
-  it('take the effort of the full or the quick run, and what is named instead', () => {
+  it('have the effort of the full or the quick run, except where an option replaces it', () => {
     expect(readOptions([], 'home').effort).toEqual(full);
     expect(readOptions(['--quick', '--starts', '3'], 'home').effort).toEqual({ ...quick, starts: 3 });
   });
 
-  it('write files unasked only for the whole run', () => {
+  it('write files without --out only for a full run', () => {
     expect(readOptions([], 'home').out).toBe('home');
     expect(readOptions(['--quick'], 'home').out).toBeUndefined();
     expect(readOptions(['--case', 'echo'], 'home').out).toBeUndefined();
     expect(readOptions(['--case', 'echo', '--out', 'there'], 'home').out).toBe('there');
   });
 
-  it('refuse what is impossible', () => {
+  it('reject values that are out of range, and options and peers that do not exist', () => {
     expect(() => readOptions(['--turns', '0'], 'home')).toThrow(RangeError);
     expect(() => readOptions(['--loud'], 'home')).toThrow(TypeError);
     expect(() => choose('peer', peers, ['go', 'fortran'])).toThrow('There is no peer "fortran"');
@@ -208,7 +208,7 @@ describe('reports', () => {
     ).toBe('| a         | number |\n| --------- | -----: |\n| long name |      1 |\n| b         |  1,234 |');
   });
 
-  it('draw well-formed SVG with a bar for every figure, whatever the servers are called', () => {
+  it('draw well-formed SVG with a bar for every figure, for any names of servers', () => {
     const results: Result[] = [
       { case: 'lines', peer: 'sluice', samples: samples(1) },
       { case: 'lines', peer: 'a&b', samples: samples(100) },
@@ -226,7 +226,7 @@ describe('reports', () => {
   });
 });
 
-// What follows reads /proc, as the bench does.
+// These specs read /proc, as the bench does.
 describe.runIf(existsSync('/proc/self/stat'))('a run', () => {
   let folder: string;
   beforeAll(async () => {
@@ -234,7 +234,7 @@ describe.runIf(existsSync('/proc/self/stat'))('a run', () => {
   });
   afterAll(() => rm(folder, { recursive: true }));
 
-  it('measures two servers and writes what it has found', async () => {
+  it('measures two servers and writes the results', async () => {
     const root = fileURLToPath(new URL('../..', import.meta.url));
     const program = ['--import', 'tsx', 'demos/bench/index.ts'];
     const few = ['--quick', '--case', 'lines', '--peer', 'net,net-corked', '--warm', '100', '--turn', '50'];
@@ -257,10 +257,10 @@ describe.runIf(existsSync('/proc/self/stat'))('a run', () => {
 
   it.each([
     [
-      'says something else',
+      'sends different bytes',
       (socket: Socket) => socket.on('data', (bytes) => socket.write(String(bytes).toUpperCase())),
     ],
-    ['says more', (socket: Socket) => socket.on('data', (bytes) => socket.write(`${bytes}${bytes}`))],
+    ['sends more bytes', (socket: Socket) => socket.on('data', (bytes) => socket.write(`${bytes}${bytes}`))],
     ['swaps two lines', (socket: Socket) => socket.on('data', (bytes) => socket.write(swapped(bytes)))],
   ])('fails when a server %s', async (_, answer) => {
     await buildAll([]);
@@ -284,10 +284,10 @@ function swapped(bytes: Buffer): Buffer {
 }
 
 async function fail(): Promise<never> {
-  throw new Error('This one is not built');
+  throw new Error('This peer cannot be built');
 }
 
-/** Tags of an XML text that are not closed in order, and whatever is left of `<`, `>` and `&` besides. */
+/** Tags of an XML text that are not closed in order, and each remaining `<`, `>` and `&`. */
 function unclosed(xml: string): string[] {
   const open: string[] = [];
   const rest = xml.replace(/<(\/?)([a-z]+)((?:\s[a-zA-Z:-]+="[^"<&]*")*)(\/?)>/g, (_, closing, name, __, empty) => {

@@ -3,16 +3,15 @@ import type { Job, Load } from './job.ts';
 import { Window } from './window.ts';
 
 const mebibyte = 1024 * 1024;
-/** What a source sends: bytes 0 to 255 over and over. Longer than a read by a period, so that any read is a slice. */
+/** The output of a source: bytes 0 to 255, repeated. It is one period longer than a read, so that any read equals a slice of it. */
 const pattern = Buffer.from(Uint8Array.from({ length: 64 * 1024 + 256 }, (_, index) => index & 255));
 const chunk = pattern.subarray(0, 64 * 1024);
-/** MiB over each connection in a pass. */
+/** MiB per connection in a pass. */
 const size = 16;
 
 /**
- * Bytes in one direction: passes in which every connection carries the same number of MiB, opened and closed
- * within the pass. A pass is over when the server has answered for every byte, so the CPU time of a pass is that
- * of exactly its bytes.
+ * Bytes in one direction, in passes. Every connection is opened and closed within the pass, and carries the same number of
+ * MiB. A pass ends when every byte is accounted for by a reply or received, so its CPU time is that of exactly its bytes.
  */
 export function bulk(job: Job): Load {
   const carry = job.kind === 'bulk-in' ? send : receive;
@@ -33,7 +32,7 @@ export function bulk(job: Job): Load {
   return { measure };
 }
 
-/** Sends `bytes` and a FIN; the server's reply is the number of bytes it has read, eight bytes long. */
+/** Sends `bytes` and a FIN. The server replies with the number of bytes that it has read, in eight bytes. */
 function send(job: Job, index: number, bytes: number, progress: (bytes: number) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     const reply: Buffer[] = [];
@@ -61,7 +60,7 @@ function send(job: Job, index: number, bytes: number, progress: (bytes: number) 
   });
 }
 
-/** Asks for `bytes`, in eight bytes; the server's reply is that many bytes of the pattern. */
+/** Requests `bytes`, a number in eight bytes. The server replies with that many bytes of the pattern. */
 function receive(job: Job, index: number, bytes: number, progress: (bytes: number) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     let seen = 0;

@@ -6,8 +6,8 @@ import { Window } from './window.ts';
 import { wireOf } from './wire.ts';
 
 /**
- * Short connections: connect, one request, its reply, close, as many at once as there are `connections`. One
- * counts when both sides have closed; its latency is from the connect to that.
+ * Short connections: connect, one request, its reply, close; `connections` of them at a time. A connection counts once both
+ * sides have closed it, and its latency is the time from the connect until then.
  */
 export function connects(job: Job): Load {
   const wire = wireOf(job);

@@ -1,20 +1,20 @@
 import { connect, type Socket } from 'node:net';
 
-/** One buffer for every connection: a read is looked at before the next one can happen. */
+/** The read buffer of all connections. One is enough, because each read is checked before the next one. */
 const shared = Buffer.allocUnsafe(64 * 1024);
 
-/** What a load does with one of its connections. */
+/** The callbacks of one connection of a load. */
 export interface Ends {
   readonly open: (socket: Socket) => void;
-  /** Sees the bytes in place; they are gone when it returns. */
+  /** Receives the bytes in the shared buffer; they are valid only during the call. */
   readonly read: (bytes: Buffer, length: number, socket: Socket) => void;
   readonly close: () => void;
   readonly fail: (error: Error) => void;
 }
 
 /**
- * Connects to the server over one of 64 loopback addresses, chosen by `index`: each has ports of its own, so
- * ten thousand connections, or many short ones one after another, do not run out of them.
+ * Connects to the server at one of 64 loopback addresses, chosen by `index`. Each address has its own client ports; with one
+ * address, ten thousand connections, or many short ones in succession, would use up the ports.
  */
 export function dial(port: number, index: number, ends: Ends): Socket {
   const socket = connect({
@@ -35,7 +35,7 @@ export function dial(port: number, index: number, ends: Ends): Socket {
   return socket;
 }
 
-/** The outcome of `work`, or an error once `progress` has said the same twice, ten seconds apart. */
+/** The outcome of `work`, or an error once `progress` has not changed for ten seconds. */
 export async function unlessStalled<T>(work: Promise<T>, progress: () => number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const stalled = new Promise<never>((_, reject) => {

@@ -4,12 +4,12 @@ import type { Job, Load, Sample } from './job.ts';
 import { once } from './once.ts';
 import { wireOf } from './wire.ts';
 
-/** Connections opened side by side. */
+/** Connections that are opened at the same time. */
 const aside = 100;
-/** Connections open before memory is read first: a server's first clients cost it more than the rest. */
+/** Connections before the first reading of memory. They are excluded, because the first clients cost more than the rest. */
 const first = 100;
 
-/** Memory of an idle connection: each has had one request and its reply, and then says nothing. */
+/** Memory of an idle connection: each sends one request, receives its reply, and is silent from then on. */
 export const idle = (job: Job): Load => ({ measure: () => hold(job) });
 
 async function hold(job: Job): Promise<Sample> {

@@ -1,16 +1,16 @@
-/** What a server made for the bench can be asked to do with what it reads. */
+/** What a server of the bench does with the bytes that it reads. */
 export type BytesMode = 'echo' | 'lines' | 'async' | 'length-prefixed' | 'discard' | 'source';
 
-/** What any server of the bench can be asked to do. */
+/** The modes of all servers, Redis included. */
 export type Mode = BytesMode | 'redis-set' | 'redis-get';
 
-/** How a load talks to its server. */
+/** The pattern of a load. */
 export type LoadKind = 'turns' | 'bulk-in' | 'bulk-out' | 'connect' | 'idle';
 
-/** The language on the wire: the frames of the mode, or those of NestJS's TCP transport. */
+/** The protocol on the wire: the frames of the mode, or those of NestJS's TCP transport. */
 export type Protocol = 'plain' | 'nest';
 
-/** What the load process is told, as JSON in its first argument. */
+/** The job of a load process, passed as JSON in its first argument. */
 export interface Job {
   readonly kind: LoadKind;
   readonly mode: Mode;
@@ -26,13 +26,13 @@ export interface Job {
   readonly settle: number;
 }
 
-/** What one measurement has found. */
+/** The result of one measurement. */
 export interface Sample {
   /** The figure of the case: CPU microseconds per request or per MiB, or resident bytes per connection. */
   readonly figure: number;
-  /** What was counted: requests, MiB, or connections. */
+  /** The number of requests, MiB, or connections. */
   readonly count: number;
-  /** Counted things per second of wall time; absent where nothing moves. */
+  /** `count` per second of wall time; absent for idle connections. */
   readonly rate?: number;
   /** Median latency of a request, in microseconds. */
   readonly p50?: number;
@@ -40,8 +40,8 @@ export interface Sample {
   readonly p99?: number;
 }
 
-/** A load that is ready to be put on its server, again and again; in between it lets the server rest. */
+/** A load that can run repeatedly. Between two measurements the server is idle. */
 export interface Load {
-  /** Puts it on for about so many milliseconds, and says what that has cost. */
+  /** Runs the load for about `ms` milliseconds, and returns its cost. */
   measure(ms: number): Promise<Sample>;
 }

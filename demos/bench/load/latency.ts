@@ -1,4 +1,4 @@
-/** Latencies counted in steps of a microsecond, up to a second; what takes longer is counted as a second. */
+/** Latencies, counted in steps of a microsecond. Those of more than a second count as a second. */
 export class Latencies {
   readonly #counts = new Uint32Array(1_000_001);
   #total = 0;
@@ -10,7 +10,7 @@ export class Latencies {
     this.#total++;
   }
 
-  /** The latency that `share` of all (0 to 1) did not exceed, in microseconds; 0 when there are none. */
+  /** The latency that a `share` (0 to 1) of all does not exceed, in microseconds; 0 if there are none. */
   percentile(share: number): number {
     const rank = Math.max(1, Math.ceil(share * this.#total));
     let seen = 0;

@@ -1,7 +1,7 @@
 /**
- * The load: one process that is told its job as JSON in its first argument, and then, a line each, for how many milliseconds
- * to put it on. It drives the server, checks every reply, reads the server's CPU time and memory from outside, and prints one
- * sample as JSON for each line.
+ * The load, in a process of its own. Its first argument is the job, as JSON. Each line on its standard input is a duration in
+ * milliseconds, for which it loads the server. It checks every reply, reads the server's CPU time and memory from outside, and
+ * prints one sample as JSON for each line.
  */
 import { createInterface } from 'node:readline';
 import { bulk } from './bulk.ts';
@@ -25,7 +25,7 @@ try {
     const sample = await load.measure(Number(ms));
     process.stdout.write(`${JSON.stringify(sample)}\n`);
   }
-  // The open connections would keep the process, and closing them would cost the server time: leave at once.
+  // Exit with connections open: they would keep the process alive, and closing them first would cost the server time.
   process.exit(0);
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : error}\n`, () => process.exit(1));

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { dial } from './dial.ts';
 import type { Wire } from './wire.ts';
 
-/** Connects, sends the request with number `index`, and resolves when its whole reply is in and right. */
+/** Connects, and sends the request with number `index`. Resolved when its whole reply has arrived and is correct. */
 export function once(port: number, wire: Wire, index: number, onClose: () => void): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const frame = index % wire.frames;

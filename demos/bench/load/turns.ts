@@ -7,8 +7,8 @@ import { Window } from './window.ts';
 import { type Wire, wireOf } from './wire.ts';
 
 /**
- * Request and reply: every connection keeps exactly `inFlight` requests under way. Each reply frees one request;
- * all that one read has freed leave in one write.
+ * Request and reply: every connection keeps exactly `inFlight` requests in flight. Each reply is followed by a new request; all
+ * new requests after one read are sent in one write.
  */
 export async function turns(job: Job): Promise<Load> {
   const wire = wireOf(job);
@@ -23,10 +23,10 @@ class Turns implements Load {
   readonly #job: Job;
   readonly #latencies = new Latencies();
   readonly #turns: Turn[] = [];
-  /** What goes wrong at any moment: whoever measures hears of it, now or next. */
+  /** Rejected on the first fault, at any time. The measurement that runs then, or the next one, fails with it. */
   readonly #fault: Promise<never>;
   #window: Window | undefined;
-  /** Connections with requests under way. */
+  /** Connections with requests in flight. */
   #busy = 0;
   #rest = () => {};
 
@@ -75,7 +75,7 @@ class Turns implements Load {
 
   #read(turn: Turn, bytes: Buffer, length: number): void {
     const window = this.#window;
-    if (window === undefined) throw new Error('Wrong reply: nothing was asked');
+    if (window === undefined) throw new Error('Wrong reply: there was no request');
     const now = performance.now();
     const replies = turn.read(bytes, length, now, this.#latencies);
     if (replies === 0) return;
@@ -85,17 +85,17 @@ class Turns implements Load {
   }
 }
 
-/** Where one connection stands in the ring of frames. */
+/** The position of one connection in the ring of frames. */
 class Turn {
   readonly #wire: Wire;
   readonly #inFlight: number;
   readonly #socket: Socket;
-  /** When each request in flight left, in the order of the replies. */
+  /** When each request in flight was sent, in the order of the replies. */
   readonly #sent: Float64Array;
-  /** Requests sent and replies received, counted from the frame this connection began with. */
+  /** Requests sent and replies received, counted from the first frame of this connection. */
   #requests: number;
   #replies: number;
-  /** Bytes of the next reply that are in already. */
+  /** Bytes of the next reply that have arrived. */
   #partial = 0;
 
   constructor(wire: Wire, inFlight: number, index: number, socket: Socket) {
@@ -107,18 +107,18 @@ class Turn {
     this.#replies = this.#requests;
   }
 
-  /** Whether all replies are in. */
+  /** Whether all replies have arrived. */
   get isIdle(): boolean {
     return this.#requests === this.#replies;
   }
 
-  /** Looks at what has come. @returns How many replies ended in it. */
+  /** Checks received bytes. @returns The number of replies that end in them. */
   read(bytes: Buffer, length: number, now: number, latencies: Latencies): number {
     const { replies, replySize, frames } = this.#wire;
     const due = (this.#replies % frames) * replySize + this.#partial;
-    // A connection never has more in flight than a ring holds, so what is due never leaves the doubled ring.
+    // Fewer requests are in flight than the ring has frames, so the replies that are due are contiguous in the doubled ring.
     if (this.#partial + length > (this.#requests - this.#replies) * replySize) {
-      throw new Error('Wrong reply: more bytes than were asked for');
+      throw new Error('Wrong reply: more bytes than the requests call for');
     }
     if (bytes.compare(replies, due, due + length, 0, length) !== 0) {
       throw new Error(`Wrong reply: ${JSON.stringify(bytes.toString('latin1', 0, Math.min(length, 160)))}`);

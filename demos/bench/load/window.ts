@@ -2,7 +2,7 @@ import { cpuBetween, readCpu } from '../proc/cpu.ts';
 import type { Sample } from './job.ts';
 import type { Latencies } from './latency.ts';
 
-/** A time in which a load is put on a server: from a server at rest to one that is at rest again, so every request counts. */
+/** A period of load. It begins and ends with the server idle, so that it contains all of the work for its requests. */
 export class Window {
   readonly #pid: number;
   readonly #before;
@@ -16,12 +16,12 @@ export class Window {
     this.#until = this.#opened + ms;
   }
 
-  /** Whether it is over at a moment; then nothing new is begun. */
+  /** Whether the period is over; then no new request is sent. */
   isOver(now = performance.now()): boolean {
     return now >= this.#until;
   }
 
-  /** What it has come to, once the server is at rest. */
+  /** The result, once the server is idle. */
   close(latencies?: Latencies): Sample {
     const { count } = this;
     const wall = performance.now() - this.#opened;

@@ -1,13 +1,12 @@
 import type { Job } from './job.ts';
 
-/** Frames in a ring: enough that the replies of different connections and requests are told apart. */
+/** Frames in a ring: enough that the replies of different connections and requests differ. */
 const frames = 256;
 const letters = 'abcdefghijklmnopqrstuvwxyz0123456789';
 
 /**
- * Requests of one size and the replies that must come back, each as one buffer with every frame in a row, and
- * twice over, so that any run of up to a full round is one slice. A reply is checked by comparing what has
- * arrived with the slice that is due: no parsing in the load.
+ * Requests of one size and their replies. Each is a buffer with all frames in sequence, twice, so that any sequence of up to a
+ * full round is one slice. The load does not parse replies: it compares the received bytes with the slice that is due.
  */
 export interface Wire {
   readonly frames: number;
@@ -15,11 +14,11 @@ export interface Wire {
   readonly requestSize: number;
   readonly replies: Buffer;
   readonly replySize: number;
-  /** What is said, once and on a connection of its own, before the load begins. */
+  /** Requests that are sent once, on a connection of their own, before the load begins. */
   readonly before?: Wire;
 }
 
-/** The wire of a job: 64 byte frames, or 1 KiB behind a four byte length; for Redis values of 64 bytes. */
+/** The wire of a job: frames of 64 bytes; 1 KiB after a length of four bytes; or, for Redis, values of 64 bytes. */
 export function wireOf({ mode, protocol }: Pick<Job, 'mode' | 'protocol'>): Wire {
   if (protocol === 'nest') return build(nestRequest, nestReply);
   if (mode === 'length-prefixed') return build(prefixed, prefixed);
@@ -43,7 +42,7 @@ function build(request: (index: number) => Buffer, reply: (index: number) => Buf
   };
 }
 
-/** All frames of a wire as one. */
+/** All frames of a wire as one frame. */
 function whole({ frames, requests, requestSize, replies, replySize }: Wire): Wire {
   const [asked, answered] = [frames * requestSize, frames * replySize];
   return {
@@ -63,7 +62,7 @@ function sizeOf(all: readonly Buffer[]): number {
   return size;
 }
 
-/** Printable text that begins with the number of its frame. */
+/** Printable text that begins with the number of the frame. */
 function text(index: number, length: number): string {
   let out = String(index).padStart(4, '0');
   for (let at = out.length; at < length; at++) out += letters[(index * 7 + at) % letters.length];
@@ -73,7 +72,7 @@ function text(index: number, length: number): string {
 const raw = (index: number) => Buffer.from(text(index, 64));
 const line = (index: number) => Buffer.from(`${text(index, 63)}\n`);
 
-/** What Redis reads and writes: the length of everything before it. */
+/** A bulk string of Redis: its length, then its bytes. */
 const bulk = (value: string) => `$${value.length}\r\n${value}\r\n`;
 const command = (...parts: string[]) => Buffer.from(`*${parts.length}\r\n${parts.map(bulk).join('')}`);
 const keyOf = (index: number) => `key:${String(index).padStart(12, '0')}`;

@@ -1,6 +1,6 @@
 /*
- * The floor: one thread, one epoll, one buffer. What was read is written back at once, without looking at the
- * frames in it; only what the peer does not take is kept, and its reading stops until it does.
+ * The floor: one thread, one epoll, one buffer. Bytes are written back as soon as they are read, without parsing
+ * their frames. Only what the socket does not accept is kept, and reading stops until it is written.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -21,10 +21,10 @@ enum { SIZE = 64 * 1024, EVENTS = 256 };
 
 struct connection {
   int fd;
-  char *pending; /* what is still to be written back; NULL most of the time */
+  char *pending; /* bytes that are still to be written back; NULL most of the time */
   size_t length, written;
   uint64_t count;        /* discard: bytes read; source: bytes to send */
-  unsigned char have;    /* source: bytes of the request that are in */
+  unsigned char have;    /* source: bytes of the request that have arrived */
   unsigned char request[8];
 };
 
@@ -61,7 +61,7 @@ static int echo(struct connection *c, uint32_t events) {
     watch(c, EPOLLIN);
     return 0;
   }
-  if (c->pending != NULL) return -1; /* the peer is gone with replies on their way */
+  if (c->pending != NULL) return -1; /* the peer has closed the connection with replies pending */
   ssize_t n = read(c->fd, buffer, SIZE);
   if (n < 0) return errno == EAGAIN ? 0 : -1;
   if (n == 0) return -1;
@@ -87,7 +87,7 @@ static int discard(struct connection *c, uint32_t events) {
   c->count += (uint64_t)n;
   if (n > 0) return 0;
   uint64_t reply = htobe64(c->count);
-  /* Nothing was written before, so eight bytes always fit. */
+  /* Eight bytes always fit, because nothing was written before. */
   if (write(c->fd, &reply, sizeof reply) != sizeof reply) perror("write");
   return -1;
 }
@@ -143,7 +143,7 @@ int main(int argc, char **argv) {
     if (strcmp(argv[i], "--port") == 0) port = atoi(argv[i + 1]);
   }
   int (*handle)(struct connection *, uint32_t) = NULL;
-  /* Framed replies are their requests, byte for byte, so for the floor they are an echo too. */
+  /* A framed reply equals its request, byte for byte, so an echo serves these modes as well. */
   if (strcmp(mode, "echo") == 0 || strcmp(mode, "lines") == 0 || strcmp(mode, "length-prefixed") == 0) handle = echo;
   if (strcmp(mode, "discard") == 0) handle = discard;
   if (strcmp(mode, "source") == 0) handle = source;

@@ -1,7 +1,7 @@
 /**
- * NestJS's TCP microservice: request and response in its own protocol, the length of a JSON message, `#`, and the
- * message. JavaScript, because the packages need not be installed, and decorators called by hand, because this
- * project's TypeScript has none of the old kind.
+ * NestJS's TCP microservice. A request or response of its own protocol is the length of a JSON message, `#`, and the message.
+ * The file is JavaScript, because its packages may be missing when the project is compiled. The decorators are called by hand,
+ * because this project's TypeScript does not enable legacy decorators.
  */
 import 'reflect-metadata';
 import { parseArgs } from 'node:util';
@@ -37,7 +37,7 @@ const app = await NestFactory.createMicroservice(App, {
 });
 await app.listen();
 const server = app.unwrap();
-// Nest offers no option for this one; the other servers have it.
+// The other servers set this option, too; Nest has no setting for it.
 server.on('connection', (socket) => socket.setNoDelay());
 const { address, port } = server.address();
 console.log(`listening on ${address}:${port}`);

@@ -1,6 +1,6 @@
 /**
- * node:net, a `write` per reply, corked by hand: what one read has caused leaves in one system call. Lines stay
- * bytes here: corked strings cost about half as much again, and this is the best of its kind.
+ * node:net, a `write` per reply, corked by hand: all replies to one read leave in one system call. Lines remain bytes, because
+ * corked strings cost about half as much again, and this server is the best of its kind.
  */
 import { createServer, type Socket } from 'node:net';
 import type { Mode } from '../load/job.ts';
@@ -52,7 +52,7 @@ function waitForDrain(socket: Socket): void {
 const settings = readArguments();
 const handle = pick(handlers, settings.mode);
 const server = createServer({ noDelay: true }, (socket) => {
-  // A client that goes away under load is no fault of the server.
+  // An error of the client is not a fault of the server.
   socket.on('error', () => socket.destroy());
   handle(socket);
 });

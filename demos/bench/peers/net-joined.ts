@@ -1,4 +1,4 @@
-/** node:net, lines decoded once a read, their replies joined into one string and one `write`. */
+/** node:net, lines decoded once a read; the replies are joined to one string for one `write`. */
 import { createServer, type Socket } from 'node:net';
 import type { Mode } from '../load/job.ts';
 import { pick, readArguments, start } from './program.ts';
@@ -25,7 +25,7 @@ function waitForDrain(socket: Socket): void {
 const settings = readArguments();
 const handle = pick(handlers, settings.mode);
 const server = createServer({ noDelay: true }, (socket) => {
-  // A client that goes away under load is no fault of the server.
+  // An error of the client is not a fault of the server.
   socket.on('error', () => socket.destroy());
   handle(socket);
 });

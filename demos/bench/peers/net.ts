@@ -1,4 +1,4 @@
-/** node:net, a `write` per reply: what one writes first, with its reading stopped while the peer does not read. */
+/** node:net, a `write` per reply: the straightforward version, which pauses its input while the peer does not read. */
 import { createServer, type Socket } from 'node:net';
 import type { BytesMode } from '../load/job.ts';
 import { count64, pattern, pick, readArguments, start } from './program.ts';
@@ -40,7 +40,7 @@ const handlers: Record<BytesMode, (socket: Socket) => void> = {
       while (input.length - at >= 4) {
         const end = at + 4 + input.readUInt32BE(at);
         if (end > input.length) break;
-        // The frame still has its header in front of it, which is just what the reply needs.
+        // The slice includes the header of the frame, because the reply needs the same header.
         socket.write(input.subarray(at, end));
         at = end;
       }
@@ -84,7 +84,7 @@ const answer = async (line: string) => `${line}\n`;
 const settings = readArguments();
 const handle = pick(handlers, settings.mode);
 const server = createServer({ noDelay: true, allowHalfOpen: settings.mode === 'discard' }, (socket) => {
-  // A client that goes away under load is no fault of the server.
+  // An error of the client is not a fault of the server.
   socket.on('error', () => socket.destroy());
   handle(socket);
 });

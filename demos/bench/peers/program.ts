@@ -2,7 +2,7 @@ import type { AddressInfo, Server } from 'node:net';
 import { parseArgs } from 'node:util';
 import type { Mode } from '../load/job.ts';
 
-/** What a server of the bench is told on its command line. */
+/** The command line of a server of the bench. */
 export interface Arguments {
   readonly mode: Mode;
   /** Address to listen on. @default '127.0.0.1' */
@@ -11,13 +11,13 @@ export interface Arguments {
   readonly port: number;
 }
 
-/** How many connections a server that has a limit allows; more than any case opens. */
+/** The connection limit of a server that has one: more than any case opens. */
 export const limit = 20_000;
-/** How long a server that has an idle deadline lets its peers be silent, in ms; longer than any case holds one. */
+/** The idle deadline of a server that has one, in milliseconds: longer than any case keeps a connection silent. */
 export const silence = 120_000;
-/** Clients that may wait in the kernel until the server accepts them. */
+/** Connections that the kernel may queue until the server accepts them. */
 export const backlog = 4096;
-/** What a source sends, over and over: bytes 0 to 255, 64 KiB long. */
+/** The output of a source, repeated: bytes 0 to 255, 64 KiB long. */
 export const pattern = Buffer.from(Uint8Array.from({ length: 64 * 1024 }, (_, index) => index & 255));
 
 export function readArguments(): Arguments {
@@ -29,7 +29,7 @@ export function readArguments(): Arguments {
   return { mode: mode as Mode, host, port: Number(port) };
 }
 
-/** Listens, and prints where, as every server of the bench does. */
+/** Listens, and prints the address, as every server of the bench does. */
 export function start(server: Server, { host, port }: Arguments): void {
   server.listen({ host, port, backlog }, () => {
     const address = server.address() as AddressInfo;
@@ -37,14 +37,14 @@ export function start(server: Server, { host, port }: Arguments): void {
   });
 }
 
-/** The handler for this mode, out of those that a server has. */
+/** The handler of a server for this mode. */
 export function pick<T>(handlers: Partial<Record<Mode, T>>, mode: Mode): T {
   const handler = handlers[mode];
   if (handler === undefined) throw new TypeError(`Cannot start: there is no mode "${mode}" here`);
   return handler;
 }
 
-/** Eight bytes, big endian: the reply of a `discard`, the request to a `source`. */
+/** A number in eight bytes, big endian: the reply of a `discard`, and the request to a `source`. */
 export function count64(count: number): Buffer {
   const bytes = Buffer.allocUnsafe(8);
   bytes.writeBigUInt64BE(BigInt(count));

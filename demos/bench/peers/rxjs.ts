@@ -1,4 +1,4 @@
-/** Plain RxJS, as people write it: `fromEvent`, `timeout({ each })`, `mergeMap` with a limit, a `write` per value. */
+/** Plain RxJS in its usual form: `fromEvent`, `timeout({ each })`, `mergeMap` with a limit, a `write` per value. */
 import { createServer, type Socket } from 'node:net';
 import {
   catchError,
@@ -21,7 +21,7 @@ import {
 import type { BytesMode } from '../load/job.ts';
 import { count64, limit, pattern, pick, readArguments, silence, start } from './program.ts';
 
-/** The bytes of a peer until it ends, or an error when it is silent for too long. */
+/** The bytes of a peer until its end, or an error when it is silent for too long. */
 const reads = (socket: Socket): Observable<Buffer> =>
   (fromEvent(socket, 'data') as Observable<Buffer>).pipe(
     takeUntil(fromEvent(socket, 'end')),
@@ -82,7 +82,7 @@ const handlers: Record<BytesMode, (socket: Socket) => Observable<unknown>> = {
       tap((count) => socket.end(count64(count))),
     ),
 
-  // Not a `concatMap` over the blocks: of many that are written at once it loses its way (rxjs #7334), and stops for ever.
+  // Not a `concatMap` over the blocks: with many blocks that are written synchronously it stalls forever (ReactiveX/rxjs#7334).
   source: (socket) =>
     reads(socket).pipe(
       take(1),

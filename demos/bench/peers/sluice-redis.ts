@@ -1,4 +1,4 @@
-/** The Redis demo, with every protection of its own at its default. */
+/** The Redis demo, with all of its protections at their defaults. */
 import { Database } from '../../redis/database.ts';
 import { serveRedis } from '../../redis/serveRedis.ts';
 import { readArguments } from './program.ts';

@@ -1,4 +1,4 @@
-/** Sluice, with every protection of `serve` at its default; only the limit is as high as the idle case needs it. */
+/** Sluice, with all protections of `serve` at their defaults, except a limit that is high enough for the idle case. */
 import { map, reduce } from 'rxjs';
 import {
   encodeLengthPrefixed,
@@ -35,7 +35,7 @@ const handlers: Record<BytesMode, Handler> = {
   ),
 };
 
-/** The pattern as often as `bytes` needs it, one block whenever there is room for it. */
+/** The pattern, repeated up to `bytes`. It is pulled block by block, whenever there is room for one. */
 function* blocks(bytes: number): Iterable<Uint8Array> {
   for (let left = bytes; left > 0; left -= pattern.length)
     yield left < pattern.length ? pattern.subarray(0, left) : pattern;

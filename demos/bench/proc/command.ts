@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** The first line that a command prints, or undefined when there is no such command. */
+/** The first line that a command prints, or undefined if there is no such command. */
 export async function firstLine(command: string, args: readonly string[]): Promise<string | undefined> {
   try {
     const { stdout } = await run(command, [...args]);
@@ -14,7 +14,7 @@ export async function firstLine(command: string, args: readonly string[]): Promi
   }
 }
 
-/** Runs a command that must succeed; its error holds what it said. */
+/** Runs a command that must succeed. The error of a failure contains the command's output. */
 export async function succeed(command: string, args: readonly string[]): Promise<void> {
   try {
     await run(command, [...args]);

@@ -1,17 +1,17 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** Linux counts `/proc/<pid>/stat` in hundredths of a second, on every machine we know of. */
+/** `/proc/<pid>/stat` counts in hundredths of a second on every Linux machine that we know of. */
 const ticksPerSecond = 100;
 
-/** The CPU time that a process had used at one moment. */
+/** The CPU time that a process has used up to a moment. */
 export interface CpuReading {
-  /** User and system time of the whole process, threads that have ended included, in microseconds; 10 ms steps. */
+  /** User and system time of the whole process, ended threads included, in microseconds and steps of 10 ms. */
   readonly total: number;
-  /** Time of each living thread by its id, in microseconds; empty where the kernel keeps no `schedstat`. */
+  /** Time of each live thread by its id, in microseconds; empty if the kernel has no `schedstat`. */
   readonly threads: ReadonlyMap<string, number>;
 }
 
-/** Reads what a process has used so far, from outside. */
+/** Reads the CPU time of a process from outside. */
 export function readCpu(pid: number): CpuReading {
   return { total: parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8')), threads: readThreads(pid) };
 }
@@ -19,8 +19,8 @@ export function readCpu(pid: number): CpuReading {
 /**
  * The CPU time between two readings, in microseconds.
  *
- * The sum over the threads is exact to the microsecond, but forgets a thread that ended in between. When one did,
- * or when there is no `schedstat`, the figure is that of the whole process in its 10 ms steps.
+ * The sum over the threads is exact to the microsecond, but lacks a thread that has ended in between. If one has, or if there is
+ * no `schedstat`, the result is that of the whole process, in steps of 10 ms.
  */
 export function cpuBetween(before: CpuReading, after: CpuReading): number {
   const ended = [...before.threads.keys()].some((id) => !after.threads.has(id));
@@ -28,20 +28,21 @@ export function cpuBetween(before: CpuReading, after: CpuReading): number {
   return sum(after.threads) - sum(before.threads);
 }
 
-/** User and system time out of the text of `/proc/<pid>/stat`, in microseconds. */
+/** User and system time from the text of `/proc/<pid>/stat`, in microseconds. */
 export function parseStat(text: string): number {
-  // The second field is the program's name in brackets, which may hold spaces and brackets itself.
+  // The second field is the name of the program in parentheses. The name may contain spaces and parentheses.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const ticks = Number(fields[11]) + Number(fields[12]);
-  if (!Number.isFinite(ticks)) throw new Error(`Cannot read CPU time: "${text.trim()}" is no line of /proc/<pid>/stat`);
+  if (!Number.isFinite(ticks))
+    throw new Error(`Cannot read CPU time: "${text.trim()}" is not a line of /proc/<pid>/stat`);
   return (ticks * 1_000_000) / ticksPerSecond;
 }
 
-/** Time spent on a CPU out of the text of a `schedstat` file, in microseconds. */
+/** CPU time from the text of a `schedstat` file, in microseconds. */
 export function parseSchedstat(text: string): number {
   const nanoseconds = Number(text.split(' ')[0]);
   if (text.trim() === '' || !Number.isFinite(nanoseconds)) {
-    throw new Error(`Cannot read CPU time: "${text.trim()}" is no line of a schedstat file`);
+    throw new Error(`Cannot read CPU time: "${text.trim()}" is not a line of a schedstat file`);
   }
   return nanoseconds / 1000;
 }
@@ -55,7 +56,10 @@ function readThreads(pid: number): Map<string, number> {
   return threads;
 }
 
-/** A thread may end between the listing and the reading, and a kernel may be built without `schedstat`. */
+/**
+ * Reads a file; `undefined` if it does not exist. A thread may end between listing and reading, and a kernel may be built
+ * without `schedstat`.
+ */
 function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');

@@ -3,24 +3,24 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Job, Load, Sample } from '../load/job.ts';
-import { complaints, cores, spawnPinned } from './pinned.ts';
+import { cores, errorOutput, spawnPinned } from './pinned.ts';
 
 const program = fileURLToPath(new URL('../dist/demos/bench/load/main.js', import.meta.url));
 
-/** A load in a process of its own, on its own core. */
+/** A load in a process of its own, on a core of its own. */
 export class LoadProcess implements Load {
   readonly #child: ChildProcess;
-  readonly #gone: Promise<unknown[]>;
-  readonly #said: () => string;
+  readonly #closed: Promise<unknown[]>;
+  readonly #errors: () => string;
   readonly #samples: AsyncIterator<string>;
 
   private constructor(child: ChildProcess) {
     if (child.stdout === null) throw new Error('Cannot read what the load prints');
     this.#child = child;
-    this.#gone = once(child, 'close');
-    this.#said = complaints(child);
+    this.#closed = once(child, 'close');
+    this.#errors = errorOutput(child);
     this.#samples = createInterface(child.stdout)[Symbol.asyncIterator]();
-    // One that has died says so by its exit.
+    // Ignored, because the exit of the process reports its failure.
     child.stdin?.on('error', () => undefined);
   }
 
@@ -32,13 +32,13 @@ export class LoadProcess implements Load {
     this.#child.stdin?.write(`${ms}\n`);
     const { value, done } = await this.#samples.next();
     if (!done) return JSON.parse(value) as Sample;
-    const [code] = await this.#gone;
-    throw new Error(`The load ended with ${code}: ${this.#said()}`);
+    const [code] = await this.#closed;
+    throw new Error(`The load ended with ${code}: ${this.#errors()}`);
   }
 
-  /** Ends it at once and waits until it is gone. */
+  /** Kills the process, and waits for its end. */
   async stop(): Promise<void> {
     this.#child.kill('SIGKILL');
-    await this.#gone;
+    await this.#closed;
   }
 }

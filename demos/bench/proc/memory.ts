@@ -6,7 +6,7 @@ export function readResident(pid: number): number {
   return parseResident(readRollup(pid) ?? readFileSync(`/proc/${pid}/status`, 'utf8'));
 }
 
-/** Resident bytes out of the text of `/proc/<pid>/smaps_rollup` or `/proc/<pid>/status`. */
+/** Resident bytes from the text of `/proc/<pid>/smaps_rollup` or `/proc/<pid>/status`. */
 export function parseResident(text: string): number {
   const found = /^(?:Rss|VmRSS):\s+(\d+) kB$/m.exec(text);
   if (found === null) throw new Error('Cannot read resident memory: no Rss and no VmRSS line');
@@ -14,8 +14,8 @@ export function parseResident(text: string): number {
 }
 
 /**
- * Resident memory once it has come to rest: at least `settle` ms from now, then as soon as two looks, half a
- * second apart, differ by less than half a percent. Gives up waiting after three times `settle`.
+ * Resident memory once it is stable. Waits `settle` ms, then until two readings half a second apart differ by less than half a
+ * percent, but no longer than three times `settle` in all.
  */
 export async function settledResident(pid: number, settle: number): Promise<number> {
   await pause(settle);
@@ -30,7 +30,10 @@ export async function settledResident(pid: number, settle: number): Promise<numb
   return last;
 }
 
-/** `smaps_rollup` counts page by page, `status` may be some hundred kilobytes behind; older kernels have only that. */
+/**
+ * `smaps_rollup` counts page by page; `status` may be some hundred kilobytes behind. `undefined` on older kernels, which have
+ * only `status`.
+ */
 function readRollup(pid: number): string | undefined {
   try {
     return readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');

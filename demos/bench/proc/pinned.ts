@@ -2,18 +2,18 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { firstLine } from './command.ts';
 
-/** The core of the servers, and that of the load. */
+/** The core of the servers, and the core of the load. */
 export const cores = { server: 0, load: 1 } as const;
 
 const children = new Set<ChildProcess>();
-// However the bench ends, it leaves no server behind.
+// No process outlives the bench, however it ends.
 process.on('exit', () => {
   for (const child of children) child.kill('SIGKILL');
 });
 
 let pinning: Promise<boolean> | undefined;
 
-/** Whether processes can be bound to a core here: there is a `taskset`, and more than one core. */
+/** Whether processes can be bound to a core: there is a `taskset` command, and more than one core. */
 export function canPin(): Promise<boolean> {
   pinning ??= firstLine('taskset', ['--version']).then(
     (version) => version !== undefined && availableParallelism() > 1,
@@ -22,8 +22,8 @@ export function canPin(): Promise<boolean> {
 }
 
 /**
- * Starts a program on one core, with as many file descriptors as it may have. Every step replaces the one before
- * it in the same process, so the child's id is the program's own.
+ * Starts a program on one core, with the highest limit of file descriptors that is allowed. Shell and taskset `exec` the next
+ * program in the same process, so the child's id is that of the program.
  */
 export async function spawnPinned(
   core: number,
@@ -39,8 +39,8 @@ export async function spawnPinned(
   return child;
 }
 
-/** What a child has said on standard error, for the message of its failure. */
-export function complaints(child: ChildProcess): () => string {
+/** Collects the last lines of a child's standard error, for the message of its failure. */
+export function errorOutput(child: ChildProcess): () => string {
   let text = '';
   child.stderr?.setEncoding('utf8').on('data', (more: string) => {
     text = (text + more).slice(-2000);

@@ -3,44 +3,44 @@ import { type AddressInfo, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Mode } from '../load/job.ts';
 import type { Program } from '../peers.ts';
-import { complaints, cores, spawnPinned } from './pinned.ts';
+import { cores, errorOutput, spawnPinned } from './pinned.ts';
 
-/** How long a server may take to listen, in milliseconds. */
+/** Time that a server has to listen, in milliseconds. */
 const patience = 20_000;
 
-/** A server that listens. */
+/** A server process that listens. */
 export interface Running {
   readonly pid: number;
   readonly port: number;
-  /** Ends it at once and waits until it is gone. */
+  /** Kills the process, and waits for its end. */
   stop(): Promise<void>;
 }
 
-/** Starts a server on its core, on every address, and waits until it has said that it listens. */
+/** Starts a server on its core, listening on all addresses, and waits until it has printed that it listens. */
 export async function startServer(program: Program, mode: Mode): Promise<Running> {
   const { command: given, ready } = program;
   const port = typeof given === 'function' ? await freePort() : 0;
   const command = typeof given === 'function' ? given(port) : [...given, '--mode', mode, '--host', '0.0.0.0'];
   const child = await spawnPinned(cores.server, command);
-  const said = complaints(child);
-  const gone = once(child, 'close');
+  const errors = errorOutput(child);
+  const closed = once(child, 'close');
   const stop = async () => {
     child.kill('SIGKILL');
-    await gone;
+    await closed;
   };
   const { stdout, pid } = child;
   if (stdout === null || pid === undefined) throw new Error(`Cannot start ${command[0]}`);
   try {
-    return { pid, port: await portOf(createInterface(stdout), gone, ready, port), stop };
+    return { pid, port: await portOf(createInterface(stdout), closed, ready, port), stop };
   } catch (error) {
     await stop();
-    throw new Error(`${error instanceof Error ? error.message : error}: ${command.join(' ')}\n${said()}`, {
+    throw new Error(`${error instanceof Error ? error.message : error}: ${command.join(' ')}\n${errors()}`, {
       cause: error,
     });
   }
 }
 
-/** A port that nobody has at the moment. */
+/** A port that is free at present. */
 async function freePort(): Promise<number> {
   const server = createServer().listen(0);
   await once(server, 'listening');
@@ -50,10 +50,10 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Waits for the line that says where the server listens; or that it does, where it was given a `port`. */
+/** Waits for the line that the server prints when it listens. @returns The given `port`, or else the one in that line. */
 async function portOf(
   lines: AsyncIterable<string>,
-  gone: Promise<unknown>,
+  closed: Promise<unknown>,
   ready = /^listening on .*:(\d+)$/,
   port = 0,
 ): Promise<number> {
@@ -61,10 +61,10 @@ async function portOf(
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`The server does not listen after ${patience} ms`)), patience);
   });
-  const ended = gone.then(() => {
+  const ended = closed.then(() => {
     throw new Error('The server ended before it listened');
   });
-  // Whichever loses the race below is nobody's news any more.
+  // Handled here, because it may lose the race below and be rejected later.
   ended.catch(() => undefined);
   const listening = (async () => {
     for await (const line of lines) {

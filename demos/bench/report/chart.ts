@@ -10,7 +10,7 @@ const labelWidth = 185;
 const barHeight = 16;
 const rowHeight = 24;
 const headHeight = 46;
-/** The server that the chart is about. */
+/** The peers whose bars are highlighted. */
 const ours: readonly string[] = ['sluice', 'sluice-redis', 'idle'];
 
 /** A bar of a panel. */
@@ -21,8 +21,8 @@ interface Bar {
 }
 
 /**
- * The medians as bars, a panel for each case, less is better. One file, no script: the colours follow the
- * reader's light or dark page.
+ * The medians as bars, a panel for each case; less is better. The file has no script; its colours follow the reader's light or
+ * dark page.
  */
 export function chart(cases: readonly Case[], results: readonly Result[], peers: readonly Peer[]): string {
   const panels = cases.flatMap((entry) => {
@@ -36,10 +36,10 @@ export function chart(cases: readonly Case[], results: readonly Result[], peers:
     body += row.map(({ entry, bars }, at) => panel(entry, bars, at * (panelWidth + gap), top)).join('');
     top += headHeight + Math.max(...row.map(({ bars }) => bars.length)) * rowHeight + 22;
   }
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${top}" width="${width}" height="${top}" role="img" aria-label="What servers need, by case; less is better">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${top}" width="${width}" height="${top}" role="img" aria-label="Cost of each server, by case; less is better">
 ${style}
 <rect class="page" width="${width}" height="${top}" rx="8"/>
-<text class="title" x="16" y="28">What a server needs, medians; less is better</text>
+<text class="title" x="16" y="28">Cost of each server, medians; less is better</text>
 ${body}</svg>
 `;
 }
@@ -93,8 +93,8 @@ ${rows.join('')}</g>
 }
 
 /**
- * The value at which a panel ends: the largest, but at most five times the second smallest, so that one slow
- * server does not press all others flat. A bar that goes further is drawn with a cut in it.
+ * The value at which a panel ends: the largest, but at most five times the second smallest, because otherwise one slow server
+ * would make all other bars too short. A bar beyond the end is drawn with a break.
  */
 function scaleEnd(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);

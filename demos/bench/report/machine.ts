@@ -1,7 +1,7 @@
 import { cpus, release, totalmem, type } from 'node:os';
 import { canPin, cores } from '../proc/pinned.ts';
 
-/** The machine and how the processes were placed on it, a line each. */
+/** The machine, and the cores of the processes, a line each. */
 export async function describeMachine(): Promise<readonly string[]> {
   const all = cpus();
   return [

@@ -1,4 +1,4 @@
-/** The middle of some numbers, or the mean of the two in the middle; undefined when there are none. */
+/** The median of some numbers: the middle one, or the mean of the two in the middle; undefined if there are none. */
 export function median(numbers: readonly number[]): number | undefined {
   const sorted = [...numbers].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -7,10 +7,10 @@ export function median(numbers: readonly number[]): number | undefined {
   return upper === undefined || lower === undefined ? undefined : (lower + upper) / 2;
 }
 
-/** What is shown where there is no number. */
+/** Shown in place of a missing number. */
 export const none = '–';
 
-/** A number with about three digits that matter, thousands apart; a dash for none. */
+/** A number with about three significant digits, thousands separated; a dash for none. */
 export function show(number: number | undefined): string {
   if (number === undefined) return none;
   const size = Math.abs(number);

@@ -5,7 +5,7 @@ import type { Result } from '../rounds.ts';
 import type { Verdict } from '../targets.ts';
 import { median, none, show } from './numbers.ts';
 
-/** A Markdown table whose columns are aligned in a terminal too; every column but the first is for numbers. */
+/** A Markdown table whose columns are aligned in plain text as well. Every column but the first is for numbers. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) => Math.max(3, title.length, ...rows.map((row) => row[column]?.length ?? 0)));
   const line = (cells: readonly string[]) =>
@@ -36,13 +36,13 @@ export function caseTable(entry: Case, results: readonly Result[], peers: readon
       ];
     });
   const head = ['server', entry.unit, 'min to max', rateName(entry), 'p50 µs', 'p99 µs'];
-  // A case without latencies, or where nothing moves, has no columns for them.
+  // A case without latencies or a rate has no columns for them.
   const filled = head.map((_, column) => rows.length === 0 || rows.some((row) => row[column] !== none));
   const keep = (cells: readonly string[]) => cells.filter((_, column) => filled[column]);
   return table(keep(head), rows.map(keep));
 }
 
-/** The targets, each with what was found. */
+/** The targets, each with its result. */
 export function targetTable(verdicts: readonly Verdict[]): string {
   return table(
     ['target', 'at most', 'found', ''],

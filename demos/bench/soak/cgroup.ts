@@ -1,20 +1,20 @@
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 
-/** A cgroup that bounds the memory of what runs in it, the caches of the kernel for it included. */
+/** A cgroup that limits the memory of its processes, including the caches of the kernel for them. */
 export interface Cgroup {
   readonly path: string;
-  /** The most that it has used, in bytes. */
+  /** The maximum of its memory, in bytes. */
   peak(): number;
   remove(): void;
 }
 
-/** Each with its root, the file of the limit, and that of the most that was used. */
+/** The two versions of cgroups, each with its root, the file of the limit, and the file of the maximum. */
 const VERSIONS = [
   ['/sys/fs/cgroup/memory', 'memory.limit_in_bytes', 'memory.max_usage_in_bytes'],
   ['/sys/fs/cgroup', 'memory.max', 'memory.peak'],
 ] as const;
 
-/** Makes a cgroup. @returns Nothing where that is not allowed, as it is for root alone, or not there. */
+/** Makes a cgroup. @returns `undefined` if that is not allowed, which needs root, or if there are no cgroups. */
 export function cgroup(limit: number): Cgroup | undefined {
   for (const [root, max, most] of VERSIONS) {
     const path = `${root}/sluice-soak-${process.pid}`;
@@ -25,7 +25,7 @@ export function cgroup(limit: number): Cgroup | undefined {
       try {
         rmdirSync(path);
       } catch {
-        // It was not made.
+        // The directory was not made.
       }
       continue;
     }

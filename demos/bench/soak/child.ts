@@ -13,20 +13,20 @@ export type Question = { readonly id: number } & (
 );
 type Asked = Question extends infer One ? (One extends Question ? Omit<One, 'id'> : never) : never;
 
-/** What the server says of itself. */
+/** The figures of the server. */
 export interface Answer {
   readonly handled: number;
   readonly publishing: boolean;
-  /** How long after the beginning of the last publication somebody was closed, in milliseconds. */
-  readonly cutAfter?: number;
-  /** How many are in the room. */
+  /** Time from the start of the last publication to the first close of a connection, in milliseconds. */
+  readonly closedAfter?: number;
+  /** Members of the room. */
   readonly members: number;
-  /** Connections that ended, by their reason. */
+  /** Closed connections, by reason. */
   readonly closed: Record<string, number>;
   readonly refused: Record<string, number>;
-  /** In bytes; after a garbage collection if that was asked for. */
+  /** In bytes; after a garbage collection if the question is `heap`. */
   readonly heap: number;
-  /** Fewest and most. */
+  /** Minimum and maximum. */
   readonly listeners: number[];
   readonly timers: number[];
   readonly writes: number;
@@ -34,14 +34,14 @@ export interface Answer {
 
 const program = fileURLToPath(new URL('server.ts', import.meta.url));
 
-/** A server in a process of its own, looked at from outside. */
+/** A server in a process of its own, observed from outside. */
 export class Child {
   readonly pid: number;
   readonly port: number;
   readonly #process: ChildProcess;
   readonly #waiting = new Map<number, (answer: Answer) => void>();
   #questions = 0;
-  /** The most that its memory has been since `watch`, in bytes. */
+  /** The maximum of its memory since `watch`, in bytes. */
   peak = 0;
   #watching: NodeJS.Timeout | undefined;
 
@@ -52,12 +52,12 @@ export class Child {
     process.on('message', ({ id, ...answer }: Answer & { id: number }) => this.#waiting.get(id)?.(answer));
   }
 
-  /** @param cgroup The directory of one to run in. */
+  /** @param cgroup The directory of the cgroup to run in. */
   static async start(mode: Mode, options: object = {}, cgroup?: string): Promise<Child> {
     const stdio = ['ignore', 'inherit', 'inherit', 'ipc'] as const;
     const execArgv = ['--import', 'tsx', '--expose-gc'];
     const args = [mode, JSON.stringify(options)];
-    // From its first breath, because it looks at its limit when it begins to listen.
+    // It joins the cgroup before Node starts, because the library reads the memory limit when it begins to listen.
     const join = 'echo $$ > "$0/cgroup.procs" && exec "$@"';
     const child =
       cgroup === undefined
@@ -71,7 +71,7 @@ export class Child {
     return new Child(child, port);
   }
 
-  /** Asks, and waits for the answer. */
+  /** Sends a question, and waits for the answer. */
   ask(question: Asked = { ask: 'figures' }): Promise<Answer> {
     const id = ++this.#questions;
     return new Promise((resolve, reject) => {
@@ -83,16 +83,16 @@ export class Child {
     });
   }
 
-  /** Asks until something is so. */
-  async until(what: (answer: Answer) => boolean, within: number, says: string): Promise<Answer> {
+  /** Polls until a condition holds. */
+  async until(what: (answer: Answer) => boolean, within: number, condition: string): Promise<Answer> {
     for (const end = performance.now() + within; performance.now() < end; await pause(50)) {
       const answer = await this.ask();
       if (what(answer)) return answer;
     }
-    throw new Error(`In ${within} ms it has not come to: ${says}`);
+    throw new Error(`Not within ${within} ms: ${condition}`);
   }
 
-  /** Begins to look at its memory, each 20 ms. @returns What it is now, in bytes. */
+  /** Starts to sample its memory, every 20 ms. @returns The present value, in bytes. */
   watch(): number {
     clearInterval(this.#watching);
     const now = this.#resident();
@@ -103,17 +103,17 @@ export class Child {
     return now;
   }
 
-  /** The cheap way: to count page by page holds the process up. */
+  /** Reads `status` instead of `smaps_rollup`, because a count page by page would stall the process. */
   #resident(): number {
     return parseResident(readFileSync(`/proc/${this.pid}/status`, 'utf8'));
   }
 
-  /** Whether it is still there: the kernel may have ended it. */
+  /** Whether the process is alive: the kernel may have killed it. */
   get alive(): boolean {
     return this.#process.exitCode === null && this.#process.signalCode === null;
   }
 
-  /** How many descriptors it has open. */
+  /** Number of its open descriptors. */
   get descriptors(): number {
     return readdirSync(`/proc/${this.pid}/fd`).length;
   }
@@ -121,8 +121,8 @@ export class Child {
   async stop(): Promise<void> {
     clearInterval(this.#watching);
     if (!this.alive) return;
-    const gone = once(this.#process, 'exit');
+    const exited = once(this.#process, 'exit');
     this.#process.kill('SIGKILL');
-    await gone;
+    await exited;
   }
 }

@@ -1,11 +1,11 @@
 /**
- * The soaks: what must not grow does not, measured from outside the server's process.
+ * The soaks: long runs under load that check what must stay bounded, measured from outside the server's process.
  *
  *     npm run soak                       all of them, a few minutes
- *     npm run soak -- --quick            the short form, a minute and a half; times may take thrice as long
- *     npm run soak -- --only churn       those whose name holds a word
+ *     npm run soak -- --quick            the short form, a minute and a half; times may be three times as long
+ *     npm run soak -- --only reset       only soaks whose name contains a text
  *
- * Prints what was measured against what is allowed, and exits with 1 on a miss.
+ * Prints each figure beside its limit, and exits with 1 if a limit is missed.
  */
 import { parseArgs } from 'node:util';
 import { table } from '../report/table.ts';
@@ -43,7 +43,7 @@ const { values } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, only: { type: 'string', default: '' } },
 });
 
-/** The short form runs where others are at work, too: so many times what is allowed is a miss there. */
+/** In the short form a time is a miss only beyond this multiple of its limit, because it runs on shared, busy machines. */
 const LATE = 3;
 
 const rows: string[][] = [];

@@ -7,16 +7,20 @@ import { atMost, dial, type Finding, type Soak } from './measure.ts';
 
 const program = fileURLToPath(new URL('leaveServer.ts', import.meta.url));
 
-type Farewell = 'FIN' | 'RST';
+type Ending = 'FIN' | 'RST';
 
-async function ask<T>(child: ChildProcess, asks: 'look' | 'tell'): Promise<T> {
+async function ask<T>(child: ChildProcess, question: 'start' | 'report'): Promise<T> {
   const answer = once(child, 'message');
-  child.send(asks);
+  child.send(question);
   return (await answer)[0] as T;
 }
 
-/** Has so many clients leave while the server is stopped, so that it finds them all at once. @returns Its longest iteration, in ms of the processor. */
-async function leave(kind: 'sluice' | 'node:net', count: number, farewell: Farewell): Promise<number> {
+/**
+ * Ends all clients while the server is stopped, so that it finds all of the ends at once when it continues.
+ *
+ * @returns The processor time of its longest event-loop iteration, in milliseconds.
+ */
+async function leave(kind: 'sluice' | 'node:net', count: number, ending: Ending): Promise<number> {
   const child = fork(program, [kind], {
     execArgv: ['--import', 'tsx'],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
@@ -26,11 +30,11 @@ async function leave(kind: 'sluice' | 'node:net', count: number, farewell: Farew
   while (clients.length < count) clients.push(...(await Promise.all(Array.from({ length: 250 }, () => dial(port)))));
   for (const client of clients) client.write('ping\n');
   await Promise.all(clients.map((client) => once(client, 'data')));
-  await ask(child, 'look');
+  await ask(child, 'start');
   child.kill('SIGSTOP');
   await pause(20);
   for (const client of clients) {
-    if (farewell === 'FIN') client.end();
+    if (ending === 'FIN') client.end();
     else client.resetAndDestroy();
   }
   await pause(200);
@@ -39,32 +43,32 @@ async function leave(kind: 'sluice' | 'node:net', count: number, farewell: Farew
   for (const end = performance.now() + 60_000; seen.left < count; ) {
     if (performance.now() > end) throw new Error(`only ${seen.left} of ${count} have left`);
     await pause(50);
-    seen = await ask(child, 'tell');
+    seen = await ask(child, 'report');
   }
   for (const client of clients) client.destroy();
-  const gone = once(child, 'exit');
+  const exited = once(child, 'exit');
   child.kill('SIGKILL');
-  await gone;
+  await exited;
   return seen.longest;
 }
 
-/** Many leave in the same moment: the event loop stands still for no longer than that of node:net does, in turns with it. */
+/** Many clients leave at the same moment: the event loop is blocked no longer than that of node:net, measured alternately. */
 export const leaveTogether: Soak = {
   name: 'leave together',
   async run({ quick }): Promise<Finding[]> {
     const count = quick ? 1000 : 8000;
     const rounds = quick ? 3 : 5;
     const findings: Finding[] = [];
-    for (const farewell of ['FIN', 'RST'] as const) {
+    for (const ending of ['FIN', 'RST'] as const) {
       const ours: number[] = [];
       const theirs: number[] = [];
       for (let round = 0; round < rounds; round++) {
-        ours.push(await leave('sluice', count, farewell));
-        theirs.push(await leave('node:net', count, farewell));
+        ours.push(await leave('sluice', count, ending));
+        theirs.push(await leave('node:net', count, ending));
       }
-      // The best of each, and a quarter for noise: of a RST, what is left in that iteration is work of Node's in both.
+      // The best of each, plus a quarter for noise. After a RST the rest of the iteration is Node's own work in both servers.
       const bar = Math.min(...theirs);
-      const what = `${count} with a ${farewell}: the longest iteration (node:net: ${bar.toFixed(0)} ms)`;
+      const what = `${count} with a ${ending}: the longest iteration (node:net: ${bar.toFixed(0)} ms)`;
       findings.push(atMost(what, Math.min(...ours), bar * 1.25, 'ms'));
     }
     return findings;

@@ -1,4 +1,4 @@
-/** The servers of the soak `leave together`, each in a process of its own: ours, or node:net as its manual has it. */
+/** The servers of the soak `leave together`, each in a process of its own: ours, or node:net as in its manual. */
 import { createServer } from 'node:net';
 import { map } from 'rxjs';
 import { encodeLine, lines, serve } from '../../../lib/index.ts';
@@ -9,23 +9,23 @@ const where = { port: 0, host: '127.0.0.1', backlog: 4096 };
 let left = 0;
 let longest = 0;
 let last = process.cpuUsage();
-let looking = false;
+let measuring = false;
 
-/** Milliseconds of the processor that one iteration of the event loop took, with what it stood still for left out. */
-function look(): void {
+/** Measures the processor time of one event-loop iteration, in milliseconds; time in which the process is stopped is excluded. */
+function measure(): void {
   const { user, system } = process.cpuUsage(last);
   last = process.cpuUsage();
   longest = Math.max(longest, (user + system) / 1000);
-  if (looking) setImmediate(look);
+  if (measuring) setImmediate(measure);
 }
 
-process.on('message', (asks: 'look' | 'tell') => {
-  if (asks === 'look') {
+process.on('message', (question: 'start' | 'report') => {
+  if (question === 'start') {
     left = longest = 0;
-    looking = true;
+    measuring = true;
     last = process.cpuUsage();
-    setImmediate(look);
-    process.send?.({ looking });
+    setImmediate(measure);
+    process.send?.({ measuring });
   } else {
     process.send?.({ left, longest });
   }

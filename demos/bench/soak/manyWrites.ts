@@ -1,7 +1,7 @@
 import { Child } from './child.ts';
 import { atMost, dial, exactly, type Soak } from './measure.ts';
 
-/** A million writes, each awaited, to a peer that reads now and then: nothing gathers on the socket. */
+/** A million writes, each awaited, to a peer that reads with pauses: no listeners and no timers accumulate. */
 export const manyWrites: Soak = {
   name: 'a million writes under backpressure',
   async run({ quick }) {
@@ -27,10 +27,10 @@ export const manyWrites: Soak = {
     client.destroy();
     await child.stop();
     return [
-      exactly('writes, and bytes that came', [done, received], [writes, writes * 64]),
-      exactly('listeners on the socket, fewest and most', listeners, [listeners[0], listeners[0]]),
-      // One watches over the connection, and one looks at the sockets that are not read.
-      atMost('timers of the process, most', timers[1] ?? 0, 2, ''),
+      exactly('writes, and bytes received', [done, received], [writes, writes * 64]),
+      exactly('listeners on the socket, minimum and maximum', listeners, [listeners[0], listeners[0]]),
+      // One is the watchdog of the connection, and one polls the sockets that are not read.
+      atMost('timers of the process, maximum', timers[1] ?? 0, 2, ''),
       exactly('closed, by reason', closed, { completed: 1 }),
     ];
   },

@@ -3,18 +3,18 @@ import { connect, type Socket } from 'node:net';
 
 export const MIB = 1024 * 1024;
 
-/** How much is done: `quick` for CI. */
+/** The extent of a soak: `quick` for CI. */
 export interface Effort {
   readonly quick: boolean;
 }
 
-/** One thing that was measured, and what it may be. */
+/** One figure, and its limit. */
 export interface Finding {
   readonly what: string;
   readonly found: string;
   readonly allowed: string;
   readonly met: boolean;
-  /** Of a time: how many times what is allowed it took. */
+  /** For a time: its multiple of the limit. */
   readonly late?: number;
 }
 
@@ -23,7 +23,7 @@ export interface Soak {
   run(effort: Effort): Promise<Finding[]>;
 }
 
-/** A figure that may be so much at most. */
+/** A figure with an upper limit. */
 export const atMost = (what: string, found: number, allowed: number, unit: string): Finding => ({
   what,
   found: `${round(found)} ${unit}`,
@@ -32,7 +32,7 @@ export const atMost = (what: string, found: number, allowed: number, unit: strin
   ...(unit === 'ms' ? { late: found / allowed } : {}),
 });
 
-/** Something that must be just so. */
+/** A value that must be equal. */
 export const exactly = (what: string, found: unknown, allowed: unknown): Finding => {
   const [one, other] = [JSON.stringify(found), JSON.stringify(allowed)];
   return { what, found: one, allowed: other, met: one === other };
@@ -48,14 +48,14 @@ export async function dial(port: number): Promise<Socket> {
   return socket;
 }
 
-/** The middle, and what 99 of a hundred are below; of times in milliseconds. */
+/** Median, 99th percentile and maximum of some times. */
 export function percentiles(times: readonly number[]): { p50: number; p99: number; max: number } {
   const sorted = [...times].sort((a, b) => a - b);
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
   return { p50: at(0.5), p99: at(0.99), max: at(1) };
 }
 
-/** A client that asks, waits for the answer, and asks again, with a pause in between; until it is stopped. */
+/** A client that sends a request, waits for the reply, and repeats that after a pause, until it is stopped. */
 export class Pinger {
   readonly times: number[] = [];
   readonly #socket: Socket;
@@ -66,21 +66,21 @@ export class Pinger {
     this.#socket = socket;
     socket.on('data', () => {
       this.times.push(performance.now() - this.#sent);
-      this.#timer = setTimeout(() => this.#ask(), 2);
+      this.#timer = setTimeout(() => this.#ping(), 2);
     });
-    this.#ask();
+    this.#ping();
   }
 
   static async start(port: number): Promise<Pinger> {
     return new Pinger(await dial(port));
   }
 
-  #ask(): void {
+  #ping(): void {
     this.#sent = performance.now();
     this.#socket.write('ping\n');
   }
 
-  /** What it has measured since the last time, the one that is under way with the time it has taken so far. */
+  /** The round trips since the last call. */
   take(): number[] {
     return this.times.splice(0);
   }

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Child } from './child.ts';
 import { atMost, dial, exactly, MIB, Pinger, percentiles, type Soak } from './measure.ts';
 
-/** A thousand peers ask for an endless reply each, and never read. Each of them could have more than its share of the budget. */
+/** A thousand peers request an endless reply each, and never read. Each could hold more than its share of the budget. */
 export const neverReading: Soak = {
   name: 'peers that do not read',
   async run({ quick }) {
@@ -10,15 +10,15 @@ export const neverReading: Soak = {
     const budget = (quick ? 160 : 256) * MIB;
     const stall = quick ? 2000 : 10_000;
     const patience = { greeting: 120_000, idle: 120_000 };
-    // The stall alone: what the kernel holds of each could be on its way to a slow reader for minutes.
+    // Without a pace, so that only the stall deadline applies: the kernel's buffers could take minutes to reach a slow reader.
     const pace = { out: 0 };
     const child = await Child.start('echo', { budget, stall, pace, highWaterMark: MIB / 2, ...patience });
-    // What the engine takes for its own when it is warm is not what grows.
+    // Warm up first, because the memory that the engine takes for itself does not count as growth.
     const reader = (await dial(child.port)).resume();
     reader.write('endless\n');
     await pause(1500);
     reader.destroy();
-    await child.until((answer) => answer.closed.reset === 1, 5000, 'the reader is gone');
+    await child.until((answer) => answer.closed.reset === 1, 5000, 'the reader is closed');
     const pinger = await Pinger.start(child.port);
     await pause(quick ? 1000 : 5000);
     pinger.take();
@@ -26,7 +26,7 @@ export const neverReading: Soak = {
     const calm = percentiles(pinger.take());
     const before = child.watch();
     const peers = await Promise.all(Array.from({ length: count }, () => dial(child.port)));
-    // A thousand connects at once keep this process busy, and its own round trips with it.
+    // Pause, because a thousand connects at once keep this process busy, and delay its own round trips.
     await pause(500);
     pinger.take();
     for (const peer of peers) peer.pause().write('endless\n');
@@ -43,12 +43,12 @@ export const neverReading: Soak = {
     return [
       atMost(`RSS grows by, with a budget of ${budget / MIB} MiB`, grown / MIB, (1.2 * budget) / MIB, 'MiB'),
       exactly(
-        'closed as slow consumers, or evicted because others waited for the memory',
+        'closed as slow consumers, or evicted because other connections needed the memory',
         (closed['slow-consumer'] ?? 0) + (closed.evicted ?? 0),
         count,
       ),
       atMost(`a healthy round trip, p50 (before: ${calm.p50.toFixed(2)} ms)`, busy.p50, 5 * calm.p50, 'ms'),
-      // While the kernel takes gigabytes on two cores that others use, too: the tail is that of the machine.
+      // The kernel copies gigabytes meanwhile, on two shared cores: the tail is that of the machine.
       atMost(
         `a healthy round trip, p99 (before: ${calm.p99.toFixed(2)} ms)`,
         busy.p99,

@@ -1,4 +1,4 @@
-/** The server of the soaks, in a process of its own: one handler a mode. It tells its parent what it is asked for. */
+/** The server of the soaks, in a process of its own: one handler for each mode. It answers the questions of its parent. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { merge } from 'rxjs';
 import {
@@ -15,26 +15,26 @@ import {
 } from '../../../lib/index.ts';
 import type { Answer, Mode, Question } from './child.ts';
 
-/** Bytes that the slow handler has worked off, or that were published. */
+/** Bytes that the slow handler has processed, or that were published. */
 let handled = 0;
 const closed: Record<string, number> = {};
 const refused: Record<string, number> = {};
 let room: Broadcast | undefined;
 let publishing = false;
-/** When the last publication began, and how long after that somebody was closed first; in milliseconds. */
+/** Start of the last publication, and the time from it to the first close of a connection, in milliseconds. */
 let publishedAt = 0;
-let cutAfter: number | undefined;
-/** Of the sockets while a handler writes: fewest and most listeners and timers. */
-const book = { listeners: [Number.POSITIVE_INFINITY, 0], timers: [Number.POSITIVE_INFINITY, 0], writes: 0 };
+let closedAfter: number | undefined;
+/** Minimum and maximum of the listeners of a socket, and of timers, while a handler writes. */
+const counts = { listeners: [Number.POSITIVE_INFINITY, 0], timers: [Number.POSITIVE_INFINITY, 0], writes: 0 };
 
 const KIB = 1024;
 
-/** An endless reply, each piece of it new. */
+/** An endless reply of newly allocated pieces. */
 function* endless(): Iterable<Buffer> {
   for (;;) yield Buffer.alloc(16 * KIB, 'x');
 }
 
-/** A millisecond for each 64 KiB, whatever the size of a read. */
+/** Takes a millisecond for each 64 KiB, regardless of the size of reads. */
 async function slowly(bytes: number): Promise<undefined> {
   const before = Math.floor(handled / (64 * KIB));
   handled += bytes;
@@ -60,7 +60,7 @@ const handlers: Record<Mode, Handler> = {
     slowly,
   ),
   echo,
-  /** A number is answered with so many bytes, each time new. */
+  /** A number is answered with that many bytes, newly allocated. */
   large: exchange(lines({ maxLength: 64 * KIB * KIB }), (line) => Buffer.alloc(Number(line) || 1, 'x')),
   topic: member,
   published: member,
@@ -68,13 +68,13 @@ const handlers: Record<Mode, Handler> = {
     const count = Number(options.writes);
     for (let i = 0; i < count; i++) {
       await connection.write(`${String(i).padStart(63, '.')}\n`);
-      if (i % 1000 === 0) look();
+      if (i % 1000 === 0) countHandles();
     }
-    book.writes = count;
+    counts.writes = count;
   },
 };
 
-/** The timers that are armed: the process itself tells only of those that keep it alive. */
+/** The armed timers. Tracked here, because the process reports only timers that keep it alive. */
 const timers = new Set<unknown>();
 const { setTimeout: arm, clearTimeout: disarm } = globalThis;
 globalThis.setTimeout = Object.assign(
@@ -93,16 +93,16 @@ globalThis.clearTimeout = (timer) => {
   disarm(timer);
 };
 
-/** Counts what hangs on the sockets of this process. */
-function look(): void {
+/** Counts the listeners on the sockets of this process, and its timers. */
+function countHandles(): void {
   const sockets = (process as unknown as { _getActiveHandles(): NodeJS.EventEmitter[] })
     ._getActiveHandles()
     .filter((handle) => 'remotePort' in handle);
   const listeners = sockets.map((socket) =>
     socket.eventNames().reduce((sum, name) => sum + socket.listenerCount(name), 0),
   );
-  widen(book.listeners, Math.max(0, ...listeners));
-  widen(book.timers, timers.size);
+  widen(counts.listeners, Math.max(0, ...listeners));
+  widen(counts.timers, timers.size);
 }
 
 function widen(range: number[], value: number): void {
@@ -110,7 +110,7 @@ function widen(range: number[], value: number): void {
   range[1] = Math.max(range[1] ?? value, value);
 }
 
-/** Publishes so many messages, each with its number and the time when it left, so many a millisecond. */
+/** Publishes `count` messages at `rate` a millisecond, each with its number and the time of its publication. */
 async function publish({ count, bytes, rate }: { count: number; bytes: number; rate: number }): Promise<void> {
   publishing = true;
   publishedAt = performance.now();
@@ -128,17 +128,17 @@ async function publish({ count, bytes, rate }: { count: number; bytes: number; r
 }
 
 function answer(ask: Question['ask']): Answer {
-  // A collection takes longer than many a round trip: only when it is asked for.
+  // Only on request, because a collection takes longer than many round trips.
   if (ask === 'heap') global.gc?.();
   return {
     handled,
     closed,
     refused,
     publishing,
-    ...(cutAfter !== undefined && { cutAfter }),
+    ...(closedAfter !== undefined && { closedAfter }),
     members: room?.size ?? 0,
     heap: process.memoryUsage().heapUsed,
-    ...book,
+    ...counts,
   };
 }
 
@@ -157,7 +157,7 @@ serve({ port: 0, host: '127.0.0.1' }, handlers[mode], { concurrency: 20_000, ...
   (event: ServerEvent) => {
     if (event.type === 'listening') process.send?.({ port: event.address.port });
     else if (event.type === 'closed') {
-      cutAfter ??= performance.now() - publishedAt;
+      closedAfter ??= performance.now() - publishedAt;
       closed[event.reason] = (closed[event.reason] ?? 0) + 1;
     } else if (event.type === 'refused') refused[event.reason] = (refused[event.reason] ?? 0) + 1;
     else if (event.type === 'failed') console.error(event.error);

@@ -7,7 +7,7 @@ import { atMost, dial, exactly, type Finding, MIB, type Soak } from './measure.t
 
 const PATIENT = { idle: 120_000, greeting: 120_000, stall: 120_000, frame: 120_000, maxOutbound: 64 * MIB };
 
-/** Asks until it is answered, with a new connection each time. @returns How long that took, in milliseconds. */
+/** Sends a request on a new connection, again and again, until one is answered. @returns How long that took, in milliseconds. */
 async function whenServed(port: number, within: number): Promise<number> {
   const begun = performance.now();
   while (performance.now() - begun < within) {
@@ -33,16 +33,16 @@ const leave = (clients: readonly Socket[]) => {
   for (const client of clients) client.destroy();
 };
 
-/** Takes one byte in so many milliseconds, for as long as the connection stands. */
+/** Reads one byte every so many milliseconds, as long as the connection is open. */
 function drip(client: Socket, every: number): void {
   client.pause();
   const timer = setInterval(() => client.read(1), every);
   client.on('close', () => clearInterval(timer));
 }
 
-/** Three peers that drip hold more than the hard line. */
+/** Three peers that read single bytes hold more memory than the hard limit. */
 export const dripping: Soak = {
-  name: 'peers that drip past the hard line',
+  name: 'dripping peers past the hard limit',
   async run() {
     const budget = 24 * MIB;
     const child = await Child.start('large', { ...PATIENT, budget });
@@ -57,14 +57,14 @@ export const dripping: Soak = {
     leave(peers);
     await child.stop();
     return [
-      // What fills the buffers of the kernel counts as taken, for a while.
+      // It takes a while, because bytes that fill the kernel's buffers count as read at first.
       atMost('a new client is answered after', served, 6000, 'ms'),
-      exactly('they are evicted', (closed.evicted ?? 0) > 0, true),
+      exactly('peers are evicted', (closed.evicted ?? 0) > 0, true),
     ];
   },
 };
 
-/** 200 connections ask once for 8 MB each, and never read. */
+/** 200 connections request 8 MB each, once, and never read. */
 const neverReading = (name: string, every: number): Soak => ({
   name,
   async run({ quick }) {
@@ -83,17 +83,17 @@ const neverReading = (name: string, every: number): Soak => ({
     leave(peers);
     await child.stop();
     return [
-      // In a spell of shortages one after the other is evicted, and their replies are garbage until V8 collects it: ten of them
-      // were seen.
+      // During shortages one connection after another is evicted. Their replies are garbage until V8 collects it: ten such
+      // replies have been observed.
       atMost(`RSS grows by, with a budget of ${budget / 1e6} MB`, grown / 1e6, (1.2 * budget + 11 * reply) / 1e6, 'MB'),
-      // It waits behind those that came before it: some of them are evicted each few seconds.
+      // The new client waits behind the earlier ones, some of which are evicted every few seconds.
       ...(served === undefined ? [] : [atMost('a new client is answered after', served, 120_000, 'ms')]),
     ];
   },
 });
 
-export const allAtOnce = neverReading('200 large replies that nobody reads, at once', 0);
-export const oneByOne = neverReading('200 large replies that nobody reads, one each 20 ms', 20);
+export const allAtOnce = neverReading('200 unread large replies, at once', 0);
+export const oneByOne = neverReading('200 unread large replies, one every 20 ms', 20);
 
 /** Two parts of frames, each larger than the budget, that never end. */
 export const halfFrames: Soak = {
@@ -105,26 +105,26 @@ export const halfFrames: Soak = {
     for (const [i, peer] of peers.entries()) peer.write(Buffer.alloc((i === 0 ? 9 : 12) * MIB, '1'));
     await pause(500);
     const served = await whenServed(child.port, 20_000);
-    const gone = ({ closed }: Answer) => (closed.evicted ?? 0) + (closed.deadline ?? 0) > 0;
-    await child.until(gone, 10_000, 'one is evicted, or closed by its deadline');
+    const isClosed = ({ closed }: Answer) => (closed.evicted ?? 0) + (closed.deadline ?? 0) > 0;
+    await child.until(isClosed, 10_000, 'one is evicted, or closed by its deadline');
     const grown = child.peak - before;
     leave(peers);
     await child.stop();
     return [
-      // A carry grows by doubling, and the smaller half of it is garbage.
+      // A carry grows by doubling, and its previous, smaller buffers are garbage.
       atMost('RSS grows by', grown / MIB, 3 * 8 + 16, 'MiB'),
       atMost('a new client is answered after', served, 6000, 'ms'),
     ];
   },
 };
 
-/** 300 peers that do not read, on the default budget, where the kernel ends what takes more than its cgroup allows. */
+/** 300 peers that do not read, with the default budget, in a cgroup: the kernel kills a process that exceeds its limit. */
 export const confined: Soak = {
   name: '300 slow readers in a cgroup',
   async run({ quick }) {
     const limit = 256 * MIB;
     const group = cgroup(limit);
-    if (group === undefined) return [exactly('no cgroup can be made here: not measured', true, true)];
+    if (group === undefined) return [exactly('not measured, because no cgroup can be made here', true, true)];
     const findings: Finding[] = [];
     try {
       const child = await Child.start('large', PATIENT, group.path);
@@ -134,7 +134,7 @@ export const confined: Soak = {
       await pause(quick ? 3000 : 30_000);
       findings.push(
         exactly('the server is alive', child.alive, true),
-        // A quarter, and what was evicted, which is garbage until V8 looks.
+        // A quarter of the limit, plus evicted data, which is garbage until V8 collects it.
         atMost('RSS grows by', (child.peak - before) / MIB, limit / 4 / MIB + 32, 'MiB'),
         atMost('the cgroup has used', group.peak() / MIB, limit / MIB, 'MiB'),
       );

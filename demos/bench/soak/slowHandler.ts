@@ -3,11 +3,11 @@ import { Child } from './child.ts';
 import { atMost, dial, MIB, type Soak } from './measure.ts';
 
 /**
- * Much is sent into a handler that is slow: memory does not grow, and the sender is held back by TCP.
+ * A fast sender and a slow handler: memory does not grow, and TCP backpressure slows down the sender.
  *
- * Chunks that are handed out are copies, and V8 lets 32 MiB of them gather as garbage before it looks. That goes up and down all
- * the time, so the most that was seen is compared with the most that was seen in the warm-up. Where the handler works off
- * what lies in the read buffer there are no copies, and it is compared with what was there when it began.
+ * Chunks that the handler receives are copies, and V8 lets 32 MiB of garbage accumulate before it collects. Memory oscillates with
+ * that, so its maximum is compared with the maximum of the warm-up. A handler that processes the read buffer in place makes no
+ * copies, so there the maximum is compared with the memory at the start.
  */
 const slow = (name: string, mode: 'slow' | 'slow-in-place'): Soak => ({
   name,
@@ -25,7 +25,7 @@ const slow = (name: string, mode: 'slow' | 'slow-in-place'): Soak => ({
       }
     };
     const handled = (upTo: number) => child.until((answer) => answer.handled >= upTo, 120_000, `${upTo} bytes handled`);
-    // What the engine takes for its own when it is warm is not what grows.
+    // Warm up first, because the memory that the engine takes for itself does not count as growth.
     child.watch();
     await send(warmth);
     await handled(warmth);
@@ -51,10 +51,10 @@ const slow = (name: string, mode: 'slow' | 'slow-in-place'): Soak => ({
     await child.stop();
     return [
       atMost(
-        `RSS grows by, while ${bytes / MIB} MiB come at ${(bytes / MIB / (took / 1000)).toFixed(0)} MiB/s`,
+        `RSS grows by, while ${bytes / MIB} MiB are received at ${(bytes / MIB / (took / 1000)).toFixed(0)} MiB/s`,
         grown / MIB,
-        // On a machine that stops now and then a read is kept, which is a copy, too; in the short form all that the engine lets
-        // gather is allowed, of four times as much that came.
+        // On a machine with stalls the input retains a read now and then, which is a copy, too. The short form allows as much
+        // garbage as the engine lets accumulate, 32 MiB, of the four times as many bytes that are received.
         quick ? 8 + 32 : 8,
         'MiB',
       ),

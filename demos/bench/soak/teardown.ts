@@ -3,7 +3,7 @@ import { type PortHandler, serve, type Transport } from '../../../lib/index.ts';
 import { IdleSocket, LOOPBACK } from '../idleSocket.ts';
 import { atMost, exactly, type Finding, percentiles, type Soak } from './measure.ts';
 
-/** Connections of a simulated transport, all broken off at once: how long that takes each, and how long the loop stands still. */
+/** Aborts all connections of a simulated network at once: how long that takes, and for how long it blocks the event loop. */
 async function tearDown(count: number) {
   const shutdown = new Subject<void>();
   let port: PortHandler | undefined;
@@ -29,15 +29,15 @@ async function tearDown(count: number) {
   let longest = 0;
   let last = performance.now();
   let running = true;
-  const turn = () => {
+  const iteration = () => {
     const now = performance.now();
     longest = Math.max(longest, now - last);
     last = now;
-    if (running) setImmediate(turn);
+    if (running) setImmediate(iteration);
   };
-  turn();
+  iteration();
   shutdown.next();
-  // Until the port is freed: what comes after that is the teardown.
+  // Wait until the port is closed, so that only the teardown of connections is measured.
   await new Promise((resolve) => setTimeout(resolve, 50));
   longest = 0;
   const began = performance.now();
@@ -47,7 +47,7 @@ async function tearDown(count: number) {
   return { took: performance.now() - began, longest, aborted };
 }
 
-/** All leave at once, and nobody takes longer for the others' sake [E13]. */
+/** All connections are closed at once, and the time for each does not grow with their number. */
 export const teardown: Soak = {
   name: 'all leave at once',
   async run({ quick }): Promise<Finding[]> {
@@ -64,13 +64,13 @@ export const teardown: Soak = {
       stalls.push(all.longest);
       small.push((await tearDown(count / 4)).took);
     }
-    // The best of each, as a collection of garbage that comes in between is not what grows. Who looked through all the others
-    // whenever one leaves would take sixteen times as long.
+    // The best of each, because a garbage collection in between is not growth. A search through all connections at each close
+    // would take sixteen times as long.
     const [took, quarter] = [Math.min(...large), Math.min(...small)];
     return [
       exactly(`aborted, of ${count} in 5 rounds`, aborted, 5 * count),
       atMost(`four times as many take longer by (${count}: ${took.toFixed(0)} ms)`, took / quarter, 8, '×'),
-      atMost('the event loop stands still for, at the longest', percentiles(stalls).p50, 20, 'ms'),
+      atMost('the event loop is blocked for, at most', percentiles(stalls).p50, 20, 'ms'),
     ];
   },
 };

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Child } from './child.ts';
 import { atMost, dial, exactly, Pinger, percentiles, type Soak } from './measure.ts';
 
-/** A million one-byte lines in one write, time and again: no overflow, no quadratic time, and the others have their turn. */
+/** A million one-byte lines in one write, repeated: no stack overflow, no quadratic time, and other connections are served. */
 export const tinyLines: Soak = {
   name: 'a million one-byte lines',
   async run({ quick }) {
@@ -36,10 +36,10 @@ export const tinyLines: Soak = {
     pinger.stop();
     await child.stop();
     return [
-      exactly(`bytes that came back of ${rounds} floods`, received, rounds * 2_000_000),
-      // In proportion is 4, with the square 16.
+      exactly(`bytes received of ${rounds} floods`, received, rounds * 2_000_000),
+      // 4 is linear, 16 is quadratic.
       atMost('four times as many lines take longer by', percentiles(large).p50 / percentiles(small).p50, 8, '×'),
-      atMost('a round trip of another connection meanwhile, p99', p99, 20, 'ms'),
+      atMost('a concurrent round trip of another connection, p99', p99, 20, 'ms'),
     ];
   },
 };

@@ -6,7 +6,7 @@ import { atMost, dial, exactly, percentiles, type Soak } from './measure.ts';
 const HEALTHY = 19;
 const BYTES = 1024;
 
-/** Reads messages: each once, in order, and how long it was under way. */
+/** Checks that messages arrive once and in order, and records the delay of each. */
 class Subscriber {
   readonly delays: number[] = [];
   /** The number of the next message; each publication begins at 0. */
@@ -34,7 +34,7 @@ class Subscriber {
   }
 }
 
-/** One of twenty subscribers stops reading: the others get everything, in order, and as soon as before. */
+/** One of twenty subscribers stops reading: the rest receive every message in order, with the same delay as before. */
 export const topic: Soak = {
   name: 'one of 20 stops reading',
   async run({ quick }) {
@@ -44,7 +44,7 @@ export const topic: Soak = {
     const sockets = await Promise.all(Array.from({ length: HEALTHY }, () => dial(child.port)));
     const subscribers = sockets.map((socket) => new Subscriber(socket));
     const odd = (await dial(child.port)).resume();
-    await child.until(({ members }) => members === HEALTHY + 1, 5000, 'all are in');
+    await child.until(({ members }) => members === HEALTHY + 1, 5000, 'all are members');
     const measure = async () => {
       await child.ask({ ask: 'publish', count, bytes: BYTES, rate: 2 });
       await child.until((answer) => !answer.publishing, 60_000, 'all published');
@@ -58,7 +58,7 @@ export const topic: Soak = {
     complete = 0;
     let calm: number[] = [];
     let stopped: number[] = [];
-    // In turns: the machine is not the same from one second to the next.
+    // Alternating, because the speed of the machine varies from second to second.
     for (let round = 0; round < rounds; round++) {
       odd.resume();
       calm = calm.concat(await measure());
@@ -70,8 +70,8 @@ export const topic: Soak = {
     await child.stop();
     const [before, after] = [percentiles(calm), percentiles(stopped)];
     return [
-      exactly(`subscribers that got all ${count} messages, in ${2 * rounds} rounds`, complete, 2 * rounds * HEALTHY),
-      exactly('messages out of order, doubled or cut', faults, 0),
+      exactly(`subscribers with all ${count} messages, in ${2 * rounds} rounds`, complete, 2 * rounds * HEALTHY),
+      exactly('messages out of order, doubled or truncated', faults, 0),
       atMost(`delay, p50 (before: ${before.p50.toFixed(3)} ms)`, after.p50, 1.2 * before.p50, 'ms'),
     ];
   },

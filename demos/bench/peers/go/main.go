@@ -70,8 +70,8 @@ func echo(c net.Conn) error {
 	}
 }
 
-// framed answers every frame with itself. The writer is held only while there are replies in it, so that a
-// connection that waits holds one buffer and not two.
+// framed answers every frame with itself. The writer is held only while it contains replies, so that a waiting
+// connection holds one buffer instead of two.
 func framed(c net.Conn, next func(*bufio.Reader, *bufio.Writer) error) error {
 	r := readers.Get().(*bufio.Reader)
 	r.Reset(c)
@@ -196,7 +196,7 @@ func main() {
 		go func() {
 			defer func() { <-semaphore }()
 			defer c.Close()
-			// How a peer leaves, or that it was silent for too long, is no news here.
+			// Ignored: the error of a peer that left, or was silent for too long, needs no action.
 			_ = handle(deadlines{c})
 		}()
 	}
