@@ -35,7 +35,7 @@ const command: fc.Arbitrary<Packet> = fc.oneof(
     extras.writeUInt32BE(e);
     return { opcode, key: k, extras };
   }),
-  // Unknown ones without a body: the original passes over the key twice, and with it over the next request.
+  // Unknown opcodes have no body here: the original skips the key twice, and so a part of the next request.
   fc.record({ opcode: fc.constantFrom(0x08, 0x18, 0x0a, 0x1b, 0x20, 0x55, 0xff) }),
 );
 
@@ -46,19 +46,19 @@ describe.skipIf(skipped)('the original and ours, in binary', () => {
   });
   afterAll(() => original?.stop());
 
-  it('reply the same to whatever they are asked', async () => {
+  it('send the same replies to any requests', async () => {
     const commands = fc.array(command, { minLength: 1, maxLength: 60, size: 'max' });
     await fc.assert(
       fc.asyncProperty(commands, async (packets) => {
         await original.connect();
         await original.ask(packet({ opcode: 0x18 }).toString('latin1'), LAST, MARK);
         const cache = cacheOf(new Store(64 * 1024 * 1024));
-        // So that the cas id 1 was given long ago, on both sides.
+        // So that the cas id 1 is an old one in both stores.
         for (let id = 0; id < 10; id += 1) cache.store.nextCas();
         for (const each of packets) {
           const text = packet(each).toString('latin1');
           const theirs = await original.ask(text, LAST, MARK);
-          expect(known(talk(cache, text)), JSON.stringify(each).slice(0, 300)).toEqual(known(theirs));
+          expect(comparable(talk(cache, text)), JSON.stringify(each).slice(0, 300)).toEqual(comparable(theirs));
         }
       }),
       { numRuns: 60, endOnFailure: process.env.CI !== undefined },
@@ -66,7 +66,7 @@ describe.skipIf(skipped)('the original and ours, in binary', () => {
   }, 120_000);
 });
 
-/** Cas ids are as they come. */
-function known(text: string) {
+/** The replies without what may differ: the cas ids. */
+function comparable(text: string) {
   return replies(text).map((reply) => ({ ...reply, cas: reply.cas > 0 }));
 }

@@ -49,7 +49,7 @@ describe('binary commands', () => {
       { opcode: 0x05, key: 'k', extras: numbers(1, 0) },
       { opcode: 0x05, key: 'none', extras: numbers(1, 0, 0xffffffff) },
       { opcode: 0x10, key: 'nothing' },
-      { opcode: 0x55, key: 'x', value: 'to be passed over' },
+      { opcode: 0x55, key: 'x', value: 'to be skipped' },
       { opcode: 0x01, extras: stored, key: 'k', value: 'x'.repeat(1024 * 1024) },
       { opcode: 0x00, key: 'k' },
     ).map(({ status, value }) => `${status} ${value}`);
@@ -70,7 +70,7 @@ describe('binary commands', () => {
     ]);
   });
 
-  it('count', () => {
+  it('increment and decrement', () => {
     const cache = cacheOf(still().store);
     const values = exchange(
       cache,
@@ -82,7 +82,7 @@ describe('binary commands', () => {
     expect(exchange(cache, { opcode: 0x00, key: 'n' })[0]?.value).toBe('0 ');
   });
 
-  it('are quiet about what was to be expected', () => {
+  it('are not answered in their quiet form if the outcome is the expected one', () => {
     const cache = cacheOf(still().store);
     const loud = exchange(
       cache,
@@ -117,7 +117,7 @@ describe('binary commands', () => {
     expect(exchange(cacheOf(store, { flushing: false }), { opcode: 0x08 })[0]?.status).toBe(0x20);
   });
 
-  it('tell statistics, a packet each, and an empty one at the end', () => {
+  it('return statistics, one packet each, and an empty packet at the end', () => {
     const cache = cacheOf(still().store, { connections: () => [['3:state', 'idle']] });
     expect(exchange(cache, { opcode: 0x10, key: 'conns' }).map(({ key, value }) => [key, value])).toEqual([
       ['3:state', 'idle'],
@@ -136,13 +136,13 @@ describe('binary commands', () => {
     ['a set without flags', packet({ opcode: 0x01, key: 'k', value: 'x' }), 4],
     ['a key that is too long', packet({ opcode: 0x00, key: 'k'.repeat(251) }), 4],
     ['lengths that do not add up', Buffer.concat([Buffer.from([0x80, 0, 0, 9]), Buffer.alloc(20)]), 0x81],
-  ])('end the connection behind %s', (_, bytes, status) => {
+  ])('end the connection after %s', (_, bytes, status) => {
     const [found, end] = decode([bytes, packet({ opcode: 0x0a })]);
     expect([found.length, end]).toEqual([1, 'complete']);
     expect(found.map((request) => bytesOf(replyTo(cacheOf(still().store), request)).readUInt16BE(6))).toEqual([status]);
   });
 
-  it('leave without a word where they are told to', () => {
+  it('end the connection without a reply to a quiet quit', () => {
     const [found] = decode([packet({ opcode: 0x17 })]);
     expect(found.map((request) => replyTo(cacheOf(still().store), request))).toEqual(['']);
   });

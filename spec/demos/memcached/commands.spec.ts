@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { cacheOf, EPOCH, still, talk } from './support.ts';
 
-/** A line each: `>` is sent, and what stands behind `<` comes back for it, and nothing else. */
+/** One line each: `>` marks what is sent, and `<` marks the reply to it, which must be complete. */
 function conversation(script: string, cache = cacheOf(still().store)): void {
   for (const step of script.trim().split(/(?<=^ *<.*)\n *(?=>)/m)) {
     const lines = step.split('\n').map((text) => text.trimStart());
@@ -82,7 +82,7 @@ describe('text commands', () => {
       < ERROR`);
   });
 
-  it('count', () => {
+  it('increment and decrement', () => {
     conversation(`
       > set n 0 0 1
       > 9
@@ -114,7 +114,7 @@ describe('text commands', () => {
       < ERROR`);
   });
 
-  it('say nothing where they are told to', () => {
+  it('are not answered with `noreply`', () => {
     conversation(`
       > set k 0 0 1 noreply
       > 5
@@ -199,7 +199,7 @@ describe('text commands', () => {
     );
   });
 
-  it('answer what they do not understand', () => {
+  it('answer an invalid line with an error', () => {
     const long = 'k'.repeat(251);
     conversation(`
       > ${long}
@@ -228,7 +228,7 @@ describe('text commands', () => {
       < ERROR: shutdown not enabled`);
   });
 
-  it('send nothing of what was found where a key is too long', () => {
+  it('return no item if one of the keys is too long', () => {
     conversation(`
       > set k 0 0 1
       > a
@@ -237,7 +237,7 @@ describe('text commands', () => {
       < CLIENT_ERROR bad command line format`);
   });
 
-  it('do not leave the old value where the new one is too large', () => {
+  it('remove the old value if the value of a set is too large', () => {
     const cache = cacheOf(still().store);
     const large = 'x'.repeat(2_000_000);
     expect(talk(cache, `set k 0 0 1\r\na\r\nset k 0 0 ${large.length}\r\n${large}\r\nget k\r\n`)).toBe(
@@ -249,7 +249,7 @@ describe('text commands', () => {
     expect(cache.store.counters.store_too_large).toBe(2);
   });
 
-  it('take a value of any bytes, and a key of nearly any', () => {
+  it('accept any bytes in a value, and nearly any in a key', () => {
     const cache = cacheOf(still().store);
     const data = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte)).join('');
     expect(talk(cache, `set \xff\xfe 0 0 256\r\n${data}\r\nget \xff\xfe\r\n`)).toBe(
@@ -261,12 +261,12 @@ describe('text commands', () => {
     );
   });
 
-  it('ask the server for what is not theirs', () => {
-    const told: unknown[] = [];
+  it('call the host for what does not concern the store', () => {
+    const calls: unknown[] = [];
     const cache = cacheOf(still().store, {
-      setVerbosity: (level) => told.push(level),
-      shutdown: () => told.push('shutdown'),
-      resetStats: () => told.push('reset'),
+      setVerbosity: (level) => calls.push(level),
+      shutdown: () => calls.push('shutdown'),
+      resetStats: () => calls.push('reset'),
       flushing: false,
       stats: () => [['curr_connections', 7]],
       connections: () => [['3:state', 'idle']],
@@ -274,7 +274,7 @@ describe('text commands', () => {
     expect(
       talk(cache, 'verbosity 2\r\nshutdown\r\nshutdown graceful\r\nshutdown now\r\nflush_all\r\nstats reset\r\n'),
     ).toBe('OK\r\nCLIENT_ERROR invalid shutdown mode\r\nCLIENT_ERROR flush_all not allowed\r\nRESET\r\n');
-    expect(told).toEqual([2, 'shutdown', 'shutdown', 'reset']);
+    expect(calls).toEqual([2, 'shutdown', 'shutdown', 'reset']);
     expect(talk(cache, 'stats\r\n')).toContain('STAT curr_connections 7\r\n');
     expect(talk(cache, 'stats conns\r\n')).toBe('STAT 3:state idle\r\nEND\r\n');
     expect(talk(cache, 'stats slabs\r\n')).toBe('ERROR\r\n');
@@ -391,7 +391,7 @@ describe('meta commands', () => {
     );
   });
 
-  it('let one of many recache', () => {
+  it('ask one of many clients to recache', () => {
     const { store, clock } = still();
     const cache = cacheOf(store);
     conversation(
@@ -450,7 +450,7 @@ describe('meta commands', () => {
     );
   });
 
-  it('take keys in base64, and give them back so', () => {
+  it('accept keys in base64, and return them in base64', () => {
     conversation(`
       > ms Zm9v 3 b k
       > abc
@@ -468,7 +468,7 @@ describe('meta commands', () => {
       < EN kAP8= b`);
   });
 
-  it('answer what they do not understand, the data passed over', () => {
+  it('answer an invalid line with an error, and skip its data', () => {
     conversation(`
       > mg
       < ERROR

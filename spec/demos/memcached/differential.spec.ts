@@ -13,15 +13,15 @@ const key = fc.oneof(
 const data = fc.oneof(
   fc.constantFrom('', '0', '9', '10', '99', '100', '18446744073709551615', ' 5', '7 ', '5x', '-1', '+3'),
   anyBytes,
-  // Not so long that it could be taken for a line that is too long, where the line before it was not understood: how
-  // much of one the original reads before it gives up depends on how it comes in.
+  // Not so long that it would be a line that is too long when the line before it was invalid: how much of such a line the
+  // original reads before it closes depends on the chunks.
   fc.constantFrom('x'.repeat(2000)),
 );
 const flags = fc.oneof(
   { weight: 10, arbitrary: fc.constantFrom('0', '1', '32', '4294967295') },
   { weight: 1, arbitrary: fc.constantFrom('-1', 'x', '4294967296', '1.5') },
 );
-// Nothing that is over in the time this takes, but what is over at once.
+// No time that passes during the test, but times that have already passed.
 const exptime = fc.oneof(
   { weight: 10, arbitrary: fc.constantFrom('0', '1000', '2592000', '2592001', '-1', '4102444800') },
   { weight: 1, arbitrary: fc.constantFrom('x', '1.5') },
@@ -87,14 +87,14 @@ const other = fc.oneof(
 );
 const metaFlag = fc.constantFrom('k', 'c', 'f', 's', 'v', 'q', 'Oabc', 'h', 'u', 'P1', 'Lx', '!', 'Tx', 'F7');
 const metaFlags = fc.array(metaFlag, { maxLength: 4 }).map((words) => words.map((word) => ` ${word}`).join(''));
-// The original counts before it finds that `O` is too long, and says so then: ours looks first.
+// The original executes `ma` before it rejects an `O` that is too long; ours checks it first.
 const longOpaque = fc.oneof(
   { weight: 30, arbitrary: fc.constant('') },
   { weight: 1, arbitrary: fc.constantFrom(` O${'o'.repeat(31)}`, ` O${'o'.repeat(32)}`) },
 );
 const meta = fc.oneof(
   fc.tuple(key, metaFlags, fc.constantFrom('', ' b', ' t', ' T1000 t', ' N1000 t', ' R0', ' R1000', ' R2000 t')).map(
-    // An item that the original makes itself forgets that its key was in base64.
+    // In the original, an item that `N` creates loses the mark that its key was in base64.
     ([k, f, more]) => `mg ${k}${f}${more}`,
   ),
   fc
@@ -152,7 +152,7 @@ describe.skipIf(skipped)('the original and ours', () => {
     seen = [];
   });
 
-  /** Does the same on both sides. `<cas>` becomes the cas id of the key, which is not the same on both. */
+  /** Sends the same command to both. `<cas>` is replaced by the cas id of the key, which differs between them. */
   async function compare(cache: ReturnType<typeof cacheOf>, command: string): Promise<void> {
     const [, k = ''] = command.split(/[ \r]/);
     const ask = (text: string) => talk(cache, text);
@@ -166,17 +166,17 @@ describe.skipIf(skipped)('the original and ours', () => {
     const reply = await original.ask(theirs);
     seen.push([theirs, reply]);
     const history = seen.slice(-8).map((pair) => pair.map((text) => JSON.stringify(text.slice(0, 200))).join(' -> '));
-    expect(sameKind(ask(ours)), history.join('\n')).toBe(sameKind(reply));
+    expect(comparable(ask(ours)), history.join('\n')).toBe(comparable(reply));
   }
 
-  it('reply the same to whatever they are asked', async () => {
+  it('send the same replies to any commands', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 60, size: 'max' }), async (commands) => {
         await original.connect();
         await original.ask('ms x 0\r\n\r\nflush_all\r\n');
         seen = [];
         const cache = cacheOf(new Store(64 * 1024 * 1024));
-        // So that the cas id 1 was given long ago, on both sides.
+        // So that the cas id 1 is an old one in both stores.
         for (let id = 0; id < 10; id += 1) cache.store.nextCas();
         for (const each of commands) await compare(cache, each);
         const counts = await original.ask('mg a v f\r\nmg b v f\r\nmg c v f\r\nmg n v f\r\nget YWI=\r\n');
@@ -186,7 +186,7 @@ describe.skipIf(skipped)('the original and ours', () => {
     );
   }, 120_000);
 
-  it('draw the same line between what is too large and what is not', async () => {
+  it('have the same limit for the size of an item', async () => {
     const cache = cacheOf(new Store(64 * 1024 * 1024));
     for (const flagsWord of ['0', '1']) {
       for (let length = 1024 * 1024 - 70; length < 1024 * 1024 - 55; length += 1) {
@@ -198,8 +198,8 @@ describe.skipIf(skipped)('the original and ours', () => {
   }, 60_000);
 });
 
-/** Cas ids are as they come, and a second may pass between two looks at the time that is left. */
-function sameKind(reply: string): string {
+/** A reply without what may differ: cas ids, and the time left, because a second may pass between the two replies. */
+function comparable(reply: string): string {
   return reply
     .replace(/^(VALUE [^ ]+ \d+ \d+) \d+\r$/gm, '$1 <cas>\r')
     .replace(/ c[1-9]\d*(?=[ \r])/g, ' c<cas>')

@@ -1,4 +1,4 @@
-/** As much of memjs as the spec uses. The package brings no types. */
+/** The part of memjs that the spec uses. The package has no types. */
 declare module 'memjs' {
   interface Got {
     readonly value: Buffer | null;

@@ -38,7 +38,7 @@ describe('numbers', () => {
     ['-9223372036854775809', 9223372036854775807n],
   ])('reads %j as a delta %s', (text, value) => expect(parseU64(text)).toBe(value));
 
-  it('works out no number that is longer than 64 bits', () => {
+  it('computes no number that is longer than 64 bits', () => {
     const [zeros, digits] = ['0'.repeat(10_000), '9'.repeat(10_000)];
     const { asIntN, asUintN } = BigInt;
     const work = vi.fn(BigInt);

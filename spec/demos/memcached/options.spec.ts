@@ -22,7 +22,7 @@ describe('readOptions', () => {
     });
   });
 
-  it('reads short flags, together and apart', () => {
+  it('reads short flags, combined and separate', () => {
     const words =
       '-p 11311 -l127.0.0.1 -c10 -m 8 -I 2k -b 5 -MFA -vv -t 4 -u nobody -U 0 -o idle_timeout=30,no_maxconns_fast';
     expect(readOptions(words.split(' '))).toEqual({
@@ -97,7 +97,7 @@ describe('readOptions', () => {
     expect(() => readOptions(args.filter((arg) => arg !== undefined))).toThrow(UsageError),
   );
 
-  it('describes every flag it reads', () => {
+  it('reads the flags that the usage describes', () => {
     for (const flag of ['-p', '-l', '-s', '-c', '-b', '-m', '-I', '-M', '-F', '-A', '-v', '-V', '-h', '-o']) {
       expect(USAGE).toContain(`\n  ${flag}, --`);
     }

@@ -5,10 +5,10 @@ import { freePort } from '../../support/freePort.ts';
 /** Whether memcached is installed. */
 export const present = spawnSync('memcached', ['-V']).status === 0;
 
-/** Where everything is to be checked, an original that is missing is a failure; elsewhere it is only said. */
+/** Whether specs that need the original are skipped. In CI, where everything must be checked, a missing original is a failure. */
 export const skipped = !present && process.env.CI === undefined;
 
-/** The original, one command at a time. */
+/** The original memcached, which is sent one command at a time. */
 export class Original {
   readonly #process: ChildProcess;
   readonly #port: number;
@@ -25,7 +25,7 @@ export class Original {
   static async start(): Promise<Original> {
     if (!present) throw new Error('memcached is not installed, and CI compares with it');
     const port = await freePort();
-    // Its helpers look at items now and then, and a number that is just looked at is not changed in its place.
+    // Its background threads look at items from time to time, and meanwhile a number is not changed in place.
     const alone = ['-o', 'no_lru_maintainer,no_lru_crawler'];
     const args = ['-l', '127.0.0.1', '-p', String(port), '-U', '0', '-t', '1', '-u', 'nobody', ...alone];
     const child = spawn('memcached', args, { stdio: 'inherit' });
@@ -35,20 +35,20 @@ export class Original {
         await original.connect();
         return original;
       } catch (error) {
-        // It listens within milliseconds, and has no way to say when.
+        // It listens within milliseconds, and cannot report when.
         if (attempt === 100 || child.exitCode !== null) throw error;
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     }
   }
 
-  /** Begins a new conversation, in which nothing is left over from the one before. */
+  /** Opens a new connection, without any data left over from the previous one. */
   async connect(): Promise<void> {
     this.#socket?.destroy();
     this.#got = '';
     const socket = await connected(this.#port);
     this.#socket = socket.setEncoding('latin1');
-    // A command that makes the original wait for more is a mistake of the spec.
+    // A command that makes the original wait for more data is a mistake in the spec.
     socket.setTimeout(5000, () => this.#lost('no reply'));
     socket.on('data', (text: string) => {
       this.#got += text;
@@ -60,17 +60,18 @@ export class Original {
   }
 
   /**
-   * Sends a command, and behind it one with a reply that is known: whatever comes before that is the reply.
+   * Sends a command, and after it a second one whose reply is known: everything before that is the reply to the first.
    *
-   * @param last What is sent behind the command.
-   * @param mark Its reply.
+   * @param last The second command.
+   * @param mark The reply to the second command.
+   * @returns The reply to the first command.
    */
   async ask(command: string, last = 'mn\r\n', mark = 'MN\r\n'): Promise<string> {
     this.#got = '';
     const broken = new Promise<never>((_, reject) => {
       this.#lost = (reason) => reject(new Error(`${reason} after ${JSON.stringify(command.slice(0, 200))}`));
     });
-    // Looked at below, or not at all if the reply comes.
+    // It is awaited below, or not at all if the reply arrives.
     broken.catch(() => {});
     this.#socket?.write(Buffer.from(command + last, 'latin1'));
     while (!this.#got.endsWith(mark)) {
@@ -84,9 +85,9 @@ export class Original {
 
   async stop(): Promise<void> {
     this.#socket?.destroy();
-    const gone = new Promise((resolve) => this.#process.once('exit', resolve));
+    const exited = new Promise((resolve) => this.#process.once('exit', resolve));
     this.#process.kill('SIGKILL');
-    await gone;
+    await exited;
   }
 }
 

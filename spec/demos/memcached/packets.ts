@@ -51,7 +51,7 @@ export function replies(text: string, opaque = 7) {
   return found;
 }
 
-/** The extras of a number to change: by how much, what to begin with, and the expiry time. */
+/** The extras of an increment or decrement: the delta, the initial value, and the expiry time. */
 export function numbers(delta: number, initial: number, exptime = 0): Buffer {
   const extras = Buffer.alloc(20);
   extras.writeBigUInt64BE(BigInt(delta), 0);
@@ -60,5 +60,5 @@ export function numbers(delta: number, initial: number, exptime = 0): Buffer {
   return extras;
 }
 
-/** The extras of an item to store: the flags 5, and no expiry time. */
+/** The extras of a set: the flags 5, and no expiry time. */
 export const stored = Buffer.from('0000000500000000', 'hex');

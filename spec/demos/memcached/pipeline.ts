@@ -1,21 +1,21 @@
 import { connect } from 'node:net';
 
-/** What one client of a load sent, and got. */
+/** What one client of a load sent and received. */
 export interface Pipelined {
   readonly sent: number;
-  /** Replies that came, in the order of their requests. */
+  /** How many replies it received, in the order of their requests. */
   readonly acknowledged: number;
-  /** The first reply that was not the one its request should have; `undefined` if all were. */
+  /** The first reply that was not the expected one; `undefined` if all were. */
   readonly wrong: string | undefined;
-  /** What broke the connection, if it did not end in good order. */
+  /** The error of the connection, if it did not end in good order. */
   readonly fault: string | undefined;
 }
 
 /**
- * Counts up a number of its own, with so many requests under way at a time, until the server sends its FIN. Every reply is
- * one more than the one before it, so none can be lost, doubled or out of order without being seen.
+ * Increments a number of its own, with `window` requests in flight, until the server sends its FIN. Every reply is one more than
+ * the one before it, so a reply that is lost, duplicated or out of order is noticed.
  *
- * @param flowing Called once, when the first hundred replies have come.
+ * @param flowing Called once, when the first hundred replies have arrived.
  */
 export function countUp(port: number, key: string, window: number, flowing: () => void): Promise<Pipelined> {
   return new Promise((resolve) => {

@@ -12,7 +12,7 @@ import {
 } from '../../../lib/index.ts';
 import { House } from '../../support/house.ts';
 import { marbles } from '../../support/marbles.ts';
-import { bytesOf, cutAt, decode } from './support.ts';
+import { bytesOf, decode, splitAt } from './support.ts';
 
 const key = fc.string({ unit: fc.constantFrom('a', 'b', '\xe9', '\xff', ':'), minLength: 1, maxLength: 260 });
 const data = fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes).toString('latin1'));
@@ -69,42 +69,42 @@ const packet = fc
 
 describe('requests', () => {
   it(
-    'completes with its source, with nothing',
+    'emits nothing for an empty source, and completes with it',
     marbles(({ expectObservable }) => expectObservable(EMPTY.pipe(requests())).toBe('|')),
   );
 
-  it('finds the same requests however the bytes are cut', () => {
+  it('decodes the same requests however the bytes are chunked', () => {
     const places = fc.array(fc.nat({ max: 4000 }), { maxLength: 30 });
     fc.assert(
-      fc.property(fc.oneof(text, fc.array(packet, { maxLength: 6 })), places, (stream, cuts) => {
+      fc.property(fc.oneof(text, fc.array(packet, { maxLength: 6 })), places, (stream, splits) => {
         const bytes = bytesOf(stream.join(''));
         const whole = decode([bytes], { maxItem: 300 });
-        expect(decode(cutAt(bytes, cuts), { maxItem: 300 })).toEqual(whole);
+        expect(decode(splitAt(bytes, splits), { maxItem: 300 })).toEqual(whole);
         const single = Array.from(bytes, (_, index) => bytes.subarray(index, index + 1));
         expect(decode(single, { maxItem: 300 })).toEqual(whole);
       }),
     );
   });
 
-  it('takes any bytes for what they are, without ever throwing out of the pipe', () => {
+  it('decodes any bytes without throwing, and alike in any chunks', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 500 }), fc.array(fc.nat({ max: 500 })), (bytes, cuts) => {
-        expect(decode(cutAt(bytes, cuts))).toEqual(decode([bytes]));
+      fc.property(fc.uint8Array({ maxLength: 500 }), fc.array(fc.nat({ max: 500 })), (bytes, splits) => {
+        expect(decode(splitAt(bytes, splits))).toEqual(decode([bytes]));
       }),
     );
   });
 
-  it('hands out data of its own', () => {
+  it('emits the data of a storage command', () => {
     const [found] = decode([bytesOf('set k 5 60 3\r\nabc\r\n')]);
     expect(found).toEqual([
       { type: 'storage', mode: 'set', key: 'k', flags: 5, exptime: 60, cas: 0, noreply: false, data: bytesOf('abc') },
     ]);
   });
 
-  it('hands out data that keep no other memory alive', () => {
+  it('emits data that retain no other memory', () => {
     for (const length of [0, 10, 100, 1000, 5000, 100_000]) {
       const bytes = bytesOf(`set k 0 0 ${length}\r\n${'x'.repeat(length)}\r\n`);
-      for (const chunks of [[bytes], cutAt(bytes, [length >> 1, length])]) {
+      for (const chunks of [[bytes], splitAt(bytes, [length >> 1, length])]) {
         const [[request]] = decode(chunks);
         if (request?.type !== 'storage') throw new Error('no such request');
         expect([request.data.length, request.data.buffer.byteLength]).toEqual([length, length]);
@@ -112,7 +112,7 @@ describe('requests', () => {
     }
   });
 
-  it('passes over data that are too large, and goes on behind them', () => {
+  it('skips data that are too large, and continues after them', () => {
     const [found] = decode([bytesOf('set k 0 0 300\r\n'), Buffer.alloc(300, 'x'), bytesOf('\r\nmn\r\n')], {
       maxItem: 200,
     });
@@ -122,7 +122,7 @@ describe('requests', () => {
     ]);
   });
 
-  it('keeps nothing of what it passes over', () => {
+  it('buffers nothing of what it skips', () => {
     const decoder = new RequestDecoder({ maxItem: 1024, maxLine: 1024 });
     const chunk = Buffer.alloc(1024 * 1024, 'x');
     expect(decoder.decode({ bytes: bytesOf(`set k 0 0 ${256 * chunk.length}\r\n`), at: 0 })).toMatchObject({
@@ -135,7 +135,7 @@ describe('requests', () => {
     expect(decoder.buffered).toBe(0);
   });
 
-  it('holds no more than has come, whatever is announced and wherever it is cut', () => {
+  it('buffers no more than has arrived, whatever is announced and however it is chunked', () => {
     const announced = fc.nat({ max: 2_000_000_000 });
     const begun = fc.oneof(
       announced.map((length) => bytesOf(`set k 0 0 ${length}\r\nabc`)),
@@ -148,24 +148,24 @@ describe('requests', () => {
       }),
     );
     fc.assert(
-      fc.property(begun, fc.array(fc.nat({ max: 600 }), { maxLength: 5 }), (bytes, cuts) => {
+      fc.property(begun, fc.array(fc.nat({ max: 600 }), { maxLength: 5 }), (bytes, splits) => {
         const decoder = new RequestDecoder({ maxItem: 1024, maxLine: 1024 });
-        let came = 0;
-        for (const chunk of cutAt(bytes, cuts)) {
-          came += chunk.length;
+        let arrived = 0;
+        for (const chunk of splitAt(bytes, splits)) {
+          arrived += chunk.length;
           const input = { bytes: Buffer.from(chunk), at: 0 };
           try {
             while (decoder.decode(input) !== PENDING);
           } catch {
             return;
           }
-          expect(decoder.memory).toBeLessThanOrEqual(came);
+          expect(decoder.memory).toBeLessThanOrEqual(arrived);
         }
       }),
     );
   });
 
-  it('holds the data whose end has not come', () => {
+  it('counts data as buffered until their line end or the last part has arrived', () => {
     const text = new RequestDecoder({ maxItem: 1024, maxLine: 1024 });
     text.decode({ bytes: bytesOf(`set k 0 0 500\r\n${'x'.repeat(500)}`), at: 0 });
     expect(text.memory).toBe(500);
@@ -183,7 +183,7 @@ describe('requests', () => {
   it.each([
     ['text', bytesOf('set k 0 0 2000000000\r\n')],
     ['binary', Buffer.from(`${'800100010800000077359400'.padEnd(48, '0')}${'00'.repeat(9)}`, 'hex')],
-  ])('lets no client keep others out by data that it announces: %s', async (_, announcement) => {
+  ])('lets no client exhaust the budget with data that it only announces: %s', async (_, announcement) => {
     const house = await House.open(
       exchange(requests(), () => 'OK'),
       { budget: 1_000_000 },
@@ -197,14 +197,14 @@ describe('requests', () => {
     expect([house.log.refusals, other.text]).toEqual([[], 'OK']);
   });
 
-  it('takes no more memory for data than has come of them', () => {
+  it('allocates no more memory for data than has arrived', () => {
     const decoder = new RequestDecoder({ maxItem: 512 * 1024 * 1024, maxLine: 1024 });
     const before = process.memoryUsage().arrayBuffers;
     expect(decoder.decode({ bytes: bytesOf(`set k 0 0 ${500 * 1024 * 1024}\r\nabc`), at: 0 })).toBe(PENDING);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1024 * 1024);
   });
 
-  it('answers data that do not end where they should, and goes on right behind them', () => {
+  it('refuses data that are longer than announced, and continues right after the announced length', () => {
     const [found] = decode([bytesOf('set k 0 0 2\r\nabcdef\r\nmn\r\n')]);
     expect(found).toMatchObject([
       { type: 'refused', reply: 'CLIENT_ERROR bad data chunk' },
@@ -213,11 +213,11 @@ describe('requests', () => {
     ]);
   });
 
-  it.each(['quit\r\n', 'GET / HTTP/1.1\r\n'])('completes behind %j', (line) => {
+  it.each(['quit\r\n', 'GET / HTTP/1.1\r\n'])('completes after %j', (line) => {
     expect(decode([bytesOf(`${line}get k\r\n`)])).toEqual([[{ type: 'end' }], 'complete']);
   });
 
-  it('has no patience with a line that is too long, whether its end has come or not', () => {
+  it('errors at a line that is too long, whether its end has arrived or not', () => {
     const line = bytesOf('x'.repeat(2049));
     expect(decode([line])).toEqual([[], new FrameTooLongError(2048, 2049)]);
     expect(decode([bytesOf(`${'x'.repeat(2048)}\n`)])[1]).toBe('open');
@@ -227,10 +227,10 @@ describe('requests', () => {
     ]);
   });
 
-  it('lets a list of keys be longer, up to its own limit', () => {
+  it('allows a longer list of keys, up to a limit of its own', () => {
     const keys = Array.from({ length: 500 }, (_, index) => `key-${index}`);
     const bytes = bytesOf(`get ${keys.join(' ')}\r\n`);
-    expect(decode(cutAt(bytes, [1000, 2500]))).toEqual([[{ type: 'command', words: ['get', ...keys] }], 'open']);
+    expect(decode(splitAt(bytes, [1000, 2500]))).toEqual([[{ type: 'command', words: ['get', ...keys] }], 'open']);
     expect(decode([bytes], { maxLine: 3000 })[1]).toBeInstanceOf(FrameTooLongError);
   });
 
@@ -248,17 +248,17 @@ describe('requests', () => {
     }
   });
 
-  it('keeps to the protocol it began with', () => {
+  it('stays with the protocol of the first request', () => {
     const noop = Buffer.alloc(24);
     noop[0] = 0x80;
     noop[1] = 0x0a;
     expect(decode([noop, noop])[0]).toHaveLength(2);
     expect(decode([Buffer.concat([noop, bytesOf('get k\r\n'.padEnd(24))])])[1]).toBeInstanceOf(FrameInvalidError);
-    // The command of a `noop` is a line feed.
+    // The opcode of a `noop` is a line feed.
     expect(decode([bytesOf('mn\r\n'), noop, bytesOf('\n')])[0]).toHaveLength(3);
   });
 
-  it('refuses limits that are none', () => {
+  it('refuses invalid limits', () => {
     expect(() => requests({ maxItem: 0 })).toThrow(RangeError);
     expect(() => requests({ maxLine: Number.NaN })).toThrow(RangeError);
     expect(() => requests({ maxKeys: 3 } as object)).toThrow(TypeError);

@@ -5,26 +5,26 @@ import { endProxies, frontOf } from '../../support/throughProxy.ts';
 export interface Running {
   /** Its TCP port; 0 if it has none. */
   readonly port: number;
-  /** All it has said that it listens on. */
+  /** The addresses that it has logged as listening. */
   readonly where: readonly string[];
   readonly demo: Demo;
-  /** Ends it with SIGTERM, unless it has ended, and says what it has printed. */
+  /** Ends it with SIGTERM, unless it has ended. @returns How it ended, and what it printed. */
   stop(): Promise<DemoResult>;
 }
 
 const running = new Set<Demo>();
 
-/** Starts the demo on any free port of the loopback, and waits until it listens on so many addresses. */
+/** Starts the demo on any free port of the loopback interface, and waits until it listens on so many addresses. */
 export async function start(args: readonly string[] = [], addresses = 1): Promise<Running> {
   const own = args.includes('-l') || args.includes('-s') ? [] : ['--host', '127.0.0.1', '--port', '0'];
   const demo = spawnDemo('memcached/server', [...own, ...args]);
   running.add(demo);
   void demo.done.then(() => running.delete(demo));
   const where = await new Promise<string[]>((resolve, reject) => {
-    let said = '';
+    let output = '';
     demo.process.stdout?.on('data', (text: string) => {
-      said += text;
-      const found = [...said.matchAll(/listening on ([^\s"]+)/g)].map(([, at = '']) => at);
+      output += text;
+      const found = [...output.matchAll(/listening on ([^\s"]+)/g)].map(([, at = '']) => at);
       if (found.length >= addresses) resolve(found);
     });
     void demo.done.then(({ code, stderr }) => reject(new Error(`it ended (${code}): ${stderr}`)));
@@ -40,7 +40,7 @@ export async function start(args: readonly string[] = [], addresses = 1): Promis
   };
 }
 
-/** For `afterAll`: none outlives its spec. */
+/** For `afterAll`: kills all that are still running. */
 export async function stopAll(): Promise<void> {
   for (const { process } of running) process.kill('SIGKILL');
   endProxies();

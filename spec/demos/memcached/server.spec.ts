@@ -18,11 +18,11 @@ if (withoutOriginal) console.warn('memcached is not installed: not compared with
 const FAREWELL = 'ERROR Too many open connections\r\n';
 
 let folder: string;
-/** As it is without any flag. */
+/** A server without any flag. */
 let plain: Running;
-/** With narrow limits. */
+/** A server with narrow limits. */
 let narrow: Running;
-/** With one place, and another one to wait for it, for two addresses together. */
+/** A server that serves one connection and lets another one wait, on two addresses together. */
 let patient: Running;
 
 beforeAll(async () => {
@@ -37,7 +37,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Sends commands in one go, with a `quit` behind them, and returns all that comes until the server's FIN. */
+/** Sends commands and a `quit` in one write. @returns Everything that is received up to the server's FIN. */
 async function ask(where: number | string, commands: string): Promise<string> {
   const asking = client(where).write(`${commands}quit\r\n`);
   await asking.whenClosed();
@@ -52,7 +52,7 @@ async function statsOf(where: number | string, group = ''): Promise<Record<strin
 const statsIn = (text: string): Record<string, string> =>
   Object.fromEntries([...text.matchAll(/^STAT (\S+) (.*)\r$/gm)].map(([, name, value]) => [name, value]));
 
-/** A client that is served, once there is a place: the server may hear a moment late of one that has become free. */
+/** A client that is served, once a slot is free: the server may notice a moment late that one was released. */
 async function served(port: number): Promise<Client> {
   for (;;) {
     const made = await client(port)
@@ -64,7 +64,7 @@ async function served(port: number): Promise<Client> {
 }
 
 describe.skipIf(withoutTools)("libmemcached's tools", () => {
-  it('find nothing missing: memccapable, of both protocols and of the text protocol alone', async () => {
+  it('memccapable passes all tests of both protocols, and of the text protocol alone', async () => {
     const capable = async ({ port }: Running, ...args: string[]) => {
       const { code, output } = await run('memccapable', ['-h', '127.0.0.1', '-p', String(port), ...args]);
       expect(output).toContain('All tests passed');
@@ -72,14 +72,14 @@ describe.skipIf(withoutTools)("libmemcached's tools", () => {
       expect(code).toBe(0);
       return output.match(/\[pass\]/g)?.length;
     };
-    // They flush the server each, and wait a lot.
+    // Each of them flushes its server, and waits a lot.
     expect(await Promise.all([capable(plain), capable(patient, '-a')])).toEqual([54, 27]);
   });
 
   it.each([
     ['text', ['-d', '4']],
     ['binary', ['-B']],
-  ])('get back what they have stored: memcaslap, %s protocol', async (_, args) => {
+  ])('memcaslap reads back what it has stored, with the %s protocol', async (_, args) => {
     expect(await ask(plain.port, 'stats reset\r\n')).toBe('RESET\r\n');
     const load = ['-T', '1', '-c', '8', '-x', '8000', '--verify=0.5'];
     const { code, output } = await run('memcaslap', ['-s', `127.0.0.1:${plain.port}`, ...load, ...args]);
@@ -89,7 +89,7 @@ describe.skipIf(withoutTools)("libmemcached's tools", () => {
     expect([figure('get_misses'), figure('verify_misses'), figure('verify_failed')]).toEqual([0, 0, 0]);
     const stats = await statsOf(plain.port);
     expect(stats).toMatchObject({ get_misses: '0', rejected_connections: '0' });
-    // A proxy looks after its backends over connections of its own.
+    // A proxy checks its backends over connections of its own.
     if (!proxied) expect(stats.total_connections).toBe('9');
     expect(Number(stats.cmd_get) + Number(stats.cmd_set)).toBeGreaterThanOrEqual(8000);
   });
@@ -153,7 +153,7 @@ describe.skipIf(withoutOriginal)('the original', () => {
 });
 
 describe('connections', () => {
-  it('refuses those above the limit with a word, and counts them', async () => {
+  it('are refused with an error above the limit, and counted', async () => {
     const { port } = narrow;
     await ask(port, 'stats reset\r\n');
     const [one, two, three] = [client(port), client(port), client(port)];
@@ -168,10 +168,10 @@ describe('connections', () => {
     await served(port);
   });
 
-  it('kicks those who are silent for too long, and nobody else', async () => {
+  it('are closed when they are silent for longer than the idle timeout, and only then', async () => {
     const { port } = narrow;
     const busy = await served(port);
-    const talking = setInterval(() => busy.write('mn\r\n'), 200);
+    const sending = setInterval(() => busy.write('mn\r\n'), 200);
     try {
       const silent = client(port);
       const greeted = client(port).write('version\r\n');
@@ -179,17 +179,17 @@ describe('connections', () => {
       expect([silent.text, silent.fault]).toEqual(['', undefined]);
       expect([greeted.text, greeted.fault]).toEqual(['VERSION 1.6.18\r\n', undefined]);
     } finally {
-      clearInterval(talking);
+      clearInterval(sending);
     }
     expect(busy.closed).toBe(false);
-    // It is counted when it is gone, which may be a moment later.
+    // A connection is counted when it is closed on the server, which may be a moment later.
     while (!busy.text.includes('STAT idle_kicks 2\r\n')) {
       const { received } = busy;
       await busy.write('stats\r\n').until((self) => self.received > received && self.text.endsWith('END\r\n'));
     }
   });
 
-  it('lets them wait with no_maxconns_fast, as many as -b says, whichever address they come to', async () => {
+  it('wait with no_maxconns_fast, up to -b of them, at whichever address they arrive', async () => {
     const [first = 0, second = 0] = patient.where.map((at) => Number(at.split(':')[1]));
     expect(first).not.toBe(second);
     const one = await client(first).write('mn\r\n').whenRead('MN\r\n');
@@ -203,7 +203,7 @@ describe('connections', () => {
 });
 
 describe('items', () => {
-  it('refuses what is too large, drops what it was to replace, and goes on', async () => {
+  it('are refused if they are too large, and the value that they would replace is removed', async () => {
     const tooLarge = `set k 0 0 2000000\r\n${'x'.repeat(2_000_000)}\r\n`;
     expect(await ask(plain.port, `stats reset\r\nset k 0 0 2\r\nhi\r\n${tooLarge}get k\r\nmn\r\n`)).toBe(
       'RESET\r\nSTORED\r\nSERVER_ERROR object too large for cache\r\nEND\r\nMN\r\n',
@@ -211,7 +211,7 @@ describe('items', () => {
     expect(await statsOf(plain.port)).toMatchObject({ store_too_large: '1' });
   });
 
-  it('evicts the oldest under the cap of its memory', async () => {
+  it('are evicted, the oldest first, to stay within the memory limit', async () => {
     const { port } = narrow;
     const value = 'v'.repeat(100_000);
     const puts = Array.from({ length: 100 }, (_, at) => `set k${at} 0 0 ${value.length} noreply\r\n${value}\r\n`);
@@ -223,15 +223,15 @@ describe('items', () => {
     expect(Number(curr_items)).toBeGreaterThan(35);
   });
 
-  it('waits for a peer that reads a reply of many mebibytes slowly, and sends all of it', async () => {
+  it('are all sent to a peer that reads a reply of many mebibytes slowly', async () => {
     const value = 'v'.repeat(1_000_000);
     const keys = Array.from({ length: 20 }, (_, at) => `slow${at}`);
     await ask(plain.port, keys.map((key) => `set ${key} 0 0 ${value.length} noreply\r\n${value}\r\n`).join(''));
     const slow = client(plain.port);
     slow.socket.pause();
     slow.write(`get ${keys.join(' ')}\r\n`);
-    // The reply is on its way, and the server has time for others.
-    for (let turn = 0; turn < 20; turn++) expect(await ask(plain.port, 'mn\r\n')).toBe('MN\r\n');
+    // While the reply is being sent, the server serves other clients.
+    for (let count = 0; count < 20; count++) expect(await ask(plain.port, 'mn\r\n')).toBe('MN\r\n');
     const reply = `${keys.map((key) => `VALUE ${key} 0 ${value.length}\r\n${value}\r\n`).join('')}END\r\n`;
     expect(slow.received).toBeLessThan(reply.length);
     slow.socket.resume();
@@ -241,7 +241,7 @@ describe('items', () => {
 });
 
 describe('stats', () => {
-  it.skipIf(proxied)('tells of connections, bytes and settings', async () => {
+  it.skipIf(proxied)('reports connections, bytes and settings', async () => {
     const { port } = narrow;
     const asked = 'set k 0 0 2\r\nhi\r\nget k\r\n';
     const replies = 'STORED\r\nVALUE k 0 2\r\nhi\r\nEND\r\n';
@@ -278,18 +278,18 @@ describe('stats', () => {
       [`${own}:state`, 'conn_read'],
       [`${own}:secs_since_last_cmd`, expect.stringMatching(/^\d+$/)],
     ]);
-    // The one that asks.
+    // The connection that sent the command.
     expect(conns.filter(([, value]) => value === 'conn_parse_cmd')).toHaveLength(1);
   });
 });
 
-describe('the end', () => {
-  it('acknowledges all that it has executed when it is drained under load', async () => {
+describe('a shutdown', () => {
+  it('answers every executed request under load', async () => {
     const loaded = await start();
     let flowing = 0;
     const load = Array.from({ length: 20 }, (_, at) =>
       countUp(loaded.port, `count${at}`, 32, () => {
-        // All of them are at work, with requests on their way in both directions.
+        // All clients are running, with requests and replies in flight.
         if (++flowing === 20) loaded.demo.process.kill('SIGTERM');
       }),
     );
@@ -299,7 +299,7 @@ describe('the end', () => {
     for (const { wrong, fault } of ended) expect([wrong, fault]).toEqual([undefined, undefined]);
     const sum = (figures: number[]) => figures.reduce((all, one) => all + one, 0);
     const acknowledged = sum(ended.map((one) => one.acknowledged));
-    // The server counts what it executes; each client began with a `set` of its own.
+    // The server counts the requests that it executes; each client began with a `set` of its own.
     expect(acknowledged + 20).toBe(Number(/answered (\d+) requests/.exec(stdout)?.[1]));
     expect(sum(ended.map(({ sent }) => sent))).toBeGreaterThan(acknowledged);
     expect(stdout).toContain('"msg":"drained: 20 finished, 0 aborted, 0 refused"');
@@ -308,7 +308,7 @@ describe('the end', () => {
   it.each([
     ['SIGINT', () => patient, () => patient.demo.process.kill('SIGINT')],
     ['the command `shutdown`', () => narrow, () => client(narrow.port).write('shutdown\r\n')],
-  ])('comes on %s, with a report, and idle clients leave at once', async (_, which, end) => {
+  ])('begins on %s, closes idle connections at once, and ends with a report', async (_, which, end) => {
     const { demo, port } = which();
     const idle = await served(port);
     end();
@@ -320,7 +320,7 @@ describe('the end', () => {
 });
 
 describe('a unix socket', () => {
-  it('is taken over from a server that was killed, and taken away at the end', async () => {
+  it('is taken over from a killed server, and removed at the end', async () => {
     const path = join(folder, 'm.sock');
     const killed = await start(['-s', path]);
     expect(killed.where).toEqual([path]);
@@ -337,7 +337,7 @@ describe('a unix socket', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  it('does not take the place of a file', async () => {
+  it('does not replace a file', async () => {
     const path = join(folder, 'file');
     writeFileSync(path, 'kept');
     await clearPath(path);
@@ -346,7 +346,7 @@ describe('a unix socket', () => {
 });
 
 describe('the command line', () => {
-  it('ends with one sentence for what is impossible, and for an address that is taken', async () => {
+  it('is answered with one sentence about an impossible value or an address that is taken', async () => {
     const taken = `127.0.0.1:${plain.port}`;
     const all = [['-c', '0'], ['-l', `127.0.0.1:0,${taken}`], ['--help']];
     const ended = await Promise.all(all.map((args) => spawnDemo('memcached/server', args).done));

@@ -14,7 +14,7 @@ interface Entry {
   cas: number;
 }
 
-/** The store as one would write it on a napkin: a list from the oldest to the newest, searched from end to end. */
+/** The simplest model of the store: a list from the oldest item to the newest, which is searched linearly. */
 class Model {
   entries: Entry[] = [];
   time = 0;
@@ -39,7 +39,7 @@ class Model {
     return undefined;
   }
 
-  /** An item is stored under a key: up to two that are over go before it, and one of the same key is reused. */
+  /** Before an item is stored, an expired or flushed one of the same key is removed, and up to two of the oldest such items. */
   reclaim(key: string): void {
     this.find('');
     const own = this.entries.find((entry) => entry.key === key);
@@ -62,7 +62,7 @@ class Model {
     this.toEnd({ key, text, expires, cas: this.cas });
     while (this.bytes + this.entries.length * OVERHEAD > LIMIT) {
       const [oldest, ...others] = this.entries;
-      if (oldest === undefined) throw new Error('one entry is larger than all may be');
+      if (oldest === undefined) throw new Error('one entry is larger than the limit');
       if (this.dead(oldest)) this.reclaimed += 1;
       else this.evictions += 1;
       this.entries = others;
@@ -146,7 +146,7 @@ const put = fc.tuple(modes, keys, texts, exptimes, fc.boolean()).map(
 
 const get = fc.tuple(keys, fc.boolean()).map(
   ([key, use]) =>
-    new Step(`${use ? 'get' : 'look at'} ${key}`, (model, { store }) => {
+    new Step(`${use ? 'get' : 'find'} ${key}`, (model, { store }) => {
       const entry = model.find(key);
       const item = store.find(key);
       expect(item && bytesToText(item.data)).toBe(entry?.text);
@@ -204,7 +204,7 @@ const wait = fc.constantFrom(1, 500, 1000, 3000).map(
 );
 
 describe('Store', () => {
-  it('does what a list that is searched from end to end would do', () => {
+  it('behaves like a list that is searched linearly', () => {
     const commands = fc.commands([put, put, get, delta, remove, flush, wait], { maxCommands: 120 });
     fc.assert(
       fc.property(commands, (steps) => {

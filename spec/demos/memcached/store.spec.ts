@@ -19,12 +19,12 @@ describe('Store', () => {
   it('counts an item as the original does', () => {
     const { store } = still();
     store.put('set', 'a', bytesOf('abc'), { flags: 1 });
-    // What memcached 1.6.18 says in `stats items`: mem_requested 67.
+    // memcached 1.6.18 reports `mem_requested 67` in `stats items`.
     expect(store.bytes).toBe(67);
     expect(itemSize(1, 0, 3)).toBe(63);
   });
 
-  it('forgets at the time it was told, and not before', () => {
+  it('expires items at their time, and not before', () => {
     const { store, clock } = still();
     store.put('set', 'relative', bytesOf('1'), { expires: store.expiry(10) });
     store.put('set', 'absolute', bytesOf('2'), { expires: store.expiry(EPOCH + 20) });
@@ -50,7 +50,7 @@ describe('Store', () => {
     expect(store.counters.get_expired).toBe(5);
   });
 
-  it('evicts what has not been used for the longest time', () => {
+  it('evicts the least recently used item', () => {
     const { store } = still({ maxItem: 1060 }, 3 * (itemSize(1, 0, 1000) + OVERHEAD));
     for (const key of ['a', 'b', 'c']) store.put('set', key, Buffer.alloc(1000));
     const a = store.find('a');
@@ -60,7 +60,7 @@ describe('Store', () => {
     expect(store.counters).toMatchObject({ evictions: 1, evicted_unfetched: 1 });
   });
 
-  it('refuses instead of evicting, where it is told to', () => {
+  it('refuses new items instead of evicting, with `evictions: false`', () => {
     const { store } = still({ maxItem: 1100, evictions: false }, 3000 + 3 * OVERHEAD);
     store.put('set', 'a', Buffer.alloc(900));
     store.put('set', 'b', Buffer.alloc(1000));
@@ -70,13 +70,13 @@ describe('Store', () => {
     expect(store.put('append', 'a', Buffer.alloc(21))).toBe('notStored');
     expect(store.find('a')?.data.length).toBe(900);
     expect(store.put('append', 'a', Buffer.alloc(20))).toBeInstanceOf(Item);
-    // Better no value than one that its owner believes to have replaced.
+    // No value is better than one that its owner believes to be replaced.
     expect(store.put('set', 'a', Buffer.alloc(921))).toBe('noMemory');
     expect(store.find('a')).toBeUndefined();
     expect(store.counters.evictions).toBe(0);
   });
 
-  it('gives room back when the limit is lowered', () => {
+  it('evicts when the limit is lowered', () => {
     const { store } = still({ maxItem: 1024 }, 10_000);
     for (const key of ['a', 'b', 'c', 'd']) store.put('set', key, Buffer.alloc(900));
     store.limit = 3000;
@@ -84,7 +84,7 @@ describe('Store', () => {
     expect(store.find('d')).toBeDefined();
   });
 
-  it('flushes what is there at the time, and nothing that comes later', () => {
+  it('flushes the items that exist at the time, and none that are stored later', () => {
     const { store, clock } = still();
     store.put('set', 'old', bytesOf('1'));
     store.flush();
@@ -102,7 +102,7 @@ describe('Store', () => {
     expect(store.counters).toMatchObject({ get_flushed: 2, reclaimed: 1 });
   });
 
-  it('reuses what is over for what is stored, and counts it', () => {
+  it('removes expired items for stored ones, and counts them', () => {
     const { store, clock } = still();
     for (const key of ['a', 'b', 'c', 'd', 'e']) store.put('set', key, bytesOf('1'), { expires: 1000 });
     store.put('set', 'stays', bytesOf('1'));
@@ -118,7 +118,7 @@ describe('Store', () => {
     expect(store.counters.get_expired).toBe(1);
   });
 
-  it('never writes to data it has handed out', () => {
+  it('never modifies data that it has returned', () => {
     const { store } = still();
     const item = store.put('set', 'n', bytesOf('10'));
     if (!(item instanceof Item)) throw new Error('was not stored');
@@ -129,7 +129,7 @@ describe('Store', () => {
     expect(bytesToText(before)).toBe('10');
   });
 
-  it('calls an empty value no number before it looks at the cas id, as the original does', () => {
+  it('rejects an empty value as no number before it compares the cas id, as the original does', () => {
     const { store } = still();
     const asked = (data: string) => {
       const item = store.put('set', 'n', bytesOf(data));

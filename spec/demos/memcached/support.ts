@@ -10,14 +10,14 @@ import type { ByteSink } from '../../../lib/connection/source.ts';
 import { HandControl } from '../../support/borrowed.ts';
 
 /**
- * Any bytes, but not white space alone: where the original looks for a number in that, it goes on looking in what lies behind.
+ * Any bytes, but not white space alone: when the original looks for a number in that, it reads on in the memory behind it.
  */
 export const anyBytes = fc
   .uint8Array({ maxLength: 40 })
   .map((bytes) => Buffer.from(bytes).toString('latin1'))
   .filter((text) => text === '' || /[^ \t\n\v\f\r]/.test(text));
 
-/** A clock that stands still until it is told to go on. */
+/** A clock that stands still until a spec sets its time. */
 export class StillClock {
   /** In milliseconds. */
   time = 0;
@@ -26,16 +26,16 @@ export class StillClock {
   }
 }
 
-/** The wall clock when a {@link StillClock} is at 0, in seconds since 1970. */
+/** The time when a {@link StillClock} is at 0, in seconds since 1970. */
 export const EPOCH = 1_800_000_000;
 
-/** A store whose time stands still, with room for everything unless told otherwise. */
+/** A store whose time stands still, by default with room for everything. */
 export function still(options: StoreOptions = {}, limit = 64 * 1024 * 1024): { store: Store; clock: StillClock } {
   const clock = new StillClock();
   return { clock, store: new Store(limit, { clock, epoch: EPOCH * 1000, ...options }) };
 }
 
-/** A cache around a store, with a server around it that knows nothing. */
+/** A cache around a store, with a host that has no figures. */
 export function cacheOf(store: Store, host: Partial<Host> = {}): Cache {
   return {
     store,
@@ -53,16 +53,16 @@ export function cacheOf(store: Store, host: Partial<Host> = {}): Cache {
   };
 }
 
-/** Text with one character a byte. */
+/** The bytes of a text with one character for each byte. */
 export const bytesOf = (text: string): Buffer => Buffer.from(text, 'latin1');
 
-/** What a peer gets for what it sends, in one piece, and with the end of the input if it does not end it itself. */
+/** The replies to what a peer sends in one chunk, as text with one character for each byte. */
 export function talk(cache: Cache, text: string | Uint8Array, limits?: Partial<Limits>): string {
   const [all] = decode([typeof text === 'string' ? bytesOf(text) : text], limits);
   return (all ?? []).map((request) => replyTo(cache, request)).join('');
 }
 
-/** The reply to one request, as text with one character a byte. */
+/** The reply to one request, as text with one character for each byte. */
 export function replyTo(cache: Cache, request: Request): string {
   return answer(cache, request)
     .map((piece) => (typeof piece === 'string' ? piece : bytesToText(piece)))
@@ -72,7 +72,7 @@ export function replyTo(cache: Cache, request: Request): string {
 export const bytesToText = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 
-/** Decodes chunks as they lie in a connection: each in a buffer that is overwritten as soon as it has been looked at. */
+/** Decodes chunks as a connection provides them: each in a buffer that is overwritten as soon as it has been read. */
 export function decode(chunks: readonly Uint8Array[], limits?: Partial<Limits>): [requests: Request[], end: unknown] {
   const found: Request[] = [];
   let end: unknown = 'open';
@@ -88,7 +88,7 @@ export function decode(chunks: readonly Uint8Array[], limits?: Partial<Limits>):
   return [found, end];
 }
 
-/** Chunks that are overwritten with 0xdb behind whoever borrowed them. They never complete. */
+/** Chunks that are overwritten with 0xdb after the subscriber has borrowed them. The source never completes. */
 class Poisoned extends Bytes {
   readonly control = new HandControl();
   readonly #chunks: readonly Uint8Array[];
@@ -109,8 +109,8 @@ class Poisoned extends Bytes {
   }
 }
 
-/** Cuts bytes at some places. */
-export function cutAt(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
+/** Splits bytes at some places. */
+export function splitAt(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
   const sorted = [...new Set(places.map((place) => place % (bytes.length + 1)))].sort((a, b) => a - b);
   return [0, ...sorted].map((from, index) => bytes.subarray(from, sorted[index] ?? bytes.length));
 }
