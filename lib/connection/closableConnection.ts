@@ -75,7 +75,7 @@ export abstract class ClosableConnection extends ObservedConnection {
   /** As `end`, for a caller that has checked the stack. */
   endNow(detail?: string): void {
     if (this.over) return;
-    this.enter('ended');
+    this.#enterEnding();
     this.closing.explain(detail);
     this.closing.set(this.isDraining ? 'drained' : this.input.peerEnded ? 'ended' : 'completed');
     this.inContext(this.#finishOutput);
@@ -107,11 +107,16 @@ export abstract class ClosableConnection extends ObservedConnection {
     if (linger === 0) return this.close();
     const { queue } = this.output;
     if (farewell !== undefined) queue.push(farewell);
-    this.enter('ended');
+    this.#enterEnding();
     this.watchdog.destroyWithin(linger);
     this.watchdog.set();
     queue.end();
     this.input.discard();
+  }
+
+  #enterEnding(): void {
+    this.enter('ended');
+    if (this.output.queue.finished) this.enter('flushed');
   }
 
   #finishInput(): void {
@@ -124,7 +129,6 @@ export abstract class ClosableConnection extends ObservedConnection {
     this.output.end();
     if (this.output.queue.finished) {
       // It was half-closed. It lingers a microtask later, because what ends it may have an error to report.
-      this.enter('flushed');
       endOfCallback(this.clock, () => !this.isDetached && this.linger());
     }
     this.input.complete();

@@ -49,8 +49,8 @@ export function closeReasonOf(error: unknown): CloseReason {
   return 'failed';
 }
 
-/** The figures of a connection when its socket was closed. */
-export type Figures = Pick<Closed, 'bytesIn' | 'bytesOut' | 'unsent' | 'dropped' | 'paused' | 'duration'>;
+/** The figures of a connection. */
+type Figures = Pick<Closed, 'bytesIn' | 'bytesOut' | 'unsent' | 'dropped' | 'paused'>;
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -93,8 +93,8 @@ export class Closing {
     return new ConnectionClosedError(id, this.#reason ?? reason, { cause: this.#error });
   }
 
-  /** What `closed` emits. */
-  record({ bytesIn, bytesOut, unsent, dropped, paused, duration }: Figures): Closed {
+  /** What `closed` emits. @param duration Milliseconds from the accept to the close. */
+  record({ bytesIn, bytesOut, unsent, dropped, paused }: Figures, duration: number): Closed {
     const error = this.#error;
     const reason = this.#reason ?? 'aborted';
     const closed: Writable<Closed> = { reason, bytesIn, bytesOut, unsent, dropped, paused, duration };

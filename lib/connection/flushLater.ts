@@ -2,29 +2,30 @@ import type { SchedulerLike } from 'rxjs';
 import { microtask } from '../time/eventLoop.ts';
 import { monotonic } from '../time/monotonic.ts';
 
-/** Who has output that waits for the end of the turn. */
+/** An output that has something to flush. */
 interface Flushable {
   flush(): void;
 }
 
-let dirty: Flushable[] = [];
+let waiting: Flushable[] = [];
 
 /**
- * Flushes at the end of this turn, in a microtask: one for all connections, so that a broadcast to a thousand costs one.
- * Called once for each that has begun to queue. On virtual time, where a microtask comes when all is over, an action of
- * the clock is quicker.
+ * Flushes an output after the current callback of the event loop, in a microtask. One microtask serves all outputs, so that a
+ * broadcast to a thousand connections costs one. Called once per output that has begun to queue.
+ *
+ * On virtual time, microtasks run only after all actions, so an action of the clock flushes earlier.
  *
  * @param clock The connection's clock.
  */
-export function flushLater(connection: Flushable, clock: SchedulerLike): void {
-  if (clock !== monotonic) clock.schedule(() => connection.flush(), 0);
-  // Before it is in the list: it may be that there is no stack left for it, and the next one is to try again.
-  if (dirty.length === 0) microtask(flushAll);
-  dirty.push(connection);
+export function flushLater(output: Flushable, clock: SchedulerLike): void {
+  if (clock !== monotonic) clock.schedule(() => output.flush(), 0);
+  // Before the output is in the list, because no stack may be left for the call: then the next output tries again.
+  if (waiting.length === 0) microtask(flushAll);
+  waiting.push(output);
 }
 
 function flushAll(): void {
-  const turn = dirty;
-  dirty = [];
-  for (const connection of turn) connection.flush();
+  const outputs = waiting;
+  waiting = [];
+  for (const output of outputs) output.flush();
 }

@@ -214,9 +214,9 @@ export class Input extends PausableReads {
 
   /** Pauses for one event-loop iteration, so that other connections are served. */
   yield(): void {
-    if (this.pausedBy(PauseCause.turn)) return;
-    this.pause(PauseCause.turn);
-    nextIteration(this.#context.clock, () => this.resume(PauseCause.turn));
+    if (this.pausedBy(PauseCause.yield)) return;
+    this.pause(PauseCause.yield);
+    nextIteration(this.#context.clock, () => this.resume(PauseCause.yield));
   }
 
   received(chunk: Uint8Array): void {
@@ -237,7 +237,7 @@ export class Input extends PausableReads {
       this.yield();
     }
     // Other connections are served at once. For any other cause the socket reads on until one more chunk has come.
-    if (this.pausedBy(PauseCause.turn)) this.stopSocket();
+    if (this.pausedBy(PauseCause.yield)) this.stopSocket();
   }
 
   /** The peer sent a FIN. */

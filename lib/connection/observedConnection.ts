@@ -148,9 +148,7 @@ export abstract class ObservedConnection extends Connection {
   /** Records the close, and returns it. */
   protected recordClose(): Closed {
     this.enter('closed');
-    const { bytesIn, bytesOut, unsent, dropped, paused } = this;
-    const duration = this.clock.now() - this.watchdog.acceptedAt;
-    this.#closed = this.closing.record({ bytesIn, bytesOut, unsent, dropped, paused, duration });
+    this.#closed = this.closing.record(this, this.clock.now() - this.watchdog.acceptedAt);
     return this.#closed;
   }
 

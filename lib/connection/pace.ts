@@ -1,8 +1,8 @@
 /** How slow a peer may be. */
 export interface Pace {
-  /** Bytes a second that it sends while a frame has begun; 0 for no minimum. */
+  /** Bytes per second that it must send while a frame has begun; 0 for no minimum. */
   readonly in: number;
-  /** Bytes a second that it takes while output is pending; 0 for no minimum. */
+  /** Bytes per second that it must take while output is pending; 0 for no minimum. */
   readonly out: number;
   /** Milliseconds for which it may be slower. */
   readonly grace: number;
@@ -11,28 +11,27 @@ export interface Pace {
 const NEVER = Number.POSITIVE_INFINITY;
 
 /**
- * The longest credit that bytes can earn, in milliseconds. Otherwise a peer that has taken a gigabyte quickly could then take one
- * byte now and then for weeks. On the loopback Linux reports room after 1.5 MB: six minutes are what a reader of 4.2 KB/s needs
- * for that.
+ * The longest credit that bytes can earn, in milliseconds. Without it, a peer that took a gigabyte quickly could then take single
+ * bytes for weeks. On the loopback interface Linux reports room after 1.5 MB: a peer that reads 4.2 KB/s needs six minutes for that.
  */
 const MOST = 360_000;
 
 /**
- * A minimum rate: when the credit of a peer is over.
+ * A minimum rate, as a credit of time that a peer uses up.
  *
  * ```text
- * credit   grace ╲        each byte earns 1/rate of a second, up to six minutes
+ * credit   grace ╲        each byte earns 1/rate seconds, up to six minutes
  *                 ╲╱╲
  *                    ╲╱╲
  * 0  ───────────────────╲──▶ time: the peer is too slow
  * ```
  *
- * Rates are bytes a second, moments and times are milliseconds of one clock. A rate of 0 is no minimum: the credit is never over.
+ * Rates are in bytes per second, points in time and durations in milliseconds of one clock. With a rate of 0 the credit never ends.
  */
 export class Credit {
   readonly #rate: number;
   readonly #grace: number;
-  /** When it is over. */
+  /** When it ends. */
   until = NEVER;
 
   constructor(rate: number, grace: number) {
@@ -40,31 +39,31 @@ export class Credit {
     this.#grace = grace;
   }
 
-  /** Begins with the grace, and with the time that is earned in advance. */
+  /** Begins with the grace, plus time that is granted in advance. */
   begin(now: number, earned = 0): void {
     this.until = this.#rate === 0 ? NEVER : now + this.#grace + earned;
   }
 
-  /** So many bytes have moved. */
+  /** This many bytes have moved. */
   earn(now: number, bytes: number): void {
     if (this.until === NEVER) return;
     this.until = Math.min(this.until + (bytes * 1000) / this.#rate, now + this.#grace + MOST);
   }
 
-  /** The process was stopped, or too busy to look, for so long: that is not the peer's fault. */
+  /** The process was suspended, or too busy to measure, for this long: that is not the peer's fault. */
   forgive(now: number, lost: number): void {
     this.until = Math.max(this.until + lost, now + this.#grace);
   }
 }
 
 /**
- * For how long a peer that reads at a rate may leave us without a sign of it, in milliseconds.
+ * How long a peer that reads at a given rate may do so without our seeing it, in milliseconds.
  *
- * A kernel reports room only when a share of its send buffer is free, and how much it holds cannot be asked. At most it is all
+ * A kernel reports room only when a share of its send buffer is free, and it does not report how much it holds. That is at most all
  * that was ever sent on the connection.
  *
  * @param sent Bytes that the kernel has taken so far.
- * @param rate Bytes a second; 0 for no minimum, and then nothing is allowed for.
+ * @param rate Bytes per second; 0 for no minimum, and then there is no allowance.
  * @param step That share.
  */
 export const unseen = (sent: number, rate: number, step: number): number =>

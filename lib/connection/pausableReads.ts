@@ -48,7 +48,7 @@ export abstract class PausableReads implements Polled {
 
   /** Whether a peer that does not take what is written pauses the input, and nothing else does. */
   get pausedByPeerOnly(): boolean {
-    return (this.#causes & ~PauseCause.turn) === PauseCause.peer;
+    return (this.#causes & ~PauseCause.yield) === PauseCause.peer;
   }
 
   /** Whether one of some causes holds. */
@@ -88,8 +88,8 @@ export abstract class PausableReads implements Polled {
 
   protected setCauses(causes: number): void {
     // A pause of one iteration, for the other connections, has no cause to report.
-    const before = this.#causes & ~PauseCause.turn;
-    const now = causes & ~PauseCause.turn;
+    const before = this.#causes & ~PauseCause.yield;
+    const now = causes & ~PauseCause.yield;
     const hasRested = (this.#causes & LOCAL_CAUSES) !== 0 && (causes & LOCAL_CAUSES) === 0;
     this.#causes = causes;
     if (hasRested) this.localCausesEnded();
@@ -118,7 +118,7 @@ export abstract class PausableReads implements Polled {
 
   /** A stopped socket does not notice that its peer is gone. For a pause of one iteration nothing needs to ask. */
   #updatePolling(): void {
-    const isDeaf = this.#isStopped && (this.#causes & ~PauseCause.turn) !== 0;
+    const isDeaf = this.#isStopped && (this.#causes & ~PauseCause.yield) !== 0;
     if (isDeaf === this.#isPolled) return;
     this.#isPolled = isDeaf;
     if (isDeaf) this.context.livenessPoller.add(this);

@@ -21,24 +21,24 @@ export function send(connection: SendTarget): OperatorFunction<Data | undefined,
   return (source) =>
     new Observable<never>((subscriber) => {
       const sending = new Sent(connection, subscriber);
-      // Before the source is subscribed: one that emits at once may make somebody downstream unsubscribe.
+      // Before the source is subscribed, because a source that emits at once may make a subscriber downstream unsubscribe.
       if (connection.usage.attach(sending)) {
         subscriber.add(sending);
-        // Whoever heard that the connection is taken may have broken it off, or have left.
+        // An observer of the event `opened` may have aborted the connection, or unsubscribed.
         if (!sending.closed) connection.inContext(() => source.subscribe(sending));
         connection.usage.handlerStarted();
       }
     });
 }
 
-/** The subscriber of a handler's output. It is on the way of every value, and does no more than it must. */
+/** The subscriber of a handler's output. Every value passes it, so it does no more than it must. */
 export abstract class Sending<Target extends SendTarget = SendTarget>
   extends Subscriber<Data | undefined>
   implements Sender
 {
   readonly connection: Target;
   #over = false;
-  /** What it is subscribed to. RxJS would keep it in a list, which begins with room for seventeen. */
+  /** What it is subscribed to. RxJS would keep it in an array, which begins with room for seventeen. */
   #source: Subscription | undefined;
 
   constructor(connection: Target) {
@@ -46,10 +46,10 @@ export abstract class Sending<Target extends SendTarget = SendTarget>
     this.connection = connection;
   }
 
-  /** All has left, or the connection is gone. */
+  /** Everything is sent, or the connection is closed. */
   abstract flushed(): void;
 
-  /** The source failed, or one of its teardowns did. */
+  /** The source or one of its teardowns failed. */
   abstract failed(error: unknown): void;
 
   override next(data: Data | undefined): void {
@@ -63,8 +63,8 @@ export abstract class Sending<Target extends SendTarget = SendTarget>
   override complete(): void {
     if (this.closed) return;
     if (!hasStack('complete')) return onEmptyStack(() => this.complete());
-    // First of all the handler lets go of its input, as any source is let go of by who is done: it is not to hear an end of
-    // it that has not come.
+    // The handler is unsubscribed from its input first, as a source is when its subscriber is done. Otherwise the end of the
+    // connection would complete an input that has not ended.
     this.stop();
     this.connection.endNow();
   }
@@ -82,7 +82,7 @@ export abstract class Sending<Target extends SendTarget = SendTarget>
 
   stop(): void {
     this.#over = true;
-    // A teardown of the handler may throw, and nobody else would be there to catch it.
+    // A teardown of the handler may throw, and nothing else would catch it.
     try {
       this.unsubscribe();
     } catch (error) {
@@ -99,7 +99,7 @@ export abstract class Sending<Target extends SendTarget = SendTarget>
     this.failed(error);
   }
 
-  /** Where nobody downstream waits any more before all is said, the connection is broken off. */
+  /** If the subscriber downstream unsubscribes before the source has completed, the connection is aborted. */
   override unsubscribe(): void {
     if (!this.#over && !this.closed) this.connection.abort();
     const source = this.#source;
@@ -112,7 +112,7 @@ export abstract class Sending<Target extends SendTarget = SendTarget>
   }
 }
 
-/** Tells whoever is subscribed to `send()`. */
+/** Notifies the subscriber of `send()`. */
 class Sent extends Sending {
   readonly #to: Subscriber<never>;
 
@@ -126,7 +126,7 @@ class Sent extends Sending {
   }
 
   failed(error: unknown): void {
-    // The subscriber is gone: RxJS reports the error as unhandled.
+    // The subscriber has unsubscribed: RxJS reports the error as unhandled.
     if (this.#to.closed) throwError(() => error).subscribe();
     else this.connection.inNoContext(() => this.#to.error(error));
   }

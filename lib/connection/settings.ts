@@ -21,42 +21,41 @@ export interface ConnectionSettings extends InputContext, OutputSettings {
   readonly context: AsyncResource;
 }
 
-/** What `listen` and `connect` let one choose about a connection. Times are in milliseconds; `Infinity` for no limit. */
+/** Options of a connection, for `listen`, `serve` and `connect`. Times are in milliseconds; `Infinity` for no limit. */
 export interface ConnectionOptions {
   /**
-   * Whether a connection stands after the peer's FIN, until its handler completes. With `false` the FIN means that the peer
-   * is gone, and a handler that would go on sending, such as a `broadcast`, is unsubscribed. Then what was written is
-   * flushed, our FIN follows, and the close reason is `ended`. Values that still wait in the `broadcast` are dropped.
+   * Whether a connection stays open after the peer's FIN, until its handler completes. With `false` the FIN means that the peer
+   * does not read any more: a handler that would go on sending, such as a `broadcast`, is unsubscribed, and the connection ends.
    *
-   * That happens when all bytes before the FIN have been handed on and nothing that the library can see is in progress.
-   * It sees an `exchange` until that completes, the body of a `for await` loop over the input, a `relay`, and a
-   * generator that is the handler: that finishes the value it is asked for, and is asked for no other.
+   * That happens when all bytes before the FIN have been passed on and no work is in progress that the library can see. It sees an
+   * `exchange` until that completes, the body of a `for await` loop over the input, a `relay`, and a generator that is the
+   * handler: such a generator finishes the value that it was asked for, and is not asked for another.
    *
    * It does not see what other operators wait for, such as `mergeMap`, `concatMap` or `delay`, or what an async function awaits
-   * outside of such a loop. Replies that come of that later are not sent. A handler that never reads its input does not
-   * learn of a FIN behind bytes: merge `connection.pipe(ignoreElements())` into it.
+   * outside of such a loop. Replies that result from that later are not sent. A handler that never reads its input is not
+   * notified of a FIN behind bytes: merge `connection.pipe(ignoreElements())` into it.
    * @default true
    */
   readonly halfOpen?: boolean | undefined;
-  /** How long to go on reading after our FIN, so that the last reply is not destroyed by a RST. @default 1000 */
+  /** How long input is read and discarded after our FIN, so that no RST destroys the last reply. @default 1000 */
   readonly linger?: number | undefined;
   /**
-   * How long a peer may take nothing of what is written; then it is closed as `slow-consumer`. Where it is given, and `pace.out` is
-   * not, it decides alone; else it may take up to six minutes over TCP, see `pace.out`. @default 10000
+   * How long a peer may take nothing of what is written; then it is closed as `slow-consumer`. If `stall` is given and `pace.out`
+   * is not, `stall` decides alone. Otherwise it may take up to six minutes over TCP, see `pace.out`. @default 10000
    */
   readonly stall?: number | undefined;
   /**
-   * How slow a peer may be: one that takes what is written, or sends a frame that it has begun, at less than a minimum rate is
-   * closed, as `deadline`, `pace`. Time in which we hold its input back does not count.
+   * How slow a peer may be. A peer that takes pending output, or sends a frame that it has begun, at less than a minimum rate is
+   * closed as `deadline`, `pace`. Time in which the library pauses its input does not count.
    */
   readonly pace?:
     | {
-        /** Bytes a second that a peer has to send while a frame has begun; 0 for no minimum. @default 240 */
+        /** Bytes per second that a peer must send while a frame has begun; 0 for no minimum. @default 240 */
         readonly in?: number | undefined;
         /**
-         * Bytes a second that a peer has to take while output is pending; 0 for no minimum. What the kernel holds may still be on its
-         * way to the peer at that rate: for as long as this can be, up to six minutes, neither this nor `stall` closes it.
-         * Where `stall` is given there is no minimum by default.
+         * Bytes per second that a peer must take while output is pending; 0 for no minimum. Bytes in the kernel's buffers may still
+         * be on their way to the peer at that rate. While that is possible, for up to six minutes, neither this minimum nor
+         * `stall` closes the connection. If `stall` is given there is no minimum by default.
          * @default 240
          */
         readonly out?: number | undefined;
@@ -65,36 +64,36 @@ export interface ConnectionOptions {
       }
     | undefined;
   /**
-   * Unsent bytes of a connection at which its input pauses, and senders that can wait do. More than `maxOutbound` counts as
-   * `maxOutbound`. @default 65536
+   * Unsent bytes of a connection above which its input is paused, and senders that can wait do. A value above `maxOutbound` counts
+   * as `maxOutbound`. @default 65536
    */
   readonly highWaterMark?: number | undefined;
-  /** Unsent bytes of a connection at which `overrun` says what happens; for handlers that do not wait. @default 1048576 */
+  /** Unsent bytes of a connection above which `overrun` applies; for handlers that do not wait. @default 1048576 */
   readonly maxOutbound?: number | undefined;
   /**
-   * What happens to a connection's output past `maxOutbound`: the peer is disconnected as `slow-consumer`, or the oldest
-   * values that wait are dropped, or the new ones. @default 'disconnect'
+   * What happens to output above `maxOutbound`: the peer is disconnected as `slow-consumer`, or the oldest queued values are
+   * dropped, or the new ones. @default 'disconnect'
    */
   readonly overrun?: Overrun | undefined;
   /**
-   * Bytes that all connections may hold together, read and not worked off or written and not sent.
+   * Bytes that all connections may hold together: read and not yet processed, or written and not yet sent.
    *
-   * Past it nothing more is read, and no work is begun on any connection, until three quarters of it are left: no frame is
-   * handed on, no request begun, no generator asked. So at most the budget is held, an eighth of it, one reply for each
-   * request in progress, and one read of at most 64 KiB for each connection that sends meanwhile. A spell of that lasts
-   * about 10 s at most: connections that would hold memory longer are closed as `evicted`, parts of frames first, then those
-   * that hold most and whose peers take least. A quarter past the budget that begins after 1 s instead of 3 s, and a server
-   * refuses new connections as `budget` meanwhile. In a shortage that follows on an eviction it begins after half that time,
-   * then a quarter. Deadlines of frames and of the output go on; see `paused.budget` for the time. Choose a budget well above
-   * a few times `maxOutbound`.
+   * Above it nothing more is read and no work begins on any connection, until three quarters of it are held: no frame is passed on,
+   * no request begins, no generator is asked. So the total is at most the budget, an eighth of it, one reply per request in
+   * progress, and one read of at most 64 KiB per connection that sends meanwhile. Such a shortage lasts about 10 s at most:
+   * connections that would hold memory longer are closed as `evicted`. Incomplete frames are evicted first, then the connections
+   * that hold most and whose peers take least. Evictions begin after 3 s, or after 1 s above 125 % of the budget; above that a
+   * server also refuses new connections as `budget`. In a shortage that follows an eviction they begin after half that time, then
+   * a quarter. Deadlines of frames and of the output continue to run; `paused.budget` reports the time. Choose a budget well
+   * above a few times `maxOutbound`.
    *
-   * The default is worked out when the port is opened, from whichever is least.
+   * The default is computed when the port is opened, from the least of three.
    * @default a quarter of V8's heap limit, of a cgroup's memory, or of what is left of that
    */
   readonly budget?: number | undefined;
-  /** Whether small writes leave at once (`TCP_NODELAY`). @default true */
+  /** Whether small writes are sent at once (`TCP_NODELAY`). @default true */
   readonly noDelay?: boolean | undefined;
-  /** Silence before the kernel probes whether the peer is there, or `false` to never do so. @default 60000 */
+  /** Milliseconds of silence before the kernel probes whether the peer is there, or `false` for no probes. @default 60000 */
   readonly keepAlive?: number | false | undefined;
   /** The network. @default node:net */
   readonly transport?: Transport | undefined;
@@ -102,7 +101,7 @@ export interface ConnectionOptions {
   readonly scheduler?: SchedulerLike | undefined;
 }
 
-/** @internal All of them but `transport`, of which each asks something else. */
+/** The checks of all of them but `transport`: what that must have depends on the function. */
 export const connectionChecks: Record<string, Check> = {
   halfOpen: flag,
   linger: milliseconds,
@@ -117,13 +116,13 @@ export const connectionChecks: Record<string, Check> = {
   scheduler: having('a SchedulerLike', 'now', 'schedule'),
 };
 
-/** @internal What connections made with these options have in common. */
+/** What all connections with these options have in common. */
 export function settings(options: ConnectionOptions): ConnectionSettings {
   const { linger = 1000, stall = 10_000, highWaterMark = 64 * 1024, maxOutbound = 1024 * 1024 } = options;
   // A `stall` that is given decides alone, because the allowance of `pace.out` would overrule it.
   const { pace: { in: least = 240, out = options.stall === undefined ? 240 : 0, grace = 10_000 } = {} } = options;
   const { overrun = 'disconnect', budget = defaultBudget(), scheduler = defaultClock(), halfOpen = true } = options;
-  // Who waits for room is to have it before there is too much.
+  // A sender that waits for room must have some before `overrun` applies.
   const output = { highWaterMark: Math.min(highWaterMark, maxOutbound), maxOutbound, overrun };
   return {
     clock: scheduler,
@@ -138,7 +137,7 @@ export function settings(options: ConnectionOptions): ConnectionSettings {
   };
 }
 
-/** @internal The network, and what it is to be told of each socket. */
+/** The network, and the options of each socket. */
 export function transportOptions(options: ConnectionOptions): { readonly transport: Transport } & SocketOptions {
   const { transport = nodeTransport, noDelay = true, keepAlive = 60_000 } = options;
   return { transport, noDelay, keepAlive };

@@ -1,16 +1,16 @@
 import { describe, isData } from '../options.ts';
 import type { TransportSocket } from '../transport/transport.ts';
 
-/** What may be written. Bytes are the connection's from then on: nobody changes them before they have left. */
+/** What can be written. Bytes must not be changed until they are sent. */
 export type Data = string | Uint8Array;
 
-/** What to say of a value that cannot be. */
+/** The error for a value that cannot be written. */
 export const notData = (value: unknown): TypeError =>
   new TypeError(`Cannot send ${describe(value)}: it is neither a string nor a Uint8Array`);
 
 /**
- * What becomes of output that is more than a slow peer's connection may hold: the peer is disconnected, or what has waited
- * longest is dropped, or what is new. Only whole values are dropped.
+ * What happens to output above the limit of a slow peer's connection: the peer is disconnected, or the oldest queued values are
+ * dropped, or the new ones. Only whole values are dropped.
  */
 export type Overrun = 'disconnect' | 'drop-oldest' | 'drop-newest';
 
@@ -21,36 +21,36 @@ const lengthOf = (data: Data | readonly Data[]): number =>
 
 export const byteLength = (data: Data): number => (typeof data === 'string' ? Buffer.byteLength(data) : data.length);
 
-/** What the output of each connection may be. */
+/** The limits of each connection's output. */
 export interface Limits {
-  /** Bytes that may be unsent; past that `overrun` says what happens. */
+  /** Bytes that may be unsent; above that `overrun` applies. */
   readonly maxOutbound: number;
   /**
-   * Unsent bytes at which the input pauses, and up to which a value is let in whatever its length: who waits for room is told
-   * that there is some.
+   * Unsent bytes above which the input is paused. Up to it a value is queued whatever its length, because a sender that waits for
+   * room is told that there is some.
    */
   readonly highWaterMark: number;
   readonly overrun: Overrun;
 }
 
 /**
- * The output of one connection. What is written in one turn leaves in one write, and at most one write is under way: what
- * is written meanwhile waits here, where it can be counted and, if it must be, dropped.
+ * The queue of one connection's output. Values that are queued before a flush leave in one write, and at most one write is in
+ * flight. Values that are written meanwhile stay here, where they can be counted and, if necessary, dropped.
  */
 export class WriteQueue {
   /** Values that were dropped. */
   dropped = 0;
   readonly #socket: TransportSocket;
   readonly #limits: Limits;
-  /** While all pieces of the turn are strings they are joined, which costs next to nothing. */
+  /** While all queued values are strings they are concatenated, which costs almost nothing. */
   #text = '';
   #pieces: Data[] | undefined;
-  /** The first of them that was not dropped. */
+  /** The index of the first of them that was not dropped. */
   #head = 0;
-  /** Of what waits: bytes, or characters, which are at most as many, while nothing is under way. */
+  /** The length of what is queued: in bytes, or, while no write is in flight, in characters, of which there are at most as many. */
   #length = 0;
-  #underWay = false;
-  /** Bytes of the write under way: the network lets go of none of them before the last has left. */
+  #inFlight = false;
+  /** Bytes of the write in flight: the network keeps all of them in memory until the last one is sent. */
   #handed = 0;
   #ended = false;
   #finished = false;
@@ -61,38 +61,38 @@ export class WriteQueue {
     this.#limits = limits;
   }
 
-  /** Whether a write is under way, that is, the peer does not keep pace. */
+  /** Whether a write is in flight: the network has not taken all of it, because the peer reads too slowly. */
   get isCongested(): boolean {
-    return this.#underWay;
+    return this.#inFlight;
   }
 
-  /** Whether nothing can be written any more. */
+  /** Whether nothing more can be written. */
   get ended(): boolean {
     return this.#ended;
   }
 
-  /** Whether all has left, our FIN included. */
+  /** Whether everything is sent, our FIN included. */
   get finished(): boolean {
     return this.#finished;
   }
 
-  /** Whether a write has failed. What is written from then on goes nowhere. */
+  /** Whether a write has failed. What is written afterwards is counted, and never sent. */
   get failed(): boolean {
     return this.#failed;
   }
 
-  /** Bytes that were written and have not left. */
+  /** Bytes that were written and are not sent. */
   get unsent(): number {
     if (this.#failed) return this.#handed;
-    return this.#socket.pending + (this.#underWay ? this.#length : this.#count());
+    return this.#socket.pending + (this.#inFlight ? this.#length : this.#count());
   }
 
-  /** Bytes of memory that a peer who does not keep pace costs. */
+  /** Bytes of memory that a slow peer costs. */
   get weight(): number {
-    return this.#underWay ? this.#handed + this.#length : 0;
+    return this.#inFlight ? this.#handed + this.#length : 0;
   }
 
-  /** Of what waits to be flushed: bytes, or characters where they have not been counted. */
+  /** The length of what waits for a flush: in bytes, or in characters where bytes have not been counted. */
   get waiting(): number {
     return this.#length;
   }
@@ -100,7 +100,7 @@ export class WriteQueue {
   /**
    * Queues a value.
    *
-   * @returns Whether it was queued or dropped by the rules. If not, more would be unsent than may be.
+   * @returns Whether it was queued, or dropped as `overrun` says. If not, the limit would be exceeded.
    */
   push(data: Data): boolean {
     if (this.#ended || data.length === 0) return true;
@@ -108,11 +108,11 @@ export class WriteQueue {
       this.#handed += byteLength(data);
       return true;
     }
-    if (!this.#underWay) {
+    if (!this.#inFlight) {
       this.#join(data, data.length);
       return true;
     }
-    // While the peer does not keep pace the queue is what memory is spent on: it is counted exactly.
+    // While the peer is slow, the queue is what costs memory, so it is counted exactly.
     const length = byteLength(data);
     const { unsent } = this;
     const { maxOutbound, highWaterMark, overrun } = this.#limits;
@@ -122,54 +122,54 @@ export class WriteQueue {
       return true;
     }
     if (overrun === 'disconnect') return false;
-    // What is under way cannot be dropped: where it leaves no room the new value goes, and what waits stays.
+    // The write in flight cannot be dropped. If it leaves no room, the new value is dropped and the queued ones stay.
     if (overrun === 'drop-oldest' && this.#socket.pending + length <= maxOutbound) this.#makeRoom(length);
     if (this.unsent + length <= maxOutbound) this.#append(data, length);
     else this.dropped++;
     return true;
   }
 
-  /** Hands on what waits, unless the last write is still under way. */
+  /** Hands what is queued to the network, unless the last write is still in flight. */
   flush(): void {
-    if (this.#underWay || this.#failed) return;
+    if (this.#inFlight || this.#failed) return;
     if (this.#length > 0) {
       const pieces = this.#head > 0 ? this.#pieces?.slice(this.#head) : this.#pieces;
       const data = pieces === undefined ? this.#text : pieces.length === 1 ? (pieces[0] as Data) : pieces;
       this.drop();
-      this.#underWay = !this.#socket.write(data);
-      if (this.#underWay) this.#handed = lengthOf(data);
+      this.#inFlight = !this.#socket.write(data);
+      if (this.#inFlight) this.#handed = lengthOf(data);
     }
-    if (this.#ended && !this.#underWay) this.#socket.end();
+    if (this.#ended && !this.#inFlight) this.#socket.end();
   }
 
-  /** The last write has been taken. */
+  /** The network has taken the last write. */
   writable(): void {
-    this.#underWay = false;
+    this.#inFlight = false;
     this.flush();
   }
 
-  /** A FIN behind all that was written; nothing can be written any more. */
+  /** Sends a FIN behind all that was written. Nothing more can be written. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
     this.flush();
   }
 
-  /** A write has failed: what has not left never will. */
+  /** A write has failed: what is not sent never will be. */
   fail(): void {
-    // The network kept nothing of a write that it refused whole.
-    this.#handed = this.#underWay ? (this.#socket.pending || this.#handed) + this.#length : this.unsent;
+    // Of a write that it rejected as a whole, the network has kept nothing.
+    this.#handed = this.#inFlight ? (this.#socket.pending || this.#handed) + this.#length : this.unsent;
     this.#failed = true;
-    this.#underWay = false;
+    this.#inFlight = false;
     this.drop();
   }
 
-  /** Our FIN is out. */
+  /** Our FIN is sent. */
   finish(): void {
     this.#finished = true;
   }
 
-  /** Forgets what waits. */
+  /** Drops what is queued, without counting it as dropped. */
   drop(): void {
     this.#text = '';
     this.#pieces = undefined;
@@ -177,7 +177,7 @@ export class WriteQueue {
     this.#length = 0;
   }
 
-  /** What waits while nothing is under way was not counted when it was queued. */
+  /** Counts what is queued in bytes: while no write is in flight, that was not done when it was queued. */
   #count(): number {
     return lengthOf(this.#pieces ?? this.#text);
   }
@@ -197,7 +197,7 @@ export class WriteQueue {
     this.#length += length;
   }
 
-  /** Drops what has waited longest until so many bytes have room, or nothing is left to drop. */
+  /** Drops the oldest values until there is room for so many bytes, or nothing is left to drop. */
   #makeRoom(length: number): void {
     const pieces = this.#pieces ?? [];
     while (this.#head < pieces.length && this.unsent + length > this.#limits.maxOutbound) {
@@ -205,7 +205,7 @@ export class WriteQueue {
       pieces[this.#head++] = '';
       this.dropped++;
     }
-    // Moved up in batches: taking each off the front would move all that are behind it, each time.
+    // Removed in batches, because each removal at the front of an array moves all values behind it.
     if (this.#head > pieces.length / 2) {
       this.#pieces = pieces.slice(this.#head);
       this.#head = 0;

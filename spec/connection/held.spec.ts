@@ -220,12 +220,12 @@ describe('the pulse of an input that is held back', () => {
       // What comes is kept, and the socket is paused.
       at(0, () => client.write('x'));
       const changes: [change: 'pause' | 'resume', cause: number][] = [
-        ['pause', PauseCause.turn],
+        ['pause', PauseCause.yield],
         ['pause', PauseCause.handler],
         ['pause', PauseCause.peer],
         ['resume', PauseCause.handler],
         ['resume', PauseCause.peer],
-        ['resume', PauseCause.turn],
+        ['resume', PauseCause.yield],
       ];
       for (const [i, [change, cause]] of changes.entries()) {
         at(i, () => {
@@ -305,7 +305,7 @@ describe('the time for which it was held back', () => {
     ['the handler', PauseCause.handler, { peer: 0, handler: 20, budget: 0 }],
     ['the peer', PauseCause.peer, { peer: 20, handler: 0, budget: 0 }],
     ['the budget', PauseCause.budget, { peer: 0, handler: 0, budget: 20 }],
-    ['nobody, when others had their turn', PauseCause.turn, { peer: 0, handler: 0, budget: 0 }],
+    ['nobody, when others had their turn', PauseCause.yield, { peer: 0, handler: 0, budget: 0 }],
   ])('is blamed on %s', (_whom, cause, expected) => {
     expect(
       paused((connection, at) => {

@@ -170,7 +170,7 @@ describe('a peer', () => {
   it.each([
     ['the budget', PauseCause.budget],
     ['the handler', PauseCause.handler],
-    ['the turn of others', PauseCause.turn],
+    ['the turn of others', PauseCause.yield],
   ])('is not idle while %s holds its input back', (_what, cause) => {
     const { said } = run({}, ({ connection, at, say }) => {
       connection.watchdog.guard({ idle: 50, greeting: endless, frame: endless, reply: endless, grace: 100 });
