@@ -1,4 +1,5 @@
 import { type Observable, type SchedulerLike, Subject, Subscription } from 'rxjs';
+import { closeReasons } from '../connection/closing.ts';
 import type { SocketConnection } from '../connection/socketConnection.ts';
 import type { ListenEvent, ServerEvent } from '../events.ts';
 import type { Lingering } from '../listen/lingering.ts';
@@ -93,7 +94,7 @@ export class Drain implements ConnectionServer {
   next(event: ListenEvent): void {
     const { emit } = this.#options;
     if (this.#begun !== undefined) this.#tally.count(event);
-    if (event.type === 'closed' && !this.#failed.delete(event.id) && event.reason === 'failed') {
+    if (event.type === 'closed' && !this.#failed.delete(event.id) && closeReasons[event.reason].fault === 'handler') {
       // The error did not pass through the handler's stream: a decoder threw it, or a relay aborted the connection.
       emit({ type: 'failed', id: event.id, peer: event.peer, error: event.error });
     }

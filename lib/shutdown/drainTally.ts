@@ -1,3 +1,4 @@
+import { closeReasons } from '../connection/closing.ts';
 import type { DrainReport, ListenEvent } from '../events.ts';
 
 /** What became of the connections from the begin of a drain on: the figures of its report. */
@@ -10,7 +11,7 @@ export class DrainTally {
   count(event: ListenEvent): void {
     if (event.type === 'refused') this.#refused++;
     if (event.type !== 'closed') return;
-    if (event.reason === 'aborted' || event.reason === 'evicted') this.#aborted++;
+    if (closeReasons[event.reason].fault === 'server') this.#aborted++;
     else this.#drained++;
     this.#unsent += event.unsent;
   }
