@@ -53,6 +53,7 @@ describe('the package', () => {
       'demos/bench/results.svg',
       'lib/deadline/DEADLINES.md',
       'lib/flow/BACKPRESSURE.md',
+      'lib/framing/DECODERS.md',
       'lib/shutdown/DRAINING.md',
       'lib/testing/TESTING.md',
     ];
