@@ -11,6 +11,7 @@ import { home, PageCode } from './support/page.ts';
 const guides = [
   'lib/deadline/DEADLINES.md',
   'lib/flow/BACKPRESSURE.md',
+  'lib/framing/DECODERS.md',
   'lib/shutdown/DRAINING.md',
   'lib/testing/TESTING.md',
 ];
