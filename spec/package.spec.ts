@@ -27,7 +27,7 @@ beforeAll(async () => {
   files = (await run('tar', ['-tzf', join(project, tarball)])).stdout.trim().split('\n');
   await run('tar', ['-xzf', join(project, tarball), '-C', join(modules, 'sluice'), '--strip-components=1']);
   await writeFile(join(project, 'package.json'), JSON.stringify({ type: 'module' }));
-}, 60_000);
+});
 
 afterAll(() => rm(project, { recursive: true }));
 
