@@ -20,8 +20,8 @@ export const resetByPeer = () => new Error('the peer has reset the connection');
 /**
  * How a connection ends: in good order, or at once; and for which reason.
  *
- * Three steps are common to all ways. First the state changes and the deadline of the next step is armed; then the socket is told;
- * user code is called last, because it may throw, recurse, or end the connection again.
+ * Three steps are common to all ways. First the state changes, and the deadline of the next step is armed. Then the socket is ended,
+ * reset or closed. User code is called last, because it may throw, recurse, or end the connection again.
  */
 export abstract class ClosableConnection extends ObservedConnection {
   abstract readonly usage: Usage;
@@ -207,7 +207,7 @@ export abstract class ClosableConnection extends ObservedConnection {
     this.socket.destroy();
   }
 
-  /** The peer is gone. */
+  /** The peer has reset the connection, and nothing it sent is to be read. */
   protected lose(): void {
     this.abortAs('reset', resetByPeer());
     this.stop();

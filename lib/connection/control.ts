@@ -66,16 +66,16 @@ export class Control implements SourceControl {
     return this.#connection.busy;
   }
 
-  get detained(): boolean {
+  get isFrameClockStopped(): boolean {
     return this.#connection.input.pausedBy(FRAME_CLOCK_STOPS);
   }
 
-  get detainedFor(): number {
+  get frameClockStoppedFor(): number {
     const { peer, handler } = this.#connection.input.paused;
     return peer + handler;
   }
 
-  stop(): boolean {
+  mustStop(): boolean {
     const { input, output, over } = this.#connection;
     if (input.isPaused) return true;
     if (!output.blocked || over) return false;

@@ -39,7 +39,20 @@ type Roles = SocketHandler &
   UsageOwner &
   SendTarget;
 
-/** The life of one connection on a socket of the transport: what each event of the socket and of its own parts leads to. */
+/**
+ * One connection on a socket of the transport: what each event of the socket, and of its own parts, leads to.
+ *
+ * | part       | its question                                                   |
+ * |------------|----------------------------------------------------------------|
+ * | `input`    | what is passed on now, and what waits for the end of a pause?  |
+ * | `output`   | when do bytes leave?                                           |
+ * | `watchdog` | which deadline is next, and what happens when it passes?       |
+ * | `usage`    | what reads and writes, and is there work for the peer?         |
+ * | `account`  | how much memory does it hold?                                  |
+ * | `control`  | what may operators on its bytes see and do?                    |
+ *
+ * How it ends, and why, is in `ClosableConnection`; its phase and its figures are in `ObservedConnection`.
+ */
 export class SocketConnection extends ClosableConnection implements Roles {
   readonly input: Input;
   readonly output: Output;
@@ -247,7 +260,7 @@ export class SocketConnection extends ClosableConnection implements Roles {
     return this.usage.busy;
   }
 
-  /** The handler is told with an error of its input, and may send a last message, but not for longer than the linger. */
+  /** The handler receives an error of its input, and may send a last message, but not for longer than the linger. */
   deadlineMissed(error: DeadlineError): void {
     this.closeAs(error);
     this.watchdog.destroyWithin(this.settings.linger);

@@ -43,13 +43,13 @@ export interface SourceControl {
   /** Calls back once when {@link busy} is over. */
   whenRested(look: () => void): void;
   /** Whether the input is paused for a cause that stops the clock of a frame: any but the budget. */
-  readonly detained: boolean;
+  readonly isFrameClockStopped: boolean;
   /** For how long it has been, in milliseconds: the sum so far. */
-  readonly detainedFor: number;
+  readonly frameClockStoppedFor: number;
   /** Whether the chunks that a {@link ByteSink} receives are borrowed. If not, the receiver may keep them. */
   readonly borrowed: boolean;
   /** Whether a framing loop has to stop here: it asks after each frame, and keeps the rest of the chunk until `resume`. */
-  stop(): boolean;
+  mustStop(): boolean;
   /**
    * Reports that an operator keeps more bytes, or fewer, from one call to the next: of an unfinished frame, or held back by a
    * pause. It is a change and not a sum, because several operators may keep bytes.

@@ -33,7 +33,7 @@ export interface WatchdogOwner {
   destroy(): void;
   /** The peer reads too slowly: closes at once. */
   abortWith(error: DeadlineError): void;
-  /** A deadline passed that the handler is told of; it may send a last message. */
+  /** A deadline passed that the handler receives as an error; it may send a last message. */
   deadlineMissed(error: DeadlineError): void;
   /** The lifetime is over: the connection is asked to finish. */
   lifetimeOver(error: DeadlineError): void;

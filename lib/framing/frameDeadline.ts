@@ -62,7 +62,7 @@ export class FrameDeadline implements DeadlineOwner {
   begin(): void {
     if (this.#begunAt !== NEVER) return;
     this.#begunAt = this.#clock.now();
-    this.#pausedBefore = this.#control?.detainedFor ?? 0;
+    this.#pausedBefore = this.#control?.frameClockStoppedFor ?? 0;
     this.#credit?.begin(this.#begunAt);
     this.#timer.set();
   }
@@ -92,8 +92,8 @@ export class FrameDeadline implements DeadlineOwner {
     const due = this.#begunAt + this.#timeout;
     const control = this.#control;
     if (control === undefined || this.#begunAt === NEVER) return due;
-    if (control.detained) return NEVER;
-    return Math.min(due, this.#credit?.until ?? NEVER) + control.detainedFor - this.#pausedBefore;
+    if (control.isFrameClockStopped) return NEVER;
+    return Math.min(due, this.#credit?.until ?? NEVER) + control.frameClockStoppedFor - this.#pausedBefore;
   }
 
   forgive(lost: number): void {
@@ -108,6 +108,6 @@ export class FrameDeadline implements DeadlineOwner {
 
   /** Now, on a clock that stands still while the input is paused. */
   #unpausedNow(): number {
-    return this.#clock.now() - (this.#control?.detainedFor ?? 0) + this.#pausedBefore;
+    return this.#clock.now() - (this.#control?.frameClockStoppedFor ?? 0) + this.#pausedBefore;
   }
 }

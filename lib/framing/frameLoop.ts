@@ -97,7 +97,7 @@ export class FrameLoop<T> implements ByteSink, Input {
     if (this.#to.closed) return;
     if (!isBytes(chunk)) return this.#fail(new TypeError(`Cannot frame ${describe(chunk)}: it is not a Uint8Array`));
     const control = this.#control;
-    if (this.#isRunning || this.#isPaused || (this.#follows && control?.stop())) {
+    if (this.#isRunning || this.#isPaused || (this.#follows && control?.mustStop())) {
       // While RUNNING: a Subject that its own observer feeds. In order, behind what is still to be decoded.
       this.bytes = Buffer.concat([this.bytes.subarray(this.at), chunk]);
       this.#isPaused = true;
@@ -179,7 +179,7 @@ export class FrameLoop<T> implements ByteSink, Input {
       }
       if (control !== undefined) {
         if (--this.#left % this.#step === 0) this.#look(control);
-        if (control.stop()) {
+        if (control.mustStop()) {
           this.#retain();
           break;
         }

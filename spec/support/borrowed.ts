@@ -29,7 +29,7 @@ export class HandControl implements SourceControl {
   /** Operators that do not read in place. */
   readonly followers = new Set<Follower>();
 
-  stop(): boolean {
+  mustStop(): boolean {
     return this.isPaused;
   }
 
@@ -40,15 +40,15 @@ export class HandControl implements SourceControl {
   set isPaused(pause: boolean) {
     if (pause === this.#isPaused) return;
     if (pause) this.#pausedSince = this.clock.now();
-    else this.#pausedFor = this.detainedFor;
+    else this.#pausedFor = this.frameClockStoppedFor;
     this.#isPaused = pause;
   }
 
-  get detained(): boolean {
+  get isFrameClockStopped(): boolean {
     return this.#isPaused;
   }
 
-  get detainedFor(): number {
+  get frameClockStoppedFor(): number {
     return this.#pausedFor + (this.#isPaused ? this.clock.now() - this.#pausedSince : 0);
   }
 
