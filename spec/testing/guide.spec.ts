@@ -9,12 +9,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 const run = promisify(execFile);
 const home = fileURLToPath(new URL('../..', import.meta.url));
 const guide = await readFile(join(home, 'lib/testing/TESTING.md'), 'utf8');
-const programs = [...guide.matchAll(/^```ts( vitest)?\n([\s\S]*?)^```$/gm)].map(([, runner, code = '']) => ({
-  name: runner === undefined ? 'program.ts' : 'test.spec.ts',
+/** The file for the code of each runner. Vitest finds only its own. */
+const FILES: Record<string, string> = { '': 'marbles.ts', ' vitest': 'vitest.spec.ts', ' node:test': 'nodeTest.ts' };
+const programs = [...guide.matchAll(/^```ts(| \S+)\n([\s\S]*?)^```$/gm)].map(([, runner = '', code = '']) => ({
+  name: FILES[runner] ?? runner,
   code,
 }));
 
-/** A project outside of the repository, where `sluice` is the library's source. */
+/** A project outside of the repository, in which `sluice` is the library's source. */
 let folder: string;
 
 beforeAll(async () => {
@@ -35,23 +37,29 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 describe('the guide on testing', () => {
-  it('has a program for each of the two clocks, and the compiler accepts them', async () => {
-    expect(programs.map(({ name }) => name)).toEqual(['program.ts', 'test.spec.ts']);
+  it('has a program for marbles, one for Vitest and one for node:test, which the compiler accepts', async () => {
+    expect(programs.map(({ name }) => name)).toEqual(Object.values(FILES));
     const tsc = await run(join(home, 'node_modules/.bin/tsc'), ['--noEmit', '-p', folder]).catch((error) => error);
     expect(tsc.stdout).toBe('');
   });
 
   it('has marbles that match', async () => {
-    expect(await run(process.execPath, ['--import', 'tsx', 'program.ts'], { cwd: folder })).toEqual({
+    expect(await run(process.execPath, ['--import', 'tsx', 'marbles.ts'], { cwd: folder })).toEqual({
       stdout: '',
       stderr: '',
     });
   });
 
-  it('has a test with fake timers that passes', async () => {
+  it('has a test for node:test that passes', async () => {
+    const args = ['--import', 'tsx', '--test', '--test-reporter', 'tap', 'nodeTest.ts'];
+    const { stdout } = await run(process.execPath, args, { cwd: folder }).catch((error) => error);
+    expect(stdout).toMatch(/^# pass 1\n# fail 0$/m);
+  });
+
+  it('has a test for Vitest that passes', async () => {
     const vitest = join(home, 'node_modules/vitest/vitest.mjs');
     const args = [vitest, 'run', '--root', folder, '--reporter=json'];
-    // A runner in a runner: it must not take the settings of this one.
+    // Without the settings of the Vitest that runs this spec.
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('VITEST')));
     const { stdout } = await run(process.execPath, args, { cwd: folder, env }).catch((error) => error);
     expect(JSON.parse(stdout)).toMatchObject({ numPassedTests: 1, numFailedTests: 0, success: true });

@@ -60,6 +60,7 @@ describe('DeadlineTimer', () => {
     ).toEqual([20]);
   });
 
+  // RxJS's `timeout({ each })` makes a timer per value: ReactiveX/rxjs#2834
   it('makes no timer when its deadline becomes later, but checks it when the first timer fires', () => {
     const moves = Array.from({ length: 1000 }, (_, ms) => [ms, ms + 1000] as const);
     expect(run(moves)).toEqual({ expired: [1999], timers: 2 });
@@ -154,6 +155,7 @@ function freeze(ms: number): void {
   while (performance.now() < end);
 }
 
+// With plain timers, 3 000 of 3 000 peers that had sent in time were closed after a freeze of 5 s.
 it('expires after a freeze only for a peer that was silent, not for one whose bytes arrived in time', async () => {
   // Much longer than it takes until all peers have been read from once, even on a busy machine.
   const AFTER = 500;

@@ -1,3 +1,4 @@
+import { mock } from 'node:test';
 import { lastValueFrom, type Observable, Subject, type Subscription } from 'rxjs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { LivenessPoller } from '../../lib/connection/livenessPoller.ts';
@@ -13,6 +14,7 @@ const MANY = 5000;
 const left: Subscription[] = [];
 afterEach(() => {
   vi.useRealTimers();
+  mock.timers.reset();
   for (const one of left.splice(0)) one.unsubscribe();
 });
 
@@ -32,8 +34,8 @@ async function microtasks(): Promise<void> {
 }
 
 /** Plays a test that fakes timers while connections write endlessly, and that never runs the timers which it leaves behind. */
-async function leaveFakesBehind(toFake: readonly string[] | undefined, drop: () => void): Promise<void> {
-  vi.useFakeTimers(toFake === undefined ? {} : { toFake: toFake as never });
+async function leaveFakesBehind(install: () => void, drop: () => void): Promise<void> {
+  install();
   const handlers: Handler[] = [
     async (connection) => {
       for (;;) await connection.write('x');
@@ -51,19 +53,34 @@ async function leaveFakesBehind(toFake: readonly string[] | undefined, drop: () 
   drop();
 }
 
-const ways: [string, readonly string[] | undefined][] = [
-  ['the usual timers', undefined],
+interface Fakes {
+  install(): void;
+  remove(): void;
+}
+
+const fakes = (...toFake: string[]): Fakes => ({
+  install: () => vi.useFakeTimers(toFake.length === 0 ? {} : { toFake: toFake as never }),
+  remove: () => vi.useRealTimers(),
+});
+const fakesOfNode: Fakes = {
+  install: () => mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'setImmediate'] }),
+  remove: () => mock.timers.reset(),
+};
+
+const ways: [string, Fakes][] = [
+  ['the usual timers', fakes()],
   [
     'the usual timers and microtasks',
-    ['setTimeout', 'setInterval', 'setImmediate', 'Date', 'performance', 'queueMicrotask'],
+    fakes('setTimeout', 'setInterval', 'setImmediate', 'Date', 'performance', 'queueMicrotask'),
   ],
-  ['setImmediate alone', ['setImmediate']],
-  ['setImmediate and the time', ['setImmediate', 'performance', 'Date']],
-  ['all but setImmediate', ['setTimeout', 'setInterval', 'clearTimeout', 'clearInterval', 'Date', 'performance']],
+  ['setImmediate alone', fakes('setImmediate')],
+  ['setImmediate and the time', fakes('setImmediate', 'performance', 'Date')],
+  ['all but setImmediate', fakes('setTimeout', 'setInterval', 'clearTimeout', 'clearInterval', 'Date', 'performance')],
+  ['the timers of node:test', fakesOfNode],
 ];
 
-describe.each(ways)('after a test that faked %s while connections wrote', (_what, toFake) => {
-  const fake = () => leaveFakesBehind(toFake, () => vi.useRealTimers());
+describe.each(ways)('after a test that faked %s while connections wrote', (_what, { install, remove }) => {
+  const fake = () => leaveFakesBehind(install, remove);
 
   it('promises of write() are resolved', async () => {
     await fake();
@@ -134,12 +151,12 @@ describe.each(ways)('after a test that faked %s while connections wrote', (_what
     const timer = new DeadlineTimer(monotonic, { due: () => due, expire: () => fired.push('timer') });
     const poller = new LivenessPoller();
     const dead = { needsPolling: true, alive: false, died: () => fired.push('poller') };
-    await leaveFakesBehind(toFake, () => {
+    await leaveFakesBehind(install, () => {
       due = monotonic.now() + 1;
       timer.set();
       poller.add(dead);
       poller.delete(dead);
-      vi.useRealTimers();
+      remove();
     });
     due = monotonic.now() + 5;
     timer.set();
@@ -153,7 +170,7 @@ describe('on fake timers', () => {
   const advance = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 
   it('loops continue after all timers are cleared', async () => {
-    await leaveFakesBehind(undefined, () => vi.clearAllTimers());
+    await leaveFakesBehind(fakes().install, () => vi.clearAllTimers());
     const client = served(async (connection) => {
       for (let left = MANY; left > 0; left--) await connection.write('x');
     }).network.connect();
