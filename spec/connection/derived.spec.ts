@@ -32,6 +32,7 @@ import { Borrowed } from '../support/borrowed.ts';
 import { chop, chunkings, watch } from '../support/bytes.ts';
 import { House } from '../support/house.ts';
 import { clockOf } from '../support/internals.ts';
+import { run } from '../support/peers.ts';
 
 type Front = OperatorFunction<Uint8Array, Uint8Array>;
 
@@ -172,6 +173,20 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
     await house.clock.settle();
     expect(client.text).toBe('a'.repeat(100) + 'bcdefghijk'.repeat(100 * 100));
     expect(house.log.closes).toEqual(['ended']);
+  });
+
+  it('reads on while output waits that was written without send(), because it does not derive from the input', () => {
+    const seen: string[] = [];
+    run({ window: 1, highWaterMark: 10 }, ({ connection, client, at }) => {
+      client.pause();
+      connection.pipe(front(connection), lines()).subscribe((line) => seen.push(line));
+      void connection.write('x'.repeat(1000));
+      at(1, () => client.write(bytes('a\n')));
+      at(2, () => client.write(bytes('b\n')));
+      at(3, () => seen.push(connection.unsent > 900 ? 'output waits' : 'no output waits'));
+      at(4, () => client.resume().end());
+    });
+    expect(seen).toEqual(['a', 'b', 'output waits']);
   });
 
   it('emits the next line to a loop when the body has run', async () => {
