@@ -6,17 +6,17 @@ import { Operation, operate } from './operation.ts';
 import { PauseCause } from './pauses.ts';
 import type { ByteSink, SourceControl } from './source.ts';
 
-/** What an operator does that differs from passing everything on. A method that it does not have passes on to the sink. */
+/** What an operator does differently from one that passes everything on. A method that it does not have passes on to the sink. */
 export interface BytesOperator extends Partial<ByteSink> {
   /** Called once, when the source has ended or is no longer subscribed: releases what the operator holds, such as a timer. */
   finalize?(): void;
 }
 
-/** What an operator on bytes can ask of the connection behind them. Without a connection there is nothing to ask. */
+/** The connection behind an operator on bytes. Without one, only the clock and the pause of the operator have an effect. */
 export interface BytesControl {
   /** The connection's clock, for timers: virtual in a test on virtual time. Without a connection it is monotonic time. */
   readonly clock: SchedulerLike;
-  /** Whether the input is paused, for whatever cause. An operator that emits several chunks for one stops meanwhile. */
+  /** Whether the input is paused, for any cause. An operator that emits several chunks for one should stop until `resume`. */
   readonly isPaused: boolean;
   /**
    * Whether the chunks are borrowed: they are in a buffer that the next read overwrites, so a chunk is valid during the call of
@@ -37,8 +37,8 @@ export interface BytesControl {
    */
   closeAs(error: Error): void;
   /**
-   * Reports how many bytes the operator holds from now on, in all: of those that it has received and not emitted. The server's
-   * `budget` counts them.
+   * Reports the number of bytes that the operator has received and holds, in total, until the next report. The server's `budget`
+   * counts them.
    */
   reportBuffered(bytes: number): void;
 }
