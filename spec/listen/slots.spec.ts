@@ -20,7 +20,7 @@ describe('a slot of the waiting room', () => {
     first.break();
     await clock.settle();
     expect(handed.map(({ id }) => id)).toEqual([1]);
-    handed[0]?.subscribe();
+    handed[0]?.subscribe({ error: () => undefined });
     await clock.settle();
     expect(handed.map(({ id }) => id)).toEqual([1, 2]);
   });
