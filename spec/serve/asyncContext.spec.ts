@@ -31,76 +31,76 @@ import { MemoryNetwork } from '../../lib/testing/index.ts';
 import type { Transport } from '../../lib/transport/transport.ts';
 
 const MANY = 1500;
-const PLACES = 4;
+const SLOTS = 4;
 const LIMITS = {
   highWaterMark: 2000,
   maxOutbound: 1_000_000,
   budget: 150_000,
-  concurrency: PLACES,
+  concurrency: SLOTS,
   linger: 200,
   waiting: { timeout: 60_000 },
 };
 
 const store = new AsyncLocalStorage<number>();
-/** Callbacks that ran in another connection's context, as `what: store for connection`. */
+/** Callbacks that ran in the context of another connection, as `callback: store for connection`. */
 const strays = new Set<string>();
-/** What was looked at, so that none of it is left out. */
-const looked = new Set<string>();
+/** The kinds of callbacks that were checked. The specs compare them with a list, so that none is left out. */
+const checked = new Set<string>();
 
-/** Looks at the context of a callback of this connection: it is its own or none. */
-function look({ id }: Connection, what: string): void {
-  looked.add(what);
+/** Checks the context of a callback of this connection, which has to be the connection's own or none. */
+function check({ id }: Connection, what: string): void {
+  checked.add(what);
   const found = store.getStore();
   if (found !== undefined && found !== id) strays.add(`${what}: ${found} for ${id}`);
 }
 
-/** Some ways to serve, each of which looks wherever its code is called. */
-const ways: ((connection: Connection) => Observable<Data>)[] = [
+/** Handlers of each kind. Each checks the context wherever its code is called. */
+const handlers: ((connection: Connection) => Observable<Data>)[] = [
   (connection) =>
     defer(async () => {
       for (let left = MANY; left > 0; left--) {
         await connection.write('0123456789');
-        look(connection, 'behind a promise of room');
+        check(connection, 'after a promise of write()');
       }
       return 'end';
     }),
   exchange(lines(), function* (_line, connection) {
     for (let left = 10; left > 0; left--) {
-      look(connection, 'in a generator');
+      check(connection, 'in a generator');
       yield '0123456789';
     }
   }),
   exchange(lines(), async function* (_line, connection) {
     for (let left = 10; left > 0; left--) {
-      look(connection, 'in an async generator');
+      check(connection, 'in an async generator');
       yield '0123456789';
     }
   }),
   exchange(lines(), async (line, connection) => {
-    look(connection, 'with a frame');
+    check(connection, 'with a frame');
     return line.repeat(50);
   }),
   (connection) =>
     connection.pipe(
       lines(),
       map((line) => {
-        look(connection, 'in an operator');
+        check(connection, 'in an operator');
         return line.repeat(50);
       }),
     ),
   (connection) =>
     defer(async () => {
       for await (const line of connection.pipe(lines())) {
-        look(connection, 'in a loop over frames');
+        check(connection, 'in a loop over frames');
         void connection.write(line.repeat(50));
       }
       return '';
     }),
 ];
 
-const during = (work: () => void) =>
+const during = (callback: () => void) =>
   defer(() => {
-    work();
+    callback();
     return EMPTY;
   });
 
@@ -116,18 +116,18 @@ const endings: ((connection: Connection) => Observable<never>)[] = [
 
 function watched(connection: Connection, enter: boolean): Observable<Data> {
   const { id } = connection;
-  look(connection, 'at the start');
+  check(connection, 'at the start');
   if (enter) store.enterWith(id);
-  connection.draining.subscribe(() => look(connection, 'when it is to drain'));
-  connection.closed.subscribe(() => look(connection, 'when it has closed'));
-  const way = ways[id % ways.length] as (typeof ways)[number];
-  const ending = endings[Math.floor(id / ways.length) % endings.length] as (typeof endings)[number];
+  connection.draining.subscribe(() => check(connection, 'when it drains'));
+  connection.closed.subscribe(() => check(connection, 'when it is closed'));
+  const handle = handlers[id % handlers.length] as (typeof handlers)[number];
+  const ending = endings[Math.floor(id / handlers.length) % endings.length] as (typeof endings)[number];
   return store
-    .run(id, () => concat(way(connection), ending(connection)))
+    .run(id, () => concat(handle(connection), ending(connection)))
     .pipe(
       (source) => new Observable<Data>((to) => store.run(id, () => source.subscribe(to))),
-      tap({ error: () => look(connection, 'on an error'), complete: () => look(connection, 'on the completion') }),
-      finalize(() => look(connection, 'in a teardown')),
+      tap({ error: () => check(connection, 'on an error'), complete: () => check(connection, 'on the completion') }),
+      finalize(() => check(connection, 'in a teardown')),
     );
 }
 
@@ -139,14 +139,14 @@ afterEach(() => {
 });
 beforeEach(() => {
   strays.clear();
-  looked.clear();
+  checked.clear();
 });
 
 const until = (done: () => boolean) => vi.waitUntil(done, { timeout: 55_000, interval: 1 });
 
 interface Clients {
   readonly transport?: Transport;
-  /** Connects one that sends many lines and its FIN, and reads after a while. */
+  /** Connects a client that sends many lines and its FIN, and begins to read 20 ms later. */
   dial(port: number): { over(): boolean };
 }
 
@@ -185,17 +185,17 @@ describe.each([
   ['memory', inMemory],
 ])('on %s', (_kind, make) => {
   it.each([
-    ['runs', false],
+    ['runs a callback in', false],
     ['enters', true],
-  ])('no callback of a connection runs in a context that another one %s', async (_how, enter) => {
+  ])('no callback of a connection runs in a context that another connection %s', async (_how, enter) => {
     const { transport, dial } = make();
-    const seam = transport === undefined ? {} : { transport };
+    const options = transport === undefined ? {} : { transport };
     let port: number | undefined;
     let closed = 0;
-    let draining = false;
+    let isDrained = false;
     const shutdown = new Subject<void>();
     const handler: Handler = (connection) => watched(connection, enter);
-    const server = serve({ port: 0, host: '127.0.0.1' }, handler, { ...LIMITS, ...seam, shutdown, grace: 100 });
+    const server = serve({ port: 0, host: '127.0.0.1' }, handler, { ...LIMITS, ...options, shutdown, grace: 100 });
     subscriptions.push(
       server.subscribe({
         next: (event) => {
@@ -203,22 +203,22 @@ describe.each([
           if (event.type === 'closed' || event.type === 'refused') closed++;
         },
         complete: () => {
-          draining = true;
+          isDrained = true;
         },
       }),
     );
     await until(() => port !== undefined);
-    const all = Array.from({ length: ways.length * endings.length }, () => dial(port as number));
+    const all = Array.from({ length: handlers.length * endings.length }, () => dial(port as number));
     await until(() => closed === all.length && all.every((one) => one.over()));
-    // And a few that are asked to finish by another one's code.
-    for (let left = 2 * PLACES; left > 0; left--) dial(port as number);
+    // A few more connections, which are drained from the context of another one's code.
+    for (let left = 2 * SLOTS; left > 0; left--) dial(port as number);
     await until(() => closed > all.length);
     store.run(-1, () => shutdown.next());
-    await until(() => draining);
+    await until(() => isDrained);
     expect([...strays]).toEqual([]);
-    expect([...looked].sort()).toEqual([
+    expect([...checked].sort()).toEqual([
+      'after a promise of write()',
       'at the start',
-      'behind a promise of room',
       'in a generator',
       'in a loop over frames',
       'in a teardown',
@@ -226,15 +226,15 @@ describe.each([
       'in an operator',
       'on an error',
       'on the completion',
-      'when it has closed',
-      'when it is to drain',
+      'when it drains',
+      'when it is closed',
       'with a frame',
     ]);
   });
 
-  it('a place that is freed by one does not begin the next in its context, behind `listen` alone', async () => {
+  it('a handler behind `listen` does not start in the context of the connection that freed its slot', async () => {
     const { transport, dial } = make();
-    const seam = transport === undefined ? {} : { transport };
+    const options = transport === undefined ? {} : { transport };
     let port: number | undefined;
     let closed = 0;
     const events = new Subject<{ type: string; address?: { port: number | undefined } }>();
@@ -245,45 +245,45 @@ describe.each([
     subscriptions.push(
       listen(
         { port: 0, host: '127.0.0.1' },
-        { ...seam, events: events as never, linger: 200, waiting: { timeout: 60_000 } },
+        { ...options, events: events as never, linger: 200, waiting: { timeout: 60_000 } },
       )
         .pipe(
           mergeMap((connection) => {
-            look(connection, 'at the start');
+            check(connection, 'at the start');
             return watched(connection, false).pipe(
               connection.send(),
               catchError(() => EMPTY),
             );
-          }, PLACES),
+          }, SLOTS),
         )
         .subscribe(),
     );
     await until(() => port !== undefined);
-    const all = Array.from({ length: ways.length * endings.length }, () => dial(port as number));
+    const all = Array.from({ length: handlers.length * endings.length }, () => dial(port as number));
     await until(() => closed === all.length && all.every((one) => one.over()));
     expect([...strays]).toEqual([]);
   });
 
-  it('what a member of a broadcast does runs in no context of the publisher, but for the value itself', async () => {
+  it('a member of a broadcast handles its frames outside of the context of the publisher', async () => {
     const { transport, dial } = make();
-    const seam = transport === undefined ? {} : { transport };
+    const options = transport === undefined ? {} : { transport };
     const room = broadcast();
     let port: number | undefined;
     let members = 0;
     const handler: Handler = (connection) => {
       members++;
-      const left = finalize<Data>(() => look(connection, 'in a teardown'));
-      const asked = exchange(lines(), (line, member) => {
-        look(member, 'with a frame');
+      const leaving = finalize<Data>(() => check(connection, 'in a teardown'));
+      const replies = exchange(lines(), (line, member) => {
+        check(member, 'with a frame');
         return line;
       })(connection);
       return new Observable<Data>((to) => {
         const joined = room.to(connection, { maxOutbound: 50_000, overrun: 'disconnect' });
-        to.add(merge(joined.pipe(left), asked).subscribe(to));
+        to.add(merge(joined.pipe(leaving), replies).subscribe(to));
       });
     };
     subscriptions.push(
-      serve({ port: 0, host: '127.0.0.1' }, handler, { ...LIMITS, ...seam, concurrency: 100 }).subscribe((event) => {
+      serve({ port: 0, host: '127.0.0.1' }, handler, { ...LIMITS, ...options, concurrency: 100 }).subscribe((event) => {
         if (event.type === 'listening') port = event.address.port;
         if (event.type === 'closed') members--;
       }),
@@ -300,12 +300,13 @@ describe.each([
     };
     await store.run(-1, publish);
     await until(() => members === 0);
-    expect([...looked]).toEqual(expect.arrayContaining(['in a teardown', 'with a frame']));
+    expect([...checked]).toEqual(expect.arrayContaining(['in a teardown', 'with a frame']));
+    // A value of the publisher may disconnect a slow member. That member's teardown runs within the publisher's call.
     expect([...strays].filter((one) => !one.startsWith('in a teardown'))).toEqual([]);
   });
 });
 
-it('a generator goes on in the context in which it was begun', async () => {
+it('a generator continues in the context in which it was started', async () => {
   const network = new MemoryNetwork();
   const found = new Set<number | undefined>();
   const handler: Handler = (connection) => {
@@ -325,7 +326,7 @@ it('a generator goes on in the context in which it was begun', async () => {
   expect([...found]).toEqual([1]);
 });
 
-it('a silent connection misses its deadline in a context of its own', async () => {
+it('an error of the idle deadline reaches a handler in no context of another connection', async () => {
   const network = new MemoryNetwork();
   const handler: Handler = (connection) =>
     store.run(connection.id, () =>
@@ -333,7 +334,7 @@ it('a silent connection misses its deadline in a context of its own', async () =
         idle(5 + connection.id),
         lines(),
         catchError(() => {
-          look(connection, 'at a deadline');
+          check(connection, 'at a deadline');
           return of('bye');
         }),
       ),
@@ -341,5 +342,5 @@ it('a silent connection misses its deadline in a context of its own', async () =
   subscriptions.push(serve({ port: 0 }, handler, { transport: network.transport, linger: 1 }).subscribe());
   const all = Array.from({ length: 10 }, () => network.connect());
   await until(() => all.every(({ text }) => text === 'bye'));
-  expect([[...looked], [...strays]]).toEqual([['at a deadline'], []]);
+  expect([[...checked], [...strays]]).toEqual([['at a deadline'], []]);
 });

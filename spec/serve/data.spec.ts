@@ -6,7 +6,7 @@ import { broadcast, encodeDelimited, encodeLengthPrefixed, exchange, lines } fro
 import type { Handler, ServeOptions } from '../../lib/serve.ts';
 import { House } from '../support/house.ts';
 
-/** What a client gets that says `go`, and what the server says then. */
+/** What a client receives that sends `go`, and the errors of the server's `failed` events. */
 async function talk(handler: Handler, options: ServeOptions = {}) {
   const house = await House.open(handler, options);
   const client = house.network.connect();
@@ -17,7 +17,7 @@ async function talk(handler: Handler, options: ServeOptions = {}) {
   return { text: client.text, failed: house.log.of('failed').map(({ error }) => String(error)), house };
 }
 
-/** Each way in which a handler hands over one value. */
+/** Each way in which a handler can send one value. */
 const ways: Record<string, (value: Data) => Handler> = {
   'returned by a handler': (value) => () => value,
   'promised by a handler': (value) => async () => value,
@@ -51,7 +51,7 @@ const ways: Record<string, (value: Data) => Handler> = {
 
 const wide = `x${'😀'.repeat(50_000)}`;
 
-describe('a reply that is one value stays one,', () => {
+describe('a reply that is one value is sent whole,', () => {
   it.each(Object.entries(ways))('%s', async (_name, way) => {
     expect((await talk(way(wide))).text).toBe(wide);
     expect((await talk(way(Buffer.from(wide)))).text).toBe(wide);
@@ -65,14 +65,14 @@ const foreign = (text: string): Uint8Array =>
 
 const wrong: Record<string, unknown> = {
   'another typed array': new Uint16Array([1, 2]),
-  'a view': new DataView(new ArrayBuffer(2)),
-  memory: new ArrayBuffer(2),
-  'memory of another realm': runInNewContext('new ArrayBuffer(2)'),
+  'a DataView': new DataView(new ArrayBuffer(2)),
+  'an ArrayBuffer': new ArrayBuffer(2),
+  'an ArrayBuffer of another realm': runInNewContext('new ArrayBuffer(2)'),
   'another typed array of another realm': runInNewContext('new Float64Array(2)'),
 };
 
 describe('bytes of another realm', () => {
-  it('are not of this one', () => {
+  it('are no instance of the Uint8Array of this realm', () => {
     expect(foreign('x')).not.toBeInstanceOf(Uint8Array);
   });
 
@@ -80,7 +80,7 @@ describe('bytes of another realm', () => {
     expect((await talk(way(foreign('hello')))).text).toBe('hello');
   });
 
-  it('are written, broadcast, and said as a farewell', async () => {
+  it('are sent by write(), by a broadcast and as a farewell', async () => {
     const writes: Handler = async (one) => {
       await one.write(foreign('hello'));
     };
@@ -113,7 +113,7 @@ describe('bytes of another realm', () => {
 });
 
 describe.each(Object.entries(wrong))('%s', (_name, value) => {
-  it.each(Object.entries(ways))('fails its connection with a clear error, %s', async (_way, way) => {
+  it.each(Object.entries(ways))('fails its connection with an error that names the value, %s', async (_way, way) => {
     const { failed, house } = await talk(way(value as Data));
     expect(failed).toEqual([
       expect.stringMatching(/^TypeError: Cannot send .*: it is neither a string nor a Uint8Array$/s),
@@ -121,12 +121,12 @@ describe.each(Object.entries(wrong))('%s', (_name, value) => {
     expect(house.log.closes).toEqual(['failed']);
   });
 
-  it('is refused where it is handed over by itself', () => {
-    const says = /Cannot .* must be a string or a Uint8Array, not /s;
-    expect(() => broadcast().next(value as never)).toThrow(says);
-    expect(() => encodeDelimited('\n')(value as never)).toThrow(says);
-    expect(() => encodeLengthPrefixed()(value as never)).toThrow(says);
-    expect(() => encodeDelimited(value as never)).toThrow(says);
+  it('throws on call in broadcast().next() and in the encoders', () => {
+    const message = /Cannot .* must be a string or a Uint8Array, not /s;
+    expect(() => broadcast().next(value as never)).toThrow(message);
+    expect(() => encodeDelimited('\n')(value as never)).toThrow(message);
+    expect(() => encodeLengthPrefixed()(value as never)).toThrow(message);
+    expect(() => encodeDelimited(value as never)).toThrow(message);
   });
 
   it('is an error in front of a framing operator', () => {
@@ -142,8 +142,8 @@ describe.each<[string, unknown]>([
   ['only looks like bytes', Object.create(Uint8Array.prototype)],
   ['is a proxy of bytes', new Proxy(Buffer.from('x'), {})],
   ['is a proxy that is revoked', revoked()],
-])('what %s', (_name, value) => {
-  it.each(Object.entries(ways))('fails its connection, %s', async (_way, way) => {
+])('a value that %s', (_name, value) => {
+  it.each(Object.entries(ways))('fails its connection, and nothing is sent, %s', async (_way, way) => {
     const { text, house } = await talk(way(value as Data));
     expect(text).toBe('');
     expect(house.log.closes).toEqual(['failed']);
@@ -156,7 +156,7 @@ function revoked(): object {
   return proxy;
 }
 
-it('a string in front of a framing operator is an error, and not its characters', () => {
+it('a string in front of a framing operator is an error, and not taken as a list of characters', () => {
   let thrown: unknown;
   of('ab\n' as never as Buffer)
     .pipe(lines())

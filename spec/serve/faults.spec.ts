@@ -12,7 +12,7 @@ afterEach(() => {
   closeClients();
 });
 
-const fault = new Error('the fault of one');
+const fault = new Error('the fault of one handler');
 const requests = (connection: Connection) => connection.pipe(lines());
 const crash = () => {
   throw fault;
@@ -20,11 +20,11 @@ const crash = () => {
 
 interface Case {
   handler: Handler;
-  /** How often it is reported. */
+  /** How many `failed` events there are. */
   failed: number;
   reason: string;
-  /** What the client is told before the end. */
-  told?: string;
+  /** What the client receives before the end. */
+  received?: string;
 }
 
 const CASES: Record<string, Case> = {
@@ -54,14 +54,14 @@ const CASES: Record<string, Case> = {
       ),
     failed: 1,
     reason: 'failed',
-    told: 'go\n',
+    received: 'go\n',
   },
   'errors with undefined': {
     handler: (one) => requests(one).pipe(mergeMap(() => throwError(() => undefined))),
     failed: 1,
     reason: 'failed',
   },
-  'emits what cannot be sent': {
+  'emits a value that cannot be sent': {
     handler: (one) => requests(one).pipe(map(() => 5 as never)),
     failed: 1,
     reason: 'failed',
@@ -74,25 +74,25 @@ const CASES: Record<string, Case> = {
   },
   'throws in an async generator': {
     handler: async function* () {
-      yield 'told\n';
+      yield 'sent\n';
       throw fault;
     },
     failed: 1,
     reason: 'failed',
-    told: 'told\n',
+    received: 'sent\n',
   },
-  'throws when it is torn down': {
+  'throws in its teardown': {
     handler: (one) => concat(requests(one).pipe(map(encodeLine)), NEVER).pipe(finalize(crash)),
     failed: 1,
     reason: 'reset',
-    told: 'go\n',
+    received: 'go\n',
   },
-  // RxJS itself tells nobody of this one: the subscriber is closed before its teardown is there.
-  'throws when it is torn down in the very call that subscribes it': {
+  // RxJS itself reports this error to no subscriber, because the subscriber is closed before its teardown is added.
+  'throws in its teardown within the call that subscribes to it': {
     handler: () => of('bye\n').pipe(finalize(crash)),
     failed: 0,
     reason: 'completed',
-    told: 'bye\n',
+    received: 'bye\n',
   },
   'throws in the teardown of a timer that has completed': {
     handler: () =>
@@ -103,7 +103,7 @@ const CASES: Record<string, Case> = {
       ),
     failed: 1,
     reason: 'failed',
-    told: 'bye\n',
+    received: 'bye\n',
   },
   'completes at once': { handler: () => EMPTY, failed: 0, reason: 'completed' },
   'errors after it has completed': {
@@ -116,14 +116,14 @@ const CASES: Record<string, Case> = {
       }),
     failed: 0,
     reason: 'completed',
-    told: 'bye\n',
+    received: 'bye\n',
   },
   'never completes, and never reads': { handler: () => NEVER, failed: 0, reason: 'greeting' },
 };
 
 it.each(Object.entries(CASES))(
-  'a handler that %s ends its own connection, is reported once, and 100 others go on',
-  async (_name, { handler, failed, reason, told }) => {
+  'a handler that %s closes its own connection, with at most one `failed` event, and 100 other connections are served',
+  async (_name, { handler, failed, reason, received }) => {
     let first = true;
     const log = Log.follow(
       serve(
@@ -133,7 +133,8 @@ it.each(Object.entries(CASES))(
           first = false;
           return handler(connection);
         },
-        // Whoever misses the greeting stays for the linger; for all others it is no end, but time enough to see the FIN.
+        // A connection that misses the greeting deadline stays for the linger, so that one is short. In all other cases both are
+        // long, because the client closes first: it has time to notice the FIN.
         reason === 'greeting' ? { greeting: 2000, linger: 500 } : { greeting: 10_000, linger: 5000 },
       ),
     );
@@ -146,12 +147,12 @@ it.each(Object.entries(CASES))(
     await Promise.all(others.map((one) => one.whenRead('before\n')));
 
     if (reason !== 'greeting') bad.write('go\n');
-    if (told) await bad.whenRead(told);
+    if (received) await bad.whenRead(received);
     if (reason === 'reset') bad.reset();
     await log.whenSaid('closed');
     await bad.whenClosed();
 
-    expect(bad.text).toBe(told ?? '');
+    expect(bad.text).toBe(received ?? '');
     if (reason !== 'reset') expect(bad.fault).toBeUndefined();
     const [closed] = log.of('closed');
     expect(closed).toMatchObject({ id: 1 });
@@ -165,7 +166,7 @@ it.each(Object.entries(CASES))(
   },
 );
 
-it('one client that breaks everything it can, one after the other, leaves the server as it was', async () => {
+it('fifty connections that are reset, crash their handler, or end at any point leave no connection counted as active', async () => {
   const log = Log.follow(
     serve(
       { port: 0, host: '127.0.0.1' },
@@ -181,15 +182,15 @@ it('one client that breaks everything it can, one after the other, leaves the se
   );
   servers.push(log);
   const port = await log.whenListening();
-  for (let turn = 0; turn < 50; turn++) {
+  for (let round = 0; round < 50; round++) {
     const one = await client(port).whenConnected();
-    if (turn % 5 === 0) one.reset();
-    else if (turn % 5 === 1) one.write('crash\n');
-    else if (turn % 5 === 2) one.write('half').reset();
-    else if (turn % 5 === 3) one.write('x\n'.repeat(1000)).reset();
+    if (round % 5 === 0) one.reset();
+    else if (round % 5 === 1) one.write('crash\n');
+    else if (round % 5 === 2) one.write('half').reset();
+    else if (round % 5 === 3) one.write('x\n'.repeat(1000)).reset();
     else one.write('whole\n').end();
     await one.whenClosed();
-    await log.whenSaid('closed', turn + 1);
+    await log.whenSaid('closed', round + 1);
   }
   expect(log.of('failed')).toHaveLength(10);
   expect(log.counters).toEqual({ accepted: 50, waiting: 0, active: 0, closed: 50, refused: 0 });

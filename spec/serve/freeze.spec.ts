@@ -1,13 +1,13 @@
-// Real time, and a process that is stopped: about twenty seconds, nearly all of them waiting.
+// Real time, and a process that is stopped with SIGSTOP: about twenty seconds, most of which the spec waits.
 import { afterEach, expect, it } from 'vitest';
 import { type Client, clients, closeClients } from '../support/client.ts';
 import { endPrograms, Program } from '../support/program.ts';
 
-// Ten times what the clients take: they are slow as well on a slow machine.
+// About ten times the interval at which the clients send, because the clients are slow as well on a slow machine.
 const IDLE = 6000;
 const FREEZE = 9000;
-const SPEAKS_EVERY = 500;
-const TALKATIVE = 1000;
+const SENDS_EVERY = 500;
+const ACTIVE = 1000;
 
 const timers: NodeJS.Timeout[] = [];
 afterEach(() => {
@@ -18,28 +18,28 @@ afterEach(() => {
 
 const sleep = (ms: number) => new Promise((resolve) => timers.push(setTimeout(resolve, ms)));
 
-it('a freeze of 9 s closes no connection that sends every 0.5 s at an idle deadline of 6 s, and closes one that is silent', async () => {
+it('after 9 s of SIGSTOP an idle deadline of 6 s closes the silent connection, and none that sends every 0.5 s', async () => {
   const server = new Program('server', { options: { concurrency: 2000, idle: IDLE, greeting: 60_000, linger: 100 } });
   const port = await server.whenListening();
-  const talkative = clients(TALKATIVE, port);
+  const active = clients(ACTIVE, port);
   const [silent] = clients(1, port) as [Client];
-  await server.whenSaid('opened', TALKATIVE + 1);
-  const speak = () => {
-    for (const one of talkative) one.write('still here\n');
+  await server.whenSaid('opened', ACTIVE + 1);
+  const send = () => {
+    for (const one of active) one.write('still here\n');
   };
-  speak();
-  timers.push(setInterval(speak, SPEAKS_EVERY));
-  await Promise.all(talkative.map((one) => one.whenRead('still here\n')));
+  send();
+  timers.push(setInterval(send, SENDS_EVERY));
+  await Promise.all(active.map((one) => one.whenRead('still here\n')));
 
   server.kill('SIGSTOP');
   await sleep(FREEZE);
-  const before = talkative.map(({ received }) => received);
+  const before = active.map(({ received }) => received);
   server.kill('SIGCONT');
   await silent.whenClosed();
   await Promise.all(
-    talkative.map((one, index) => one.until(({ received }) => received > (before[index] ?? 0), 'an answer')),
+    active.map((one, index) => one.until(({ received }) => received > (before[index] ?? 0), 'an answer')),
   );
   await server.whenSaid('closed');
-  expect(talkative.filter(({ closed, ended }) => closed || ended)).toHaveLength(0);
-  expect(server.of('closed')).toMatchObject([{ id: TALKATIVE + 1, reason: 'deadline', deadline: 'idle' }]);
+  expect(active.filter(({ closed, ended }) => closed || ended)).toHaveLength(0);
+  expect(server.of('closed')).toMatchObject([{ id: ACTIVE + 1, reason: 'deadline', deadline: 'idle' }]);
 });

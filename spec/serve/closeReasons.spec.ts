@@ -26,23 +26,31 @@ import { Log } from '../support/log.ts';
 
 const deadlines: ServeOptions = { idle: 10_000, greeting: 10_000, frame: 10_000, linger: 100 };
 
-/** A server, and a backend that says something to each connection and then keeps it, ends it, or does not even answer. */
-async function talk(handler: (backend: Observable<Connection>) => Handler, says = '', how = 'stays', asks = 'go\n') {
+/** What the backend does after it has accepted a connection and sent its bytes. It may also never accept one. */
+type Backend = 'stays' | 'ends' | 'aborts' | 'does not accept';
+
+/** Runs a server whose handler may use a backend. Returns the `closed` event of one connection and the errors that `failed` reports. */
+async function talk(
+  handler: (backend: Observable<Connection>) => Handler,
+  backendSends = '',
+  backendDoes: Backend = 'stays',
+  clientSends = 'go\n',
+) {
   const clock = new Clock();
   const far = new MemoryNetwork(clock);
-  far.answers = how !== 'does not answer';
+  far.answers = backendDoes !== 'does not accept';
   const backend = listen({ port: 0 }, { transport: far.transport, scheduler: clock }).subscribe((one) => {
     one.subscribe({ error: () => undefined });
-    one.write(says);
-    if (how === 'ends') one.end();
-    if (how === 'breaks') one.abort();
+    one.write(backendSends);
+    if (backendDoes === 'ends') one.end();
+    if (backendDoes === 'aborts') one.abort();
   });
   const near = new MemoryNetwork(clock);
   const there = connect({ port: 1 }, { transport: far.transport, scheduler: clock, timeout: 200 });
-  const seams = { transport: near.transport, scheduler: clock };
-  const log = Log.follow(serve({ port: 0 }, handler(there), { ...deadlines, ...seams }));
+  const inMemory = { transport: near.transport, scheduler: clock };
+  const log = Log.follow(serve({ port: 0 }, handler(there), { ...deadlines, ...inMemory }));
   await clock.settle();
-  const client = near.connect().write(asks);
+  const client = near.connect().write(clientSends);
   await clock.advance(30_000);
   client.end();
   await clock.advance(1000);
@@ -64,69 +72,74 @@ const tooLong = () => {
   throw new FrameTooLongError(1, 2);
 };
 
-describe('a close reason and `failed` say that it was the handler', () => {
-  it.each<[string, (backend: Observable<Connection>) => Handler, string?, string?]>([
-    ['whose backend does not answer', (there) => () => there.pipe(mergeMap(() => NEVER)), '', 'does not answer'],
+describe('a connection closes as `failed`, with one `failed` event, when its handler', () => {
+  it.each<[string, (backend: Observable<Connection>) => Handler, string?, Backend?]>([
+    ['has a backend that does not accept', (there) => () => there.pipe(mergeMap(() => NEVER)), '', 'does not accept'],
     [
-      'whose backend says too long a line',
+      'has a backend that sends too long a line',
       (there) => () => there.pipe(mergeMap((one) => one.pipe(lines({ maxLength: 2 })))),
       'much too long\n',
     ],
     [
-      'whose backend says half a line',
+      'has a backend that sends half a line',
       (there) => () => there.pipe(mergeMap((one) => one.pipe(lines()))),
       'half a li',
       'ends',
     ],
-    ['whose backend is silent', (there) => () => there.pipe(mergeMap((one) => one.pipe(idle(100), lines())))],
+    ['has a backend that is silent', (there) => () => there.pipe(mergeMap((one) => one.pipe(idle(100), lines())))],
     [
-      'whose backend is silent, as it finds out in the middle of an exchange',
+      'has a backend that is silent in the middle of an exchange',
       (there) => exchange(lines(), () => there.pipe(mergeMap((one) => one.pipe(idle(100), lines())))),
     ],
-    ['whose query takes too long', () => (one) => one.pipe(mergeMap(() => NEVER.pipe(deadline(100, clockOf(one)))))],
-    ['that makes an error of ours itself', () => (one) => one.pipe(lines(), map(tooLong))],
-    ['that rejects with an error of ours', () => async () => tooLong()],
-    ['whose decoder has a bug', () => (one) => one.pipe(frames(() => broken(new TypeError('a bug'))))],
     [
-      'whose relay has lost its backend',
+      'has a query that takes too long',
+      () => (one) => one.pipe(mergeMap(() => NEVER.pipe(deadline(100, clockOf(one))))),
+    ],
+    ['throws an error of the library that it has made itself', () => (one) => one.pipe(lines(), map(tooLong))],
+    ['rejects with an error of the library', () => async () => tooLong()],
+    ['has a decoder with a bug', () => (one) => one.pipe(frames(() => broken(new TypeError('a bug'))))],
+    [
+      'relays to a backend that aborts',
       (there) => (one) => there.pipe(mergeMap((backend) => relay(one, backend))),
       '',
-      'breaks',
+      'aborts',
     ],
     [
-      'that encodes what cannot be',
+      'encodes what cannot be encoded',
       () => (one) =>
         one.pipe(
           lines(),
           map((line) => encodeLine(`${line}\n`)),
         ),
     ],
-    [
-      'that makes another error of one of its input',
-      () => (one) =>
-        one.pipe(
-          lines({ maxLength: 1 }),
-          catchError((cause) => throwError(() => new Error('wrapped', { cause }))),
-        ),
-    ],
-  ])('%s', async (name, handler, says = '', how = 'stays') => {
-    const { closed, failed } = await talk(handler, says, how);
+  ])('%s', async (_name, handler, backendSends, backendDoes) => {
+    const { closed, failed } = await talk(handler, backendSends, backendDoes);
     expect(failed).toHaveLength(1);
-    expect(closed?.reason).toBe(name.includes('another error') ? 'frame-too-long' : 'failed');
-    if (closed?.reason === 'failed') expect(closed).toMatchObject({ error: failed[0] });
-    if (closed?.reason === 'failed') expect(closed).not.toHaveProperty('deadline');
+    expect(closed).toMatchObject({ reason: 'failed', error: failed[0] });
+    expect(closed).not.toHaveProperty('deadline');
   });
 });
 
-describe('a close reason says that it was the input of its own connection, and nothing has `failed`,', () => {
+it('a handler that throws another error for an invalid input emits `failed`, and the reason stays that of the input', async () => {
+  const wrapping: Handler = (one) =>
+    one.pipe(
+      lines({ maxLength: 1 }),
+      catchError((cause) => throwError(() => new Error('wrapped', { cause }))),
+    );
+  const { closed, failed } = await talk(() => wrapping);
+  expect(failed).toMatchObject([{ message: 'wrapped', cause: { limit: 1 } }]);
+  expect(closed).toMatchObject({ reason: 'frame-too-long', error: { limit: 1 } });
+});
+
+describe('a connection closes for its input, without a `failed` event, when that is', () => {
   const long = 'much too long\n';
   const short = lines({ maxLength: 2 });
 
   it.each<[string, Handler, string, string]>([
-    ['in the pipe', (one) => one.pipe(short), long, 'frame-too-long'],
-    ['behind a deadline', (one) => one.pipe(idle(1e6), short), long, 'frame-too-long'],
+    ['invalid in a pipe', (one) => one.pipe(short), long, 'frame-too-long'],
+    ['invalid behind a deadline', (one) => one.pipe(idle(1e6), short), long, 'frame-too-long'],
     [
-      'behind operators of RxJS',
+      'invalid behind operators of RxJS',
       (one) =>
         one.pipe(
           tap(),
@@ -137,7 +150,7 @@ describe('a close reason says that it was the input of its own connection, and n
       'frame-too-long',
     ],
     [
-      'behind one that switches',
+      'invalid behind concatMap',
       (one) =>
         one.pipe(
           concatMap((bytes) => of(bytes)),
@@ -146,20 +159,20 @@ describe('a close reason says that it was the input of its own connection, and n
       long,
       'frame-too-long',
     ],
-    ['in an exchange', exchange(short, (line) => line), long, 'frame-too-long'],
+    ['invalid in an exchange', exchange(short, (line) => line), long, 'frame-too-long'],
     [
-      'in a loop',
+      'invalid in a loop',
       async (one) => {
         for await (const line of one.pipe(short)) await one.write(line);
       },
       long,
       'frame-too-long',
     ],
-    ['that is silent', (one) => one.pipe(idle(100), lines()), '', 'deadline'],
-    ['that is silent, behind its framing', (one) => one.pipe(lines(), idle(100)), '', 'deadline'],
-    ['that is silent, behind an exchange', (one) => exchange(lines(), String)(one).pipe(idle(100)), '', 'deadline'],
+    ['silent', (one) => one.pipe(idle(100), lines()), '', 'deadline'],
+    ['silent behind its framing', (one) => one.pipe(lines(), idle(100)), '', 'deadline'],
+    ['silent behind an exchange', (one) => exchange(lines(), String)(one).pipe(idle(100)), '', 'deadline'],
     [
-      'though the handler has made a reply of it',
+      'invalid although the handler replies to the error',
       (one) =>
         one.pipe(
           short,
@@ -169,7 +182,7 @@ describe('a close reason says that it was the input of its own connection, and n
       'frame-too-long',
     ],
     [
-      'though the handler tells of it later',
+      'invalid although the handler rejects with the error later',
       (one) =>
         one.pipe(
           short,
@@ -178,25 +191,25 @@ describe('a close reason says that it was the input of its own connection, and n
       long,
       'frame-too-long',
     ],
-  ])('%s', async (_name, handler, asks, reason) => {
-    const { closed, failed } = await talk(() => handler, '', 'stays', asks);
+  ])('%s', async (_name, handler, clientSends, reason) => {
+    const { closed, failed } = await talk(() => handler, '', 'stays', clientSends);
     expect(closed).toMatchObject({ reason, error: reason === 'deadline' ? { after: 100 } : { limit: 2 } });
     expect(failed).toEqual([]);
   });
-
-  it('after its lifetime was over', async () => {
-    const house = await House.open((one) => one.pipe(lines()), { ...deadlines, lifetime: 100, jitter: 0 });
-    const client = await house.connect();
-    client.write('half');
-    await house.clock.advance(150);
-    client.end();
-    await house.clock.settle();
-    expect(house.log.closes).toEqual(['lifetime']);
-    expect(house.log.of('failed')).toEqual([]);
-  });
 });
 
-describe('what is said with end() or abort()', () => {
+it('a connection whose lifetime was over when its input ended in half a frame closes as `lifetime`, without `failed`', async () => {
+  const house = await House.open((one) => one.pipe(lines()), { ...deadlines, lifetime: 100, jitter: 0 });
+  const client = await house.connect();
+  client.write('half');
+  await house.clock.advance(150);
+  client.end();
+  await house.clock.settle();
+  expect(house.log.closes).toEqual(['lifetime']);
+  expect(house.log.of('failed')).toEqual([]);
+});
+
+describe('the detail of end() or abort()', () => {
   it.each<[string, (one: Connection) => void, object]>([
     ['end()', (one) => one.end('flooding'), { reason: 'completed', detail: 'flooding' }],
     ['abort()', (one) => one.abort('flooding'), { reason: 'aborted', detail: 'flooding' }],
@@ -209,7 +222,7 @@ describe('what is said with end() or abort()', () => {
       { reason: 'aborted', detail: 'second' },
     ],
     [
-      'abort() without a word after end()',
+      'abort() without a detail after end()',
       (one) => {
         one.end('first');
         one.abort();
@@ -225,10 +238,10 @@ describe('what is said with end() or abort()', () => {
       },
       { reason: 'aborted', detail: 'first' },
     ],
-  ])('comes back in `closed`: %s', async (_name, kick, expected) => {
-    const said: unknown[] = [];
+  ])('is in `closed` of the server and of the connection: %s', async (_name, kick, expected) => {
+    const ends: unknown[] = [];
     const house = await House.open((one) => {
-      one.closed.subscribe((closed) => said.push(closed));
+      one.closed.subscribe((closed) => ends.push(closed));
       return one.pipe(tap(() => kick(one)));
     }, deadlines);
     const client = await house.connect();
@@ -237,11 +250,11 @@ describe('what is said with end() or abort()', () => {
     client.end();
     await house.clock.settle();
     expect(house.log.of('closed')).toMatchObject([expected]);
-    expect(said).toMatchObject([expected]);
+    expect(ends).toMatchObject([expected]);
     expect(house.log.of('failed')).toEqual([]);
   });
 
-  it('is not there where nothing was said', async () => {
+  it('is no property of `closed` when none was given', async () => {
     const house = await House.open((one) => one.pipe(tap(() => one.end())), deadlines);
     const client = await house.connect();
     client.write('x').end();
@@ -249,7 +262,7 @@ describe('what is said with end() or abort()', () => {
     expect(house.log.of('closed')[0]).not.toHaveProperty('detail');
   });
 
-  it('is the reason of the refusal of one that waits', () => {
+  it('is the reason of the refusal when the connection waits', () => {
     const clock = new Clock();
     const network = new MemoryNetwork(clock);
     const events = new Log();
@@ -267,7 +280,7 @@ describe('what is said with end() or abort()', () => {
     expect(events.refusals).toEqual(['not today', 'banned']);
   });
 
-  it.each([[5], [''], [null], [new Error('no')]])('must be a text: %o', async (detail) => {
+  it.each([[5], [''], [null], [new Error('no')]])('must be a string that is not empty: %o', async (detail) => {
     const house = await House.open((one) => one.pipe(tap(() => one.end(detail as never))), deadlines);
     const client = await house.connect();
     client.write('x').end();
@@ -278,16 +291,16 @@ describe('what is said with end() or abort()', () => {
   });
 });
 
-it('a relay whose backend breaks off fails its client', async () => {
+it('a relay whose backend aborts fails its client', async () => {
   const { closed } = await talk(
     (there) => (client) => there.pipe(mergeMap((one) => relay(client, one))),
     'x',
-    'breaks',
+    'aborts',
   );
   expect(closed).toMatchObject({ reason: 'failed' });
 });
 
-it('a logged close has what was said with it', () => {
+it('a log line of a close has the detail', () => {
   const lines: string[] = [];
   const logger = pino({ base: null, timestamp: false }, { write: (line: string) => void lines.push(line) });
   const peer = { address: '192.0.2.7', port: 50_000 };
