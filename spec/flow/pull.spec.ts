@@ -30,6 +30,11 @@ class FakeTarget implements ReplyTarget {
 
 const iteration = () => new Promise((resolve) => setImmediate(resolve));
 
+/** A source gives way after each value where the machine is busy, so that a few values may take as many iterations. */
+const settle = async () => {
+  for (let i = 0; i < 20; i++) await iteration();
+};
+
 /** A source that counts how often it is asked, and how often it has returned. */
 function counted(sync: boolean, until = Number.POSITIVE_INFINITY) {
   const counts = { asked: 0, returned: 0 };
@@ -64,11 +69,11 @@ describe.each([
         completed = true;
       },
     });
-    await iteration();
+    await settle();
     expect([seen, counts.asked, completed]).toEqual([['1', '2', '3'], 3, false]);
     expect(target.worked).toEqual([true, false]);
     target.makeRoom();
-    await iteration();
+    await settle();
     expect([seen, completed, counts.returned]).toEqual([['1', '2', '3', '4', '5'], true, 1]);
   });
 
@@ -77,10 +82,10 @@ describe.each([
     target.congested = true;
     const { counts, source } = counted(sync, 5);
     const { values } = watch(pull(source, target));
-    await iteration();
+    await settle();
     expect(counts.asked).toBe(0);
     target.makeRoom();
-    await iteration();
+    await settle();
     expect(values.length).toBe(5);
   });
 
@@ -90,12 +95,12 @@ describe.each([
     const subscription = pull(source, target).subscribe((value) => {
       if (value === '3') target.congested = true;
     });
-    await iteration();
+    await settle();
     subscription.unsubscribe();
-    await iteration();
+    await settle();
     expect(counts).toEqual({ asked: 3, returned: 1 });
     target.makeRoom();
-    await iteration();
+    await settle();
     expect(counts.asked).toBe(3);
   });
 
@@ -120,7 +125,7 @@ describe.each([
       yield* broken();
     };
     const seen = watch(pull(sync ? broken() : later(), new FakeTarget()));
-    await iteration();
+    await settle();
     expect(seen).toMatchObject({ values: ['a'], error: { message: 'broken' }, completed: false });
   });
 
@@ -142,8 +147,7 @@ describe.each([
     const seen: unknown[] = [];
     const subscription = pull(sync ? own() : later(), new FakeTarget()).subscribe((value) => seen.push(value));
     stop.subscribe(() => subscription?.unsubscribe());
-    await iteration();
-    await iteration();
+    await settle();
     expect(seen.slice(0, 1)).toEqual(['a']);
     expect(returned).toBe(true);
   });
