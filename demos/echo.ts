@@ -4,7 +4,7 @@
  *     npm start                                            listens on 127.0.0.1:7000
  *     printf 'hello\nworld\n' | nc -q1 127.0.0.1 7000      gets both lines back
  *     npm run load                                         keeps it busy, and checks every byte of every reply
- *     npm start -- --concurrency 3 --waiting 2             serves three clients, lets two wait, refuses the others
+ *     npm start -- --concurrency 3 --waiting 2             serves three clients, lets two wait, refuses the rest
  *     npm start -- --idle 2000 --frame 500                 has short deadlines: try `nc 127.0.0.1 7000`, and send nothing
  *     npm start -- --help                                  lists every limit and deadline
  *

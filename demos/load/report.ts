@@ -29,7 +29,7 @@ export interface Report {
   unexpected: number;
   throughput: { requests: number; bytesOut: number; bytesIn: number };
   latency: { min: number; mean: number; p50: number; p90: number; p99: number; p999: number; max: number } | null;
-  /** Processor time of this process while it was sending. With a `share` near 1, the load and not the server is the bottleneck. */
+  /** Processor time of this process while sending. With a `share` near 1, the load is the bottleneck, and not the server. */
   client: { cpu: number; share: number };
   /** The reasons why this run is a failure, a phrase each. Empty for a success. */
   failures: string[];

@@ -133,7 +133,7 @@ export class Window {
     }
   }
 
-  /** Collects a line that is not the one due, to judge it when it is complete. Of a line without an end, only a prefix is kept. */
+  /** Collects a line that is not the one due, until it is complete and can be judged. It keeps a limited prefix of the line. */
   #follow(chunk: Buffer, at: number, now: number): number {
     const newline = chunk.indexOf(NEWLINE, at);
     const end = newline === -1 ? chunk.length : newline + 1;

@@ -123,7 +123,7 @@ function run(settings: Settings): void {
     .pipe(
       tap((event) => census.observe(event)),
       shown(traffic, status, settings.verbosity > 1, {
-        tells: ({ type }) => verbosity > 0 || !CONNECTION_EVENTS.includes(type),
+        reports: ({ type }) => verbosity > 0 || !CONNECTION_EVENTS.includes(type),
       }),
     )
     .subscribe({

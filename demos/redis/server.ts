@@ -139,7 +139,7 @@ serveRedis({ host, port }, db, {
       counting.unsubscribe();
       db.log?.close();
     }),
-    shown(traffic, status, false, { tells: isNews }),
+    shown(traffic, status, false, { reports: isNews }),
   )
   .subscribe({
     ...logTo(log),

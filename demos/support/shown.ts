@@ -27,7 +27,7 @@ const GOOD: readonly CloseReason[] = ['ended', 'completed', 'drained'];
 /** Settings of {@link shown} that differ from demo to demo. */
 export interface ShownOptions {
   /** Whether an event is reported at all, on a terminal or elsewhere. @default every event is */
-  readonly tells?: (event: ServerEvent) => boolean;
+  readonly reports?: (event: ServerEvent) => boolean;
   /** Lines below the figures. @default none */
   readonly lines?: () => readonly string[];
   /** Whether the demo counts requests. @default true */
@@ -48,12 +48,12 @@ export function shown(
   traffic: Traffic,
   status: StatusLine,
   verbose = false,
-  { tells = () => true, lines = () => [], requests: counted = true }: ShownOptions = {},
+  { reports = () => true, lines = () => [], requests: counted = true }: ShownOptions = {},
 ): MonoTypeOperatorFunction<ServerEvent> {
   const see = (events: Observable<ServerEvent>) =>
     events.pipe(
       tap((event) => traffic.see(event)),
-      filter(tells),
+      filter(reports),
     );
   if (!status.live) return see;
 
@@ -104,7 +104,7 @@ function progress({ draining, counters }: Traffic): string[] {
   const filled = of > 0 ? Math.round((done / of) * BAR) : BAR;
   const bar = paint('cyan', '━'.repeat(filled)) + paint('dim', '─'.repeat(BAR - filled));
   const time = duration(performance.now() - draining.since);
-  return [`  ${bar} ${count(done)} of ${count(of)} gone, ${time}`, paint('dim', '  Ctrl-C again aborts the others')];
+  return [`  ${bar} ${count(done)} of ${count(of)} closed, ${time}`, paint('dim', '  Ctrl-C again aborts the rest')];
 }
 
 /** The report of the drain, and of all traffic before it; empty if there was no drain. */

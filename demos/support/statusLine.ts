@@ -21,7 +21,7 @@ export interface Screen {
   write(text: string): unknown;
 }
 
-/** Standard output, read anew for each use. A write never waits for the reader: `| head` exits, `| less` and Ctrl-S stop reading. */
+/** Standard output. A write never waits for the reader, because `| head` exits, and `| less` and Ctrl-S stop reading. */
 const stdout: Screen = {
   get isTTY() {
     return process.stdout.isTTY;

@@ -1,4 +1,4 @@
-import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as nextIteration, setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { report } from '../../demos/load/report.ts';
 import { Run } from '../../demos/load/run.ts';
@@ -9,7 +9,7 @@ import { spawnDemo } from '../support/spawnDemo.ts';
 
 const timers: NodeJS.Timeout[] = [];
 
-/** Milliseconds: longer than a slow machine takes. What must not wait for a limit has this one. */
+/** A limit that a passing test never reaches, in milliseconds: longer than anything takes on a slow machine. */
 const GRACE = 120_000;
 
 afterEach(async () => {
@@ -18,13 +18,13 @@ afterEach(async () => {
   await endDemos();
 });
 
-/** Starts the server with such options: `'--idle 200 --frame 100'`. */
+/** Starts the server, with options such as `'--idle 200 --frame 100'`. */
 async function started(options = ''): Promise<{ server: DemoServer; port: number }> {
   const server = new DemoServer('echo', options.split(' ').filter(Boolean));
   return { server, port: await server.whenListening() };
 }
 
-/** Drains the server, and expects it to end well. */
+/** Drains the server, and expects exit code 0 and no error output. */
 async function drained(server: DemoServer): Promise<DemoServer['report']> {
   server.kill('SIGTERM');
   const { code, signal, stderr } = await server.whenEnded();
@@ -32,20 +32,20 @@ async function drained(server: DemoServer): Promise<DemoServer['report']> {
   return server.report;
 }
 
-/** Writes much, and reads nothing. */
+/** Writes 24 MB, and reads nothing. */
 const neverRead = (one: Client): Client => {
   one.socket.pause();
   return one.write(`${'x'.repeat(60_000)}\n`.repeat(400));
 };
 
-/** Waits until a client can write no more: the kernel's buffers are full, both ways. */
+/** Waits until a client can write no more, because the kernel's buffers are full in both directions. */
 async function stuck({ socket }: Client): Promise<void> {
   for (let before = -1; before !== socket.writableLength || before === 0; await pause(150))
     before = socket.writableLength;
 }
 
 describe('echo', () => {
-  it('echoes lines, the last one without its end too, and logs nothing but lines of JSON', async () => {
+  it('echoes lines, including a last one without a newline, and logs only JSON lines', async () => {
     const { server, port } = await started();
     const one = client(port).write('hello\r\nwor').write('ld\n\nhalf a li').end();
     await one.whenClosed();
@@ -59,12 +59,12 @@ describe('echo', () => {
     expect(JSON.parse(log[0] ?? '').msg).toBe(`listening on 127.0.0.1:${port}`);
   });
 
-  it('serves three of ten, lets two wait, refuses five at once, and serves the oldest that waits when one leaves', async () => {
+  it('serves three of ten, lets two wait, refuses five at once, and serves the oldest waiting one when one leaves', async () => {
     const { server, port } = await started(
       `--concurrency 3 --waiting 2 --wait ${GRACE} --grace ${GRACE} --farewell busy --verbose`,
     );
     const ten: Client[] = [];
-    // One after the other, so that they are accepted in this order.
+    // One after another, so that they are accepted in this order.
     for (let i = 0; i < 10; i++) {
       ten.push(await client(port).write(`I am ${i}\n`).whenConnected());
     }
@@ -86,35 +86,35 @@ describe('echo', () => {
     await ten[4]?.whenRead('I am 4\n');
     await server.whenSaid('closed', 2);
     expect(server.closes).toEqual(['ended', 'reset']);
-    // Three are served and idle: they leave at once.
+    // Three are served and idle: they are closed at once.
     const { duration, ...figures } = await drained(server);
     expect(figures).toMatchObject({ drained: 3, aborted: 0, refused: 0, unsent: 0 });
     expect(duration).toBeLessThan(GRACE);
   });
 
-  it('drains under load: no reply is wrong or lost, no client sees a reset, and the figures add up', async () => {
+  it('drains under load: no reply is wrong or lost, no connection is reset, and the figures are consistent', async () => {
     const { server, port } = await started(`--verbose --grace ${GRACE}`);
     const target = { host: '127.0.0.1', port, inFlight: 16, size: 64 };
     const run = new Run({ ...target, connections: 200, duration: GRACE, grace: GRACE });
     const finished = run.finish();
-    // A turn of the server's event loop accepts one of them, and a drain accepts for a second at most.
+    // Wait for all of them: an event-loop iteration of the server accepts one, and a drain accepts for a second at most.
     await server.whenSaid('opened', 200);
-    while (run.tally.answered < 20_000) await turn();
-    const { drained: good, ...others } = await drained(server);
+    while (run.tally.answered < 20_000) await nextIteration();
+    const { drained: good, ...rest } = await drained(server);
     await finished;
     const { connections, requests, failures } = report(run, true);
-    expect({ good, ...others }).toMatchObject({ good: 200, aborted: 0, refused: 0, unsent: 0 });
+    expect({ good, ...rest }).toMatchObject({ good: 200, aborted: 0, refused: 0, unsent: 0 });
     expect(failures).toEqual([]);
     expect(connections.ended).toEqual({ client: 0, fin: 200, reset: 0, open: 0 });
     expect(requests).toMatchObject({ wrong: 0, lost: 0, unanswered: { reset: 0 } });
     expect(requests.answered + requests.unanswered.fin).toBe(requests.sent);
-    // Each byte that the server says it sent has arrived.
+    // Every byte that the server counts as sent has arrived.
     const sent = server.of('closed').reduce((sum, { bytesOut }) => sum + bytesOut, 0);
     expect(sent).toBe(requests.answered * 64);
     expect(run.tally.received).toBe(sent);
   });
 
-  it('aborts a connection whose peer does not read when the grace is over', async () => {
+  it('aborts a connection whose peer does not read, once the grace is over', async () => {
     const { server, port } = await started('--grace 2000');
     const greedy = neverRead(client(port));
     const [idle] = clients(1, port) as [Client];
@@ -146,11 +146,11 @@ describe('echo', () => {
     expect(slow.fault).toBe('ECONNRESET');
   });
 
-  it('closes each who is too slow at the deadline he misses, and says which', async () => {
-    // Time enough to greet for those who mean to, however busy the machine is.
+  it('closes each slow connection at the deadline that it misses, and logs that deadline', async () => {
+    // The greeting deadline is long enough for the clients that send a greeting, even on a busy machine.
     const limits = '--greeting 2000 --frame 1000 --idle 3000 --stall 1000 --pace-out 0';
     const { server, port } = await started(limits);
-    const mute = await client(port).whenConnected();
+    const silentFromStart = await client(port).whenConnected();
     const dripping = await client(port).write('x').whenConnected();
     timers.push(setInterval(() => dripping.write('x'), 50));
     const silent = await client(port).write('hello\n').whenConnected();
@@ -168,11 +168,11 @@ describe('echo', () => {
       expect(closed[index]?.duration).toBeGreaterThanOrEqual(after);
     }
     expect(silent.text).toBe('hello\n');
-    await Promise.all([mute, dripping, silent].map((one) => one.whenClosed()));
+    await Promise.all([silentFromStart, dripping, silent].map((one) => one.whenClosed()));
     expect(greedy.ended).toBe(false);
   });
 
-  it('refuses who waits too long', async () => {
+  it('refuses a connection that waits too long', async () => {
     const { server, port } = await started('--concurrency 1 --wait 200');
     const first = client(port).write('hello\n');
     await first.whenRead('hello\n');
@@ -197,14 +197,14 @@ describe('echo', () => {
     expect(second?.duration).toBeGreaterThanOrEqual(300);
   });
 
-  it('says in one sentence that its port is taken', async () => {
+  it('prints one sentence if its port is taken', async () => {
     const { port } = await started();
     const { code, stdout, stderr } = await spawnDemo('echo', ['--port', String(port)]).done;
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toBe(`echo: cannot listen on 127.0.0.1:${port}: the port is already taken (EADDRINUSE)\n`);
   });
 
-  it('refuses what cannot be in one sentence', async () => {
+  it('rejects invalid options with one sentence', async () => {
     const sentences = {
       '--idle soon': "--idle must be a number, 1 or more, and not 'soon'",
       '--idle 0': "--idle must be a number, 1 or more, and not '0'",
@@ -219,7 +219,7 @@ describe('echo', () => {
     );
   });
 
-  it("explains itself, with the library's own defaults", async () => {
+  it("lists every option of the library with --help, with the library's defaults", async () => {
     const { code, stdout, stderr } = await spawnDemo('echo', ['--help']).done;
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
@@ -245,8 +245,8 @@ describe('echo', () => {
       const flag = `--${flags[name] ?? name}`;
       expect(text, name).toContain(`${flag} <`);
       if (without.includes(name)) continue;
-      const said = text.slice(text.indexOf(`${flag} <`)).match(/default: "?([^")]+)"?\)/)?.[1];
-      expect([name, said]).toEqual([name, preset]);
+      const shown = text.slice(text.indexOf(`${flag} <`)).match(/default: "?([^")]+)"?\)/)?.[1];
+      expect([name, shown]).toEqual([name, preset]);
     }
   });
 });

@@ -61,7 +61,7 @@ describe('shown', () => {
       expect(terminal.shown).toEqual([
         '  1,000 active   1 waiting   3 refused\n  10,000 requests/s   1.00 KiB in   1.00 KiB out',
         '  1,000 active   1 waiting   3 refused\n  0 requests/s   1.00 KiB in   1.00 KiB out',
-        expect.stringMatching(/^ {2}1,000 active.*\n.*out\n {2}━{30}─{10} 3,000 of 4,000 gone, .*\n {2}Ctrl-C again/),
+        expect.stringMatching(/^ {2}1,000 active.*\n.*out\n {2}━{30}─{10} 3,000 of 4,000 closed, .*\n {2}Ctrl-C again/),
         '',
       ]);
       expect(terminal.printed).toBe(`
@@ -97,13 +97,13 @@ describe('shown', () => {
     marbles(({ hot, expectObservable, flush }) => {
       const terminal = new Terminal();
       const piped = Object.assign(new Terminal(), { live: false });
-      const tells = ({ type }: ServerEvent) => type !== 'refused' && type !== 'closed';
+      const reports = ({ type }: ServerEvent) => type !== 'refused' && type !== 'closed';
       const events = '  l(ffffffffffffff) 200ms r-(D|)';
       const shows = '   l---------------- 200ms --|';
       const passes = '  l---------------- 200ms --(D|)';
       const traffic = new Traffic();
-      expectObservable(hot(events, all).pipe(shown(traffic, terminal, false, { tells }))).toBe(shows, all);
-      expectObservable(hot(events, all).pipe(shown(new Traffic(), piped, false, { tells }))).toBe(passes, all);
+      expectObservable(hot(events, all).pipe(shown(traffic, terminal, false, { reports }))).toBe(shows, all);
+      expectObservable(hot(events, all).pipe(shown(new Traffic(), piped, false, { reports }))).toBe(passes, all);
       flush();
       expect(terminal.printed).not.toContain('more such events');
       expect(traffic.bytesIn).toBe(1024);

@@ -3,7 +3,7 @@ import type { Job, Load } from './job.ts';
 import { Window } from './window.ts';
 
 const mebibyte = 1024 * 1024;
-/** The output of a source: bytes 0 to 255, repeated. It is one period longer than a read, so that any read equals a slice of it. */
+/** The output of a source: bytes 0 to 255, repeated. One period longer than a read, so that any read equals a slice of it. */
 const pattern = Buffer.from(Uint8Array.from({ length: 64 * 1024 + 256 }, (_, index) => index & 255));
 const chunk = pattern.subarray(0, 64 * 1024);
 /** MiB per connection in a pass. */
@@ -11,7 +11,7 @@ const size = 16;
 
 /**
  * Bytes in one direction, in passes. Every connection is opened and closed within the pass, and carries the same number of
- * MiB. A pass ends when every byte is accounted for by a reply or received, so its CPU time is that of exactly its bytes.
+ * MiB. A pass ends when the server has confirmed, or sent, every byte. So its CPU time is that of exactly its bytes.
  */
 export function bulk(job: Job): Load {
   const carry = job.kind === 'bulk-in' ? send : receive;

@@ -5,9 +5,9 @@ import { atMost, dial, MIB, type Soak } from './measure.ts';
 /**
  * A fast sender and a slow handler: memory does not grow, and TCP backpressure slows down the sender.
  *
- * Chunks that the handler receives are copies, and V8 lets 32 MiB of garbage accumulate before it collects. Memory oscillates with
- * that, so its maximum is compared with the maximum of the warm-up. A handler that processes the read buffer in place makes no
- * copies, so there the maximum is compared with the memory at the start.
+ * Chunks that the handler receives are copies, and V8 lets 32 MiB of garbage accumulate before it collects. So memory
+ * oscillates, and its maximum is compared with the maximum of the warm-up. A handler that processes the read buffer in place
+ * makes no copies, so there the maximum is compared with the memory at the start.
  */
 const slow = (name: string, mode: 'slow' | 'slow-in-place'): Soak => ({
   name,

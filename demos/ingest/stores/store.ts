@@ -1,7 +1,7 @@
 import type { Reading } from '../reading.ts';
 import type { Window } from '../windows.ts';
 
-/** The store of readings and windows. It keeps a reading once, however often that is stored, so a failed write can be repeated. */
+/** A store of readings and windows. A reading that is stored several times is kept once, so a failed write can be repeated. */
 export interface Store {
   /** Its name for the log. */
   readonly name: string;

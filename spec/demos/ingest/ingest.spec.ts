@@ -174,7 +174,7 @@ describe('ingest', () => {
     expect(stored(db)).toHaveLength(3);
   });
 
-  it('ends after its grace if the store cannot be written, and reports the unstored readings, none of them acknowledged', async () => {
+  it('ends after its grace if the store cannot be written, and reports the unstored, unacknowledged readings', async () => {
     const db = join(folder(), 'readings.db');
     const server = new Server('--db', db, '--grace', '300');
     const client = await server.connect();
