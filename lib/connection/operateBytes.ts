@@ -82,7 +82,7 @@ export function operateBytes(
 /** A {@link BytesOperator} in one subscription: fills in what it does not have, and catches what it throws. */
 class WrittenOperation extends Operation<Uint8Array> {
   readonly #operator: BytesOperator;
-  readonly #gate: Gate;
+  readonly #control: OperatorControl;
   #unfollow: (() => void) | undefined;
 
   constructor(
@@ -92,8 +92,8 @@ class WrittenOperation extends Operation<Uint8Array> {
     isInPlace: boolean,
   ) {
     super(sink);
-    this.#gate = new Gate(source, isInPlace, this);
-    const operator = make(sink, this.#gate);
+    this.#control = new OperatorControl(source, isInPlace, this);
+    const operator = make(sink, this.#control);
     if (typeof operator !== 'object' || operator === null)
       throw new TypeError(`Cannot operate on bytes: operator must return an object, not ${describe(operator)}`);
     this.#operator = operator;
@@ -109,7 +109,7 @@ class WrittenOperation extends Operation<Uint8Array> {
   }
 
   next(chunk: Uint8Array): void {
-    if (!this.isOver && !this.#gate.keeps(chunk)) this.handle(chunk);
+    if (!this.isOver && !this.#control.keeps(chunk)) this.handle(chunk);
   }
 
   override error(error: unknown): void {
@@ -117,7 +117,7 @@ class WrittenOperation extends Operation<Uint8Array> {
   }
 
   override complete(): void {
-    if (!this.#gate.keepsEnd()) this.handleEnd();
+    if (!this.#control.keepsEnd()) this.handleEnd();
   }
 
   override resume(): void {
@@ -144,7 +144,7 @@ class WrittenOperation extends Operation<Uint8Array> {
   }
 
   protected override finalize(): void {
-    this.#gate.close();
+    this.#control.close();
     this.#unfollow?.();
     this.#operator.finalize?.();
   }
@@ -165,7 +165,7 @@ class WrittenOperation extends Operation<Uint8Array> {
 }
 
 /** Pauses the source for one operator, and keeps what arrives nevertheless. */
-class Gate implements BytesControl {
+class OperatorControl implements BytesControl {
   readonly isBorrowed: boolean;
   readonly #source: SourceControl | undefined;
   readonly #operation: WrittenOperation;

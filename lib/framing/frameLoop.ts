@@ -10,9 +10,9 @@ import { FrameDeadline, hasFrameDeadline } from './frameDeadline.ts';
  * Frames that one connection emits in one event-loop iteration before it yields to the other connections. A chunk of 64 KiB can
  * hold tens of thousands of tiny frames. A thousand take well under a millisecond, so the cost of an iteration stays negligible.
  */
-const FRAMES_A_TURN = 1024;
+const FRAMES_A_SLICE = 1024;
 /** The same in milliseconds, for handlers that take longer for a frame. */
-const TIME_A_TURN = 5;
+const TIME_A_SLICE = 5;
 /**
  * While the frames since the last yield took less than this together, in milliseconds, the clock is read less often each time.
  */
@@ -67,9 +67,9 @@ export class FrameLoop<T> implements ByteSink, Input {
   /** PAUSED, or RUNNING over such a copy: `bytes` is ours to keep. */
   #isPaused = false;
   /** Frames that may still follow before the loop yields. A pause within the same iteration does not reset it. */
-  #left = FRAMES_A_TURN;
+  #left = FRAMES_A_SLICE;
   /** When the first frame since the last yield was decoded; `NEVER` if that is the next frame. */
-  #turnBegan = NEVER;
+  #sliceBegan = NEVER;
   /** The clock is read once in so many frames: a power of two. */
   #step = 1;
   /** Complete at the next frame boundary. */
@@ -109,7 +109,7 @@ export class FrameLoop<T> implements ByteSink, Input {
     this.bytes = asBuffer(chunk);
     this.at = 0;
     // A read has an event-loop iteration of its own, and other connections theirs before it. The control has just read the clock.
-    if (control !== undefined) this.#beginTurn(control.lastActivity);
+    if (control !== undefined) this.#beginSlice(control.lastActivity);
     this.#run();
   }
 
@@ -131,7 +131,7 @@ export class FrameLoop<T> implements ByteSink, Input {
       return;
     }
     // The handler may have worked on the last frame after the call that emitted it.
-    if (control !== undefined && this.#turnBegan !== NEVER) this.#look(control);
+    if (control !== undefined && this.#sliceBegan !== NEVER) this.#look(control);
     if (!control?.isPaused) this.#run();
   }
 
@@ -145,7 +145,7 @@ export class FrameLoop<T> implements ByteSink, Input {
     const control = this.#control;
     const decoder = this.#decoder;
     const deadline = this.#deadline;
-    if (control !== undefined && this.#turnBegan === NEVER) this.#beginTurn(control.clock.now());
+    if (control !== undefined && this.#sliceBegan === NEVER) this.#beginSlice(control.clock.now());
     this.#isRunning = true;
     for (;;) {
       // Read before the frame is emitted: a drain that is requested within `next` takes effect after this frame.
@@ -189,17 +189,17 @@ export class FrameLoop<T> implements ByteSink, Input {
     if (control !== undefined) this.#report(control);
   }
 
-  #beginTurn(now: number): void {
-    this.#left = FRAMES_A_TURN;
-    this.#turnBegan = now;
+  #beginSlice(now: number): void {
+    this.#left = FRAMES_A_SLICE;
+    this.#sliceBegan = now;
     this.#step = 1;
   }
 
   /** Yields to the other connections if this one has had its frames, or its time. */
   #look(control: SourceControl): void {
-    const time = control.clock.now() - this.#turnBegan;
-    if (this.#left === 0 || time >= TIME_A_TURN) {
-      this.#turnBegan = NEVER;
+    const time = control.clock.now() - this.#sliceBegan;
+    if (this.#left === 0 || time >= TIME_A_SLICE) {
+      this.#sliceBegan = NEVER;
       control.yield();
     } else {
       this.#step = time < QUICK ? Math.min(2 * this.#step, LOOK_EACH) : 1;

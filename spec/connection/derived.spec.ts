@@ -300,20 +300,20 @@ describe('several framing operators on one input', () => {
   });
 
   it('completes for a plain subscriber too, in a drain, when the one framing operator has ended', async () => {
-    const heard: string[] = [];
+    const seen: string[] = [];
     const house = await House.open((connection) => {
       const bytes = connection.pipe(share());
-      bytes.subscribe({ next: (chunk) => heard.push(`${chunk}`), complete: () => heard.push('|') });
+      bytes.subscribe({ next: (chunk) => seen.push(`${chunk}`), complete: () => seen.push('|') });
       return bytes.pipe(lines(), ignoreElements());
     });
     const client = await house.connect();
     client.write('ha');
     await house.clock.settle();
     await house.signal();
-    expect(heard).toEqual(['ha']);
+    expect(seen).toEqual(['ha']);
     client.write('lf\n');
     await house.clock.settle();
-    expect(heard).toEqual(['ha', 'lf\n', '|']);
+    expect(seen).toEqual(['ha', 'lf\n', '|']);
     expect(client.ended).toBe(true);
   });
 });

@@ -101,34 +101,34 @@ describe('a loop over a connection', () => {
   });
 
   it('ends when its body has ended the connection, and emits nothing of the rest of the chunk', async () => {
-    const said: string[] = [];
+    const seen: string[] = [];
     const { client, clock, book } = await talk(
       handler(async (connection) => {
         for await (const line of connection.pipe(lines())) {
-          said.push(line);
+          seen.push(line);
           connection.end();
         }
-        said.push('over');
+        seen.push('over');
       }),
     );
     client.write('a\nb\nhalf a line').end();
     await clock.settle();
-    expect(said).toEqual(['a', 'over']);
+    expect(seen).toEqual(['a', 'over']);
     expect(book.ends).toMatchObject([{ reason: 'completed' }]);
   });
 
   it('resolves several calls of next at once with a frame each, and then pauses the input', async () => {
-    const said: unknown[] = [];
+    const seen: unknown[] = [];
     const { client, clock, connection } = await talk(
       handler(async (one) => {
         const frames = one.pipe(lines())[Symbol.asyncIterator]();
-        said.push(await Promise.all([frames.next(), frames.next(), frames.next()]));
+        seen.push(await Promise.all([frames.next(), frames.next(), frames.next()]));
         return new Promise(() => undefined);
       }),
     );
     client.write('a\nb\n').write('c\nd\n');
     await clock.settle();
-    expect(said).toEqual([['a', 'b', 'c'].map((value) => ({ done: false, value }))]);
+    expect(seen).toEqual([['a', 'b', 'c'].map((value) => ({ done: false, value }))]);
     expect(internalsOf(connection).control.isPaused).toBe(true);
   });
 
@@ -141,19 +141,19 @@ describe('a loop over a connection', () => {
       },
     ],
   ])('ends when return is called while next waits%s', async (_whatever, teardown) => {
-    const said: unknown[] = [];
+    const seen: unknown[] = [];
     const { client, clock, book } = await talk(
       handler(async (connection) => {
         const frames = connection.pipe(lines(), finalize(teardown))[Symbol.asyncIterator]();
         const waiting = frames.next();
-        await frames.return?.().catch((error: Error) => said.push(error.name));
-        said.push(await waiting, await frames.next());
+        await frames.return?.().catch((error: Error) => seen.push(error.name));
+        seen.push(await waiting, await frames.next());
       }),
     );
     client.end();
     await clock.settle();
     const over = { done: true, value: undefined };
-    expect(said.slice(-2)).toEqual([over, over]);
+    expect(seen.slice(-2)).toEqual([over, over]);
     expect(book.ends).toMatchObject([{ reason: 'completed' }]);
   });
 

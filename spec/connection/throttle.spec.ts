@@ -144,16 +144,16 @@ describe.each(fronts)('throttle, %s', (_, front) => {
       exchange(
         () => connection.pipe(front, lines()),
         (line) => {
-          begun.push(`${house.clock.now()} ${line}`);
+          begun.push(`${house.clock.now()} ${line.slice(0, 1)}`);
           return of(`${line}\n`).pipe(delay(30, house.clock));
         },
       )(connection),
     );
     const client = await house.connect();
-    // The throttle pauses for 10 ms for each, the exchange for 30: of both pauses the longer one counts.
+    // For each line the throttle pauses for 10 ms and the exchange for 30 ms. The input resumes after the longer pause.
     for (const line of ['a', 'b', 'c']) client.write(`${line.repeat(9)}\n`);
     await house.clock.advance(1000);
-    expect(begun.map((line) => line.slice(0, -8))).toEqual(['0 a', '30 b', '60 c']);
+    expect(begun).toEqual(['0 a', '30 b', '60 c']);
     expect(client.text).toBe('aaaaaaaaa\nbbbbbbbbb\nccccccccc\n');
   });
 
@@ -183,12 +183,13 @@ describe('two throttles on one input', () => {
   it('keep the rate of the slower one, in either order', () => {
     for (const front of [pipe(throttle(1000), throttle(100)), pipe(throttle(100), throttle(1000))]) {
       const seen: string[] = [];
-      run({}, ({ connection, client, say: _say, at }) => {
+      run({}, ({ connection, client, at }) => {
         const start = connection.clock.now();
-        connection.pipe(front, lines()).subscribe((line) => seen.push(`${connection.clock.now() - start} ${line}`));
+        const record = (line: string) => seen.push(`${connection.clock.now() - start} ${line.slice(0, 1)}`);
+        connection.pipe(front, lines()).subscribe(record);
         for (const letter of 'abc') at(0, () => client.write(`${letter.repeat(9)}\n`));
       });
-      expect(seen.map((line) => line.replace(/(\w)\1+$/, '$1'))).toEqual(['0 a', '100 b', '200 c']);
+      expect(seen).toEqual(['0 a', '100 b', '200 c']);
     }
   });
 });

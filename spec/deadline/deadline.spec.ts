@@ -9,9 +9,9 @@ const late = (after: number) => new DeadlineError('total', after);
 describe.each([
   ['no scheduler passed', false],
   ['the scheduler passed', true],
-])('deadline, %s', (_how, handed) => {
+])('deadline, %s', (_how, isPassed) => {
   const given = (after: number, clock: Parameters<typeof deadline>[1]) =>
-    handed ? deadline<string>(after, clock) : deadline<string>(after);
+    isPassed ? deadline<string>(after, clock) : deadline<string>(after);
 
   it(
     'errors when the source does not complete in time',
@@ -36,16 +36,16 @@ describe.each([
 
 describe('deadline', () => {
   it('on a connection is not pushed back by a byte every ten milliseconds', () => {
-    const heard: unknown[] = [];
+    const seen: unknown[] = [];
     marbles(({ clock, flush }) => {
       const { client } = pair(clock, {}, ({ connection }) => {
-        connection.closed.subscribe(({ reason, deadline, bytesIn }) => heard.push([reason, deadline, bytesIn]));
+        connection.closed.subscribe(({ reason, deadline, bytesIn }) => seen.push([reason, deadline, bytesIn]));
         connection.pipe(deadline(55), connection.send()).subscribe({ error: () => undefined });
       });
       for (let ms = 10; ms <= 200; ms += 10) clock.schedule(() => client.write('a').resume(), ms);
       flush();
     })();
     // Five arrived in time. Those that arrived while the connection lingered were read and discarded.
-    expect(heard).toEqual([['deadline', 'total', 20]]);
+    expect(seen).toEqual([['deadline', 'total', 20]]);
   });
 });

@@ -10,9 +10,9 @@ const late = (after: number) => new DeadlineError('greeting', after);
 describe.each([
   ['no scheduler passed', false],
   ['the scheduler passed', true],
-])('greeting, %s', (_how, handed) => {
+])('greeting, %s', (_how, isPassed) => {
   const given = (after: number, clock: Parameters<typeof greeting>[1]) =>
-    handed ? greeting<string>(after, clock) : greeting<string>(after);
+    isPassed ? greeting<string>(after, clock) : greeting<string>(after);
 
   it(
     'errors when the first value is not emitted in time',
@@ -53,18 +53,18 @@ describe.each([
 
 describe('greeting', () => {
   it('on a connection is not met by output, and is the deadline of the close event', () => {
-    const heard: unknown[] = [];
+    const seen: unknown[] = [];
     marbles(({ clock, flush }) => {
       pair(clock, {}, ({ connection }) => {
-        connection.closed.subscribe(({ reason, deadline }) => heard.push([reason, deadline]));
+        connection.closed.subscribe(({ reason, deadline }) => seen.push([reason, deadline]));
         const greet = new Observable<string>((to) => {
           to.next('who are you?');
           return connection.pipe(greeting(50)).subscribe({ error: (error) => to.error(error) });
         });
-        greet.pipe(connection.send()).subscribe({ error: (error) => heard.push((error as Error).message) });
+        greet.pipe(connection.send()).subscribe({ error: (error) => seen.push((error as Error).message) });
       });
       flush();
     })();
-    expect(heard).toEqual(['Cannot wait longer: the greeting deadline of 50 ms is over', ['deadline', 'greeting']]);
+    expect(seen).toEqual(['Cannot wait longer: the greeting deadline of 50 ms is over', ['deadline', 'greeting']]);
   });
 });

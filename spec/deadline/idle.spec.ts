@@ -11,9 +11,9 @@ const late = (after: number) => new DeadlineError('idle', after);
 describe.each([
   ['no scheduler passed', false],
   ['the scheduler passed', true],
-])('idle, %s', (_how, handed) => {
+])('idle, %s', (_how, isPassed) => {
   const given = (after: number, clock: Parameters<typeof idle>[1]) =>
-    handed ? idle<string>(after, clock) : idle<string>(after);
+    isPassed ? idle<string>(after, clock) : idle<string>(after);
 
   it(
     'errors when the source is silent for too long',
@@ -82,20 +82,20 @@ describe('idle, on call', () => {
 describe('idle on a connection', () => {
   const connected = (
     test: (
-      at: Parameters<Parameters<typeof pair>[2]>[0] & { at: (ms: number, work: () => void) => void; heard: string[] },
+      at: Parameters<Parameters<typeof pair>[2]>[0] & { at: (ms: number, work: () => void) => void; seen: string[] },
     ) => void,
   ) => {
-    const heard: string[] = [];
+    const seen: string[] = [];
     marbles(({ clock, flush }) => {
-      const say = (what: string) => heard.push(`${clock.now()} ${what}`);
+      const record = (what: string) => seen.push(`${clock.now()} ${what}`);
       const at = (ms: number, work: () => void) => void clock.schedule(work, ms);
       const made = pair(clock, {}, (all) => {
-        all.connection.closed.subscribe(({ reason, deadline }) => say(`${reason} ${deadline}`));
-        test({ ...all, client: made.client, at, heard });
+        all.connection.closed.subscribe(({ reason, deadline }) => record(`${reason} ${deadline}`));
+        test({ ...all, client: made.client, at, seen });
       });
       flush();
     })();
-    return heard;
+    return seen;
   };
 
   it('errors when nothing is received or sent, and is the deadline of the close event', () => {

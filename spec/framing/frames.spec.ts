@@ -265,14 +265,14 @@ describe('frames, between source and subscriber', () => {
 
   it('sets the close reason before it errors', () => {
     const peer = new Borrowed();
-    let blamed = 0;
+    let reasons = 0;
     peer.pipe(lines({ maxLength: 1 })).subscribe({
       error: () => {
-        blamed = peer.control.closedAs.length;
+        reasons = peer.control.closedAs.length;
       },
     });
     peer.push(bytes('ab'));
-    expect(blamed).toBe(1);
+    expect(reasons).toBe(1);
     expect(peer.released).toBe(true);
   });
 });

@@ -133,12 +133,12 @@ describe('a drain in the middle of a request of several frames', () => {
   });
 
   it('waits for a frame that has begun after a blank one, whether or not both were held back', () => {
-    for (const held of [true, false]) {
+    for (const pauses of [true, false]) {
       const peer = new Borrowed();
       const values: string[] = [];
       peer.pipe(mail()).subscribe((line) => {
         values.push(line);
-        peer.control.isPaused = held;
+        peer.control.isPaused = pauses;
       });
       peer.push(bytes('HELO\n# blank\nNO'));
       peer.drain();
