@@ -62,11 +62,11 @@ const eight: import('./eight.ts').Eight = await import('./nine.ts');
   });
 
   it.each([
-    ['none in a chain', 'a-b b-c c-d b-d', []],
-    ['two files that import each other', 'a-b b-c c-d d-c', ['c-d-c']],
-    ['the shortest way back', 'a-b b-c b-d c-d d-b', ['b-d-b', 'c-d-b-c']],
-    ['two circles apart from each other', 'a-b b-a b-c c-d d-c', ['a-b-a', 'c-d-c']],
-  ])('finds of circles %s', (_what, drawn, circles) => {
+    ['no circle in a chain', 'a-b b-c c-d b-d', []],
+    ['a circle of two files', 'a-b b-c c-d d-c', ['c-d-c']],
+    ['of each file the shortest circle', 'a-b b-c b-d c-d d-b', ['b-d-b', 'c-d-b-c']],
+    ['two circles without a common file', 'a-b b-a b-c c-d d-c', ['a-b-a', 'c-d-c']],
+  ])('finds %s', (_what, drawn, circles) => {
     const arrows = drawn.split(' ').map((arrow) => arrow.split('-'));
     const names = [...new Set(arrows.flat())];
     const imports = new Map(names.map((name) => [name, arrows.flatMap(([a, b = '']) => (a === name ? [b] : []))]));
