@@ -79,6 +79,7 @@ export class MemoryNetwork {
     const socket = new MemorySocket(end, { peer, defer: this.#defer, freed: this.#freed, sends });
     this.#defer(() => {
       const port = this.#port;
+      port?.listening();
       if (!port?.isOpen) return end.rst();
       this.sockets.add(socket);
       port.accept(socket);
@@ -127,6 +128,7 @@ export class MemoryNetwork {
     toClient.receiver = client;
     this.sockets.add(client);
     this.#defer(() => {
+      port.listening();
       if (!port.isOpen) return client.arriveRst();
       this.sockets.add(socket);
       port.accept(socket);

@@ -8,6 +8,7 @@ export const HERE: Address = { address: 'memory', port: 0 };
 export class MemoryPort implements Port {
   isOpen = true;
   readonly #handler: PortHandler;
+  #isListening = false;
   /** The async context of the call of `listen`, in which a kernel's sockets are accepted, too. */
   readonly #context = new AsyncResource('SluiceMemoryPort');
 
@@ -15,8 +16,14 @@ export class MemoryPort implements Port {
     this.#handler = handler;
   }
 
+  /**
+   * Reports once that the port is open. Called before the first connection is accepted, too: a client may have connected before
+   * `listen` was called, and a port of the kernel accepts nothing before it is open.
+   */
   listening(): void {
-    if (this.isOpen) this.#handler.listening(HERE);
+    if (this.#isListening || !this.isOpen) return;
+    this.#isListening = true;
+    this.#handler.listening(HERE);
   }
 
   accept(socket: TransportSocket): void {

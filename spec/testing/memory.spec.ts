@@ -193,6 +193,17 @@ describe('MemoryNetwork', () => {
     expect([client?.reset, client?.over]).toEqual([true, true]);
   });
 
+  it(
+    'emits `listening` before it accepts a client that connected before `listen` was called',
+    marbles(({ clock, expectObservable }) => {
+      const network = new MemoryNetwork(clock);
+      const { transport } = network;
+      const events = serve({ port: 0 }, lines(), { transport, scheduler: clock }).pipe(map(({ type }) => type));
+      expectObservable(events, '^!').toBe('(lo)', { l: 'listening', o: 'opened' });
+      network.connect();
+    }),
+  );
+
   it('resets a connected socket if the port closes before it is accepted', () => {
     const notified: string[] = [];
     marbles(({ clock, flush }) => {
