@@ -3,27 +3,28 @@ import { hostname } from 'node:os';
 import { isatty } from 'node:tty';
 import { Outlet } from './outlet.ts';
 
-/** Bytes that may wait for a reader of standard output. */
+/** Bytes that may wait for the reader of standard output. */
 const LIMIT = 1024 * 1024;
-/** How long the end of the process waits for a reader that takes nothing, and for one that is slow, in milliseconds. */
+/** How long the exit of the process waits for a reader that takes nothing, and for one that is slow, in milliseconds. */
 const PATIENCE = { stuck: 1000, slow: 5000 };
 const STDOUT = 1;
 
 let descriptor: number | undefined;
 
 /**
- * Standard output for logs, as a destination of pino: it never blocks, and never holds the process.
+ * Standard output for logs, as a destination of pino. It never blocks, and never keeps the process alive.
  *
- * A line is written at once while the reader has room, so nothing is lost when the process exits. While the reader hangs, a
- * megabyte of lines waits; then the oldest are dropped, and a later line tells how many (`"type":"dropped"`). At the end
- * of the process what waits is written while the reader takes it: a reader that hangs delays the end by one second, and one
- * that is slow by at most five. When the reader has closed its end, lines are dropped in silence.
+ * While the reader has room, a line is written at once, so nothing is lost when the process exits. While the reader takes
+ * nothing, up to a megabyte of lines waits. Then the oldest lines are dropped, and a later line reports how many
+ * (`"type":"dropped"`). When the process exits, the waiting lines are written as far as the reader takes them: a reader that
+ * takes nothing delays the exit by one second, and a slow one by five seconds at most. When the reader has closed its end,
+ * lines are dropped silently.
  *
  * @example
  * logTo(pino({ level: 'debug' }, boundedStdout))
  */
 export const boundedStdout: {
-  /** Writes a line, with its newline. */
+  /** Writes a line, which includes its newline. */
   write(line: string): void;
 } = { write: (line) => outlet.write(line) };
 
@@ -47,9 +48,9 @@ const outlet = new Outlet(
 );
 
 /**
- * A descriptor of standard output on which a write does not wait. A pipe and a terminal are opened anew, because the flag
- * belongs to what is open, and other processes share that. Where this is not possible, Node sets the flag of a pipe or a
- * socket when it makes `process.stdout`.
+ * A descriptor of standard output that does not block. A pipe or a terminal is opened again, because `O_NONBLOCK` belongs to
+ * the open file description, which other processes share. If that is not possible, Node sets the flag of a pipe or a socket
+ * when it makes `process.stdout`.
  */
 function open(): number {
   if (fstatSync(STDOUT).isFile()) return STDOUT;
@@ -68,7 +69,7 @@ function note(dropped: number): string {
   return `${JSON.stringify({ ...base, type: 'dropped', dropped, msg })}\n`;
 }
 
-/** The last attempts. At the exit of a process there is no event loop left to wait in. */
+/** The last attempts to write. They block, because no event loop runs when a process exits. */
 function finish(): void {
   const cell = new Int32Array(new SharedArrayBuffer(4));
   const start = performance.now();

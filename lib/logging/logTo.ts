@@ -20,7 +20,7 @@ const LEVELS = {
   drained: 'info',
 } as const satisfies Record<ServerEvent['type'], Level>;
 
-/** What {@link logTo} writes to: pino, `console`, Nest's `Logger`, or any other object with these methods. */
+/** A logger for {@link logTo}: pino, `console`, Nest's `Logger`, or any other object with these methods. */
 export type EventLogger = {
   debug(line: string): unknown;
   warn(line: string): unknown;
@@ -28,21 +28,26 @@ export type EventLogger = {
 } & ({ info(line: string): unknown } | { log(line: string): unknown });
 
 /**
- * Logs what a server says: an observer of its events.
+ * Logs the events of a server: an observer of `serve`.
  *
- * Each event is one line: its type, its fields, and a sentence. `listening`, `recovered`, `draining` and `drained` are `info`, and so is
- * `closed`, which makes it an access log; `opened` is `debug`, `refused` is `warn`, `failed` and `exhausted` are `error`. An
- * error has its stack in `failed`; `closed` says it in one sentence.
+ * Each event is one line: its type, its fields, and a sentence. The levels:
  *
- * pino is called as `logger.info(fields, sentence)`. It is known by its methods `child` and `bindings`. Any other logger gets
- * one string, the sentence with the fields behind it and below them the stack of an error: `logger.info(line)`, or
- * `logger.log(line)` where there is no `info`, as in Nest. Control characters, and those that change the direction of
- * writing, are escaped in whatever is logged, because it may come from a peer.
+ * - `debug`: `opened`
+ * - `info`: `listening`, `closed`, which makes an access log, `recovered`, `draining` and `drained`
+ * - `warn`: `refused`
+ * - `error`: `failed` and `exhausted`
  *
- * @param logger Where to write. @default pino({}, boundedStdout), loaded by this call: JSON lines on the standard output, which
- * never block the server and never hold the process
+ * The line of `failed` includes the stack of the error. That of `closed` has the error in one sentence.
+ *
+ * pino is called as `logger.info(fields, sentence)`; it is recognized by its methods `child` and `bindings`. Any other logger
+ * receives one string, the sentence and the fields, with the stack of an error below: `logger.info(line)`, or
+ * `logger.log(line)` if it has no `info`, as in Nest. Control characters, and characters that change the direction of text, are
+ * escaped, because what is logged may come from a peer.
+ *
+ * @param logger Where to write. @default pino({}, boundedStdout), loaded by this call: JSON lines on standard output, which never
+ * block the server and never keep the process alive
  * @returns An observer for `serve(…).subscribe(…)`. It logs an error that ends the stream as `error`, too.
- * @throws TypeError for a logger without these levels.
+ * @throws TypeError for a logger without these methods.
  */
 export function logTo(
   logger: EventLogger = pinoLogger(),
@@ -67,7 +72,7 @@ const eventLogger: Check = (logger) =>
     ? undefined
     : `must be a logger with debug, info (or log), warn and error, not ${describe(logger)}`;
 
-/** How to call a logger. */
+/** How to call this logger. */
 function writer(logger: EventLogger): Write {
   const methods = logger as unknown as Methods;
   if (has(logger, 'child') && has(logger, 'bindings')) {
@@ -77,12 +82,12 @@ function writer(logger: EventLogger): Write {
   return (level, fields, sentence) => void methods[name(level)]?.(line(fields, sentence));
 }
 
-/** All of it in one string. */
+/** The sentence, the fields and the stack in one string. */
 function line({ type: _type, err, ...others }: Fields, sentence: string): string {
   const shown = Object.keys(others).length === 0 ? '' : ` ${inspect(others, ONE_LINE)}`;
   if (err === undefined) return `${sentence}${shown}`;
   const stack = typeof err === 'object' && err !== null && 'stack' in err ? String(err.stack) : inspect(err, ONE_LINE);
-  // Indented, so that no text of a peer can begin a line.
+  // Indented, so that no text from a peer can look like a log line.
   return `${sentence}${shown}\n${stack}`.replaceAll('\n', '\n    ');
 }
 
@@ -92,9 +97,9 @@ function fields(event: ServerEvent): Fields {
   if (event.type === 'listening') return { type: event.type, address: event.address } as Fields;
   if (!('error' in event)) return plain(event) as Fields;
   const { error, ...others } = event;
-  // How a peer went is no fault of the program, and where it is one, `failed` has told where.
+  // No stack: how a connection was closed is no fault of the program, or else `failed` has logged the stack.
   if (event.type === 'closed') return plain({ ...others, error: sentenceOf(error) }) as Fields;
-  // The name under which pino knows how to print an error.
+  // pino serializes an error by this name.
   return plain({ ...others, err: error }) as Fields;
 }
 

@@ -2,13 +2,13 @@ import { createRequire } from 'node:module';
 import type { Logger } from 'pino';
 import { boundedStdout } from './boundedStdout.ts';
 
-/** A pino logger to the standard output. pino is loaded here, and nowhere else. */
+/** A pino logger to standard output. This is the only function that loads pino. */
 export const pinoLogger = (): Logger => load().pino({}, boundedStdout);
 
 /**
- * Loads pino when it is asked for. Beside an installed package Node finds it. A bundler finds the last `require` and takes
- * pino into the bundle, which may stand alone; an ES module of esbuild's then looks for Node's own modules with a global
- * `require`.
+ * Loads pino on demand. Where the package is installed, Node resolves it. A bundler finds the last `require` below and includes
+ * pino in the bundle, which may run without `node_modules`. An ES module made by esbuild then loads Node's own modules by a
+ * global `require`.
  */
 function load(): typeof import('pino') {
   const fromHere = createRequire(import.meta.url ?? '/');

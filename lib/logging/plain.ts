@@ -2,24 +2,24 @@ import { types } from 'node:util';
 import { describe } from '../options.ts';
 import { printable, printableLine } from './printable.ts';
 
-/** Levels of objects that are copied; what lies deeper is described in short. */
+/** Levels of nested objects that are copied. Deeper values are described in short. */
 const DEPTH = 4;
-/** Causes that are told of one error, and errors of one AggregateError. */
+/** Causes of one error, and errors of one AggregateError, that are copied. */
 const CAUSES = 10;
 /** Items of an array, and fields of an object, that are copied. */
 const ITEMS = 50;
 /** Characters of one text that are copied. */
 const LONGEST = 8 * 1024;
 
-const cut = (text: string): string =>
+const truncated = (text: string): string =>
   text.length > LONGEST ? `${text.slice(0, LONGEST)}… (${text.length} characters)` : text;
 
 /**
- * A copy that any logger can print: of objects, arrays and primitive values only, with errors as objects, and with no
- * character that a terminal obeys. It never throws, whatever the value is, and leaves it as it is.
+ * A copy of a value that any logger can print. It consists of objects, arrays and primitive values only, has errors as objects,
+ * and has no control characters. It never throws, whatever the value is, and does not change the value.
  */
 export function plain(value: unknown, depth = DEPTH): unknown {
-  if (typeof value === 'string') return printable(cut(value));
+  if (typeof value === 'string') return printable(truncated(value));
   if (typeof value !== 'object' || value === null) return isPrimitive(value) ? value : short(value);
   if (isError(value)) return plainError(value, depth);
   if (depth === 0) return short(value);
@@ -33,22 +33,22 @@ export function plain(value: unknown, depth = DEPTH): unknown {
   }
 }
 
-/** An error as pino prints it: its class, its message with those of its causes, the stacks of all, and its own fields. */
+/** An error in pino's format: its class, its message and those of its causes, all their stacks, and its own fields. */
 function plainError(error: Error, depth: number): object {
-  // Without a prototype, or pino would take `Object` for the class.
-  const told: Record<string, unknown> = Object.assign(Object.create(null), {
+  // Without a prototype, because pino would print `Object` as the class.
+  const copied: Record<string, unknown> = Object.assign(Object.create(null), {
     type: className(error),
     message: printable(message(error)),
     stack: printable(stack(error)),
   });
   const errors = read(error, 'errors');
   if (Array.isArray(errors) && depth > 0) {
-    told.aggregateErrors = errors.slice(0, CAUSES).map((one) => plain(one, depth - 1));
+    copied.aggregateErrors = errors.slice(0, CAUSES).map((one) => plain(one, depth - 1));
   }
   try {
-    return depth === 0 ? told : copy(error, depth, told, TOLD);
+    return depth === 0 ? copied : copy(error, depth, copied, COPIED);
   } catch {
-    return told;
+    return copied;
   }
 }
 
@@ -58,10 +58,10 @@ export function sentenceOf(error: unknown): string {
   return printableLine(`${className(error)}: ${message(error)}`);
 }
 
-/** Fields of an error that are told in another form. */
-const TOLD: readonly string[] = ['type', 'message', 'stack', 'cause', 'errors'];
+/** Fields of an error that are copied in another form. */
+const COPIED: readonly string[] = ['type', 'message', 'stack', 'cause', 'errors'];
 
-/** Copies enumerable properties, but for some. */
+/** Copies enumerable properties, except those of these names. */
 function copy(
   from: object,
   depth: number,
@@ -98,7 +98,7 @@ function read(from: object, key: string): unknown {
 
 const textOf = (error: object, key: string): string => {
   const text = read(error, key);
-  return typeof text === 'string' ? cut(text) : '';
+  return typeof text === 'string' ? truncated(text) : '';
 };
 
 function className(error: object): string {
@@ -107,7 +107,7 @@ function className(error: object): string {
   return printable(typeof name === 'string' && name !== '' ? name : textOf(error, 'name') || 'Error');
 }
 
-/** An error and its causes, until one comes again. */
+/** An error and its causes. A cause that refers back to an earlier one ends the chain. */
 function chain(error: object): object[] {
   const links = new Set<object>();
   for (let link: unknown = error; isError(link) && !links.has(link) && links.size < CAUSES; link = read(link, 'cause'))
@@ -117,12 +117,12 @@ function chain(error: object): object[] {
 
 function message(error: object): string {
   return chain(error)
-    .map((link) => textOf(link, 'message') || theirs(link))
+    .map((link) => textOf(link, 'message') || messageOfParts(link))
     .join(': ');
 }
 
-/** What the errors say of which one without a message is made. */
-function theirs(error: object): string {
+/** The messages of the errors in an AggregateError that has no message of its own. */
+function messageOfParts(error: object): string {
   const errors = read(error, 'errors');
   if (!Array.isArray(errors)) return '';
   const texts = errors.slice(0, CAUSES).map((one) => (isError(one) ? textOf(one, 'message') : short(one)));

@@ -15,7 +15,7 @@ const running = new Set<ChildProcess>();
 const MANY = 10_000;
 
 let folder: string;
-/** The ends of a pipe. Node makes the one that a child gets blocking, so they are opened apart. */
+/** The ends of a pipe, opened separately, because Node makes the end that a child inherits blocking. */
 let reading: number;
 let pipe: number;
 
@@ -47,7 +47,7 @@ function start(stdout: 'pipe' | number, ...args: string[]): ChildProcess {
   return child;
 }
 
-/** What is in the pipe now. */
+/** Reads what is in the pipe now. */
 function readAll(): string {
   const chunk = Buffer.alloc(64 * 1024);
   let text = '';
@@ -58,7 +58,7 @@ function readAll(): string {
   }
 }
 
-/** Reads the pipe until a text has come, and without one until the process has ended. */
+/** Reads the pipe until a text was read, or without one until the process has exited. */
 async function readUntil(child: ChildProcess, wanted?: string): Promise<string> {
   let text = '';
   for (;;) {
@@ -69,7 +69,7 @@ async function readUntil(child: ChildProcess, wanted?: string): Promise<string> 
   }
 }
 
-/** The lines that were written, and how many were dropped between them. */
+/** How many lines were written, and how many were dropped between them. */
 function account(text: string): { written: number; dropped: number } {
   let written = 0;
   let dropped = 0;
@@ -81,7 +81,7 @@ function account(text: string): { written: number; dropped: number } {
 }
 
 describe('boundedStdout', () => {
-  it('keeps a server serving whose pipe is full, and lets it end on its signal', async () => {
+  it('neither blocks a server whose pipe is full, nor its exit on a signal', async () => {
     const child = start(pipe);
     const [first = ''] = (await readUntil(child, '\n')).split('\n');
     const { port } = JSON.parse(first).address;
@@ -94,7 +94,7 @@ describe('boundedStdout', () => {
     expect(readAll()).not.toContain('"type":"drained"');
   });
 
-  it('writes the report of the drain where the pipe is read', async () => {
+  it('writes the report of the drain if the pipe is read', async () => {
     const child = start(pipe);
     await readUntil(child, '\n');
     child.kill('SIGTERM');
@@ -105,12 +105,12 @@ describe('boundedStdout', () => {
   it.each<[string, () => 'pipe' | number]>([
     ['a socket', () => 'pipe'],
     ['a pipe', () => pipe],
-  ])('does not hold the process where nobody reads: %s', async (_what, stdout) => {
+  ])('does not keep the process alive if its output is not read: %s', async (_what, stdout) => {
     const child = start(stdout(), String(MANY));
     expect(await once(child, 'exit')).toEqual([0, null]);
   });
 
-  it('accounts for each line while the pipe is read in part, and then to its end', async () => {
+  it('writes or reports as dropped each line, while the pipe is read slowly', async () => {
     const child = start(pipe, String(MANY));
     const text = await readUntil(child);
     const { written, dropped } = account(text);
@@ -118,7 +118,7 @@ describe('boundedStdout', () => {
     expect(text.endsWith('\n')).toBe(true);
   });
 
-  it('writes all of it to a file', async () => {
+  it('writes all lines to a file', async () => {
     const path = join(folder, 'file');
     const file = openSync(path, 'w');
     const child = start(file, String(MANY));

@@ -26,7 +26,7 @@ const counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
 const closed = { type: 'closed', id: 7, peer, bytesIn: 1, bytesOut: 2, unsent: 0, duration: 3 } as const;
 
 describe('logTo', () => {
-  it('refuses what cannot log', () => {
+  it('throws a TypeError for an object that is no logger', () => {
     const wanted = 'Cannot log: logger must be a logger with debug, info (or log), warn and error';
     expect(() => logTo({} as never)).toThrow(`${wanted}, not {}`);
     expect(() => logTo(null as never)).toThrow(`${wanted}, not null`);
@@ -63,13 +63,13 @@ describe('logTo', () => {
       30,
       'drained: 2 finished, 1 aborted, 4 refused',
     ],
-  ])('writes one line, with its level and a sentence: %o', (event, level, msg) => {
+  ])('logs one line, with its level and a sentence: %o', (event, level, msg) => {
     const lines = logged(event);
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatchObject({ level, msg, type: event.type });
   });
 
-  it('keeps the fields of an event, but not the live ones', () => {
+  it('logs the fields of an event, except the live ones', () => {
     expect(logged({ type: 'refused', id: 8, peer, reason: 'full', waited: 12 })).toEqual([
       { level: 40, type: 'refused', id: 8, peer, reason: 'full', waited: 12, msg: 'connection 8 refused: full' },
     ]);
@@ -77,7 +77,7 @@ describe('logTo', () => {
     expect(Object.keys(line ?? {}).sort()).toEqual(['address', 'level', 'msg', 'type']);
   });
 
-  it('writes errors with their class, message, stack and numbers', () => {
+  it('logs an error with its class, message, stack and own fields', () => {
     const [line] = logged({ type: 'failed', id: 1, peer, error: new DeadlineError('idle', 30) });
     expect(line).not.toHaveProperty('error');
     expect(line?.err).toMatchObject({
@@ -89,14 +89,14 @@ describe('logTo', () => {
     });
   });
 
-  it('writes an error whose number is too large for JSON', () => {
+  it('logs an error with a number that JSON cannot represent', () => {
     const error = new FrameTooLongError(10, 2n ** 64n - 1n);
     expect(logged({ type: 'failed', id: 1, peer, error })).toMatchObject([
       { type: 'failed', err: { type: 'FrameTooLongError', limit: 10 } },
     ]);
   });
 
-  it('writes no stack for each peer that goes, but a sentence', () => {
+  it('logs the error of a closed connection in one sentence, without a stack', () => {
     const error = new DeadlineError('idle', 30);
     const caused = new Error('cannot go on', { cause: new Error('reset') });
     const lines = [error, caused, { code: 5 }, 'a text'].map(
@@ -111,16 +111,13 @@ describe('logTo', () => {
     expect(lines.every((line) => line !== undefined && !('err' in line))).toBe(true);
   });
 
-  it.each([['a text'], [undefined], [null], [{ code: 5 }]])(
-    'writes what was thrown though it is no error: %o',
-    (error) => {
-      const lines = logged({ type: 'failed', id: 1, peer, error });
-      expect(lines).toHaveLength(1);
-      if (error !== undefined) expect(lines[0]?.err).toEqual(error);
-    },
-  );
+  it.each([['a text'], [undefined], [null], [{ code: 5 }]])('logs a thrown value that is no error: %o', (error) => {
+    const lines = logged({ type: 'failed', id: 1, peer, error });
+    expect(lines).toHaveLength(1);
+    if (error !== undefined) expect(lines[0]?.err).toEqual(error);
+  });
 
-  it('writes the error that ends the stream', () => {
+  it('logs the error that ends the stream', () => {
     const lines: Record<string, unknown>[] = [];
     const logger = pino(
       { base: null, timestamp: false },
@@ -134,7 +131,7 @@ describe('logTo', () => {
   });
 });
 
-/** A logger that takes lines of text, and the lines that it got. */
+/** A logger for lines of text, and its calls. */
 function textLogger(info: 'info' | 'log' = 'info') {
   const calls: [string, ...unknown[]][] = [];
   const methods = ['debug', info, 'warn', 'error'].map((name) => [
@@ -144,26 +141,26 @@ function textLogger(info: 'info' | 'log' = 'info') {
   return { calls, logger: Object.fromEntries(methods) as EventLogger };
 }
 
-describe('logTo with another logger than pino', () => {
-  it('takes console and the Logger of Nest as they are', () => {
+describe('logTo with a logger other than pino', () => {
+  it('accepts console and the Logger of Nest', () => {
     expect(() => [logTo(console), logTo(new Logger('tcp')), logTo(pino({ level: 'silent' }))]).not.toThrow();
   });
 
-  it('calls it as a method', () => {
+  it('calls the logger as a method', () => {
     const logger = {
-      said: '',
+      text: '',
       debug() {},
       warn() {},
       error() {},
       info(line: string) {
-        this.said += line;
+        this.text += line;
       },
     };
     of<ServerEvent>({ type: 'draining', active: 3, waiting: 1 }).subscribe(logTo(logger));
-    expect(logger.said).toBe('draining: 3 active, 1 waiting { active: 3, waiting: 1 }');
+    expect(logger.text).toBe('draining: 3 active, 1 waiting { active: 3, waiting: 1 }');
   });
 
-  it('writes one string: the sentence, and the fields behind it', () => {
+  it('logs one string: the sentence, then the fields', () => {
     const { calls, logger } = textLogger();
     const events: ServerEvent[] = [
       { type: 'opened', id: 7, peer, waited: 0 },
@@ -182,7 +179,7 @@ describe('logTo with another logger than pino', () => {
     ]);
   });
 
-  it('writes the stack of an error below its line, indented', () => {
+  it('logs the stack of an error below its line, indented', () => {
     const { calls, logger } = textLogger();
     of<ServerEvent>({ type: 'failed', id: 7, peer, error: new Error('no\nINFO: all is well') }).subscribe(
       logTo(logger),
@@ -193,15 +190,15 @@ describe('logTo with another logger than pino', () => {
     expect(others.join('\n')).toMatch(/^ {4}Error: no\n {4}INFO: all is well\n {8}at .*logTo\.spec/);
   });
 
-  it('calls log where there is no info, as in Nest', () => {
+  it('calls log if there is no info, as in Nest', () => {
     const { calls, logger } = textLogger('log');
     of<ServerEvent>({ type: 'draining', active: 3, waiting: 1 }).subscribe(logTo(logger));
     expect(calls.map(([name]) => name)).toEqual(['log']);
   });
 });
 
-describe('what a peer has sent', () => {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are looked for.
+describe('text from a peer', () => {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the expression is meant to find them.
   const unsafe = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
   const text = fc.string({
     unit: fc.constantFrom(
@@ -221,18 +218,18 @@ describe('what a peer has sent', () => {
     maxLength: 6,
   });
 
-  it('has no control character and no change of direction in any log line, wherever it stands', () => {
+  it('has no control character and no change of direction in any log line, whichever field it is in', () => {
     fc.assert(
-      fc.property(text, (said) => {
-        const error = Object.assign(new Error(said, { cause: new TypeError(said) }), { said, of: [{ [said]: said }] });
-        error.name = said;
+      fc.property(text, (sent) => {
+        const error = Object.assign(new Error(sent, { cause: new TypeError(sent) }), { sent, of: [{ [sent]: sent }] });
+        error.name = sent;
         const events: ServerEvent[] = [
-          { type: 'refused', id: 1, peer, reason: said, waited: 0 },
+          { type: 'refused', id: 1, peer, reason: sent, waited: 0 },
           { type: 'failed', id: 1, peer, error },
-          { type: 'failed', id: 1, peer, error: said },
-          { type: 'failed', id: 1, peer, error: new AggregateError([new Error(said), said]) },
+          { type: 'failed', id: 1, peer, error: sent },
+          { type: 'failed', id: 1, peer, error: new AggregateError([new Error(sent), sent]) },
           { ...closed, reason: 'failed', error } as ServerEvent,
-          { ...closed, reason: 'failed', error: said } as ServerEvent,
+          { ...closed, reason: 'failed', error: sent } as ServerEvent,
         ];
         const json: string[] = [];
         of(...events).subscribe(logTo(pino({ level: 'trace' }, { write: (line: string) => json.push(line) })));
@@ -240,12 +237,12 @@ describe('what a peer has sent', () => {
         of(...events).subscribe(logTo(logger));
         for (const line of json) expect(line.trimEnd()).not.toMatch(unsafe);
         for (const line of calls.flat()) expect(line).not.toMatch(unsafe);
-        // Nor in what is printed by a viewer of the JSON.
+        // Nor in what a viewer of the JSON prints.
         JSON.parse(`[${json.join(',')}]`, (_key, value) => {
           if (typeof value === 'string') expect(value).not.toMatch(unsafe);
           return value;
         });
-        // A line of its own begins with nothing of the peer.
+        // Further lines of one call are indented, so that none looks like a log line.
         for (const [, line] of calls)
           for (const more of String(line).split('\n').slice(1)) expect(more).toMatch(/^ {4}/);
       }),

@@ -4,7 +4,7 @@ import { Outlet } from '../../lib/logging/outlet.ts';
 
 const LIMIT = 40;
 
-/** A reader with as much room as it is given, and a clock that is moved by hand. */
+/** A reader with the room that a spec gives it, and a clock that a spec moves. */
 class Reader {
   room = 0;
   fault: string | undefined;
@@ -44,7 +44,7 @@ class Reader {
 }
 
 describe('Outlet', () => {
-  it('writes at once while there is room, and waits for nothing', () => {
+  it('writes at once while there is room', () => {
     const reader = new Reader();
     reader.room = 100;
     reader.outlet.write('one\n');
@@ -67,7 +67,7 @@ describe('Outlet', () => {
     expect(reader.timers).toBe(0);
   });
 
-  it('asks a stuck reader once in 10 ms, however many lines are written, with one timer', () => {
+  it('attempts to write every 10 ms while there is no room, however many lines wait, with one timer', () => {
     const reader = new Reader();
     for (let i = 0; i < 1000; i++) reader.outlet.write(`${i}\n`);
     expect([reader.attempts, reader.timers]).toEqual([1, 1]);
@@ -75,7 +75,7 @@ describe('Outlet', () => {
     expect([reader.attempts, reader.timers]).toEqual([11, 1]);
   });
 
-  it('goes on by the next line where its timer is lost', () => {
+  it('continues with the next line if its timer is lost', () => {
     const reader = new Reader();
     reader.outlet.write('one\n');
     reader.room = 100;
@@ -84,7 +84,7 @@ describe('Outlet', () => {
     expect(reader.text).toBe('one\ntwo\n');
   });
 
-  it('drops the oldest lines past its limit, and tells how many in their place', () => {
+  it('drops the oldest lines beyond its limit, and reports how many in their place', () => {
     const reader = new Reader();
     for (let i = 0; i < 100; i++) reader.outlet.write(`line ${i}\n`);
     reader.room = 1000;
@@ -93,14 +93,14 @@ describe('Outlet', () => {
     expect(reader.text).toBe(`line 0\n-94\n${newest}`);
   });
 
-  it('writes a line that is longer than its limit where there is room', () => {
+  it('writes a line that is longer than its limit if there is room', () => {
     const reader = new Reader();
     reader.room = 1000;
     reader.outlet.write(`${'x'.repeat(100)}\n`);
     expect(reader.text).toHaveLength(101);
   });
 
-  it('falls silent when the reader is gone', () => {
+  it('writes nothing more when the reader has closed', () => {
     const reader = new Reader();
     reader.outlet.write('one\n');
     reader.fault = 'EPIPE';
@@ -112,7 +112,7 @@ describe('Outlet', () => {
     expect([reader.text, reader.outlet.waits, reader.waiting, reader.timers]).toEqual(['', false, [true, false], 0]);
   });
 
-  it('loses no line that fits while a write fails for another reason', () => {
+  it('loses no line within its limit while writes fail with another error', () => {
     const reader = new Reader();
     reader.fault = 'ENOSPC';
     reader.outlet.write('one\n');
@@ -123,7 +123,7 @@ describe('Outlet', () => {
     expect(reader.text).toBe('one\ntwo\n');
   });
 
-  it('writes whole lines in their order, and accounts for each, whatever room there is', () => {
+  it('writes whole lines in order, and writes or reports as dropped each line, whatever room there is', () => {
     const step = fc.oneof(
       fc.record({ write: fc.integer({ min: 1, max: 30 }) }),
       fc.record({ room: fc.integer({ min: 1, max: 200 }) }),
