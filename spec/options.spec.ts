@@ -26,7 +26,7 @@ const checks = {
 };
 const trying = (options: unknown) => () => check('try', options, checks);
 
-describe('options', () => {
+describe('a set of checks', () => {
   it.each([
     {},
     { count: 1 },
@@ -95,16 +95,16 @@ describe('options', () => {
     [{ toString: 1 }, "Cannot try: options: there is no option 'toString'"],
     [null, 'Cannot try: options must be an object, not null'],
     [7, 'Cannot try: options must be an object, not 7'],
-  ])('throws a TypeError for what is no such thing or no such option: %o', (options, message) => {
+  ])('throws a TypeError for a value of the wrong type, or an option that does not exist: %o', (options, message) => {
     expect(trying(options)).toThrow(TypeError);
     expect(trying(options)).toThrow(message);
   });
 });
 
-describe('options that are read', () => {
+describe('check', () => {
   const reading = (options: object) => check('try', options, checks);
 
-  it('are a plain object of those that were given', () => {
+  it('returns a plain object of the options that were given', () => {
     const given = reading({ count: 1, time: undefined, nested: { deep: 2, deeper: undefined } });
     expect(given).toStrictEqual({ count: 1, nested: { deep: 2 } });
   });
@@ -134,14 +134,14 @@ describe('options that are read', () => {
       })(),
     ],
     ['not enumerable', Object.defineProperties({}, { count: { value: 2 }, word: { value: 'a' } })],
-  ])('may be %s', (_, options) => {
+  ])('reads options that are %s', (_, options) => {
     expect(reading(options)).toStrictEqual({ count: 2, word: 'a' });
     expect(check('try', { nested: options }, { nested: object({ count: whole(1), word: oneOf('a') }) })).toStrictEqual({
       nested: { count: 2, word: 'a' },
     });
   });
 
-  it('are checked, however they are there', () => {
+  it('validates inherited options and getters, too', () => {
     expect(() => reading(Object.create({ count: 0 }))).toThrow('Cannot try: count must be a whole number from 1 to 10');
     expect(() => reading(Object.create({ cuont: 1 }))).toThrow("Cannot try: options: there is no option 'cuont'");
     class Wrong {
@@ -153,13 +153,13 @@ describe('options that are read', () => {
     expect(() => reading({ nested: Object.create({ shallow: 1 }) })).toThrow("there is no option 'shallow'");
   });
 
-  it('are asked for once each, and stay what they were', () => {
-    const asked: string[] = [];
+  it('reads each option once, and keeps its value when the object changes', () => {
+    const reads: string[] = [];
     const options = new Proxy(
       { count: 1, nested: { deep: 1 } },
       {
         get(target, name, proxy) {
-          asked.push(String(name));
+          reads.push(String(name));
           return Reflect.get(target, name, proxy);
         },
       },
@@ -168,12 +168,12 @@ describe('options that are read', () => {
     options.count = 7;
     options.nested.deep = 7;
     expect(given).toEqual({ count: 1, nested: { deep: 1 } });
-    expect(asked.filter((name) => name === 'count')).toHaveLength(1);
-    expect([...new Set(asked)].sort()).toEqual(Object.keys(checks).sort());
+    expect(reads.filter((name) => name === 'count')).toHaveLength(1);
+    expect([...new Set(reads)].sort()).toEqual(Object.keys(checks).sort());
   });
 });
 
-describe('a value in a message', () => {
+describe('describe', () => {
   const revoked = Proxy.revocable({}, {});
   revoked.revoke();
   const hostile = {
@@ -193,16 +193,16 @@ describe('a value in a message', () => {
     ['a large object of a class', process],
     ['an Error with a stack', new Error('x'.repeat(10_000))],
     ['a class with a long name', class A {}],
-    ['one that throws when it is looked at', hostile],
+    ['an object that throws when it is inspected', hostile],
     [
       'a proxy whose traps throw',
       new Proxy({}, { get: () => fail(), ownKeys: () => fail(), getPrototypeOf: () => fail() }),
     ],
-    ['a proxy that was revoked', revoked.proxy],
+    ['a revoked proxy', revoked.proxy],
     ['an object without a prototype', Object.create(null)],
     ['a symbol', Symbol('x'.repeat(1000))],
     ['a bigint', 10n ** 1000n],
-  ])('is one short line, also for %s', (_, value) => {
+  ])('shows %s as one short line', (_, value) => {
     const text = short(value);
     expect(text.length).toBeLessThan(250);
     expect(text).not.toContain('\n');

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 const run = promisify(execFile);
 const home = fileURLToPath(new URL('..', import.meta.url));
 
-/** Somebody's project, with the package unpacked into its `node_modules`, as without a network nothing can be installed. */
+/** A user's project, with the package unpacked into its `node_modules`, because nothing can be installed without a network. */
 let project: string;
 /** Paths in the package. */
 let files: string[];
@@ -38,16 +38,16 @@ import { MemoryNetwork } from 'sluice/testing';
 
 const network = new MemoryNetwork();
 const options: ServeOptions = { transport: network.transport, shutdown: timer(50), concurrency: 3 };
-const said: string[] = [];
+const events: string[] = [];
 const echo = (connection: Connection) => connection.pipe(lines(), map(encodeLine));
 serve({ port: 0 }, echo, options).subscribe({
-  next: (event) => said.push(event.type),
-  complete: () => console.log(said.join(' '), [exchange, listen, logTo, signals].every((one) => typeof one === 'function')),
+  next: (event) => events.push(event.type),
+  complete: () => console.log(events.join(' '), [exchange, listen, logTo, signals].every((one) => typeof one === 'function')),
 });
 `;
 
 describe('the package', () => {
-  it('holds what a user needs, and nothing else', () => {
+  it('contains what a user needs, and nothing else', () => {
     const others = files.filter((path) => !path.startsWith('package/dist/'));
     const guides = [
       'demos/bench/results.svg',
@@ -65,7 +65,7 @@ describe('the package', () => {
     expect(built.filter((path) => !/\.(js|d\.ts|js\.map)$/.test(path))).toEqual([]);
   });
 
-  it('holds whatever a page of it links to', async () => {
+  it('contains every file that a page of it links to', async () => {
     const pages = files.filter((path) => path.endsWith('.md'));
     expect(pages).toContain('package/lib/flow/BACKPRESSURE.md');
     for (const page of pages) {
@@ -75,7 +75,7 @@ describe('the package', () => {
     }
   });
 
-  it('is built by npm where it is installed from git, and by nothing where the tools are left out', async () => {
+  it('is built by npm when it is installed from git, and not if TypeScript is not installed', async () => {
     const { scripts } = JSON.parse(await readFile(join(home, 'package.json'), 'utf8'));
     const bare = await mkdtemp(join(tmpdir(), 'sluice-bare-'));
     const shell = (cwd: string) => run('sh', ['-c', scripts.prepare], { cwd });
@@ -121,10 +121,10 @@ describe('the package', () => {
   });
 
   it.each([
-    ['import is not loaded', '', false],
-    ['logTo gets a logger is not loaded', 'logTo(console);', false],
-    ['logTo makes a logger is loaded', 'logTo();', true],
-  ])('pino, where %s', async (_where, use, loaded) => {
+    ['is not loaded by an import', '', false],
+    ['is not loaded by logTo with a logger', 'logTo(console);', false],
+    ['is loaded by logTo without a logger', 'logTo();', true],
+  ])('pino %s', async (_when, use, loaded) => {
     const code = `
       import { createRequire } from 'node:module';
       import { logTo } from 'sluice';
@@ -137,11 +137,11 @@ describe('the package', () => {
     expect(stdout).toBe(`${loaded}\n`);
   });
 
-  it('has types without those of pino', async () => {
+  it('has types that do not need those of pino', async () => {
     const folder = join(project, 'node_modules/sluice/dist');
     const types = (await readdir(folder, { recursive: true })).filter((path) => path.endsWith('.d.ts'));
     const texts = await Promise.all(
-      // This one is reached by no public type.
+      // No public type refers to this file.
       types.filter((path) => path !== 'logging/pino.d.ts').map((path) => readFile(join(folder, path), 'utf8')),
     );
     expect(texts.filter((text) => /from 'pino'|import\('pino'\)/.test(text))).toEqual([]);
@@ -152,7 +152,7 @@ describe('the package', () => {
       ['an ES module', 'esm', 'beside its packages', 'mjs'],
       ['an ES module', 'esm', 'alone', 'mjs'],
       ['CommonJS', 'cjs', 'alone', 'cjs'],
-    ] as const)('starts and logs as %s (%s) %s', async (_what, format, where, extension) => {
+    ] as const)('runs and logs as %s (%s) %s', async (_what, format, where, extension) => {
       const folder = where === 'alone' ? await mkdtemp(join(tmpdir(), 'sluice-bundle-')) : project;
       const outfile = join(folder, `bundle.${extension}`);
       const contents = `

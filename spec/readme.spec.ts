@@ -54,7 +54,7 @@ describe('the README', () => {
       const { port } = event.address;
       const one = client(port).write('hello\nworld\n').end();
       one.socket.on('close', () => expect(one.text).toBe('HELLO\nWORLD\n'));
-      // It depends on the machine whether every address is `::` or `0.0.0.0`.
+      // The address for all interfaces is `::` or `0.0.0.0`, depending on the machine.
       Object.assign(event, { address: { address: '::', port: 7000 }, msg: event.msg.replace(/\S+$/, '[::]:7000') });
     }
     const [, note = ''] = readme.match(/^\((.*) are left out here\.\)$/m) ?? [];
@@ -75,7 +75,7 @@ describe('the README', () => {
     expect(files.filter((file) => !existsSync(join(home, file)))).toEqual([]);
   });
 
-  it('names every option with its default', async () => {
+  it('lists every option with its default', async () => {
     const rows = new Map(
       [...readme.matchAll(/^\| `([\w.]+)` \| (.+?) \|/gm)].map(([, name, preset]) => [name, preset]),
     );

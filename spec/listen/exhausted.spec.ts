@@ -32,7 +32,7 @@ describe('a server with a limit of 100 descriptors', () => {
       closeClients();
       await server.whenExited();
       expect(server.exit).toBe(0);
-      expect(server.said).toBe('');
+      expect(server.output).toBe('');
     },
   );
 });

@@ -102,7 +102,7 @@ describe('a process', () => {
     const guest = new Program('guest');
     await guest.whenExited();
     expect(guest.exit).toBe(0);
-    const lines = guest.said.trim().split('\n');
+    const lines = guest.output.trim().split('\n');
     const [before, listening, during, after] = lines.map((line) => JSON.parse(line.slice(line.indexOf('['))));
     // These are listeners of Node and of the loader: importing the library has added none.
     expect(before.map(([name]: [string]) => name).sort()).toEqual(['newListener', 'removeListener', 'warning']);

@@ -1,18 +1,18 @@
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { Watched } from './watched.ts';
 
-/** A client with a real socket, and what it has seen. */
+/** A client with a real socket, and what it has received. */
 export class Client extends Watched {
   readonly socket: Socket;
   readonly #chunks: Buffer[] = [];
-  /** Bytes that have come. */
+  /** How many bytes it has received. */
   received = 0;
   connected = false;
-  /** The server's FIN has come. */
+  /** Whether it has received the server's FIN. */
   ended = false;
-  /** It is over, in good order or not. */
+  /** Whether the socket is closed, for whatever reason. */
   closed = false;
-  /** What broke it: `ECONNRESET`, `EPIPE`, `ECONNREFUSED` … */
+  /** The code of the error that closed it: `ECONNRESET`, `EPIPE`, `ECONNREFUSED` … */
   fault: string | undefined;
 
   constructor(where: NetConnectOpts) {
@@ -33,7 +33,7 @@ export class Client extends Watched {
     this.changed();
   }
 
-  /** All that has come, as UTF-8. */
+  /** All bytes that it has received, as UTF-8. */
   get text(): string {
     return Buffer.concat(this.#chunks).toString();
   }
@@ -48,23 +48,23 @@ export class Client extends Watched {
     return this;
   }
 
-  /** Goes with a RST. */
+  /** Closes with a RST. */
   reset(): this {
     this.socket.resetAndDestroy();
     return this;
   }
 
-  /** Waits until the connection is made. */
+  /** Waits until it is connected. */
   whenConnected(): Promise<this> {
     return this.until((client) => client.connected, 'a connection');
   }
 
-  /** Waits for a text. */
+  /** Waits until it has received a text. */
   whenRead(text: string): Promise<this> {
     return this.until((client) => client.text.includes(text), `the text ${JSON.stringify(text)}`);
   }
 
-  /** Waits for the end, good or bad. */
+  /** Waits until the socket is closed. */
   whenClosed(within?: number): Promise<this> {
     return this.until((client) => client.closed, 'the end of the connection', within);
   }
@@ -80,11 +80,11 @@ export function client(where: number | string): Client {
   return made;
 }
 
-/** Many of them. */
+/** Connects several clients. */
 export const clients = (count: number, where: number | string): Client[] =>
   Array.from({ length: count }, () => client(where));
 
-/** For `afterEach`: no client outlives its spec. */
+/** For `afterEach`: closes the clients that are still open. */
 export function closeClients(): void {
   for (const one of open) one.socket.destroy();
   open.clear();

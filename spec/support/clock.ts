@@ -1,11 +1,11 @@
 import { VirtualTimeScheduler } from 'rxjs';
 
 /**
- * A virtual clock that stands still until it is told to go on, and lets the microtasks run between any two of its tasks,
- * as an event loop does.
+ * A virtual clock that moves only when a spec advances it. Between any two of its actions it lets the microtasks run, as an event
+ * loop does.
  */
 export class Clock extends VirtualTimeScheduler {
-  /** Goes on by some milliseconds, with all that is due in them. */
+  /** Advances by some milliseconds, and runs all actions that are due by then. */
   async advance(ms: number): Promise<void> {
     const until = this.frame + ms;
     await microtasks();
@@ -21,18 +21,18 @@ export class Clock extends VirtualTimeScheduler {
     this.frame = until;
   }
 
-  /** Goes on in one go, for what needs no microtasks. */
+  /** Advances in one call, for specs that need no microtasks. */
   jump(ms: number): void {
     this.maxFrames = this.frame + ms;
     this.flush();
     this.frame = this.maxFrames;
   }
 
-  /** All that can happen without time going by. */
+  /** Runs everything that is due now. */
   settle(): Promise<void> {
     return this.advance(0);
   }
 }
 
-/** Lets all microtasks run that are there, and those that they make. */
+/** Lets all pending microtasks run, and those that they queue. */
 export const microtasks = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));

@@ -5,16 +5,16 @@ import { type Demo, type DemoResult, spawnDemo } from './spawnDemo.ts';
 
 const running = new Set<Demo>();
 
-/** For `afterEach`: no demo outlives its spec. */
+/** For `afterEach`: kills the demos that still run. */
 export async function endDemos(): Promise<void> {
   for (const demo of running) demo.process.kill('SIGKILL');
   await Promise.all([...running].map((demo) => demo.done));
 }
 
-/** A demo that serves, on a port of its own, in a process of its own, with what it logs as events. */
+/** A demo server, on a port and in a process of its own, with the events that it logs. */
 export class DemoServer extends Log {
   readonly #demo: Demo;
-  /** How it ended, once it has. */
+  /** How it ended; `undefined` while it runs. */
   result: DemoResult | undefined;
 
   constructor(name: string, args: readonly string[] = []) {
@@ -41,15 +41,16 @@ export class DemoServer extends Log {
   }
 
   /**
-   * Sends another signal, once it will not be taken for the one before: those within a quarter of a second count as one.
-   * It is not sent again: a process that is on its way out has Node's listeners no more, and would be killed by it.
+   * Sends a second signal, after such a delay that it counts as one: signals within a quarter of a second count as one signal.
+   * It is not sent a third time, because a process that is about to exit has no listeners any more, and the signal would kill
+   * it.
    */
   insist(signal: NodeJS.Signals): void {
     const timer = setTimeout(() => this.kill(signal), 600);
     void this.#demo.done.then(() => clearTimeout(timer));
   }
 
-  /** Waits for its end. */
+  /** Waits until it has ended. */
   async whenEnded(within?: number): Promise<DemoResult> {
     await this.until(({ result }) => result !== undefined, 'the end of the demo', within);
     return this.#demo.done;

@@ -5,7 +5,7 @@ import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../.
 import { Clock } from './clock.ts';
 import { Log } from './log.ts';
 
-/** A whole server in memory and on virtual time, with its shutdown at hand. */
+/** A whole server in memory and on virtual time, which a spec can shut down. */
 export class House {
   readonly clock = new Clock();
   readonly network = new MemoryNetwork(this.clock);
@@ -13,39 +13,39 @@ export class House {
   readonly log: Log;
 
   constructor(handler: Handler, options: ServeOptions = {}, over: (network: Transport) => Transport = identity) {
-    const seams = { transport: over(this.network.transport), scheduler: this.clock, shutdown: this.shutdown };
-    this.log = Log.follow(serve({ port: 0 }, handler, { ...seams, ...options }));
+    const own = { transport: over(this.network.transport), scheduler: this.clock, shutdown: this.shutdown };
+    this.log = Log.follow(serve({ port: 0 }, handler, { ...own, ...options }));
   }
 
-  /** A server that listens. */
+  /** A server that is listening. */
   static async open(...how: ConstructorParameters<typeof House>): Promise<House> {
     const house = new House(...how);
     await house.clock.settle();
     return house;
   }
 
-  /** A client that the server has seen. Its FIN is left to the spec. */
+  /** A client that the server has accepted. It does not answer the server's FIN by itself. */
   async connect(options?: MemoryClientOptions): Promise<MemoryClient> {
     const client = this.network.connect({ allowHalfOpen: true, ...options });
     await this.clock.settle();
     return client;
   }
 
-  /** Many of them. */
+  /** Several of them. */
   async connectAll(count: number): Promise<MemoryClient[]> {
     const clients = Array.from({ length: count }, () => this.network.connect({ allowHalfOpen: true }));
     await this.clock.settle();
     return clients;
   }
 
-  /** The signal, and what follows from it without time going by. */
+  /** Sends the shutdown signal, and runs everything that is due at once. */
   async signal(): Promise<void> {
     this.shutdown.next('SIGTERM');
     await this.clock.settle();
   }
 }
 
-/** A transport whose sockets never say that they are free. */
+/** A transport whose sockets never call `freed`. */
 export function unfreed(transport: Transport): Transport {
   return {
     listen: (where, options, handler) =>

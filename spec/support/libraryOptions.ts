@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises';
 
-/** An option of the library, as its doc-comment tells it. */
+/** An option of the library, as its doc comment describes it. */
 export interface LibraryOption {
-  /** With the name of what it is part of: `waiting.max`. */
+  /** Its full name, such as `waiting.max`. */
   readonly name: string;
-  /** What stands behind `@default`, without quotes; empty if nothing does. */
+  /** The text after `@default`, without quotes; empty if there is none. */
   readonly preset: string;
 }
 
-/** Every option of `serve`, those of `listen` and of connections among them, read from the source. */
+/** Every option of `serve`, including those of `listen` and of connections, read from the source. */
 export async function libraryOptions(): Promise<LibraryOption[]> {
   const bodies = await Promise.all([
     interfaceBody('lib/serve.ts', 'ServeOptions'),
@@ -25,7 +25,7 @@ async function interfaceBody(file: string, name: string): Promise<string> {
   return body;
 }
 
-/** Fields stand two spaces in, fields of fields four. */
+/** Fields are indented by two spaces, fields of fields by four. */
 function fields(body: string): LibraryOption[] {
   const found: LibraryOption[] = [];
   let outer = '';

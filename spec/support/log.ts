@@ -5,7 +5,7 @@ import { PATIENCE, Watched } from './watched.ts';
 
 type Of<Type extends ServerEvent['type']> = Extract<ServerEvent, { type: Type }>;
 
-/** Writes down what a server says, and holds it to two laws at each event. */
+/** Records the events of a server. Asserts at each of them that the counters add up, and that a connection ends once. */
 export class Log extends Watched {
   readonly events: ServerEvent[] = [];
   readonly #ended = new Set<number>();
@@ -15,7 +15,7 @@ export class Log extends Watched {
   /** Set by `follow`. */
   subscription: Subscription | undefined;
 
-  /** Writes down an Observable of events, from now on. */
+  /** Subscribes to the events of a server, and records them. */
   static follow(server: Observable<ServerEvent>): Log {
     const log = new Log();
     log.subscription = server.subscribe(log);
@@ -71,7 +71,7 @@ export class Log extends Watched {
     return report;
   }
 
-  /** Waits for the port. */
+  /** Waits until the server listens. @returns Its port. */
   async whenListening(): Promise<number> {
     await this.until((log) => log.of('listening').length > 0 || log.fault !== undefined, 'listening');
     if (this.fault !== undefined) throw this.fault;
@@ -83,7 +83,7 @@ export class Log extends Watched {
     return this.until((log) => log.of(type).length >= count, `${count} × ${type}`);
   }
 
-  /** Waits until so many have been accepted: turn by turn of the event loop, as nothing is said when somebody begins to wait. */
+  /** Waits until this many connections have been accepted. Polls, because a connection that begins to wait emits no event. */
   async whenAccepted(count: number, within = PATIENCE): Promise<void> {
     const until = performance.now() + within;
     while (this.counters.accepted < count) {
@@ -92,7 +92,7 @@ export class Log extends Watched {
     }
   }
 
-  /** Waits for the end of the stream. */
+  /** Waits until the stream has completed or errored. */
   whenCompleted(within?: number): Promise<this> {
     return this.until((log) => log.completed || log.fault !== undefined, 'the end of the server', within);
   }

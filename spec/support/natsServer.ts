@@ -6,18 +6,18 @@ import { freePort } from './freePort.ts';
 
 const present = spawnSync('nats-server', ['--version']).status === 0;
 
-/** Where everything is to be checked, a nats-server that is missing is a failure; elsewhere it is only said. */
+/** Without nats-server the specs fail in CI; elsewhere they are skipped with a warning. */
 export const skipped = !present && process.env.CI === undefined;
-if (skipped) console.warn('nats-server is not installed: what needs it is skipped');
+if (skipped) console.warn('nats-server is not installed: the specs that need it are skipped');
 
 const running = new Set<ChildProcess>();
 
-/** For `afterEach`: no nats-server outlives its spec. */
+/** For `afterEach`: kills the servers that still run. */
 export async function endNats(): Promise<void> {
   await Promise.all([...running].map(kill));
 }
 
-/** A real nats-server, on a port that was free and stays the same. */
+/** A real nats-server, on a port that stays the same when it is started again. */
 export class NatsServer {
   readonly port: number;
   readonly #streams: string | undefined;
@@ -28,7 +28,7 @@ export class NatsServer {
     this.#streams = streams;
   }
 
-  /** @param streams The folder where JetStream keeps its streams; without it there is no JetStream. */
+  /** @param streams The folder for the streams of JetStream, which is disabled without it. */
   static async start(streams?: string): Promise<NatsServer> {
     if (!present) throw new Error('nats-server is not installed, and CI needs it');
     const server = new NatsServer(await freePort(), streams);
@@ -40,7 +40,7 @@ export class NatsServer {
     return `nats://127.0.0.1:${this.port}`;
   }
 
-  /** Starts it, again if it was killed. */
+  /** Starts the server, also after it was killed. */
   async start(): Promise<void> {
     const jetstream = this.#streams === undefined ? [] : ['-js', '-sd', this.#streams];
     const child = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(this.port), ...jetstream], {
@@ -49,45 +49,45 @@ export class NatsServer {
     this.#process = child;
     running.add(child);
     child.on('close', () => running.delete(child));
-    let said = '';
+    let output = '';
     await new Promise<void>((resolve, reject) => {
-      child.on('close', () => reject(new Error(`nats-server ended: ${said}`)));
+      child.on('close', () => reject(new Error(`nats-server ended: ${output}`)));
       createInterface(child.stderr).on('line', (line) => {
-        said += `${line}\n`;
+        output += `${line}\n`;
         if (line.includes('Server is ready')) resolve();
       });
     });
   }
 
-  /** Stops it where it stands; its connections stay open. When this resolves, none of its threads runs any more. */
+  /** Suspends the server; its connections stay open. Resolves when none of its threads runs any more. */
   async freeze(): Promise<void> {
     this.#process?.kill('SIGSTOP');
-    while (this.#process?.pid !== undefined && !standsStill(this.#process.pid)) await turn();
+    while (this.#process?.pid !== undefined && !isSuspended(this.#process.pid)) await iteration();
   }
 
   thaw(): void {
     this.#process?.kill('SIGCONT');
   }
 
-  /** Kills it, so that it can do nothing more. */
+  /** Kills the server. */
   async kill(): Promise<void> {
     if (this.#process) await kill(this.#process);
   }
 }
 
-/** On a busy machine the threads of a process run on for a while after SIGSTOP. Only Linux tells. */
-function standsStill(pid: number): boolean {
+/** On a busy machine the threads of a process continue for a while after SIGSTOP. Only Linux reports it. */
+function isSuspended(pid: number): boolean {
   if (process.platform !== 'linux') return true;
   const state = (thread: string) =>
     /^State:\t(\w)/m.exec(readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8'))?.[1];
   return readdirSync(`/proc/${pid}/task`).every((thread) => state(thread) === 'T');
 }
 
-const turn = () => new Promise((resolve) => setImmediate(resolve));
+const iteration = () => new Promise((resolve) => setImmediate(resolve));
 
 async function kill(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, 'close');
+  const closed = once(child, 'close');
   child.kill('SIGKILL');
-  await gone;
+  await closed;
 }

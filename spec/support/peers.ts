@@ -7,7 +7,7 @@ import type { SocketHandler, TransportSocket } from '../../lib/transport/transpo
 import { marbles } from './marbles.ts';
 import { settings } from './settings.ts';
 
-/** What a connection told its owner, in order. */
+/** An owner of connections that records their notifications, in order. */
 export class Book implements ConnectionOwner {
   readonly taken = (connection: SocketConnection) => void this.log.push(`taken ${connection.id}`);
   readonly log: string[] = [];
@@ -26,7 +26,7 @@ export class Book implements ConnectionOwner {
 }
 
 export interface PairOptions extends Partial<ConnectionSettings>, MemoryClientOptions {
-  /** What the socket says of whether it stands. @default nothing */
+  /** The value of the socket's `alive`. @default undefined */
   readonly alive?: boolean;
 }
 
@@ -34,13 +34,13 @@ export interface Pair {
   readonly client: MemoryClient;
   readonly network: MemoryNetwork;
   readonly book: Book;
-  /** What was handed to the transport, one element a call. */
+  /** What was written to the transport, one element per call. */
   readonly writes: string[];
   /** Calls of `pause` and `resume`. */
   readonly flow: string[];
 }
 
-/** A client in memory, and the connection at the other end, which is handed on in the turn of its accept. */
+/** A client in memory, and the connection at the other end, which is passed to `accepted` within the accept. */
 export function pair(
   scheduler: SchedulerLike,
   options: PairOptions,
@@ -83,7 +83,7 @@ export function pair(
 
 const text = (data: string | Uint8Array) => (typeof data === 'string' ? data : Buffer.from(data).toString());
 
-/** A socket that keeps a note of what is asked of it. */
+/** A socket that records the calls of its methods. */
 export function spied(socket: TransportSocket, writes: string[], flow: string[], alive?: boolean): TransportSocket {
   return {
     get handler(): SocketHandler {
@@ -131,7 +131,7 @@ export type At = Pair & {
   at: (ms: number, work: () => void) => void;
 };
 
-/** Runs one connection on virtual time until nothing happens any more; returns what was said, each with its time, and the pair. */
+/** Runs one connection on virtual time until nothing is due. Returns the notes of the spec, each with its time, and the pair. */
 export function run(options: PairOptions, test: (at: At) => void): { said: unknown[]; made: Pair } {
   const said: unknown[] = [];
   let made: Pair | undefined;

@@ -5,26 +5,26 @@ import { Log } from './log.ts';
 
 const running = new Set<ChildProcess>();
 
-/** For `afterEach`: no program outlives its spec. */
+/** For `afterEach`: kills the programs that still run. */
 export function endPrograms(): void {
   for (const child of running) child.kill('SIGKILL');
 }
 
 export interface Start {
-  /** Handed to the program as JSON. */
+  /** Passed to the program as JSON. */
   readonly options?: object;
-  /** How many descriptors it may have. */
+  /** How many descriptors it may have open. */
   readonly descriptors?: number;
-  /** Descriptors of ours that it gets, from 3 on. */
+  /** Descriptors of this process that it inherits, as 3 and following. */
   readonly inherit?: readonly number[];
 }
 
-/** A program of `spec/support/programs`, in a process of its own, with what it says as events. */
+/** A program of `spec/support/programs` in a process of its own, with the events that it prints. */
 export class Program extends Log {
   readonly child: ChildProcess;
-  /** What it said on the standard error, and lines that are no events. */
-  said = '';
-  /** How it ended: its exit code or the name of the signal. */
+  /** What it printed on standard error, and the lines that are no events. */
+  output = '';
+  /** Its exit code, or the name of the signal that killed it. */
   exit: number | string | undefined;
 
   constructor(name: string, { options = {}, descriptors, inherit = [] }: Start = {}) {
@@ -39,19 +39,19 @@ export class Program extends Log {
     const { stdout, stderr } = this.child;
     if (stdout)
       createInterface(stdout).on('line', (line) =>
-        line.startsWith('{') ? this.next(JSON.parse(line)) : this.#hear(`${line}\n`),
+        line.startsWith('{') ? this.next(JSON.parse(line)) : this.#read(`${line}\n`),
       );
-    stderr?.setEncoding('utf8').on('data', (text: string) => this.#hear(text));
+    stderr?.setEncoding('utf8').on('data', (text: string) => this.#read(text));
     this.child.on('close', (code, signal) => {
       running.delete(this.child);
       this.exit = code ?? signal ?? undefined;
-      if (!this.types.includes('listening')) this.error(new Error(`${name} ended (${this.exit}): ${this.said}`));
+      if (!this.types.includes('listening')) this.error(new Error(`${name} ended (${this.exit}): ${this.output}`));
       this.changed();
     });
   }
 
-  #hear(text: string): void {
-    this.said += text;
+  #read(text: string): void {
+    this.output += text;
     this.changed();
   }
 
@@ -59,7 +59,7 @@ export class Program extends Log {
     this.child.kill(signal);
   }
 
-  /** Waits for its end. */
+  /** Waits until it has exited. */
   whenExited(within?: number): Promise<this> {
     return this.until(({ exit }) => exit !== undefined, 'the end of the process', within);
   }

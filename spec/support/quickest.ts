@@ -1,8 +1,8 @@
 /**
- * The shortest time in ms that `go` needs, in up to `tries` goes: whatever else the machine does only ever adds to it.
- * Ends with the first go that takes less than `enough` ms.
+ * The shortest of up to `tries` times, because other load of the machine can only make a time longer. Stops at the first time
+ * of less than `enough` ms.
  *
- * @param go what is timed; gives the time of one go in ms, which it measures itself
+ * @param go Runs once, and resolves with the time that it measured, in milliseconds.
  */
 export async function quickest(enough: number, go: () => Promise<number>, tries = 8): Promise<number> {
   let least = Number.POSITIVE_INFINITY;

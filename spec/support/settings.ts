@@ -4,7 +4,7 @@ import { MemoryBudget } from '../../lib/connection/memoryBudget.ts';
 import type { ConnectionSettings } from '../../lib/connection/settings.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
 
-/** Settings of a connection, with what a spec does not care about as `listen` has it. */
+/** Settings of a connection. Those that a spec does not give are as `listen` has them. */
 export const settings = (some: Partial<ConnectionSettings> = {}): ConnectionSettings => ({
   clock: monotonic,
   halfOpen: true,

@@ -1,10 +1,10 @@
 import { afterEach, expect } from 'vitest';
 
-/** Files share a process, and load this anew: the process is listened to once. */
+/** Spec files share a process, and each loads this module anew. So the listeners of the process are added only once. */
 const KEY = Symbol.for('sluice.setup');
-const shared = globalThis as { [KEY]?: ReturnType<typeof listening> };
+const shared = globalThis as { [KEY]?: ReturnType<typeof watch> };
 
-function listening() {
+function watch() {
   const stray: unknown[] = [];
   process.on('uncaughtException', (error) => stray.push(error));
   process.on('unhandledRejection', (error) => stray.push(error));
@@ -13,12 +13,12 @@ function listening() {
 
 const timers = () => [setTimeout, setInterval, setImmediate];
 
-shared[KEY] ??= listening();
+shared[KEY] ??= watch();
 const first = shared[KEY];
 
-/** An error that reaches nobody is a defect wherever it happens: it fails the spec during which it was seen. */
+/** An uncaught error is a defect wherever it happens: it fails the spec that runs at that time. */
 afterEach(() => {
-  expect(first.stray.splice(0), 'errors that nobody caught').toEqual([]);
-  // Fake ones that were left behind would keep whichever spec comes next waiting.
+  expect(first.stray.splice(0), 'errors that were not caught').toEqual([]);
+  // Fake timers that a spec leaves behind would block the next spec.
   expect(timers(), 'timers that are not real').toEqual(first.timers);
 });

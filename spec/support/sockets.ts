@@ -10,11 +10,11 @@ import { settings } from './settings.ts';
 export interface Opened {
   readonly port: Port;
   readonly address: Address;
-  /** Connects a client. Its errors are noted by nobody: whoever cares listens for them. */
+  /** Connects a client. Its errors are ignored, unless the spec listens for them. */
   connect(): Socket;
 }
 
-/** Opens a port of the real transport; `accepted` gets each socket. */
+/** Opens a port of the real transport. `accepted` is called with each socket. */
 export async function open(
   accepted: (socket: TransportSocket) => void,
   where: Where = { port: 0, host: '127.0.0.1' },
@@ -37,7 +37,7 @@ export interface Served extends Opened {
   readonly book: Book;
 }
 
-/** Opens a port whose sockets become connections. */
+/** Opens a port that makes a connection of each socket. */
 export async function openConnections(
   accepted: (connection: SocketConnection) => void,
   some: Partial<ConnectionSettings> = {},
@@ -63,7 +63,7 @@ function dial({ address, port }: Address): Socket {
   return connect({ ...options, allowHalfOpen: true }).on('error', () => undefined);
 }
 
-/** All that comes until the server's FIN. */
+/** All bytes up to the server's FIN. */
 export async function readAll(socket: Socket): Promise<Buffer> {
   const chunks: Buffer[] = [];
   socket.on('data', (chunk) => chunks.push(chunk));

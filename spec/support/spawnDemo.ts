@@ -17,7 +17,7 @@ export interface Demo {
   readonly done: Promise<DemoResult>;
 }
 
-/** Starts `demos/<name>.ts` with its output piped, so without colours. The spec ends it, or it ends itself. */
+/** Starts `demos/<name>.ts` with its output piped, and so without colours. It ends by itself, or the spec ends it. */
 export function spawnDemo(name: string, args: readonly string[]): Demo {
   const script = fileURLToPath(new URL(`../../demos/${name}.ts`, import.meta.url));
   const child = spawn(process.execPath, ['--import', 'tsx', script, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });

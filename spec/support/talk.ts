@@ -9,12 +9,12 @@ export interface Talk extends Pair {
   readonly clock: Clock;
   readonly connection: Connection;
   readonly client: MemoryClient;
-  /** What the handler failed with. */
+  /** The error with which the handler failed. */
   fault: unknown;
   completed: boolean;
 }
 
-/** One connection in memory with a handler at work on it, on a virtual clock that lets promises be kept in between. */
+/** One connection in memory that a handler serves, on a virtual clock that resolves promises in between. */
 export async function talk(
   handler: (connection: Connection) => Observable<Data | undefined>,
   options: PairOptions = {},

@@ -3,12 +3,12 @@ import { Watched } from './watched.ts';
 
 const running = new Set<RunningProxy>();
 
-/** For `afterEach`: no proxy outlives its spec. */
+/** For `afterEach`: kills the proxies that still run. */
 export function endProxies(): void {
   for (const proxy of running) proxy.demo.process.kill('SIGKILL');
 }
 
-/** `demos/proxy.ts` in a process of its own, and what it has said. */
+/** `demos/proxy.ts` in a process of its own, and the events that it has logged. */
 export class RunningProxy extends Watched {
   readonly demo: Demo;
   readonly said: { readonly type?: string; readonly [key: string]: unknown }[] = [];
@@ -19,18 +19,18 @@ export class RunningProxy extends Watched {
     const to = backends.flatMap((port) => ['--backend', `127.0.0.1:${port}`]);
     this.demo = spawnDemo('proxy', ['--port', '0', ...to, ...args]);
     running.add(this);
-    this.demo.process.stdout?.on('data', (text: string) => this.#hear(text));
+    this.demo.process.stdout?.on('data', (text: string) => this.#read(text));
     void this.demo.done.then(() => running.delete(this));
   }
 
-  #hear(text: string): void {
+  #read(text: string): void {
     const lines = `${this.#rest}${text}`.split('\n');
     this.#rest = lines.pop() ?? '';
     for (const line of lines) this.said.push(JSON.parse(line));
     this.changed();
   }
 
-  /** All that it has said of a type. */
+  /** All events of a type. */
   of(type: string) {
     return this.said.filter((event) => event.type === type);
   }
@@ -55,8 +55,7 @@ export class RunningProxy extends Watched {
 }
 
 /**
- * Puts the proxy in front of a server: whoever talks to the port of what this returns talks to the server, and should not
- * notice any difference.
+ * Puts the proxy in front of a server. A client of the proxy's port talks to the server, and should not notice any difference.
  *
  * @param ports Where the servers listen, on the loopback.
  * @param args More of the proxy's own options.
@@ -67,12 +66,12 @@ export async function throughProxy(ports: number | readonly number[], ...args: s
   return proxy;
 }
 
-/** Whether the demos run behind a proxy, which they then see in place of their clients. */
+/** Whether the demos run behind a proxy. Then the proxy is the peer of their connections, in place of the clients. */
 export const proxied = Boolean(process.env.THROUGH_PROXY);
 
 /**
- * The port of a server, or with `THROUGH_PROXY` in the environment that of a proxy in front of it: the specs of the other demos
- * run both ways, and must not notice.
+ * The port of a server, or that of a proxy in front of it if `THROUGH_PROXY` is in the environment. The specs of the other
+ * demos must pass in both cases.
  */
 export async function frontOf(port: number): Promise<number> {
   return proxied && port > 0

@@ -1,5 +1,5 @@
-// A server in a process of its own that logs as the library does by default: echoes lines, and ends on SIGTERM.
-// With a number as its argument it serves nothing, but writes so many lines of 200 bytes, and ends.
+// A server with the library's default log. It echoes lines, and ends on SIGTERM.
+// With a number as its argument it serves nothing, but writes that many lines of 200 bytes, and ends.
 import { map } from 'rxjs';
 import { boundedStdout, encodeLine, lines, logTo, serve, signals } from '../../../lib/index.ts';
 

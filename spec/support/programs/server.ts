@@ -1,4 +1,4 @@
-// A server in a process of its own: echoes lines, says its events as lines of JSON, and ends on a signal.
+// A server in a process of its own. It echoes lines, prints its events as lines of JSON, and ends on a signal.
 // Its argument is JSON: where to listen, and the options of `serve`.
 import { map } from 'rxjs';
 import { encodeLine, lines, serve, signals } from '../../../lib/index.ts';

@@ -1,4 +1,4 @@
-// The server beside this as the one worker of a cluster: its port is the primary's, which accepts for it.
+// The program `server.ts` as the only worker of a cluster: the primary owns the port, and accepts for the worker.
 import cluster from 'node:cluster';
 
 if (cluster.isPrimary) cluster.fork();

@@ -1,19 +1,19 @@
-// Echo, limit, deadline and drain of the built library, on whatever runtime runs this: node, bun, deno. Exits with 0 if all of it
-// holds, and says what does not. It is copied to a folder where the package is installed.
+// Checks echo, limit, deadline and drain of the built library on the runtime that runs this program: node, bun or deno. Exits
+// with 0 if all laws hold, and otherwise prints those that do not. It is copied to a folder where the package is installed.
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { map, Subject } from 'rxjs';
 import { encodeLine, lines, logTo, serve } from 'sluice';
 
-/** A runtime that hangs is one on which it does not run. */
+/** A check that hangs counts as failed. */
 setTimeout(() => {
-  console.error('It has not come to its end in 60 s');
+  console.error('Not finished after 60 s');
   process.exit(1);
 }, 60_000).unref();
 
 const echo = (connection) => connection.pipe(lines(), map(encodeLine));
 
-/** A server with what it says, and a wait for that. */
+/** A server, and a function that waits for its events. */
 async function open(options = {}, handler = echo) {
   const shutdown = new Subject();
   const events = [];
@@ -49,7 +49,7 @@ async function open(options = {}, handler = echo) {
   return { port: address.port, shutdown, until };
 }
 
-/** A client with what it has read. */
+/** A client, and a function that waits for what it reads. */
 function client(port) {
   const socket = connect(port, '127.0.0.1');
   let text = '';
@@ -70,7 +70,7 @@ function client(port) {
 }
 
 const laws = {
-  'echoes what it is sent, and closes with the client': async () => {
+  'echoes lines, and closes the connection when the client does': async () => {
     const server = await open();
     const one = client(server.port);
     const line = `${'x'.repeat(50_000)}\n`;
@@ -81,7 +81,7 @@ const laws = {
     await server.until('completed');
   },
 
-  'serves so many at once, and lets one more wait and others not': async () => {
+  'serves as many connections as its limit, lets one more wait, and refuses others': async () => {
     const server = await open({ concurrency: 1, waiting: { max: 1, timeout: 30_000 } });
     const first = client(server.port);
     first.socket.write('first\n');
@@ -100,7 +100,7 @@ const laws = {
     await server.until('completed');
   },
 
-  'closes a client that says nothing': async () => {
+  'closes the connection of a silent client': async () => {
     const server = await open({ idle: 50, linger: 50 });
     const silent = client(server.port);
     silent.socket.write('once\n');
@@ -111,7 +111,7 @@ const laws = {
     await server.until('completed');
   },
 
-  'answers what is in progress in a drain, and ends': async () => {
+  'finishes a reply in progress in a drain, and completes': async () => {
     const replies = new Subject();
     const server = await open({}, () => replies);
     const one = client(server.port);
