@@ -34,7 +34,7 @@ interface Pair {
 }
 
 /**
- * Runs case after case. Within a case the servers take turns, A B C A B C, each a fraction of a second long, so that a temporary
+ * Runs case after case. Within a case the servers take turns, A B C A B C, each a fraction of a second long. So a temporary
  * disturbance of the machine affects neighbouring turns alike. Between rounds all servers are restarted at times, because
  * otherwise a lucky or unlucky start of one process would affect every round.
  */

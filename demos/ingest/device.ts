@@ -34,7 +34,7 @@ const FIRST_PAUSE = 25;
  * A device: measures, sends, and keeps each reading until it is acknowledged.
  *
  * On each connection it starts with the oldest reading that is not acknowledged. When the connection is lost it reconnects after
- * a pause, which grows with each attempt, and has jitter so that devices do not reconnect at the same time.
+ * a pause. The pause grows with each attempt, and has jitter, so that devices do not reconnect at the same time.
  */
 export class Device {
   readonly #name: string;

@@ -15,7 +15,7 @@ export function parseResident(text: string): number {
 
 /**
  * Resident memory once it is stable. Waits `settle` ms, then until two readings half a second apart differ by less than half a
- * percent, but no longer than three times `settle` in all.
+ * percent. It gives up after three times `settle` in all.
  */
 export async function settledResident(pid: number, settle: number): Promise<number> {
   await pause(settle);

@@ -53,8 +53,8 @@ const slow = (name: string, mode: 'slow' | 'slow-in-place'): Soak => ({
       atMost(
         `RSS grows by, while ${bytes / MIB} MiB are received at ${(bytes / MIB / (took / 1000)).toFixed(0)} MiB/s`,
         grown / MIB,
-        // On a machine with stalls the input retains a read now and then, which is a copy, too. The short form allows as much
-        // garbage as the engine lets accumulate, 32 MiB, of the four times as many bytes that are received.
+        // On a machine with stalls the input retains a read now and then, which is a copy, too. The short form also allows the
+        // 32 MiB of garbage that the engine lets accumulate; it receives four times as much.
         quick ? 8 + 32 : 8,
         'MiB',
       ),
