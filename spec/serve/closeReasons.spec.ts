@@ -29,7 +29,7 @@ const deadlines: ServeOptions = { idle: 10_000, greeting: 10_000, frame: 10_000,
 /** What the backend does after it has accepted a connection and sent its bytes. It may also never accept one. */
 type Backend = 'stays' | 'ends' | 'aborts' | 'does not accept';
 
-/** Runs a server whose handler may use a backend. Returns the `closed` event of one connection and the errors that `failed` reports. */
+/** Serves one client with a handler that may use a backend. Returns the `closed` event and the errors of the `failed` events. */
 async function talk(
   handler: (backend: Observable<Connection>) => Handler,
   backendSends = '',
@@ -120,7 +120,7 @@ describe('a connection closes as `failed`, with one `failed` event, when its han
   });
 });
 
-it('a handler that throws another error for an invalid input emits `failed`, and the reason stays that of the input', async () => {
+it('a handler that replaces the error of an invalid input has `failed`, and the close reason is that of the input', async () => {
   const wrapping: Handler = (one) =>
     one.pipe(
       lines({ maxLength: 1 }),
@@ -198,7 +198,7 @@ describe('a connection closes for its input, without a `failed` event, when that
   });
 });
 
-it('a connection whose lifetime was over when its input ended in half a frame closes as `lifetime`, without `failed`', async () => {
+it('a connection whose lifetime was over before its input ended in half a frame closes without `failed`', async () => {
   const house = await House.open((one) => one.pipe(lines()), { ...deadlines, lifetime: 100, jitter: 0 });
   const client = await house.connect();
   client.write('half');

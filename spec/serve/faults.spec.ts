@@ -166,7 +166,7 @@ it.each(Object.entries(CASES))(
   },
 );
 
-it('fifty connections that are reset, crash their handler, or end at any point leave no connection counted as active', async () => {
+it('fifty connections that are reset, fail their handler, or end at any point are all counted as closed', async () => {
   const log = Log.follow(
     serve(
       { port: 0, host: '127.0.0.1' },

@@ -1,4 +1,4 @@
-// What the peer's FIN means with `halfOpen: false`, and that nothing has changed without.
+// What the peer's FIN means with `halfOpen: false`, and that it means nothing more by default.
 import { once } from 'node:events';
 import {
   firstValueFrom,
@@ -29,15 +29,19 @@ import { clockOf } from '../support/internals.ts';
 import { Log } from '../support/log.ts';
 import { dialTo, readAll } from '../support/sockets.ts';
 
-const GONE: ServeOptions = { halfOpen: false, idle: Number.POSITIVE_INFINITY, greeting: Number.POSITIVE_INFINITY };
+const NOT_HALF_OPEN: ServeOptions = {
+  halfOpen: false,
+  idle: Number.POSITIVE_INFINITY,
+  greeting: Number.POSITIVE_INFINITY,
+};
 
 const ticks = (connection: Connection) => interval(100, clockOf(connection)).pipe(map((count) => `${count}\n`));
 const after = (ms: number, connection: Connection, text: string) =>
   firstValueFrom(timer(ms, clockOf(connection)).pipe(map(() => `${text}\n`)));
 const ignored = (connection: Connection) => connection.pipe(ignoreElements());
 
-/** Connects, sends a text and a FIN, and lets time go by. */
-async function leave(handler: Handler, text: string, options: ServeOptions = GONE) {
+/** Connects, sends a text and a FIN, and lets the server handle both. */
+async function leave(handler: Handler, text: string, options: ServeOptions = NOT_HALF_OPEN) {
   const house = await House.open(handler, options);
   const client = await house.connect();
   if (text !== '') client.write(text);
@@ -52,18 +56,18 @@ describe('with halfOpen false', () => {
     ['a source merged with the input', (connection) => merge(ticks(connection), ignored(connection))],
     ['a broadcast that reads nothing', (connection) => broadcast().to(connection)],
     ['a source that reads nothing', (connection) => ticks(connection)],
-    ['a promise without end', () => new Promise<void>(() => {})],
+    ['a promise that is never resolved', () => new Promise<void>(() => {})],
   ];
-  it.each(hot)("ends %s with the peer's FIN, in good order", async (_, handler) => {
+  it.each(hot)("the peer's FIN ends %s, and the connection closes with a FIN as `ended`", async (_, handler) => {
     const { house, client } = await leave(handler, '');
     expect([house.log.closes, client.ended, client.reset]).toEqual([['ended'], true, false]);
   });
 
-  it('unsubscribes the handler, and ends after what was written has been flushed', async () => {
+  it('unsubscribes from the handler at once, and sends the FIN when all output is flushed', async () => {
     let stopped = 0;
     const handler: Handler = (connection) =>
       merge(new Observable<string>(() => () => stopped++), connection.pipe(map(() => 'x'.repeat(50_000))));
-    const house = await House.open(handler, GONE);
+    const house = await House.open(handler, NOT_HALF_OPEN);
     const client = await house.connect({ window: 1000 });
     client.pause();
     client.write('?').end();
@@ -75,7 +79,7 @@ describe('with halfOpen false', () => {
     expect(house.log.of('closed')[0]).toMatchObject({ bytesOut: 50_000, unsent: 0 });
   });
 
-  it.each([1, 2, 8])('answers every request of an exchange first, %i at a time', async (concurrency) => {
+  it.each([1, 2, 8])('answers every request of an exchange before it ends, %i at a time', async (concurrency) => {
     const answers = exchange(lines(), (line, connection) => after(Number(line), connection, line), { concurrency });
     const handler: Handler = (connection) => merge(answers(connection), NEVER);
     const { house, client } = await leave(handler, '300\n100\n200\n');
@@ -85,12 +89,15 @@ describe('with halfOpen false', () => {
     expect([house.log.closes, client.text]).toEqual([['ended'], '300\n100\n200\n']);
   });
 
-  it('answers requests whose replies wait for the peer first', async () => {
+  it('sends replies that are queued for a slow peer before it ends', async () => {
     const long = (line: string) => [line.repeat(3000), line.repeat(3000), '\n'];
     const reply = (line: string, connection: Connection) =>
       timer(100, clockOf(connection)).pipe(mergeMap(() => long(line)));
     const answers = exchange(lines(), reply, { concurrency: 8 });
-    const house = await House.open((connection) => merge(answers(connection), NEVER), { ...GONE, highWaterMark: 1000 });
+    const house = await House.open((connection) => merge(answers(connection), NEVER), {
+      ...NOT_HALF_OPEN,
+      highWaterMark: 1000,
+    });
     const client = await house.connect({ window: 1000 });
     client.pause();
     client.write('a\nb\n').end();
@@ -101,7 +108,7 @@ describe('with halfOpen false', () => {
     expect([house.log.closes, client.text]).toEqual([['ended'], `${'a'.repeat(6000)}\n${'b'.repeat(6000)}\n`]);
   });
 
-  it('leaves a handler that completes by itself as it is', async () => {
+  it('changes nothing for a handler that completes with its input', async () => {
     const { house, client } = await leave(
       (c) =>
         c.pipe(
@@ -113,7 +120,7 @@ describe('with halfOpen false', () => {
     expect([house.log.closes, client.text]).toEqual([['ended'], 'a!\nb!\nc!\n']);
   });
 
-  it('lets the body of a loop finish, and what it says after the loop leave', async () => {
+  it('lets the body of a loop finish, and flushes what is written after the loop', async () => {
     const handler: Handler = async (connection) => {
       for await (const line of connection.pipe(lines())) await connection.write(await after(100, connection, line));
       await connection.write('bye\n');
@@ -135,7 +142,7 @@ describe('with halfOpen false', () => {
     expect([house.log.closes, client.text]).toEqual([['ended'], 'a\n']);
   });
 
-  it('lets a generator finish the value it is asked for, and asks for no other', async () => {
+  it('sends the value that a generator is producing, and requests no other', async () => {
     let returned = false;
     const handler: Handler = async function* (connection) {
       try {
@@ -151,7 +158,7 @@ describe('with halfOpen false', () => {
     expect([house.log.closes, client.text, returned]).toEqual([['ended'], '0\n', true]);
   });
 
-  it('calls no generator again that yields without waiting', async () => {
+  it('does not resume a generator that yields without waiting', async () => {
     let calls = 0;
     const handler: Handler = function* () {
       for (;;) {
@@ -159,7 +166,7 @@ describe('with halfOpen false', () => {
         yield calls % 100 === 0 ? 'x' : undefined;
       }
     };
-    const server = serve({ port: 0, host: '127.0.0.1' }, handler, GONE);
+    const server = serve({ port: 0, host: '127.0.0.1' }, handler, NOT_HALF_OPEN);
     const log = Log.follow(server);
     running.push(log.subscription as Subscription);
     const socket = dialTo(await log.whenListening());
@@ -186,7 +193,7 @@ describe('with halfOpen false', () => {
     expect([house.log.closes, client.text]).toEqual([['ended'], 'a\na\nb\nb\nbye\n']);
   });
 
-  it('finishes the body of a loop over what comes with the end of the input', async () => {
+  it('lets a generator finish its loop over a value that is emitted at the end of the input', async () => {
     const handler: Handler = async function* (connection) {
       for await (const all of connection.pipe(lines(), toArray())) {
         yield `${all.length}\n`;
@@ -199,7 +206,7 @@ describe('with halfOpen false', () => {
     expect([house.log.closes, client.text]).toEqual([['ended'], '1\nb\nc\n']);
   });
 
-  it('asks no generator for more that waits for room after its value', async () => {
+  it('does not resume a generator whose value is still in the queue', async () => {
     let calls = 0;
     const handler: Handler = async function* (connection) {
       for (;;) {
@@ -207,7 +214,7 @@ describe('with halfOpen false', () => {
         yield await after(100, connection, 'x'.repeat(100_000));
       }
     };
-    const house = await House.open(handler, GONE);
+    const house = await House.open(handler, NOT_HALF_OPEN);
     const client = await house.connect({ window: 1000 });
     client.pause();
     client.end();
@@ -218,7 +225,7 @@ describe('with halfOpen false', () => {
     expect([house.log.closes, client.text.length, calls]).toEqual([['ended'], 100_001, 1]);
   });
 
-  it('gives a generator that begins to read after the FIN its end', async () => {
+  it('completes the input of a generator that begins to read after the FIN', async () => {
     const handler: Handler = async function* (connection) {
       yield await after(100, connection, 'hello').then(async (text) => {
         for await (const line of connection.pipe(lines())) return `${line}\n`;
@@ -230,7 +237,7 @@ describe('with halfOpen false', () => {
     expect([house.log.closes, client.text]).toEqual([['ended'], 'hello\n']);
   });
 
-  it('hands on what came before the FIN to a handler that begins to read later', async () => {
+  it('delivers the bytes before the FIN to a handler that begins to read after it', async () => {
     const handler: Handler = async (connection) => {
       await after(100, connection, '');
       for await (const line of connection.pipe(lines())) await connection.write(`${line}\n`);
@@ -242,7 +249,7 @@ describe('with halfOpen false', () => {
     expect([house.log.closes, client.text]).toEqual([['ended'], 'a\nb\n']);
   });
 
-  it('does not wait for what mergeMap waits for', async () => {
+  it('does not wait for the inner sources of mergeMap', async () => {
     const handler: Handler = (c) =>
       c.pipe(
         lines(),
@@ -252,18 +259,18 @@ describe('with halfOpen false', () => {
     expect([house.log.closes, client.text]).toEqual([['ended'], '']);
   });
 
-  it('leaves a relay the answer of the other side', async () => {
+  it('lets a relay send the answer of its backend', async () => {
     const front: Handler = (connection) => {
       const scheduler = clockOf(connection);
       const backend = new MemoryNetwork(scheduler);
-      const seams = { transport: backend.transport, scheduler };
+      const inMemory = { transport: backend.transport, scheduler };
       const all: Handler = (c) =>
         c.pipe(
           toArray(),
           mergeMap(() => after(100, c, 'all')),
         );
-      running.push(serve({ port: 0 }, all, seams).subscribe());
-      return connect({ port: 1 }, { ...seams, halfOpen: false }).pipe(mergeMap((other) => relay(connection, other)));
+      running.push(serve({ port: 0 }, all, inMemory).subscribe());
+      return connect({ port: 1 }, { ...inMemory, halfOpen: false }).pipe(mergeMap((other) => relay(connection, other)));
     };
     const { house, client } = await leave(front, 'a\n');
     await house.clock.advance(99);
@@ -272,26 +279,26 @@ describe('with halfOpen false', () => {
     expect([house.log.closes, client.text]).toEqual([['ended'], 'all\n']);
   });
 
-  it('ends a connection of connect, and one of listen', async () => {
+  it('ends connections of connect and of listen as well', async () => {
     const clock = new Clock();
     const network = new MemoryNetwork(clock);
-    const seams = { transport: network.transport, scheduler: clock, halfOpen: false };
+    const options = { transport: network.transport, scheduler: clock, halfOpen: false };
     const closes: string[] = [];
-    const tell = (side: string, connection: Connection) =>
+    const recordClose = (side: string, connection: Connection) =>
       connection.closed.subscribe(({ reason }) => closes.push(`${side} ${reason}`));
     const hot = (connection: Connection) => merge(ticks(connection), ignored(connection)).pipe(connection.send());
-    const served = listen({ port: 0 }, seams).pipe(
+    const served = listen({ port: 0 }, options).pipe(
       mergeMap((connection) => {
-        tell('listen', connection);
+        recordClose('listen', connection);
         return hot(connection);
       }),
     );
     running.push(served.subscribe());
     await clock.settle();
     const connected: Connection[] = [];
-    const client = connect({ port: 1 }, seams).pipe(
+    const client = connect({ port: 1 }, options).pipe(
       mergeMap((connection) => {
-        tell('connect', connection);
+        recordClose('connect', connection);
         connected.push(connection);
         return hot(connection);
       }),
@@ -304,13 +311,13 @@ describe('with halfOpen false', () => {
     expect(closes.sort()).toEqual(['connect ended', 'listen ended']);
   });
 
-  it('ends over a real socket, with all that was asked answered and a FIN', async () => {
+  it('answers all requests on a real socket, and then sends a FIN', async () => {
     const answers = exchange(lines(), async (line) => {
       await new Promise((resolve) => setImmediate(resolve));
       return `${line}\n`;
     });
     const log = Log.follow(
-      serve({ port: 0, host: '127.0.0.1' }, (connection) => merge(answers(connection), NEVER), GONE),
+      serve({ port: 0, host: '127.0.0.1' }, (connection) => merge(answers(connection), NEVER), NOT_HALF_OPEN),
     );
     running.push(log.subscription as Subscription);
     const socket = dialTo(await log.whenListening());
@@ -322,13 +329,13 @@ describe('with halfOpen false', () => {
     expect(log.closes).toEqual(['ended']);
   });
 
-  it('sends the last word after a loop over a real socket', async () => {
+  it('flushes on a real socket what is written after a loop', async () => {
     const handler: Handler = async (connection) => {
       for await (const line of connection.pipe(lines())) await connection.write(`${line}\n`);
       await connection.write('bye\n');
       await new Promise(() => {});
     };
-    const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, handler, GONE));
+    const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, handler, NOT_HALF_OPEN));
     running.push(log.subscription as Subscription);
     const socket = dialTo(await log.whenListening());
     await once(socket, 'connect');
@@ -346,14 +353,14 @@ afterEach(() => {
   for (const subscription of running.splice(0)) subscription.unsubscribe();
 });
 
-it.each([{}, { halfOpen: true }])("goes on sending after the peer's FIN with %j", async (options) => {
+it.each([{}, { halfOpen: true }])("continues to send after the peer's FIN with %j", async (options) => {
   const handler: Handler = (connection) => merge(ticks(connection), ignored(connection));
-  const { house, client } = await leave(handler, '', { ...GONE, halfOpen: undefined, ...options });
+  const { house, client } = await leave(handler, '', { ...NOT_HALF_OPEN, halfOpen: undefined, ...options });
   await house.clock.advance(300);
   expect([house.log.closes, client.text]).toEqual([[], '0\n1\n2\n']);
 });
 
-it('refuses a halfOpen that is no boolean', () => {
+it('serve and connect throw on call for a halfOpen that is not a boolean', () => {
   expect(() => serve({ port: 0 }, () => NEVER, { halfOpen: 'no' as never })).toThrow('halfOpen must be');
   expect(() => connect({ port: 1 }, { halfOpen: 0 as never })).toThrow('halfOpen must be');
 });

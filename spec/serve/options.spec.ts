@@ -34,7 +34,7 @@ import { Log } from '../support/log.ts';
 /** The same options, each of them `undefined`. */
 type Undefined<T> = { readonly [K in keyof T]-?: undefined };
 
-/** All options of everything that takes some, and who reads them. */
+/** The options of every function that takes options, by the name of the function. */
 interface All {
   serve: ServeOptions;
   listen: ListenOptions;
@@ -59,7 +59,7 @@ describe('every option', () => {
     expectTypeOf<{ port: number; host: undefined }>().toExtend<Parameters<typeof connect>[0]>();
   });
 
-  it('that is undefined has its default', async () => {
+  it('that is undefined has its default, as `greeting` has', async () => {
     const options = { idle: undefined, greeting: undefined, waiting: { max: undefined }, farewell: undefined };
     const house = await House.open((connection) => connection.pipe(lines()), options);
     await house.connect();
@@ -69,7 +69,7 @@ describe('every option', () => {
   });
 });
 
-describe('options that are inherited, and getters of a class', () => {
+describe('options that are inherited, or getters of a class', () => {
   class Waiting {
     get max() {
       return 1;
@@ -88,12 +88,12 @@ describe('options that are inherited, and getters of a class', () => {
     describe() {}
   }
 
-  /** A server in memory with what is left of the options in a prototype of theirs. */
+  /** A server in memory whose options are inherited, except for the transport and the scheduler. */
   const open = async (options: object) => {
     const clock = new Clock();
     const network = new MemoryNetwork(clock);
-    const seams = Object.assign(Object.create(options), { transport: network.transport, scheduler: clock });
-    const log = Log.follow(serve({ port: 0 }, (connection) => connection.pipe(lines()), seams));
+    const inMemory = Object.assign(Object.create(options), { transport: network.transport, scheduler: clock });
+    const log = Log.follow(serve({ port: 0 }, (connection) => connection.pipe(lines()), inMemory));
     await clock.settle();
     const connect = async () => {
       const client = network.connect();
@@ -110,7 +110,7 @@ describe('options that are inherited, and getters of a class', () => {
       'an object with a prototype of its own',
       Object.create({ concurrency: 1, farewell: 'full', waiting: new Waiting() }),
     ],
-  ])('of %s are obeyed, all of them', async (_, options) => {
+  ])('are all applied: those of %s', async (_, options) => {
     const { log, connect } = await open(options);
     await connect();
     await connect();
@@ -120,7 +120,7 @@ describe('options that are inherited, and getters of a class', () => {
     expect(third.text).toBe('full');
   });
 
-  it('are refused when they cannot be', () => {
+  it('are validated on call', () => {
     const handler = (connection: Connection) => connection;
     expect(() => serve({ port: 0 }, handler, Object.create({ idle: -1 }))).toThrow('idle must be more than 0');
     expect(() => serve({ port: 0 }, handler, Object.create({ idel: 1 }))).toThrow("there is no option 'idel'");
@@ -142,7 +142,7 @@ describe('options that are inherited, and getters of a class', () => {
     expect(() => new MemoryNetwork().connect(Object.create({ window: -1 }))).toThrow('window must be');
   });
 
-  it('hold as they were when they were read', async () => {
+  it('are read once: a later change of the object has no effect', async () => {
     const options = { frame: 500 };
     const { clock, log, connect } = await open(options);
     options.frame = 1;
@@ -158,7 +158,7 @@ describe('options that are inherited, and getters of a class', () => {
 });
 
 describe('a highWaterMark above maxOutbound', () => {
-  it('counts as maxOutbound: there the input pauses', async () => {
+  it('counts as maxOutbound: the input pauses there', async () => {
     const unsent: (() => number)[] = [];
     const handler = (connection: Connection) => {
       unsent.push(() => connection.unsent);

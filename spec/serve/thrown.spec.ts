@@ -9,10 +9,10 @@ import { Clock } from '../support/clock.ts';
 import { Log } from '../support/log.ts';
 
 const wrong = (): never => {
-  throw new Error('looked at');
+  throw new Error('accessed');
 };
 
-/** Throws whatever is done to it. */
+/** A handler of a proxy that throws for every operation. */
 const evil: ProxyHandler<object> = new Proxy({}, { get: () => wrong });
 
 const getter = (name: string) => Object.defineProperty(new Error('a message'), name, { get: wrong });
@@ -32,10 +32,10 @@ const deep = () => {
 const things: Record<string, () => unknown> = {
   'a frozen error': () => Object.freeze(new Error('frozen')),
   'a sealed error': () => Object.seal(new Error('sealed')),
-  'an error with causes in a circle': cyclic,
+  'an error with cyclic causes': cyclic,
   'an error with two thousand causes': deep,
   'an AggregateError without a message': () => new AggregateError([new Error('one'), 'two', Symbol('three')]),
-  'an AggregateError that holds itself': () => {
+  'an AggregateError that contains itself': () => {
     const all = new AggregateError([new Error('one')]);
     all.errors.push(all);
     return all;
@@ -56,7 +56,7 @@ const things: Record<string, () => unknown> = {
     return proxy;
   },
   'an object without a prototype': () => Object.assign(Object.create(null), { code: 5 }),
-  'an object in a circle': () => {
+  'a cyclic object': () => {
     const one: Record<string, unknown> = { code: 5 };
     one.itself = one;
     return one;
@@ -64,7 +64,7 @@ const things: Record<string, () => unknown> = {
   'a symbol': () => Symbol('thrown'),
   'a function': () => wrong,
   'a bigint': () => 10n,
-  'a text': () => 'thrown',
+  'a string': () => 'thrown',
   null: () => null,
   undefined: () => undefined,
 };
@@ -108,10 +108,10 @@ const places: Record<string, (thrower: () => never) => Handler> = {
   }),
 };
 
-/** Where what is told is an error that is made of it, by us or by RxJS. */
+/** Places where `failed` reports another error that the library or RxJS makes of the thrown value. */
 const wrapped = ['in a decoder', 'in a teardown'];
 
-/** What can be seen of a thing from outside. */
+/** The keys of a value, and whether it is frozen or sealed. */
 function shape(thing: unknown): unknown {
   if (typeof thing !== 'object' || thing === null) return typeof thing;
   try {
@@ -121,7 +121,16 @@ function shape(thing: unknown): unknown {
   }
 }
 
-/** What RxJS reports as unhandled. */
+/** Whether a value is an error of this realm. Not even that question is safe to ask of a proxy. */
+function isError(thing: unknown): boolean {
+  try {
+    return thing instanceof Error;
+  } catch {
+    return false;
+  }
+}
+
+/** The errors that RxJS reports as unhandled. */
 const unhandled: unknown[] = [];
 beforeEach(() => {
   config.onUnhandledError = (error) => unhandled.push(error);
@@ -132,7 +141,7 @@ afterEach(async () => {
   expect(unhandled.splice(0)).toEqual([]);
 });
 
-/** Each thing in a few places, and some of them in each place. */
+/** Each value in a few places, and a few values in each place. */
 const few = ['in the handler', 'in a promise of an exchange', 'in a decoder', 'in a teardown'];
 const many = ['a frozen error', 'a proxy that throws'];
 const cases = Object.keys(things).flatMap((thing) =>
@@ -141,8 +150,8 @@ const cases = Object.keys(things).flatMap((thing) =>
     .map((place) => [thing, place] as const),
 );
 
-describe('what is thrown', () => {
-  it.each(cases)('is told in a line, ends one connection and is left as it is: %s %s', async (name, place) => {
+describe('a thrown value', () => {
+  it.each(cases)('is logged as one line, fails one connection only and is not changed: %s %s', async (name, place) => {
     const thing = things[name]?.();
     const before = shape(thing);
     const failing = places[place]?.(() => {
@@ -151,8 +160,8 @@ describe('what is thrown', () => {
     let first = true;
     const clock = new Clock();
     const network = new MemoryNetwork(clock);
-    const said: Record<string, unknown>[] = [];
-    const logger = pino({ level: 'trace' }, { write: (line: string) => void said.push(JSON.parse(line)) });
+    const logLines: Record<string, unknown>[] = [];
+    const logger = pino({ level: 'trace' }, { write: (line: string) => void logLines.push(JSON.parse(line)) });
     const server = serve(
       { port: 0 },
       (one) => {
@@ -179,15 +188,18 @@ describe('what is thrown', () => {
     const next = network.connect().write('hello\n');
     await clock.settle();
     expect(next.text).toBe('hello');
-    expect(log.of('closed')).toMatchObject([{ id: 1 }]);
-    if (place !== 'in a decoder') expect(log.of('failed')).toHaveLength(1);
+    // A decoder that throws something else than an error finds a frame invalid, which is the fault of the peer.
+    const isInvalid = place === 'in a decoder' && !isError(thing);
+    const reason = isInvalid ? 'frame-invalid' : place === 'in a teardown' ? 'completed' : 'failed';
+    expect(log.of('closed')).toMatchObject([{ id: 1, reason }]);
+    expect(log.of('failed')).toHaveLength(isInvalid ? 0 : 1);
     if (!wrapped.includes(place)) {
-      // Deep equality would look into it.
+      // Deep equality would access the properties of the value.
       expect(Object.is(log.of('failed')[0]?.error, thing)).toBe(true);
     }
-    expect(said.map(({ type }) => type)).toEqual(log.types);
-    for (const line of said) expect(JSON.stringify(line).length).toBeLessThan(100_000);
-    expect(said.every(({ msg }) => typeof msg === 'string' && msg !== '')).toBe(true);
+    expect(logLines.map(({ type }) => type)).toEqual(log.types);
+    for (const line of logLines) expect(JSON.stringify(line).length).toBeLessThan(100_000);
+    expect(logLines.every(({ msg }) => typeof msg === 'string' && msg !== '')).toBe(true);
     expect(shape(thing)).toEqual(before);
     subscription.unsubscribe();
   });

@@ -39,34 +39,38 @@ import { Clock } from '../support/clock.ts';
 import { House } from '../support/house.ts';
 import { internalsOf } from '../support/internals.ts';
 
-/** What RxJS reports as unhandled. */
+/** The errors that RxJS reports as unhandled. */
 const unhandled: unknown[] = [];
 beforeEach(() => {
   config.onUnhandledError = (error) => unhandled.push(error);
 });
 afterEach(async () => {
-  // RxJS reports from a timer: those that are set run before this one.
+  // RxJS reports these errors from a timer. Timers that are pending already fire before this one.
   await new Promise((resolve) => setTimeout(resolve));
   config.onUnhandledError = null;
   unhandled.length = 0;
 });
 
-/** User code that does something wrong, or something that only it would do there. */
+/** User code that does something wrong or unusual in the place where it is called. */
 type Fault = (connection: Connection) => unknown;
 
 const boom = () => {
   throw new Error('boom');
 };
 
-/** A promise that is rejected where the stack is full has Node print a warning: nothing is written after the end. */
+/** Writes only before the end, because Node prints a warning for a promise that is rejected where the stack is full. */
 const writeTo = (one: Connection) => {
   if (!internalsOf(one).over) one.write('x');
 };
 
 const endless = (): number => 1 + endless();
 
-/** Fills the stack up to its last frame, and calls back from the last few hundred as they are left. Frames differ in size by `pad`. */
-function fromTheDepth(work: () => void, pad: number): never {
+/**
+ * Fills the stack, and calls back from each of the last 300 frames while the stack unwinds.
+ *
+ * @param pad Number of arguments of each frame: it varies the size of the frames.
+ */
+function nearStackOverflow(callback: () => void, pad: number): never {
   const padding: number[] = Array.from({ length: pad });
   let calls = 0;
   const fall = (...rest: number[]): never => {
@@ -74,7 +78,7 @@ function fromTheDepth(work: () => void, pad: number): never {
       return fall(...rest);
     } catch (error) {
       if (calls < 300) {
-        work();
+        callback();
         calls++;
       }
       throw error;
@@ -88,7 +92,7 @@ const faults: Record<string, Fault> = {
   'throws undefined': () => {
     throw undefined;
   },
-  'throws what is frozen': () => {
+  'throws a frozen error': () => {
     throw Object.freeze(new Error('frozen'));
   },
   'fills the stack': endless,
@@ -117,7 +121,7 @@ const faults: Record<string, Fault> = {
   },
 };
 
-const depths: Record<string, (one: Connection) => void> = {
+const calls: Record<string, (one: Connection) => void> = {
   ends: (one) => one.end(),
   aborts: (one) => one.abort(),
   drains: (one) => one.drain(),
@@ -128,23 +132,23 @@ const depths: Record<string, (one: Connection) => void> = {
 const fault = fc.oneof(
   fc.constantFrom(...Object.entries(faults)),
   fc
-    .tuple(fc.constantFrom(...Object.entries(depths)), fc.nat(40))
-    .map(([[name, work], pad]): [string, Fault] => [
-      `${name} from the depth (${pad})`,
-      (one) => fromTheDepth(() => work(one), pad),
+    .tuple(fc.constantFrom(...Object.entries(calls)), fc.nat(40))
+    .map(([[name, call], pad]): [string, Fault] => [
+      `${name} near a stack overflow (${pad})`,
+      (one) => nearStackOverflow(() => call(one), pad),
     ]),
 );
 
-/** A decoder of lines that calls user code somewhere. */
-const decoding = (at: 'cut' | 'end' | 'pending', work: () => unknown): Decoder<string> => {
+/** A decoder of lines that runs a fault in one of its members. */
+const decoding = (member: keyof Decoder<string>, work: () => unknown): Decoder<string> => {
   let held = '';
   return {
     get buffered() {
-      if (at === 'pending') work();
+      if (member === 'buffered') work();
       return held.length;
     },
     decode(input) {
-      if (at === 'cut') work();
+      if (member === 'decode') work();
       const end = input.bytes.indexOf('\n', input.at);
       const from = input.at;
       input.at = end < 0 ? input.bytes.length : end + 1;
@@ -155,7 +159,7 @@ const decoding = (at: 'cut' | 'end' | 'pending', work: () => unknown): Decoder<s
       return line;
     },
     decodeEof() {
-      if (at === 'end') work();
+      if (member === 'decodeEof') work();
       return BLANK;
     },
   };
@@ -167,28 +171,29 @@ const framed = (one: Connection) =>
     map((line) => `${line}\n`),
   );
 
-/** Where user code is called: a handler that calls it there. */
+/** Each place where user code is called: a handler that runs a fault there. */
 const places: Record<string, (work: Fault) => Handler> = {
   'in the handler': (work) => (one) => {
     work(one);
     return framed(one);
   },
   'in a projector': (work) => (one) => framed(one).pipe(tap(() => work(one))),
-  'in a projector that is tried again': (work) => (one) =>
+  'in a projector behind catchError that subscribes again': (work) => (one) =>
     framed(one).pipe(
       tap(() => work(one)),
       catchError((_error, caught) => caught),
     ),
-  'in a projector that is repeated': (work) => (one) =>
+  'in a projector behind repeat and retry': (work) => (one) =>
     framed(one).pipe(
       tap(() => work(one)),
       repeat(),
       retry(),
     ),
-  'as the input completes': (work) => (one) => framed(one).pipe(tap({ complete: () => work(one) })),
-  'as the input fails': (work) => (one) => framed(one).pipe(tap({ next: boom }), tap({ error: () => work(one) })),
+  'when the input completes': (work) => (one) => framed(one).pipe(tap({ complete: () => work(one) })),
+  'when the pipe fails': (work) => (one) => framed(one).pipe(tap({ next: boom }), tap({ error: () => work(one) })),
   'in a teardown': (work) => (one) => framed(one).pipe(finalize(() => work(one))),
-  'in a teardown of what never completes': (work) => (one) => merge(framed(one), NEVER).pipe(finalize(() => work(one))),
+  'in a teardown of a handler that never completes': (work) => (one) =>
+    merge(framed(one), NEVER).pipe(finalize(() => work(one))),
   'in a subscription': (work) => (one) => merge(framed(one), new Observable<never>(() => void work(one))),
   'when it drains': (work) => (one) => {
     one.draining.subscribe(() => work(one));
@@ -198,19 +203,20 @@ const places: Record<string, (work: Fault) => Handler> = {
     one.closed.subscribe(() => work(one));
     return framed(one);
   },
-  'in a teardown of those that wait for its close': (work) => (one) => {
+  'in a teardown of a subscription to `closed`': (work) => (one) => {
     one.closed.pipe(finalize(() => work(one))).subscribe({ error: () => undefined });
     return framed(one);
   },
-  'in a decoder': (work) => (one) => one.pipe(frames(() => decoding('cut', () => work(one)))),
-  'in a decoder at its end': (work) => (one) => one.pipe(frames(() => decoding('end', () => work(one)))),
-  'in what a decoder holds': (work) => (one) => one.pipe(frames(() => decoding('pending', () => work(one)))),
+  'in decode of a decoder': (work) => (one) => one.pipe(frames(() => decoding('decode', () => work(one)))),
+  'in decodeEof of a decoder': (work) => (one) => one.pipe(frames(() => decoding('decodeEof', () => work(one)))),
+  'in the getter buffered of a decoder': (work) => (one) =>
+    one.pipe(frames(() => decoding('buffered', () => work(one)))),
   'in an exchange': (work) =>
     exchange(lines(), (line, one) => {
       work(one);
       return `${line}\n`;
     }),
-  'in an exchange, later': (work) =>
+  'in an exchange after an await': (work) =>
     exchange(
       lines(),
       async (line, one) => {
@@ -260,7 +266,7 @@ const places: Record<string, (work: Fault) => Handler> = {
       );
   },
   'behind send()': (work) => (one) => {
-    // It has a sender already: the handler's own is refused, and falls back.
+    // The handler's own send() fails, because the server has already called it. The handler falls back to its output.
     const sent = framed(one).pipe(
       one.send(),
       finalize(() => work(one)),
@@ -269,7 +275,7 @@ const places: Record<string, (work: Fault) => Handler> = {
   },
 };
 
-const leaves = fc.constantFrom('stays', 'ends', 'breaks', 'pauses');
+const leaves = fc.constantFrom('stays', 'ends', 'resets', 'pauses');
 
 const deadlines: ServeOptions = {
   concurrency: 3,
@@ -283,10 +289,15 @@ const deadlines: ServeOptions = {
 const never = Number.POSITIVE_INFINITY;
 const noDeadlines: ServeOptions = { ...deadlines, idle: never, greeting: never, frame: never, reply: never };
 
-/** One more than there are places. */
+/** One more than there are slots. */
 const CLIENTS = 4;
 
-/** Some clients meet the fault, and leave or stay; then the server is looked at, and a client comes that meets none. */
+/**
+ * Serves clients with a faulty handler, and checks that all are closed. Then serves one more client, without the fault.
+ *
+ * @param healthy Called when the fault is to stop.
+ * @param leave What each client does after its request.
+ */
 async function suffer(handler: Handler, healthy: () => void, leave: string, options: ServeOptions): Promise<House> {
   const house = await House.open(handler, options);
   const clients: MemoryClient[] = [];
@@ -297,10 +308,10 @@ async function suffer(handler: Handler, healthy: () => void, leave: string, opti
     one.write('a\nb\n');
     await house.clock.settle();
     if (leave === 'ends') one.end();
-    if (leave === 'breaks') one.break();
+    if (leave === 'resets') one.break();
     await house.clock.settle();
   }
-  // Far longer than all deadlines together; where there are none, those that have their place leave it.
+  // Far longer than all deadlines together. Without deadlines, the clients free their slots with a reset.
   await house.clock.advance(60_000);
   if (options.idle === never) {
     for (const one of clients) one.resume().break();
@@ -322,8 +333,8 @@ async function suffer(handler: Handler, healthy: () => void, leave: string, opti
   return house;
 }
 
-describe('user code that fails, recurses or ends the connection, wherever it is called,', () => {
-  it.each(Object.entries(places))('loses no place and serves the next client: %s', async (_name, place) => {
+describe('user code that fails, recurses or ends the connection in any place', () => {
+  it.each(Object.entries(places))('keeps no slot, and the next client is served: %s', async (_name, place) => {
     await fc.assert(
       fc.asyncProperty(fault, leaves, fc.constantFrom(deadlines, noDeadlines), async ([, work], leave, options) => {
         let healthy = false;
@@ -336,21 +347,21 @@ describe('user code that fails, recurses or ends the connection, wherever it is 
   });
 });
 
-describe('an observer of the events of a server', () => {
+describe('a server whose events are observed', () => {
   const observers: Record<string, (house: { stop(): void; shutdown(): void }) => void> = {
     throws: boom,
     'fills the stack': () => void endless(),
-    'stops the server': (house) => house.stop(),
-    'shuts it down': (house) => house.shutdown(),
+    unsubscribes: (house) => house.stop(),
+    'begins a drain': (house) => house.shutdown(),
   };
-  const types = ['listening', 'opened', 'failed', 'closed', 'refused', 'draining', 'drained'] as const;
-  const cases = types.flatMap((type) => Object.entries(observers).map(([name, react]) => ({ type, name, react })));
+  const eventTypes = ['listening', 'opened', 'failed', 'closed', 'refused', 'draining', 'drained'] as const;
+  const cases = eventTypes.flatMap((type) => Object.entries(observers).map(([name, react]) => ({ type, name, react })));
 
-  it.each(cases)('leaves no connection behind, and no port, when it $name at `$type`', async ({ type, react }) => {
+  it.each(cases)('keeps no connection and no port when its observer $name at `$type`', async ({ type, react }) => {
     const clock = new Clock();
     const network = new MemoryNetwork(clock);
     const signal = new Subject<void>();
-    const seen: string[] = [];
+    const types: string[] = [];
     let counters: Counters | undefined;
     const server = serve({ port: 0 }, (one) => framed(one).pipe(tap((line) => line === 'bad\n' && boom())), {
       ...deadlines,
@@ -363,14 +374,14 @@ describe('an observer of the events of a server', () => {
     const subscription = new Subscription();
     subscription.add(
       server.subscribe((event) => {
-        seen.push(event.type);
+        types.push(event.type);
         if (event.type === 'listening') counters = event.counters;
         if (event.type === type) react({ stop: () => subscription.unsubscribe(), shutdown: () => signal.next() });
       }),
     );
     await clock.settle();
-    for (const word of ['good\n', 'bad\n']) {
-      const one = network.connect().write(word);
+    for (const line of ['good\n', 'bad\n']) {
+      const one = network.connect().write(line);
       const other = network.connect();
       await clock.settle();
       one.end();
@@ -379,7 +390,7 @@ describe('an observer of the events of a server', () => {
     }
     signal.next();
     await clock.advance(60_000);
-    expect(seen).toContain(type);
+    expect(types).toContain(type);
     expect(network.listening).toBe(false);
     expect([...network.sockets]).toEqual([]);
     expect(counters).toMatchObject({ waiting: 0, active: 0 });
@@ -389,7 +400,7 @@ describe('an observer of the events of a server', () => {
 });
 
 it.each([Number.NaN, 2, '0.5', undefined])(
-  'a chance of %o fails the connection that asked for it, and no other',
+  'a random number of %o for the lifetime fails its connection only',
   async (chance) => {
     let random = () => chance as number;
     const house = await House.open(framed, { ...deadlines, lifetime: 10_000, random: () => random() });
@@ -406,7 +417,7 @@ it.each([Number.NaN, 2, '0.5', undefined])(
   },
 );
 
-describe('a handler that comes back for more of its input after each error', () => {
+describe('a handler that subscribes to its input again after each error', () => {
   const again: Record<string, MonoTypeOperatorFunction<string>> = {
     'with catchError': catchError((_error, caught) => caught),
     'with retry': retry(),
@@ -415,7 +426,7 @@ describe('a handler that comes back for more of its input after each error', () 
   };
 
   it.each(Object.entries(again))(
-    'fails its connection, and leaves its place to the next one: %s',
+    'fails its connection, and the next one gets its slot: %s',
     async (_name, operator) => {
       const failing = (one: Connection) =>
         one.pipe(
@@ -439,14 +450,15 @@ describe('a handler that comes back for more of its input after each error', () 
     },
   );
 
-  /** Without a sender its first error has unsubscribed the connection before, which completes it. */
+  /** Without send(), the first error unsubscribes from the connection, which closes as completed. */
   const pipes: Record<string, (one: Connection) => Observable<unknown>> = {
-    'and never sends': (one) => one.pipe(lines(), map(boom), again['with catchError'] as never),
-    'and sends before': (one) => one.pipe(lines(), map(boom), one.send(), again['with retry'] as never),
-    'and sends behind': (one) => one.pipe(lines(), map(boom), again['with retry'] as never, one.send()),
+    'without send()': (one) => one.pipe(lines(), map(boom), again['with catchError'] as never),
+    'with send() in front of the operator': (one) =>
+      one.pipe(lines(), map(boom), one.send(), again['with retry'] as never),
+    'with send() behind the operator': (one) => one.pipe(lines(), map(boom), again['with retry'] as never, one.send()),
   };
 
-  it.each(Object.entries(pipes))('frees its place in a pipe of its own, %s', async (name, handle) => {
+  it.each(Object.entries(pipes))('frees its slot behind `listen`, %s', async (name, handle) => {
     const clock = new Clock();
     const network = new MemoryNetwork(clock);
     const ends: string[] = [];
@@ -465,7 +477,7 @@ describe('a handler that comes back for more of its input after each error', () 
       one.end();
       await clock.advance(200);
     }
-    expect(ends).toEqual(Array(3).fill(name === 'and never sends' ? 'completed' : 'failed'));
+    expect(ends).toEqual(Array(3).fill(name === 'without send()' ? 'completed' : 'failed'));
     served.unsubscribe();
   });
 });

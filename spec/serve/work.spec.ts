@@ -1,4 +1,4 @@
-// What the time of our own work is for the deadlines: not the peer's, but the handler's.
+// The time in which a handler works on a request does not count as time of the peer: no deadline of the peer passes in it.
 import { firstValueFrom, map, mergeMap, NEVER, Observable, of, pipe, timer } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
@@ -14,54 +14,53 @@ import { heard, run } from '../support/peers.ts';
 
 const endless = Number.POSITIVE_INFINITY;
 
-/** Work on a request that takes some milliseconds of the connection's clock. */
+/** A reply that takes some milliseconds of the connection's clock, and consists of their number. */
 const work = (ms: number, connection: Connection): Observable<string> =>
   timer(ms, clockOf(connection)).pipe(map(() => `${ms}\n`));
 const promised = (ms: number, connection: Connection): Promise<string> => firstValueFrom(work(ms, connection));
-const given = (line: string) => Number(line);
+const msOf = (line: string) => Number(line);
 
 const handlers: [name: string, handler: Handler][] = [
-  ['a promise of exchange', exchange(lines(), (line, connection) => promised(given(line), connection))],
-  ['an Observable of exchange', exchange(lines(), (line, connection) => work(given(line), connection))],
+  ['an exchange with promises', exchange(lines(), (line, connection) => promised(msOf(line), connection))],
+  ['an exchange with Observables', exchange(lines(), (line, connection) => work(msOf(line), connection))],
   [
-    'a generator of exchange',
+    'an exchange with generators',
     exchange(lines(), async function* (line, connection) {
-      yield await promised(given(line), connection);
+      yield await promised(msOf(line), connection);
     }),
   ],
   [
-    'an exchange of many requests at once',
-    exchange(lines(), (line, connection) => promised(given(line), connection), { concurrency: 8 }),
+    'an exchange of several requests at once',
+    exchange(lines(), (line, connection) => promised(msOf(line), connection), { concurrency: 8 }),
   ],
   [
     'a generator that loops over the frames',
     async function* (connection) {
-      for await (const line of connection.pipe(lines())) yield await promised(given(line), connection);
+      for await (const line of connection.pipe(lines())) yield await promised(msOf(line), connection);
     },
   ],
   [
     'an async function that loops over the frames',
     async (connection) => {
-      for await (const line of connection.pipe(lines()))
-        await connection.write(await promised(given(line), connection));
+      for await (const line of connection.pipe(lines())) await connection.write(await promised(msOf(line), connection));
     },
   ],
   [
-    'an exchange of frames behind the operator',
-    exchange(pipe(lines(), idle(1000)), (line, connection) => promised(given(line), connection)),
+    'an exchange whose frames pass the idle operator',
+    exchange(pipe(lines(), idle(1000)), (line, connection) => promised(msOf(line), connection)),
   ],
   [
-    'an exchange behind the operator',
-    exchange(pipe(idle(1000), lines()), (line, connection) => promised(given(line), connection)),
+    'an exchange whose bytes pass the idle operator',
+    exchange(pipe(idle(1000), lines()), (line, connection) => promised(msOf(line), connection)),
   ],
 ];
 
-describe.each(handlers)('the work of %s', (name, handler) => {
+describe.each(handlers)('%s', (name, handler) => {
   const options = { idle: name.endsWith('operator') ? endless : 1000, reply: endless };
   const closes = (house: House) =>
     house.log.of('closed').map(({ reason, deadline, duration }) => [reason, deadline, duration]);
 
-  it('is no idleness of the peer, which begins when it is done', async () => {
+  it('starts the idle deadline when its work is done', async () => {
     const house = await House.open(handler, options);
     const client = await house.connect();
     client.write('5000\n');
@@ -75,7 +74,7 @@ describe.each(handlers)('the work of %s', (name, handler) => {
     expect(closes(house)).toEqual([['deadline', 'idle', 6000]]);
   });
 
-  it('is done for each of several requests, one after the other or together', async () => {
+  it('answers several requests, although their work together is longer than the idle deadline', async () => {
     const house = await House.open(handler, options);
     const client = await house.connect();
     client.write('3000\n4000\n').write('2000\n');
@@ -85,7 +84,7 @@ describe.each(handlers)('the work of %s', (name, handler) => {
     expect(client.text).toBe('3000\n4000\n2000\n');
   });
 
-  it('is done for a peer that has said its FIN', async () => {
+  it('answers the requests of a peer that has sent its FIN', async () => {
     const house = await House.open(handler, options);
     const client = await house.connect();
     client.write('3000\n4000\n').end();
@@ -94,7 +93,7 @@ describe.each(handlers)('the work of %s', (name, handler) => {
     expect(closes(house).map(([reason]) => reason)).toEqual(['ended']);
   });
 
-  it('leaves a peer idle that asks nothing', async () => {
+  it('misses the idle deadline when the peer sends no further request', async () => {
     const house = await House.open(handler, options);
     const client = await house.connect();
     client.write('0\n');
@@ -104,7 +103,7 @@ describe.each(handlers)('the work of %s', (name, handler) => {
     expect(closes(house)).toEqual([['deadline', 'idle', 1000]]);
   });
 
-  it('is bounded by the grace of a drain', async () => {
+  it('is aborted at the grace of a drain while it works', async () => {
     const house = await House.open(handler, { ...options, grace: 2000 });
     const client = await house.connect();
     client.write('100000\n');
@@ -118,7 +117,7 @@ describe.each(handlers)('the work of %s', (name, handler) => {
 });
 
 describe('a peer', () => {
-  it('is not idle while a generator that reads nothing is asked for its next value', async () => {
+  it('is not idle while a generator that does not read produces its next value', async () => {
     const house = await House.open(
       async function* (connection) {
         yield await promised(5000, connection);
@@ -132,14 +131,14 @@ describe('a peer', () => {
     expect(house.log.closes).toEqual([]);
   });
 
-  it('is not idle while the last bodies of a loop run, on what an operator in between has kept', async () => {
+  it('is not idle while a loop works on values that an operator in front of it has buffered', async () => {
     const house = await House.open(
       async (connection) => {
-        const words = connection.pipe(
+        const requests = connection.pipe(
           lines(),
           mergeMap((line) => line.split(' ')),
         );
-        for await (const word of words) await connection.write(await promised(given(word), connection));
+        for await (const request of requests) await connection.write(await promised(msOf(request), connection));
       },
       { idle: 1000 },
     );
@@ -150,12 +149,12 @@ describe('a peer', () => {
     expect(house.log.closes).toEqual(['ended']);
   });
 
-  it('is idle while work goes on that the connection cannot see', async () => {
+  it('is idle while the inner source of mergeMap runs, because the connection does not know of that work', async () => {
     const house = await House.open(
       (connection) =>
         connection.pipe(
           lines(),
-          mergeMap((line) => promised(given(line), connection)),
+          mergeMap((line) => promised(msOf(line), connection)),
         ),
       { idle: 1000 },
     );
@@ -170,8 +169,8 @@ describe('a peer', () => {
   it.each([
     ['the budget', PauseCause.budget],
     ['the handler', PauseCause.handler],
-    ['the turn of others', PauseCause.yield],
-  ])('is not idle while %s holds its input back', (_what, cause) => {
+    ['a yield to other connections', PauseCause.yield],
+  ])('is not idle while %s pauses its input', (_what, cause) => {
     const { said } = run({}, ({ connection, at, say }) => {
       connection.watchdog.guard({ idle: 50, greeting: endless, frame: endless, reply: endless, grace: 100 });
       connection.subscribe(heard(say));
@@ -181,7 +180,7 @@ describe('a peer', () => {
     expect(said[0]).toBe('250 Cannot wait longer: the idle deadline of 50 ms is over');
   });
 
-  it('is idle while it does not take what is written', () => {
+  it('is idle while it does not read the output', () => {
     const { said } = run({ stall: endless, highWaterMark: 1, window: 5 }, ({ connection, client, say }) => {
       connection.watchdog.guard({ idle: 50, greeting: endless, frame: endless, reply: endless, grace: 100 });
       client.pause().write('a\n');
@@ -193,7 +192,7 @@ describe('a peer', () => {
   });
 });
 
-describe('a frame that has begun', () => {
+describe('an incomplete frame', () => {
   const half = (cause: number, from: number, to: number) =>
     run({}, ({ connection, client, at, say }) => {
       connection.watchdog.guard({ idle: endless, greeting: endless, frame: 50, reply: endless, grace: 100 });
@@ -203,18 +202,18 @@ describe('a frame that has begun', () => {
       at(to, () => connection.control.resume(cause));
     }).said[0];
 
-  it('has as much time as if its input had never been held back', () => {
+  it('has its whole deadline, not counting pauses by the handler or the peer', () => {
     expect(half(PauseCause.handler, 10, 49)).toBe('89 Cannot wait longer: the frame deadline of 50 ms is over');
     expect(half(PauseCause.peer, 10, 500)).toBe('540 Cannot wait longer: the frame deadline of 50 ms is over');
   });
 
-  it('stands under its deadline while the budget holds it back', () => {
+  it('misses its deadline while the budget pauses its input', () => {
     expect(half(PauseCause.budget, 10, 500)).toBe('50 Cannot wait longer: the frame deadline of 50 ms is over');
   });
 });
 
 describe('the reply deadline', () => {
-  const converse = async (
+  const open = async (
     project: (request: string, connection: Connection) => Reply,
     { serve = {}, ...options }: ExchangeOptions<string> & { readonly serve?: ServeOptions } = {},
   ) => {
@@ -222,11 +221,11 @@ describe('the reply deadline', () => {
     const client = await house.connect();
     return { house, client };
   };
-  const late = (line: string, connection: Connection) => work(given(line), connection);
+  const slow = (line: string, connection: Connection) => work(msOf(line), connection);
 
-  it('ends a connection as failed, with an error that says so, and unsubscribes the work', async () => {
-    let left = 0;
-    const { house, client } = await converse(() => new Observable(() => () => left++), { timeout: 5000 });
+  it('closes a connection as failed, with a DeadlineError, and unsubscribes from the reply', async () => {
+    let unsubscribed = 0;
+    const { house, client } = await open(() => new Observable(() => () => unsubscribed++), { timeout: 5000 });
     client.write('a\n');
     await house.clock.advance(4999);
     expect(house.log.types).toEqual(['listening', 'opened']);
@@ -236,16 +235,16 @@ describe('the reply deadline', () => {
     const error = new DeadlineError('reply', 5000);
     expect(house.log.of('failed')).toMatchObject([{ id: 1, error }]);
     expect(house.log.of('closed')).toMatchObject([{ reason: 'failed', deadline: 'reply', error, duration: 5000 }]);
-    expect(left).toBe(1);
+    expect(unsubscribed).toBe(1);
     expect(house.clock.actions).toEqual([]);
   });
 
-  it('is a minute in a server, unless it is told another', async () => {
+  it('is a minute in a server by default, else the option `reply`', async () => {
     for (const [reply, after] of [
       [undefined, 60_000],
       [5000, 5000],
     ] as const) {
-      const { house, client } = await converse(() => NEVER, { serve: reply === undefined ? {} : { reply } });
+      const { house, client } = await open(() => NEVER, { serve: reply === undefined ? {} : { reply } });
       client.write('a\n');
       await house.clock.advance(after - 1);
       expect(house.log.of('failed')).toEqual([]);
@@ -254,24 +253,24 @@ describe('the reply deadline', () => {
     }
   });
 
-  it('can be none', async () => {
-    const { house, client } = await converse(late, { timeout: endless });
+  it('can be infinite', async () => {
+    const { house, client } = await open(slow, { timeout: endless });
     client.write('10000000\n');
     await house.clock.advance(10_000_000);
     expect(client.text).toBe('10000000\n');
   });
 
-  it('is none for a connection that is not served', () => {
+  it('is infinite for a connection that `serve` does not serve', () => {
     const { said } = run({}, ({ connection, client, say }) => {
       client.write('10000000\n').end();
-      exchange(lines(), late)(connection).pipe(connection.send()).subscribe(heard(say));
+      exchange(lines(), slow)(connection).pipe(connection.send()).subscribe(heard(say));
     });
     expect(said).toEqual(['10000000 complete', '10000000 ended 9 0']);
   });
 
-  it('can be answered, and the conversation goes on', async () => {
+  it('can be answered by onError, and the next requests are answered', async () => {
     const onError = (error: unknown, line: string) => `${line} ${(error as DeadlineError).deadline}\n`;
-    const { house, client } = await converse(late, { timeout: 2000, onError });
+    const { house, client } = await open(slow, { timeout: 2000, onError });
     client.write('9000\n1500\n9000\n');
     await house.clock.advance(6000);
     expect(client.text).toBe('9000 reply\n1500\n9000 reply\n');
@@ -281,8 +280,8 @@ describe('the reply deadline', () => {
     expect(house.log.closes).toEqual(['ended']);
   });
 
-  it('holds for the answer of onError, too, which is final', async () => {
-    const { house, client } = await converse(() => NEVER, { timeout: 2000, onError: () => NEVER });
+  it('applies to the reply of onError as well, and that one fails the connection', async () => {
+    const { house, client } = await open(() => NEVER, { timeout: 2000, onError: () => NEVER });
     client.write('a\n');
     await house.clock.advance(3999);
     expect(house.log.of('failed')).toEqual([]);
@@ -290,14 +289,11 @@ describe('the reply deadline', () => {
     expect(house.log.of('failed')).toMatchObject([{ error: { deadline: 'reply' } }]);
   });
 
-  it('leaves those before it their answers, and waits for its turn among the replies', async () => {
-    const { house, client } = await converse(
-      (line, connection) => (line === 'never' ? NEVER : late(line, connection)),
-      {
-        concurrency: 3,
-        timeout: 2000,
-      },
-    );
+  it('fails the connection after the replies before it are sent', async () => {
+    const { house, client } = await open((line, connection) => (line === 'never' ? NEVER : slow(line, connection)), {
+      concurrency: 3,
+      timeout: 2000,
+    });
     client.write('1900\n');
     await house.clock.advance(100);
     client.write('never\n');
@@ -308,28 +304,28 @@ describe('the reply deadline', () => {
     expect(house.log.of('failed')).toMatchObject([{ error: { deadline: 'reply' } }]);
   });
 
-  it('ends several that are late at the same moment, each once', async () => {
-    const seen: string[] = [];
+  it('calls onError once for each of several requests that are late at the same time', async () => {
+    const errors: string[] = [];
     const onError = (error: unknown, line: string) => {
-      seen.push(`${line} ${(error as DeadlineError).deadline}`);
+      errors.push(`${line} ${(error as DeadlineError).deadline}`);
       return `${line}\n`;
     };
-    const { house, client } = await converse(() => NEVER, { concurrency: 3, timeout: 2000, onError });
+    const { house, client } = await open(() => NEVER, { concurrency: 3, timeout: 2000, onError });
     client.write('a\nb\nc\n');
     await house.clock.advance(2000);
-    expect(seen).toEqual(['a reply', 'b reply', 'c reply']);
+    expect(errors).toEqual(['a reply', 'b reply', 'c reply']);
     expect(client.text).toBe('a\nb\nc\n');
   });
 
-  it('calls nothing for the others when one of several ends the connection', async () => {
-    const seen: string[] = [];
+  it('calls onError for no further late request after one has ended the connection', async () => {
+    const errors: string[] = [];
     let connection: Connection | undefined;
     const onError = (_error: unknown, line: string) => {
-      seen.push(line);
+      errors.push(line);
       connection?.end();
       return undefined;
     };
-    const { house, client } = await converse(
+    const { house, client } = await open(
       (_line, from) => {
         connection = from;
         return NEVER;
@@ -340,12 +336,12 @@ describe('the reply deadline', () => {
     await house.clock.advance(2000);
     client.end();
     await house.clock.settle();
-    expect(seen).toEqual(['a']);
+    expect(errors).toEqual(['a']);
     expect(house.log.closes).toEqual(['completed']);
   });
 
-  it('does not count the time in which a generator waits for the peer, and counts on from there', async () => {
-    const { house, client } = await converse(
+  it('stops while a generator waits for the peer, and then continues with the time that is left', async () => {
+    const { house, client } = await open(
       async function* (_line, connection) {
         yield await promised(1500, connection);
         yield 'x'.repeat(200_000);
@@ -365,8 +361,8 @@ describe('the reply deadline', () => {
     expect(house.log.of('failed')).toMatchObject([{ error: { deadline: 'reply' } }]);
   });
 
-  it('is one timer, however many requests are in work', async () => {
-    const { house, client } = await converse(() => NEVER, { concurrency: 1000, serve: { idle: endless } });
+  it('uses one timer, however many requests are in progress', async () => {
+    const { house, client } = await open(() => NEVER, { concurrency: 1000, serve: { idle: endless } });
     const before = house.clock.actions.length;
     client.write('a\n'.repeat(500));
     await house.clock.settle();
@@ -376,18 +372,18 @@ describe('the reply deadline', () => {
     expect(house.clock.actions).toEqual([]);
   });
 
-  it('is not there for replies that are given at once', async () => {
-    const { house, client } = await converse((line) => line, { serve: { idle: endless, greeting: endless } });
+  it('uses no timer for replies that are given at once', async () => {
+    const { house, client } = await open((line) => line, { serve: { idle: endless, greeting: endless } });
     client.write('a\nb\n');
     await house.clock.settle();
     expect(house.clock.actions).toEqual([]);
   });
 
-  it.each([0, -1, Number.NaN])('cannot be %s ms', (timeout) => {
+  it.each([0, -1, Number.NaN])('throws a RangeError on call for %s ms', (timeout) => {
     expect(() => exchange(lines(), () => of('a'), { timeout })).toThrow(RangeError);
   });
 
-  it('cannot be what is no time', () => {
+  it('throws a TypeError on call for a value that is not a number', () => {
     expect(() => exchange(lines(), () => of('a'), { timeout: '5' as never })).toThrow(TypeError);
   });
 });
