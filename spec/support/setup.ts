@@ -1,4 +1,4 @@
-import { afterEach, expect } from 'vitest';
+import { afterAll, afterEach, expect } from 'vitest';
 
 /** Spec files share a process, and each loads this module anew. So the listeners of the process are added only once. */
 const KEY = Symbol.for('sluice.setup');
@@ -21,4 +21,10 @@ afterEach(() => {
   expect(first.stray.splice(0), 'errors that were not caught').toEqual([]);
   // Fake timers that a spec leaves behind would block the next spec.
   expect(timers(), 'timers that are not real').toEqual(first.timers);
+});
+
+/** RxJS reports such errors from a timer, which does not fire while all specs of a file are on virtual time. */
+afterAll(async () => {
+  await new Promise((resolve) => setTimeout(resolve, 2));
+  expect(first.stray.splice(0), 'errors that nobody caught').toEqual([]);
 });
