@@ -1,6 +1,7 @@
 import { type NetConnectOpts, Socket } from 'node:net';
 import { HIGH_WATER_MARK, probeDelay, sharesReads } from './nodeOptions.ts';
-import { NodeSocket, onData } from './nodeSocket.ts';
+import { NodeSocket } from './nodeSocket.ts';
+import { onData } from './ownedSocket.ts';
 import { sharedBuffer } from './sharedReads.ts';
 import type { Destination, Dial, DialHandler, SocketOptions } from './transport.ts';
 

@@ -1,6 +1,7 @@
 import { createServer, type ListenOptions, type Socket } from 'node:net';
 import { HIGH_WATER_MARK, probeDelay, sharesReads } from './nodeOptions.ts';
-import { NodeSocket, onData } from './nodeSocket.ts';
+import { NodeSocket } from './nodeSocket.ts';
+import { onData } from './ownedSocket.ts';
 import { takeAccepted } from './sharedReads.ts';
 import type { Address, Port, PortHandler, TransportOptions, Where } from './transport.ts';
 

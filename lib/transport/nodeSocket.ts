@@ -1,26 +1,18 @@
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { isData } from '../options.ts';
 import { defersEnd, type EndedSocket } from './deferredEnds.ts';
 import { handleOf, type WriteListener, type WritingHandle, type Written, writerOf } from './directWrites.ts';
 import { NO_HANDLER } from './noHandler.ts';
+import { destroyUnlessUnread, type OwnedSocket, own, type SocketOwner } from './ownedSocket.ts';
 import type { Address, SocketHandler, TransportSocket } from './transport.ts';
 
 /** The share of a send buffer that Linux frees before it reports room: of TCP, and of a unix socket. */
 const TCP_STEP = 1 / 3;
 const UNIX_STEP = 3 / 4;
 
-/** The key of a socket's {@link NodeSocket} on it. So all sockets share the listeners, and none costs closures of its own. */
-const OWNER = Symbol('owner');
-
-interface OwnedSocket extends Socket {
-  [OWNER]: NodeSocket;
-  /** Undocumented, but present in every release: the descriptor, and the bytes that libuv has not written yet. */
-  _handle?: { fd?: number; writeQueueSize?: number; getpeername?(out: object): number } | null;
-}
-
 /** A `net.Socket`, as a transport offers it. */
-export class NodeSocket implements TransportSocket, WriteListener, EndedSocket {
+export class NodeSocket implements TransportSocket, SocketOwner, WriteListener, EndedSocket {
   /** A listener sets its own in the call that makes this socket. Nothing can happen to the socket before that. */
   handler: SocketHandler = NO_HANDLER;
   readonly peer: Address;
@@ -38,17 +30,11 @@ export class NodeSocket implements TransportSocket, WriteListener, EndedSocket {
   /** @param path The path of the unix socket that was connected to, which the system does not report. */
   constructor(connected: Socket, borrows: boolean, path?: string) {
     this.borrows = borrows;
-    const socket = connected as OwnedSocket;
+    const socket = own(connected, this, borrows);
     this.#socket = socket;
     this.peer = peerOf(socket, path);
     // The port of a peer that has already closed the connection is unknown, but the local one is still known.
     this.#isTcp = this.peer.port !== undefined || socket.localPort !== undefined;
-    socket[OWNER] = this;
-    socket.on('error', onError);
-    if (!borrows) socket.on('data', onData);
-    socket.on('end', onEnd);
-    socket.on('finish', onFinish);
-    socket.on('close', onClose);
   }
 
   /** Looked up on each call. Unlike the peer's address it is still known after the peer has closed, and it is rarely needed. */
@@ -212,33 +198,4 @@ function writeError(status: number): Error {
 
 function onWriteFailed(socket: NodeSocket, error: Error): void {
   socket.writeFailed(error);
-}
-
-/**
- * Replaces `socket.destroy` where Node itself writes. Node destroys a socket whose write failed, and drops what it has not read
- * from it. Node marks the input as failed, too; such an input never emits its end.
- */
-function destroyUnlessUnread(this: Socket, error?: NodeJS.ErrnoException): Socket {
-  if (error?.syscall !== 'write') return Socket.prototype.destroy.call(this, error);
-  const { _readableState: input } = this as { _readableState?: { errored: Error | null } };
-  if (input) input.errored = null;
-  (this as OwnedSocket)[OWNER].writeFailed(error);
-  return this;
-}
-
-/** Called within each read, with the socket as `this`. */
-export function onData(this: Socket, chunk: Buffer): void {
-  (this as OwnedSocket)[OWNER].handler.received(chunk);
-}
-function onError(this: Socket, error: Error): void {
-  (this as OwnedSocket)[OWNER].failed(error);
-}
-function onEnd(this: Socket): void {
-  (this as OwnedSocket)[OWNER].peerEnded();
-}
-function onFinish(this: Socket): void {
-  (this as OwnedSocket)[OWNER].handler.finished();
-}
-function onClose(this: Socket): void {
-  (this as OwnedSocket)[OWNER].freed();
 }
