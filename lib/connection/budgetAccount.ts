@@ -41,17 +41,17 @@ export class BudgetAccount implements Holder {
   }
 
   /** Bytes that the peer has still to take. */
-  get owed(): number {
+  get unsent(): number {
     return this.#owner.output.queue.unsent + this.#elsewhere;
   }
 
-  get stalled(): boolean {
-    return this.#owner.output.queue.isCongested;
+  get isWriteInFlight(): boolean {
+    return this.#owner.output.queue.isWriteInFlight;
   }
 
   /** Whether most of it is part of a frame, whose rest would have to be read. */
-  get stuck(): boolean {
-    return this.#owner.input.stuck && this.weight > 2 * this.output;
+  get holdsPartOfFrame(): boolean {
+    return this.#owner.input.holdsPartOfFrame && this.weight > 2 * this.output;
   }
 
   /** Reports what is held now, if that has changed. */
@@ -82,7 +82,7 @@ export class BudgetAccount implements Holder {
     this.#budget.forget(this);
   }
 
-  goOn(): void {
+  resume(): void {
     if (!this.#owner.isDetached) this.#owner.memoryFreed();
   }
 

@@ -20,7 +20,18 @@ export const resetByPeer = () => new Error('the peer has reset the connection');
 /**
  * How a connection ends: in good order, or at once; and for which reason.
  *
- * Three steps are common to all ways. First the state changes, and the deadline of the next step is armed. Then the socket is ended,
+ * | call        | by                                    | reason                            | on the wire                     |
+ * |-------------|---------------------------------------|-----------------------------------|---------------------------------|
+ * | `end`       | the handler, or the end of its output | `completed`, `ended` or `drained` | what is queued, FIN, linger     |
+ * | `fail`      | the handler, with an error            | `failed`                          | what is queued, FIN, linger     |
+ * | `crashed`   | a teardown that throws                | `failed`                          | what is queued, FIN, linger     |
+ * | `abort`     | the user, a drain after its grace     | `aborted`                         | RST                             |
+ * | `abortWith` | a limit: `stall`, `pace`, the budget  | that of the error                 | RST                             |
+ * | `destroy`   | the watchdog                          | the one it has                    | RST; after our FIN, nothing     |
+ * | `dismiss`   | the listener, for a refusal           | none: `refused`                   | a farewell, FIN, a short linger |
+ * | `lose`      | a RST of the peer that was not read   | `reset`                           | nothing                         |
+ *
+ * `closeAs` and `closeAsFailed` set the reason only. Three steps are common to all ways. First the state changes, and the deadline of the next step is armed. Then the socket is ended,
  * reset or closed. User code is called last, because it may throw, recurse, or end the connection again.
  */
 export abstract class ClosableConnection extends ObservedConnection {

@@ -19,7 +19,7 @@ export interface ControlOwner {
   whenRested(callback: () => void): void;
   closeAs(error: unknown): void;
   retain(): () => void;
-  waitForRoom(isReady: boolean): void;
+  pauseForMemory(isReady: boolean): void;
 }
 
 /** What operators on the bytes of a connection may see of it and do to it. */
@@ -79,7 +79,7 @@ export class Control implements SourceControl {
     const { input, output, over } = this.#connection;
     if (input.isPaused) return true;
     if (!output.blocked || over) return false;
-    this.#connection.waitForRoom(true);
+    this.#connection.pauseForMemory(true);
     return true;
   }
 

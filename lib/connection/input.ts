@@ -25,7 +25,7 @@ export interface InputOwner {
   /** The peer has reset the connection, unseen, or the input ended after a write had failed. */
   lost(): void;
   /** Memory is short: pauses the input. @param isReady Whether there is something to work off. */
-  waitForRoom(isReady: boolean): void;
+  pauseForMemory(isReady: boolean): void;
 }
 
 /** What the inputs of one listener have in common. */
@@ -88,7 +88,7 @@ export class Input extends PausableReads {
   }
 
   /** Whether part of a frame is held, and nothing that can be worked off. */
-  get stuck(): boolean {
+  get holdsPartOfFrame(): boolean {
     return this.#buffered > 0 && !this.#hasWork;
   }
 
@@ -126,7 +126,7 @@ export class Input extends PausableReads {
    * @param isAwaited Whether a sink may still come.
    * @returns Whether there may be something to read.
    */
-  hearOut(isAwaited: boolean): boolean {
+  readRemaining(isAwaited: boolean): boolean {
     if (this.peerEnded || (this.#sink === undefined && !isAwaited)) return false;
     this.#isLast = true;
     if (this.#holdsBack) return true;
@@ -224,7 +224,7 @@ export class Input extends PausableReads {
     // Discarded bytes do not count as activity; otherwise a peer could stay connected by sending data that is never read.
     if (this.#sink === undefined && !this.pausedBy(PauseCause.unread)) return;
     this.#owner.watchdog.active();
-    if (this.isPaused || this.#context.budget.passed) return this.#retain(chunk);
+    if (this.isPaused || this.#context.budget.isShort) return this.#retain(chunk);
     const isFull = chunk.length >= FULL;
     const began = isFull ? this.#context.clock.now() : 0;
     this.#deliver(chunk);
@@ -257,7 +257,7 @@ export class Input extends PausableReads {
 
   #retain(chunk: Uint8Array): void {
     this.#retained = this.borrowed ? Uint8Array.prototype.slice.call(chunk) : chunk;
-    if (!this.isPaused) this.#owner.waitForRoom(true);
+    if (!this.isPaused) this.#owner.pauseForMemory(true);
     this.stopSocket();
     this.#owner.weigh();
   }
@@ -285,7 +285,7 @@ export class Input extends PausableReads {
     if (this.isPaused) return;
     if (!this.#endRetained) {
       if (this.#sink === undefined) return;
-      if (this.isStopped && this.#context.budget.passed) this.#owner.waitForRoom(false);
+      if (this.isStopped && this.#context.budget.isShort) this.#owner.pauseForMemory(false);
       else this.startSocket();
     } else if (!this.#owner.output.corked) {
       // While the sink is called, it may pause again; then the caller of the sink sees to the end.
@@ -295,8 +295,8 @@ export class Input extends PausableReads {
 
   /** Whether what could be worked off has to wait for memory. */
   #mustWait(): boolean {
-    if (!this.#hasWork || !this.#context.budget.blocked) return false;
-    this.#owner.waitForRoom(true);
+    if (!this.#hasWork || !this.#context.budget.isShortOfOutput) return false;
+    this.#owner.pauseForMemory(true);
     return true;
   }
 

@@ -10,7 +10,7 @@ export interface Holder extends Evictable {
   /** Bytes of its weight that are output. */
   readonly output: number;
   /** Goes on where it has waited for the budget. */
-  goOn(): void;
+  resume(): void;
 }
 
 /** Past the budget times this, new connections are refused. */
@@ -43,7 +43,7 @@ const OUTPUT = 1 / 8;
  * delay all that wait for 3 s. A spell is over when memory was short for 10 s in it, so that honest peers are not judged in haste
  * for as long as memory is short.
  *
- * It costs a connection nothing while there is room: it reads {@link passed} when it reads input, and {@link blocked} after
+ * It costs a connection nothing while there is room: it reads {@link isShort} when it reads input, and {@link isShortOfOutput} after
  * each frame. Only a connection that was stopped by that is known as waiting.
  */
 export class MemoryBudget implements ScarceMemory {
@@ -58,7 +58,7 @@ export class MemoryBudget implements ScarceMemory {
   /** Those that wait and have read input to process, in the order in which they came. */
   readonly #ready = new Set<Holder>();
   /** Those that wait to read on. */
-  readonly #resting = new Set<Holder>();
+  readonly #waitingToRead = new Set<Holder>();
   #isServing = false;
   /** That of the holder which began the shortage. */
   #clock: SchedulerLike = monotonic;
@@ -75,17 +75,17 @@ export class MemoryBudget implements ScarceMemory {
   }
 
   /** Whether memory is short: from when more is held than the budget until there is room. Nothing more is read. */
-  get passed(): boolean {
+  get isShort(): boolean {
     return this.#passed;
   }
 
   /** Whether memory is short because of output. No work begins that makes more of it. */
-  get blocked(): boolean {
+  get isShortOfOutput(): boolean {
     return this.#passed && this.#output > this.limit * OUTPUT;
   }
 
   /** Whether so much is held that new connections are refused. */
-  get exhausted(): boolean {
+  get isPastHardLimit(): boolean {
     return this.#total > this.limit * HARD;
   }
 
@@ -120,18 +120,18 @@ export class MemoryBudget implements ScarceMemory {
    */
   wait(holder: Holder, ready: boolean): void {
     if (ready) {
-      this.#resting.delete(holder);
+      this.#waitingToRead.delete(holder);
       this.#ready.add(holder);
       this.#serve();
     } else if (!this.#ready.has(holder)) {
-      this.#resting.add(holder);
+      this.#waitingToRead.add(holder);
     }
   }
 
   /** A holder is closed, and waits no more. */
   forget(holder: Holder): void {
     this.#ready.delete(holder);
-    this.#resting.delete(holder);
+    this.#waitingToRead.delete(holder);
   }
 
   #begin(clock: SchedulerLike): void {
@@ -160,7 +160,7 @@ export class MemoryBudget implements ScarceMemory {
     try {
       for (let next = this.#next(); next !== undefined; next = this.#next()) {
         this.forget(next);
-        next.goOn();
+        next.resume();
         if (quota.spend()) return;
       }
     } finally {
@@ -171,8 +171,8 @@ export class MemoryBudget implements ScarceMemory {
 
   /** The next holder that may go on. It is asked for anew each time, because what one holder reads may make the rest wait longer. */
   #next(): Holder | undefined {
-    if (this.#ready.size > 0 && !this.blocked) return first(this.#ready);
-    return this.#resting.size > 0 && !this.#passed ? first(this.#resting) : undefined;
+    if (this.#ready.size > 0 && !this.isShortOfOutput) return first(this.#ready);
+    return this.#waitingToRead.size > 0 && !this.#passed ? first(this.#waitingToRead) : undefined;
   }
 }
 

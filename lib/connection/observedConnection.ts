@@ -20,7 +20,7 @@ export abstract class ObservedConnection extends Connection {
   abstract readonly output: Output;
   abstract readonly watchdog: Watchdog;
   /** Its listener counts it as waiting: neither taken, nor refused, nor closed. */
-  counted = true;
+  isCountedAsWaiting = true;
   /** The socket is closed. It may be so in any phase: the end of the input may still be retained for a paused handler. */
   isSocketClosed = false;
   protected readonly socket: TransportSocket;

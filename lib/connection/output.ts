@@ -7,10 +7,10 @@ import type { TransportSocket } from '../transport/transport.ts';
 import { flushLater } from './flushLater.ts';
 import type { MemoryBudget } from './memoryBudget.ts';
 import { OutputProgress, type ProgressLimits } from './outputProgress.ts';
-import { byteLength, type Data, type Limits, notData, WriteQueue } from './writeQueue.ts';
+import { byteLength, type Data, notData, type OutputLimits, WriteQueue } from './writeQueue.ts';
 
 /** What the outputs of one listener have in common. */
-export interface OutputSettings extends Limits, ProgressLimits {
+export interface OutputSettings extends OutputLimits, ProgressLimits {
   readonly clock: SchedulerLike;
   readonly budget: MemoryBudget;
 }
@@ -24,11 +24,11 @@ export interface OutputOwner {
   /** The handler wrote outside of a read, which is activity. */
   active(): void;
   /** The network did not take all at once. @param isFirst Whether nothing was pending before. */
-  outputBlocked(isFirst: boolean): void;
+  writeInFlight(isFirst: boolean): void;
   /** There is room for more, or the output is closed. Called before the callbacks that wait for room. */
   outputHasRoom(): void;
   /** A callback waits for room while memory is short. @param isReady Whether it could write at once if memory were not short. */
-  outputWaitsForMemory(isReady: boolean): void;
+  waitForMemory(isReady: boolean): void;
   /** Calls user code, or code that may reach it, and attributes what it throws to this connection. */
   call(work: () => void): void;
   /** User code passed a value that cannot be sent. */
@@ -39,18 +39,18 @@ export interface OutputOwner {
   closedError(): Error;
 }
 
-/** This much pending output of an event-loop iteration, in characters or bytes, is flushed before the iteration ends. */
+/** This much output of one callback, in characters or bytes, is flushed before the callback ends. */
 const EARLY = 64 * 1024;
 
 /**
  * When the bytes of one connection leave:
  *
  * - what is written during a read, that is, in a call of the input's sink, leaves when that call returns ({@link uncork});
- * - what is written at any other time leaves at the end of the event-loop iteration ({@link flushLater});
+ * - what is written at any other time leaves when the current callback of the event loop ends ({@link flushLater});
  * - either leaves at once when 64 KiB have gathered, or while the server's memory budget is exceeded;
  * - while the network has not taken the last write, everything queues, and the next write begins when it has ({@link writable}).
  *
- * So what is written in one iteration leaves in one write, and at most one write is in flight.
+ * So what is written in one callback leaves in one write, and at most one write is in flight.
  *
  * The output is **congested** while more than `highWaterMark` bytes are unsent, or any bytes while memory is short. Then a
  * `send()` pauses the input, and generators, loops and `write()` wait for room.
@@ -66,7 +66,7 @@ export class Output {
   readonly #owner: OutputOwner;
   /** Callbacks that wait for room. */
   #waiters: (() => void)[] | undefined;
-  /** What `write()` calls that need not wait may take of one event-loop iteration. */
+  /** Limits how many promises of `write()` are resolved at once in one event-loop iteration. */
   #quota: TurnQuota | undefined;
   /** The promise of `write()` calls that wait: one for all of them. */
   #room: Promise<void> | undefined;
@@ -83,31 +83,33 @@ export class Output {
     return this.#socket.bytesWritten - this.#socket.pending;
   }
 
-  /** Whether there is no room for more: a source that can wait does. */
+  /** Whether there is no room for more. A source that can wait then waits. */
   get congested(): boolean {
     const { queue } = this;
     return (
-      queue.isCongested && !this.#owner.isDetached && (queue.unsent > this.#settings.highWaterMark || this.pressed)
+      queue.isWriteInFlight &&
+      !this.#owner.isDetached &&
+      (queue.unsent > this.#settings.highWaterMark || this.memoryIsShort)
     );
   }
 
-  /** Bytes or characters of this event-loop iteration that have not been handed to the network yet. */
+  /** Bytes or characters of the current callback that have not been handed to the network yet. */
   get gathered(): number {
-    return this.queue.isCongested ? 0 : this.queue.waiting;
+    return this.queue.isWriteInFlight ? 0 : this.queue.waiting;
   }
 
-  get limits(): Limits {
+  get limits(): OutputLimits {
     return this.#settings;
   }
 
   /** Whether all connections together hold more than the server's budget. */
-  get pressed(): boolean {
-    return this.#settings.budget.passed;
+  get memoryIsShort(): boolean {
+    return this.#settings.budget.isShort;
   }
 
-  /** Whether they hold so much output that no work may begin that makes more of it. */
+  /** Whether all connections together hold so much output that no new work may begin. */
   get blocked(): boolean {
-    return this.#settings.budget.blocked;
+    return this.#settings.budget.isShortOfOutput;
   }
 
   /** Queues a value. */
@@ -118,9 +120,9 @@ export class Output {
     const isFirst = queue.waiting === 0;
     if (!queue.push(data)) {
       this.#owner.abortWith(new SlowConsumerError(this.#settings.maxOutbound, queue.unsent + byteLength(data)));
-    } else if (queue.isCongested) {
+    } else if (queue.isWriteInFlight) {
       this.#track();
-    } else if (queue.waiting >= EARLY || this.pressed) {
+    } else if (queue.waiting >= EARLY || this.memoryIsShort) {
       // While memory is short, nothing may gather for a peer that may turn out to be stalled.
       this.flush();
     } else if (isFirst && !this.corked) {
@@ -131,12 +133,12 @@ export class Output {
   /** Hands what has gathered to the network. */
   flush(): void {
     if (this.#owner.isDetached || this.queue.waiting === 0) return;
-    if (!this.corked && !this.queue.isCongested) this.#owner.active();
+    if (!this.corked && !this.queue.isWriteInFlight) this.#owner.active();
     this.queue.flush();
     this.#track();
   }
 
-  /** A read is over: flushes what was written in it. The flush counts as part of the read, so it comes before the flag falls. */
+  /** A read is over: flushes what was written in it. The flush counts as part of the read, so it comes before `corked` is reset. */
   uncork(): void {
     this.flush();
     this.corked = false;
@@ -147,7 +149,7 @@ export class Output {
     const isOver = () => this.#owner.isDetached || this.queue.ended;
     const mustWait = () => !isOver() && (this.congested || this.blocked);
     if (!isOver()) this.push(data);
-    // However many calls do not await their promise, there is one for all that wait for room.
+    // All calls that wait for room share one promise.
     if (this.#room !== undefined) return this.#room;
     const { clock } = this.#settings;
     // Promises that are resolved at once would keep the event loop from all other connections.
@@ -173,8 +175,8 @@ export class Output {
   whenRoom(waiter: () => void): void {
     this.#waiters ??= [];
     this.#waiters.push(waiter);
-    // A peer that has pending output to take makes room as well; without that, only the budget does.
-    if (this.pressed) this.#owner.outputWaitsForMemory(!this.queue.isCongested);
+    // Pending output makes room when the peer takes it. Without pending output, only the budget can make room.
+    if (this.memoryIsShort) this.#owner.waitForMemory(!this.queue.isWriteInFlight);
   }
 
   /** There is room, or the output is closed: calls back what waits for that. */
@@ -215,10 +217,10 @@ export class Output {
 
   /** Measures progress once the network has not taken all. */
   #track(): void {
-    if (!this.queue.isCongested) return;
+    if (!this.queue.isWriteInFlight) return;
     this.progress ??= new OutputProgress(this.#socket, this.#settings);
     const isFirst = !this.progress.isRunning;
     if (isFirst) this.progress.begin(this.#settings.clock.now(), this.bytesOut);
-    this.#owner.outputBlocked(isFirst);
+    this.#owner.writeInFlight(isFirst);
   }
 }

@@ -1,6 +1,18 @@
 import type { Paused } from '../events.ts';
 
-/** Why the input is paused: a set of bits, one per cause. */
+/**
+ * Why the input is paused: a set of bits, one per cause.
+ *
+ * | cause      | begins in                                        | ends                                  | reported as      |
+ * |------------|--------------------------------------------------|---------------------------------------|------------------|
+ * | `peer`     | `socketConnection.ts`: the output is congested   | when the output has room              | `paused.peer`    |
+ * | `handler`  | `exchanger.ts`, `iterate.ts`, `relay.ts`         | when the handler can take more        | `paused.handler` |
+ * | `budget`   | `socketConnection.ts`: memory is short           | when the budget has memory            | `paused.budget`  |
+ * | `yield`    | `input.ts`: the input was read for long enough   | in the next event-loop iteration      | nothing          |
+ * | `unread`   | `input.ts`: the handler has not subscribed       | when it subscribes                    | nothing          |
+ * | `waiting`  | `socketConnection.ts`: no operator has taken it  | when an operator subscribes           | nothing          |
+ * | `operator` | `operateBytes.ts`: an operator of the user       | when that operator resumes, or ends   | `paused.handler` |
+ */
 export const PauseCause = {
   /** The peer does not take what is written. */
   peer: 1,

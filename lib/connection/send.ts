@@ -20,7 +20,7 @@ export interface SendTarget {
 export function send(connection: SendTarget): OperatorFunction<Data | undefined, never> {
   return (source) =>
     new Observable<never>((subscriber) => {
-      const sending = new Sent(connection, subscriber);
+      const sending = new SendSubscriber(connection, subscriber);
       // Before the source is subscribed, because a source that emits at once may make a subscriber downstream unsubscribe.
       if (connection.usage.attach(sending)) {
         subscriber.add(sending);
@@ -32,7 +32,7 @@ export function send(connection: SendTarget): OperatorFunction<Data | undefined,
 }
 
 /** The subscriber of a handler's output. Every value passes it, so it does no more than it must. */
-export abstract class Sending<Target extends SendTarget = SendTarget>
+export abstract class OutputSubscriber<Target extends SendTarget = SendTarget>
   extends Subscriber<Data | undefined>
   implements Sender
 {
@@ -113,7 +113,7 @@ export abstract class Sending<Target extends SendTarget = SendTarget>
 }
 
 /** Notifies the subscriber of `send()`. */
-class Sent extends Sending {
+class SendSubscriber extends OutputSubscriber {
   readonly #to: Subscriber<never>;
 
   constructor(connection: SendTarget, to: Subscriber<never>) {

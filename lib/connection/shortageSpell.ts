@@ -7,13 +7,13 @@ export interface Evictable {
   /** Bytes that it holds, input and output. */
   readonly weight: number;
   /** Bytes that its peer has still to take. */
-  readonly owed: number;
+  readonly unsent: number;
   /** Bytes that its peer has taken so far. */
   readonly bytesOut: number;
   /** Whether it waits for its peer to take them. */
-  readonly stalled: boolean;
+  readonly isWriteInFlight: boolean;
   /** Whether its input is part of a frame, whose rest would have to be read. */
-  readonly stuck: boolean;
+  readonly holdsPartOfFrame: boolean;
   /** Aborts it. */
   abortWith(error: EvictedError): void;
 }
@@ -25,9 +25,9 @@ export interface ScarceMemory {
   /** What is held, in bytes. */
   readonly total: number;
   /** Whether it is short. */
-  readonly passed: boolean;
+  readonly isShort: boolean;
   /** Whether so much is held that connections are watched for less time. */
-  readonly exhausted: boolean;
+  readonly isPastHardLimit: boolean;
   /** What holds it. */
   readonly holders: Iterable<Evictable>;
 }
@@ -139,7 +139,7 @@ export class ShortageSpell implements DeadlineOwner {
 
   /** For how many milliseconds a connection is watched before it is evicted. */
   get #watchTime(): number {
-    return (this.#memory.exhausted ? WATCH_EXHAUSTED : WATCH) / 2 ** this.#halvings;
+    return (this.#memory.isPastHardLimit ? WATCH_EXHAUSTED : WATCH) / 2 ** this.#halvings;
   }
 
   #evict(): void {
@@ -152,7 +152,7 @@ export class ShortageSpell implements DeadlineOwner {
     }
     late.sort((one, other) => other.time - one.time || other.holder.weight - one.holder.weight);
     for (const { holder } of late) {
-      if (!memory.passed) return;
+      if (!memory.isShort) return;
       // A connection that was closed because of an eviction before it holds nothing any more.
       if (holder.weight === 0) continue;
       this.#evicted = true;
@@ -173,8 +173,8 @@ export class ShortageSpell implements DeadlineOwner {
     }
     const time = this.#time - since.time;
     if (time < watchTime) return undefined;
-    if (holder.stuck) return NEVER;
+    if (holder.holdsPartOfFrame) return NEVER;
     // A connection that waits for its handler is not judged by a pace. It is evicted when the spell has lasted too long.
-    return holder.stalled ? (holder.owed * time) / Math.max(holder.bytesOut - since.taken, 0.5) : 0;
+    return holder.isWriteInFlight ? (holder.unsent * time) / Math.max(holder.bytesOut - since.taken, 0.5) : 0;
   }
 }

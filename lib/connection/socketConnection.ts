@@ -194,7 +194,7 @@ export class SocketConnection extends ClosableConnection implements Roles {
     if (this.isDetached || this.output.queue.failed) return;
     this.abortAs('reset', error);
     this.output.fail();
-    if (!this.input.hearOut(!this.usage.isSubscribed && !this.over)) return this.lose();
+    if (!this.input.readRemaining(!this.usage.isSubscribed && !this.over)) return this.lose();
     this.watchdog.destroyWithin(this.settings.linger);
     this.watchdog.set();
     this.account.update();
@@ -220,14 +220,14 @@ export class SocketConnection extends ClosableConnection implements Roles {
     if (this.#account || this.input.weight > 0) this.account.update();
   }
 
-  waitForRoom(isReady: boolean): void {
+  pauseForMemory(isReady: boolean): void {
     if (!this.over) this.input.pause(PauseCause.budget);
     this.account.wait(isReady);
   }
 
   /** A handler that works is stopped at once. One that only waits for a peer still receives what came. */
   lost(): void {
-    const waits = this.output.queue.isCongested || this.input.pausedByPeerOnly;
+    const waits = this.output.queue.isWriteInFlight || this.input.pausedByPeerOnly;
     if (waits && !this.output.queue.failed) this.writeFailed(resetByPeer());
     else this.lose();
   }
@@ -238,7 +238,7 @@ export class SocketConnection extends ClosableConnection implements Roles {
     this.watchdog.active();
   }
 
-  outputBlocked(isFirst: boolean): void {
+  writeInFlight(isFirst: boolean): void {
     if (isFirst) this.watchdog.set();
     this.account.update();
     // With `send()`, output derives from input, so reading pauses until the output has room. With `write()`, the caller awaits the
@@ -250,7 +250,7 @@ export class SocketConnection extends ClosableConnection implements Roles {
     if (!this.isDetached) this.input.resume(PauseCause.peer);
   }
 
-  outputWaitsForMemory(isReady: boolean): void {
+  waitForMemory(isReady: boolean): void {
     this.account.wait(isReady);
   }
 

@@ -47,14 +47,15 @@ const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, re
  *
  * | deadline   | runs                                     | is re-armed by             | then                     |
  * |------------|------------------------------------------|----------------------------|--------------------------|
- * | destroy    | from `end`, a refusal, a missed deadline | nothing; the earliest wins | closed at once           |
+ * | destroy    | in the last stages of a connection (1)   | nothing; the earliest wins | closed at once           |
  * | `stall`    | while output is pending                  | any byte that is taken     | closed at once           |
  * | `pace.out` | while output is pending                  | each byte earns 1/rate s   | closed at once           |
  * | `lifetime` | from when the connection is taken        | nothing                    | drained within `grace`   |
  * | `greeting` | from when it is taken to the first byte  | nothing                    | the input errors         |
  * | `idle`     | unless work is in progress               | any byte in or out         | the input errors         |
  *
- * The last three end when our side ends the connection. The frame deadline is in `framing/`, the reply deadline in `flow/`.
+ * (1) It limits the linger after our FIN, a refusal, the last message after a missed deadline, the input that is still read after a
+ * failed write, and the time to finish after the lifetime. The last three rows end when our side ends the connection. The frame deadline is in `framing/`, the reply deadline in `flow/`.
  */
 export class Watchdog extends LazyTimer {
   deadlines = NO_DEADLINES;

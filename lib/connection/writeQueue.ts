@@ -22,7 +22,7 @@ const lengthOf = (data: Data | readonly Data[]): number =>
 export const byteLength = (data: Data): number => (typeof data === 'string' ? Buffer.byteLength(data) : data.length);
 
 /** The limits of each connection's output. */
-export interface Limits {
+export interface OutputLimits {
   /** Bytes that may be unsent; above that `overrun` applies. */
   readonly maxOutbound: number;
   /**
@@ -41,7 +41,7 @@ export class WriteQueue {
   /** Values that were dropped. */
   dropped = 0;
   readonly #socket: TransportSocket;
-  readonly #limits: Limits;
+  readonly #limits: OutputLimits;
   /** While all queued values are strings they are concatenated, which costs almost nothing. */
   #text = '';
   #pieces: Data[] | undefined;
@@ -56,13 +56,13 @@ export class WriteQueue {
   #finished = false;
   #failed = false;
 
-  constructor(socket: TransportSocket, limits: Limits) {
+  constructor(socket: TransportSocket, limits: OutputLimits) {
     this.#socket = socket;
     this.#limits = limits;
   }
 
   /** Whether a write is in flight: the network has not taken all of it, because the peer reads too slowly. */
-  get isCongested(): boolean {
+  get isWriteInFlight(): boolean {
     return this.#inFlight;
   }
 

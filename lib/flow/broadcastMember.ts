@@ -59,7 +59,7 @@ export class BroadcastMember {
 
   /** What waits for the peer, here and in the connection, in bytes. */
   get #unsent(): number {
-    const { isCongested, unsent } = this.#connection.output.queue;
+    const { isWriteInFlight: isCongested, unsent } = this.#connection.output.queue;
     return isCongested ? unsent + this.#queuedBytes : this.#queuedBytes;
   }
 
@@ -71,7 +71,7 @@ export class BroadcastMember {
   #hasRoomFor({ length }: Uint8Array): boolean {
     const { output } = this.#connection;
     if (output.gathered + length > this.#maxOutbound / 2) output.flush();
-    return !output.queue.isCongested && !output.congested;
+    return !output.queue.isWriteInFlight && !output.congested;
   }
 
   /** Applies the policy. @returns Whether there is room for the value now. */

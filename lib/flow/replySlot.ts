@@ -57,7 +57,7 @@ export class ReplySlot implements ReplyTarget, TimedWork {
   get congested(): boolean {
     const { output } = this.#connection;
     if (this.isDirect) return output.congested;
-    return this.#queuedBytes > output.limits.highWaterMark || (this.#queuedBytes > 0 && output.pressed);
+    return this.#queuedBytes > output.limits.highWaterMark || (this.#queuedBytes > 0 && output.memoryIsShort);
   }
 
   get blocked(): boolean {

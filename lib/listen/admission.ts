@@ -8,7 +8,7 @@ import { DescriptorShortage } from './descriptorShortage.ts';
 export interface AdmissionContext {
   readonly clock: SchedulerLike;
   /** The memory that all connections hold together. */
-  readonly budget: { readonly exhausted: boolean };
+  readonly budget: { readonly isPastHardLimit: boolean };
   /** How many connections are open. */
   readonly registry: { readonly open: number };
 }
@@ -33,7 +33,7 @@ export class Admission {
       if (descriptor === undefined) return undefined;
       return this.#shortage.refuses(descriptor, this.#context.registry.open) ? 'exhausted' : undefined;
     },
-    () => (this.#context.budget.exhausted ? 'budget' : undefined),
+    () => (this.#context.budget.isPastHardLimit ? 'budget' : undefined),
   ];
 
   /**

@@ -94,7 +94,7 @@ export class Listener implements PortHandler, ConnectionOwner {
   }
 
   closed(connection: SocketConnection, closed: Closed): void {
-    if (connection.counted) {
+    if (connection.isCountedAsWaiting) {
       // Its peer left while it waited. If an operator's buffer still references it, it keeps its slot.
       this.#waitingRoom.leave(connection, false);
       this.#refusal.closed(connection);

@@ -33,7 +33,7 @@ export class Refusal {
 
   /** Refuses a connection that waits. A connection that was taken or refused before is left as it is. */
   refuse(connection: SocketConnection, reason: RefusalReason): void {
-    if (!connection.counted) return;
+    if (!connection.isCountedAsWaiting) return;
     const { registry, lingering } = this.#options;
     registry.refuse(connection);
     // A connection that lingers keeps its descriptor, and a peer that has left reads no farewell.

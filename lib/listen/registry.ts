@@ -52,7 +52,7 @@ export class Registry {
   }
 
   #stopWaiting(connection: SocketConnection): void {
-    connection.counted = false;
+    connection.isCountedAsWaiting = false;
     this.#counters.waiting--;
   }
 }

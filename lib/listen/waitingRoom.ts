@@ -27,7 +27,7 @@ export interface WaitingRoomHandler<T> {
 }
 
 /**
- * A bounded queue of accepted connections: how a limit downstream reaches the accept loop.
+ * A bounded queue of accepted connections: how a limit downstream reaches the port.
  *
  * An operator at its limit does not subscribe to a connection that it is handed. So at most {@link WaitingRoomOptions.ahead}
  * connections are handed out and not yet taken; each of them has a slot. All further ones wait here, first in, first out,

@@ -1,5 +1,5 @@
 import { Observable, type Subscriber } from 'rxjs';
-import { Sending } from '../connection/send.ts';
+import { OutputSubscriber } from '../connection/send.ts';
 import type { SocketConnection } from '../connection/socketConnection.ts';
 import type { Data } from '../connection/writeQueue.ts';
 import { endOfCallback } from '../time/eventLoop.ts';
@@ -43,7 +43,7 @@ export function serveConnection(
 }
 
 /** Subscribes to the replies of one connection, and waits for its socket. */
-class Served extends Sending<SocketConnection> {
+class Served extends OutputSubscriber<SocketConnection> {
   readonly #server: ConnectionServer;
   readonly #subscriber: Subscriber<never>;
 

@@ -25,8 +25,8 @@ class FakeHolder implements Holder {
   output = 0;
   /** What its peer has taken, in bytes. */
   bytesOut = 0;
-  stalled = true;
-  stuck = false;
+  isWriteInFlight = true;
+  holdsPartOfFrame = false;
   /** How often `goOn` was called. */
   resumed = 0;
   evicted: EvictedError | undefined;
@@ -38,11 +38,11 @@ class FakeHolder implements Holder {
     this.clock = clock;
   }
 
-  get owed(): number {
+  get unsent(): number {
     return this.output;
   }
 
-  goOn(): void {
+  resume(): void {
     this.resumed++;
   }
 
@@ -81,7 +81,7 @@ describe('a budget', () => {
     const { budget, all } = holders(100, 1);
     const seen = [100, 101, 76, 75, 74, 100, 101].map((weight) => {
       all[0].weigh(0, weight);
-      return budget.passed;
+      return budget.isShort;
     });
     expect(seen).toEqual([false, true, true, true, false, false, true]);
   });
@@ -89,9 +89,9 @@ describe('a budget', () => {
   it('is exhausted more than a quarter past its limit', () => {
     const { budget, all } = holders(100, 1);
     all[0].weigh(125, 0);
-    expect(budget.exhausted).toBe(false);
+    expect(budget.isPastHardLimit).toBe(false);
     all[0].weigh(126, 0);
-    expect(budget.exhausted).toBe(true);
+    expect(budget.isPastHardLimit).toBe(true);
   });
 
   it('blocks work in a shortage only while output holds more than an eighth of the limit', () => {
@@ -104,7 +104,7 @@ describe('a budget', () => {
       [60, 13],
     ].map(([input = 0, output = 0]) => {
       all[0].weigh(input, output);
-      return [budget.passed, budget.blocked];
+      return [budget.isShort, budget.isShortOfOutput];
     });
     expect(seen).toEqual([
       [false, false],
@@ -121,7 +121,7 @@ describe('a budget', () => {
     for (const one of all.slice(1)) budget.wait(one, true);
     const resumes = () => all.map(({ resumed }) => resumed);
     // The second reads so much when it is resumed that the next ones wait longer.
-    (all[2] as FakeHolder).goOn = function (this: FakeHolder) {
+    (all[2] as FakeHolder).resume = function (this: FakeHolder) {
       this.resumed++;
       this.weigh(0, 120);
     };
@@ -189,7 +189,7 @@ describe('a budget', () => {
       }
     };
     part.weigh(20, 0);
-    part.stuck = true;
+    part.holdsPartOfFrame = true;
     still.weigh(0, 30);
     slow.weigh(0, 20);
     quick.weigh(0, 60);
@@ -198,7 +198,7 @@ describe('a budget', () => {
     await take(1300);
     // 131 of 100 are held: without the first two 81, and without the third 61.
     expect(evictions(all)).toEqual([true, true, true, false, false, false]);
-    expect([budget.total, budget.passed]).toEqual([61, false]);
+    expect([budget.total, budget.isShort]).toEqual([61, false]);
   });
 
   it('evicts no holder whose peer takes its output in time', async () => {
@@ -217,13 +217,13 @@ describe('a budget', () => {
   it('ends a shortage by evictions when it has lasted for ten seconds, whatever causes it', async () => {
     const { budget, clock, all } = holders(100, 3);
     for (const one of all) {
-      one.stalled = false;
+      one.isWriteInFlight = false;
       one.weigh(20, 20);
     }
     await clock.advance(9900);
     expect(evictions(all)).toEqual([false, false, false]);
     await clock.advance(500);
-    expect([budget.passed, evictions(all).filter(Boolean).length]).toEqual([false, 2]);
+    expect([budget.isShort, evictions(all).filter(Boolean).length]).toEqual([false, 2]);
   });
 
   /** Holders that exceed the limit and take nothing, one after the other. Returns the time until each one is evicted. */
@@ -256,7 +256,7 @@ describe('a budget', () => {
 
   it('watches in full again when memory was short for ten seconds in a spell', async () => {
     const begin = (one: FakeHolder) => {
-      one.stalled = false;
+      one.isWriteInFlight = false;
     };
     expect(await series([0, 0, 0], begin)).toEqual([10_250, 3250, 1500]);
   });
@@ -267,7 +267,7 @@ describe('a budget', () => {
     const others: FakeHolder[] = [];
     reader.weigh(0, 600);
     for (let i = 0; i < 70; i++) {
-      if (!budget.passed) {
+      if (!budget.isShort) {
         const other = new FakeHolder(budget, clock);
         others.push(other);
       }
@@ -316,7 +316,7 @@ describe('a budget', () => {
     const budget = new MemoryBudget(100);
     const one = new FakeHolder(budget, clock);
     const [next, last] = [new FakeHolder(budget, clock), new FakeHolder(budget, clock)];
-    next.goOn = () => next.weigh(0, 124);
+    next.resume = () => next.weigh(0, 124);
     one.weigh(0, 124);
     for (const waiting of [next, last]) budget.wait(waiting, true);
     for (let check = 1; check <= 13; check++) fireAt(check * 250);
@@ -340,10 +340,10 @@ describe('a budget', () => {
         const waiting = new Map<FakeHolder, boolean>();
         let short = false;
         for (const one of all) {
-          one.goOn = () => {
+          one.resume = () => {
             const ready = waiting.get(one);
             expect(ready, 'it waits').not.toBe(undefined);
-            expect(ready ? budget.blocked : budget.passed, 'there is room for it').toBe(false);
+            expect(ready ? budget.isShortOfOutput : budget.isShort, 'there is room for it').toBe(false);
             waiting.delete(one);
           };
           const abort = one.abortWith.bind(one);
@@ -358,21 +358,21 @@ describe('a budget', () => {
           const total = all.reduce((sum, { weight }) => sum + weight, 0);
           if (total > 100) short = true;
           if (total < 75) short = false;
-          expect([budget.total, budget.passed]).toEqual([total, short]);
+          expect([budget.total, budget.isShort]).toEqual([total, short]);
         };
         for (const one of steps) {
           if (one.do === 'pass') await clock.advance(one.time);
           else if (one.do === 'weigh') all[one.which]?.weigh(one.input, one.output);
-          else if (budget.passed) {
+          else if (budget.isShort) {
             const holder = all[one.which] as FakeHolder;
             waiting.set(holder, waiting.get(holder) || one.ready);
             budget.wait(holder, one.ready);
           }
-          if (one.do === 'pass') short = budget.passed;
+          if (one.do === 'pass') short = budget.isShort;
           checkTotals();
         }
         await clock.advance(11_000);
-        expect([budget.passed, waiting.size]).toEqual([false, 0]);
+        expect([budget.isShort, waiting.size]).toEqual([false, 0]);
       }),
     );
   });
@@ -615,7 +615,7 @@ describe('the budget of a server', () => {
     for (const client of clients) client.write(`${sent.join('\n')}\n`);
     await house.clock.settle();
     const connections = [...(house.log.of('listening')[0]?.connections ?? [])];
-    expect(connections.map((connection) => internalsOf(connection).output.pressed)).toContain(true);
+    expect(connections.map((connection) => internalsOf(connection).output.memoryIsShort)).toContain(true);
     await house.clock.advance(2000);
     expect(house.log.closes).toEqual([]);
     for (const { text } of clients) expect(text).toBe(sent.join(''));
@@ -716,7 +716,7 @@ describe('the budget of a server', () => {
     const { client, clock } = await talk(exchange(lines(), project, { concurrency: 3 }), { budget });
     client.write('a\nb\n');
     await clock.settle();
-    expect(budget.passed).toBe(true);
+    expect(budget.isShort).toBe(true);
     client.write('c\nd\n');
     await clock.settle();
     first.next('a');

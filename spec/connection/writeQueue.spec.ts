@@ -68,7 +68,7 @@ describe('Writes', () => {
             pushed.push(Buffer.from(step.push as string));
           } else if (socket.take(step.take)) writes.writable();
           expect(writes.unsent).toBe(sum(pushed) - sum(socket.taken));
-          expect(writes.isCongested).toBe(socket.pending > 0);
+          expect(writes.isWriteInFlight).toBe(socket.pending > 0);
         }
         writes.end();
         writes.push('after the end');

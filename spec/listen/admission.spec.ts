@@ -11,7 +11,7 @@ import { Log } from '../support/log.ts';
 /** With 1024 descriptors, of which 32 are kept: a connection with descriptor 992 or above is refused. */
 function admission() {
   const clock = new Clock();
-  const budget = { exhausted: false };
+  const budget = { isPastHardLimit: false };
   const registry = { open: 900 };
   const events: (ExhaustedEvent | RecoveredEvent)[] = [];
   const one = new Admission({ clock, budget, registry }, (event) => events.push(event), 1024);
@@ -29,7 +29,7 @@ describe('the checks at accept', () => {
     ['the transport has no descriptors', undefined, false, undefined],
   ])('the first one in the order that refuses decides: %s', (_what, descriptor, exhausted, reason) => {
     const { budget, refusal } = admission();
-    budget.exhausted = exhausted;
+    budget.isPastHardLimit = exhausted;
     expect(refusal(descriptor)).toBe(reason);
   });
 
@@ -45,7 +45,7 @@ describe('the checks at accept', () => {
 
   it('count a connection that the budget refuses as one with a free descriptor, and not as refused for its descriptor', () => {
     const { budget, events, refusal } = admission();
-    budget.exhausted = true;
+    budget.isPastHardLimit = true;
     expect([refusal(992), refusal(993)]).toEqual(['exhausted', 'exhausted']);
     for (let count = 0; count < 32; count++) expect(refusal(40)).toBe('budget');
     expect(events).toEqual([
