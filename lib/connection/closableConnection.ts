@@ -31,8 +31,9 @@ export const resetByPeer = () => new Error('the peer has reset the connection');
  * | `dismiss`   | the listener, for a refusal           | none: `refused`                   | a farewell, FIN, a short linger |
  * | `lose`      | a RST of the peer that was not read   | `reset`                           | nothing                         |
  *
- * `closeAs` and `closeAsFailed` set the reason only. Three steps are common to all ways. First the state changes, and the deadline of the next step is armed. Then the socket is ended,
- * reset or closed. User code is called last, because it may throw, recurse, or end the connection again.
+ * `closeAs` and `closeAsFailed` set the reason only. Three steps are common to all ways. First the state changes, and the
+ * deadline of the next step is armed. Then the socket is ended, reset or closed. User code is called last, because it may throw,
+ * recurse, or end the connection again.
  */
 export abstract class ClosableConnection extends ObservedConnection {
   abstract readonly usage: Usage;
@@ -232,7 +233,9 @@ export abstract class ClosableConnection extends ObservedConnection {
     this.closing.set(closeReasonOf(error), error);
   }
 
-  /** Whatever the error: one of another connection, or one that only looks like an error of this input, is the handler's fault. */
+  /**
+   * Whatever the error: one of another connection, or one that only looks like an error of this input, is the handler's fault.
+   */
   closeAsFailed(error: unknown): void {
     this.closing.set('failed', error);
   }

@@ -54,7 +54,10 @@ type Figures = Pick<Closed, 'bytesIn' | 'bytesOut' | 'unsent' | 'dropped' | 'pau
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
-/** Why one connection closes. The first reason wins, together with its error; only a promise of delivery that did not hold is replaced. */
+/**
+ * Why one connection closes. The first reason wins, together with its error; only a promise of delivery that did not hold is
+ * replaced.
+ */
 export class Closing {
   #reason: CloseReason | undefined;
   #error: unknown;

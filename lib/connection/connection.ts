@@ -57,11 +57,11 @@ export abstract class Connection extends Bytes {
    * source.pipe(send()) -----------------|   all of it flushed
    * ```
    *
-   * Values that are emitted in one callback of the event loop leave in one write. While more than `highWaterMark` bytes are unsent, the
-   * connection's input is paused. A source that keeps emitting nevertheless reaches `maxOutbound`, and `overrun` decides what
-   * happens then. When the source completes, the queue is flushed, our FIN follows, and the result completes. When the source
-   * errors, the same happens, and the result errors at once. When the peer aborts, the source is unsubscribed in the same
-   * callback and the result completes, so no handler runs on for a closed connection. Unsubscribing aborts the connection.
+   * Values that are emitted in one callback of the event loop leave in one write. While more than `highWaterMark` bytes are
+   * unsent, the connection's input is paused. A source that keeps emitting nevertheless reaches `maxOutbound`, and `overrun`
+   * decides what happens then. When the source completes, the queue is flushed, our FIN follows, and the result completes. When
+   * the source errors, the same happens, and the result errors at once. When the peer aborts, the source is unsubscribed in the
+   * same callback and the result completes, so no handler runs on for a closed connection. Unsubscribing aborts the connection.
    *
    * @returns An operator that emits nothing. It errors with the error of the source; with a TypeError for a value that is
    * neither a string nor bytes; and with {@link AlreadySubscribedError} if the connection already has a sender.

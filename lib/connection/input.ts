@@ -270,7 +270,10 @@ export class Input extends PausableReads {
     else this.#owner.inputOver();
   }
 
-  /** Continues where the input was paused: first with what framing operators hold, then with what was retained, then with the socket. */
+  /**
+   * Continues where the input was paused: first with what framing operators hold, then with what was retained, then with the
+   * socket.
+   */
   #flow(): void {
     if (this.#mustWait()) return;
     if (this.#followers) for (const follower of this.#followers) this.#call(() => follower.resume());

@@ -43,8 +43,8 @@ const OUTPUT = 1 / 8;
  * delay all that wait for 3 s. A spell is over when memory was short for 10 s in it, so that honest peers are not judged in haste
  * for as long as memory is short.
  *
- * It costs a connection nothing while there is room: it reads {@link isShort} when it reads input, and {@link isShortOfOutput} after
- * each frame. Only a connection that was stopped by that is known as waiting.
+ * It costs a connection nothing while there is room: it reads {@link isShort} when it reads input, and {@link isShortOfOutput}
+ * after each frame. Only a connection that was stopped by that is known as waiting.
  */
 export class MemoryBudget implements ScarceMemory {
   readonly limit: number;
@@ -169,7 +169,9 @@ export class MemoryBudget implements ScarceMemory {
     }
   }
 
-  /** The next holder that may go on. It is asked for anew each time, because what one holder reads may make the rest wait longer. */
+  /**
+   * The next holder that may go on. It is asked for anew each time, because what one holder reads may make the rest wait longer.
+   */
   #next(): Holder | undefined {
     if (this.#ready.size > 0 && !this.isShortOfOutput) return first(this.#ready);
     return this.#waitingToRead.size > 0 && !this.#passed ? first(this.#waitingToRead) : undefined;

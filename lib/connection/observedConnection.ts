@@ -11,7 +11,9 @@ import type { ConnectionSettings } from './settings.ts';
 import { StateObservers } from './stateObservers.ts';
 import type { Watchdog } from './watchdog.ts';
 
-/** What can be seen of a connection: its phase, its figures, and the Observables of its state. `SocketConnection` changes them. */
+/**
+ * What can be seen of a connection: its phase, its figures, and the Observables of its state. `SocketConnection` changes them.
+ */
 export abstract class ObservedConnection extends Connection {
   readonly id: number;
   readonly peer: Address;

@@ -138,7 +138,9 @@ export class Output {
     this.#track();
   }
 
-  /** A read is over: flushes what was written in it. The flush counts as part of the read, so it comes before `corked` is reset. */
+  /**
+   * A read is over: flushes what was written in it. The flush counts as part of the read, so it comes before `corked` is reset.
+   */
   uncork(): void {
     this.flush();
     this.corked = false;

@@ -12,7 +12,8 @@ const NEVER = Number.POSITIVE_INFINITY;
 
 /**
  * The longest credit that bytes can earn, in milliseconds. Without it, a peer that took a gigabyte quickly could then take single
- * bytes for weeks. On the loopback interface Linux reports room after 1.5 MB: a peer that reads 4.2 KB/s needs six minutes for that.
+ * bytes for weeks. On the loopback interface Linux reports room after 1.5 MB: a peer that reads 4.2 KB/s needs six minutes for
+ * that.
  */
 const MOST = 360_000;
 
@@ -26,7 +27,8 @@ const MOST = 360_000;
  * 0  ───────────────────╲──▶ time: the peer is too slow
  * ```
  *
- * Rates are in bytes per second, points in time and durations in milliseconds of one clock. With a rate of 0 the credit never ends.
+ * Rates are in bytes per second, points in time and durations in milliseconds of one clock. With a rate of 0 the credit never
+ * ends.
  */
 export class Credit {
   readonly #rate: number;
@@ -59,8 +61,8 @@ export class Credit {
 /**
  * How long a peer that reads at a given rate may do so without our seeing it, in milliseconds.
  *
- * A kernel reports room only when a share of its send buffer is free, and it does not report how much it holds. That is at most all
- * that was ever sent on the connection.
+ * A kernel reports room only when a share of its send buffer is free, and it does not report how much it holds. That is at most
+ * all that was ever sent on the connection.
  *
  * @param sent Bytes that the kernel has taken so far.
  * @param rate Bytes per second; 0 for no minimum, and then there is no allowance.

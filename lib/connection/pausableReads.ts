@@ -14,8 +14,8 @@ export interface ReadsContext {
  * The reads of one socket, which several causes may pause at once.
  *
  * A cause alone does not stop the socket: it reads on until one more chunk has come, which {@link Input} retains. So a
- * handler that is done before its peer sends again costs no system call, and a FIN or RST of the peer is noticed meanwhile. A socket
- * that is stopped notices neither, so the liveness poller asks for it.
+ * handler that is done before its peer sends again costs no system call, and a FIN or RST of the peer is noticed meanwhile. A
+ * socket that is stopped notices neither, so the liveness poller asks for it.
  */
 export abstract class PausableReads implements Polled {
   protected readonly socket: TransportSocket;

@@ -17,7 +17,10 @@ export interface ConnectionSettings extends InputContext, OutputSettings {
   readonly halfOpen: boolean;
   /** How long input is read and discarded after our FIN. */
   readonly linger: number;
-  /** The async context of the call that began to listen. Work runs only in a child of it; otherwise what that work enters would stay. */
+  /**
+   * The async context of the call that began to listen. Work runs only in a child of it; otherwise what that work enters would
+   * stay.
+   */
   readonly context: AsyncResource;
 }
 
@@ -27,8 +30,8 @@ export interface ConnectionOptions {
    * Whether a connection stays open after the peer's FIN, until its handler completes. With `false` the FIN means that the peer
    * does not read any more: a handler that would go on sending, such as a `broadcast`, is unsubscribed, and the connection ends.
    *
-   * That happens when all bytes before the FIN have been passed on and no work is in progress that the library can see. It sees an
-   * `exchange` until that completes, the body of a `for await` loop over the input, a `relay`, and a generator that is the
+   * That happens when all bytes before the FIN have been passed on and no work is in progress that the library can see. It sees
+   * an `exchange` until that completes, the body of a `for await` loop over the input, a `relay`, and a generator that is the
    * handler: such a generator finishes the value that it was asked for, and is not asked for another.
    *
    * It does not see what other operators wait for, such as `mergeMap`, `concatMap` or `delay`, or what an async function awaits
@@ -53,8 +56,8 @@ export interface ConnectionOptions {
         /** Bytes per second that a peer must send while a frame has begun; 0 for no minimum. @default 240 */
         readonly in?: number | undefined;
         /**
-         * Bytes per second that a peer must take while output is pending; 0 for no minimum. Bytes in the kernel's buffers may still
-         * be on their way to the peer at that rate. While that is possible, for up to six minutes, neither this minimum nor
+         * Bytes per second that a peer must take while output is pending; 0 for no minimum. Bytes in the kernel's buffers may
+         * still be on their way to the peer at that rate. While that is possible, for up to six minutes, neither this minimum nor
          * `stall` closes the connection. If `stall` is given there is no minimum by default.
          * @default 240
          */
@@ -64,8 +67,8 @@ export interface ConnectionOptions {
       }
     | undefined;
   /**
-   * Unsent bytes of a connection above which its input is paused, and senders that can wait do. A value above `maxOutbound` counts
-   * as `maxOutbound`. @default 65536
+   * Unsent bytes of a connection above which its input is paused, and senders that can wait do. A value above `maxOutbound`
+   * counts as `maxOutbound`. @default 65536
    */
   readonly highWaterMark?: number | undefined;
   /** Unsent bytes of a connection above which `overrun` applies; for handlers that do not wait. @default 1048576 */
@@ -78,8 +81,8 @@ export interface ConnectionOptions {
   /**
    * Bytes that all connections may hold together: read and not yet processed, or written and not yet sent.
    *
-   * Above it nothing more is read and no work begins on any connection, until three quarters of it are held: no frame is passed on,
-   * no request begins, no generator is asked. So the total is at most the budget, an eighth of it, one reply per request in
+   * Above it nothing more is read and no work begins on any connection, until three quarters of it are held: no frame is passed
+   * on, no request begins, no generator is asked. So the total is at most the budget, an eighth of it, one reply per request in
    * progress, and one read of at most 64 KiB per connection that sends meanwhile. Such a shortage lasts about 10 s at most:
    * connections that would hold memory longer are closed as `evicted`. Incomplete frames are evicted first, then the connections
    * that hold most and whose peers take least. Evictions begin after 3 s, or after 1 s above 125 % of the budget; above that a

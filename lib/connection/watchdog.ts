@@ -54,8 +54,9 @@ const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, re
  * | `greeting` | from when it is taken to the first byte  | nothing                    | the input errors         |
  * | `idle`     | unless work is in progress               | any byte in or out         | the input errors         |
  *
- * (1) It limits the linger after our FIN, a refusal, the last message after a missed deadline, the input that is still read after a
- * failed write, and the time to finish after the lifetime. The last three rows end when our side ends the connection. The frame deadline is in `framing/`, the reply deadline in `flow/`.
+ * (1) It limits the linger after our FIN, a refusal, the last message after a missed deadline, the input that is still read after
+ * a failed write, and the time to finish after the lifetime. The last three rows end when our side ends the connection. The frame
+ * deadline is in `framing/`, the reply deadline in `flow/`.
  */
 export class Watchdog extends LazyTimer {
   deadlines = NO_DEADLINES;

@@ -47,7 +47,9 @@ export class WriteQueue {
   #pieces: Data[] | undefined;
   /** The index of the first of them that was not dropped. */
   #head = 0;
-  /** The length of what is queued: in bytes, or, while no write is in flight, in characters, of which there are at most as many. */
+  /**
+   * The length of what is queued: in bytes, or, while no write is in flight, in characters, of which there are at most as many.
+   */
   #length = 0;
   #inFlight = false;
   /** Bytes of the write in flight: the network keeps all of them in memory until the last one is sent. */

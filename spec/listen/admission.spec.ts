@@ -27,16 +27,16 @@ describe('the checks at accept', () => {
     ['the budget is exhausted and the transport has no descriptors', undefined, true, 'budget'],
     ['neither', 991, false, undefined],
     ['the transport has no descriptors', undefined, false, undefined],
-  ])('the first one in the order that refuses decides: %s', (_what, descriptor, exhausted, reason) => {
+  ])('the first one in the order that refuses decides: %s', (_what, descriptor, isPastHardLimit, reason) => {
     const { budget, refusal } = admission();
-    budget.isPastHardLimit = exhausted;
+    budget.isPastHardLimit = isPastHardLimit;
     expect(refusal(descriptor)).toBe(reason);
   });
 
   it('do not run behind the one that refuses', () => {
     const { budget, refusal } = admission();
     let asked = 0;
-    Object.defineProperty(budget, 'exhausted', { get: () => asked++ > 0 });
+    Object.defineProperty(budget, 'isPastHardLimit', { get: () => asked++ > 0 });
     expect(refusal(992)).toBe('exhausted');
     expect(asked).toBe(0);
     expect(refusal(991)).toBeUndefined();
