@@ -1,28 +1,67 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { DescriptorShortage } from '../../lib/listen/descriptorShortage.ts';
 import { listen } from '../../lib/listen/listen.ts';
 import { WaitingRoom } from '../../lib/listen/waitingRoom.ts';
 import { MemoryNetwork } from '../../lib/testing/index.ts';
+import type { Transport } from '../../lib/transport/transport.ts';
 import { Clock } from '../support/clock.ts';
+import { Log } from '../support/log.ts';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A port in memory whose operator takes none of the connections that it is handed, as `mergeMap` at its limit. */
+async function untaken(clients: number) {
+  const clock = new Clock();
+  const network = new MemoryNetwork(clock);
+  const log = new Log();
+  const handed: Connection[] = [];
+  /** Connections that their peers have reset. */
+  const dead = new Set<number>();
+  let accepted = 0;
+  const transport: Transport = {
+    listen: (where, options, handler) =>
+      network.transport.listen(where, options, {
+        listening: (address) => handler.listening(address),
+        error: (error) => handler.error(error),
+        accepted: (socket) => {
+          const id = ++accepted;
+          Object.defineProperties(socket, { needsPolling: { value: true }, alive: { get: () => !dead.has(id) } });
+          handler.accepted(socket);
+        },
+      }),
+  };
+  listen({ port: 0 }, { transport, scheduler: clock, events: log }).subscribe((one) => handed.push(one));
+  await clock.settle();
+  for (let count = 0; count < clients; count++) network.connect();
+  await clock.settle();
+  return { clock, network, log, dead, handed: () => handed.map(({ id }) => id), take: () => handed[0]?.subscribe() };
+}
 
 describe('a slot of the waiting room', () => {
-  it('is kept by a connection whose peer leaves after it was handed out, until the operator comes to it', async () => {
-    const clock = new Clock();
-    const network = new MemoryNetwork(clock);
-    const handed: Connection[] = [];
-    // An operator that takes none of them yet, as `mergeMap` at its limit.
-    listen({ port: 0 }, { transport: network.transport, scheduler: clock }).subscribe((one) => handed.push(one));
+  it('is kept by a connection that is reset after it was handed out, until the operator subscribes to it', async () => {
+    // The liveness poller has a real timer.
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const { clock, log, dead, handed, take } = await untaken(2);
+    dead.add(1);
+    vi.advanceTimersByTime(25);
     await clock.settle();
-    const first = network.connect();
-    network.connect();
+    expect([log.refusals, handed()]).toEqual([['gone'], [1]]);
+    take();
     await clock.settle();
-    first.break();
+    expect(handed()).toEqual([1, 2]);
+  });
+
+  it('is not given to a connection that is found reset, which the operator never sees', async () => {
+    const { clock, network, log, dead, handed, take } = await untaken(3);
+    dead.add(2);
+    take();
     await clock.settle();
-    expect(handed.map(({ id }) => id)).toEqual([1]);
-    handed[0]?.subscribe({ error: () => undefined });
-    await clock.settle();
-    expect(handed.map(({ id }) => id)).toEqual([1, 2]);
+    expect([log.refusals, handed()]).toEqual([['gone'], [1, 3]]);
+    // It does not linger either, because its peer reads nothing.
+    expect(network.sockets.size).toBe(2);
   });
 
   it('is not given to a connection that arrives while another one is handed out', () => {
