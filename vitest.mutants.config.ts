@@ -26,7 +26,7 @@ export default defineConfig({
       'spec/testing/guide.spec.ts',
       'spec/logging/**',
       'spec/connect/sockets.spec.ts',
-      'spec/connection/{lastWords,sockets}.spec.ts',
+      'spec/connection/{failedWrite,sockets}.spec.ts',
       'spec/framing/work.spec.ts',
       'spec/listen/{exhausted,inheritedDescriptor}.spec.ts',
       'spec/serve/{asyncContext,faults,freeze,userCode}.spec.ts',

@@ -21,8 +21,8 @@ it.each([
   [new SlowConsumerError(1, 2), 'slow-consumer'],
   [new EvictedError(1, 2, 3), 'evicted'],
   [new Error('any other'), 'failed'],
-  ['not even an error', 'failed'],
+  ['a string', 'failed'],
   [undefined, 'failed'],
-])('%o ends a connection as %s', (error, reason) => {
+])('%o closes a connection as %s', (error, reason) => {
   expect(closeReasonOf(error)).toBe(reason);
 });

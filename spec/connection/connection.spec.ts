@@ -41,7 +41,7 @@ const deadlines = (some: Partial<Deadlines>): Deadlines => ({
 const ignored = { error: () => undefined };
 
 describe('a connection', () => {
-  it('reads nothing before it is subscribed', () => {
+  it('reads nothing before it is subscribed to', () => {
     const { said } = run({}, ({ connection, client, flow, at, say }) => {
       client.write('early');
       at(5, () => say(`${connection.bytesIn} ${flow.length}`));
@@ -51,7 +51,7 @@ describe('a connection', () => {
     expect(said).toEqual(['5 0 0', '6 early', '7 ended 0 0']);
   });
 
-  it('is subscribed once', () => {
+  it('can be subscribed to once', () => {
     const { said } = run({}, ({ connection, client, say }) => {
       connection.subscribe(heard(say));
       connection.subscribe(heard(say));
@@ -60,7 +60,7 @@ describe('a connection', () => {
     expect(said).toEqual(['0 Cannot use connection 1: it has already been subscribed to', '0 complete', '0 ended 0 0']);
   });
 
-  it('holds nothing any more when it is refused, and breaks the promise of who wrote before', async () => {
+  it('releases its memory when it is refused, and rejects the promises of write()', async () => {
     const budget = new MemoryBudget(1000);
     let written: Promise<void> | undefined;
     const held: number[] = [];
@@ -79,7 +79,7 @@ describe('a connection', () => {
     await expect(written).rejects.toThrow(ConnectionClosedError);
   });
 
-  it('gives all who write without waiting one promise, which is kept when there is room', async () => {
+  it('returns one promise for all writes above the mark, which is resolved when there is room', async () => {
     const promises: Promise<void>[] = [];
     const { said } = run({ window: 5, highWaterMark: 10 }, ({ connection, client, at }) => {
       client.pause();
@@ -99,7 +99,7 @@ describe('a connection', () => {
     expect(said).toEqual(['5 aborted 1016 1']);
   });
 
-  it('says why nothing can be written any more: it is closed, or has said its FIN', async () => {
+  it('rejects a write after the end with the reason: our FIN is sent, or the connection is closed', async () => {
     const written: Promise<void>[] = [];
     run({}, ({ connection, at }) => {
       connection.subscribe({ error: () => undefined });
@@ -112,19 +112,19 @@ describe('a connection', () => {
     expect([late, later]).toMatchObject([{ reason: { reason: 'half-closed' } }, { reason: { reason: 'aborted' } }]);
   });
 
-  it('hands on no frame once its reader has ended it, and blames nobody for half of one', () => {
+  it('emits no frame after the handler has ended it, and half a frame is then no error', () => {
     const { said } = run({}, ({ connection, client, say }) => {
-      const work = (line: string) => {
+      const endAfter = (line: string) => {
         say(line);
         connection.end();
       };
-      connection.pipe(lines(), tap(work), ignoreElements()).subscribe(heard(say));
+      connection.pipe(lines(), tap(endAfter), ignoreElements()).subscribe(heard(say));
       client.write('a\nb\nhalf a line').end();
     });
     expect(said).toEqual(['0 a', '0 complete', '0 completed 0 0']);
   });
 
-  it('tells its owner that it is taken once, by whoever comes first', () => {
+  it('notifies its owner once that it is taken, by the first of subscribe() and send()', () => {
     const { made } = run({}, ({ connection, client }) => {
       connection.pipe(connection.send()).subscribe(ignored);
       client.end();
@@ -132,7 +132,7 @@ describe('a connection', () => {
     expect(made.book.log).toEqual(['taken 1', 'closed 1 ended']);
   });
 
-  it('ends when it is unsubscribed, and nobody sends', () => {
+  it('ends when it is unsubscribed from, if send() is not in use', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       connection.pipe(take(1)).subscribe((chunk) => say(text(chunk)));
       client.write('one').write('two');
@@ -141,7 +141,7 @@ describe('a connection', () => {
     expect(said).toEqual(['0 one', '5 completed 0 0']);
   });
 
-  it('answers after the FIN of its peer: it is half-open', () => {
+  it('sends replies after the FIN of its peer, because it is half-open', () => {
     const { said, made } = run({}, ({ connection, client, at, say }) => {
       const late = new Observable<Data>((to) => {
         at(10, () => {
@@ -158,7 +158,7 @@ describe('a connection', () => {
     expect(said).toEqual(['10 complete', '10 ended 9 0']);
   });
 
-  it('lingers: it discards what comes after its FIN, until that of the peer', () => {
+  it('lingers: it discards what it receives after its FIN, until the FIN of the peer', () => {
     const { said, made } = run({ linger: 50 }, ({ connection, client, at, say }) => {
       connection
         .pipe(
@@ -175,7 +175,7 @@ describe('a connection', () => {
     expect(made.client.reset).toBe(false);
   });
 
-  it('lingers no longer than it is allowed', () => {
+  it('lingers no longer than `linger`, although the peer continues to send', () => {
     const { said } = run({ linger: 50 }, ({ connection, client, at, say }) => {
       connection
         .pipe(
@@ -189,17 +189,17 @@ describe('a connection', () => {
     expect(said).toEqual(['5 complete', '55 completed 3 0']);
   });
 
-  it('errors when it is broken off, after what runs for it was let go of', () => {
+  it('errors and unsubscribes from its operators in the tick of a reset', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       connection
-        .pipe(finalize(() => say('let go')))
+        .pipe(finalize(() => say('unsubscribed')))
         .subscribe({ error: (error) => say(`${error.name}: ${error.reason}`) });
       at(5, () => client.break());
     });
-    expect(said).toEqual(['5 ConnectionClosedError: reset', '5 let go', '5 reset 0 0']);
+    expect(said).toEqual(['5 ConnectionClosedError: reset', '5 unsubscribed', '5 reset 0 0']);
   });
 
-  it('has its figures while it lives, and after', () => {
+  it('has its figures while it is open, and after it is closed', () => {
     const { said, made } = run({ window: 4, linger: 10 }, ({ connection, client, at, say }) => {
       const figures = () => say(`in ${connection.bytesIn}, out ${connection.bytesOut}, unsent ${connection.unsent}`);
       client.pause().write('12345');
@@ -219,7 +219,7 @@ describe('a connection', () => {
     expect(made.book.ends).toMatchObject([{ reason: 'aborted', bytesIn: 5, bytesOut: 4, unsent: 2, duration: 2 }]);
   });
 
-  it('counts as unsent, in bytes, what was written in the turn in which it is aborted', () => {
+  it('counts as unsent, in bytes, what was written in the callback that aborts it', () => {
     const { made } = run({}, ({ connection, at }) => {
       const replies = new Subject<Data>();
       replies.pipe(connection.send()).subscribe(ignored);
@@ -240,7 +240,7 @@ describe('a close reason', () => {
     new SlowConsumerError(1, 2),
     new DeadlineError('idle', 1),
     new Error('any'),
-  ])('is that the handler failed, whatever it fails with: %s', (error) => {
+  ])('is `failed` for every error that the handler makes itself: %s', (error) => {
     const { made } = run({}, ({ connection, client, at }) => {
       merge(connection, NEVER)
         .pipe(
@@ -259,7 +259,7 @@ describe('a close reason', () => {
     expect(made.book.ends[0]).not.toHaveProperty('deadline');
   });
 
-  it('is the first that came true', () => {
+  it('is the first one', () => {
     const { made } = run({}, ({ connection, client, at }) => {
       NEVER.pipe(connection.send()).subscribe(ignored);
       at(1, () => connection.closeAs(new FrameTooLongError(1, 2)));
@@ -270,7 +270,7 @@ describe('a close reason', () => {
     expect(made.book.ends.map(({ reason }) => reason)).toEqual(['frame-too-long']);
   });
 
-  it('is reset for one that was to be completed, when its output did not arrive', () => {
+  it('is reset, and not completed, when a reset discards output', () => {
     const { made } = run({ window: 2 }, ({ connection, client, at }) => {
       client.pause();
       of('abcdef').pipe(connection.send()).subscribe(ignored);
@@ -279,7 +279,7 @@ describe('a close reason', () => {
     expect(made.book.ends).toMatchObject([{ reason: 'reset', bytesOut: 2, unsent: 4, duration: 5 }]);
   });
 
-  it('is reset for one that is found to be lost, whatever a teardown throws then: it is gone', () => {
+  it('is reset for a connection whose poll found it dead, although a teardown throws', () => {
     const { made } = run({}, ({ connection, at }) => {
       connection.subscribe(ignored).add(() => {
         throw new Error('in a teardown');
@@ -289,7 +289,7 @@ describe('a close reason', () => {
     expect(made.book.ends).toMatchObject([{ reason: 'reset', duration: 5 }]);
   });
 
-  it('is aborted for one that was to be drained, when it was broken off before its output had left', () => {
+  it('is aborted, and not drained, when an abort discards output', () => {
     const { made } = run({ window: 2 }, ({ connection, client, at }) => {
       client.pause();
       merge(of('abcdef'), connection.pipe(ignoreElements())).pipe(connection.send()).subscribe(ignored);
@@ -299,7 +299,7 @@ describe('a close reason', () => {
     expect(made.book.ends).toMatchObject([{ reason: 'aborted', bytesIn: 0, bytesOut: 2, unsent: 4, duration: 8 }]);
   });
 
-  it('is what it was when a connection is aborted that has sent its FIN', () => {
+  it('stays completed when an abort follows after all output and our FIN were sent', () => {
     const { made } = run({}, ({ connection, at }) => {
       of('abcdef').pipe(connection.send()).subscribe(ignored);
       at(8, () => connection.abort());
@@ -307,7 +307,7 @@ describe('a close reason', () => {
     expect(made.book.ends).toMatchObject([{ reason: 'completed', bytesIn: 0, bytesOut: 6, unsent: 0, duration: 8 }]);
   });
 
-  it('is drained for one that was asked to finish, and did', () => {
+  it('is drained when the handler completes in a drain', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       connection.pipe(map(text), connection.send()).subscribe(heard(say));
       at(5, () => connection.drain());
@@ -318,7 +318,7 @@ describe('a close reason', () => {
 });
 
 describe('a slow peer', () => {
-  it('is broken off as slow-consumer when it takes nothing for the time of a stall', () => {
+  it('is reset as slow-consumer when it reads nothing for the time of `stall`', () => {
     const { made } = run({ window: 10, stall: 50 }, ({ connection, client, at }) => {
       client.pause();
       at(10, () => of('x'.repeat(100)).pipe(connection.send()).subscribe(ignored));
@@ -329,7 +329,7 @@ describe('a slow peer', () => {
     expect(made.client.reset).toBe(true);
   });
 
-  it('is broken off with a count in bytes, not characters, when more than maxOutbound would be unsent', () => {
+  it('is disconnected when more than maxOutbound would be unsent, counted in bytes and not in characters', () => {
     const { made } = run({ window: 1, maxOutbound: 100, highWaterMark: 5 }, ({ connection, client, at }) => {
       client.pause();
       connection.subscribe({ error() {} });
@@ -339,14 +339,14 @@ describe('a slow peer', () => {
     expect(made.book.ends).toMatchObject([{ reason: 'slow-consumer', error: { limit: 100, unsent: 103 } }]);
   });
 
-  it('is served as long as something moves, in one large write or with more and more behind it', () => {
+  it('is served as long as it reads something, be it of one large write or with an ever longer queue', () => {
     for (const behind of [0, 100]) {
       const { made } = run({ window: 10, stall: 50 }, ({ connection, client, at }) => {
         client.pause();
         const replies = new Subject<Data>();
         replies.pipe(connection.send()).subscribe(ignored);
         at(0, () => replies.next('x'.repeat(100)));
-        // It reads what its window holds, now and then; meanwhile more may be written than it takes.
+        // It reads one window of bytes each time. Meanwhile more may be written than it reads.
         for (let ms = 40; ms <= 400; ms += 40) {
           at(ms, () => {
             client.resume().pause();
@@ -354,7 +354,7 @@ describe('a slow peer', () => {
           });
         }
       });
-      // The last move was at 400; it is looked at once in the time of a stall.
+      // It read for the last time at 400. The progress is checked once in each `stall`.
       expect(made.book.ends.map(({ reason }) => reason)).toEqual(behind === 0 ? [] : ['slow-consumer']);
       for (const { duration } of made.book.ends) expect(duration).toBeGreaterThanOrEqual(450);
       for (const { duration } of made.book.ends) expect(duration).toBeLessThanOrEqual(500);
@@ -375,7 +375,7 @@ describe('a slow peer', () => {
     expect(made.book.ends[0]?.duration).toBeLessThanOrEqual(300);
   });
 
-  it('is idle however much is queued for it, when it takes nothing', () => {
+  it('is idle when it reads nothing, however much is queued for it', () => {
     const { made } = run({ window: 10, stall: 1000, linger: 0 }, ({ connection, client, at }) => {
       at(0, () => connection.watchdog.guard(deadlines({ idle: 50 })));
       client.pause();
@@ -388,7 +388,7 @@ describe('a slow peer', () => {
 });
 
 describe('deadlines of a served connection', () => {
-  it('lets the handler say goodbye when one is missed', () => {
+  it('let the handler send a last reply when one is missed', () => {
     const { said, made } = run({}, ({ connection, client, at, say }) => {
       at(0, () => connection.watchdog.guard(deadlines({ idle: 50 })));
       connection
@@ -405,7 +405,7 @@ describe('deadlines of a served connection', () => {
     expect(made.book.ends).toMatchObject([{ deadline: 'idle' }]);
   });
 
-  it('lets it stay no longer than the linger', () => {
+  it('reset the connection after `linger` when the handler does not complete', () => {
     const { said } = run({ linger: 30 }, ({ connection, at, say }) => {
       at(0, () => connection.watchdog.guard(deadlines({ greeting: 50 })));
       connection
@@ -419,7 +419,7 @@ describe('deadlines of a served connection', () => {
     expect(said).toEqual(['80 complete', '80 deadline 0 0']);
   });
 
-  it('asks it to finish when its lifetime is over, and breaks it off when its grace is', () => {
+  it('drain the connection when its lifetime is over, and reset it when its grace is over', () => {
     const { said } = run({}, ({ connection, at, say }) => {
       at(0, () => {
         connection.watchdog.guard(deadlines({ grace: 40 }));
@@ -433,7 +433,7 @@ describe('deadlines of a served connection', () => {
     expect(said).toEqual(['60 draining', '100 complete', '100 deadline 0 0']);
   });
 
-  it('ends a lifetime once, with a grace without end too', () => {
+  it('drain the connection once at the end of its lifetime, also with an infinite grace', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       at(0, () => {
         connection.watchdog.guard(deadlines({ grace: endless }));
@@ -448,23 +448,23 @@ describe('deadlines of a served connection', () => {
 });
 
 describe('draining and closed', () => {
-  it('tell those who are there and those who come later, once', () => {
+  it('emit once to early and to late subscribers, and complete', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
-      const look = (who: string) => {
-        connection.draining.subscribe({ next: () => say(`${who} draining`), complete: () => say(`${who} over`) });
+      const observe = (name: string) => {
+        connection.draining.subscribe({ next: () => say(`${name} draining`), complete: () => say(`${name} over`) });
         connection.closed.subscribe({
-          next: ({ reason }) => say(`${who} ${reason}`),
-          complete: () => say(`${who} closed`),
+          next: ({ reason }) => say(`${name} ${reason}`),
+          complete: () => say(`${name} closed`),
         });
       };
       NEVER.pipe(connection.send()).subscribe(ignored);
-      look('early');
+      observe('early');
       at(5, () => connection.drain());
       at(6, () => connection.drain());
-      at(7, () => look('late'));
+      at(7, () => observe('late'));
       at(9, () => client.write('').break());
       at(10, () => connection.abort());
-      at(11, () => look('last'));
+      at(11, () => observe('last'));
     });
     expect(said).toEqual([
       '5 early draining',
@@ -483,7 +483,7 @@ describe('draining and closed', () => {
     ]);
   });
 
-  it('completes draining without a value when it closes without', () => {
+  it('complete `draining` without a value when the connection closes without a drain', () => {
     const { said } = run({}, ({ connection, at, say }) => {
       connection.draining.subscribe(heard(say));
       at(3, () => connection.abort());
@@ -491,7 +491,7 @@ describe('draining and closed', () => {
     expect(said).toEqual(['3 aborted 0 0', '3 complete']);
   });
 
-  it('completes the input at the boundary of a sink that knows one, and now elsewhere', () => {
+  it('complete the input where a sink with `drain` completes it, which may be at its next chunk', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       let draining = false;
       const framed = new Observable<Data>((to) =>
@@ -504,7 +504,7 @@ describe('draining and closed', () => {
           complete: () => to.complete(),
           drain: () => {
             draining = true;
-            say('asked');
+            say('drain');
           },
         }),
       );
@@ -512,12 +512,12 @@ describe('draining and closed', () => {
       at(5, () => connection.drain());
       at(8, () => client.write('rest').end());
     });
-    expect(said).toEqual(['5 asked', '8 complete', '8 drained 4 0']);
+    expect(said).toEqual(['5 drain', '8 complete', '8 drained 4 0']);
   });
 });
 
 describe('refuse', () => {
-  it('tells the owner while nobody has taken it, and nothing later', () => {
+  it('notifies the owner of a connection that nothing has subscribed to, and does nothing later', () => {
     const { made, said } = run({}, ({ connection, say }) => {
       connection.refuse('full moon');
       connection.subscribe(heard(say));

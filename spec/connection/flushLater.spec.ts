@@ -6,7 +6,7 @@ import { marbles } from '../support/marbles.ts';
 
 const microtask = () => new Promise<void>((resolve) => queueMicrotask(resolve));
 
-it('flushes all of a turn in one microtask, in the order in which they came', async () => {
+it('flushes all outputs of one event-loop iteration in one microtask, in the order of the calls', async () => {
   const flushed: string[] = [];
   for (const name of ['a', 'b', 'c']) flushLater({ flush: () => flushed.push(name) }, monotonic);
   expect(flushed).toEqual([]);
@@ -14,7 +14,7 @@ it('flushes all of a turn in one microtask, in the order in which they came', as
   expect(flushed).toEqual(['a', 'b', 'c']);
 });
 
-it('flushes in the next microtask what is queued while others are flushed', async () => {
+it('flushes in the next microtask an output that is added during a flush', async () => {
   const flushed: string[] = [];
   flushLater({ flush: () => flushLater({ flush: () => flushed.push('later') }, monotonic) }, monotonic);
   await microtask();
@@ -22,7 +22,7 @@ it('flushes in the next microtask what is queued while others are flushed', asyn
   expect(flushed).toEqual(['later']);
 });
 
-it('flushes on virtual time before it goes on', () => {
+it('flushes on virtual time before the clock advances', () => {
   const flushed: number[] = [];
   marbles(({ clock, flush }) => {
     clock.schedule(() => flushLater({ flush: () => flushed.push(clock.now()) }, clock), 5);
@@ -31,7 +31,7 @@ it('flushes on virtual time before it goes on', () => {
   expect(flushed).toEqual([5]);
 });
 
-it('flushes in a microtask with any other clock, too, however late the clock runs its actions', async () => {
+it('also flushes in a microtask with any other clock, however late that clock runs its actions', async () => {
   let flushes = 0;
   flushLater({ flush: () => flushes++ }, new Clock());
   await microtask();

@@ -19,7 +19,7 @@ class Life {
   sent = 0;
   received = 0;
   stopped = 0;
-  /** What the handler did after its connection was gone, or after it was stopped. */
+  /** Notifications of the handler after its connection was closed, or after the handler was unsubscribed from. */
   readonly late: string[] = [];
 
   constructor(window: number) {
@@ -39,7 +39,7 @@ class Life {
         }),
         finalize(() => this.stopped++),
       );
-      // What comes is counted, and answered by the commands.
+      // The input is only counted. Commands send the replies.
       this.subscription = merge(input.pipe(ignoreElements()), this.replies)
         .pipe(connection.send())
         .subscribe({ error: () => undefined });
@@ -65,7 +65,7 @@ const step = (name: string, run: (life: Life) => void): Step => ({
   toString: () => name,
 });
 
-/** What holds at any moment. */
+/** The invariants. */
 function laws({ pair: { book, client }, connection, late, pushed, sent, received, stopped }: Life): void {
   expect(late).toEqual([]);
   expect(book.ends.length).toBeLessThanOrEqual(1);
@@ -74,7 +74,7 @@ function laws({ pair: { book, client }, connection, late, pushed, sent, received
   const { bytesIn = 0, bytesOut = 0, unsent = 0 } = book.ends[0] ?? connection ?? {};
   expect(received).toBeLessThanOrEqual(bytesIn);
   expect(bytesIn).toBeLessThanOrEqual(sent);
-  // What was on its way when the connection was broken off is sent, but not received.
+  // Bytes that were under way when the connection was reset are sent, but not received.
   if (client.reset) expect(bytesOut).toBeGreaterThanOrEqual(client.bytes.length);
   else expect(bytesOut).toBe(client.bytes.length);
   expect(bytesOut + unsent).toBe(pushed.length);
@@ -99,7 +99,7 @@ const commands = [
 
 const reply = word.map((text) =>
   step(`handler replies ${text.length}`, (life) => {
-    // Pushed for as long as the handler is at work; a Subject that nobody listens to any more writes nothing.
+    // Only a Subject with a subscriber writes anything: later the handler has been unsubscribed from.
     if (life.replies.observed) life.pushed += text;
     life.replies.next(text);
   }),
@@ -112,7 +112,7 @@ const write = word.map((text) =>
   }),
 );
 
-it('closes once, with figures that add up, and without any work of the handler afterwards, whatever happens in its life', () => {
+it('a connection closes once, with figures that add up and no notification of its handler afterwards, after any commands', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 0, max: 60 }),
@@ -120,7 +120,7 @@ it('closes once, with figures that add up, and without any work of the handler a
       (window, steps) => {
         const life = new Life(window);
         fc.modelRun(() => ({ model: {}, real: life }), steps);
-        // In the end the peer leaves. A server that does not read it, as it is paused, finds that out at the stall.
+        // At the end the peer sends a RST. A server whose input is paused does not notice it, and closes at the stall deadline.
         life.pair.client.break();
         life.pass(0);
         life.pass(10 * (LINGER + STALL));

@@ -25,7 +25,7 @@ describe('send', () => {
     }),
   );
 
-  it('makes one write of what is emitted in one turn', () => {
+  it('makes one write of all values of one event-loop iteration', () => {
     const { made } = run({}, ({ connection, client, at, say }) => {
       const source = new Observable<Data>((to) => {
         for (const ms of [5, 9]) at(ms, () => of('a', Buffer.from('b'), 'c').subscribe((piece) => to.next(piece)));
@@ -36,7 +36,7 @@ describe('send', () => {
     expect(made.writes).toEqual(['abc', 'abc']);
   });
 
-  it('makes one write of the replies to one chunk, and its FIN goes behind them', () => {
+  it('makes one write of the replies to one chunk, and sends its FIN after them', () => {
     const { said, made } = run({}, ({ connection, client, say }) => {
       const replies = new Observable<Data>((to) =>
         connection.subscribe((chunk) => {
@@ -52,17 +52,17 @@ describe('send', () => {
     expect(said).toEqual(['0 complete', '0 completed 6 0']);
   });
 
-  it('errors at once with what the source errors with, flushes what was written, and closes as failed', () => {
+  it('errors at once with the error of the source, flushes what was written, and closes as failed', () => {
     const { said, made } = run({}, ({ connection, client, say }) => {
       concat(
-        of('last words'),
+        of('last value'),
         throwError(() => new Error('broken')),
       )
         .pipe(connection.send())
         .subscribe(heard(say));
       client.end();
     });
-    expect(made.client.text).toBe('last words');
+    expect(made.client.text).toBe('last value');
     expect(said).toEqual(['0 broken', '0 failed 10 0']);
   });
 
@@ -81,17 +81,17 @@ describe('send', () => {
     },
   );
 
-  it('breaks off, and lets go of the source, when it is unsubscribed', () => {
+  it('aborts the connection and unsubscribes from the source when it is unsubscribed', () => {
     const { said, made } = run({}, ({ connection, at, say }) => {
-      const source = concat(of('a'), NEVER).pipe(finalize(() => say('let go')));
+      const source = concat(of('a'), NEVER).pipe(finalize(() => say('unsubscribed')));
       const subscription = source.pipe(connection.send()).subscribe(heard(say));
       at(5, () => subscription.unsubscribe());
     });
-    expect(said).toEqual(['5 let go', '5 aborted 1 0']);
+    expect(said).toEqual(['5 unsubscribed', '5 aborted 1 0']);
     expect(made.client.reset).toBe(true);
   });
 
-  it('stops a source that emits at once when it is unsubscribed meanwhile', () => {
+  it('stops a synchronous source when it is unsubscribed within a value', () => {
     const stop = new Subject<void>();
     let asked = 0;
     run({}, ({ connection, say }) => {
@@ -106,16 +106,16 @@ describe('send', () => {
     expect(asked).toBe(3);
   });
 
-  it('completes, with its source let go of, in the tick in which the peer breaks off', () => {
+  it('unsubscribes from its source and completes in the tick of a reset', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
-      const source = merge(connection, NEVER).pipe(finalize(() => say('let go')));
+      const source = merge(connection, NEVER).pipe(finalize(() => say('unsubscribed')));
       source.pipe(connection.send()).subscribe(heard(say));
       at(7, () => client.break());
     });
-    expect(said).toEqual(['7 let go', '7 complete', '7 reset 0 0']);
+    expect(said).toEqual(['7 unsubscribed', '7 complete', '7 reset 0 0']);
   });
 
-  it('is for one at a time', () => {
+  it('errors for a second source of one connection', () => {
     const { said } = run({}, ({ connection, client, say }) => {
       NEVER.pipe(connection.send()).subscribe(heard(say));
       of('a').pipe(connection.send()).subscribe(heard(say));
@@ -129,7 +129,7 @@ describe('send', () => {
     ]);
   });
 
-  it('completes without a look at its source on a connection that is gone', () => {
+  it('completes without a subscription to its source on a connection that is closed', () => {
     const { said } = run({}, ({ connection, at, say }) => {
       connection.abort();
       const source = new Observable<Data>(() => say('subscribed'));
@@ -139,7 +139,7 @@ describe('send', () => {
     expect(said).toEqual(['0 aborted 0 0', '0 complete']);
   });
 
-  it('completes without a look at its source on a connection that has been ended', () => {
+  it('completes without a subscription to its source on a connection that has been ended', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       connection.end();
       const source = new Observable<Data>(() => say('subscribed'));
@@ -149,33 +149,37 @@ describe('send', () => {
     expect(said).toEqual(['0 complete', '5 completed 0 0']);
   });
 
-  it('lets a handler that is done go without an end of its input that has not come', () => {
+  it('does not complete the input of a handler that completes before the peer has sent its FIN', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       const stop = new Subject<void>();
-      const input = connection.pipe(tap({ complete: () => say('input completed'), finalize: () => say('let go') }));
+      const input = connection.pipe(
+        tap({ complete: () => say('input completed'), finalize: () => say('unsubscribed') }),
+      );
       input.pipe(takeUntil(stop), connection.send()).subscribe(heard(say));
       at(5, () => stop.next());
       at(9, () => client.end());
     });
-    expect(said).toEqual(['5 let go', '5 complete', '9 completed 0 0']);
+    expect(said).toEqual(['5 unsubscribed', '5 complete', '9 completed 0 0']);
   });
 
-  it('lets a handler that failed go without an end of its input that has not come', () => {
+  it('does not complete the input of a handler that fails before the peer has sent its FIN', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       const fail = new Subject<Data>();
-      const input = connection.pipe(tap({ complete: () => say('input completed'), finalize: () => say('let go') }));
+      const input = connection.pipe(
+        tap({ complete: () => say('input completed'), finalize: () => say('unsubscribed') }),
+      );
       merge(input, fail).pipe(connection.send()).subscribe(heard(say));
       at(5, () => fail.error(new Error('broken')));
       at(9, () => client.end());
     });
-    expect(said).toEqual(['5 let go', '5 broken', '9 failed 0 0']);
+    expect(said).toEqual(['5 unsubscribed', '5 broken', '9 failed 0 0']);
   });
 
   it.each<[string, (connection: SocketConnection) => void]>([
-    ['the peer breaks off', () => undefined],
+    ['the peer resets it', () => undefined],
     ['it is aborted', (connection) => connection.abort()],
     ['it is ended', (connection) => connection.end()],
-  ])('has an error of a teardown, and the socket is freed all the same, when %s', (_when, stop) => {
+  ])('reports the error of a teardown, and closes the socket nevertheless, when %s', (_when, stop) => {
     const { said, made } = run({}, ({ connection, client, at, say }) => {
       const source = connection.pipe(
         finalize(() => {
@@ -191,7 +195,7 @@ describe('send', () => {
     expect(made.book.ends.length).toBe(1);
   });
 
-  it('obeys the pace of the peer: above the mark the input pauses, until all has been taken', () => {
+  it('pauses the input above highWaterMark, until the peer has read all output', () => {
     const { said, made } = run({ highWaterMark: 10, window: 5 }, ({ connection, client, at, say, flow, book }) => {
       client.pause();
       const replies = connection.pipe(tap((chunk) => say(`request ${chunk.length}`)));

@@ -18,14 +18,14 @@ it.each<[string, Handler]>([
     },
   ],
   [
-    'a member of a broadcast that may lose some',
+    'a member of a broadcast that may drop values',
     (connection) =>
       merge(
         connection.pipe(ignoreElements()),
         room.to(connection, { overrun: 'drop-newest', maxOutbound: Number.POSITIVE_INFINITY }),
       ),
   ],
-])('who waits does not meet maxOutbound, however low it is: %s', async (_who, handler) => {
+])('a sender that waits for room is not closed by maxOutbound, however low it is: %s', async (_sender, handler) => {
   const house = await House.open(handler, { maxOutbound: 20_000, idle: 100_000 });
   const client = house.network.connect({ window: 10 }).pause().write('go\n');
   await house.clock.settle();

@@ -26,7 +26,7 @@ import { listen } from '../../lib/listen/listen.ts';
 import { quickest } from '../support/quickest.ts';
 import { dialTo, openConnections, readAll } from '../support/sockets.ts';
 
-/** When `count` connections are gone: their ends. */
+/** The `closed` values of `count` connections, when that many are closed. */
 const ends = (connections: ReplaySubject<Connection>, count: number) =>
   firstValueFrom(
     connections.pipe(
@@ -51,7 +51,7 @@ async function serving(
   return { ...server, ends: (count: number) => ends(connections, count), first: () => firstValueFrom(connections) };
 }
 
-/** Both ways in which reads may come: into the buffer that all share, or each with memory of its own. */
+/** Both ways to read: into the buffer that all sockets share, or into memory that is allocated for each read. */
 const eachWayToRead = describe.each(['shared', 'data']);
 
 const readingBy = (reads: string) => {
@@ -66,7 +66,7 @@ const readingBy = (reads: string) => {
 eachWayToRead('a connection on a real socket, with %s reads', (reads) => {
   readingBy(reads);
 
-  it('sends back what comes, however it is split', async () => {
+  it('echoes all bytes in order, however they are split into writes', async () => {
     const server = await serving((connection) => connection.pipe(connection.send()).subscribe());
     await fc.assert(
       fc.asyncProperty(
@@ -84,7 +84,8 @@ eachWayToRead('a connection on a real socket, with %s reads', (reads) => {
     server.port.close();
   });
 
-  it('tells each of 200 peers that keep sending what they did wrong, and none is reset [E12, E24]', async () => {
+  // A close with unread bytes sends a RST, which can destroy the last reply on its way: nodejs/node#36180, akka/akka#16899.
+  it('delivers the last reply to each of 200 peers that continue to send, and resets none', async () => {
     const server = await serving(
       (connection) => {
         connection
@@ -95,7 +96,7 @@ eachWayToRead('a connection on a real socket, with %s reads', (reads) => {
           )
           .subscribe();
       },
-      // Time enough for 200 who share one loop to see the FIN, however busy the machine is.
+      // Long enough for 200 clients in one event loop to receive the FIN, however busy the machine is.
       { linger: 10_000 },
     );
     const closed = server.ends(200);
@@ -121,26 +122,29 @@ eachWayToRead('a connection on a real socket, with %s reads', (reads) => {
     server.port.close();
   });
 
-  it('lets go of the handler within 50 ms of a reset', async () => {
-    const letGo = async () => {
-      const gone = new ReplaySubject<number>(1);
+  it('unsubscribes from the handler within 50 ms of a reset', async () => {
+    const unsubscribed = async () => {
+      const unsubscribedAt = new ReplaySubject<number>(1);
       const server = await serving((connection) => {
-        const replies = merge(of('welcome'), connection, NEVER).pipe(finalize(() => gone.next(performance.now())));
+        const replies = merge(of('welcome'), connection, NEVER).pipe(
+          finalize(() => unsubscribedAt.next(performance.now())),
+        );
         replies.pipe(connection.send()).subscribe();
       });
       const client = server.connect();
       await once(client, 'data');
-      const begun = performance.now();
+      const resetAt = performance.now();
       client.resetAndDestroy();
-      const at = await firstValueFrom(gone);
+      const at = await firstValueFrom(unsubscribedAt);
       expect(await server.ends(1)).toMatchObject([{ reason: 'reset', bytesOut: 7, unsent: 0 }]);
       server.port.close();
-      return at - begun;
+      return at - resetAt;
     };
-    expect(await quickest(50, letGo)).toBeLessThan(50);
+    expect(await quickest(50, unsubscribed)).toBeLessThan(50);
   });
 
-  it('breaks off a peer that never reads at the stall, with figures that add up [E16]', async () => {
+  // Otherwise writes to a peer that does not read are queued without bound: nodejs/node#51507, nestjs/nest#17746.
+  it('resets a peer that never reads at the stall deadline, with figures that add up', async () => {
     const BYTES = 32 * 1024 * 1024;
     const server = await serving(
       (connection) =>
@@ -168,7 +172,7 @@ eachWayToRead('a connection on a real socket, with %s reads', (reads) => {
       },
     ],
     ['end', (connection) => connection.end()],
-  ])('is freed over a unix socket by %s', async (_how, stop) => {
+  ])('closes once on a unix socket after %s', async (_how, stop) => {
     const folder = await mkdtemp(join(tmpdir(), 'sluice-'));
     const server = await serving(
       (connection) => merge(of('x'), connection).pipe(connection.send()).subscribe(),
@@ -185,7 +189,7 @@ eachWayToRead('a connection on a real socket, with %s reads', (reads) => {
     await rm(folder, { recursive: true });
   });
 
-  it('frees its socket when it is ended and aborted in one turn', async () => {
+  it('closes once when it is ended and aborted in its accept callback', async () => {
     const server = await serving((connection) => {
       merge(of('x'), connection).pipe(connection.send()).subscribe();
       connection.end();
@@ -216,7 +220,7 @@ eachWayToRead('resets at every phase, with %s reads', (reads) => {
     },
   };
 
-  it.each(Object.entries(phases))('leave nothing behind: %s', async (_phase, reset) => {
+  it.each(Object.entries(phases))('leave no counted connection, socket or timer: %s', async (_phase, reset) => {
     const COUNT = 20;
     const resources = () => process.getActiveResourcesInfo().filter((kind) => /TCP|Timeout/.test(kind)).length;
     const before = resources();

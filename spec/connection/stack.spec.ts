@@ -1,19 +1,19 @@
 import { expect, it, vi } from 'vitest';
 
-it('keeps the room of a compiler for a change that is rare, however often others were made', async () => {
+it('requires stack for the compiler for a rare change, however often another change was made', async () => {
   vi.resetModules();
   const { hasStack } = await import('../../lib/connection/stack.ts');
   for (let ends = 0; ends < 1000; ends++) hasStack('end');
   let rare: boolean | undefined;
-  // Fills the stack, and looks as its frames are left: the first that has room for an end has none for a compiler.
-  const fall = (): void => {
+  // Fills the stack, and queries both while it unwinds: the first frame with room for an end has no room for the compiler.
+  const recurse = (): void => {
     try {
-      fall();
+      recurse();
     } finally {
       if (rare === undefined && hasStack('end')) rare = hasStack('abort');
     }
   };
-  expect(fall).toThrow(RangeError);
+  expect(recurse).toThrow(RangeError);
   expect(rare).toBe(false);
   expect([hasStack('end'), hasStack('abort')]).toEqual([true, true]);
 });

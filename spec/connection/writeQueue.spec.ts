@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type Data, type Overrun, WriteQueue } from '../../lib/connection/writeQueue.ts';
 import type { TransportSocket } from '../../lib/transport/transport.ts';
 
-/** A socket that takes a given number of bytes at once from each write, and the rest when it is told to. */
+/** A socket that sends a given number of bytes of each write at once, and the rest in calls of `take`. */
 class SlowSocket {
   readonly taken: Buffer[] = [];
   writes = 0;
@@ -26,7 +26,7 @@ class SlowSocket {
     this.pending = this.#rest.length;
     return this.pending === 0;
   }
-  /** @returns Whether all has been taken now, and had not been before. */
+  /** @returns Whether this call has sent the last bytes of the pending write. */
   take(bytes: number): boolean {
     if (this.pending === 0) return false;
     this.taken.push(this.#rest.subarray(0, bytes));
@@ -39,11 +39,16 @@ class SlowSocket {
   }
 }
 
-const made = (atOnce: () => number, max = Number.POSITIVE_INFINITY, overrun: Overrun = 'disconnect', room = 0) => {
+const open = (
+  atOnce: () => number,
+  maxOutbound = Number.POSITIVE_INFINITY,
+  overrun: Overrun = 'disconnect',
+  highWaterMark = 0,
+) => {
   const socket = new SlowSocket(atOnce);
   return {
     socket,
-    writes: new WriteQueue(socket as unknown as TransportSocket, { maxOutbound: max, overrun, highWaterMark: room }),
+    queue: new WriteQueue(socket as unknown as TransportSocket, { maxOutbound, overrun, highWaterMark }),
   };
 };
 
@@ -54,94 +59,94 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.nat(30).map((take) => ({ take })) },
 );
 
-describe('Writes', () => {
-  it('lets strings and bytes leave in order, one write at a time, with what is unsent counted in bytes', () => {
+describe('a WriteQueue', () => {
+  it('sends strings and bytes in order, one write at a time, and counts in bytes what is unsent', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), fc.infiniteStream(fc.nat(20)), (steps, room) => {
-        const { socket, writes } = made(() => room.next().value as number);
+        const { socket, queue } = open(() => room.next().value as number);
         const pushed: Buffer[] = [];
         const sum = (all: Buffer[]) => all.reduce((length, chunk) => length + chunk.length, 0);
         for (const step of steps) {
-          if (step === 'flush') writes.flush();
+          if (step === 'flush') queue.flush();
           else if ('push' in step) {
-            writes.push(step.push);
+            queue.push(step.push);
             pushed.push(Buffer.from(step.push as string));
-          } else if (socket.take(step.take)) writes.writable();
-          expect(writes.unsent).toBe(sum(pushed) - sum(socket.taken));
-          expect(writes.isWriteInFlight).toBe(socket.pending > 0);
+          } else if (socket.take(step.take)) queue.writable();
+          expect(queue.unsent).toBe(sum(pushed) - sum(socket.taken));
+          expect(queue.isWriteInFlight).toBe(socket.pending > 0);
         }
-        writes.end();
-        writes.push('after the end');
-        while (socket.pending > 0) if (socket.take(1000)) writes.writable();
+        queue.end();
+        queue.push('after the end');
+        while (socket.pending > 0) if (socket.take(1000)) queue.writable();
         expect(Buffer.concat(socket.taken)).toEqual(Buffer.concat(pushed));
-        expect(writes.unsent).toBe(0);
+        expect(queue.unsent).toBe(0);
         expect(socket.ended).toBe(true);
       }),
       { numRuns: 500 },
     );
   });
 
-  it('makes one write of a turn, and none of nothing', () => {
-    const { socket, writes } = made(() => 100);
-    writes.flush();
+  it('makes one write of all that is queued, and none when it is empty', () => {
+    const { socket, queue } = open(() => 100);
+    queue.flush();
     expect(socket.writes).toBe(0);
-    for (const piece of ['a', Uint8Array.of(98), 'c', 'd']) writes.push(piece);
-    writes.flush();
-    writes.flush();
+    for (const piece of ['a', Uint8Array.of(98), 'c', 'd']) queue.push(piece);
+    queue.flush();
+    queue.flush();
     expect(socket.writes).toBe(1);
     expect(Buffer.concat(socket.taken).toString()).toBe('abcd');
   });
 
-  it('sends its FIN behind what waits, not before', () => {
-    const { socket, writes } = made(() => 1);
-    writes.push('abc');
-    writes.flush();
-    writes.push('def');
-    writes.end();
+  it('sends its FIN after all that is queued, and not before', () => {
+    const { socket, queue } = open(() => 1);
+    queue.push('abc');
+    queue.flush();
+    queue.push('def');
+    queue.end();
     expect(socket.ended).toBe(false);
     socket.take(2);
-    writes.writable();
+    queue.writable();
     expect(socket.ended).toBe(false);
     socket.take(3);
     socket.take(3);
-    writes.writable();
+    queue.writable();
     expect(socket.ended).toBe(true);
   });
 
-  it('keeps nothing of what has left', () => {
-    const { writes } = made(() => Number.POSITIVE_INFINITY);
-    for (let turn = 0; turn < 1000; turn++) {
-      writes.push('text');
-      writes.push(Uint8Array.of(turn));
-      writes.flush();
-      expect(writes.waiting).toBe(0);
-      expect(writes.unsent).toBe(0);
+  it('keeps nothing in the queue that has been sent', () => {
+    const { queue } = open(() => Number.POSITIVE_INFINITY);
+    for (let round = 0; round < 1000; round++) {
+      queue.push('text');
+      queue.push(Uint8Array.of(round));
+      queue.flush();
+      expect(queue.waiting).toBe(0);
+      expect(queue.unsent).toBe(0);
     }
   });
 
   it.each<Overrun>(['disconnect', 'drop-oldest', 'drop-newest'])(
-    'takes one value of any length while there is room, and then what may be unsent (%s)',
+    'queues one value of any length below highWaterMark, and then applies maxOutbound (%s)',
     (overrun) => {
-      const { socket, writes } = made(() => 1, 10, overrun, 3);
-      writes.push('abcd');
-      writes.flush();
-      expect(writes.push('a value of twenty b.')).toBe(true);
-      expect([writes.unsent, writes.dropped]).toEqual([23, 0]);
-      expect(writes.push('z')).toBe(overrun !== 'disconnect');
-      expect(writes.dropped).toBe(overrun === 'disconnect' ? 0 : 1);
-      while (socket.pending > 0) if (socket.take(1000)) writes.writable();
+      const { socket, queue } = open(() => 1, 10, overrun, 3);
+      queue.push('abcd');
+      queue.flush();
+      expect(queue.push('a value of twenty b.')).toBe(true);
+      expect([queue.unsent, queue.dropped]).toEqual([23, 0]);
+      expect(queue.push('z')).toBe(overrun !== 'disconnect');
+      expect(queue.dropped).toBe(overrun === 'disconnect' ? 0 : 1);
+      while (socket.pending > 0) if (socket.take(1000)) queue.writable();
       expect(Buffer.concat(socket.taken).toString()).toBe(
         overrun === 'drop-oldest' ? 'abcdz' : 'abcda value of twenty b.',
       );
     },
   );
 
-  it('forgets what waits when it is told to', () => {
-    const { socket, writes } = made(() => 100);
-    writes.push('é');
-    expect(writes.unsent).toBe(2);
-    writes.drop();
-    writes.flush();
-    expect([socket.writes, writes.unsent]).toEqual([0, 0]);
+  it('drops what is queued', () => {
+    const { socket, queue } = open(() => 100);
+    queue.push('é');
+    expect(queue.unsent).toBe(2);
+    queue.drop();
+    queue.flush();
+    expect([socket.writes, queue.unsent]).toEqual([0, 0]);
   });
 });

@@ -1,18 +1,20 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
-import { firstValueFrom, NEVER } from 'rxjs';
+import { finalize, firstValueFrom, ignoreElements, merge, NEVER, type Observable } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { connect } from '../../lib/connect/connect.ts';
 import type { Connection } from '../../lib/connection/connection.ts';
+import { PauseCause } from '../../lib/connection/pauses.ts';
+import type { Data } from '../../lib/connection/writeQueue.ts';
 import type { Closed } from '../../lib/events.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import type { Transport } from '../../lib/transport/transport.ts';
 import { heard, run } from '../support/peers.ts';
 
-const WORDS = '-ERR you are refused\n';
+const LAST_REPLY = '-ERR you are refused\n';
 
-/** A server that reads nothing. Each of its sockets says its words and closes, with bytes unread: data, then a RST. */
+/** A server that reads nothing. Each socket sends a reply and closes with unread bytes: the client receives the reply, then a RST. */
 async function refusing() {
   const sockets: Socket[] = [];
   const waiting: ((socket: Socket) => void)[] = [];
@@ -32,31 +34,31 @@ async function refusing() {
   };
 }
 
-const say = (socket: Socket) => {
-  socket.write(WORDS);
+const replyAndReset = (socket: Socket) => {
+  socket.write(LAST_REPLY);
   socket.destroy();
 };
 
-const turn = () => new Promise((resolve) => setImmediate(resolve));
+const nextIteration = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Until what was written has reached the peer's kernel, which does not read it. */
+/** Resolves when written bytes have reached the kernel of the peer, whose program does not read them. */
 const settled = async () => {
-  for (let turns = 0; turns < 5; turns++) await turn();
+  for (let iterations = 0; iterations < 5; iterations++) await nextIteration();
 };
 
-/** Resolves when the reader has heard all that it will. */
-type Read = (connection: Connection, hear: (text: string) => void) => Promise<void>;
+/** Passes each line to `next`. Resolves after the last one. */
+type Read = (connection: Connection, next: (line: string) => void) => Promise<void>;
 
-const flowing: Read = (connection, hear) =>
+const flowing: Read = (connection, next) =>
   new Promise((over) => {
-    connection.pipe(lines()).subscribe({ next: hear, error: () => over(), complete: over });
+    connection.pipe(lines()).subscribe({ next, error: () => over(), complete: over });
   });
 
-/** Reads a frame only when it has worked on the last one, which takes some turns. */
-const held: Read = async (connection, hear) => {
+/** Works for a few event-loop iterations on each frame, for which the input is paused. */
+const slow: Read = async (connection, next) => {
   try {
     for await (const line of connection.pipe(lines())) {
-      hear(line);
+      next(line);
       await settled();
     }
   } catch {
@@ -64,19 +66,19 @@ const held: Read = async (connection, hear) => {
   }
 };
 
-/** Subscribes only when the connection has failed already. */
-const late: Read = async (connection, hear) => {
+/** Subscribes only after the connection has failed. */
+const late: Read = async (connection, next) => {
   await settled();
-  await flowing(connection, hear);
+  await flowing(connection, next);
 };
 
 const readers: [string, Read][] = [
-  ['a reader that flows', flowing],
-  ['a reader that is held back', held],
-  ['a reader that comes later', late],
+  ['that never pauses', flowing],
+  ['that pauses after each frame', slow],
+  ['that subscribes after the failure', late],
 ];
 
-/** Has the way of writing that a Node would have whose handles are of no kind that is known. */
+/** A transport that writes by Node's own streams, as in a Node whose socket handles the library does not know. */
 async function unknownNode(): Promise<Transport> {
   vi.resetModules();
   vi.doMock('../../lib/transport/directWrites.ts', async (original) => ({
@@ -88,7 +90,7 @@ async function unknownNode(): Promise<Transport> {
 
 describe.each([
   ['shared reads', 'shared', false],
-  ['reads of their own', 'data', false],
+  ['reads into memory of their own', 'data', false],
   ["Node's own writes", 'shared', true],
   ["Node's own reads and writes", 'data', true],
 ])('a client with %s', (_how, reads, isUnknown) => {
@@ -106,7 +108,7 @@ describe.each([
   const dial = async (port: number) => {
     const options = transport ? { transport } : {};
     const connection = await firstValueFrom(connect({ port, host: '127.0.0.1' }, options));
-    // The first write of a process is Node's, which the others learn from.
+    // The first write of a process is Node's: the later ones derive from it how to write directly.
     await connection.write('hello\n');
     return connection;
   };
@@ -121,49 +123,59 @@ describe.each([
       const socket = await accepted;
       const closed = firstValueFrom(connection.closed);
       await fail(connection, socket);
-      const heard = read(connection, (text) => texts.push(text));
+      const over = read(connection, (line) => texts.push(line));
       ends.push(await closed);
-      await heard;
+      await over;
     }
     server.close();
     return { texts, ends };
   };
 
-  it.each(readers)('hears 20 of 20 last words when its write fails at once: %s', async (_who, read) => {
-    const { texts, ends } = await run20(read, async (connection, socket) => {
-      await settled();
-      // In one turn: nothing can be read in between.
-      say(socket);
-      void connection.write('more\n');
-    });
-    expect(texts).toHaveLength(20);
-    expect(ends.map(({ reason, bytesIn }) => `${reason} ${bytesIn}`)).toEqual(Array(20).fill(`reset ${WORDS.length}`));
-    expect(ends.every(({ error }) => /^write E(PIPE|CONNRESET)$/.test((error as Error).message))).toBe(true);
-    // Node does not say of its own writes what was not taken.
-    const figures = isUnknown ? [0, 6] : [5, 6];
-    expect(ends.map(({ unsent, bytesOut }) => [unsent, bytesOut])).toEqual(Array(20).fill(figures));
-  });
+  it.each(readers)(
+    'delivers 20 of 20 last replies when its write fails at once, to a reader %s',
+    async (_reader, read) => {
+      const { texts, ends } = await run20(read, async (connection, socket) => {
+        await settled();
+        // In one callback, so that nothing can be read in between.
+        replyAndReset(socket);
+        void connection.write('more\n');
+      });
+      expect(texts).toHaveLength(20);
+      expect(ends.map(({ reason, bytesIn }) => `${reason} ${bytesIn}`)).toEqual(
+        Array(20).fill(`reset ${LAST_REPLY.length}`),
+      );
+      expect(ends.every(({ error }) => /^write E(PIPE|CONNRESET)$/.test((error as Error).message))).toBe(true);
+      // Node does not report how much of its own writes was not sent.
+      const figures = isUnknown ? [0, 6] : [5, 6];
+      expect(ends.map(({ unsent, bytesOut }) => [unsent, bytesOut])).toEqual(Array(20).fill(figures));
+    },
+  );
 
-  it.each(readers)('hears 20 of 20 last words when a write under way fails: %s', async (_who, read) => {
-    const { texts, ends } = await run20(read, async (connection, socket) => {
-      void connection.write(Buffer.alloc(8_000_000));
-      await settled();
-      say(socket);
-      await settled();
-    });
-    expect(texts).toHaveLength(20);
-    expect(ends.map(({ reason, bytesIn }) => `${reason} ${bytesIn}`)).toEqual(Array(20).fill(`reset ${WORDS.length}`));
-    expect(ends.every(({ error }) => /^write E(PIPE|CONNRESET)$/.test((error as Error).message))).toBe(true);
-  });
+  it.each(readers)(
+    'delivers 20 of 20 last replies when a pending write fails, to a reader %s',
+    async (_reader, read) => {
+      const { texts, ends } = await run20(read, async (connection, socket) => {
+        void connection.write(Buffer.alloc(8_000_000));
+        await settled();
+        replyAndReset(socket);
+        await settled();
+      });
+      expect(texts).toHaveLength(20);
+      expect(ends.map(({ reason, bytesIn }) => `${reason} ${bytesIn}`)).toEqual(
+        Array(20).fill(`reset ${LAST_REPLY.length}`),
+      );
+      expect(ends.every(({ error }) => /^write E(PIPE|CONNRESET)$/.test((error as Error).message))).toBe(true);
+    },
+  );
 });
 
 describe('a connection whose write fails', () => {
-  it('delivers what came before, in order, and then errors', () => {
+  it('delivers in order what it has received before, and then errors', () => {
     const { said } = run({ window: 4 }, ({ connection, client, say, at }) => {
       client.pause().write('a\n');
       at(1, () => connection.output.push('a request'));
       at(2, () => client.write('b\nc\n').break());
-      // It has not read anything until the write has failed.
+      // Nothing has been read before the write fails.
       at(3, () => connection.pipe(lines()).subscribe({ next: (line) => say(line), ...heard(say) }));
     });
     expect(said).toEqual([
@@ -175,14 +187,14 @@ describe('a connection whose write fails', () => {
     ]);
   });
 
-  it('lets a reader that is held back have it, within the linger', () => {
+  it('delivers that to a paused input that is resumed within the linger', () => {
     const { said, made } = run({ linger: 100 }, ({ connection, client, say, at }) => {
       connection.pipe(lines()).subscribe({ next: (line) => say(line), ...heard(say) });
-      connection.control.pause(2);
+      connection.control.pause(PauseCause.handler);
       client.write('a\nb\n');
       at(1, () => client.write('c\n').break());
       at(2, () => connection.output.push('a reply'));
-      at(50, () => connection.control.resume(2));
+      at(50, () => connection.control.resume(PauseCause.handler));
     });
     expect(said).toEqual([
       '50 a',
@@ -194,10 +206,10 @@ describe('a connection whose write fails', () => {
     expect(made.network.sockets.size).toBe(0);
   });
 
-  it('is gone when the linger is over, though its reader is held back still', () => {
+  it('closes when the linger is over, although its input is still paused', () => {
     const { said, made } = run({ linger: 100 }, ({ connection, client, say, at }) => {
       connection.pipe(lines()).subscribe({ next: (line) => say(line), ...heard(say) });
-      connection.control.pause(2);
+      connection.control.pause(PauseCause.handler);
       client.write('a\n').break();
       at(2, () => connection.output.push('a reply'));
     });
@@ -205,22 +217,27 @@ describe('a connection whose write fails', () => {
     expect(made.network.sockets.size).toBe(0);
   });
 
-  it('lets go of its handler in that turn where there is nothing to read', () => {
+  it.each<[string, (connection: Connection) => Observable<Data>]>([
+    ['the peer has sent its FIN', (connection) => merge(connection.pipe(ignoreElements()), NEVER)],
+    ['the peer has sent its FIN, which a paused input retains', exchange(lines(), () => NEVER)],
+  ])('unsubscribes from its handler in the same callback when nothing is left to read: %s', (_when, handler) => {
     const { said } = run({}, ({ connection, client, say, at }) => {
-      exchange(lines(), () => NEVER, { concurrency: 1 })(connection)
-        .pipe(connection.send())
+      handler(connection)
+        .pipe(
+          finalize(() => say('unsubscribed')),
+          connection.send(),
+        )
         .subscribe(heard(say));
-      client.write('a\n');
-      at(1, () => client.break());
-      at(2, () => connection.output.push('a reply'));
+      client.write('a\n').end();
+      at(2, () => connection.writeFailed(new Error('write EPIPE')));
     });
-    expect(said.at(-1)).toMatch(/^[12] /);
+    expect(said).toEqual(['2 unsubscribed', '2 complete', '2 reset 0 0']);
   });
 
-  it('sends nothing more, and makes nothing wait', () => {
+  it('sends nothing more, and is not congested', () => {
     const { said, made } = run({ linger: 100 }, ({ connection, client, say, at }) => {
       connection.pipe(lines()).subscribe({ next: (line) => say(line), ...heard(say) });
-      connection.control.pause(2);
+      connection.control.pause(PauseCause.handler);
       client.write('a\n').break();
       at(2, () => connection.output.push('one'));
       at(3, () => connection.output.push('two'));

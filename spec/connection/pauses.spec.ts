@@ -23,8 +23,8 @@ import { heard, run } from '../support/peers.ts';
 
 const text = (chunk: Uint8Array) => Buffer.from(chunk).toString();
 
-describe('an input that is held back', () => {
-  it('keeps one read, and then pauses the socket; and hands it on when it is released', () => {
+describe('a paused input', () => {
+  it('buffers one read, then pauses the socket, and delivers the read when it is resumed', () => {
     const { said } = run({}, ({ connection, client, flow, at, say }) => {
       connection.pipe(map(text), connection.send()).subscribe(heard(say));
       at(1, () => connection.control.pause(PauseCause.handler));
@@ -35,11 +35,11 @@ describe('an input that is held back', () => {
       at(6, () => say(`${flow} ${connection.bytesIn}`));
       at(7, () => client.end());
     });
-    // Holding alone costs no call: the first pause comes with the read that is kept.
+    // A pause alone makes no call of the socket: the read that is buffered makes the first one.
     expect(said).toEqual(['2 resume 0', '4 resume,pause 3', '6 resume,pause,resume 11', '7 complete', '7 ended 11 0']);
   });
 
-  it('costs no call at all when it is released before more comes', () => {
+  it('makes no pause call of the socket when it is resumed before more bytes arrive', () => {
     const { said } = run({}, ({ connection, client, flow, at, say }) => {
       connection.pipe(map(text), connection.send()).subscribe(heard(say));
       at(1, () => connection.control.pause(PauseCause.handler));
@@ -47,11 +47,11 @@ describe('an input that is held back', () => {
       at(3, () => say(flow));
       at(4, () => client.end());
     });
-    // `resume` of one that flows is none.
+    // A `resume` of a socket that is not paused does nothing.
     expect(String(said[0]).replaceAll(',resume', '')).toBe('3 resume');
   });
 
-  it('flows only when the last cause is gone', () => {
+  it('is resumed when its last pause cause is removed', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       connection.pipe(map(text)).subscribe(say);
       at(1, () => {
@@ -67,20 +67,21 @@ describe('an input that is held back', () => {
     expect(said).toEqual(['4 x', '5 ended 0 0']);
   });
 
-  it('is not held back by the output of one who writes for himself: two who only wrote would wait for each other', () => {
+  // Otherwise two endpoints that both write without reading would deadlock.
+  it('is not paused by output that was written with write()', () => {
     const { said } = run({ window: 10, highWaterMark: 100 }, ({ connection, client, at, say }) => {
       connection.pipe(map(text)).subscribe(say);
       client.pause();
       at(1, () => void connection.write('x'.repeat(1000)));
-      at(2, () => client.write('and you?'));
+      at(2, () => client.write('a request'));
       at(3, () => say(`${connection.unsent} unsent`));
       at(4, () => client.resume());
       at(5, () => client.end());
     });
-    expect(said).toEqual(['2 and you?', '3 990 unsent', '5 ended 1000 0']);
+    expect(said).toEqual(['2 a request', '3 990 unsent', '5 ended 1000 0']);
   });
 
-  it('hears of the FIN after what was kept', () => {
+  it('delivers the FIN after the buffered read', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       connection
         .pipe(
@@ -97,29 +98,29 @@ describe('an input that is held back', () => {
     expect(said).toEqual(['5 x', '5 over', '5 ended 0 0']);
   });
 
-  it('goes on being discarded when its reader lets go of it as it gives way to the others', () => {
+  it('is discarded after its subscriber unsubscribes at the read that yields to other connections', () => {
     const full = Buffer.alloc(64 * 1024);
     const { said } = run({}, ({ connection, client, at, say }) => {
-      // The sixteenth full read in a row is the last of a turn.
+      // The sixteenth full read in a row is the last of one event-loop iteration.
       merge(connection.pipe(take(16), ignoreElements()), NEVER)
         .pipe(connection.send())
         .subscribe();
       for (let i = 0; i < 16; i++) client.write(full);
-      at(5, () => client.write('nobody reads this').end());
+      at(5, () => client.write('bytes to discard.').end());
       at(6, () => say(connection.bytesIn - 16 * full.length));
       at(7, () => connection.end());
     });
     expect(said).toEqual(['6 17', '7 ended 0 0']);
   });
 
-  it('hears of the FIN after all frames, though it is held and released while it works on one of them', () => {
+  it('delivers the FIN after all frames, although it is paused and resumed within a frame', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
-      const work = (line: string) => {
+      const pauseAfter = (line: string) => {
         say(line);
         connection.control.pause(line === 'a' ? PauseCause.budget : PauseCause.handler);
         connection.control.resume(PauseCause.budget);
       };
-      connection.pipe(lines(), tap(work), ignoreElements(), connection.send()).subscribe(heard(say));
+      connection.pipe(lines(), tap(pauseAfter), ignoreElements(), connection.send()).subscribe(heard(say));
       client.write('0\na\nb\nc\n').end();
       for (const ms of [1, 2, 3]) at(ms, () => connection.control.resume(PauseCause.handler));
     });
@@ -127,29 +128,29 @@ describe('an input that is held back', () => {
   });
 
   it.each<[string, (reading: Subscription, connection: SocketConnection) => void, string]>([
-    ['its reader lets go of it', (reading) => reading.unsubscribe(), 'ended'],
-    ['it is released', (_reading, connection) => connection.control.resume(PauseCause.handler), 'ended'],
+    ['its subscriber unsubscribes', (reading) => reading.unsubscribe(), 'ended'],
+    ['it is resumed', (_reading, connection) => connection.control.resume(PauseCause.handler), 'ended'],
     ['it is ended', (_reading, connection) => connection.end(), 'completed'],
-  ])('keeps a connection whose FINs have both been said until %s', (_when, goOn, reason) => {
+  ])('keeps a connection open after both FINs until %s', (_when, finish, reason) => {
     const { said, made } = run({}, ({ connection, client, at, say }) => {
       const reading = connection.subscribe();
       at(1, () => connection.control.pause(PauseCause.handler));
       at(2, () => connection.halfClose());
       at(3, () => client.end());
-      at(4, () => say('held'));
-      at(5, () => goOn(reading, connection));
+      at(4, () => say('open'));
+      at(5, () => finish(reading, connection));
     });
-    expect(said).toEqual(['4 held', `5 ${reason} 0 0`]);
+    expect(said).toEqual(['4 open', `5 ${reason} 0 0`]);
     expect(made.network.sockets.size).toBe(0);
   });
 
   it.each([
     ['is read', 'completes', 'ended'],
     ['is read', 'fails', 'failed'],
-    ['nobody reads', 'completes', 'completed'],
-    ['nobody reads', 'fails', 'failed'],
+    ['is not read', 'completes', 'completed'],
+    ['is not read', 'fails', 'failed'],
   ])(
-    '%s: a connection whose FINs have both been said is kept until its sender %s, who says how',
+    'that %s keeps a connection open after both FINs until the source of send() %s, which decides the close reason',
     (input, how, reason) => {
       const { said, made } = run({}, ({ connection, client, at, say }) => {
         const replies = new Subject<Data>();
@@ -159,15 +160,15 @@ describe('an input that is held back', () => {
         at(1, () => connection.control.pause(PauseCause.handler));
         at(2, () => connection.halfClose());
         at(3, () => client.end());
-        at(4, () => say('held'));
+        at(4, () => say('open'));
         at(5, () => (how === 'fails' ? replies.error(new Error('no')) : done.next()));
       });
-      expect(said).toEqual(['4 held', how === 'fails' ? '5 no' : '5 complete', `5 ${reason} 0 0`]);
+      expect(said).toEqual(['4 open', how === 'fails' ? '5 no' : '5 complete', `5 ${reason} 0 0`]);
       expect(made.network.sockets.size).toBe(0);
     },
   );
 
-  it('weighs nothing any more when its reader lets go of it, whatever it had of it', () => {
+  it('counts nothing in the budget after its subscriber unsubscribes, be it a buffered read or half a frame', () => {
     const budget = new MemoryBudget(1000);
     const { said } = run({ budget }, ({ connection, client, at, say }) => {
       const reading = new Subject<void>();
@@ -177,7 +178,7 @@ describe('an input that is held back', () => {
       client.write('half a line');
       at(1, () => {
         connection.control.pause(PauseCause.handler);
-        client.write(', and what is kept');
+        client.write(', a buffered read.');
       });
       at(2, () => say(budget.total));
       at(3, () => reading.next());
@@ -187,7 +188,7 @@ describe('an input that is held back', () => {
     expect(said).toEqual(['2 29', '4 0', '5 aborted 0 0']);
   });
 
-  it('is let go of with the connection, and what was kept with it', () => {
+  it('errors when the connection is aborted, and the buffered read is discarded', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       connection.pipe(map(text)).subscribe({ next: say, error: (error: Error) => say(error.name) });
       at(1, () => {
@@ -201,23 +202,23 @@ describe('an input that is held back', () => {
   });
 });
 
-/** A pulse that says whom it watches. */
-class Watching extends LivenessPoller {
-  readonly all = new Set<Polled>();
-  override add(held: Polled): void {
-    this.all.add(held);
+/** A liveness poller that does not poll, and shows the connections that it would poll. */
+class RecordingPoller extends LivenessPoller {
+  readonly polled = new Set<Polled>();
+  override add(connection: Polled): void {
+    this.polled.add(connection);
   }
-  override delete(held: Polled): void {
-    this.all.delete(held);
+  override delete(connection: Polled): void {
+    this.polled.delete(connection);
   }
 }
 
-describe('the pulse of an input that is held back', () => {
-  it('watches it for as long as somebody holds it, in whatever order its own turn and others let go', () => {
-    const pulse = new Watching();
-    const { said } = run({ livenessPoller: pulse, alive: true }, ({ connection, client, at, say }) => {
+describe('the liveness poller', () => {
+  it('polls a paused input until all causes but the yield to other connections are removed, in any order', () => {
+    const poller = new RecordingPoller();
+    const { said } = run({ livenessPoller: poller, alive: true }, ({ connection, client, at, say }) => {
       connection.subscribe({ error: () => undefined });
-      // What comes is kept, and the socket is paused.
+      // This read is buffered, and the socket is paused.
       at(0, () => client.write('x'));
       const changes: [change: 'pause' | 'resume', cause: number][] = [
         ['pause', PauseCause.yield],
@@ -230,42 +231,42 @@ describe('the pulse of an input that is held back', () => {
       for (const [i, [change, cause]] of changes.entries()) {
         at(i, () => {
           connection.control[change](cause);
-          say(pulse.all.size);
+          say(poller.polled.size);
         });
       }
       at(6, () => connection.abort());
-      at(7, () => say(pulse.all.size));
+      at(7, () => say(poller.polled.size));
     });
     expect(said).toEqual(['0 0', '1 1', '2 1', '3 1', '4 0', '5 0', '6 aborted 0 0', '7 0']);
   });
 });
 
 describe('an input that the handler does not read', () => {
-  it('notices a reset, and the handler is let go of in that tick', () => {
+  it('notices a reset, and unsubscribes from the handler in that tick', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       NEVER.pipe(
-        finalize(() => say('let go')),
+        finalize(() => say('unsubscribed')),
         connection.send(),
       ).subscribe(heard(say));
       at(5, () => client.break());
     });
-    expect(said).toEqual(['5 let go', '5 complete', '5 reset 0 0']);
+    expect(said).toEqual(['5 unsubscribed', '5 complete', '5 reset 0 0']);
   });
 
-  it('keeps one read for whoever subscribes later, and is watched meanwhile', () => {
-    const pulse = new Watching();
-    const { said } = run({ livenessPoller: pulse, alive: true }, ({ connection, client, flow, at, say }) => {
+  it('buffers one read for a later subscriber, and is polled meanwhile', () => {
+    const poller = new RecordingPoller();
+    const { said } = run({ livenessPoller: poller, alive: true }, ({ connection, client, flow, at, say }) => {
       NEVER.pipe(takeUntil(timer(20, connection.clock)), connection.send()).subscribe();
       at(1, () => client.write('one').write('two'));
-      at(2, () => say(`${flow} ${connection.bytesIn} ${pulse.all.size}`));
+      at(2, () => say(`${flow} ${connection.bytesIn} ${poller.polled.size}`));
       at(3, () => connection.pipe(map(text)).subscribe({ next: say, complete: () => say('over') }));
-      at(4, () => say(pulse.all.size));
+      at(4, () => say(poller.polled.size));
       at(5, () => client.write('three').end());
     });
     expect(said).toEqual(['2 resume,pause 3 1', '3 one', '3 two', '4 0', '5 three', '5 over', '20 ended 0 0']);
   });
 
-  it('keeps the end, too, for whoever subscribes later', () => {
+  it('keeps the FIN for a later subscriber', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       NEVER.pipe(takeUntil(timer(20, connection.clock)), connection.send()).subscribe();
       at(1, () => client.write('all').end());
@@ -274,7 +275,7 @@ describe('an input that the handler does not read', () => {
     expect(said).toEqual(['3 all', '3 over', '20 ended 0 0']);
   });
 
-  it('is no reason to go on after the handler is done', () => {
+  it('does not keep the connection open after the handler has completed', () => {
     const { said } = run({}, ({ connection, client, at, say }) => {
       NEVER.pipe(takeUntil(timer(10, connection.clock)), connection.send()).subscribe(heard(say));
       at(1, () => client.write('unread').write('more'));
@@ -284,7 +285,7 @@ describe('an input that the handler does not read', () => {
   });
 });
 
-describe('the time for which it was held back', () => {
+describe('the time for which an input was paused', () => {
   const paused = (script: (connection: SocketConnection, at: (ms: number, work: () => void) => void) => void) => {
     const { made } = run({}, ({ connection, client, at }) => {
       merge(connection, NEVER)
@@ -297,7 +298,7 @@ describe('the time for which it was held back', () => {
     return made.book.ends[0]?.paused;
   };
 
-  it('is nothing for one that was not', () => {
+  it('is 0 for an input that was never paused', () => {
     expect(paused(() => undefined)).toEqual({ peer: 0, handler: 0, budget: 0 });
   });
 
@@ -305,8 +306,8 @@ describe('the time for which it was held back', () => {
     ['the handler', PauseCause.handler, { peer: 0, handler: 20, budget: 0 }],
     ['the peer', PauseCause.peer, { peer: 20, handler: 0, budget: 0 }],
     ['the budget', PauseCause.budget, { peer: 0, handler: 0, budget: 20 }],
-    ['nobody, when others had their turn', PauseCause.yield, { peer: 0, handler: 0, budget: 0 }],
-  ])('is blamed on %s', (_whom, cause, expected) => {
+    ['no cause for a yield to other connections', PauseCause.yield, { peer: 0, handler: 0, budget: 0 }],
+  ])('counts for %s', (_cause, cause, expected) => {
     expect(
       paused((connection, at) => {
         at(10, () => connection.control.pause(cause));
@@ -315,7 +316,7 @@ describe('the time for which it was held back', () => {
     ).toEqual(expected);
   });
 
-  it('is the peer’s while it is the handler’s too, the budget’s besides, and adds up', () => {
+  it('counts for the peer and not for the handler when both pause it, also for the budget, and adds up', () => {
     expect(
       paused((connection, at) => {
         at(10, () => connection.control.pause(PauseCause.handler));
@@ -330,7 +331,7 @@ describe('the time for which it was held back', () => {
     ).toEqual({ peer: 20, handler: 16, budget: 25 });
   });
 
-  it('is there while it lasts, and up to the end', () => {
+  it('is up to date during a pause, and in `closed`', () => {
     const { said, made } = run({}, ({ connection, at, say }) => {
       connection.subscribe({ error: () => undefined });
       at(10, () => connection.control.pause(PauseCause.handler));
@@ -341,7 +342,7 @@ describe('the time for which it was held back', () => {
     expect(made.book.ends[0]?.paused).toEqual({ peer: 0, handler: 20, budget: 0 });
   });
 
-  it('is the peer’s while it does not take what is written', () => {
+  it('counts for the peer while it does not read the output', () => {
     const { made } = run({ window: 5, highWaterMark: 10 }, ({ connection, client, at }) => {
       client.pause().write('go');
       connection
@@ -357,7 +358,7 @@ describe('the time for which it was held back', () => {
   });
 });
 
-it('a handler that works on one thing after the other has what came meanwhile, in order', () => {
+it('concatMap receives in order all chunks that arrive while it works on one', () => {
   const done = new Subject<string>();
   const { made } = run({}, ({ connection, client, at }) => {
     connection
