@@ -90,8 +90,8 @@ export interface ConnectionOptions {
    * a quarter. Deadlines of frames and of the output continue to run; `paused.budget` reports the time. Choose a budget well
    * above a few times `maxOutbound`.
    *
-   * The default is computed when the port is opened, from the least of three.
-   * @default a quarter of V8's heap limit, of a cgroup's memory, or of what is left of that
+   * The default is computed when the port is opened.
+   * @default a quarter of the least of V8's heap limit, a cgroup's memory, and what is left of that
    */
   readonly budget?: number | undefined;
   /** Whether small writes are sent at once (`TCP_NODELAY`). @default true */

@@ -138,7 +138,7 @@ export class Drain implements ConnectionServer {
   }
 
   /**
-   * Connections that the kernel has accepted already are served, not reset. An iteration of the event loop may bring only one
+   * Connections that the kernel has completed already are served, not reset. An iteration of the event loop may bring only one
    * of them, so the port stays open until an iteration brings none.
    */
   #acceptTheLast(left: number): void {
