@@ -26,7 +26,7 @@ import {
   SlowConsumerError,
 } from '../../lib/errors.ts';
 import { lines } from '../../lib/framing/lines.ts';
-import { heard, run } from '../support/peers.ts';
+import { noteEnd, run } from '../support/peers.ts';
 
 const text = (chunk: Uint8Array) => Buffer.from(chunk).toString();
 const endless = Number.POSITIVE_INFINITY;
@@ -42,22 +42,26 @@ const ignored = { error: () => undefined };
 
 describe('a connection', () => {
   it('reads nothing before it is subscribed to', () => {
-    const { said } = run({}, ({ connection, client, flow, at, say }) => {
+    const { notes } = run({}, ({ connection, client, flow, at, note }) => {
       client.write('early');
-      at(5, () => say(`${connection.bytesIn} ${flow.length}`));
-      at(6, () => connection.subscribe((chunk) => say(text(chunk))));
+      at(5, () => note(`${connection.bytesIn} ${flow.length}`));
+      at(6, () => connection.subscribe((chunk) => note(text(chunk))));
       at(7, () => client.end());
     });
-    expect(said).toEqual(['5 0 0', '6 early', '7 ended 0 0']);
+    expect(notes).toEqual(['5 0 0', '6 early', '7 ended 0 0']);
   });
 
   it('can be subscribed to once', () => {
-    const { said } = run({}, ({ connection, client, say }) => {
-      connection.subscribe(heard(say));
-      connection.subscribe(heard(say));
+    const { notes } = run({}, ({ connection, client, note }) => {
+      connection.subscribe(noteEnd(note));
+      connection.subscribe(noteEnd(note));
       client.end();
     });
-    expect(said).toEqual(['0 Cannot use connection 1: it has already been subscribed to', '0 complete', '0 ended 0 0']);
+    expect(notes).toEqual([
+      '0 Cannot use connection 1: it has already been subscribed to',
+      '0 complete',
+      '0 ended 0 0',
+    ]);
   });
 
   it('releases its memory when it is refused, and rejects the promises of write()', async () => {
@@ -81,7 +85,7 @@ describe('a connection', () => {
 
   it('returns one promise for all writes above the mark, which is resolved when there is room', async () => {
     const promises: Promise<void>[] = [];
-    const { said } = run({ window: 5, highWaterMark: 10 }, ({ connection, client, at }) => {
+    const { notes } = run({ window: 5, highWaterMark: 10 }, ({ connection, client, at }) => {
       client.pause();
       void connection.write('0123456789abcdef');
       at(1, () => {
@@ -96,7 +100,7 @@ describe('a connection', () => {
     expect(new Set(promises.slice(0, 1000)).size).toBe(1);
     expect(promises[1000]).not.toBe(promises[0]);
     await promises[0];
-    expect(said).toEqual(['5 aborted 1016 1']);
+    expect(notes).toEqual(['5 aborted 1016 1']);
   });
 
   it('rejects a write after the end with the reason: our FIN is sent, or the connection is closed', async () => {
@@ -113,15 +117,15 @@ describe('a connection', () => {
   });
 
   it('emits no frame after the handler has ended it, and half a frame is then no error', () => {
-    const { said } = run({}, ({ connection, client, say }) => {
+    const { notes } = run({}, ({ connection, client, note }) => {
       const endAfter = (line: string) => {
-        say(line);
+        note(line);
         connection.end();
       };
-      connection.pipe(lines(), tap(endAfter), ignoreElements()).subscribe(heard(say));
+      connection.pipe(lines(), tap(endAfter), ignoreElements()).subscribe(noteEnd(note));
       client.write('a\nb\nhalf a line').end();
     });
-    expect(said).toEqual(['0 a', '0 complete', '0 completed 0 0']);
+    expect(notes).toEqual(['0 a', '0 complete', '0 completed 0 0']);
   });
 
   it('notifies its owner once that it is taken, by the first of subscribe() and send()', () => {
@@ -129,20 +133,20 @@ describe('a connection', () => {
       connection.pipe(connection.send()).subscribe(ignored);
       client.end();
     });
-    expect(made.book.log).toEqual(['taken 1', 'closed 1 ended']);
+    expect(made.owner.log).toEqual(['taken 1', 'closed 1 ended']);
   });
 
   it('ends when it is unsubscribed from, if send() is not in use', () => {
-    const { said } = run({}, ({ connection, client, at, say }) => {
-      connection.pipe(take(1)).subscribe((chunk) => say(text(chunk)));
+    const { notes } = run({}, ({ connection, client, at, note }) => {
+      connection.pipe(take(1)).subscribe((chunk) => note(text(chunk)));
       client.write('one').write('two');
       at(5, () => client.end());
     });
-    expect(said).toEqual(['0 one', '5 completed 0 0']);
+    expect(notes).toEqual(['0 one', '5 completed 0 0']);
   });
 
   it('sends replies after the FIN of its peer, because it is half-open', () => {
-    const { said, made } = run({}, ({ connection, client, at, say }) => {
+    const { notes, made } = run({}, ({ connection, client, at, note }) => {
       const late = new Observable<Data>((to) => {
         at(10, () => {
           to.next('late');
@@ -151,57 +155,57 @@ describe('a connection', () => {
       });
       concat(connection.pipe(map((chunk) => text(chunk).toUpperCase())), late)
         .pipe(connection.send())
-        .subscribe(heard(say));
+        .subscribe(noteEnd(note));
       client.write('quick').end();
     });
     expect(made.client.text).toBe('QUICKlate');
-    expect(said).toEqual(['10 complete', '10 ended 9 0']);
+    expect(notes).toEqual(['10 complete', '10 ended 9 0']);
   });
 
   it('lingers: it discards what it receives after its FIN, until the FIN of the peer', () => {
-    const { said, made } = run({ linger: 50 }, ({ connection, client, at, say }) => {
+    const { notes, made } = run({ linger: 50 }, ({ connection, client, at, note }) => {
       connection
         .pipe(
           take(1),
           map(() => 'bye'),
           connection.send(),
         )
-        .subscribe(heard(say));
+        .subscribe(noteEnd(note));
       for (const ms of [5, 10, 15, 20]) at(ms, () => client.write('more'));
       at(30, () => client.end());
     });
-    expect(said).toEqual(['5 complete', '30 completed 3 0']);
-    expect(made.book.ends[0]?.bytesIn).toBe(16);
+    expect(notes).toEqual(['5 complete', '30 completed 3 0']);
+    expect(made.owner.ends[0]?.bytesIn).toBe(16);
     expect(made.client.reset).toBe(false);
   });
 
   it('lingers no longer than `linger`, although the peer continues to send', () => {
-    const { said } = run({ linger: 50 }, ({ connection, client, at, say }) => {
+    const { notes } = run({ linger: 50 }, ({ connection, client, at, note }) => {
       connection
         .pipe(
           take(1),
           map(() => 'bye'),
           connection.send(),
         )
-        .subscribe(heard(say));
+        .subscribe(noteEnd(note));
       for (let ms = 5; ms < 100; ms += 5) at(ms, () => client.write('more'));
     });
-    expect(said).toEqual(['5 complete', '55 completed 3 0']);
+    expect(notes).toEqual(['5 complete', '55 completed 3 0']);
   });
 
   it('errors and unsubscribes from its operators in the tick of a reset', () => {
-    const { said } = run({}, ({ connection, client, at, say }) => {
+    const { notes } = run({}, ({ connection, client, at, note }) => {
       connection
-        .pipe(finalize(() => say('unsubscribed')))
-        .subscribe({ error: (error) => say(`${error.name}: ${error.reason}`) });
+        .pipe(finalize(() => note('unsubscribed')))
+        .subscribe({ error: (error) => note(`${error.name}: ${error.reason}`) });
       at(5, () => client.break());
     });
-    expect(said).toEqual(['5 ConnectionClosedError: reset', '5 unsubscribed', '5 reset 0 0']);
+    expect(notes).toEqual(['5 ConnectionClosedError: reset', '5 unsubscribed', '5 reset 0 0']);
   });
 
   it('has its figures while it is open, and after it is closed', () => {
-    const { said, made } = run({ window: 4, linger: 10 }, ({ connection, client, at, say }) => {
-      const figures = () => say(`in ${connection.bytesIn}, out ${connection.bytesOut}, unsent ${connection.unsent}`);
+    const { notes, made } = run({ window: 4, linger: 10 }, ({ connection, client, at, note }) => {
+      const figures = () => note(`in ${connection.bytesIn}, out ${connection.bytesOut}, unsent ${connection.unsent}`);
       client.pause().write('12345');
       merge(connection, NEVER)
         .pipe(
@@ -215,8 +219,8 @@ describe('a connection', () => {
       at(2, () => connection.abort());
       at(3, figures);
     });
-    expect(said).toEqual(['1 in 5, out 4, unsent 2', '2 aborted 4 2', '3 in 5, out 4, unsent 2']);
-    expect(made.book.ends).toMatchObject([{ reason: 'aborted', bytesIn: 5, bytesOut: 4, unsent: 2, duration: 2 }]);
+    expect(notes).toEqual(['1 in 5, out 4, unsent 2', '2 aborted 4 2', '3 in 5, out 4, unsent 2']);
+    expect(made.owner.ends).toMatchObject([{ reason: 'aborted', bytesIn: 5, bytesOut: 4, unsent: 2, duration: 2 }]);
   });
 
   it('counts as unsent, in bytes, what was written in the callback that aborts it', () => {
@@ -228,7 +232,7 @@ describe('a connection', () => {
         connection.abort();
       });
     });
-    expect(made.book.ends).toMatchObject([{ reason: 'aborted', bytesOut: 0, unsent: 2 }]);
+    expect(made.owner.ends).toMatchObject([{ reason: 'aborted', bytesOut: 0, unsent: 2 }]);
   });
 });
 
@@ -253,10 +257,10 @@ describe('a close reason', () => {
       client.write('x');
       at(3, () => client.end());
     });
-    expect(made.book.ends).toMatchObject([
+    expect(made.owner.ends).toMatchObject([
       { reason: 'failed', error, bytesIn: 1, bytesOut: 0, unsent: 0, duration: 3 },
     ]);
-    expect(made.book.ends[0]).not.toHaveProperty('deadline');
+    expect(made.owner.ends[0]).not.toHaveProperty('deadline');
   });
 
   it('is the first one', () => {
@@ -267,7 +271,7 @@ describe('a close reason', () => {
       at(3, () => connection.abort());
       at(4, () => client.break());
     });
-    expect(made.book.ends.map(({ reason }) => reason)).toEqual(['frame-too-long']);
+    expect(made.owner.ends.map(({ reason }) => reason)).toEqual(['frame-too-long']);
   });
 
   it('is reset, and not completed, when a reset discards output', () => {
@@ -276,7 +280,7 @@ describe('a close reason', () => {
       of('abcdef').pipe(connection.send()).subscribe(ignored);
       at(5, () => client.break());
     });
-    expect(made.book.ends).toMatchObject([{ reason: 'reset', bytesOut: 2, unsent: 4, duration: 5 }]);
+    expect(made.owner.ends).toMatchObject([{ reason: 'reset', bytesOut: 2, unsent: 4, duration: 5 }]);
   });
 
   it('is reset for a connection whose poll found it dead, although a teardown throws', () => {
@@ -286,7 +290,7 @@ describe('a close reason', () => {
       });
       at(5, () => connection.lost());
     });
-    expect(made.book.ends).toMatchObject([{ reason: 'reset', duration: 5 }]);
+    expect(made.owner.ends).toMatchObject([{ reason: 'reset', duration: 5 }]);
   });
 
   it('is aborted, and not drained, when an abort discards output', () => {
@@ -296,7 +300,7 @@ describe('a close reason', () => {
       at(5, () => connection.drain());
       at(8, () => connection.abort());
     });
-    expect(made.book.ends).toMatchObject([{ reason: 'aborted', bytesIn: 0, bytesOut: 2, unsent: 4, duration: 8 }]);
+    expect(made.owner.ends).toMatchObject([{ reason: 'aborted', bytesIn: 0, bytesOut: 2, unsent: 4, duration: 8 }]);
   });
 
   it('stays completed when an abort follows after all output and our FIN were sent', () => {
@@ -304,16 +308,16 @@ describe('a close reason', () => {
       of('abcdef').pipe(connection.send()).subscribe(ignored);
       at(8, () => connection.abort());
     });
-    expect(made.book.ends).toMatchObject([{ reason: 'completed', bytesIn: 0, bytesOut: 6, unsent: 0, duration: 8 }]);
+    expect(made.owner.ends).toMatchObject([{ reason: 'completed', bytesIn: 0, bytesOut: 6, unsent: 0, duration: 8 }]);
   });
 
   it('is drained when the handler completes in a drain', () => {
-    const { said } = run({}, ({ connection, client, at, say }) => {
-      connection.pipe(map(text), connection.send()).subscribe(heard(say));
+    const { notes } = run({}, ({ connection, client, at, note }) => {
+      connection.pipe(map(text), connection.send()).subscribe(noteEnd(note));
       at(5, () => connection.drain());
       at(7, () => client.end());
     });
-    expect(said).toEqual(['5 complete', '7 drained 0 0']);
+    expect(notes).toEqual(['5 complete', '7 drained 0 0']);
   });
 });
 
@@ -323,7 +327,7 @@ describe('a slow peer', () => {
       client.pause();
       at(10, () => of('x'.repeat(100)).pipe(connection.send()).subscribe(ignored));
     });
-    expect(made.book.ends).toMatchObject([
+    expect(made.owner.ends).toMatchObject([
       { reason: 'slow-consumer', deadline: 'stall', bytesOut: 10, unsent: 90, duration: 60 },
     ]);
     expect(made.client.reset).toBe(true);
@@ -336,7 +340,7 @@ describe('a slow peer', () => {
       connection.output.push('x'.repeat(11));
       at(1, () => connection.output.push('€'.repeat(31)));
     });
-    expect(made.book.ends).toMatchObject([{ reason: 'slow-consumer', error: { limit: 100, unsent: 103 } }]);
+    expect(made.owner.ends).toMatchObject([{ reason: 'slow-consumer', error: { limit: 100, unsent: 103 } }]);
   });
 
   it('is served as long as it reads something, be it of one large write or with an ever longer queue', () => {
@@ -355,9 +359,9 @@ describe('a slow peer', () => {
         }
       });
       // It read for the last time at 400. The progress is checked once in each `stall`.
-      expect(made.book.ends.map(({ reason }) => reason)).toEqual(behind === 0 ? [] : ['slow-consumer']);
-      for (const { duration } of made.book.ends) expect(duration).toBeGreaterThanOrEqual(450);
-      for (const { duration } of made.book.ends) expect(duration).toBeLessThanOrEqual(500);
+      expect(made.owner.ends.map(({ reason }) => reason)).toEqual(behind === 0 ? [] : ['slow-consumer']);
+      for (const { duration } of made.owner.ends) expect(duration).toBeGreaterThanOrEqual(450);
+      for (const { duration } of made.owner.ends) expect(duration).toBeLessThanOrEqual(500);
     }
   });
 
@@ -370,9 +374,9 @@ describe('a slow peer', () => {
         .subscribe(ignored);
       for (let ms = 40; ms <= 200; ms += 40) at(ms, () => client.resume().pause());
     });
-    expect(made.book.ends).toMatchObject([{ reason: 'deadline', deadline: 'idle' }]);
-    expect(made.book.ends[0]?.duration).toBeGreaterThanOrEqual(250);
-    expect(made.book.ends[0]?.duration).toBeLessThanOrEqual(300);
+    expect(made.owner.ends).toMatchObject([{ reason: 'deadline', deadline: 'idle' }]);
+    expect(made.owner.ends[0]?.duration).toBeGreaterThanOrEqual(250);
+    expect(made.owner.ends[0]?.duration).toBeLessThanOrEqual(300);
   });
 
   it('is idle when it reads nothing, however much is queued for it', () => {
@@ -383,13 +387,13 @@ describe('a slow peer', () => {
       merge(replies, connection.pipe(ignoreElements())).pipe(connection.send()).subscribe(ignored);
       for (let ms = 0; ms <= 200; ms += 10) at(ms, () => replies.next('x'.repeat(70_000)));
     });
-    expect(made.book.ends).toMatchObject([{ reason: 'deadline', deadline: 'idle', duration: 50 }]);
+    expect(made.owner.ends).toMatchObject([{ reason: 'deadline', deadline: 'idle', duration: 50 }]);
   });
 });
 
 describe('deadlines of a served connection', () => {
   it('let the handler send a last reply when one is missed', () => {
-    const { said, made } = run({}, ({ connection, client, at, say }) => {
+    const { notes, made } = run({}, ({ connection, client, at, note }) => {
       at(0, () => connection.watchdog.guard(deadlines({ idle: 50 })));
       connection
         .pipe(
@@ -397,16 +401,16 @@ describe('deadlines of a served connection', () => {
           catchError((error) => of(`ERR ${error.deadline}`)),
           connection.send(),
         )
-        .subscribe(heard(say));
+        .subscribe(noteEnd(note));
       at(60, () => client.end());
     });
     expect(made.client.text).toBe('ERR idle');
-    expect(said).toEqual(['50 complete', '60 deadline 8 0']);
-    expect(made.book.ends).toMatchObject([{ deadline: 'idle' }]);
+    expect(notes).toEqual(['50 complete', '60 deadline 8 0']);
+    expect(made.owner.ends).toMatchObject([{ deadline: 'idle' }]);
   });
 
   it('reset the connection after `linger` when the handler does not complete', () => {
-    const { said } = run({ linger: 30 }, ({ connection, at, say }) => {
+    const { notes } = run({ linger: 30 }, ({ connection, at, note }) => {
       at(0, () => connection.watchdog.guard(deadlines({ greeting: 50 })));
       connection
         .pipe(
@@ -414,47 +418,47 @@ describe('deadlines of a served connection', () => {
           catchError(() => NEVER),
           connection.send(),
         )
-        .subscribe(heard(say));
+        .subscribe(noteEnd(note));
     });
-    expect(said).toEqual(['80 complete', '80 deadline 0 0']);
+    expect(notes).toEqual(['80 complete', '80 deadline 0 0']);
   });
 
   it('drain the connection when its lifetime is over, and reset it when its grace is over', () => {
-    const { said } = run({}, ({ connection, at, say }) => {
+    const { notes } = run({}, ({ connection, at, note }) => {
       at(0, () => {
         connection.watchdog.guard(deadlines({ grace: 40 }));
         connection.watchdog.expireAfter(60);
       });
-      connection.draining.subscribe(() => say('draining'));
+      connection.draining.subscribe(() => note('draining'));
       merge(connection.pipe(map(text)), NEVER)
         .pipe(connection.send())
-        .subscribe(heard(say));
+        .subscribe(noteEnd(note));
     });
-    expect(said).toEqual(['60 draining', '100 complete', '100 deadline 0 0']);
+    expect(notes).toEqual(['60 draining', '100 complete', '100 deadline 0 0']);
   });
 
   it('drain the connection once at the end of its lifetime, also with an infinite grace', () => {
-    const { said } = run({}, ({ connection, client, at, say }) => {
+    const { notes } = run({}, ({ connection, client, at, note }) => {
       at(0, () => {
         connection.watchdog.guard(deadlines({ grace: endless }));
         connection.watchdog.expireAfter(60);
       });
-      connection.pipe(map(text), (replies) => merge(replies, NEVER), connection.send()).subscribe(heard(say));
-      connection.draining.subscribe(() => say('draining'));
+      connection.pipe(map(text), (replies) => merge(replies, NEVER), connection.send()).subscribe(noteEnd(note));
+      connection.draining.subscribe(() => note('draining'));
       at(90, () => client.break());
     });
-    expect(said).toEqual(['60 draining', '90 complete', '90 deadline 0 0']);
+    expect(notes).toEqual(['60 draining', '90 complete', '90 deadline 0 0']);
   });
 });
 
 describe('draining and closed', () => {
   it('emit once to early and to late subscribers, and complete', () => {
-    const { said } = run({}, ({ connection, client, at, say }) => {
+    const { notes } = run({}, ({ connection, client, at, note }) => {
       const observe = (name: string) => {
-        connection.draining.subscribe({ next: () => say(`${name} draining`), complete: () => say(`${name} over`) });
+        connection.draining.subscribe({ next: () => note(`${name} draining`), complete: () => note(`${name} over`) });
         connection.closed.subscribe({
-          next: ({ reason }) => say(`${name} ${reason}`),
-          complete: () => say(`${name} closed`),
+          next: ({ reason }) => note(`${name} ${reason}`),
+          complete: () => note(`${name} closed`),
         });
       };
       NEVER.pipe(connection.send()).subscribe(ignored);
@@ -466,7 +470,7 @@ describe('draining and closed', () => {
       at(10, () => connection.abort());
       at(11, () => observe('last'));
     });
-    expect(said).toEqual([
+    expect(notes).toEqual([
       '5 early draining',
       '5 early over',
       '7 late draining',
@@ -484,15 +488,15 @@ describe('draining and closed', () => {
   });
 
   it('complete `draining` without a value when the connection closes without a drain', () => {
-    const { said } = run({}, ({ connection, at, say }) => {
-      connection.draining.subscribe(heard(say));
+    const { notes } = run({}, ({ connection, at, note }) => {
+      connection.draining.subscribe(noteEnd(note));
       at(3, () => connection.abort());
     });
-    expect(said).toEqual(['3 aborted 0 0', '3 complete']);
+    expect(notes).toEqual(['3 aborted 0 0', '3 complete']);
   });
 
   it('complete the input where a sink with `drain` completes it, which may be at its next chunk', () => {
-    const { said } = run({}, ({ connection, client, at, say }) => {
+    const { notes } = run({}, ({ connection, client, at, note }) => {
       let draining = false;
       const framed = new Observable<Data>((to) =>
         connection.borrow({
@@ -504,32 +508,32 @@ describe('draining and closed', () => {
           complete: () => to.complete(),
           drain: () => {
             draining = true;
-            say('drain');
+            note('drain');
           },
         }),
       );
-      framed.pipe(connection.send()).subscribe(heard(say));
+      framed.pipe(connection.send()).subscribe(noteEnd(note));
       at(5, () => connection.drain());
       at(8, () => client.write('rest').end());
     });
-    expect(said).toEqual(['5 drain', '8 complete', '8 drained 4 0']);
+    expect(notes).toEqual(['5 drain', '8 complete', '8 drained 4 0']);
   });
 });
 
 describe('refuse', () => {
   it('notifies the owner of a connection that nothing has subscribed to, and does nothing later', () => {
-    const { made, said } = run({}, ({ connection, say }) => {
+    const { made, notes } = run({}, ({ connection, note }) => {
       connection.refuse('full moon');
-      connection.subscribe(heard(say));
-      connection.pipe(filter(() => true)).subscribe({ error: (error) => say(error.name) });
+      connection.subscribe(noteEnd(note));
+      connection.pipe(filter(() => true)).subscribe({ error: (error) => note(error.name) });
     });
-    expect(made.book.log).toEqual(['refuse 1 full moon', 'missed 1', 'closed 1 aborted']);
-    expect(said).toEqual(['0 AlreadySubscribedError', '0 aborted 0 0', '0 complete']);
+    expect(made.owner.log).toEqual(['refuse 1 full moon', 'missed 1', 'closed 1 aborted']);
+    expect(notes).toEqual(['0 AlreadySubscribedError', '0 aborted 0 0', '0 complete']);
     const taken = run({}, ({ connection, client }) => {
       connection.subscribe(ignored);
       connection.refuse();
       client.end();
     });
-    expect(taken.made.book.log).toEqual(['taken 1', 'closed 1 ended']);
+    expect(taken.made.owner.log).toEqual(['taken 1', 'closed 1 ended']);
   });
 });

@@ -10,11 +10,11 @@ import type { Closed } from '../../lib/events.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import type { Transport } from '../../lib/transport/transport.ts';
-import { heard, run } from '../support/peers.ts';
+import { noteEnd, run } from '../support/peers.ts';
 
 const LAST_REPLY = '-ERR you are refused\n';
 
-/** A server that reads nothing. Each socket sends a reply and closes with unread bytes: the client receives the reply, then a RST. */
+/** A server that reads nothing. Each socket replies and closes with unread bytes: the client receives the reply, then a RST. */
 async function refusing() {
   const sockets: Socket[] = [];
   const waiting: ((socket: Socket) => void)[] = [];
@@ -171,14 +171,14 @@ describe.each([
 
 describe('a connection whose write fails', () => {
   it('delivers in order what it has received before, and then errors', () => {
-    const { said } = run({ window: 4 }, ({ connection, client, say, at }) => {
+    const { notes } = run({ window: 4 }, ({ connection, client, note, at }) => {
       client.pause().write('a\n');
       at(1, () => connection.output.push('a request'));
       at(2, () => client.write('b\nc\n').break());
       // Nothing has been read before the write fails.
-      at(3, () => connection.pipe(lines()).subscribe({ next: (line) => say(line), ...heard(say) }));
+      at(3, () => connection.pipe(lines()).subscribe({ next: (line) => note(line), ...noteEnd(note) }));
     });
-    expect(said).toEqual([
+    expect(notes).toEqual([
       '3 a',
       '3 b',
       '3 c',
@@ -188,15 +188,15 @@ describe('a connection whose write fails', () => {
   });
 
   it('delivers that to a paused input that is resumed within the linger', () => {
-    const { said, made } = run({ linger: 100 }, ({ connection, client, say, at }) => {
-      connection.pipe(lines()).subscribe({ next: (line) => say(line), ...heard(say) });
+    const { notes, made } = run({ linger: 100 }, ({ connection, client, note, at }) => {
+      connection.pipe(lines()).subscribe({ next: (line) => note(line), ...noteEnd(note) });
       connection.control.pause(PauseCause.handler);
       client.write('a\nb\n');
       at(1, () => client.write('c\n').break());
       at(2, () => connection.output.push('a reply'));
       at(50, () => connection.control.resume(PauseCause.handler));
     });
-    expect(said).toEqual([
+    expect(notes).toEqual([
       '50 a',
       '50 b',
       '50 c',
@@ -207,13 +207,13 @@ describe('a connection whose write fails', () => {
   });
 
   it('closes when the linger is over, although its input is still paused', () => {
-    const { said, made } = run({ linger: 100 }, ({ connection, client, say, at }) => {
-      connection.pipe(lines()).subscribe({ next: (line) => say(line), ...heard(say) });
+    const { notes, made } = run({ linger: 100 }, ({ connection, client, note, at }) => {
+      connection.pipe(lines()).subscribe({ next: (line) => note(line), ...noteEnd(note) });
       connection.control.pause(PauseCause.handler);
       client.write('a\n').break();
       at(2, () => connection.output.push('a reply'));
     });
-    expect(said).toEqual(['102 Cannot go on with connection 1: it is closed (reset)', '102 reset 0 7']);
+    expect(notes).toEqual(['102 Cannot go on with connection 1: it is closed (reset)', '102 reset 0 7']);
     expect(made.network.sockets.size).toBe(0);
   });
 
@@ -221,30 +221,30 @@ describe('a connection whose write fails', () => {
     ['the peer has sent its FIN', (connection) => merge(connection.pipe(ignoreElements()), NEVER)],
     ['the peer has sent its FIN, which a paused input retains', exchange(lines(), () => NEVER)],
   ])('unsubscribes from its handler in the same callback when nothing is left to read: %s', (_when, handler) => {
-    const { said } = run({}, ({ connection, client, say, at }) => {
+    const { notes } = run({}, ({ connection, client, note, at }) => {
       handler(connection)
         .pipe(
-          finalize(() => say('unsubscribed')),
+          finalize(() => note('unsubscribed')),
           connection.send(),
         )
-        .subscribe(heard(say));
+        .subscribe(noteEnd(note));
       client.write('a\n').end();
       at(2, () => connection.writeFailed(new Error('write EPIPE')));
     });
-    expect(said).toEqual(['2 unsubscribed', '2 complete', '2 reset 0 0']);
+    expect(notes).toEqual(['2 unsubscribed', '2 complete', '2 reset 0 0']);
   });
 
   it('sends nothing more, and is not congested', () => {
-    const { said, made } = run({ linger: 100 }, ({ connection, client, say, at }) => {
-      connection.pipe(lines()).subscribe({ next: (line) => say(line), ...heard(say) });
+    const { notes, made } = run({ linger: 100 }, ({ connection, client, note, at }) => {
+      connection.pipe(lines()).subscribe({ next: (line) => note(line), ...noteEnd(note) });
       connection.control.pause(PauseCause.handler);
       client.write('a\n').break();
       at(2, () => connection.output.push('one'));
       at(3, () => connection.output.push('two'));
-      at(4, () => say(`congested: ${connection.congested}`));
+      at(4, () => note(`congested: ${connection.congested}`));
       at(5, () => connection.halfClose());
     });
-    expect(said).toEqual([
+    expect(notes).toEqual([
       '4 congested: false',
       '102 Cannot go on with connection 1: it is closed (reset)',
       '102 reset 0 6',

@@ -16,7 +16,7 @@ const handler =
 
 describe('a loop over a connection', () => {
   it('receives every frame, writes, and ends with its input; what it writes after the FIN is sent too', async () => {
-    const { client, clock, book } = await talk(
+    const { client, clock, owner } = await talk(
       handler(async (connection) => {
         for await (const line of connection.pipe(lines())) await connection.write(`${line}!`);
         await connection.write('bye');
@@ -25,7 +25,7 @@ describe('a loop over a connection', () => {
     client.write('a\nb').write('\nc\n').end();
     await clock.settle();
     expect([client.text, client.ended]).toEqual(['a!b!c!bye', true]);
-    expect(book.ends).toMatchObject([{ reason: 'ended' }]);
+    expect(owner.ends).toMatchObject([{ reason: 'ended' }]);
   });
 
   it('reads no faster than its body runs', async () => {
@@ -81,7 +81,7 @@ describe('a loop over a connection', () => {
       'failed',
     ],
   ])('ends the connection with a %s', async (_how, leave, reason) => {
-    const { client, clock, book } = await talk(
+    const { client, clock, owner } = await talk(
       handler(async (connection) => {
         for await (const line of connection.pipe(lines())) {
           if (line === 'b') {
@@ -97,12 +97,12 @@ describe('a loop over a connection', () => {
     client.end();
     await clock.settle();
     expect([client.text, client.ended]).toEqual(['a!', true]);
-    expect(book.ends).toMatchObject([{ reason }]);
+    expect(owner.ends).toMatchObject([{ reason }]);
   });
 
   it('ends when its body has ended the connection, and emits nothing of the rest of the chunk', async () => {
     const seen: string[] = [];
-    const { client, clock, book } = await talk(
+    const { client, clock, owner } = await talk(
       handler(async (connection) => {
         for await (const line of connection.pipe(lines())) {
           seen.push(line);
@@ -114,7 +114,7 @@ describe('a loop over a connection', () => {
     client.write('a\nb\nhalf a line').end();
     await clock.settle();
     expect(seen).toEqual(['a', 'over']);
-    expect(book.ends).toMatchObject([{ reason: 'completed' }]);
+    expect(owner.ends).toMatchObject([{ reason: 'completed' }]);
   });
 
   it('resolves several calls of next at once with a frame each, and then pauses the input', async () => {
@@ -142,7 +142,7 @@ describe('a loop over a connection', () => {
     ],
   ])('ends when return is called while next waits%s', async (_whatever, teardown) => {
     const seen: unknown[] = [];
-    const { client, clock, book } = await talk(
+    const { client, clock, owner } = await talk(
       handler(async (connection) => {
         const frames = connection.pipe(lines(), finalize(teardown))[Symbol.asyncIterator]();
         const waiting = frames.next();
@@ -154,7 +154,7 @@ describe('a loop over a connection', () => {
     await clock.settle();
     const over = { done: true, value: undefined };
     expect(seen.slice(-2)).toEqual([over, over]);
-    expect(book.ends).toMatchObject([{ reason: 'completed' }]);
+    expect(owner.ends).toMatchObject([{ reason: 'completed' }]);
   });
 
   it('ends the connection when no send() is active', async () => {
@@ -193,7 +193,7 @@ describe('a loop over a connection', () => {
     long.client.write('b\nlonger\n');
     await long.clock.settle();
     expect(seen).toEqual(['a', 'ConnectionClosedError', 'b', 'FrameTooLongError']);
-    expect(long.book.ends.length + broken.book.ends.length).toBeGreaterThan(0);
+    expect(long.owner.ends.length + broken.owner.ends.length).toBeGreaterThan(0);
   });
 });
 
@@ -247,7 +247,7 @@ describe('write', () => {
     ]);
   });
 
-  it('is rejected when the connection is closed, even if a teardown of the reader throws, which no other caller receives', async () => {
+  it('is rejected when the connection is closed, even if a teardown of the reader throws, and no other caller receives that', async () => {
     const errors: unknown[] = [];
     const house = await House.open(
       async (one) => {

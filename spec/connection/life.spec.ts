@@ -26,7 +26,7 @@ class Life {
     this.pair = pair(this.clock, { window, linger: LINGER, stall: STALL, highWaterMark: 50 }, ({ connection }) => {
       this.connection = connection;
       const activity = (what: string) => {
-        if (this.stopped > 0 || this.pair.book.ends.length > 0) this.late.push(what);
+        if (this.stopped > 0 || this.pair.owner.ends.length > 0) this.late.push(what);
       };
       const input = connection.pipe(
         tap({
@@ -66,12 +66,12 @@ const step = (name: string, run: (life: Life) => void): Step => ({
 });
 
 /** The invariants. */
-function laws({ pair: { book, client }, connection, late, pushed, sent, received, stopped }: Life): void {
+function laws({ pair: { owner, client }, connection, late, pushed, sent, received, stopped }: Life): void {
   expect(late).toEqual([]);
-  expect(book.ends.length).toBeLessThanOrEqual(1);
+  expect(owner.ends.length).toBeLessThanOrEqual(1);
   expect(stopped).toBeLessThanOrEqual(1);
   expect(pushed.startsWith(client.text)).toBe(true);
-  const { bytesIn = 0, bytesOut = 0, unsent = 0 } = book.ends[0] ?? connection ?? {};
+  const { bytesIn = 0, bytesOut = 0, unsent = 0 } = owner.ends[0] ?? connection ?? {};
   expect(received).toBeLessThanOrEqual(bytesIn);
   expect(bytesIn).toBeLessThanOrEqual(sent);
   // Bytes that were under way when the connection was reset are sent, but not received.
@@ -125,7 +125,7 @@ it('a connection closes once, with figures that add up and no notification of it
         life.pass(0);
         life.pass(10 * (LINGER + STALL));
         laws(life);
-        expect(life.pair.book.ends.length).toBe(1);
+        expect(life.pair.owner.ends.length).toBe(1);
         expect(life.stopped).toBe(1);
         expect(life.pair.network.sockets.size).toBe(0);
         expect(life.replies.observed).toBe(false);

@@ -9,7 +9,7 @@ import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import type { MemoryClient, MemoryClientOptions } from '../../lib/testing/index.ts';
 import { House } from '../support/house.ts';
 import { clockOf } from '../support/internals.ts';
-import { heard, run } from '../support/peers.ts';
+import { noteEnd, run } from '../support/peers.ts';
 
 const endless = Number.POSITIVE_INFINITY;
 const MINUTE = 60_000;
@@ -183,17 +183,17 @@ describe('a peer that takes output', () => {
   });
 
   it('is credited the time that the process has lost', () => {
-    const { said } = run({ window: 10, pace: { in: 0, out: 240, grace: 100 }, stall: 90 }, (all) => {
-      const { connection, client, at, say } = all;
+    const { notes } = run({ window: 10, pace: { in: 0, out: 240, grace: 100 }, stall: 90 }, (all) => {
+      const { connection, client, at, note } = all;
       client.pause();
       from(['x'.repeat(1000)])
         .pipe(connection.send())
-        .subscribe(heard(say));
+        .subscribe(noteEnd(note));
       for (let ms = 50; ms < 1000; ms += 50) at(ms, () => client.readBytes(1));
       at(70, () => connection.watchdog.forgive(500));
     });
-    expect(said.map((line) => String(line).split(' ')[1])).toEqual(['complete', 'deadline']);
-    expect(Number.parseFloat(String(said[0]))).toBeGreaterThan(600);
+    expect(notes.map((line) => String(line).split(' ')[1])).toEqual(['complete', 'deadline']);
+    expect(Number.parseFloat(String(notes[0]))).toBeGreaterThan(600);
   });
 });
 
@@ -252,13 +252,13 @@ describe('a peer that sends a frame', () => {
   });
 
   it('loses no credit while its input is paused on our side', () => {
-    const { said } = run({ pace: { in: 240, out: 0, grace: 50 } }, ({ connection, client, at, say }) => {
+    const { notes } = run({ pace: { in: 240, out: 0, grace: 50 } }, ({ connection, client, at, note }) => {
       client.write('half');
-      connection.pipe(lines()).subscribe(heard(say));
+      connection.pipe(lines()).subscribe(noteEnd(note));
       at(10, () => connection.control.pause(PauseCause.handler));
       at(500, () => connection.control.resume(PauseCause.handler));
     });
-    expect(said[0]).toBe('540 Cannot wait longer: the pace deadline of 50 ms is over');
+    expect(notes[0]).toBe('540 Cannot wait longer: the pace deadline of 50 ms is over');
   });
 });
 

@@ -19,41 +19,41 @@ import { PauseCause } from '../../lib/connection/pauses.ts';
 import type { SocketConnection } from '../../lib/connection/socketConnection.ts';
 import type { Data } from '../../lib/connection/writeQueue.ts';
 import { lines } from '../../lib/framing/lines.ts';
-import { heard, run } from '../support/peers.ts';
+import { noteEnd, run } from '../support/peers.ts';
 
 const text = (chunk: Uint8Array) => Buffer.from(chunk).toString();
 
 describe('a paused input', () => {
   it('buffers one read, then pauses the socket, and delivers the read when it is resumed', () => {
-    const { said } = run({}, ({ connection, client, flow, at, say }) => {
-      connection.pipe(map(text), connection.send()).subscribe(heard(say));
+    const { notes } = run({}, ({ connection, client, flow, at, note }) => {
+      connection.pipe(map(text), connection.send()).subscribe(noteEnd(note));
       at(1, () => connection.control.pause(PauseCause.handler));
-      at(2, () => say(`${flow} ${connection.bytesIn}`));
+      at(2, () => note(`${flow} ${connection.bytesIn}`));
       at(3, () => client.write('one').write('two').write('three'));
-      at(4, () => say(`${flow} ${connection.bytesIn}`));
+      at(4, () => note(`${flow} ${connection.bytesIn}`));
       at(5, () => connection.control.resume(PauseCause.handler));
-      at(6, () => say(`${flow} ${connection.bytesIn}`));
+      at(6, () => note(`${flow} ${connection.bytesIn}`));
       at(7, () => client.end());
     });
     // A pause alone makes no call of the socket: the read that is buffered makes the first one.
-    expect(said).toEqual(['2 resume 0', '4 resume,pause 3', '6 resume,pause,resume 11', '7 complete', '7 ended 11 0']);
+    expect(notes).toEqual(['2 resume 0', '4 resume,pause 3', '6 resume,pause,resume 11', '7 complete', '7 ended 11 0']);
   });
 
   it('makes no pause call of the socket when it is resumed before more bytes arrive', () => {
-    const { said } = run({}, ({ connection, client, flow, at, say }) => {
-      connection.pipe(map(text), connection.send()).subscribe(heard(say));
+    const { notes } = run({}, ({ connection, client, flow, at, note }) => {
+      connection.pipe(map(text), connection.send()).subscribe(noteEnd(note));
       at(1, () => connection.control.pause(PauseCause.handler));
       at(2, () => connection.control.resume(PauseCause.handler));
-      at(3, () => say(flow));
+      at(3, () => note(flow));
       at(4, () => client.end());
     });
     // A `resume` of a socket that is not paused does nothing.
-    expect(String(said[0]).replaceAll(',resume', '')).toBe('3 resume');
+    expect(String(notes[0]).replaceAll(',resume', '')).toBe('3 resume');
   });
 
   it('is resumed when its last pause cause is removed', () => {
-    const { said } = run({}, ({ connection, client, at, say }) => {
-      connection.pipe(map(text)).subscribe(say);
+    const { notes } = run({}, ({ connection, client, at, note }) => {
+      connection.pipe(map(text)).subscribe(note);
       at(1, () => {
         connection.control.pause(PauseCause.handler);
         connection.control.pause(PauseCause.budget);
@@ -64,67 +64,67 @@ describe('a paused input', () => {
       at(4, () => connection.control.resume(PauseCause.budget));
       at(5, () => client.end());
     });
-    expect(said).toEqual(['4 x', '5 ended 0 0']);
+    expect(notes).toEqual(['4 x', '5 ended 0 0']);
   });
 
   // Otherwise two endpoints that both write without reading would deadlock.
   it('is not paused by output that was written with write()', () => {
-    const { said } = run({ window: 10, highWaterMark: 100 }, ({ connection, client, at, say }) => {
-      connection.pipe(map(text)).subscribe(say);
+    const { notes } = run({ window: 10, highWaterMark: 100 }, ({ connection, client, at, note }) => {
+      connection.pipe(map(text)).subscribe(note);
       client.pause();
       at(1, () => void connection.write('x'.repeat(1000)));
       at(2, () => client.write('a request'));
-      at(3, () => say(`${connection.unsent} unsent`));
+      at(3, () => note(`${connection.unsent} unsent`));
       at(4, () => client.resume());
       at(5, () => client.end());
     });
-    expect(said).toEqual(['2 a request', '3 990 unsent', '5 ended 1000 0']);
+    expect(notes).toEqual(['2 a request', '3 990 unsent', '5 ended 1000 0']);
   });
 
   it('delivers the FIN after the buffered read', () => {
-    const { said } = run({}, ({ connection, client, at, say }) => {
+    const { notes } = run({}, ({ connection, client, at, note }) => {
       connection
         .pipe(
           map(text),
-          finalize(() => say('over')),
+          finalize(() => note('over')),
         )
-        .subscribe(say);
+        .subscribe(note);
       at(1, () => {
         connection.control.pause(PauseCause.handler);
         client.write('x').end();
       });
       at(5, () => connection.control.resume(PauseCause.handler));
     });
-    expect(said).toEqual(['5 x', '5 over', '5 ended 0 0']);
+    expect(notes).toEqual(['5 x', '5 over', '5 ended 0 0']);
   });
 
   it('is discarded after its subscriber unsubscribes at the read that yields to other connections', () => {
     const full = Buffer.alloc(64 * 1024);
-    const { said } = run({}, ({ connection, client, at, say }) => {
+    const { notes } = run({}, ({ connection, client, at, note }) => {
       // The sixteenth full read in a row is the last of one event-loop iteration.
       merge(connection.pipe(take(16), ignoreElements()), NEVER)
         .pipe(connection.send())
         .subscribe();
       for (let i = 0; i < 16; i++) client.write(full);
       at(5, () => client.write('bytes to discard.').end());
-      at(6, () => say(connection.bytesIn - 16 * full.length));
+      at(6, () => note(connection.bytesIn - 16 * full.length));
       at(7, () => connection.end());
     });
-    expect(said).toEqual(['6 17', '7 ended 0 0']);
+    expect(notes).toEqual(['6 17', '7 ended 0 0']);
   });
 
   it('delivers the FIN after all frames, although it is paused and resumed within a frame', () => {
-    const { said } = run({}, ({ connection, client, at, say }) => {
+    const { notes } = run({}, ({ connection, client, at, note }) => {
       const pauseAfter = (line: string) => {
-        say(line);
+        note(line);
         connection.control.pause(line === 'a' ? PauseCause.budget : PauseCause.handler);
         connection.control.resume(PauseCause.budget);
       };
-      connection.pipe(lines(), tap(pauseAfter), ignoreElements(), connection.send()).subscribe(heard(say));
+      connection.pipe(lines(), tap(pauseAfter), ignoreElements(), connection.send()).subscribe(noteEnd(note));
       client.write('0\na\nb\nc\n').end();
       for (const ms of [1, 2, 3]) at(ms, () => connection.control.resume(PauseCause.handler));
     });
-    expect(said).toEqual(['0 0', '1 a', '1 b', '2 c', '3 complete', '3 ended 0 0']);
+    expect(notes).toEqual(['0 0', '1 a', '1 b', '2 c', '3 complete', '3 ended 0 0']);
   });
 
   it.each<[string, (reading: Subscription, connection: SocketConnection) => void, string]>([
@@ -132,15 +132,15 @@ describe('a paused input', () => {
     ['it is resumed', (_reading, connection) => connection.control.resume(PauseCause.handler), 'ended'],
     ['it is ended', (_reading, connection) => connection.end(), 'completed'],
   ])('keeps a connection open after both FINs until %s', (_when, finish, reason) => {
-    const { said, made } = run({}, ({ connection, client, at, say }) => {
+    const { notes, made } = run({}, ({ connection, client, at, note }) => {
       const reading = connection.subscribe();
       at(1, () => connection.control.pause(PauseCause.handler));
       at(2, () => connection.halfClose());
       at(3, () => client.end());
-      at(4, () => say('open'));
+      at(4, () => note('open'));
       at(5, () => finish(reading, connection));
     });
-    expect(said).toEqual(['4 open', `5 ${reason} 0 0`]);
+    expect(notes).toEqual(['4 open', `5 ${reason} 0 0`]);
     expect(made.network.sockets.size).toBe(0);
   });
 
@@ -152,25 +152,25 @@ describe('a paused input', () => {
   ])(
     'that %s keeps a connection open after both FINs until the source of send() %s, which decides the close reason',
     (input, how, reason) => {
-      const { said, made } = run({}, ({ connection, client, at, say }) => {
+      const { notes, made } = run({}, ({ connection, client, at, note }) => {
         const replies = new Subject<Data>();
         const done = new Subject<void>();
         const reading = input === 'is read' ? connection.pipe(ignoreElements()) : NEVER;
-        merge(reading, replies).pipe(takeUntil(done), connection.send()).subscribe(heard(say));
+        merge(reading, replies).pipe(takeUntil(done), connection.send()).subscribe(noteEnd(note));
         at(1, () => connection.control.pause(PauseCause.handler));
         at(2, () => connection.halfClose());
         at(3, () => client.end());
-        at(4, () => say('open'));
+        at(4, () => note('open'));
         at(5, () => (how === 'fails' ? replies.error(new Error('no')) : done.next()));
       });
-      expect(said).toEqual(['4 open', how === 'fails' ? '5 no' : '5 complete', `5 ${reason} 0 0`]);
+      expect(notes).toEqual(['4 open', how === 'fails' ? '5 no' : '5 complete', `5 ${reason} 0 0`]);
       expect(made.network.sockets.size).toBe(0);
     },
   );
 
   it('counts nothing in the budget after its subscriber unsubscribes, be it a buffered read or half a frame', () => {
     const budget = new MemoryBudget(1000);
-    const { said } = run({ budget }, ({ connection, client, at, say }) => {
+    const { notes } = run({ budget }, ({ connection, client, at, note }) => {
       const reading = new Subject<void>();
       merge(connection.pipe(lines(), takeUntil(reading), ignoreElements()), NEVER)
         .pipe(connection.send())
@@ -180,17 +180,17 @@ describe('a paused input', () => {
         connection.control.pause(PauseCause.handler);
         client.write(', a buffered read.');
       });
-      at(2, () => say(budget.total));
+      at(2, () => note(budget.total));
       at(3, () => reading.next());
-      at(4, () => say(budget.total));
+      at(4, () => note(budget.total));
       at(5, () => connection.abort());
     });
-    expect(said).toEqual(['2 29', '4 0', '5 aborted 0 0']);
+    expect(notes).toEqual(['2 29', '4 0', '5 aborted 0 0']);
   });
 
   it('errors when the connection is aborted, and the buffered read is discarded', () => {
-    const { said } = run({}, ({ connection, client, at, say }) => {
-      connection.pipe(map(text)).subscribe({ next: say, error: (error: Error) => say(error.name) });
+    const { notes } = run({}, ({ connection, client, at, note }) => {
+      connection.pipe(map(text)).subscribe({ next: note, error: (error: Error) => note(error.name) });
       at(1, () => {
         connection.control.pause(PauseCause.handler);
         client.write('x');
@@ -198,7 +198,7 @@ describe('a paused input', () => {
       at(3, () => connection.abort());
       at(5, () => connection.control.resume(PauseCause.handler));
     });
-    expect(said).toEqual(['3 ConnectionClosedError', '3 aborted 0 0']);
+    expect(notes).toEqual(['3 ConnectionClosedError', '3 aborted 0 0']);
   });
 });
 
@@ -216,7 +216,7 @@ class RecordingPoller extends LivenessPoller {
 describe('the liveness poller', () => {
   it('polls a paused input until all causes but the yield to other connections are removed, in any order', () => {
     const poller = new RecordingPoller();
-    const { said } = run({ livenessPoller: poller, alive: true }, ({ connection, client, at, say }) => {
+    const { notes } = run({ livenessPoller: poller, alive: true }, ({ connection, client, at, note }) => {
       connection.subscribe({ error: () => undefined });
       // This read is buffered, and the socket is paused.
       at(0, () => client.write('x'));
@@ -231,57 +231,57 @@ describe('the liveness poller', () => {
       for (const [i, [change, cause]] of changes.entries()) {
         at(i, () => {
           connection.control[change](cause);
-          say(poller.polled.size);
+          note(poller.polled.size);
         });
       }
       at(6, () => connection.abort());
-      at(7, () => say(poller.polled.size));
+      at(7, () => note(poller.polled.size));
     });
-    expect(said).toEqual(['0 0', '1 1', '2 1', '3 1', '4 0', '5 0', '6 aborted 0 0', '7 0']);
+    expect(notes).toEqual(['0 0', '1 1', '2 1', '3 1', '4 0', '5 0', '6 aborted 0 0', '7 0']);
   });
 });
 
 describe('an input that the handler does not read', () => {
   it('notices a reset, and unsubscribes from the handler in that tick', () => {
-    const { said } = run({}, ({ connection, client, at, say }) => {
+    const { notes } = run({}, ({ connection, client, at, note }) => {
       NEVER.pipe(
-        finalize(() => say('unsubscribed')),
+        finalize(() => note('unsubscribed')),
         connection.send(),
-      ).subscribe(heard(say));
+      ).subscribe(noteEnd(note));
       at(5, () => client.break());
     });
-    expect(said).toEqual(['5 unsubscribed', '5 complete', '5 reset 0 0']);
+    expect(notes).toEqual(['5 unsubscribed', '5 complete', '5 reset 0 0']);
   });
 
   it('buffers one read for a later subscriber, and is polled meanwhile', () => {
     const poller = new RecordingPoller();
-    const { said } = run({ livenessPoller: poller, alive: true }, ({ connection, client, flow, at, say }) => {
+    const { notes } = run({ livenessPoller: poller, alive: true }, ({ connection, client, flow, at, note }) => {
       NEVER.pipe(takeUntil(timer(20, connection.clock)), connection.send()).subscribe();
       at(1, () => client.write('one').write('two'));
-      at(2, () => say(`${flow} ${connection.bytesIn} ${poller.polled.size}`));
-      at(3, () => connection.pipe(map(text)).subscribe({ next: say, complete: () => say('over') }));
-      at(4, () => say(poller.polled.size));
+      at(2, () => note(`${flow} ${connection.bytesIn} ${poller.polled.size}`));
+      at(3, () => connection.pipe(map(text)).subscribe({ next: note, complete: () => note('over') }));
+      at(4, () => note(poller.polled.size));
       at(5, () => client.write('three').end());
     });
-    expect(said).toEqual(['2 resume,pause 3 1', '3 one', '3 two', '4 0', '5 three', '5 over', '20 ended 0 0']);
+    expect(notes).toEqual(['2 resume,pause 3 1', '3 one', '3 two', '4 0', '5 three', '5 over', '20 ended 0 0']);
   });
 
   it('keeps the FIN for a later subscriber', () => {
-    const { said } = run({}, ({ connection, client, at, say }) => {
+    const { notes } = run({}, ({ connection, client, at, note }) => {
       NEVER.pipe(takeUntil(timer(20, connection.clock)), connection.send()).subscribe();
       at(1, () => client.write('all').end());
-      at(3, () => connection.pipe(map(text)).subscribe({ next: say, complete: () => say('over') }));
+      at(3, () => connection.pipe(map(text)).subscribe({ next: note, complete: () => note('over') }));
     });
-    expect(said).toEqual(['3 all', '3 over', '20 ended 0 0']);
+    expect(notes).toEqual(['3 all', '3 over', '20 ended 0 0']);
   });
 
   it('does not keep the connection open after the handler has completed', () => {
-    const { said } = run({}, ({ connection, client, at, say }) => {
-      NEVER.pipe(takeUntil(timer(10, connection.clock)), connection.send()).subscribe(heard(say));
+    const { notes } = run({}, ({ connection, client, at, note }) => {
+      NEVER.pipe(takeUntil(timer(10, connection.clock)), connection.send()).subscribe(noteEnd(note));
       at(1, () => client.write('unread').write('more'));
       at(12, () => client.end());
     });
-    expect(said).toEqual(['10 complete', '12 completed 0 0']);
+    expect(notes).toEqual(['10 complete', '12 completed 0 0']);
   });
 });
 
@@ -295,7 +295,7 @@ describe('the time for which an input was paused', () => {
       at(100, () => client.break());
       at(100, () => connection.abort());
     });
-    return made.book.ends[0]?.paused;
+    return made.owner.ends[0]?.paused;
   };
 
   it('is 0 for an input that was never paused', () => {
@@ -332,14 +332,14 @@ describe('the time for which an input was paused', () => {
   });
 
   it('is up to date during a pause, and in `closed`', () => {
-    const { said, made } = run({}, ({ connection, at, say }) => {
+    const { notes, made } = run({}, ({ connection, at, note }) => {
       connection.subscribe({ error: () => undefined });
       at(10, () => connection.control.pause(PauseCause.handler));
-      at(15, () => say(JSON.stringify(connection.paused)));
+      at(15, () => note(JSON.stringify(connection.paused)));
       at(30, () => connection.abort());
     });
-    expect(said[0]).toBe('15 {"peer":0,"handler":5,"budget":0}');
-    expect(made.book.ends[0]?.paused).toEqual({ peer: 0, handler: 20, budget: 0 });
+    expect(notes[0]).toBe('15 {"peer":0,"handler":5,"budget":0}');
+    expect(made.owner.ends[0]?.paused).toEqual({ peer: 0, handler: 20, budget: 0 });
   });
 
   it('counts for the peer while it does not read the output', () => {
@@ -354,7 +354,7 @@ describe('the time for which an input was paused', () => {
       at(40, () => client.resume());
       at(50, () => client.end());
     });
-    expect(made.book.ends).toMatchObject([{ paused: { peer: 40, handler: 0, budget: 0 } }]);
+    expect(made.owner.ends).toMatchObject([{ paused: { peer: 40, handler: 0, budget: 0 } }]);
   });
 });
 

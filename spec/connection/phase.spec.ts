@@ -78,7 +78,7 @@ class Walk {
     const phase = inside(connection).phase;
     this.seen.push(phase);
     const { taken, over, isDetached, isSocketClosed } = connection;
-    const ends = pair.book.ends.length;
+    const ends = pair.owner.ends.length;
     const name = nameOf(phase);
     expect([name, over]).toEqual([name, phase >= Phase.ending]);
     expect([name, isDetached]).toEqual([name, phase >= Phase.detached]);

@@ -101,7 +101,7 @@ describe('chat', () => {
       '* Goodbye.',
       '',
     ]);
-    await server.whenSaid('closed');
+    await server.whenEmitted('closed');
     expect(server.closes).toEqual(['completed']);
   });
 
@@ -208,7 +208,7 @@ describe('chat', () => {
     await Promise.all([long.whenClosed(), silent.whenClosed()]);
     expect(long.text).toMatch(/\* A line may have 100 bytes at most\. Goodbye\.\n$/);
     expect(silent.text).toMatch(/\* You were silent for too long\. Goodbye\.\n$/);
-    await server.whenSaid('closed', 2);
+    await server.whenEmitted('closed', 2);
     expect(server.closes.sort()).toEqual(['frame-too-long', 'idle']);
   });
 

@@ -50,7 +50,7 @@ describe('echo', () => {
     const one = client(port).write('hello\r\nwor').write('ld\n\nhalf a li').end();
     await one.whenClosed();
     expect(one.text).toBe('hello\nworld\n\nhalf a li\n');
-    await server.whenSaid('closed');
+    await server.whenEmitted('closed');
     expect(await drained(server)).toMatchObject({ drained: 0, aborted: 0, refused: 0, unsent: 0 });
     expect(server.closes).toEqual(['ended']);
     const { stdout = '' } = server.result ?? {};
@@ -68,7 +68,7 @@ describe('echo', () => {
     for (let i = 0; i < 10; i++) {
       ten.push(await client(port).write(`I am ${i}\n`).whenConnected());
     }
-    await server.whenSaid('refused', 5);
+    await server.whenEmitted('refused', 5);
     expect(server.of('opened').map(({ id }) => id)).toEqual([1, 2, 3]);
     expect(server.of('refused').map(({ id, reason }) => [id, reason])).toEqual(
       [6, 7, 8, 9, 10].map((id) => [id, 'full']),
@@ -84,7 +84,7 @@ describe('echo', () => {
     expect(ten[4]?.text).toBe('');
     ten[0]?.reset();
     await ten[4]?.whenRead('I am 4\n');
-    await server.whenSaid('closed', 2);
+    await server.whenEmitted('closed', 2);
     expect(server.closes).toEqual(['ended', 'reset']);
     // Three are served and idle: they are closed at once.
     const { duration, ...figures } = await drained(server);
@@ -98,7 +98,7 @@ describe('echo', () => {
     const run = new Run({ ...target, connections: 200, duration: GRACE, grace: GRACE });
     const finished = run.finish();
     // Wait for all of them: an event-loop iteration of the server accepts one, and a drain accepts for a second at most.
-    await server.whenSaid('opened', 200);
+    await server.whenEmitted('opened', 200);
     while (run.tally.answered < 20_000) await nextIteration();
     const { drained: good, ...rest } = await drained(server);
     await finished;
@@ -134,9 +134,9 @@ describe('echo', () => {
   it('aborts on a second signal', async () => {
     const { server, port } = await started(`--verbose --grace ${GRACE} --frame ${GRACE} --greeting ${GRACE}`);
     const slow = client(port).write('half a li');
-    await server.whenSaid('opened');
+    await server.whenEmitted('opened');
     server.kill('SIGINT');
-    await server.whenSaid('draining');
+    await server.whenEmitted('draining');
     server.insist('SIGTERM');
     const { code, signal } = await server.whenEnded();
     expect({ code, signal }).toEqual({ code: 0, signal: null });
@@ -156,7 +156,7 @@ describe('echo', () => {
     const silent = await client(port).write('hello\n').whenConnected();
     const greedy = await neverRead(client(port)).whenConnected();
 
-    await server.whenSaid('closed', 4);
+    await server.whenEmitted('closed', 4);
     const closed = server.of('closed').sort((one, other) => one.id - other.id);
     expect(closed.map(({ reason, deadline }) => [reason, deadline])).toEqual([
       ['deadline', 'greeting'],
@@ -177,7 +177,7 @@ describe('echo', () => {
     const first = client(port).write('hello\n');
     await first.whenRead('hello\n');
     await client(port).whenClosed();
-    await server.whenSaid('refused');
+    await server.whenEmitted('refused');
     expect(server.of('refused')).toMatchObject([{ id: 2, reason: 'timeout' }]);
     expect(server.of('refused')[0]?.waited).toBeGreaterThanOrEqual(200);
     expect(await drained(server)).toMatchObject({ drained: 1, aborted: 0, refused: 0 });
@@ -190,7 +190,7 @@ describe('echo', () => {
     expect(long.text).toBe('12345\n');
     const lasting = client(port);
     timers.push(setInterval(() => lasting.socket.writable && lasting.write('hello\n'), 20));
-    await server.whenSaid('closed', 2);
+    await server.whenEmitted('closed', 2);
     const [first, second] = server.of('closed');
     expect(first).toMatchObject({ reason: 'frame-too-long' });
     expect(second).toMatchObject({ reason: 'deadline', deadline: 'lifetime' });

@@ -54,7 +54,7 @@ describe('proxy', () => {
     await fifth.whenRead(left?.text ?? '?');
     const late = await client(proxy.port).whenClosed();
     expect([late.received, late.fault]).toEqual([0, undefined]);
-    await proxy.until(({ said }) => JSON.stringify(said).includes('all backends have been full for 300 ms'));
+    await proxy.until(({ events }) => JSON.stringify(events).includes('all backends have been full for 300 ms'));
   });
 
   it('skips a backend that cannot be reached, and closes clients at once when none is left', async () => {
@@ -66,9 +66,9 @@ describe('proxy', () => {
     const closed = await client(proxy.port).whenClosed();
     expect(closed.text).toBe('');
     expect(performance.now() - begun).toBeLessThan(1000);
-    await proxy.until(({ said }) => said.some(({ type }) => type === 'failed'));
+    await proxy.until(({ events }) => events.some(({ type }) => type === 'failed'));
     expect(JSON.stringify(proxy.of('failed'))).toMatch(/no backend is left|all backends are down/);
-    await proxy.until(({ said }) => said.some(({ type, reason }) => type === 'closed' && reason === 'failed'));
+    await proxy.until(({ events }) => events.some(({ type, reason }) => type === 'closed' && reason === 'failed'));
   });
 
   it('relays, 20 times of 20, the last line of a backend that closes with bytes unread', async () => {
@@ -159,7 +159,7 @@ describe('proxy', () => {
     const proxy = await throughProxy(await listening(serve), '--stall', '300', '--check-interval', '100000');
     const socket = dial(proxy.port).pause();
     if (sends) socket.write(Buffer.alloc(64 * 1024 * 1024));
-    await proxy.until(({ said }) => said.some(({ type }) => type === 'closed'));
+    await proxy.until(({ events }) => events.some(({ type }) => type === 'closed'));
     expect(JSON.stringify(proxy.of('closed'))).toContain('300 ms');
   });
 

@@ -109,7 +109,7 @@ async function converse(made: Case) {
     window,
     highWaterMark,
   });
-  const { client, clock, connection, book } = talking;
+  const { client, clock, connection, owner } = talking;
   const text = requests.map((_kind, request) => `${request}\n`).join('');
   for (let at = 0, i = 0; at < text.length; i++) {
     const length = made.chunks[i % made.chunks.length] as number;
@@ -155,7 +155,7 @@ async function converse(made: Case) {
   }
   await clock.advance(20_000);
   laws();
-  return { seen: seen(), begun, most, running, reset, drained, book, talking };
+  return { seen: seen(), begun, most, running, reset, drained, owner, talking };
 }
 
 function* nowOver(values: Iterable<string>, over: () => void) {
@@ -182,39 +182,39 @@ const run = (happenings: fc.Arbitrary<(typeof disturbances)[number][]>, test: (m
 
 it('sends replies in the order of their requests, none lost or doubled, whenever and in whatever order they become ready', () =>
   run(disturbed(6, 2, 2, 0, 0, 1), async (made) => {
-    const { seen, begun, most, running, book } = await converse({ ...made, ordered: true });
+    const { seen, begun, most, running, owner } = await converse({ ...made, ordered: true });
     expect(seen).toBe(made.requests.map((_kind, request) => whole(request)).join(''));
     expect(begun.length).toBe(made.requests.length);
     expect(most).toBeLessThanOrEqual(made.concurrency);
     expect(running).toBe(0);
-    expect(book.ends).toMatchObject([{ reason: 'ended', unsent: 0 }]);
+    expect(owner.ends).toMatchObject([{ reason: 'ended', unsent: 0 }]);
   }));
 
 it('loses and doubles no reply without an order either, and keeps the pieces of each in order', () =>
   run(disturbed(6, 2, 2, 0, 0, 1), async (made) => {
-    const { seen, most, book } = await converse({ ...made, ordered: false });
+    const { seen, most, owner } = await converse({ ...made, ordered: false });
     expect(most).toBeLessThanOrEqual(made.concurrency);
     const came = [...seen.matchAll(/<(\d+):\d>/g)];
     expect(came.map(([piece]) => piece).join('')).toBe(seen);
     made.requests.forEach((_kind, request) => {
       expect(came.filter((match) => Number(match[1]) === request).map(([piece]) => piece)).toEqual(pieces(request));
     });
-    expect(book.ends).toMatchObject([{ reason: 'ended', unsent: 0 }]);
+    expect(owner.ends).toMatchObject([{ reason: 'ended', unsent: 0 }]);
   }));
 
 it('answers the requests in progress completely in a drain, and begins no other', () =>
   run(disturbed(6, 2, 2, 1, 0, 1), async (made) => {
-    const { seen, begun, drained, running, book } = await converse({ ...made, ordered: true });
+    const { seen, begun, drained, running, owner } = await converse({ ...made, ordered: true });
     expect(seen).toBe(begun.map(whole).join(''));
     expect(running).toBe(0);
-    expect(book.ends.length).toBe(1);
+    expect(owner.ends.length).toBe(1);
     if (drained === undefined) expect(begun.length).toBe(made.requests.length);
   }));
 
 it('unsubscribes everything after a reset, before which the client has read a prefix of the replies', () =>
   run(disturbed(6, 2, 2, 1, 2, 1), async (made) => {
-    const { seen, begun, running, reset, book } = await converse(made);
+    const { seen, begun, running, reset, owner } = await converse(made);
     expect(running).toBe(0);
-    expect(book.ends.length).toBe(1);
+    expect(owner.ends.length).toBe(1);
     if (reset && made.ordered) expect(begun.map(whole).join('').startsWith(seen)).toBe(true);
   }));

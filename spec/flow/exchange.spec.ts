@@ -20,7 +20,7 @@ import { exchange, type Reply } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { House } from '../support/house.ts';
 import { clockOf, internalsOf } from '../support/internals.ts';
-import { heard, run } from '../support/peers.ts';
+import { noteEnd, run } from '../support/peers.ts';
 import { talk } from '../support/talk.ts';
 
 /** Each kind of reply; all of them answer a request with the same bytes. */
@@ -62,28 +62,28 @@ describe.each(kinds)('exchange with %s as a reply', (_kind, project) => {
     at.client.write('a\nb\nc').write('\nd\n').end();
     await at.clock.advance(1000);
     expect(at.client.text).toBe('a1a2b1b2c1c2d1d2');
-    expect([at.completed, at.fault, at.book.ends.map(({ reason }) => reason)]).toEqual([true, undefined, ['ended']]);
+    expect([at.completed, at.fault, at.owner.ends.map(({ reason }) => reason)]).toEqual([true, undefined, ['ended']]);
   });
 });
 
 describe('exchange', () => {
   it('begins at most `concurrency` requests at once, reads no further, and answers in order', () => {
     const begun: string[] = [];
-    const { said, made } = run({}, ({ connection, client, flow, at, say }) => {
+    const { notes, made } = run({}, ({ connection, client, flow, at, note }) => {
       const project = (line: string) => {
         begun.push(line);
         // Later requests are answered sooner.
         return timer(100 - 10 * begun.length).pipe(map(() => `${line};`));
       };
-      exchange(lines(), project, { concurrency: 2 })(connection).pipe(connection.send()).subscribe(heard(say));
+      exchange(lines(), project, { concurrency: 2 })(connection).pipe(connection.send()).subscribe(noteEnd(note));
       client.write('a\nb\nc\n').write('d\n').write('e\n');
-      at(1, () => say(`${begun} ${flow}`));
-      at(85, () => say(`${begun}, sent ${client.text}`));
-      at(95, () => say(`${begun}, sent ${client.text}`));
+      at(1, () => note(`${begun} ${flow}`));
+      at(85, () => note(`${begun}, sent ${client.text}`));
+      at(95, () => note(`${begun}, sent ${client.text}`));
       at(400, () => client.end());
     });
     // Two lines were in progress and one was queued behind them. The socket was paused, because one read was kept already.
-    expect(said).toEqual([
+    expect(notes).toEqual([
       '1 a,b resume,pause',
       '85 a,b, sent ',
       '95 a,b,c,d, sent a;b;',
@@ -174,7 +174,7 @@ describe('exchange', () => {
     const hot = new Subject<string>();
     const slow = new Subject<string>();
     const replies = exchange(lines(), (line) => (line === 'slow' ? slow : hot), { concurrency: 2 });
-    const { client, clock, book, network } = await talk(replies, { maxOutbound: 1000 });
+    const { client, clock, owner, network } = await talk(replies, { maxOutbound: 1000 });
     client.write('slow\nhot\n');
     await clock.settle();
     for (let i = 0; i < 11; i++) hot.next('x'.repeat(100));
@@ -184,7 +184,7 @@ describe('exchange', () => {
     client.end();
     await clock.settle();
     expect(client.text).toBe(`slow;${'x'.repeat(1000)}`);
-    expect(book.ends).toMatchObject([{ reason: 'failed', error: expect.any(RangeError) }]);
+    expect(owner.ends).toMatchObject([{ reason: 'failed', error: expect.any(RangeError) }]);
     expect(network.sockets.size).toBe(0);
   });
 
@@ -240,13 +240,13 @@ describe('exchange', () => {
   });
 
   it('completes when the requests have completed and all are answered', () => {
-    const { said } = run({}, ({ connection, client, at, say }) => {
+    const { notes } = run({}, ({ connection, client, at, note }) => {
       const replies = exchange(lines(), (line) => timer(20).pipe(map(() => line)));
-      replies(connection).pipe(connection.send()).subscribe(heard(say));
+      replies(connection).pipe(connection.send()).subscribe(noteEnd(note));
       client.write('a\n').end();
-      at(1, () => say('FIN'));
+      at(1, () => note('FIN'));
     });
-    expect(said).toEqual(['1 FIN', '20 complete', '20 ended 1 0']);
+    expect(notes).toEqual(['1 FIN', '20 complete', '20 ended 1 0']);
   });
 
   it('answers a million requests that are answered at once without nesting their calls', async () => {
@@ -309,12 +309,12 @@ describe('exchange', () => {
         begun.push(line);
         return line === 'bad' ? fails(clock) : timer(10, clock).pipe(map(() => `${line};`));
       };
-      const { client, clock, book, network } = await talk(exchange(lines(), project, { concurrency: 3 }));
+      const { client, clock, owner, network } = await talk(exchange(lines(), project, { concurrency: 3 }));
       client.write('a\nb\nbad\nc\nd\n').end();
       await clock.advance(100);
       expect(client.text).toBe('a;b;');
       expect(begun.filter((line) => line === 'd')).toEqual([]);
-      expect(book.ends).toMatchObject([{ reason: 'failed', error: expect.any(Error) }]);
+      expect(owner.ends).toMatchObject([{ reason: 'failed', error: expect.any(Error) }]);
       expect(network.sockets.size).toBe(0);
     });
 
@@ -322,11 +322,11 @@ describe('exchange', () => {
       const project = (line: string, connection: Connection) =>
         line === 'bad' ? fails(clockOf(connection)) : `${line};`;
       const onError = (error: unknown, line: string) => of(`ERR ${error instanceof Error} `, `${line};`);
-      const { client, clock, book } = await talk(exchange(lines(), project, { onError }));
+      const { client, clock, owner } = await talk(exchange(lines(), project, { onError }));
       client.write('a\nbad\nb\nbad\n').end();
       await clock.advance(100);
       expect(client.text).toBe('a;ERR true bad;b;ERR true bad;');
-      expect(book.ends).toMatchObject([{ reason: 'ended' }]);
+      expect(owner.ends).toMatchObject([{ reason: 'ended' }]);
     });
 
     it.each<[string, () => Reply]>([
@@ -344,13 +344,13 @@ describe('exchange', () => {
         asked++;
         return worse();
       };
-      const { client, clock, book } = await talk(
+      const { client, clock, owner } = await talk(
         exchange(lines(), () => throwError(() => new Error('bad')), { onError }),
       );
       client.write('a\nb\n').end();
       await clock.settle();
       expect(asked).toBe(1);
-      expect(book.ends).toMatchObject([{ reason: 'failed', error: { message: 'worse' } }]);
+      expect(owner.ends).toMatchObject([{ reason: 'failed', error: { message: 'worse' } }]);
     });
 
     it.each<[string, () => unknown]>([
@@ -381,10 +381,10 @@ describe('exchange', () => {
 
     it('ends its connection at once when `ordered` is false', async () => {
       const project = (line: string) => (line === 'bad' ? throwError(() => new Error('no')) : NEVER);
-      const { client, clock, book } = await talk(exchange(lines(), project, { concurrency: 3, ordered: false }));
+      const { client, clock, owner } = await talk(exchange(lines(), project, { concurrency: 3, ordered: false }));
       client.write('a\nbad\n').end();
       await clock.settle();
-      expect(book.ends).toMatchObject([{ reason: 'failed' }]);
+      expect(owner.ends).toMatchObject([{ reason: 'failed' }]);
     });
   });
 
@@ -392,27 +392,27 @@ describe('exchange', () => {
     const replies = exchange(lines({ maxLength: 5 }), (line, connection) =>
       timer(10, clockOf(connection)).pipe(map(() => `${line};`)),
     );
-    const { client, clock, book } = await talk(replies);
+    const { client, clock, owner } = await talk(replies);
     client.write('a\nbbbbbbbbb\n').end();
     await clock.advance(100);
     expect(client.text).toBe('a;');
-    expect(book.ends).toMatchObject([{ reason: 'frame-too-long' }]);
+    expect(owner.ends).toMatchObject([{ reason: 'frame-too-long' }]);
   });
 
   it('answers the requests in progress in a drain, and begins no other', () => {
     const begun: string[] = [];
-    const { said, made } = run({}, ({ connection, client, at, say }) => {
+    const { notes, made } = run({}, ({ connection, client, at, note }) => {
       const project = (line: string) => {
         begun.push(line);
         return timer(20).pipe(map(() => `${line};`));
       };
-      exchange(lines(), project, { concurrency: 2 })(connection).pipe(connection.send()).subscribe(heard(say));
+      exchange(lines(), project, { concurrency: 2 })(connection).pipe(connection.send()).subscribe(noteEnd(note));
       client.write('a\nb\nc\n').write('d\n');
       at(10, () => connection.drain());
       at(30, () => client.end());
     });
     expect([begun, made.client.text]).toEqual([['a', 'b'], 'a;b;']);
-    expect(said).toEqual(['20 complete', '30 drained 4 0']);
+    expect(notes).toEqual(['20 complete', '30 drained 4 0']);
   });
 
   it('begins no request in a drain that an operator with a buffer of frames had read already', async () => {
@@ -442,10 +442,10 @@ describe('exchange', () => {
     const first = new Subject<string>();
     const second = new Subject<string>();
     const project = (line: string) => (line === 'a' ? first : line === 'b' ? second : line);
-    const said: unknown[] = [];
+    const notes: unknown[] = [];
     const { client, clock } = await talk((connection) => {
       exchange(lines(), project, { concurrency: 3 })(connection).subscribe((piece) => {
-        said.push(piece);
+        notes.push(piece);
         if (piece !== 'b1') return;
         second.next('b3');
         second.complete();
@@ -457,7 +457,7 @@ describe('exchange', () => {
     for (const piece of ['b1', 'b2']) second.next(piece);
     first.complete();
     await clock.settle();
-    expect(said).toEqual(['b1', 'b2', 'b3', 'c']);
+    expect(notes).toEqual(['b1', 'b2', 'b3', 'c']);
   });
 
   it('unsubscribes all requests in progress in the tick of a reset, whatever a teardown throws', async () => {
@@ -549,13 +549,13 @@ describe('exchange', () => {
           const answer = timer(line === 'a' ? 10 : 5, clock).pipe(map(() => `${line};`));
           return line === 'a' ? answer : reply(answer);
         };
-        const { client, clock, book } = await talk(exchange(decode, project, { concurrency: 3, ordered }));
+        const { client, clock, owner } = await talk(exchange(decode, project, { concurrency: 3, ordered }));
         client.write('a\nb\n');
         await clock.advance(100);
         client.end();
         await clock.settle();
         expect(client.text).toBe(ordered ? 'a;b;' : 'b;');
-        expect(book.ends).toMatchObject([{ reason: 'failed', error: expect.any(Error) }]);
+        expect(owner.ends).toMatchObject([{ reason: 'failed', error: expect.any(Error) }]);
       },
     );
   });
@@ -570,13 +570,13 @@ describe('exchange', () => {
           throw new Error('in a teardown');
         };
       });
-      const { client, clock, book } = await talk(exchange(lines(), () => reply, options));
+      const { client, clock, owner } = await talk(exchange(lines(), () => reply, options));
       client.write('a\n');
       await clock.settle();
       client.end();
       await clock.settle();
       expect(client.text).toBe('b;');
-      expect(book.ends).toMatchObject([{ reason: 'failed', error: { message: 'in a teardown' } }]);
+      expect(owner.ends).toMatchObject([{ reason: 'failed', error: { message: 'in a teardown' } }]);
     },
   );
 
@@ -588,7 +588,7 @@ describe('exchange', () => {
       at(10, () => client.write('a\n'));
       at(100, () => client.end());
     });
-    expect(made.book.ends).toMatchObject([{ paused: { handler: 30, peer: 0, budget: 0 } }]);
+    expect(made.owner.ends).toMatchObject([{ paused: { handler: 30, peer: 0, budget: 0 } }]);
   });
 
   it('is a handler with a limit for each connection of a server', async () => {

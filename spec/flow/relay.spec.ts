@@ -13,7 +13,7 @@ import { type MemoryClient, MemoryNetwork } from '../../lib/testing/index.ts';
 import { chop } from '../support/bytes.ts';
 import { Log } from '../support/log.ts';
 import { marbles } from '../support/marbles.ts';
-import { Book } from '../support/peers.ts';
+import { RecordingOwner } from '../support/peers.ts';
 import { settings } from '../support/settings.ts';
 import { openConnections, readAll } from '../support/sockets.ts';
 
@@ -48,7 +48,7 @@ function run(some: Partial<ConnectionSettings>, test: (at: At) => void): string[
         },
         accepted(socket) {
           const id = connections.length + 1;
-          const connection = new SocketConnection(id, socket, settings({ clock, ...some }), new Book());
+          const connection = new SocketConnection(id, socket, settings({ clock, ...some }), new RecordingOwner());
           connection.closed.subscribe(({ reason }) => note(`${id} ${reason}`));
           connections.push(connection);
           const [one, other] = connections;
@@ -298,6 +298,6 @@ describe.each(['shared', 'data'])('relay, on real sockets with %s reads', (reads
     );
     near.port.close();
     far.port.close();
-    expect(new Set(near.book.ends.map(({ reason }) => reason))).toEqual(new Set(['ended']));
+    expect(new Set(near.owner.ends.map(({ reason }) => reason))).toEqual(new Set(['ended']));
   });
 });

@@ -26,7 +26,7 @@ describe('a server with a limit of 100 descriptors', () => {
       expect(new Set(server.refusals)).toEqual(new Set(['exhausted']));
       expect(server.exit).toBeUndefined();
       for (const one of served) one.end();
-      await server.whenSaid('closed', served.length);
+      await server.whenEmitted('closed', served.length);
       for (const one of clients(20, port)) await one.write('again\n').whenRead('again\n');
       server.kill('SIGTERM');
       closeClients();
@@ -43,7 +43,7 @@ describe('a server without traffic', () => {
     const port = await server.whenListening();
     const silent = await client(port).whenConnected();
     await silent.whenClosed();
-    await server.whenSaid('closed');
+    await server.whenEmitted('closed');
     expect(server.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'greeting' }]);
   });
 });

@@ -20,7 +20,7 @@ it('listens on a descriptor that another process has opened, as systemd does', a
   await new Promise((resolve) => owner.close(resolve));
   const one = await client(address.port).write('hello\n').whenRead('hello\n');
   one.end();
-  await server.whenSaid('closed');
+  await server.whenEmitted('closed');
   server.kill('SIGINT');
   await server.whenExited();
   expect(server.exit).toBe(0);

@@ -129,7 +129,7 @@ describe('listen', () => {
       one.end();
       await one.whenClosed();
       expect(one.fault).toBeUndefined();
-      await log.whenSaid('closed');
+      await log.whenEmitted('closed');
       expect(log.closes).toEqual(['ended']);
       log.subscription?.unsubscribe();
       expect(existsSync(path)).toBe(false);
@@ -153,7 +153,7 @@ describe('listen', () => {
     });
     const all = clients(1000, port);
     const refused = async () => {
-      await log.whenSaid('refused', 900);
+      await log.whenEmitted('refused', 900);
       await Promise.all(all.map((one) => one.until(({ closed, connected }) => closed || connected)));
     };
     await refused();
@@ -166,7 +166,7 @@ describe('listen', () => {
         await one.whenClosed();
       }),
     );
-    await log.whenSaid('closed', 100);
+    await log.whenEmitted('closed', 100);
     expect(all.filter(({ text }) => text === 'x')).toHaveLength(100);
     expect(most).toBe(100);
     expect(running).toBe(0);
@@ -227,8 +227,8 @@ describe('listen', () => {
     };
     const { log, port } = await open((connections) => echo()(connections.pipe(filter(welcome))));
     const all = clients(50, port);
-    await log.whenSaid('opened', 25);
-    await log.whenSaid('refused', 25);
+    await log.whenEmitted('opened', 25);
+    await log.whenEmitted('refused', 25);
     expect(log.of('refused').every(({ id, reason }) => id % 2 === 1 && reason === 'odd')).toBe(true);
     await Promise.all(all.map((one) => one.until(({ closed, connected }) => closed || connected)));
   });
@@ -254,7 +254,7 @@ describe('listen', () => {
       },
     );
     clients(6, port);
-    await log.whenSaid('refused');
+    await log.whenEmitted('refused');
     expect(log.counters.waiting).toBe(5);
     expect(handed).toEqual([1, 2, 3]);
   });
@@ -267,7 +267,7 @@ describe('listen', () => {
     second.reset();
     first.end();
     await third.write('third').whenRead('third');
-    await log.whenSaid('refused');
+    await log.whenEmitted('refused');
     expect(log.closes).toEqual(['ended']);
     expect(log.refusals).toEqual(['gone']);
     expect(log.counters).toMatchObject({ waiting: 0, active: 1 });
@@ -444,7 +444,7 @@ describe('listen', () => {
     const long = client(port).write('x'.repeat(64 * 1024 + 1));
     await long.whenClosed();
     expect(long.fault).toBeUndefined();
-    await log.whenSaid('closed');
+    await log.whenEmitted('closed');
     expect(log.closes).toEqual(['frame-too-long']);
     shutdown.next();
     expect(log.completed).toBe(false);
@@ -476,12 +476,12 @@ describe('listen', () => {
     // A client is connected when the kernel has completed the connection. A fourth one that is refused as `full` shows that the
     // server has accepted these two.
     client(port);
-    await log.whenSaid('refused');
+    await log.whenEmitted('refused');
     log.subscription?.unsubscribe();
     await Promise.all([waits.whenClosed(), alsoWaits.whenClosed()]);
     await first.write('two').whenRead('onetwo');
     first.end();
-    await log.whenSaid('closed');
+    await log.whenEmitted('closed');
     expect(log.refusals).toEqual(['full', 'draining', 'draining']);
   });
 

@@ -42,7 +42,7 @@ it('refuses connections as `gone` that are reset while they wait: no handler run
   expect(log.counters).toMatchObject({ waiting: 200, active: 1 });
   for (const one of dead) one.reset();
   // The slot stays in use. One of the reset connections was handed out, and is in the buffer of mergeMap.
-  await log.whenSaid('refused', 200);
+  await log.whenEmitted('refused', 200);
   expect(new Set(log.refusals)).toEqual(new Set(['gone']));
   expect(log.counters).toMatchObject({ waiting: 0, active: 1 });
   const fresh = clients(20, port);

@@ -149,7 +149,7 @@ it.each(Object.entries(CASES))(
     if (reason !== 'greeting') bad.write('go\n');
     if (received) await bad.whenRead(received);
     if (reason === 'reset') bad.reset();
-    await log.whenSaid('closed');
+    await log.whenEmitted('closed');
     await bad.whenClosed();
 
     expect(bad.text).toBe(received ?? '');
@@ -190,7 +190,7 @@ it('fifty connections that are reset, fail their handler, or end at any point ar
     else if (round % 5 === 3) one.write('x\n'.repeat(1000)).reset();
     else one.write('whole\n').end();
     await one.whenClosed();
-    await log.whenSaid('closed', round + 1);
+    await log.whenEmitted('closed', round + 1);
   }
   expect(log.of('failed')).toHaveLength(10);
   expect(log.counters).toEqual({ accepted: 50, waiting: 0, active: 0, closed: 50, refused: 0 });

@@ -23,7 +23,7 @@ it('after 9 s of SIGSTOP an idle deadline of 6 s closes the silent connection, a
   const port = await server.whenListening();
   const active = clients(ACTIVE, port);
   const [silent] = clients(1, port) as [Client];
-  await server.whenSaid('opened', ACTIVE + 1);
+  await server.whenEmitted('opened', ACTIVE + 1);
   const send = () => {
     for (const one of active) one.write('still here\n');
   };
@@ -39,7 +39,7 @@ it('after 9 s of SIGSTOP an idle deadline of 6 s closes the silent connection, a
   await Promise.all(
     active.map((one, index) => one.until(({ received }) => received > (before[index] ?? 0), 'an answer')),
   );
-  await server.whenSaid('closed');
+  await server.whenEmitted('closed');
   expect(active.filter(({ closed, ended }) => closed || ended)).toHaveLength(0);
   expect(server.of('closed')).toMatchObject([{ id: ACTIVE + 1, reason: 'deadline', deadline: 'idle' }]);
 });

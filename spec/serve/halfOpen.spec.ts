@@ -172,7 +172,7 @@ describe('with halfOpen false', () => {
     const socket = dialTo(await log.whenListening());
     socket.end();
     await readAll(socket);
-    await log.whenSaid('closed');
+    await log.whenEmitted('closed');
     const before = calls;
     await new Promise((resolve) => setImmediate(resolve));
     expect([log.closes, calls]).toEqual([['ended'], before]);
@@ -325,7 +325,7 @@ describe('with halfOpen false', () => {
     socket.end('a\nb\nc\n');
     expect((await readAll(socket)).toString()).toBe('a\nb\nc\n');
     expect(await closed).toEqual([false]);
-    await log.whenSaid('closed');
+    await log.whenEmitted('closed');
     expect(log.closes).toEqual(['ended']);
   });
 
@@ -343,7 +343,7 @@ describe('with halfOpen false', () => {
     await once(socket, 'readable');
     socket.end();
     expect((await readAll(socket)).toString()).toBe('a\nbye\n');
-    await log.whenSaid('closed');
+    await log.whenEmitted('closed');
     expect(log.closes).toEqual(['ended']);
   });
 });

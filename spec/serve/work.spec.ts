@@ -10,7 +10,7 @@ import { lines } from '../../lib/framing/lines.ts';
 import type { Handler, ServeOptions } from '../../lib/serve.ts';
 import { House } from '../support/house.ts';
 import { clockOf } from '../support/internals.ts';
-import { heard, run } from '../support/peers.ts';
+import { noteEnd, run } from '../support/peers.ts';
 
 const endless = Number.POSITIVE_INFINITY;
 
@@ -171,36 +171,36 @@ describe('a peer', () => {
     ['the handler', PauseCause.handler],
     ['a yield to other connections', PauseCause.yield],
   ])('is not idle while %s pauses its input', (_what, cause) => {
-    const { said } = run({}, ({ connection, at, say }) => {
+    const { notes } = run({}, ({ connection, at, note }) => {
       connection.watchdog.guard({ idle: 50, greeting: endless, frame: endless, reply: endless, grace: 100 });
-      connection.subscribe(heard(say));
+      connection.subscribe(noteEnd(note));
       at(10, () => connection.control.pause(cause));
       at(200, () => connection.control.resume(cause));
     });
-    expect(said[0]).toBe('250 Cannot wait longer: the idle deadline of 50 ms is over');
+    expect(notes[0]).toBe('250 Cannot wait longer: the idle deadline of 50 ms is over');
   });
 
   it('is idle while it does not read the output', () => {
-    const { said } = run({ stall: endless, highWaterMark: 1, window: 5 }, ({ connection, client, say }) => {
+    const { notes } = run({ stall: endless, highWaterMark: 1, window: 5 }, ({ connection, client, note }) => {
       connection.watchdog.guard({ idle: 50, greeting: endless, frame: endless, reply: endless, grace: 100 });
       client.pause().write('a\n');
       exchange(lines(), () => ['0123456789', 'more', 'more'])(connection)
         .pipe(connection.send())
-        .subscribe(heard(say));
+        .subscribe(noteEnd(note));
     });
-    expect(said[0]).toBe('50 Cannot wait longer: the idle deadline of 50 ms is over');
+    expect(notes[0]).toBe('50 Cannot wait longer: the idle deadline of 50 ms is over');
   });
 });
 
 describe('an incomplete frame', () => {
   const half = (cause: number, from: number, to: number) =>
-    run({}, ({ connection, client, at, say }) => {
+    run({}, ({ connection, client, at, note }) => {
       connection.watchdog.guard({ idle: endless, greeting: endless, frame: 50, reply: endless, grace: 100 });
       client.write('half');
-      connection.pipe(lines()).subscribe(heard(say));
+      connection.pipe(lines()).subscribe(noteEnd(note));
       at(from, () => connection.control.pause(cause));
       at(to, () => connection.control.resume(cause));
-    }).said[0];
+    }).notes[0];
 
   it('has its whole deadline, not counting pauses by the handler or the peer', () => {
     expect(half(PauseCause.handler, 10, 49)).toBe('89 Cannot wait longer: the frame deadline of 50 ms is over');
@@ -261,11 +261,11 @@ describe('the reply deadline', () => {
   });
 
   it('is infinite for a connection that `serve` does not serve', () => {
-    const { said } = run({}, ({ connection, client, say }) => {
+    const { notes } = run({}, ({ connection, client, note }) => {
       client.write('10000000\n').end();
-      exchange(lines(), slow)(connection).pipe(connection.send()).subscribe(heard(say));
+      exchange(lines(), slow)(connection).pipe(connection.send()).subscribe(noteEnd(note));
     });
-    expect(said).toEqual(['10000000 complete', '10000000 ended 9 0']);
+    expect(notes).toEqual(['10000000 complete', '10000000 ended 9 0']);
   });
 
   it('can be answered by onError, and the next requests are answered', async () => {

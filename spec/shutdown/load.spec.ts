@@ -58,7 +58,7 @@ it.each(Object.entries(answers))(
     await Promise.all(load.map((one) => one.whenConnected()));
     const localPorts = ports.map((localPort) => localPort());
 
-    await log.whenSaid('draining');
+    await log.whenEmitted('draining');
     await log.whenCompleted();
     await Promise.all(load.map((one) => one.whenClosed()));
 
@@ -105,7 +105,7 @@ it('the port is closed after a moment though clients keep connecting', async () 
     }
   };
   for (let i = 0; i < 4; i++) flood();
-  await log.whenSaid('opened', 50);
+  await log.whenEmitted('opened', 50);
   shutdown.next();
   // The flood ends only when it is refused, so the drain has not ended because of a pause in the flood.
   await log.whenCompleted();
@@ -120,7 +120,7 @@ it('a drain ends idle connections at once', async () => {
   servers.push(log);
   const port = await log.whenListening();
   const idle = clients(100, port);
-  await log.whenSaid('opened', 100);
+  await log.whenEmitted('opened', 100);
   shutdown.next();
   await Promise.all(idle.map((one) => one.whenClosed()));
   await log.whenCompleted();
@@ -138,7 +138,7 @@ it('a connection whose peer does not read is aborted when the grace is over, als
   const port = await log.whenListening();
   const [deaf] = clients(1, port);
   deaf?.socket.pause();
-  await log.whenSaid('opened');
+  await log.whenEmitted('opened');
   shutdown.next();
   await log.whenCompleted();
   expect(log.report).toMatchObject({ drained: 0, aborted: 1 });

@@ -129,7 +129,7 @@ describe('a process', () => {
     // A frame that has begun and does not end: the drain waits for it.
     const one = await client(port).write('hello\nhal').whenRead('hello\n');
     server.kill('SIGTERM');
-    await server.whenSaid('draining');
+    await server.whenEmitted('draining');
     expect(one.closed).toBe(false);
     // Not at once, because a signal within 250 ms counts as the same. One signal only, because a process that is about to exit
     // has no listener, and a further signal would kill it.

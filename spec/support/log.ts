@@ -79,7 +79,7 @@ export class Log extends Watched {
   }
 
   /** Waits for a number of events of a type. */
-  whenSaid(type: ServerEvent['type'], count = 1): Promise<this> {
+  whenEmitted(type: ServerEvent['type'], count = 1): Promise<this> {
     return this.until((log) => log.of(type).length >= count, `${count} × ${type}`);
   }
 

@@ -8,7 +8,7 @@ import { marbles } from './marbles.ts';
 import { settings } from './settings.ts';
 
 /** An owner of connections that records their notifications, in order. */
-export class Book implements ConnectionOwner {
+export class RecordingOwner implements ConnectionOwner {
   readonly taken = (connection: SocketConnection) => void this.log.push(`taken ${connection.id}`);
   readonly log: string[] = [];
   readonly ends: Closed[] = [];
@@ -33,7 +33,7 @@ export interface PairOptions extends Partial<ConnectionSettings>, MemoryClientOp
 export interface Pair {
   readonly client: MemoryClient;
   readonly network: MemoryNetwork;
-  readonly book: Book;
+  readonly owner: RecordingOwner;
   /** What was written to the transport, one element per call. */
   readonly writes: string[];
   /** Calls of `pause` and `resume`. */
@@ -53,10 +53,10 @@ export function pair(
     ...(address !== undefined && { address }),
   };
   const network = new MemoryNetwork(scheduler);
-  const book = new Book();
+  const owner = new RecordingOwner();
   const writes: string[] = [];
   const flow: string[] = [];
-  const at: Pair = { client: undefined as unknown as MemoryClient, network, book, writes, flow };
+  const at: Pair = { client: undefined as unknown as MemoryClient, network, owner, writes, flow };
   let id = 0;
   network.transport.listen(
     { port: 0 },
@@ -71,7 +71,7 @@ export function pair(
           ++id,
           spied(socket, writes, flow, alive),
           settings({ clock: scheduler, maxOutbound: Number.POSITIVE_INFINITY, ...some }),
-          book,
+          owner,
         );
         accepted({ ...at, connection });
       },
@@ -127,27 +127,27 @@ export function spied(socket: TransportSocket, writes: string[], flow: string[],
 
 export type At = Pair & {
   connection: SocketConnection;
-  say: (what: unknown) => void;
+  note: (text: unknown) => void;
   at: (ms: number, work: () => void) => void;
 };
 
 /** Runs one connection on virtual time until nothing is due. Returns the notes of the spec, each with its time, and the pair. */
-export function run(options: PairOptions, test: (at: At) => void): { said: unknown[]; made: Pair } {
-  const said: unknown[] = [];
+export function run(options: PairOptions, test: (at: At) => void): { notes: unknown[]; made: Pair } {
+  const notes: unknown[] = [];
   let made: Pair | undefined;
   marbles(({ clock, flush }) => {
-    const say = (what: unknown) => said.push(`${clock.now()} ${what}`);
+    const note = (text: unknown) => notes.push(`${clock.now()} ${text}`);
     const at = (ms: number, work: () => void) => void clock.schedule(work, ms);
     made = pair(clock, options, (all) => {
-      all.connection.closed.subscribe(({ reason, bytesOut, unsent }) => say(`${reason} ${bytesOut} ${unsent}`));
-      test({ ...all, client: (made as Pair).client, say, at });
+      all.connection.closed.subscribe(({ reason, bytesOut, unsent }) => note(`${reason} ${bytesOut} ${unsent}`));
+      test({ ...all, client: (made as Pair).client, note, at });
     });
     flush();
   })();
-  return { said, made: made as Pair };
+  return { notes, made: made as Pair };
 }
 
-export const heard = (say: At['say']) => ({
-  error: (error: unknown) => say(error instanceof Error ? error.message : error),
-  complete: () => say('complete'),
+export const noteEnd = (note: At['note']) => ({
+  error: (error: unknown) => note(error instanceof Error ? error.message : error),
+  complete: () => note('complete'),
 });

@@ -4,7 +4,7 @@ import type { ConnectionSettings } from '../../lib/connection/settings.ts';
 import { SocketConnection } from '../../lib/connection/socketConnection.ts';
 import { nodeTransport } from '../../lib/transport/node.ts';
 import type { Address, Port, Transport, TransportSocket, Where } from '../../lib/transport/transport.ts';
-import { Book } from './peers.ts';
+import { RecordingOwner } from './peers.ts';
 import { settings } from './settings.ts';
 
 export interface Opened {
@@ -34,7 +34,7 @@ export async function open(
 }
 
 export interface Served extends Opened {
-  readonly book: Book;
+  readonly owner: RecordingOwner;
 }
 
 /** Opens a port that makes a connection of each socket. */
@@ -43,14 +43,14 @@ export async function openConnections(
   some: Partial<ConnectionSettings> = {},
   where?: Where,
 ): Promise<Served> {
-  const book = new Book();
+  const owner = new RecordingOwner();
   let id = 0;
   const opened = await open(
     (socket) =>
-      accepted(new SocketConnection(++id, socket, settings({ maxOutbound: Number.POSITIVE_INFINITY, ...some }), book)),
+      accepted(new SocketConnection(++id, socket, settings({ maxOutbound: Number.POSITIVE_INFINITY, ...some }), owner)),
     where,
   );
-  return { ...opened, book };
+  return { ...opened, owner };
 }
 
 export function dialTo(port: number): Socket {

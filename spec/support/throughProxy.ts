@@ -11,7 +11,7 @@ export function endProxies(): void {
 /** `demos/proxy.ts` in a process of its own, and the events that it has logged. */
 export class RunningProxy extends Watched {
   readonly demo: Demo;
-  readonly said: { readonly type?: string; readonly [key: string]: unknown }[] = [];
+  readonly events: { readonly type?: string; readonly [key: string]: unknown }[] = [];
   #rest = '';
 
   constructor(backends: readonly number[], args: readonly string[]) {
@@ -26,13 +26,13 @@ export class RunningProxy extends Watched {
   #read(text: string): void {
     const lines = `${this.#rest}${text}`.split('\n');
     this.#rest = lines.pop() ?? '';
-    for (const line of lines) this.said.push(JSON.parse(line));
+    for (const line of lines) this.events.push(JSON.parse(line));
     this.changed();
   }
 
   /** All events of a type. */
   of(type: string) {
-    return this.said.filter((event) => event.type === type);
+    return this.events.filter((event) => event.type === type);
   }
 
   get port(): number {
@@ -43,7 +43,7 @@ export class RunningProxy extends Watched {
   /** Waits until a backend is down, or up. */
   whenBackend(port: number, up: boolean): Promise<this> {
     const name = `127.0.0.1:${port}`;
-    const last = () => this.said.findLast(({ backend }) => backend === name)?.up;
+    const last = () => this.events.findLast(({ backend }) => backend === name)?.up;
     return this.until(() => last() === up, `backend ${name} ${up ? 'up' : 'down'}`);
   }
 

@@ -56,7 +56,7 @@ describe('300 peers that end their connections at the same moment', () => {
       one[how]();
     }
     work(20);
-    await log.whenSaid('closed', 300);
+    await log.whenEmitted('closed', 300);
     await Promise.all(all.map((one) => one.whenClosed()));
     expect(log.closes).toEqual(Array(300).fill(reason));
     if (how === 'end') expect(all.map(({ text }) => text)).toEqual(Array(300).fill('hello and goodbye'));

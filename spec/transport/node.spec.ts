@@ -200,7 +200,7 @@ describe('nodeTransport', () => {
   it.skipIf(process.platform !== 'linux')('sets it in the worker of a cluster, too', async () => {
     const server = new Program('worker');
     const client = dialTo(await server.whenListening());
-    await server.whenSaid('opened');
+    await server.whenEmitted('opened');
     // The server may accept the connection before the client knows that it is connected.
     if (client.connecting) await once(client, 'connect');
     expect(timerOf(client)).toMatch(/^02:0000[01]/);
