@@ -23,6 +23,7 @@ import {
   type BytesOperator,
   type Connection,
   inPlace,
+  lengthPrefixed,
   lines,
   operateBytes,
 } from '../../lib/index.ts';
@@ -295,6 +296,82 @@ describe('a pause', () => {
     expect(seen).toEqual([true, 'a', false, false]);
   });
 
+  it('keeps copies of chunks that an operator in front emits meanwhile, and their order before later input', () => {
+    const seen: string[] = [];
+    run({}, ({ connection, client, at }) => {
+      const halves = operateBytes((sink) => ({
+        next(chunk) {
+          sink.next(chunk.subarray(0, 1));
+          sink.next(chunk.subarray(1));
+        },
+      }));
+      const one = pausing();
+      connection.pipe(halves, one.operator, text).subscribe((half) => seen.push(half));
+      for (const chunk of ['ab', 'cd', 'ef']) at(1, () => client.write(chunk));
+      at(2, () => seen.push('|'));
+      for (const ms of [3, 4, 5, 6, 7, 8]) at(ms, () => one.control.resume());
+      at(9, () => client.end());
+    });
+    expect(seen).toEqual(['a', '|', 'b', 'c', 'd', 'e', 'f']);
+  });
+
+  it('ends before what waits is emitted, so that a framing operator behind it emits at once', () => {
+    const late = new Subject<Uint8Array>();
+    const one = given({
+      next(chunk) {
+        one.sink.next(chunk);
+        one.control.pause();
+      },
+    });
+    const seen = watch(new Borrowed().pipe(() => late.asObservable(), one.operator, lines()));
+    for (const line of ['a\n', 'b\n', 'c\n']) late.next(bytes(line));
+    expect(seen.values).toEqual(['a']);
+    one.control.resume();
+    expect(seen.values).toEqual(['a', 'b']);
+  });
+
+  it('does not keep the end of the source when we have ended the connection', () => {
+    const peer = new Borrowed();
+    const late = new Subject<Uint8Array>();
+    const one = given();
+    const seen = watch(peer.pipe(() => late.asObservable(), one.operator, text));
+    one.control.pause();
+    late.next(bytes('a'));
+    peer.control.over = true;
+    late.complete();
+    expect(seen).toEqual({ values: [], completed: true });
+  });
+
+  it('keeps the end of the source for the operator only until it is unsubscribed', () => {
+    const calls: string[] = [];
+    const one = given({ complete: () => calls.push('complete') });
+    const source = new Subject<Uint8Array>();
+    const reading = source.pipe(one.operator).subscribe();
+    one.control.pause();
+    source.next(bytes('a'));
+    source.complete();
+    reading.unsubscribe();
+    one.control.resume();
+    expect(calls).toEqual([]);
+  });
+
+  it('may end after the connection itself has ended every pause, and changes nothing then', () => {
+    const seen: unknown[] = [];
+    run({}, ({ connection, client, at }) => {
+      const sending = new Subject<string>();
+      sending.pipe(connection.send()).subscribe();
+      const one = given();
+      const reading = connection.pipe(one.operator).subscribe();
+      at(1, () => one.control.pause());
+      // The connection reads and discards from now on, because it still sends.
+      at(2, () => reading.unsubscribe());
+      at(3, () => seen.push(connection.control.isPaused));
+      at(4, () => client.end());
+      at(5, () => sending.complete());
+    });
+    expect(seen).toEqual([false]);
+  });
+
   it('may begin before the first chunk', () => {
     const seen: unknown[] = [];
     run({}, ({ connection, client, at }) => {
@@ -355,14 +432,14 @@ describe('what an operator does to its connection', () => {
     one.control.pause();
     late.next(bytes('abc'));
     late.next(bytes('de'));
-    expect([peer.control.buffered, ...seen.values]).toEqual([5]);
+    expect([peer.control.buffered, peer.control.holders, ...seen.values]).toEqual([5, 1]);
     one.control.resume();
-    expect([peer.control.buffered, ...seen.values]).toEqual([0, 'abc', 'de']);
+    expect([peer.control.buffered, peer.control.holders, ...seen.values]).toEqual([0, 0, 'abc', 'de']);
     one.control.pause();
     late.next(bytes('f'));
     expect(peer.control.buffered).toBe(1);
     late.error(fault);
-    expect(peer.control.buffered).toBe(0);
+    expect([peer.control.buffered, peer.control.holders]).toEqual([0, 0]);
   });
 });
 
@@ -408,6 +485,23 @@ describe.each<[string, (connection: Connection) => Observable<Uint8Array>]>([
     client.end();
     await house.clock.settle();
     expect([client.text, house.log.closes]).toEqual(['first last', ['drained']]);
+  });
+
+  it('leaves that to a framing operator in front of it, if it has none', async () => {
+    const house = await House.open((connection) =>
+      read(connection).pipe(
+        lengthPrefixed({ size: 1 }),
+        operateBytes((sink) => ({ resume: () => sink.resume?.() })),
+      ),
+    );
+    const client = await house.connect();
+    client.write(Buffer.from([2, 65]));
+    await house.clock.settle();
+    await house.signal();
+    expect(client.ended).toBe(false);
+    client.write('B');
+    await house.clock.settle();
+    expect([client.text, client.ended]).toEqual(['AB', true]);
   });
 
   it('leaves that to a framing operator behind it, if it has none', async () => {

@@ -19,6 +19,8 @@ export class HandControl implements SourceControl {
   readonly borrowed = true;
   /** The bytes that operators report to hold. */
   buffered = 0;
+  /** The number of operators that report to hold something that they could emit. */
+  holders = 0;
   /** Virtual time, or a clock that stands still: the speed of the machine must not matter. */
   readonly clock = defaultClock() === monotonic ? STILL : asyncScheduler;
   /** How often the input yielded to other connections. */
@@ -54,8 +56,9 @@ export class HandControl implements SourceControl {
 
   whenRested(): void {}
 
-  reportBuffered(change: number): void {
+  reportBuffered(change: number, frames: number): void {
     this.buffered += change;
+    this.holders += frames;
   }
 
   follow(follower: Follower): () => void {
