@@ -67,7 +67,7 @@ describe('a connection', () => {
   it('releases its memory when it is refused, and rejects the promises of write()', async () => {
     const budget = new MemoryBudget(1000);
     let written: Promise<void> | undefined;
-    const held: number[] = [];
+    const totals: number[] = [];
     run({ budget, window: 5, highWaterMark: 10 }, ({ connection, client, at }) => {
       client.pause();
       void connection.write('x'.repeat(100));
@@ -75,11 +75,11 @@ describe('a connection', () => {
         written = connection.write('y');
       });
       at(2, () => {
-        held.push(budget.total);
+        totals.push(budget.total);
         connection.refuse();
       });
     });
-    expect([...held, budget.total]).toEqual([101, 0]);
+    expect([...totals, budget.total]).toEqual([101, 0]);
     await expect(written).rejects.toThrow(ConnectionClosedError);
   });
 

@@ -80,7 +80,7 @@ function laws({ pair: { owner, client }, connection, late, pushed, sent, receive
   expect(bytesOut + unsent).toBe(pushed.length);
 }
 
-const word = fc.integer({ min: 1, max: 40 }).map((length) => 'x'.repeat(length));
+const shortText = fc.integer({ min: 1, max: 40 }).map((length) => 'x'.repeat(length));
 
 const commands = [
   ...Object.entries<(life: Life) => void>({
@@ -97,7 +97,7 @@ const commands = [
   }).map(([name, run]) => fc.constant(step(name, run))),
 ];
 
-const reply = word.map((text) =>
+const reply = shortText.map((text) =>
   step(`handler replies ${text.length}`, (life) => {
     // Only a Subject with a subscriber writes anything: later the handler has been unsubscribed from.
     if (life.replies.observed) life.pushed += text;
@@ -105,7 +105,7 @@ const reply = word.map((text) =>
   }),
 );
 const pass = fc.integer({ min: 0, max: 150 }).map((ms) => step(`${ms} ms pass`, (life) => life.pass(ms)));
-const write = word.map((text) =>
+const write = shortText.map((text) =>
   step(`client writes ${text.length}`, (life) => {
     life.sent += text.length;
     life.pair.client.write(text);

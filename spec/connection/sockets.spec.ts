@@ -244,7 +244,7 @@ eachWayToRead('resets at every phase, with %s reads', (reads) => {
     const subscription = server.subscribe();
     const listening = await firstValueFrom(events.pipe(filter((event) => event.type === 'listening')));
     const { port } = listening.address;
-    const gone = firstValueFrom(
+    const closes = firstValueFrom(
       events.pipe(
         filter(({ type }) => type === 'closed' || type === 'refused'),
         take(COUNT),
@@ -258,7 +258,7 @@ eachWayToRead('resets at every phase, with %s reads', (reads) => {
         await reset(client);
       }),
     );
-    await gone;
+    await closes;
     const { accepted, waiting, active, closed, refused }: Counters = listening.counters;
     expect({ accepted, waiting, active, sum: closed + refused }).toEqual({
       accepted: COUNT,

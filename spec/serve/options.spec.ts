@@ -59,13 +59,18 @@ describe('every option', () => {
     expectTypeOf<{ port: number; host: undefined }>().toExtend<Parameters<typeof connect>[0]>();
   });
 
-  it('that is undefined has its default, as `greeting` has', async () => {
+  it('that is undefined has its default, as `greeting` and `idle` have', async () => {
     const options = { idle: undefined, greeting: undefined, waiting: { max: undefined }, farewell: undefined };
     const house = await House.open((connection) => connection.pipe(lines()), options);
     await house.connect();
-    await house.clock.advance(10_000);
-    await house.clock.advance(1000);
-    expect(house.log.of('closed')).toMatchObject([{ deadline: 'greeting' }]);
+    const greeted = await house.connect();
+    greeted.write('hello\n');
+    await house.clock.advance(29_999);
+    expect(house.log.of('closed')).toMatchObject([{ id: 1, deadline: 'greeting', error: { after: 10_000 } }]);
+    await house.clock.advance(1);
+    greeted.end();
+    await house.clock.settle();
+    expect(house.log.closes).toEqual(['greeting', 'idle']);
   });
 });
 

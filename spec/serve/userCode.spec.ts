@@ -141,21 +141,21 @@ const fault = fc.oneof(
 
 /** A decoder of lines that runs a fault in one of its members. */
 const decoding = (member: keyof Decoder<string>, work: () => unknown): Decoder<string> => {
-  let held = '';
+  let partial = '';
   return {
     get buffered() {
       if (member === 'buffered') work();
-      return held.length;
+      return partial.length;
     },
     decode(input) {
       if (member === 'decode') work();
       const end = input.bytes.indexOf('\n', input.at);
       const from = input.at;
       input.at = end < 0 ? input.bytes.length : end + 1;
-      held += input.bytes.toString('latin1', from, input.at);
+      partial += input.bytes.toString('latin1', from, input.at);
       if (end < 0) return PENDING;
-      const line = held;
-      held = '';
+      const line = partial;
+      partial = '';
       return line;
     },
     decodeEof() {

@@ -26,5 +26,5 @@ afterEach(() => {
 /** RxJS reports such errors from a timer, which does not fire while all specs of a file are on virtual time. */
 afterAll(async () => {
   await new Promise((resolve) => setTimeout(resolve, 2));
-  expect(first.stray.splice(0), 'errors that nobody caught').toEqual([]);
+  expect(first.stray.splice(0), 'errors that nothing caught').toEqual([]);
 });

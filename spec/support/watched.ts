@@ -12,10 +12,10 @@ export abstract class Watched {
   /**
    * Waits until a condition is true.
    *
-   * @param what The condition: evaluated now, and at every change.
-   * @param says Its description, for the error.
+   * @param what The condition. It is evaluated now, and at every change.
+   * @param description A description of the condition, for the error.
    */
-  until(what: (self: this) => boolean, says = String(what), within = PATIENCE): Promise<this> {
+  until(what: (self: this) => boolean, description = String(what), within = PATIENCE): Promise<this> {
     if (what(this)) return Promise.resolve(this);
     return new Promise((resolve, reject) => {
       const stop = () => {
@@ -29,7 +29,7 @@ export abstract class Watched {
       };
       const timer = setTimeout(() => {
         stop();
-        reject(new Error(`Not true within ${within} ms: ${says}`));
+        reject(new Error(`Not true within ${within} ms: ${description}`));
       }, within);
       this.#looks.add(look);
     });
