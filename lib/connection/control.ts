@@ -25,9 +25,14 @@ export interface ControlOwner {
 /** What operators on the bytes of a connection may see of it and do to it. */
 export class Control implements SourceControl {
   readonly #connection: ControlOwner;
+  // Kept here, because they are asked after each frame.
+  readonly #input: Input;
+  readonly #output: Output;
 
   constructor(connection: ControlOwner) {
     this.#connection = connection;
+    this.#input = connection.input;
+    this.#output = connection.output;
   }
 
   get clock(): SchedulerLike {
@@ -35,7 +40,7 @@ export class Control implements SourceControl {
   }
 
   get isPaused(): boolean {
-    return this.#connection.input.isPaused;
+    return this.#input.isPaused;
   }
 
   get over(): boolean {
@@ -43,7 +48,7 @@ export class Control implements SourceControl {
   }
 
   get borrowed(): boolean {
-    return this.#connection.input.borrowed;
+    return this.#input.borrowed;
   }
 
   get frameTimeout(): number {
@@ -67,18 +72,17 @@ export class Control implements SourceControl {
   }
 
   get isFrameClockStopped(): boolean {
-    return this.#connection.input.pausedBy(FRAME_CLOCK_STOPS);
+    return this.#input.pausedBy(FRAME_CLOCK_STOPS);
   }
 
   get frameClockStoppedFor(): number {
-    const { peer, handler } = this.#connection.input.paused;
+    const { peer, handler } = this.#input.paused;
     return peer + handler;
   }
 
   mustStop(): boolean {
-    const { input, output, over } = this.#connection;
-    if (input.isPaused) return true;
-    if (!output.blocked || over) return false;
+    if (this.#input.isPaused) return true;
+    if (!this.#output.blocked || this.#connection.over) return false;
     this.#connection.pauseForMemory(true);
     return true;
   }
@@ -88,19 +92,19 @@ export class Control implements SourceControl {
   }
 
   reportBuffered(change: number, frames: number): void {
-    this.#connection.input.reportBuffered(change, frames);
+    this.#input.reportBuffered(change, frames);
   }
 
   follow(follower: Follower): () => void {
-    return this.#connection.input.follow(follower);
+    return this.#input.follow(follower);
   }
 
   pause(cause: number): void {
-    if (!this.#connection.over) this.#connection.input.pause(cause);
+    if (!this.#connection.over) this.#input.pause(cause);
   }
 
   resume(cause: number): void {
-    if (!this.#connection.isDetached) this.#connection.input.resume(cause);
+    if (!this.#connection.isDetached) this.#input.resume(cause);
   }
 
   retain(): () => void {
@@ -108,7 +112,7 @@ export class Control implements SourceControl {
   }
 
   yield(): void {
-    this.#connection.input.yield();
+    this.#input.yield();
   }
 
   closeAs(error: unknown): void {

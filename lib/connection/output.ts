@@ -132,7 +132,7 @@ export class Output {
 
   /** Hands what has gathered to the network. */
   flush(): void {
-    if (this.#owner.isDetached || this.queue.waiting === 0) return;
+    if (this.queue.waiting === 0 || this.#owner.isDetached) return;
     if (!this.corked && !this.queue.isWriteInFlight) this.#owner.active();
     this.queue.flush();
     this.#track();
