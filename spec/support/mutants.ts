@@ -4,9 +4,9 @@ import { beforeEach } from 'vitest';
 // Each mutant meets the same examples. A failure is not shrunk, and a property runs for a part of a second.
 configureGlobal({ seed: 1, endOnFailure: true, interruptAfterTimeLimit: 300 });
 
-/** Tests that take long by their nature, and would do so for each mutant that survives. */
+/** Names of tests that take long, and would do so for each mutant that survives. */
 const LONG =
-  /loopback|mebibyte|byte by byte|million|processor time|thousand|\b1000\b|on real sockets|\b3000\b|about its limit|about the limit|^a process$/;
+  /loopback|byte by byte|million|processor time|thousand|\b\d{1,3} ?000\b|on real sockets|around the limit|^a process$/;
 
 beforeEach(({ task, skip }) => {
   for (let at: { name: string; suite?: { name: string } | undefined } | undefined = task; at; at = at.suite) {
