@@ -23,7 +23,7 @@ export default defineConfig({
     exclude: [
       'spec/demos/**',
       'spec/{package,readme}.spec.ts',
-      'spec/testing/guide.spec.ts',
+      'spec/**/guide.spec.ts',
       'spec/logging/**',
       'spec/connect/sockets.spec.ts',
       'spec/connection/{failedWrite,sockets}.spec.ts',
@@ -31,7 +31,7 @@ export default defineConfig({
       'spec/listen/{exhausted,inheritedDescriptor}.spec.ts',
       'spec/serve/{asyncContext,faults,freeze,userCode}.spec.ts',
       'spec/shutdown/{drain.model,frozen,load}.spec.ts',
-      'spec/time/{alarm,fakes}.spec.ts',
+      'spec/time/{deadlineTimer,fakes}.spec.ts',
       'spec/transport/**',
     ],
     isolate: false,
