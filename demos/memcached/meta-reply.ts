@@ -19,7 +19,7 @@ export function keyFlag(key: string, binary: boolean): string {
   return binary ? ` k${Buffer.from(key, 'latin1').toString('base64')} b` : ` k${key}`;
 }
 
-/** A line that may contain any bytes. */
+/** A reply of one line, of any bytes. */
 export function end(text: string): Reply {
   return [latin1(`${text}\r\n`)];
 }

@@ -115,7 +115,7 @@ describe('a peer that takes output', () => {
     expect(talk.closed()).toEqual([['deadline', 'pace', 10]]);
   });
 
-  it('byte by byte, unreported by the kernel, is closed within six minutes', async () => {
+  it('byte by byte, while the kernel reports no room, is closed within six minutes', async () => {
     const talk = await reply(6_000_000, LOOPBACK);
     await readAt(1 / 9, talk, { time: 11 * MINUTE, every: 9000 });
     expect(talk.closed()).toEqual([['slow-consumer', 'stall', 360]]);
@@ -148,13 +148,13 @@ describe('a peer that takes output', () => {
     }
   });
 
-  it('not at all is closed after `stall` alone where that is given and no minimum is', async () => {
+  it('not at all is closed after `stall` alone if `stall` is given and `pace.out` is not', async () => {
     const { house, closed } = await reply(24_000_000, LOOPBACK, { stall: 2000 });
     await house.clock.advance(2000);
     expect(closed()).toEqual([['slow-consumer', 'stall', 2]]);
   });
 
-  it('byte by byte stays connected where there is no minimum, and where it may take nothing for ever', async () => {
+  it('byte by byte stays connected without a minimum, or where `stall` or `pace.grace` is infinite', async () => {
     for (const options of [{ pace: { out: 0 } }, { pace: { grace: endless } }, { stall: endless }]) {
       const talk = await reply(512 * 1024, {}, { idle: endless, ...options });
       await readAt(1 / 9, talk, { time: 30 * MINUTE, every: 9000 });
@@ -162,7 +162,7 @@ describe('a peer that takes output', () => {
     }
   });
 
-  it('byte by byte is closed as well after the handler has completed, or has sent a FIN', async () => {
+  it('byte by byte is closed as well after the handler has completed, or has half-closed', async () => {
     for (const end of ['end', 'halfClose'] as const) {
       const handler: Handler = (connection) =>
         new Observable<string>((to) => {
@@ -176,7 +176,7 @@ describe('a peer that takes output', () => {
     }
   });
 
-  it('may be slow for as long as it may take nothing', async () => {
+  it('is not closed for its pace before `stall` has passed', async () => {
     const talk = await reply(512 * 1024, {}, { stall: 50_000, pace: { out: 240 } });
     await readAt(1 / 9, talk, { time: 2 * MINUTE, every: 9000 });
     expect(talk.closed()).toEqual([['deadline', 'pace', 50]]);
@@ -271,7 +271,7 @@ describe('the options of the pace', () => {
     [{ out: '240' }, TypeError],
     [{ up: 1 }, TypeError],
     [false, TypeError],
-  ])('do not allow %o', (pace, kind) => {
+  ])('reject %o', (pace, kind) => {
     expect(() => serve({ port: 0 }, () => [], { pace: pace as never })).toThrow(kind);
   });
 

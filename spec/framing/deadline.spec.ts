@@ -80,8 +80,8 @@ describe('the frame deadline', () => {
   );
 
   it(
-    'is the connection’s own unless the operator sets one, and sets the close reason',
-    marbles(({ cold, expectObservable, flush }) => {
+    'defaults to that of the connection',
+    marbles(({ cold, expectObservable }) => {
       const peer = new Borrowed();
       peer.control.frameTimeout = 5;
       const pushes = cold<string>('  -a--b---').pipe(
@@ -90,6 +90,17 @@ describe('the frame deadline', () => {
       );
       expectObservable(peer.pipe(lines())).toBe('  ------#', {}, late);
       expectObservable(pushes.pipe(map(() => 'x'))).toBe('-x--x---');
+    }),
+  );
+
+  it(
+    'sets the close reason when it passes',
+    marbles(({ cold, expectObservable, flush }) => {
+      const peer = new Borrowed();
+      peer.control.frameTimeout = 5;
+      const pushes = cold<string>('  -a------').pipe(tap(() => peer.push(Buffer.from('a'))));
+      expectObservable(peer.pipe(lines())).toBe('  ------#', {}, late);
+      expectObservable(pushes).toBe('-a------');
       flush();
       expect(peer.control.closedAs).toEqual([late]);
     }),
@@ -124,7 +135,7 @@ describe('the frame deadline', () => {
     }),
   );
 
-  it('has its name and its time in the error', () => {
+  it('is named in the error, with its limit', () => {
     expect(late).toMatchObject({ name: 'DeadlineError', deadline: 'frame', after: 5 });
   });
 

@@ -47,7 +47,7 @@ export class RunningProxy extends Watched {
     return this.until(() => last() === up, `backend ${name} ${up ? 'up' : 'down'}`);
   }
 
-  /** Drains it. */
+  /** Sends SIGTERM, and waits for the exit. */
   async stop(): Promise<DemoResult> {
     this.demo.process.kill('SIGTERM');
     return this.demo.done;
@@ -55,7 +55,7 @@ export class RunningProxy extends Watched {
 }
 
 /**
- * Puts the proxy in front of a server. A client of the proxy's port talks to the server, and should not notice any difference.
+ * Puts the proxy in front of a server. A client of the returned proxy reaches the server, and must see no difference.
  *
  * @param ports Where the servers listen, on the loopback.
  * @param args More of the proxy's own options.
@@ -71,7 +71,7 @@ export const proxied = Boolean(process.env.THROUGH_PROXY);
 
 /**
  * The port of a server, or that of a proxy in front of it if `THROUGH_PROXY` is in the environment. The specs of the other
- * demos must pass in both cases.
+ * demos must pass with and without the proxy.
  */
 export async function frontOf(port: number): Promise<number> {
   return proxied && port > 0
