@@ -52,7 +52,7 @@ const PATIENCE = 3000;
  *
  * @param url `nats://[user[:password]@]host:port`, or `tls://…`.
  * @param server The name of this server, in its messages and in NATS's own lists.
- * @param warn Called with errors after which the bus goes on.
+ * @param warn Called with errors after which the bus continues.
  * @throws NATS's own error if the first connection cannot be made.
  */
 export async function natsBus(url: URL, server: string, warn: (error: unknown) => void): Promise<Bus> {

@@ -72,7 +72,7 @@ export class Device {
     }, every * Math.random());
   }
 
-  /** Stops measuring. It goes on sending until every reading is acknowledged. */
+  /** Stops measuring. It continues to send until every reading is acknowledged. */
   rest(): void {
     clearInterval(this.#measuring);
   }

@@ -25,7 +25,7 @@ export class Balancer {
     for (const backend of backends) backend.freed = () => this.#next();
   }
 
-  /** A backend has come up or gone down. If none is up, every waiting client looks again, and fails. */
+  /** A backend has come up or gone down. If none is up, every waiting client selects again, and fails. */
   changed(): void {
     if (!this.#backends.some(({ up }) => up)) for (const waiter of this.#waiting) waiter.next();
     else for (let room = this.#waiting.size; room > 0; room--) this.#next();

@@ -31,7 +31,7 @@ describe('presence', () => {
     }),
   );
 
-  it('keeps the users of a server that goes on publishing', async () => {
+  it('keeps the users of a server that continues to publish', async () => {
     const cluster = new Cluster();
     const [a, b] = [await cluster.open('a'), await cluster.open('b')];
     b.seat(1, 'bob', 'tea');
