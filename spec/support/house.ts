@@ -31,7 +31,7 @@ export class House {
     return client;
   }
 
-  /** Several of them. */
+  /** Several clients that the server has accepted. */
   async connectAll(count: number): Promise<MemoryClient[]> {
     const clients = Array.from({ length: count }, () => this.network.connect({ allowHalfOpen: true }));
     await this.clock.settle();

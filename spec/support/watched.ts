@@ -3,10 +3,10 @@ export const PATIENCE = 150_000;
 
 /** An object whose changes a spec waits for: the condition is evaluated again at each change, and nothing sleeps. */
 export abstract class Watched {
-  readonly #looks = new Set<() => void>();
+  readonly #checks = new Set<() => void>();
 
   protected changed(): void {
-    for (const look of [...this.#looks]) look();
+    for (const check of [...this.#checks]) check();
   }
 
   /**
@@ -20,9 +20,9 @@ export abstract class Watched {
     return new Promise((resolve, reject) => {
       const stop = () => {
         clearTimeout(timer);
-        this.#looks.delete(look);
+        this.#checks.delete(check);
       };
-      const look = () => {
+      const check = () => {
         if (!what(this)) return;
         stop();
         resolve(this);
@@ -31,7 +31,7 @@ export abstract class Watched {
         stop();
         reject(new Error(`Not true within ${within} ms: ${description}`));
       }, within);
-      this.#looks.add(look);
+      this.#checks.add(check);
     });
   }
 }
