@@ -182,6 +182,30 @@ export function check<T>(where: string, options: T, checks: Checks, name = 'opti
 }
 
 /**
+ * Validates a place: where to listen, or where to connect. It has the keys of one of several kinds.
+ *
+ * @param what Completes the sentence "Cannot …" of the error.
+ * @param kinds The key that each kind must have, with the checks of all its keys.
+ * @param says Those keys in words, for the error.
+ * @throws TypeError or RangeError for a place that cannot be.
+ */
+export function checkPlace<T>(
+  what: string,
+  where: T,
+  kinds: readonly (readonly [string, Checks])[],
+  says: string,
+): Given<T> {
+  const given = typeof where === 'object' && where !== null ? where : {};
+  const kind = kinds.find(([key]) => key in given);
+  if (!kind) throw new TypeError(`Cannot ${what}: where must have ${says}`);
+  const [key, checks] = kind;
+  const read = check(what, where, checks, 'where');
+  // Node takes a port that is present but undefined for 0, any free port.
+  if (!(key in read)) throw new TypeError(`Cannot ${what}: ${key} is undefined`);
+  return read;
+}
+
+/**
  * Validates an argument, which, unlike an option, is required.
  *
  * @param where What cannot be done if it is invalid.
