@@ -222,8 +222,7 @@ export abstract class ClosableConnection extends ObservedConnection {
   /** The peer has reset the connection, and nothing it sent is to be read. */
   protected lose(): void {
     this.abortAs('reset', resetByPeer());
-    this.stop();
-    this.socket.destroy();
+    this.close();
   }
 
   // The reason --------------------------------------------------------------------------------------------------------

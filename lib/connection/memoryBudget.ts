@@ -114,7 +114,7 @@ export class MemoryBudget implements ScarceMemory {
   }
 
   /**
-   * A holder waits until `goOn` is called.
+   * A holder waits until `resume` is called.
    *
    * @param ready Whether it has read input to process already.
    */
