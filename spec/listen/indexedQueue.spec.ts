@@ -1,4 +1,5 @@
 import { getHeapSpaceStatistics } from 'node:v8';
+import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { IndexedQueue } from '../../lib/listen/indexedQueue.ts';
 
@@ -18,4 +19,48 @@ it('keeps no entries of removed items, though `first` is never read', () => {
   expect(largeObjects() - before).toBeLessThan(1024 * 1024);
   queue.add(-1, 7);
   expect([queue.size, queue.first]).toEqual([1, [-1, 7]]);
+});
+
+/** Steps that add items, or remove some from the front, and others from anywhere. */
+const steps = fc.array(
+  fc.oneof(
+    fc.record({ add: fc.integer({ min: 1, max: 1500 }) }),
+    fc.record({ shift: fc.integer({ min: 1, max: 1500 }) }),
+    fc.record({ remove: fc.array(fc.nat(3000), { maxLength: 5 }) }),
+  ),
+  { maxLength: 30 },
+);
+
+it('behaves as a list from which any item can be removed, also after entries were cut off at the front', () => {
+  fc.assert(
+    fc.property(steps, (steps) => {
+      const queue = new IndexedQueue<number>();
+      let list: number[] = [];
+      let next = 0;
+      for (const step of steps) {
+        if ('add' in step) {
+          for (let i = 0; i < step.add; i++) {
+            queue.add(next, next + 7);
+            list.push(next++);
+          }
+        } else {
+          const removed = 'shift' in step ? list.slice(0, step.shift) : step.remove.flatMap((at) => list[at] ?? []);
+          const unique = new Set(removed);
+          const deleted = [...unique].map((item) => queue.delete(item) && !queue.delete(item) && !queue.has(item));
+          expect(deleted).not.toContain(false);
+          list = list.filter((item) => !unique.has(item));
+        }
+        const [first] = list;
+        expect([queue.size, queue.first]).toEqual([list.length, first === undefined ? undefined : [first, first + 7]]);
+      }
+      const left = list.map((item) => {
+        const first = queue.first?.[0];
+        return queue.has(item) && queue.delete(item) ? first : undefined;
+      });
+      expect(left).toEqual(list);
+      expect([queue.size, queue.first]).toEqual([0, undefined]);
+    }),
+    // An example that cuts entries off, and then removes items of the part that was kept.
+    { numRuns: 60, examples: [[[{ add: 1500 }, { shift: 1200 }, { add: 10 }, { shift: 5 }, { remove: [3, 200] }]]] },
+  );
 });
