@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect as dial } from 'node:net';
 import fc from 'fast-check';
-import { catchError, EMPTY, mergeMap, type Subscription } from 'rxjs';
+import { catchError, EMPTY, mergeMap, type Subscription, type VirtualTimeScheduler } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { connect } from '../../lib/connect/connect.ts';
 import type { ConnectionSettings } from '../../lib/connection/settings.ts';
@@ -26,6 +26,7 @@ interface At {
   readonly other: SocketConnection;
   readonly subscription: Subscription;
   readonly note: (what: unknown) => void;
+  readonly clock: VirtualTimeScheduler;
   readonly at: (ms: number, work: () => void) => void;
 }
 
@@ -58,7 +59,7 @@ function run(some: Partial<ConnectionSettings>, test: (at: At) => void): string[
             error: (error) => note(error.message),
             complete: () => note('complete'),
           });
-          test({ a, b, one, other, subscription, note, at: (ms, work) => void clock.schedule(work, ms) });
+          test({ a, b, one, other, subscription, note, clock, at: (ms, work) => void clock.schedule(work, ms) });
         },
       },
     );
@@ -190,6 +191,17 @@ describe('relay', () => {
       '693 tell tell last true',
       '694 1 drained',
     ]);
+  });
+
+  it('leaves no timer when it ends in a drain', () => {
+    const log = run({}, ({ a, b, one, clock, note, at }) => {
+      one.drain();
+      at(5, () => a.end());
+      at(5, () => b.end());
+      at(6, () => note(`${clock.actions.length} actions`));
+    });
+    expect(log).toContain('5 complete');
+    expect(log).toContain('6 0 actions');
   });
 
   it('delivers input that is paused when both peers have sent a FIN', () => {

@@ -120,6 +120,16 @@ describe('the waiting room', () => {
     expect(waitingRoom.leave('a', true)).toBe(false);
   });
 
+  it('hands out no connection before those in the queue, though a slot is free when it arrives', () => {
+    const { clock, waitingRoom, handed } = room();
+    for (const item of ['a', 'b']) waitingRoom.arrive(item);
+    waitingRoom.taken('a');
+    waitingRoom.arrive('c');
+    waitingRoom.taken('b');
+    clock.jump(0);
+    expect(handed).toEqual(['a', 'b', 'c']);
+  });
+
   it('refuses all connections when it closes, and each one that arrives later', () => {
     const { clock, waitingRoom, handed, refused } = room();
     for (const item of ['a', 'b', 'c']) waitingRoom.arrive(item);
