@@ -3,7 +3,7 @@ import type { Address } from './transport/transport.ts';
 
 /**
  * Why a connection was closed. Each connection has one reason: the first that applied. But `ended`, `completed` and `drained`
- * promise that everything written was sent. If that fails, the reason of the failure replaces them.
+ * state that everything written was sent. If that fails, the reason of the failure replaces them.
  *
  * - `ended`: the peer sent its FIN, and its requests were answered.
  * - `completed`: the handler completed.

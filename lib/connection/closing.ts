@@ -12,7 +12,7 @@ import type { Closed, CloseReason } from '../events.ts';
 
 /** What a close reason means. */
 interface Meaning {
-  /** Whether it promises that all that was written is delivered. A later failure replaces a promise that did not hold. */
+  /** Whether it states that all that was written has been sent. A later failure replaces a reason that turned out to be false. */
   readonly flushed: boolean;
   /** Whose fault it is. A drain counts those of the server as aborted; those of the handler have a `failed` event. */
   readonly fault: 'none' | 'peer' | 'handler' | 'server';
@@ -55,8 +55,8 @@ type Figures = Pick<Closed, 'bytesIn' | 'bytesOut' | 'unsent' | 'dropped' | 'pau
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /**
- * Why one connection closes. The first reason wins, together with its error; only a promise of delivery that did not hold is
- * replaced.
+ * Why one connection closes. The first reason wins, together with its error. Only a reason which states that everything was sent
+ * is replaced, if it turns out to be false.
  */
 export class Closing {
   #reason: CloseReason | undefined;
@@ -75,7 +75,7 @@ export class Closing {
   }
 
   /**
-   * Sets the reason of an abort. It replaces a reason that promises delivery, unless that promise has been kept.
+   * Sets the reason of an abort. It replaces a reason which states that everything was sent, unless that is so.
    *
    * @param isFlushed Whether all that was written has been sent, with our FIN.
    */

@@ -11,7 +11,7 @@ export interface BytesOperator extends Partial<ByteSink> {
 }
 
 /**
- * Makes an operator on bytes that keeps every promise of a connection: it reads in place, a framing operator behind it stops when
+ * Makes an operator on bytes that keeps all guarantees of a connection: it reads in place, a framing operator behind it stops when
  * the input is paused, and a drain completes at a frame boundary. As RxJS 8's `operate` does, it asks only for what differs.
  *
  * ```text
