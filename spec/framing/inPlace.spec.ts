@@ -49,3 +49,29 @@ it('passes the borrowed chunk itself where the source is a connection', () => {
   peer.push(a);
   expect(chunks.map((chunk) => Buffer.from(chunk).equals(a))).toEqual([false]);
 });
+
+it('ends as the connection does', () => {
+  const lost = new Error('reset');
+  const [completing, failing] = [new Borrowed(), new Borrowed()];
+  const [completed, failed] = [watch(completing.pipe(lengths)), watch(failing.pipe(lengths))];
+  completing.push(a);
+  completing.end();
+  failing.fail(lost);
+  expect(completed).toEqual({ values: [3], completed: true });
+  expect(failed).toEqual({ values: [], completed: false, error: lost });
+});
+
+it('errors with what the function throws, and reads no more of the connection', () => {
+  const peer = new Borrowed();
+  const fault = new Error('no');
+  const calls: number[] = [];
+  const fails = inPlace((chunk) => {
+    calls.push(chunk.length);
+    throw fault;
+  });
+  const seen = watch(peer.pipe(fails));
+  peer.push(a);
+  peer.push(b);
+  expect(seen).toEqual({ values: [], completed: false, error: fault });
+  expect([calls, peer.released]).toEqual([[3], true]);
+});

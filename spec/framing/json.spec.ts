@@ -40,6 +40,7 @@ describe('json', () => {
     expect(seen.values).toEqual([1]);
     expect(seen.error).toBeInstanceOf(FrameInvalidError);
     expect(seen.error).toMatchObject({ cause: expect.any(SyntaxError) });
+    expect(String(seen.error)).toContain('the line is not JSON');
     expect(peer.control.closedAs).toEqual([seen.error]);
   });
 
@@ -72,6 +73,7 @@ describe('encodeJson', () => {
     circle.push(circle);
     for (const value of [undefined, () => 1, Symbol('s'), 1n, circle]) {
       expect(() => encodeJson(value)).toThrow(FrameInvalidError);
+      expect(() => encodeJson(value)).toThrow('the value has no JSON form');
     }
   });
 });
