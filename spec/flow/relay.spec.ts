@@ -276,6 +276,32 @@ describe('serve with a relay', () => {
   });
 });
 
+describe('serve with a relay, while the client does not read', () => {
+  it('still reads from the client: the backend may wait for just that', () => {
+    const received: string[] = [];
+    marbles(({ clock, flush }) => {
+      const [front, back] = [new MemoryNetwork(clock), new MemoryNetwork(clock)];
+      const backend = { transport: back.transport, scheduler: clock };
+      listen({ port: 0 }, backend).subscribe((connection) => {
+        void connection.write('more than the client takes');
+        connection
+          .pipe(catchError(() => EMPTY))
+          .subscribe((chunk) => received.push(`${clock.now()} ${Buffer.from(chunk)}`));
+      });
+      const subscription = serve(
+        { port: 0 },
+        (client) => connect({ port: 1 }, backend).pipe(mergeMap((connection) => relay(client, connection))),
+        { transport: front.transport, scheduler: clock, highWaterMark: 4 },
+      ).subscribe();
+      const client = front.connect({ window: 10 }).pause();
+      for (const ms of [5, 10]) clock.schedule(() => client.write(`at ${ms}`), ms);
+      clock.schedule(() => subscription.unsubscribe(), 15);
+      flush();
+    })();
+    expect(received).toEqual(['5 at 5', '10 at 10']);
+  });
+});
+
 describe.each(['shared', 'data'])('relay, on real sockets with %s reads', (reads) => {
   beforeEach(() => void vi.stubEnv('SLUICE_READS', reads));
   afterEach(() => void vi.unstubAllEnvs());
