@@ -1,9 +1,25 @@
 import fc from 'fast-check';
-import { concat, from, NEVER, type Observable, of, repeat, Subject, take, tap, throwError } from 'rxjs';
+import {
+  concat,
+  finalize,
+  from,
+  map,
+  mergeWith,
+  NEVER,
+  type Observable,
+  of,
+  pipe,
+  repeat,
+  Subject,
+  take,
+  tap,
+  throwError,
+} from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { LiftedBytes } from '../../lib/connection/bytes.ts';
 import { FrameTooLongError, FrameTruncatedError } from '../../lib/errors.ts';
 import { BLANK, type Decoder, type Input, PENDING } from '../../lib/framing/decoder.ts';
+import { delimited } from '../../lib/framing/delimited.ts';
 import { frames } from '../../lib/framing/frames.ts';
 import { lengthPrefixed } from '../../lib/framing/lengthPrefixed.ts';
 import { lines } from '../../lib/framing/lines.ts';
@@ -101,10 +117,11 @@ describe('frames, for any format and any bytes', () => {
     expect(peer.control.buffered).toBe(4096 + 1904);
     for (let line = 1; line < 3000; line++) {
       expect(peer.control.buffered).toBeGreaterThan(0);
+      expect(peer.control.holders).toBe(1);
       peer.open();
     }
     peer.open();
-    expect(peer.control.buffered).toBe(0);
+    expect([peer.control.buffered, peer.control.holders]).toEqual([0, 0]);
   });
 
   it('end at the first frame boundary after the drain begins, wherever that is', () => {
@@ -174,6 +191,38 @@ describe('frames, between source and subscriber', () => {
     expect(peer.released).toBe(true);
   });
 
+  it('leaves the connection behind other operators when it is unsubscribed, also if a teardown of those throws', () => {
+    const peer = new Borrowed();
+    const failing = peer.pipe(
+      finalize(() => {
+        throw new Error('teardown');
+      }),
+    );
+    const subscriptions = [
+      peer
+        .pipe(
+          tap(() => {}),
+          lines(),
+        )
+        .subscribe(),
+      failing.pipe(lines()).subscribe(),
+    ];
+    expect(peer.control.followers.size).toBe(2);
+    subscriptions[0]?.unsubscribe();
+    expect([peer.released, peer.control.followers.size]).toEqual([true, 1]);
+    expect(() => subscriptions[1]?.unsubscribe()).toThrow('teardown');
+    expect(peer.control.followers.size).toBe(0);
+  });
+
+  it('completes where its connection was ended by its owner: the frame that had begun is not truncated', () => {
+    const peer = new Borrowed();
+    const seen = watch(peer.pipe(lines()));
+    peer.push(bytes('a\nb'));
+    peer.control.over = true;
+    peer.end();
+    expect(seen).toEqual({ values: ['a'], completed: true });
+  });
+
   it('empty: completes', () => {
     expect(watch(of().pipe(lines()))).toEqual({ values: [], completed: true });
     expect(watch(of(bytes(''), bytes('')).pipe(lines()))).toEqual({ values: [], completed: true });
@@ -233,10 +282,14 @@ describe('frames, between source and subscriber', () => {
     expect(peer.control.closedAs).toEqual([new FrameTooLongError(5, 6)]);
   });
 
-  it('keeps the order when its own observer emits to the source and completes it', () => {
+  // `lines` decodes ahead, and `delimited` does not.
+  it.each([
+    ['lines', lines()],
+    ['delimited', pipe(delimited('\n'), map(String))],
+  ])('keeps the order when its own observer emits to the source and completes it: %s', (_, decode) => {
     const source = new Subject<Uint8Array>();
     const seen: string[] = [];
-    source.pipe(lines()).subscribe({
+    source.pipe(decode).subscribe({
       next: (line) => {
         seen.push(line);
         if (line === 'a') {
@@ -249,6 +302,12 @@ describe('frames, between source and subscriber', () => {
     });
     source.next(bytes('a\nb\n'));
     expect(seen).toEqual(['a', 'b', 'c', 'd', '|']);
+  });
+
+  it('errors at a chunk that is not bytes, after the frames before it', () => {
+    const source = of(bytes('a\nb'), 'c\n' as unknown as Uint8Array);
+    const { values, error } = watch(source.pipe(lines()));
+    expect([values, String(error)]).toEqual([['a'], "TypeError: Cannot frame 'c\\n': it is not a Uint8Array"]);
   });
 
   it('emits the rest of a chunk when its own observer completes the source', () => {
@@ -305,6 +364,20 @@ describe('frames, when the input pauses', () => {
     });
     peer.push(bytes('a\nb\n'));
     expect(seen).toEqual(['a', '.', 'b', '.']);
+  });
+
+  it('wait, in order, behind an operator that emits chunks during the pause', () => {
+    const peer = new Borrowed();
+    const { control } = peer;
+    const late = new Subject<Uint8Array>();
+    const seen = watch(peer.pipe(mergeWith(late), delimited('\n'), map(String)));
+    control.isPaused = true;
+    for (const chunk of ['a\nb', '\nc\n', 'd']) late.next(bytes(chunk));
+    expect([seen.values, control.buffered, control.holders]).toEqual([[], 7, 1]);
+    peer.open();
+    expect([seen.values, control.buffered, control.holders]).toEqual([['a', 'b', 'c'], 1, 0]);
+    late.next(bytes('e\n'));
+    expect([seen.values.at(-1), control.buffered, control.holders]).toEqual(['de', 0, 0]);
   });
 
   it('yield to the other connections after 1024 of them', () => {
@@ -429,11 +502,29 @@ describe('frames, of a user’s format', () => {
     }
   }
 
+  class Symbols implements Decoder<symbol> {
+    readonly buffered = 0;
+    decode(input: Input): symbol {
+      const byte = input.bytes[input.at];
+      if (byte === undefined) return PENDING;
+      input.at++;
+      return Symbol.for(String.fromCharCode(byte));
+    }
+    decodeEof(): symbol {
+      return BLANK;
+    }
+  }
+
   it('need only a decoder', () => {
     expect(watch(of(bytes('1 2'), bytes('3')).pipe(frames(() => new Digits())))).toEqual({
       values: [1, 2, 3],
       completed: true,
     });
+  });
+
+  it('may be symbols', () => {
+    const source = of(bytes('12')).pipe(frames(() => new Symbols()));
+    expect(watch(source)).toEqual({ values: [Symbol.for('1'), Symbol.for('2')], completed: true });
   });
 
   it('count as buffered the `memory` of the decoder, not what is only announced', () => {

@@ -1,7 +1,8 @@
-import { from, map, of } from 'rxjs';
+import { from, map, type OperatorFunction, of } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../../lib/errors.ts';
 import { encodeJson, type JsonOptions, json } from '../../lib/framing/json.ts';
+import { lines } from '../../lib/framing/lines.ts';
 import { Borrowed } from '../support/borrowed.ts';
 import { watch } from '../support/bytes.ts';
 import { marbles } from '../support/marbles.ts';
@@ -51,6 +52,19 @@ describe('json', () => {
     expect(read(['1\n '], { unterminated: 'emit' })).toEqual({ values: [1], completed: true });
     expect(read(['1\n{'], { unterminated: 'emit' }).error).toBeInstanceOf(FrameInvalidError);
     expect(() => json({ reviver: 1 } as JsonOptions)).toThrow(TypeError);
+  });
+
+  it('counts as buffered what the decoder of lines has in memory', () => {
+    const buffered = [json(), lines()].map((decode: OperatorFunction<Uint8Array, unknown>) => {
+      const peer = new Borrowed();
+      peer.pipe(decode).subscribe(() => {
+        peer.control.isPaused = true;
+      });
+      peer.push(Buffer.from('1\n2\n3\n'));
+      return peer.control.buffered;
+    });
+    expect(buffered[0]).toBeGreaterThan(0);
+    expect(buffered[0]).toBe(buffered[1]);
   });
 
   it('completes after a blank line that had begun when the server drained', () => {
