@@ -328,7 +328,7 @@ describe('a slow peer', () => {
       at(10, () => of('x'.repeat(100)).pipe(connection.send()).subscribe(ignored));
     });
     expect(made.owner.ends).toMatchObject([
-      { reason: 'slow-consumer', deadline: 'stall', bytesOut: 10, unsent: 90, duration: 60 },
+      { reason: 'slow-consumer', deadline: 'stall', error: { after: 50 }, bytesOut: 10, unsent: 90, duration: 60 },
     ]);
     expect(made.client.reset).toBe(true);
   });
@@ -435,6 +435,20 @@ describe('deadlines of a served connection', () => {
         .subscribe(noteEnd(note));
     });
     expect(notes).toEqual(['60 draining', '100 complete', '100 deadline 0 0']);
+  });
+
+  it.each([
+    ['idle', 50, 1000, 50],
+    ['lifetime', 1000, 50, 50],
+  ])('close by the one that is over first, which is %s', (deadline, idle, lifetime, duration) => {
+    const { made } = run({ linger: 0 }, ({ connection, at }) => {
+      at(0, () => {
+        connection.watchdog.guard(deadlines({ idle, grace: 0 }));
+        connection.watchdog.expireAfter(lifetime);
+      });
+      connection.pipe(map(text), connection.send()).subscribe(ignored);
+    });
+    expect(made.owner.ends).toMatchObject([{ reason: 'deadline', deadline, duration }]);
   });
 
   it('drain the connection once at the end of its lifetime, also with an infinite grace', () => {

@@ -55,6 +55,17 @@ describe('a liveness poller', () => {
     expect(one.dead).toBe(1);
   });
 
+  it('reports at most fifty deaths in one event-loop iteration', () => {
+    const poller = new LivenessPoller();
+    const all = Array.from({ length: 120 }, () => fakePolled(false));
+    for (const one of all) poller.add(one);
+    const deaths = Array.from({ length: 3 }, () => {
+      vi.advanceTimersToNextTimer();
+      return all.filter(({ dead }) => dead === 1).length;
+    });
+    expect(deaths).toEqual([50, 100, 120]);
+  });
+
   it('reaches every connection, however many there are', () => {
     const poller = new LivenessPoller();
     const all = Array.from({ length: 2500 }, () => fakePolled());

@@ -677,6 +677,19 @@ describe('the budget of a server', () => {
       expect(left.text).toBe(`${left === one ? 9000 : 12_000}\n`);
     });
 
+    it('evicts the one that holds part of a frame, not the larger one that holds whole frames', async () => {
+      const house = await House.open(
+        exchange(lines({ maxLength: 1_000_000 }), () => NEVER, { concurrency: 1 }),
+        { budget: 14_000, ...NO_DEADLINES },
+      );
+      const [whole, part] = (await house.connectAll(2)) as [MemoryClient, MemoryClient];
+      whole.write(`${'x'.repeat(100)}\n`.repeat(100));
+      for (let i = 0; i < 6; i++) part.write('x'.repeat(1000));
+      await house.clock.advance(3500);
+      expect(house.log.closes).toEqual(['evicted']);
+      expect([whole.over, part.over]).toEqual([false, true]);
+    });
+
     it('notices the FIN and the RST of a connection that waits only for the budget', async () => {
       for (const leave of ['end', 'break'] as const) {
         const house = await House.open(exchange(lines({ maxLength: 1_000_000 }), String), {

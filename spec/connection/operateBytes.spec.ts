@@ -428,12 +428,18 @@ describe('what an operator does to its connection', () => {
     const peer = new Borrowed();
     const one = given();
     const late = new Subject<Uint8Array>();
-    const seen = watch(peer.pipe(() => late.asObservable(), one.operator, text));
+    const atEach: [number, number][] = [];
+    const note = () => atEach.push([peer.control.buffered, peer.control.holders]);
+    const seen = watch(peer.pipe(() => late.asObservable(), one.operator, text, tap(note)));
     one.control.pause();
     late.next(bytes('abc'));
     late.next(bytes('de'));
     expect([peer.control.buffered, peer.control.holders, ...seen.values]).toEqual([5, 1]);
     one.control.resume();
+    expect(atEach).toEqual([
+      [2, 1],
+      [0, 0],
+    ]);
     expect([peer.control.buffered, peer.control.holders, ...seen.values]).toEqual([0, 0, 'abc', 'de']);
     one.control.pause();
     late.next(bytes('f'));

@@ -52,17 +52,20 @@ const open = (
   };
 };
 
-const data = fc.oneof(fc.string({ unit: 'grapheme' }), fc.uint8Array({ maxLength: 20 }));
-const step = fc.oneof(
-  { weight: 5, arbitrary: data.map((push) => ({ push })) },
-  { weight: 2, arbitrary: fc.constant('flush' as const) },
-  { weight: 2, arbitrary: fc.nat(30).map((take) => ({ take })) },
-);
+/** Values of up to so many characters or bytes, flushes, and bytes that the network takes. */
+const steps = (maxLength: number) => {
+  const data = fc.oneof(fc.string({ unit: 'grapheme', maxLength }), fc.uint8Array({ maxLength }));
+  return fc.oneof(
+    { weight: 5, arbitrary: data.map((push) => ({ push })) },
+    { weight: 2, arbitrary: fc.constant('flush' as const) },
+    { weight: 2, arbitrary: fc.nat(30).map((take) => ({ take })) },
+  );
+};
 
 describe('a WriteQueue', () => {
   it('sends strings and bytes in order, one write at a time, and counts in bytes what is unsent', () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), fc.infiniteStream(fc.nat(20)), (steps, room) => {
+      fc.property(fc.array(steps(20), { maxLength: 60 }), fc.infiniteStream(fc.nat(20)), (steps, room) => {
         const { socket, queue } = open(() => room.next().value as number);
         const pushed: Buffer[] = [];
         const sum = (all: Buffer[]) => all.reduce((length, chunk) => length + chunk.length, 0);
@@ -140,6 +143,60 @@ describe('a WriteQueue', () => {
       );
     },
   );
+
+  it('keeps its limit as a list of values does, whatever the overrun', () => {
+    const overruns = fc.constantFrom<Overrun>('disconnect', 'drop-oldest', 'drop-newest');
+    const most = 30;
+    const highWaterMark = 5;
+    fc.assert(
+      fc.property(overruns, fc.nat(8), fc.array(steps(6), { maxLength: 60 }), (overrun, atOnce, steps) => {
+        const { socket, queue } = open(() => atOnce, most, overrun, highWaterMark);
+        const written: Buffer[] = [];
+        let values: Buffer[] = [];
+        let dropped = 0;
+        const queued = () => values.reduce((sum, { length }) => sum + length, 0);
+        const flush = () => {
+          queue.flush();
+          if (socket.pending === 0 || socket.writes > writes) written.push(...values.splice(0));
+          writes = socket.writes;
+        };
+        let writes = 0;
+        for (const step of steps) {
+          if (step === 'flush') {
+            flush();
+          } else if ('take' in step) {
+            if (socket.take(step.take)) {
+              queue.writable();
+              written.push(...values.splice(0));
+              writes = socket.writes;
+            }
+          } else {
+            const value = Buffer.from(step.push as string);
+            const fits = () => socket.pending + queued() + value.length <= most;
+            const isQueued =
+              value.length === 0 || socket.pending === 0 || fits() || socket.pending + queued() <= highWaterMark;
+            expect(queue.push(step.push)).toBe(isQueued || overrun !== 'disconnect');
+            if (!isQueued && overrun === 'disconnect') break;
+            while (!isQueued && overrun === 'drop-oldest' && socket.pending + value.length <= most && !fits()) {
+              values = values.slice(1);
+              dropped++;
+            }
+            if (isQueued || fits()) values.push(value);
+            else dropped++;
+            values = values.filter(({ length }) => length > 0);
+          }
+          expect([queue.unsent, queue.dropped]).toEqual([socket.pending + queued(), dropped]);
+        }
+        while (socket.pending > 0 || queue.waiting > 0) {
+          flush();
+          if (socket.take(1000)) queue.writable();
+        }
+        written.push(...values);
+        expect(Buffer.concat(socket.taken)).toEqual(Buffer.concat(written));
+      }),
+      { numRuns: 500 },
+    );
+  });
 
   it('drops what is queued', () => {
     const { socket, queue } = open(() => 100);
