@@ -14,6 +14,8 @@ export interface InputOwner {
   readonly watchdog: Watchdog;
   /** Whether the input is to complete at its next boundary. */
   readonly isDraining: boolean;
+  /** Whether we have ended or aborted the connection. */
+  readonly over: boolean;
   /** User code threw where RxJS does not catch it. */
   crashed(error: unknown): void;
   /** The input is over: completed, failed, or unsubscribed. */
@@ -53,6 +55,8 @@ export class Input extends PausableReads {
   readonly #context: InputContext;
   readonly #owner: InputOwner;
   #sink: ByteSink | undefined;
+  /** A sink that has ended. Operators behind it may still hold frames, which are passed on as pauses end. */
+  #endedSink: ByteSink | undefined;
   /** Framing operators behind other operators, those furthest downstream first. */
   #followers: Set<Follower> | undefined;
   /** What came while the input was paused. */
@@ -92,6 +96,11 @@ export class Input extends PausableReads {
     return this.#buffered > 0 && !this.#hasWork;
   }
 
+  /** Whether operators hold something that they pass on when no pause holds, also after the end of the input. */
+  get holdsFrames(): boolean {
+    return this.#holders > 0;
+  }
+
   /** Whether something can be worked off without reading more. */
   get #hasWork(): boolean {
     return this.#holders > 0 || this.#retained !== undefined;
@@ -112,6 +121,12 @@ export class Input extends PausableReads {
     this.#sink = sink;
     if (this.pausedBy(PauseCause.unread)) this.resume(PauseCause.unread);
     else if (!this.isPaused) this.startSocket();
+  }
+
+  /** A sink that comes after the end: it completes. */
+  startAtEnd(sink: ByteSink): void {
+    this.#sink = sink;
+    this.complete();
   }
 
   /** The handler has not subscribed, and may never do so. One read is retained, and a peer that leaves is noticed meanwhile. */
@@ -143,6 +158,7 @@ export class Input extends PausableReads {
 
   /** The sink unsubscribes. */
   stop(sink: ByteSink): void {
+    if (this.#endedSink === sink) this.#endedSink = undefined;
     if (this.#sink !== sink) return;
     this.#sink = undefined;
     this.#owner.inputOver();
@@ -160,7 +176,8 @@ export class Input extends PausableReads {
 
   /** Asks for the end at the next boundary: at that of the last framing operator, else at that of the sink. */
   drain(): void {
-    const decides = [...(this.#followers ?? [])].find((follower) => follower.drain) ?? this.#sink;
+    const follower = [...(this.#followers ?? [])].find(({ drain }) => drain);
+    const decides = follower ?? this.#sink ?? this.#endedSink;
     if (decides?.drain) this.#call(() => decides.drain?.());
     else this.complete();
   }
@@ -176,9 +193,12 @@ export class Input extends PausableReads {
     };
   }
 
-  /** Reads and discards, to see the peer's FIN or RST, and because our close is to linger. */
+  /**
+   * Reads and discards, to see the peer's FIN or RST, and because our close is to linger. Unless we have ended the connection,
+   * frames that operators still hold are passed on as before, and the pauses of those that receive them go on.
+   */
   discard(): void {
-    this.setCauses(0);
+    if (this.#holders === 0 || this.#owner.over) this.setCauses(0);
     this.#retained = undefined;
     this.#owner.weigh();
     if (this.peerEnded) return;
@@ -189,7 +209,7 @@ export class Input extends PausableReads {
   /** The connection is detached. @returns The sink, which is to receive an error last. */
   leave(): ByteSink | undefined {
     const sink = this.#sink;
-    this.#sink = undefined;
+    this.#sink = this.#endedSink = undefined;
     this.#retained = undefined;
     this.setCauses(0);
     return sink;
@@ -200,12 +220,14 @@ export class Input extends PausableReads {
     const buffered = this.#buffered + change;
     // What a decoder reports goes into the sum of all connections, which a NaN would spoil for good.
     if (!Number.isSafeInteger(buffered) || buffered < 0) {
-      const shown = describe(buffered);
-      return this.#owner.crashed(new TypeError(`Cannot frame: the decoder must hold 0 bytes or more, not ${shown}`));
+      const wrong = `${describe(buffered)} is not a number of bytes, 0 or more`;
+      return this.#owner.crashed(new TypeError(`Cannot count what is held of the input: ${wrong}`));
     }
     this.#buffered = buffered;
     this.#holders += frames;
     this.#owner.weigh();
+    // The end of the input had to wait for these frames.
+    if (frames < 0 && this.#holders === 0 && this.#sink === undefined) this.#owner.inputOver();
   }
 
   resume(cause: number): void {
@@ -277,7 +299,7 @@ export class Input extends PausableReads {
   #flow(): void {
     if (this.#mustWait()) return;
     if (this.#followers) for (const follower of this.#followers) this.#call(() => follower.resume());
-    const sink = this.#sink;
+    const sink = this.#sink ?? this.#endedSink;
     if (sink?.resume) this.#call(() => sink.resume?.());
     const retained = this.#retained;
     if (!this.isPaused && retained !== undefined && !this.#mustWait()) {
@@ -320,6 +342,7 @@ export class Input extends PausableReads {
     const sink = this.#sink;
     if (sink === undefined) return;
     this.#call(() => {
+      this.#endedSink = sink;
       this.#sink = undefined;
       end(sink);
     });

@@ -217,7 +217,7 @@ export class SocketConnection extends ClosableConnection implements Roles {
   }
 
   weigh(): void {
-    if (this.#account || this.input.weight > 0) this.account.update();
+    if (this.#account || this.input.weight > 0 || this.output.queue.isWriteInFlight) this.account.update();
   }
 
   pauseForMemory(isReady: boolean): void {

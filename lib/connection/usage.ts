@@ -104,8 +104,7 @@ export class Usage {
       // while it is being subscribed makes mergeMap recurse, as deep as its buffer is long, and mergeMap may stop for ever.
       endOfCallback(connection.clock, () => connection.inContext(() => !subscription.closed && sink.complete()));
     } else if (connection.isDraining || connection.over || connection.input.peerEnded) {
-      sink.complete();
-      this.inputOver();
+      connection.input.startAtEnd(sink);
     } else {
       connection.input.start(sink);
       // A generator that was asked for a value waits for the input now.
@@ -148,14 +147,16 @@ export class Usage {
     };
   }
 
-  /** The input is over: without a user the connection ends; else further input is discarded. */
+  /** The input is over: without a user, and frames that are held for it, the connection ends; else further input is discarded. */
   inputOver(): void {
     const connection = this.#connection;
-    if (connection.input.open || connection.isDetached) return;
+    const { input } = connection;
+    if (input.open || connection.isDetached) return;
     if (this.isSubscribed) {
-      if (this.#users > 0 || connection.isSocketClosed) connection.input.discard();
+      if (this.#users > 0 || input.holdsFrames || connection.isSocketClosed) input.discard();
       else connection.end();
     }
+    if (input.holdsFrames && !connection.over) return;
     // Only the end of its input kept it. It is freed later, because what ended the input may have an error to report.
     if (connection.isSocketClosed) endOfCallback(connection.clock, () => connection.freed());
     else if (this.#isDeserted) this.#endDeserted();

@@ -108,8 +108,9 @@ export class FrameLoop<T> implements ByteSink, Input {
     this.#deadline?.earn(chunk.length);
     this.bytes = asBuffer(chunk);
     this.at = 0;
-    // A read has an event-loop iteration of its own, and other connections theirs before it. The control has just read the clock.
-    if (control !== undefined) this.#beginSlice(control.lastActivity);
+    // A read has an event-loop iteration of its own, and other connections theirs before it. An operator in front may emit at
+    // any other time, so the time of the read will not do.
+    if (control !== undefined) this.#beginSlice(control.clock.now());
     this.#run();
   }
 

@@ -439,6 +439,20 @@ describe('the budget of a server', () => {
     },
   );
 
+  it('counts a farewell that a refused client does not take', async () => {
+    const house = await House.open(() => NEVER, {
+      budget: 1000,
+      concurrency: 1,
+      waiting: { max: 0 },
+      farewell: 'x'.repeat(5000),
+    });
+    await house.connect();
+    house.network.connect({ window: 0 }).pause();
+    await house.clock.settle();
+    await house.connect();
+    expect(house.log.of('refused').map(({ reason }) => reason)).toEqual(['full', 'budget']);
+  });
+
   it('does not close a connection as idle that it pauses', async () => {
     const project = (line: string) => (line === 'wait' ? NEVER : line === 'much' ? 'x'.repeat(60_000) : line);
     const house = await House.open(exchange(lines(), project, { concurrency: 2, ordered: false }), {
