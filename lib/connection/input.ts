@@ -226,6 +226,8 @@ export class Input extends PausableReads {
     this.#buffered = buffered;
     this.#holders += frames;
     this.#owner.weigh();
+    // It waits for memory to read more, and has something to work off now.
+    if (frames > 0 && this.pausedBy(PauseCause.budget)) this.#owner.pauseForMemory(true);
     // The end of the input had to wait for these frames.
     if (frames < 0 && this.#holders === 0 && this.#sink === undefined) this.#owner.inputOver();
   }

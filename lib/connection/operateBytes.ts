@@ -1,13 +1,26 @@
 import type { MonoTypeOperatorFunction } from 'rxjs';
+import { isA } from '../errors.ts';
 import { callable, checkArgument, describe } from '../options.ts';
 import { Operation, operate } from './operation.ts';
 import { type BytesControl, type Controlled, OperatorControl } from './operatorControl.ts';
 import type { ByteSink, SourceControl } from './source.ts';
 
-/** What an operator does differently from one that passes everything on. A method that it does not have passes on to the sink. */
+/**
+ * What an operator does differently from one that passes everything on. A method that it does not have passes on to the sink.
+ * `resume` is called after the sink has been resumed, if the input is still not paused then: emit what was held back.
+ */
 export interface BytesOperator extends Partial<ByteSink> {
   /** Called once, when the source has ended or is no longer subscribed: releases what the operator holds, such as a timer. */
   finalize?(): void;
+}
+
+/**
+ * Where an operator emits. A chunk may be kept by what receives it, so the operator must not write into it again, unless
+ * `control.isBorrowed`.
+ */
+export interface OperatorSink extends ByteSink {
+  /** Asks what is behind the operator to complete at its next frame boundary; completes it if it has no frames. */
+  drain(): void;
 }
 
 /**
@@ -23,7 +36,8 @@ export interface BytesOperator extends Partial<ByteSink> {
  * source that cannot be paused continues to emit, and its chunks wait in memory; so do those of a connection that an operator in
  * front emits late.
  *
- * It ends when its source does. An error that a method throws becomes an error of the result, as in RxJS's own operators.
+ * It ends when its source does, or when it emits an error or completes: then none of its methods is called any more, and what it
+ * emits is ignored. An error that a method throws becomes an error of the result, as in RxJS's own operators.
  *
  * @example Counts the bytes that pass.
  * const counting = operateBytes((sink) => ({
@@ -34,41 +48,51 @@ export interface BytesOperator extends Partial<ByteSink> {
  * }));
  *
  * @param operator Makes the operator for one subscription, from the sink that it emits to and the control of the connection. It
- * may emit in a call of `next`, `resume` or `complete`, and at any time while the input is not paused.
+ * may emit in a call of `next`, `resume`, `drain`, `error` or `complete`, and at any time while the input is not paused.
  * @returns An operator from chunks of bytes to chunks of bytes.
  * @throws TypeError if `operator` is not a function.
  */
 export function operateBytes(
-  operator: (sink: ByteSink, control: BytesControl) => BytesOperator,
+  operator: (sink: OperatorSink, control: BytesControl) => BytesOperator,
 ): MonoTypeOperatorFunction<Uint8Array> {
   checkArgument('operate on bytes', 'operator', operator, callable);
   return (source) =>
     operate(source, (sink, control, isInPlace) => new WrittenOperation(operator, sink, control, isInPlace));
 }
 
-/** A {@link BytesOperator} in one subscription: fills in what it does not have, and catches what it throws. */
+/**
+ * A {@link BytesOperator} in one subscription: fills in what it does not have, and catches what it throws. It is the sink of the
+ * source, and an {@link Emitter} is the sink of the operator.
+ */
 class WrittenOperation extends Operation<Uint8Array> implements Controlled {
   readonly #operator: BytesOperator;
   readonly #control: OperatorControl;
+  readonly #emitter: Emitter;
   #unfollow: (() => void) | undefined;
 
   constructor(
-    make: (sink: ByteSink, control: BytesControl) => BytesOperator,
+    make: (sink: OperatorSink, control: BytesControl) => BytesOperator,
     sink: ByteSink,
     source: SourceControl | undefined,
     isInPlace: boolean,
   ) {
     super(sink);
     this.#control = new OperatorControl(source, isInPlace, this);
-    const operator = make(sink, this.#control);
-    if (typeof operator !== 'object' || operator === null)
-      throw new TypeError(`Cannot operate on bytes: operator must return an object, not ${describe(operator)}`);
-    this.#operator = operator;
-    if (isInPlace || !(operator.resume || operator.drain)) return;
+    this.#emitter = new Emitter(sink, () => this.end());
+    try {
+      this.#operator = make(this.#emitter, this.#control);
+      if (typeof this.#operator !== 'object' || this.#operator === null)
+        throw new TypeError(`Cannot operate on bytes: operator must return an object, not ${describe(this.#operator)}`);
+    } catch (error) {
+      this.#control.close();
+      throw error;
+    }
+    const { resume, drain } = this.#operator;
+    if (isInPlace || !(resume || drain)) return;
     // A source that is not read in place passes neither of them on, so the connection calls this operation itself. Without a
     // `drain` of its own it does not decide where the input ends.
-    const resume = () => this.resume();
-    this.#unfollow = source?.follow(operator.drain ? { resume, drain: () => this.drain() } : { resume });
+    const follower = { resume: () => this.resume() };
+    this.#unfollow = source?.follow(drain ? { ...follower, drain: () => this.drain() } : follower);
   }
 
   override get uncoupled(): true | undefined {
@@ -76,23 +100,33 @@ class WrittenOperation extends Operation<Uint8Array> implements Controlled {
   }
 
   next(chunk: Uint8Array): void {
-    if (!this.isOver && !this.#control.keeps(chunk)) this.handle(chunk);
+    if (!this.isOver) this.#control.arrived(chunk);
   }
 
   override error(error: unknown): void {
-    this.#attempt(() => (this.#operator.error ? this.#operator.error(error) : super.error(error)));
+    if (this.isOver) return;
+    this.#attempt(() => (this.#operator.error ? this.#operator.error(error) : this.#emitter.error(error)));
   }
 
   override complete(): void {
-    if (!this.#control.keepsEnd()) this.handleEnd();
+    if (!this.isOver) this.#control.ended();
   }
 
   override resume(): void {
-    this.#attempt(() => (this.#operator.resume ? this.#operator.resume() : super.resume()));
+    this.#attempt(() => {
+      // What is behind it may hold earlier bytes, also after the end of the operator.
+      super.resume();
+      if (!this.isOver && !this.#control.isPaused) this.#operator.resume?.();
+    });
   }
 
   override drain(): void {
-    this.#attempt(() => (this.#operator.drain ? this.#operator.drain() : super.drain()));
+    this.#attempt(() => {
+      // After the end of the operator, what is behind it may hold frames.
+      if (this.isOver) this.sink.drain?.();
+      else if (this.#operator.drain) this.#operator.drain();
+      else super.drain();
+    });
   }
 
   handle(chunk: Uint8Array): void {
@@ -105,10 +139,11 @@ class WrittenOperation extends Operation<Uint8Array> implements Controlled {
   }
 
   handleEnd(): void {
-    this.#attempt(() => (this.#operator.complete ? this.#operator.complete() : super.complete()));
+    this.#attempt(() => (this.#operator.complete ? this.#operator.complete() : this.#emitter.complete()));
   }
 
   protected override finalize(): void {
+    this.#emitter.isOver = true;
     this.#control.close();
     this.#unfollow?.();
     this.#operator.finalize?.();
@@ -123,8 +158,57 @@ class WrittenOperation extends Operation<Uint8Array> implements Controlled {
   }
 
   #fail(error: unknown): void {
-    // A teardown downstream threw, and no subscriber is left to receive the error: the caller reports it.
-    if (this.isOver) throw error;
-    this.sink.error(error);
+    if (!this.isOver) return this.#emitter.error(error);
+    // A teardown threw, and no subscriber is left to receive the error. The caller reports it; RxJS between it and the connection
+    // may not.
+    if (isA(error, Error)) this.#control.closeAs(error);
+    throw error;
+  }
+}
+
+/** The sink of a written operator: ends the operator with what it emits. */
+class Emitter implements OperatorSink {
+  readonly #sink: ByteSink;
+  readonly #end: () => void;
+  isOver = false;
+
+  constructor(sink: ByteSink, end: () => void) {
+    this.#sink = sink;
+    this.#end = end;
+  }
+
+  get uncoupled(): true | undefined {
+    return this.#sink.uncoupled;
+  }
+
+  next(chunk: Uint8Array): void {
+    if (!this.isOver) this.#sink.next(chunk);
+  }
+
+  error(error: unknown): void {
+    this.#finish(() => this.#sink.error(error));
+  }
+
+  complete(): void {
+    this.#finish(() => this.#sink.complete());
+  }
+
+  resume(): void {
+    this.#sink.resume?.();
+  }
+
+  drain(): void {
+    if (this.#sink.drain) this.#sink.drain();
+    else this.complete();
+  }
+
+  #finish(emit: () => void): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    try {
+      this.#end();
+    } finally {
+      emit();
+    }
   }
 }

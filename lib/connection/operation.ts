@@ -30,13 +30,20 @@ export abstract class Operation<T> implements Sink<T> {
   abstract next(value: T): void;
 
   error(error: unknown): void {
-    this.end();
-    this.sink.error(error);
+    try {
+      this.end();
+    } finally {
+      this.sink.error(error);
+    }
   }
 
   complete(): void {
-    this.end();
-    this.sink.complete();
+    try {
+      this.end();
+    } finally {
+      // The end of the source is passed on also if `finalize` throws.
+      this.sink.complete();
+    }
   }
 
   resume(): void {

@@ -22,7 +22,10 @@ export interface BytesControl {
    * frames and of silence do not run meanwhile, and `paused.handler` of the connection counts it.
    */
   pause(): void;
-  /** Ends the pause of this operator. The input may flow within this call. */
+  /**
+   * Ends the pause of this operator. The input may flow within this call, but `next` is not called again while it runs: the chunk
+   * waits until it returns.
+   */
   resume(): void;
   /**
    * Sets the close reason of the connection, if it has none yet: `frame-invalid` for a `FrameInvalidError`, and so on; `failed`
@@ -32,30 +35,40 @@ export interface BytesControl {
   /**
    * Reports the number of bytes that the operator has received and holds, in total, until the next report. The server's `budget`
    * counts them.
+   *
+   * @param isReady Whether the operator emits them in `resume`, without reading more, as one that delays chunks. While memory is
+   * short, it is resumed for that; the connections of operators that hold part of something are evicted first. @default false
    */
-  reportBuffered(bytes: number): void;
+  reportBuffered(bytes: number, isReady?: boolean): void;
 }
 
 /** Calls a user's operator, at once or after a pause. */
 export interface Controlled {
+  /** May throw, as `handleEnd`: the caller reports it. */
   handle(chunk: Uint8Array): void;
   handleEnd(): void;
 }
 
-/** Pauses the source for one operator, and keeps what arrives nevertheless. */
+/** Pauses the source for one operator, and keeps what arrives nevertheless. It calls the operator for one chunk at a time. */
 export class OperatorControl implements BytesControl {
   readonly isBorrowed: boolean;
   readonly #source: SourceControl | undefined;
   readonly #operation: Controlled;
   #isPausing = false;
   #isClosed = false;
-  /** The last report of the operator. */
+  /** The operator is called for a chunk. What arrives within that call, as after `resume`, waits until it returns. */
+  #isHandling = false;
+  /** What the operator says that it holds, in bytes, and whether it can emit that without reading more. */
   #buffered = 0;
-  /** Chunks that arrived while the operator paused. */
+  #isReady = false;
+  /** Chunks that arrived while the operator paused, or was called for another one. */
   readonly #kept = new Queue<Uint8Array>();
   #keptBytes = 0;
-  /** The source completed while some were kept. */
+  /** The source completed meanwhile. */
   #keepsEnd = false;
+  /** The last report to the connection: bytes, and whether some of them wait only for the end of a pause. */
+  #reported = 0;
+  #isHolder = false;
 
   constructor(source: SourceControl | undefined, isInPlace: boolean, operation: Controlled) {
     this.isBorrowed = isInPlace && source?.borrowed === true;
@@ -89,48 +102,75 @@ export class OperatorControl implements BytesControl {
     this.#source?.closeAs(error);
   }
 
-  reportBuffered(bytes: number): void {
+  reportBuffered(bytes: number, isReady = false): void {
     checkArgument('report what an operator holds', 'bytes', bytes, whole(0));
-    if (this.#isClosed) return;
-    this.#source?.reportBuffered(bytes - this.#buffered, 0);
     this.#buffered = bytes;
+    this.#isReady = isReady && bytes > 0;
+    this.#report();
   }
 
-  /** @returns Whether the chunk has to wait, and is kept. */
-  keeps(chunk: Uint8Array): boolean {
-    if (!this.#isPausing && this.#kept.size === 0) return false;
-    this.#kept.push(this.isBorrowed ? Buffer.from(chunk) : chunk);
-    this.#keptBytes += chunk.length;
-    this.#source?.reportBuffered(chunk.length, this.#kept.size === 1 ? 1 : 0);
-    return true;
+  /** Handles a chunk, or keeps it until the pause ends or the operator returns. */
+  arrived(chunk: Uint8Array): void {
+    if (this.#isPausing || this.#isHandling || this.#kept.size > 0) return this.#keep(chunk);
+    this.#handle(chunk);
+    if (this.#kept.size > 0 || this.#keepsEnd) this.#flow();
   }
 
-  /** @returns Whether the end of the source has to wait for chunks. When we have ended the connection, they are discarded. */
-  keepsEnd(): boolean {
-    this.#keepsEnd = this.#kept.size > 0 && this.#source?.over !== true;
-    return this.#keepsEnd;
+  /** The source has completed. When we have ended the connection, what is kept is discarded. */
+  ended(): void {
+    this.#keepsEnd = (this.#kept.size > 0 || this.#isHandling) && this.#source?.over !== true;
+    if (!this.#keepsEnd) this.#operation.handleEnd();
   }
 
   /** The operator has ended. */
   close(): void {
-    if (this.#kept.size + this.#buffered > 0)
-      this.#source?.reportBuffered(-this.#buffered - this.#keptBytes, this.#kept.size > 0 ? -1 : 0);
+    if (this.#isClosed) return;
     this.#isClosed = true;
     this.#keepsEnd = false;
     this.#kept.clear();
+    this.#report();
     this.resume();
   }
 
+  #keep(chunk: Uint8Array): void {
+    this.#kept.push(this.isBorrowed ? Buffer.from(chunk) : chunk);
+    this.#keptBytes += chunk.length;
+    this.#report();
+  }
+
+  #handle(chunk: Uint8Array): void {
+    this.#isHandling = true;
+    try {
+      this.#operation.handle(chunk);
+    } finally {
+      this.#isHandling = false;
+    }
+  }
+
   #flow(): void {
+    if (this.#isHandling) return;
     while (!this.#isPausing) {
       const chunk = this.#kept.shift();
       if (chunk === undefined) break;
+      this.#handle(chunk);
       this.#keptBytes -= chunk.length;
-      this.#source?.reportBuffered(-chunk.length, this.#kept.size === 0 ? -1 : 0);
-      this.#operation.handle(chunk);
+      this.#report();
     }
     if (!this.#keepsEnd || this.#kept.size > 0 || this.#isPausing) return;
     this.#keepsEnd = false;
     this.#operation.handleEnd();
+    this.#report();
+  }
+
+  /** Reports what is held, if that has changed. A kept chunk counts until the operator has returned from it. */
+  #report(): void {
+    const bytes = this.#isClosed ? 0 : this.#buffered + this.#keptBytes;
+    const isHolder = !this.#isClosed && (this.#isReady || this.#kept.size > 0 || this.#keepsEnd);
+    const change = bytes - this.#reported;
+    const more = Number(isHolder) - Number(this.#isHolder);
+    if (change === 0 && more === 0) return;
+    this.#reported = bytes;
+    this.#isHolder = isHolder;
+    this.#source?.reportBuffered(change, more);
   }
 }
