@@ -22,38 +22,38 @@ import { lines } from '../lib/framing/lines.ts';
 import { type Handler, serve } from '../lib/serve.ts';
 import { MemoryNetwork } from '../lib/testing/index.ts';
 import { Clock } from './support/clock.ts';
-import { House } from './support/house.ts';
 import { clockOf } from './support/internals.ts';
 import { Log } from './support/log.ts';
+import { TestServer } from './support/testServer.ts';
 
 const shout = lines();
 
 describe('serve', () => {
   it('emits its events in order', async () => {
-    const house = await House.open((connection) =>
+    const server = await TestServer.open((connection) =>
       connection.pipe(
         shout,
         map((line) => `${line.toUpperCase()}\n`),
       ),
     );
-    const client = await house.connect();
+    const client = await server.connect();
     client.write('hello\nwor').write('ld\n');
-    await house.clock.advance(5);
+    await server.clock.advance(5);
     expect(client.text).toBe('HELLO\nWORLD\n');
     client.end();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(client.ended).toBe(true);
-    await house.signal();
-    expect(house.log.completed).toBe(true);
-    expect(house.log.events).toMatchObject([
+    await server.signal();
+    expect(server.log.completed).toBe(true);
+    expect(server.log.events).toMatchObject([
       { type: 'listening', address: { address: 'memory', port: 0 } },
       { type: 'opened', id: 1, peer: { address: '127.0.0.1', port: 49152 }, waited: 0 },
       { type: 'closed', id: 1, reason: 'ended', bytesIn: 12, bytesOut: 12, unsent: 0, duration: 5 },
       { type: 'draining', active: 0, waiting: 0 },
       { type: 'drained', drained: 0, aborted: 0, refused: 0, unsent: 0, duration: 0 },
     ]);
-    expect(house.network.sockets.size).toBe(0);
-    expect(house.clock.actions).toEqual([]);
+    expect(server.network.sockets.size).toBe(0);
+    expect(server.clock.actions).toEqual([]);
   });
 
   it('opens no port before it is subscribed to, and one for each subscription', async () => {
@@ -73,65 +73,65 @@ describe('serve', () => {
   });
 
   it('with 3 slots and room for 2 refuses 5 of 10, and serves the one that waited longest when a slot is free', async () => {
-    const house = await House.open(identity, { concurrency: 3, waiting: { max: 2 } });
-    const clients = await house.connectAll(10);
-    expect(house.log.of('opened').map(({ id }) => id)).toEqual([1, 2, 3]);
-    expect(house.log.of('refused').map(({ id, reason, waited }) => [id, reason, waited])).toEqual(
+    const server = await TestServer.open(identity, { concurrency: 3, waiting: { max: 2 } });
+    const clients = await server.connectAll(10);
+    expect(server.log.of('opened').map(({ id }) => id)).toEqual([1, 2, 3]);
+    expect(server.log.of('refused').map(({ id, reason, waited }) => [id, reason, waited])).toEqual(
       [6, 7, 8, 9, 10].map((id) => [id, 'full', 0]),
     );
     expect(clients.map(({ over }) => over)).toEqual([...Array(5).fill(false), ...Array(5).fill(true)]);
-    expect(house.log.counters).toMatchObject({ waiting: 2, active: 3, refused: 5 });
-    await house.clock.advance(100);
+    expect(server.log.counters).toMatchObject({ waiting: 2, active: 3, refused: 5 });
+    await server.clock.advance(100);
     clients[1]?.end();
-    await house.clock.settle();
-    expect(house.log.events.slice(-2)).toMatchObject([
+    await server.clock.settle();
+    expect(server.log.events.slice(-2)).toMatchObject([
       { type: 'closed', id: 2, reason: 'ended' },
       { type: 'opened', id: 4, waited: 100 },
     ]);
   });
 
   it('refuses a connection that waits too long', async () => {
-    const house = await House.open(identity, {
+    const server = await TestServer.open(identity, {
       concurrency: 1,
       waiting: { timeout: 1000 },
       idle: 60_000,
       greeting: 60_000,
     });
-    await house.connectAll(3);
-    await house.clock.advance(999);
-    expect(house.log.refusals).toEqual([]);
-    await house.clock.advance(1);
-    expect(house.log.of('refused')).toMatchObject([
+    await server.connectAll(3);
+    await server.clock.advance(999);
+    expect(server.log.refusals).toEqual([]);
+    await server.clock.advance(1);
+    expect(server.log.of('refused')).toMatchObject([
       { id: 2, reason: 'timeout', waited: 1000 },
       { id: 3, reason: 'timeout', waited: 1000 },
     ]);
   });
 
   it('serves the next connection when those in the buffer of mergeMap were refused meanwhile', async () => {
-    const house = await House.open(identity, { concurrency: 1, waiting: { max: 0 } });
-    const first = await house.connect();
-    await house.connect();
+    const server = await TestServer.open(identity, { concurrency: 1, waiting: { max: 0 } });
+    const first = await server.connect();
+    await server.connect();
     first.end();
-    await house.clock.settle();
-    const third = await house.connect();
+    await server.clock.settle();
+    const third = await server.connect();
     third.write('echo');
-    await house.clock.settle();
-    expect(house.log.refusals).toEqual(['full']);
+    await server.clock.settle();
+    expect(server.log.refusals).toEqual(['full']);
     expect(third.text).toBe('echo');
   });
 
   it('sends a farewell to refused connections, which use no slot', async () => {
-    const house = await House.open(identity, { concurrency: 1, waiting: { max: 1 }, farewell: 'try later\n' });
-    const [first, waits, refused] = await house.connectAll(3);
-    await house.clock.settle();
+    const server = await TestServer.open(identity, { concurrency: 1, waiting: { max: 1 }, farewell: 'try later\n' });
+    const [first, waits, refused] = await server.connectAll(3);
+    await server.clock.settle();
     expect(refused?.text).toBe('try later\n');
     expect(refused?.ended).toBe(true);
-    expect(house.log.counters).toMatchObject({ active: 1, waiting: 1, refused: 1 });
-    await house.clock.advance(100);
-    expect(house.network.sockets.size).toBe(2);
+    expect(server.log.counters).toMatchObject({ active: 1, waiting: 1, refused: 1 });
+    await server.clock.advance(100);
+    expect(server.network.sockets.size).toBe(2);
     first?.end();
     waits?.write('my turn');
-    await house.clock.settle();
+    await server.clock.settle();
     expect(waits?.text).toBe('my turn');
   });
 
@@ -143,65 +143,65 @@ describe('serve', () => {
         most = Math.max(most, ++running);
         return connection.pipe(finalize(() => running--));
       });
-    const house = await House.open(handler, { concurrency: 7, waiting: { max: 1000 } });
-    const clients = await house.connectAll(100);
+    const server = await TestServer.open(handler, { concurrency: 7, waiting: { max: 1000 } });
+    const clients = await server.connectAll(100);
     for (const client of clients) {
       client.end();
-      await house.clock.settle();
-      expect(house.log.counters.active).toBeLessThanOrEqual(7);
+      await server.clock.settle();
+      expect(server.log.counters.active).toBeLessThanOrEqual(7);
     }
     expect(most).toBe(7);
     expect(running).toBe(0);
-    expect(house.log.closes).toEqual(Array(100).fill('ended'));
+    expect(server.log.closes).toEqual(Array(100).fill('ended'));
   });
 
   describe('deadlines', () => {
     it('closes a connection that is silent for `idle`, from the last byte in either direction', async () => {
       const late = new Subject<string>();
-      const house = await House.open(() => late, { idle: 1000, greeting: Number.POSITIVE_INFINITY });
-      const client = await house.connect();
-      await house.clock.advance(900);
+      const server = await TestServer.open(() => late, { idle: 1000, greeting: Number.POSITIVE_INFINITY });
+      const client = await server.connect();
+      await server.clock.advance(900);
       late.next('still there?');
-      await house.clock.advance(999);
-      expect(house.log.closes).toEqual([]);
-      await house.clock.advance(1);
+      await server.clock.advance(999);
+      expect(server.log.closes).toEqual([]);
+      await server.clock.advance(1);
       client.end();
-      await house.clock.settle();
-      expect(house.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'idle', duration: 1900 }]);
-      expect(house.log.of('failed')).toEqual([]);
+      await server.clock.settle();
+      expect(server.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'idle', duration: 1900 }]);
+      expect(server.log.of('failed')).toEqual([]);
     });
 
     it('closes a connection whose peer sends nothing within `greeting`', async () => {
-      const house = await House.open(identity, { greeting: 500 });
-      const [silent, speaks] = await house.connectAll(2);
+      const server = await TestServer.open(identity, { greeting: 500 });
+      const [silent, speaks] = await server.connectAll(2);
       speaks?.write('x');
-      await house.clock.advance(500);
+      await server.clock.advance(500);
       silent?.end();
-      await house.clock.settle();
-      expect(house.log.of('closed')).toMatchObject([
+      await server.clock.settle();
+      expect(server.log.of('closed')).toMatchObject([
         { id: 1, reason: 'deadline', deadline: 'greeting', duration: 500 },
       ]);
     });
 
     it('closes a connection whose peer takes longer than `frame` for a frame', async () => {
-      const house = await House.open((connection) => connection.pipe(shout), { frame: 1000 });
-      const client = await house.connect();
+      const server = await TestServer.open((connection) => connection.pipe(shout), { frame: 1000 });
+      const client = await server.connect();
       for (let drip = 0; drip < 10; drip++) {
         client.write('x');
-        await house.clock.advance(100);
+        await server.clock.advance(100);
       }
       client.end();
-      await house.clock.settle();
-      expect(house.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'frame', duration: 1000 }]);
+      await server.clock.settle();
+      expect(server.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'frame', duration: 1000 }]);
     });
 
     it('aborts a connection whose peer takes nothing of the output for `stall`', async () => {
-      const house = await House.open(() => from(['x'.repeat(100_000)]), { stall: 2000 });
-      house.network.connect({ window: 10 }).pause();
-      await house.clock.advance(1999);
-      expect(house.log.closes).toEqual([]);
-      await house.clock.advance(1);
-      expect(house.log.of('closed')).toMatchObject([
+      const server = await TestServer.open(() => from(['x'.repeat(100_000)]), { stall: 2000 });
+      server.network.connect({ window: 10 }).pause();
+      await server.clock.advance(1999);
+      expect(server.log.closes).toEqual([]);
+      await server.clock.advance(1);
+      expect(server.log.of('closed')).toMatchObject([
         { reason: 'slow-consumer', deadline: 'stall', duration: 2000, bytesOut: 10, unsent: 99_990 },
       ]);
     });
@@ -214,36 +214,36 @@ describe('serve', () => {
       'asks a connection to finish at the end of its lifetime, which is shorter by a random share (%f)',
       async (chance, ends) => {
         const options = { lifetime: 10_000, jitter: 0.2, random: () => chance, idle: 60_000, greeting: 60_000 };
-        const house = await House.open(identity, options);
-        const client = await house.connect();
-        await house.clock.advance(ends - 1);
+        const server = await TestServer.open(identity, options);
+        const client = await server.connect();
+        await server.clock.advance(ends - 1);
         expect(client.ended).toBe(false);
-        await house.clock.advance(1);
+        await server.clock.advance(1);
         expect(client.ended).toBe(true);
         client.end();
-        await house.clock.settle();
-        expect(house.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'lifetime', duration: ends }]);
+        await server.clock.settle();
+        expect(server.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'lifetime', duration: ends }]);
       },
     );
 
     it('aborts a connection that does not finish within the grace after its lifetime', async () => {
       const options = { lifetime: 1000, jitter: 0, grace: 500, idle: 60_000, greeting: 60_000 };
-      const house = await House.open(() => NEVER, options);
-      await house.connect();
-      await house.clock.advance(1499);
-      expect(house.log.closes).toEqual([]);
-      await house.clock.advance(1);
-      expect(house.log.closes).toEqual(['lifetime']);
+      const server = await TestServer.open(() => NEVER, options);
+      await server.connect();
+      await server.clock.advance(1499);
+      expect(server.log.closes).toEqual([]);
+      await server.clock.advance(1);
+      expect(server.log.closes).toEqual(['lifetime']);
     });
 
     it('keeps a connection with an infinite lifetime open, whatever the jitter', async () => {
       const forever = Number.POSITIVE_INFINITY;
       const options = { jitter: 1, random: () => 1, idle: forever, greeting: forever };
-      const house = await House.open(identity, options);
-      const client = await house.connect();
-      await house.clock.advance(1e6);
+      const server = await TestServer.open(identity, options);
+      const client = await server.connect();
+      await server.clock.advance(1e6);
       expect(client.over).toBe(false);
-      expect(house.clock.actions).toEqual([]);
+      expect(server.clock.actions).toEqual([]);
     });
   });
 
@@ -254,21 +254,21 @@ describe('serve', () => {
         running++;
         return NEVER.pipe(finalize(() => running--));
       };
-      const house = await House.open(handler, { concurrency: 2 });
-      const clients = await house.connectAll(5);
+      const server = await TestServer.open(handler, { concurrency: 2 });
+      const clients = await server.connectAll(5);
       expect(running).toBe(2);
-      house.log.subscription?.unsubscribe();
+      server.log.subscription?.unsubscribe();
       expect(running).toBe(0);
-      const emitted = house.log.events.length;
-      await house.clock.settle();
-      expect(house.network.listening).toBe(false);
+      const emitted = server.log.events.length;
+      await server.clock.settle();
+      expect(server.network.listening).toBe(false);
       expect(clients.map(({ reset }) => reset)).toEqual([true, true, false, false, false]);
       expect(clients.every(({ over }) => over)).toBe(true);
-      expect(house.network.sockets.size).toBe(0);
-      expect(house.shutdown.observed).toBe(false);
-      expect(house.log.events).toHaveLength(emitted);
-      await house.clock.advance(1e6);
-      expect(house.clock.actions).toEqual([]);
+      expect(server.network.sockets.size).toBe(0);
+      expect(server.shutdown.observed).toBe(false);
+      expect(server.log.events).toHaveLength(emitted);
+      await server.clock.advance(1e6);
+      expect(server.clock.actions).toEqual([]);
     });
 
     it('in the `opened` event, runs no handler', async () => {
@@ -290,7 +290,7 @@ describe('serve', () => {
 
     it('serves no waiting connection in the slot of one that is open only for its unread input', async () => {
       const begun: number[] = [];
-      const house = await House.open(
+      const server = await TestServer.open(
         async (connection) => {
           begun.push(connection.id);
           await connection.pipe(lines())[Symbol.asyncIterator]().next();
@@ -299,23 +299,23 @@ describe('serve', () => {
         },
         { concurrency: 1 },
       );
-      const client = await house.connect();
+      const client = await server.connect();
       client.write('one\n').end();
-      await house.clock.settle();
-      await house.connect();
-      house.log.subscription?.unsubscribe();
-      await house.clock.settle();
-      expect([begun, house.network.sockets.size]).toEqual([[1], 0]);
+      await server.clock.settle();
+      await server.connect();
+      server.log.subscription?.unsubscribe();
+      await server.clock.settle();
+      expect([begun, server.network.sockets.size]).toEqual([[1], 0]);
     });
 
     it('in the middle of a drain, leaves no timer', async () => {
-      const house = await House.open(() => NEVER);
-      await house.connectAll(2);
-      await house.signal();
-      house.log.subscription?.unsubscribe();
-      await house.clock.advance(200_000);
-      expect(house.clock.actions).toEqual([]);
-      expect(house.log.of('drained')).toEqual([]);
+      const server = await TestServer.open(() => NEVER);
+      await server.connectAll(2);
+      await server.signal();
+      server.log.subscription?.unsubscribe();
+      await server.clock.advance(200_000);
+      expect(server.clock.actions).toEqual([]);
+      expect(server.log.of('drained')).toEqual([]);
     });
   });
 
@@ -357,49 +357,49 @@ describe('serve', () => {
   });
 
   it('waits for replies that are emitted late, and keeps their order', async () => {
-    const house = await House.open((connection) =>
+    const server = await TestServer.open((connection) =>
       connection.pipe(
         shout,
-        concatMap((line) => of(`${line}\n`).pipe(delay(line.length, house.clock))),
+        concatMap((line) => of(`${line}\n`).pipe(delay(line.length, server.clock))),
       ),
     );
-    const client = await house.connect();
+    const client = await server.connect();
     client.write('long\nx\n').end();
-    await house.clock.advance(5);
+    await server.clock.advance(5);
     expect(client.text).toBe('long\nx\n');
     expect(client.ended).toBe(true);
-    expect(house.log.closes).toEqual(['ended']);
+    expect(server.log.closes).toEqual(['ended']);
   });
 
   it('goes on when its shutdown completes without a value', async () => {
-    const house = await House.open(identity, { shutdown: EMPTY });
-    const client = await house.connect();
+    const server = await TestServer.open(identity, { shutdown: EMPTY });
+    const client = await server.connect();
     client.write('on');
-    await house.clock.settle();
+    await server.clock.settle();
     expect(client.text).toBe('on');
-    house.log.subscription?.unsubscribe();
+    server.log.subscription?.unsubscribe();
   });
 
   it('errors with the error of its shutdown', async () => {
     const shutdown = new Subject<void>();
-    const house = await House.open(identity, { shutdown });
-    const client = await house.connect();
+    const server = await TestServer.open(identity, { shutdown });
+    const client = await server.connect();
     shutdown.error(new Error('no more'));
-    await house.clock.settle();
-    expect(house.log.fault).toEqual(new Error('no more'));
+    await server.clock.settle();
+    expect(server.log.fault).toEqual(new Error('no more'));
     expect(client.reset).toBe(true);
-    expect(house.network.listening).toBe(false);
+    expect(server.network.listening).toBe(false);
   });
 
   it('sends a last message of a handler whose connection is asked to finish', async () => {
-    const house = await House.open((connection) =>
+    const server = await TestServer.open((connection) =>
       connection.draining.pipe(
         map(() => 'goodbye\n'),
         takeUntil(connection.closed),
       ),
     );
-    const client = await house.connect();
-    await house.signal();
+    const client = await server.connect();
+    await server.signal();
     expect(client.text).toBe('goodbye\n');
     expect(client.ended).toBe(true);
   });
@@ -430,17 +430,17 @@ describe('serve', () => {
         { highWaterMark: 64, maxOutbound: 1050 },
         { highWaterMark: 1_000_000, maxOutbound: 1050 },
       ]) {
-        const house = await House.open(handler, limits);
-        const client = await house.connect({ window: 1000 });
+        const server = await TestServer.open(handler, limits);
+        const client = await server.connect({ window: 1000 });
         client.pause();
         for (let i = 1; i <= 5; i++) {
           client.write(`${i}\n`);
-          await house.clock.advance(1);
+          await server.clock.advance(1);
         }
         client.resume().end();
-        await house.clock.advance(100);
-        expect(house.log.of('closed')).toMatchObject([{ unsent: 0 }]);
-        expect(house.log.of('closed')[0]?.error).toBe(undefined);
+        await server.clock.advance(100);
+        expect(server.log.of('closed')).toMatchObject([{ unsent: 0 }]);
+        expect(server.log.of('closed')[0]?.error).toBe(undefined);
         expect(client.text).toBe(piece.repeat(5));
       }
     });

@@ -1,7 +1,7 @@
 import type { SchedulerLike } from 'rxjs';
 import { nextIteration } from '../time/eventLoop.ts';
+import { IterationQuota } from '../time/iterationQuota.ts';
 import { monotonic } from '../time/monotonic.ts';
-import { TurnQuota } from '../time/turnQuota.ts';
 import { type Evictable, type ScarceMemory, ShortageSpell } from './shortageSpell.ts';
 
 /** What holds memory, as the budget sees it: a connection. */
@@ -156,7 +156,7 @@ export class MemoryBudget implements ScarceMemory {
 
   #serveNow(): void {
     this.#isServing = false;
-    const quota = new TurnQuota(this.#clock);
+    const quota = new IterationQuota(this.#clock);
     try {
       for (let next = this.#next(); next !== undefined; next = this.#next()) {
         this.forget(next);

@@ -2,7 +2,7 @@ import type { SchedulerLike } from 'rxjs';
 import { SlowConsumerError } from '../errors.ts';
 import { isData } from '../options.ts';
 import { nextIteration } from '../time/eventLoop.ts';
-import { TurnQuota } from '../time/turnQuota.ts';
+import { IterationQuota } from '../time/iterationQuota.ts';
 import type { TransportSocket } from '../transport/transport.ts';
 import { flushLater } from './flushLater.ts';
 import type { MemoryBudget } from './memoryBudget.ts';
@@ -67,7 +67,7 @@ export class Output {
   /** Callbacks that wait for room. */
   #waiters: (() => void)[] | undefined;
   /** Limits how many promises of `write()` are resolved at once in one event-loop iteration. */
-  #quota: TurnQuota | undefined;
+  #quota: IterationQuota | undefined;
   /** The promise of `write()` calls that wait: one for all of them. */
   #room: Promise<void> | undefined;
 
@@ -155,7 +155,7 @@ export class Output {
     if (this.#room !== undefined) return this.#room;
     const { clock } = this.#settings;
     // Promises that are resolved at once would keep the event loop from all other connections.
-    this.#quota ??= new TurnQuota(clock);
+    this.#quota ??= new IterationQuota(clock);
     const hasRoom = !isOver() && !mustWait();
     if (hasRoom && !this.#quota.spend()) return Promise.resolve();
     const room = new Promise<void>((resolve, reject) => {

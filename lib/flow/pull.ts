@@ -2,7 +2,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { Observable, type SchedulerLike, type Subscriber } from 'rxjs';
 import type { Data } from '../connection/writeQueue.ts';
 import { nextIteration } from '../time/eventLoop.ts';
-import { TurnQuota } from '../time/turnQuota.ts';
+import { IterationQuota } from '../time/iterationQuota.ts';
 
 /** What can be asked for one value after the other. */
 export type Pullable = AsyncIterable<Data | undefined> | Iterable<Data | undefined>;
@@ -71,7 +71,7 @@ function pullAsync(
   target: ReplyTarget,
   subscriber: Subscriber<Data | undefined>,
 ): void {
-  const quota = new TurnQuota(target.clock);
+  const quota = new IterationQuota(target.clock);
   let isDone = false;
   const fail = (error: unknown) => {
     isDone = true;
@@ -119,7 +119,7 @@ function pullSync(
   target: ReplyTarget,
   subscriber: Subscriber<Data | undefined>,
 ): void {
-  const quota = new TurnQuota(target.clock);
+  const quota = new IterationQuota(target.clock);
   let isDone = false;
   let isRunning = false;
   const wait = roomWaiter(target, () => ask());

@@ -5,7 +5,7 @@ import type { FailedEvent, RefusalReason, RefusedEvent } from '../events.ts';
 import { data } from '../options.ts';
 import { Queue } from '../queue.ts';
 import { nextIteration } from '../time/eventLoop.ts';
-import { TurnQuota } from '../time/turnQuota.ts';
+import { IterationQuota } from '../time/iterationQuota.ts';
 import type { Lingering } from './lingering.ts';
 import type { Registry } from './registry.ts';
 
@@ -67,7 +67,7 @@ export class Refusal {
 
   #refuseLater(): void {
     const { clock } = this.#options;
-    const quota = new TurnQuota(clock);
+    const quota = new IterationQuota(clock);
     const work = () => {
       while (this.#abandoned.size > 0) {
         this.#refuseNext();

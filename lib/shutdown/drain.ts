@@ -5,7 +5,7 @@ import type { ListenEvent, ServerEvent } from '../events.ts';
 import type { Lingering } from '../listen/lingering.ts';
 import type { Registry } from '../listen/registry.ts';
 import { afterPoll, nextIteration } from '../time/eventLoop.ts';
-import { TurnQuota } from '../time/turnQuota.ts';
+import { IterationQuota } from '../time/iterationQuota.ts';
 import { afterDelay } from './delay.ts';
 import { DrainTally } from './drainTally.ts';
 import type { ConnectionServer } from './serveConnection.ts';
@@ -173,7 +173,7 @@ export class Drain implements ConnectionServer {
   #each(work: (connection: SocketConnection) => void): void {
     const { clock, registry } = this.#options;
     const connections = registry.connections.values();
-    const quota = new TurnQuota(clock);
+    const quota = new IterationQuota(clock);
     const go = () => {
       for (let next = connections.next(); !next.done; next = connections.next()) {
         work(next.value);

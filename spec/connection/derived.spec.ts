@@ -30,9 +30,9 @@ import { encodeLengthPrefixed, exchange, idle, inPlace, lengthPrefixed, lines, t
 import { examples } from '../framing/formats.ts';
 import { Borrowed } from '../support/borrowed.ts';
 import { chop, chunkings, watch } from '../support/bytes.ts';
-import { House } from '../support/house.ts';
 import { clockOf } from '../support/internals.ts';
 import { run } from '../support/peers.ts';
+import { TestServer } from '../support/testServer.ts';
 
 type Front = OperatorFunction<Uint8Array, Uint8Array>;
 
@@ -69,32 +69,32 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
   const bytes = (text: string) => encode(Buffer.from(text));
 
   it('emits the line that had begun when the server drained, and no later one', async () => {
-    const house = await House.open((connection) =>
+    const server = await TestServer.open((connection) =>
       connection.pipe(
         front(connection),
         lines(),
         map((line) => `${line}\n`),
       ),
     );
-    const client = await house.connect();
+    const client = await server.connect();
     client.write(bytes('first\nha'));
-    await house.clock.settle();
-    await house.signal();
+    await server.clock.settle();
+    await server.signal();
     expect(client.ended).toBe(false);
     client.write(bytes('lf\nnever\n'));
-    await house.clock.settle();
+    await server.clock.settle();
     expect([client.text, client.ended]).toEqual(['first\nhalf\n', true]);
     client.end();
-    await house.clock.settle();
-    expect(house.log.closes).toEqual(['drained']);
+    await server.clock.settle();
+    expect(server.log.closes).toEqual(['drained']);
   });
 
   it('completes at once in a drain when no line has begun', async () => {
-    const house = await House.open((connection) => connection.pipe(front(connection), lines()));
-    const [silent, between] = await house.connectAll(2);
+    const server = await TestServer.open((connection) => connection.pipe(front(connection), lines()));
+    const [silent, between] = await server.connectAll(2);
     between?.write(bytes('a\n'));
-    await house.clock.settle();
-    await house.signal();
+    await server.clock.settle();
+    await server.signal();
     expect([silent?.ended, between?.ended]).toEqual([true, true]);
   });
 
@@ -102,7 +102,7 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
     const begun: string[] = [];
     const work = new Subject<void>();
     const decode = (connection: Connection) => pipe(front(connection), lines());
-    const house = await House.open((connection) =>
+    const server = await TestServer.open((connection) =>
       exchange(
         () => connection.pipe(decode(connection)),
         (line) => {
@@ -114,23 +114,23 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
         },
       )(connection),
     );
-    const client = await house.connect();
+    const client = await server.connect();
     client.write(bytes('a\nb\nc\n'));
-    await house.clock.settle();
+    await server.clock.settle();
     client.end();
-    await house.clock.settle();
+    await server.clock.settle();
     for (const seen of [['a'], ['a', 'b'], ['a', 'b', 'c']]) {
       expect(begun).toEqual(seen);
       work.next();
-      await house.clock.settle();
+      await server.clock.settle();
     }
     expect([client.text, client.ended]).toEqual(['a\nb\nc\n', true]);
-    expect(house.log.closes).toEqual(['ended']);
+    expect(server.log.closes).toEqual(['ended']);
   });
 
   it('drops complete lines that a pause held back when the server drains', async () => {
     const work = new Subject<void>();
-    const house = await House.open((connection) =>
+    const server = await TestServer.open((connection) =>
       exchange(
         () => connection.pipe(front(connection), lines()),
         (line) =>
@@ -140,18 +140,18 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
           ),
       )(connection),
     );
-    const client = await house.connect();
+    const client = await server.connect();
     client.write(bytes('a\nb\nc\n'));
-    await house.clock.settle();
-    await house.signal();
+    await server.clock.settle();
+    await server.signal();
     work.next();
-    await house.clock.settle();
+    await server.clock.settle();
     expect([client.text, client.ended]).toEqual(['a\n', true]);
   });
 
   it('emits no line while the peer does not read the replies, and loses none', async () => {
     const unsent: (() => number)[] = [];
-    const house = await House.open(
+    const server = await TestServer.open(
       (connection) => {
         unsent.push(() => connection.unsent);
         return connection.pipe(
@@ -162,17 +162,17 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
       },
       { highWaterMark: 1000, maxOutbound: 2000 },
     );
-    const client = await house.connect({ window: 1 });
+    const client = await server.connect({ window: 1 });
     client.pause();
     client.write(bytes('a\n'));
-    await house.clock.settle();
+    await server.clock.settle();
     client.write(bytes('bcdefghijk\n'.repeat(100)));
-    await house.clock.settle();
+    await server.clock.settle();
     expect(unsent[0]?.()).toBeLessThan(3000);
     client.resume().end();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(client.text).toBe('a'.repeat(100) + 'bcdefghijk'.repeat(100 * 100));
-    expect(house.log.closes).toEqual(['ended']);
+    expect(server.log.closes).toEqual(['ended']);
   });
 
   it('reads on while output waits that was written without send(), because it does not derive from the input', () => {
@@ -192,59 +192,59 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
   it('emits the next line to a loop when the body has run', async () => {
     const begun: string[] = [];
     const work = new Subject<void>();
-    const house = await House.open(async (connection) => {
+    const server = await TestServer.open(async (connection) => {
       for await (const line of connection.pipe(front(connection), lines())) {
         begun.push(line);
         await new Promise<void>((resolve) => work.pipe(take(1)).subscribe({ complete: resolve }));
       }
     });
-    const client = await house.connect();
+    const client = await server.connect();
     client.write(bytes('a\nb\n'));
-    await house.clock.settle();
+    await server.clock.settle();
     expect(begun).toEqual(['a']);
     work.next();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(begun).toEqual(['a', 'b']);
   });
 
   it('has the server’s frame deadline', async () => {
-    const house = await House.open((connection) => connection.pipe(front(connection), lines()), { frame: 500 });
-    const client = await house.connect();
+    const server = await TestServer.open((connection) => connection.pipe(front(connection), lines()), { frame: 500 });
+    const client = await server.connect();
     client.write(bytes('ha'));
-    await house.clock.advance(499);
+    await server.clock.advance(499);
     client.write(bytes('l'));
-    await house.clock.settle();
+    await server.clock.settle();
     expect(client.ended).toBe(false);
-    await house.clock.advance(1);
+    await server.clock.advance(1);
     expect(client.ended).toBe(true);
     client.end();
-    await house.clock.settle();
-    expect(house.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'frame' }]);
+    await server.clock.settle();
+    expect(server.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'frame' }]);
   });
 
   it('sets the close reason for a line that is too long, whatever is replied to it', async () => {
-    const house = await House.open((connection) =>
+    const server = await TestServer.open((connection) =>
       connection.pipe(
         front(connection),
         lines({ maxLength: 3 }),
         catchError(() => of('too long')),
       ),
     );
-    const client = await house.connect();
+    const client = await server.connect();
     client.write(bytes('1234')).end();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(client.text).toBe('too long');
-    expect(house.log.of('closed')).toMatchObject([{ reason: 'frame-too-long', error: new FrameTooLongError(3, 4) }]);
+    expect(server.log.of('closed')).toMatchObject([{ reason: 'frame-too-long', error: new FrameTooLongError(3, 4) }]);
   });
 
   it('counts in the budget what it holds', async () => {
     const handler = (connection: Connection) => connection.pipe(front(connection), lines(), ignoreElements());
-    const house = await House.open(handler, { budget: 1000 });
-    const client = await house.connect();
+    const server = await TestServer.open(handler, { budget: 1000 });
+    const client = await server.connect();
     client.write(bytes('x'.repeat(1600)));
-    await house.clock.settle();
-    await house.connect();
-    expect(house.log.of('refused')).toMatchObject([{ reason: 'budget' }]);
+    await server.clock.settle();
+    await server.connect();
+    expect(server.log.of('refused')).toMatchObject([{ reason: 'budget' }]);
   });
 });
 
@@ -253,29 +253,29 @@ describe('a framing operator behind an operator that delays', () => {
     ['delay', (connection) => delay(5, clockOf(connection))],
     ['observeOn', (connection) => observeOn(clockOf(connection))],
   ])('%s emits every line, in order, at the pace of the exchange behind it', async (_, front) => {
-    const house = await House.open((connection) =>
+    const server = await TestServer.open((connection) =>
       exchange(
         () => connection.pipe(front(connection), lines()),
         (line) => of(`${line} `).pipe(delay(50, clockOf(connection))),
       )(connection),
     );
-    const client = await house.connect();
+    const client = await server.connect();
     const sent = Array.from({ length: 50 }, (_, i) => `${i}`);
     for (const line of sent) {
       client.write(`${line}\n`);
-      await house.clock.advance(7);
+      await server.clock.advance(7);
     }
     client.end();
-    await house.clock.advance(5000);
+    await server.clock.advance(5000);
     expect(client.text).toBe(sent.map((line) => `${line} `).join(''));
-    expect(house.log.closes).toEqual(['ended']);
+    expect(server.log.closes).toEqual(['ended']);
   });
 });
 
 describe('several framing operators on one input', () => {
   it('all reach their boundary before the input completes', async () => {
     const seen: string[] = [];
-    const house = await House.open((connection) => {
+    const server = await TestServer.open((connection) => {
       const bytes = connection.pipe(share());
       const two = [1, 2].map((n) =>
         bytes.pipe(
@@ -285,34 +285,34 @@ describe('several framing operators on one input', () => {
       );
       return of(...two).pipe(mergeMap(identity), ignoreElements());
     });
-    const client = await house.connect();
+    const client = await server.connect();
     client.write('ha');
-    await house.clock.settle();
-    await house.signal();
+    await server.clock.settle();
+    await server.signal();
     client.write('lf\n');
-    await house.clock.settle();
+    await server.clock.settle();
     client.write('never\n');
-    await house.clock.settle();
+    await server.clock.settle();
     expect(seen).toEqual(['1 half', '2 half']);
     client.end();
-    await house.clock.settle();
-    expect(house.log.closes).toEqual(['drained']);
+    await server.clock.settle();
+    expect(server.log.closes).toEqual(['drained']);
   });
 
   it('completes for a plain subscriber too, in a drain, when the one framing operator has ended', async () => {
     const seen: string[] = [];
-    const house = await House.open((connection) => {
+    const server = await TestServer.open((connection) => {
       const bytes = connection.pipe(share());
       bytes.subscribe({ next: (chunk) => seen.push(`${chunk}`), complete: () => seen.push('|') });
       return bytes.pipe(lines(), ignoreElements());
     });
-    const client = await house.connect();
+    const client = await server.connect();
     client.write('ha');
-    await house.clock.settle();
-    await house.signal();
+    await server.clock.settle();
+    await server.signal();
     expect(seen).toEqual(['ha']);
     client.write('lf\n');
-    await house.clock.settle();
+    await server.clock.settle();
     expect(seen).toEqual(['ha', 'lf\n', '|']);
     expect(client.ended).toBe(true);
   });
@@ -320,11 +320,11 @@ describe('several framing operators on one input', () => {
 
 describe('plain operators on a connection, without framing', () => {
   it('complete at once in a drain', async () => {
-    const house = await House.open((connection) => connection.pipe(mirror, map(plain)));
-    const client = await house.connect();
+    const server = await TestServer.open((connection) => connection.pipe(mirror, map(plain)));
+    const client = await server.connect();
     client.write('ha');
-    await house.clock.settle();
-    await house.signal();
+    await server.clock.settle();
+    await server.signal();
     expect([client.text, client.ended]).toEqual(['ha', true]);
   });
 });

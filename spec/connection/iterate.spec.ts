@@ -5,10 +5,10 @@ import type { Connection } from '../../lib/connection/connection.ts';
 import { ConnectionClosedError } from '../../lib/errors.ts';
 import type { Closed } from '../../lib/events.ts';
 import { lines } from '../../lib/framing/lines.ts';
-import { House } from '../support/house.ts';
 import { internalsOf } from '../support/internals.ts';
 import { dialTo, openConnections, readAll } from '../support/sockets.ts';
 import { talk } from '../support/talk.ts';
+import { TestServer } from '../support/testServer.ts';
 
 const handler =
   (work: (connection: Connection) => ObservableInput<never> | Promise<unknown>) => (connection: Connection) =>
@@ -249,7 +249,7 @@ describe('write', () => {
 
   it('is rejected when the connection is closed, even if a teardown of the reader throws, and no other caller receives that', async () => {
     const errors: unknown[] = [];
-    const house = await House.open(
+    const server = await TestServer.open(
       async (one) => {
         const crash = () => {
           throw new Error('in a teardown');
@@ -264,13 +264,13 @@ describe('write', () => {
       },
       { highWaterMark: 12 },
     );
-    const client = house.network.connect({ window: 5 }).pause().write('go');
-    await house.clock.settle();
+    const client = server.network.connect({ window: 5 }).pause().write('go');
+    await server.clock.settle();
     client.break();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(errors).toEqual([expect.any(ConnectionClosedError), expect.any(ConnectionClosedError)]);
-    expect(house.log.closes).toEqual(['reset']);
-    expect(house.log.of('failed')).toMatchObject([{ error: { message: expect.stringContaining('in a teardown') } }]);
+    expect(server.log.closes).toEqual(['reset']);
+    expect(server.log.of('failed')).toMatchObject([{ error: { message: expect.stringContaining('in a teardown') } }]);
   });
 
   it('is no unhandled rejection if it is not awaited', async () => {

@@ -12,9 +12,9 @@ import { lines } from '../../lib/framing/lines.ts';
 import type { ServeOptions } from '../../lib/serve.ts';
 import type { MemoryClient } from '../../lib/testing/index.ts';
 import { Clock } from '../support/clock.ts';
-import { House } from '../support/house.ts';
 import { clockOf, internalsOf } from '../support/internals.ts';
 import { talk } from '../support/talk.ts';
+import { TestServer } from '../support/testServer.ts';
 
 const MIB = 1024 * 1024;
 const NEVER_OVER = Number.POSITIVE_INFINITY;
@@ -400,8 +400,8 @@ describe('a budget', () => {
 
 describe('the budget of a server', () => {
   /** What all connections of a server hold together that was written and not sent, in bytes. */
-  const unsent = (house: House) =>
-    [...(house.log.of('listening')[0]?.connections ?? [])].reduce((sum, one) => sum + one.unsent, 0);
+  const unsent = (server: TestServer) =>
+    [...(server.log.of('listening')[0]?.connections ?? [])].reduce((sum, one) => sum + one.unsent, 0);
   const NO_DEADLINES = { greeting: NEVER_OVER, idle: NEVER_OVER, stall: NEVER_OVER, frame: NEVER_OVER };
 
   it.each([
@@ -415,61 +415,61 @@ describe('the budget of a server', () => {
         asked++;
         return 'x'.repeat(8000);
       };
-      const house = await House.open(exchange(lines(), project), { budget: 50_000, ...NO_DEADLINES });
-      const clients = Array.from({ length: 200 }, () => house.network.connect({ window: 0 }).pause());
-      await house.clock.settle();
+      const server = await TestServer.open(exchange(lines(), project), { budget: 50_000, ...NO_DEADLINES });
+      const clients = Array.from({ length: 200 }, () => server.network.connect({ window: 0 }).pause());
+      await server.clock.settle();
       for (const client of clients) {
         client.write('more\n');
-        if (pause > 0) await house.clock.advance(Math.min(pause, 2900 / 200));
-        expect(unsent(house)).toBeLessThanOrEqual(1.2 * 50_000 + 8000);
+        if (pause > 0) await server.clock.advance(Math.min(pause, 2900 / 200));
+        expect(unsent(server)).toBeLessThanOrEqual(1.2 * 50_000 + 8000);
       }
-      await house.clock.settle();
-      expect([asked, unsent(house)]).toEqual([7, 56_000]);
-      const [first, ...others] = [...(house.log.of('listening')[0]?.connections ?? [])];
-      await house.clock.advance(100);
+      await server.clock.settle();
+      expect([asked, unsent(server)]).toEqual([7, 56_000]);
+      const [first, ...others] = [...(server.log.of('listening')[0]?.connections ?? [])];
+      await server.clock.advance(100);
       expect([first?.paused.budget, others.slice(6).filter(({ paused }) => paused.budget >= 100).length]).toEqual([
         0, 193,
       ]);
       for (const { paused } of others.slice(6)) expect([paused.peer, paused.handler]).toEqual([0, 0]);
       // The rest is answered in order as the peers that never read are evicted.
-      await house.clock.advance(300_000);
+      await server.clock.advance(300_000);
       expect(asked).toBe(200);
-      expect(house.log.closes.every((reason) => reason === 'evicted')).toBe(true);
-      expect(unsent(house)).toBeLessThanOrEqual(50_000);
+      expect(server.log.closes.every((reason) => reason === 'evicted')).toBe(true);
+      expect(unsent(server)).toBeLessThanOrEqual(50_000);
     },
   );
 
   it('counts a farewell that a refused client does not take', async () => {
-    const house = await House.open(() => NEVER, {
+    const server = await TestServer.open(() => NEVER, {
       budget: 1000,
       concurrency: 1,
       waiting: { max: 0 },
       farewell: 'x'.repeat(5000),
     });
-    await house.connect();
-    house.network.connect({ window: 0 }).pause();
-    await house.clock.settle();
-    await house.connect();
-    expect(house.log.of('refused').map(({ reason }) => reason)).toEqual(['full', 'budget']);
+    await server.connect();
+    server.network.connect({ window: 0 }).pause();
+    await server.clock.settle();
+    await server.connect();
+    expect(server.log.of('refused').map(({ reason }) => reason)).toEqual(['full', 'budget']);
   });
 
   it('does not close a connection as idle that it pauses', async () => {
     const project = (line: string) => (line === 'wait' ? NEVER : line === 'much' ? 'x'.repeat(60_000) : line);
-    const house = await House.open(exchange(lines(), project, { concurrency: 2, ordered: false }), {
+    const server = await TestServer.open(exchange(lines(), project, { concurrency: 2, ordered: false }), {
       budget: 50_000,
       ...NO_DEADLINES,
       idle: 1000,
     });
     // It has a request in progress, and so is not idle itself.
-    const hog = house.network.connect({ window: 0 }).pause().write('wait\nmuch\n');
-    await house.clock.settle();
-    const held = await house.connect();
+    const hog = server.network.connect({ window: 0 }).pause().write('wait\nmuch\n');
+    await server.clock.settle();
+    const held = await server.connect();
     held.write('a\n');
-    await house.clock.advance(2500);
-    expect([house.log.closes, held.text]).toEqual([[], '']);
+    await server.clock.advance(2500);
+    expect([server.log.closes, held.text]).toEqual([[], '']);
     hog.resume();
-    await house.clock.settle();
-    expect([house.log.closes, held.text]).toEqual([[], 'a']);
+    await server.clock.settle();
+    expect([server.log.closes, held.text]).toEqual([[], 'a']);
   });
 
   it('is exceeded by one reply for each request in progress at most', async () => {
@@ -479,41 +479,41 @@ describe('the budget of a server', () => {
       replies.push(reply);
       return reply;
     };
-    const house = await House.open(exchange(lines(), project), { budget: 50_000, ...NO_DEADLINES });
-    for (let i = 0; i < 20; i++) house.network.connect({ window: 0 }).pause().write('a\nb\n');
-    await house.clock.settle();
+    const server = await TestServer.open(exchange(lines(), project), { budget: 50_000, ...NO_DEADLINES });
+    for (let i = 0; i < 20; i++) server.network.connect({ window: 0 }).pause().write('a\nb\n');
+    await server.clock.settle();
     for (const reply of [...replies]) {
       reply.next('x'.repeat(8000));
       reply.complete();
     }
-    await house.clock.settle();
+    await server.clock.settle();
     // The second request began on the connections that were answered before the budget was passed.
-    expect([replies.length, unsent(house)]).toEqual([27, 160_000]);
+    expect([replies.length, unsent(server)]).toEqual([27, 160_000]);
   });
 
   it('evicts peers that take nothing or single bytes, reports what they held, and accepts new clients', async () => {
-    const house = await House.open(
+    const server = await TestServer.open(
       exchange(lines(), () => 'x'.repeat(500_000)),
       { budget: 1_000_000, maxOutbound: NEVER_OVER, ...NO_DEADLINES },
     );
-    const drips = Array.from({ length: 3 }, () => house.network.connect({ window: 1 }).pause());
+    const drips = Array.from({ length: 3 }, () => server.network.connect({ window: 1 }).pause());
     for (const client of drips) client.write('more\n');
-    await house.clock.settle();
-    const late = await house.connect();
-    expect(house.log.refusals).toEqual(['budget']);
+    await server.clock.settle();
+    const late = await server.connect();
+    expect(server.log.refusals).toEqual(['budget']);
     for (let i = 0; i < 14; i++) {
       for (const client of drips) client.resume().pause();
-      await house.clock.advance(100);
+      await server.clock.advance(100);
     }
     expect(late.over).toBe(true);
     expect(
-      house.log.of('closed').map(({ reason, held, error, unsent }) => [reason, held, error, unsent > 499_980]),
+      server.log.of('closed').map(({ reason, held, error, unsent }) => [reason, held, error, unsent > 499_980]),
     ).toEqual(Array(2).fill(['evicted', 500_000, expect.any(EvictedError), true]));
-    expect(house.log.of('failed')).toEqual([]);
-    expect(house.log.counters).toMatchObject({ accepted: 4, active: 1, closed: 2, refused: 1 });
-    const next = await house.connect();
+    expect(server.log.of('failed')).toEqual([]);
+    expect(server.log.counters).toMatchObject({ accepted: 4, active: 1, closed: 2, refused: 1 });
+    const next = await server.connect();
     next.write('more\n');
-    await house.clock.settle();
+    await server.clock.settle();
     expect(next.text.length).toBe(500_000);
   });
 
@@ -526,39 +526,39 @@ describe('the budget of a server', () => {
   ])(
     'answers a client within ten seconds behind %i peers that ask for too much and never read, %s the hard line',
     async (count, _, size) => {
-      const house = await House.open(
+      const server = await TestServer.open(
         exchange(lines(), (line) => (line === 'much' ? 'x'.repeat(size) : line)),
         { budget: 100_000, maxOutbound: NEVER_OVER, ...NO_DEADLINES },
       );
-      const client = await house.connect();
-      const others = Array.from({ length: count }, () => house.network.connect({ window: 0 }).pause());
-      await house.clock.settle();
+      const client = await server.connect();
+      const others = Array.from({ length: count }, () => server.network.connect({ window: 0 }).pause());
+      await server.clock.settle();
       for (const other of others) other.write('much\n');
-      await house.clock.advance(1);
+      await server.clock.advance(1);
       client.write('hello\n');
-      await house.clock.advance(9000);
+      await server.clock.advance(9000);
       expect(client.text).toBe('hello');
-      expect(house.log.closes).toEqual(Array(count).fill('evicted'));
-      const next = await house.connect();
+      expect(server.log.closes).toEqual(Array(count).fill('evicted'));
+      const next = await server.connect();
       next.write('hello\n');
-      await house.clock.settle();
+      await server.clock.settle();
       expect(next.text).toBe('hello');
     },
   );
 
   it('spares peers that read fast enough, although more is held than allowed', async () => {
-    const house = await House.open(
+    const server = await TestServer.open(
       exchange(lines(), () => 'x'.repeat(500_000)),
       { budget: 1_000_000, maxOutbound: NEVER_OVER, ...NO_DEADLINES },
     );
-    const readers = Array.from({ length: 3 }, () => house.network.connect({ window: 10_000 }).pause());
+    const readers = Array.from({ length: 3 }, () => server.network.connect({ window: 10_000 }).pause());
     for (const client of readers) client.write('more\n');
-    await house.clock.settle();
+    await server.clock.settle();
     for (let i = 0; i < 60; i++) {
       for (const client of readers) client.resume().pause();
-      await house.clock.advance(100);
+      await server.clock.advance(100);
     }
-    expect(house.log.closes).toEqual([]);
+    expect(server.log.closes).toEqual([]);
     expect(readers.map(({ text }) => text.length)).toEqual([500_000, 500_000, 500_000]);
   });
 
@@ -570,19 +570,19 @@ describe('the budget of a server', () => {
         yield 'x';
       }
     };
-    const house = await House.open(
+    const server = await TestServer.open(
       exchange(lines(), (line) => (line === 'count' ? counting() : 'x'.repeat(60_000))),
       { budget: 50_000, ...NO_DEADLINES },
     );
-    const reader = await house.connect();
-    const hog = house.network.connect({ window: 0 }).pause();
+    const reader = await server.connect();
+    const hog = server.network.connect({ window: 0 }).pause();
     hog.write('much\n');
-    await house.clock.settle();
+    await server.clock.settle();
     reader.write('count\n');
-    await house.clock.advance(100);
+    await server.clock.advance(100);
     expect(asked).toBe(0);
     hog.resume();
-    await house.clock.settle();
+    await server.clock.settle();
     expect([asked, reader.text]).toEqual([5, 'xxxxx']);
   });
 
@@ -601,53 +601,53 @@ describe('the budget of a server', () => {
     const gate = new Promise<void>((resolve) => {
       open = resolve;
     });
-    const house = await House.open((connection) => (connection.id === 1 ? loop(connection) : much(connection)), {
+    const server = await TestServer.open((connection) => (connection.id === 1 ? loop(connection) : much(connection)), {
       budget: 50_000,
       ...NO_DEADLINES,
     });
-    const looping = await house.connect();
+    const looping = await server.connect();
     looping.write('a\nb\nc\n');
-    await house.clock.settle();
-    const hog = house.network.connect({ window: 0 }).pause();
-    await house.clock.settle();
+    await server.clock.settle();
+    const hog = server.network.connect({ window: 0 }).pause();
+    await server.clock.settle();
     open();
-    await house.clock.advance(100);
+    await server.clock.advance(100);
     expect(log).toEqual(['a', 'a is written', 'b']);
     expect(looping.text).toBe('a!b!');
     hog.resume();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(log.slice(3)).toEqual(['b is written', 'c', 'c is written']);
   });
 
   it('lets what has been read be processed when inputs alone pass it: no input is stuck, and none is lost', async () => {
-    const house = await House.open(
+    const server = await TestServer.open(
       exchange(lines(), (line, connection) => timer(1, clockOf(connection)).pipe(map(() => line))),
       { budget: 20_000, ...NO_DEADLINES },
     );
-    const clients = await house.connectAll(20);
+    const clients = await server.connectAll(20);
     const sent = Array.from({ length: 400 }, (_, i) => String(i).padStart(4, '0'));
     for (const client of clients) client.write(`${sent.join('\n')}\n`);
-    await house.clock.settle();
-    const connections = [...(house.log.of('listening')[0]?.connections ?? [])];
+    await server.clock.settle();
+    const connections = [...(server.log.of('listening')[0]?.connections ?? [])];
     expect(connections.map((connection) => internalsOf(connection).output.memoryIsShort)).toContain(true);
-    await house.clock.advance(2000);
-    expect(house.log.closes).toEqual([]);
+    await server.clock.advance(2000);
+    expect(server.log.closes).toEqual([]);
     for (const { text } of clients) expect(text).toBe(sent.join(''));
   });
 
   it('pauses the input of every connection while inputs alone pass it, each after one more read', async () => {
-    const house = await House.open(exchange(lines({ maxLength: 1_000_000 }), String), {
+    const server = await TestServer.open(exchange(lines({ maxLength: 1_000_000 }), String), {
       budget: 20_000,
       ...NO_DEADLINES,
     });
-    const clients = await house.connectAll(10);
+    const clients = await server.connectAll(10);
     const bytesIn = () =>
-      [...(house.log.of('listening')[0]?.connections ?? [])].map((connection) => connection.bytesIn);
+      [...(server.log.of('listening')[0]?.connections ?? [])].map((connection) => connection.bytesIn);
     const read: number[][] = [];
     for (let round = 1; round <= 6; round++) {
       for (const client of clients) {
         client.write('x'.repeat(1000));
-        await house.clock.settle();
+        await server.clock.settle();
       }
       read.push(bytesIn());
     }
@@ -658,80 +658,80 @@ describe('the budget of a server', () => {
 
   describe('that two unfinished frames exceed', () => {
     const halves = async (options: ServeOptions) => {
-      const house = await House.open(
+      const server = await TestServer.open(
         exchange(lines({ maxLength: 1_000_000 }), (line) => `${line.length}\n`),
         { budget: 8000, ...NO_DEADLINES, ...options },
       );
-      const [one, other] = (await house.connectAll(2)) as [MemoryClient, MemoryClient];
+      const [one, other] = (await server.connectAll(2)) as [MemoryClient, MemoryClient];
       for (let i = 0; i < 12; i++) {
         if (i < 9) one.write('x'.repeat(1000));
         other.write('x'.repeat(1000));
-        await house.clock.settle();
+        await server.clock.settle();
       }
-      return { house, one, other };
+      return { server, one, other };
     };
 
     it('closes them by the deadline of a frame', async () => {
-      const { house } = await halves({ frame: 1000, linger: 100 });
-      await house.clock.advance(1200);
-      expect(house.log.closes).toEqual(['frame', 'frame']);
-      const next = await house.connect();
+      const { server } = await halves({ frame: 1000, linger: 100 });
+      await server.clock.advance(1200);
+      expect(server.log.closes).toEqual(['frame', 'frame']);
+      const next = await server.connect();
       next.write('a\n');
-      await house.clock.settle();
+      await server.clock.settle();
       expect(next.text).toBe('1\n');
     });
 
     it('evicts the larger one where there is no deadline, and resumes the other', async () => {
-      const { house, one, other } = await halves({ budget: 14_000 });
-      await house.clock.advance(3500);
-      expect(house.log.of('closed')).toMatchObject([{ reason: 'evicted', paused: { handler: 0, peer: 0 } }]);
+      const { server, one, other } = await halves({ budget: 14_000 });
+      await server.clock.advance(3500);
+      expect(server.log.of('closed')).toMatchObject([{ reason: 'evicted', paused: { handler: 0, peer: 0 } }]);
       const left = one.over ? other : one;
       left.write('\n');
-      await house.clock.settle();
+      await server.clock.settle();
       expect(left.text).toBe(`${left === one ? 9000 : 12_000}\n`);
     });
 
     it('evicts the one that holds part of a frame, not the larger one that holds whole frames', async () => {
-      const house = await House.open(
+      const server = await TestServer.open(
         exchange(lines({ maxLength: 1_000_000 }), () => NEVER, { concurrency: 1 }),
         { budget: 14_000, ...NO_DEADLINES },
       );
-      const [whole, part] = (await house.connectAll(2)) as [MemoryClient, MemoryClient];
+      const [whole, part] = (await server.connectAll(2)) as [MemoryClient, MemoryClient];
       whole.write(`${'x'.repeat(100)}\n`.repeat(100));
       for (let i = 0; i < 6; i++) part.write('x'.repeat(1000));
-      await house.clock.advance(3500);
-      expect(house.log.closes).toEqual(['evicted']);
+      await server.clock.advance(3500);
+      expect(server.log.closes).toEqual(['evicted']);
       expect([whole.over, part.over]).toEqual([false, true]);
     });
 
     it('notices the FIN and the RST of a connection that waits only for the budget', async () => {
       for (const leave of ['end', 'break'] as const) {
-        const house = await House.open(exchange(lines({ maxLength: 1_000_000 }), String), {
+        const server = await TestServer.open(exchange(lines({ maxLength: 1_000_000 }), String), {
           budget: 8000,
           ...NO_DEADLINES,
         });
-        const client = await house.connect();
+        const client = await server.connect();
         client.write('x'.repeat(9000));
-        await house.clock.settle();
+        await server.clock.settle();
         client[leave]();
-        await house.clock.settle();
-        expect(house.log.closes).toEqual([leave === 'end' ? 'frame-truncated' : 'reset']);
+        await server.clock.settle();
+        expect(server.log.closes).toEqual([leave === 'end' ? 'frame-truncated' : 'reset']);
       }
     });
   });
 
   it('resumes the connections that it paused when there is room again, and loses nothing', async () => {
-    const house = await House.open(
+    const server = await TestServer.open(
       exchange(lines(), (line) => line.repeat(1000)),
       { budget: 20_000, highWaterMark: 10_000, maxOutbound: Number.POSITIVE_INFINITY },
     );
-    const clients = await house.connectAll(5);
+    const clients = await server.connectAll(5);
     for (const client of clients) for (let i = 0; i < 80; i++) client.pause().write(`${i % 10}\n`);
-    await house.clock.advance(10);
+    await server.clock.advance(10);
     for (const client of clients) client.resume();
-    await house.clock.advance(10);
+    await server.clock.advance(10);
     for (const client of clients) client.end();
-    await house.clock.advance(10);
+    await server.clock.advance(10);
     const whole = Array.from({ length: 80 }, (_, i) => String(i % 10).repeat(1000)).join('');
     expect(clients.map(({ text }) => text === whole)).toEqual(Array(5).fill(true));
   });
@@ -755,7 +755,7 @@ describe('the budget of a server', () => {
 
   it('keeps the order of a broadcast: a value of a resumed connection comes after the value that made room for it', async () => {
     const room = broadcast();
-    const house = await House.open(
+    const server = await TestServer.open(
       (connection) =>
         merge(
           connection.pipe(
@@ -767,16 +767,16 @@ describe('the budget of a server', () => {
         ),
       { budget: 1000, highWaterMark: 100 },
     );
-    const listener = (await house.connect({ window: 10 })).pause();
-    const speaker = await house.connect();
+    const listener = (await server.connect({ window: 10 })).pause();
+    const speaker = await server.connect();
     room.next('x'.repeat(200));
     speaker.write('z'.repeat(600));
-    await house.clock.settle();
+    await server.clock.settle();
     room.next('y'.repeat(300));
     speaker.write('\n');
-    await house.clock.settle();
+    await server.clock.settle();
     listener.resume();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(listener.text.replace(/(.)\1+/g, '$1')).toBe('xyz');
   });
 });

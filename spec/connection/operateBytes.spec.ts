@@ -29,9 +29,9 @@ import {
 } from '../../lib/index.ts';
 import { Borrowed } from '../support/borrowed.ts';
 import { watch } from '../support/bytes.ts';
-import { House } from '../support/house.ts';
 import { marbles } from '../support/marbles.ts';
 import { run } from '../support/peers.ts';
+import { TestServer } from '../support/testServer.ts';
 
 const bytes = (text: string): Buffer => Buffer.from(text);
 const text = inPlace((chunk) => Buffer.from(chunk).toString());
@@ -403,11 +403,11 @@ describe('what an operator does to its connection', () => {
     ['in place', rejecting],
     ['behind a plain operator', pipe(plain, rejecting)],
   ])('sets the close reason, %s', async (_, front) => {
-    const house = await House.open((connection) => connection.pipe(front, lines()));
-    const client = await house.connect();
+    const server = await TestServer.open((connection) => connection.pipe(front, lines()));
+    const client = await server.connect();
     client.write(Buffer.of(0)).end();
-    await house.clock.settle();
-    expect(house.log.closes).toEqual(['frame-invalid']);
+    await server.clock.settle();
+    expect(server.log.closes).toEqual(['frame-invalid']);
   });
 
   it('counts in the budget what it reports, until it ends', () => {
@@ -476,7 +476,7 @@ describe.each<[string, (connection: Connection) => Observable<Uint8Array>]>([
   });
 
   it('decides where the input ends, if it has a drain', async () => {
-    const house = await House.open((connection) => {
+    const server = await TestServer.open((connection) => {
       const operator = operateBytes((sink) => ({
         drain() {
           sink.next(bytes('last'));
@@ -485,47 +485,47 @@ describe.each<[string, (connection: Connection) => Observable<Uint8Array>]>([
       }));
       return read(connection).pipe(operator);
     });
-    const client = await house.connect();
+    const client = await server.connect();
     client.write('first ');
-    await house.clock.settle();
-    await house.signal();
+    await server.clock.settle();
+    await server.signal();
     client.end();
-    await house.clock.settle();
-    expect([client.text, house.log.closes]).toEqual(['first last', ['drained']]);
+    await server.clock.settle();
+    expect([client.text, server.log.closes]).toEqual(['first last', ['drained']]);
   });
 
   it('leaves that to a framing operator in front of it, if it has none', async () => {
-    const house = await House.open((connection) =>
+    const server = await TestServer.open((connection) =>
       read(connection).pipe(
         lengthPrefixed({ size: 1 }),
         operateBytes((sink) => ({ resume: () => sink.resume?.() })),
       ),
     );
-    const client = await house.connect();
+    const client = await server.connect();
     client.write(Buffer.from([2, 65]));
-    await house.clock.settle();
-    await house.signal();
+    await server.clock.settle();
+    await server.signal();
     expect(client.ended).toBe(false);
     client.write('B');
-    await house.clock.settle();
+    await server.clock.settle();
     expect([client.text, client.ended]).toEqual(['AB', true]);
   });
 
   it('leaves that to a framing operator behind it, if it has none', async () => {
-    const house = await House.open((connection) =>
+    const server = await TestServer.open((connection) =>
       read(connection).pipe(
         operateBytes((sink) => ({ resume: () => sink.resume?.() })),
         lines(),
         ignoreElements(),
       ),
     );
-    const client = await house.connect();
+    const client = await server.connect();
     client.write('ha');
-    await house.clock.settle();
-    await house.signal();
+    await server.clock.settle();
+    await server.signal();
     expect(client.ended).toBe(false);
     client.write('lf\n');
-    await house.clock.settle();
+    await server.clock.settle();
     expect(client.ended).toBe(true);
   });
 });

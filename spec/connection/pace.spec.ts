@@ -7,9 +7,9 @@ import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import type { MemoryClient, MemoryClientOptions } from '../../lib/testing/index.ts';
-import { House } from '../support/house.ts';
 import { clockOf } from '../support/internals.ts';
 import { noteEnd, run } from '../support/peers.ts';
+import { TestServer } from '../support/testServer.ts';
 
 const endless = Number.POSITIVE_INFINITY;
 const MINUTE = 60_000;
@@ -68,26 +68,26 @@ describe('the credit of a peer', () => {
 
 /** A server whose handler answers the first line with so many bytes, and a client behind a kernel's buffers. */
 async function reply(bytes: number, client: MemoryClientOptions = {}, options: ServeOptions = {}) {
-  const house = await House.open(
+  const server = await TestServer.open(
     exchange(lines(), () => 'x'.repeat(bytes)),
     { maxOutbound: endless, ...options },
   );
-  const reader = house.network.connect(client).pause().write('give\n');
-  await house.clock.settle();
+  const reader = server.network.connect(client).pause().write('give\n');
+  await server.clock.settle();
   const closed = () =>
-    house.log.of('closed').map(({ reason, deadline, duration }) => [reason, deadline, Math.round(duration / 1000)]);
-  return { house, reader, closed };
+    server.log.of('closed').map(({ reason, deadline, duration }) => [reason, deadline, Math.round(duration / 1000)]);
+  return { server, reader, closed };
 }
 
 /** Reads at a rate until so many bytes have left the network in all, the time is over, or the connection is closed. */
 async function readAt(
   rate: number,
-  { house, reader }: { readonly house: House; readonly reader: MemoryClient },
+  { server, reader }: { readonly server: TestServer; readonly reader: MemoryClient },
   { whole = endless, time = endless, every = 1000 },
 ): Promise<void> {
-  const until = house.clock.now() + time;
-  while (reader.taken < whole && house.clock.now() < until && house.log.of('closed').length === 0) {
-    await house.clock.advance(every);
+  const until = server.clock.now() + time;
+  while (reader.taken < whole && server.clock.now() < until && server.log.of('closed').length === 0) {
+    await server.clock.advance(every);
     reader.readBytes((rate * every) / 1000);
   }
 }
@@ -130,10 +130,10 @@ describe('a peer that takes output', () => {
   it('quickly, and then byte by byte, is closed in bounded time', async () => {
     const talk = await reply(2_000_000);
     await readAt(50_000, talk, { whole: 1_000_000 });
-    const begun = talk.house.clock.now();
+    const begun = talk.server.clock.now();
     await readAt(1 / 9, talk, { time: 30 * MINUTE, every: 9000 });
     expect(talk.closed()).toMatchObject([['deadline', 'pace', expect.any(Number)]]);
-    expect(talk.house.clock.now() - begun).toBeLessThan(11 * MINUTE);
+    expect(talk.server.clock.now() - begun).toBeLessThan(11 * MINUTE);
   });
 
   it('not at all is closed after `stall`, or after the time in which it could read what the network holds', async () => {
@@ -142,15 +142,15 @@ describe('a peer that takes output', () => {
       [MODEM, 42],
       [LOOPBACK, 360],
     ] as const) {
-      const { house, closed } = await reply(6_000_000, network);
-      await house.clock.advance(after * 1000);
+      const { server, closed } = await reply(6_000_000, network);
+      await server.clock.advance(after * 1000);
       expect(closed()).toEqual([['slow-consumer', 'stall', after]]);
     }
   });
 
   it('not at all is closed after `stall` alone if `stall` is given and `pace.out` is not', async () => {
-    const { house, closed } = await reply(24_000_000, LOOPBACK, { stall: 2000 });
-    await house.clock.advance(2000);
+    const { server, closed } = await reply(24_000_000, LOOPBACK, { stall: 2000 });
+    await server.clock.advance(2000);
     expect(closed()).toEqual([['slow-consumer', 'stall', 2]]);
   });
 
@@ -169,10 +169,10 @@ describe('a peer that takes output', () => {
           to.next('x'.repeat(512 * 1024));
           timer(1, clockOf(connection)).subscribe(() => connection[end]());
         });
-      const house = await House.open(handler, { greeting: endless });
-      const reader = house.network.connect().pause();
-      await readAt(1 / 9, { house, reader }, { time: MINUTE, every: 9000 });
-      expect(house.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'pace' }]);
+      const server = await TestServer.open(handler, { greeting: endless });
+      const reader = server.network.connect().pause();
+      await readAt(1 / 9, { server, reader }, { time: MINUTE, every: 9000 });
+      expect(server.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'pace' }]);
     }
   });
 
@@ -199,22 +199,22 @@ describe('a peer that takes output', () => {
 
 describe('a peer that sends a frame', () => {
   const frame = async (options: ServeOptions = {}) => {
-    const house = await House.open(
+    const server = await TestServer.open(
       exchange(lines(), () => 'thanks\n'),
       { frame: endless, idle: endless, ...options },
     );
-    const client = await house.connect();
+    const client = await server.connect();
     const closed = () =>
-      house.log.of('closed').map(({ reason, deadline, duration }) => [reason, deadline, Math.floor(duration / 1000)]);
+      server.log.of('closed').map(({ reason, deadline, duration }) => [reason, deadline, Math.floor(duration / 1000)]);
     const send = async (bytes: number, every: number, until: number) => {
-      while (house.clock.now() < until && !client.over) {
+      while (server.clock.now() < until && !client.over) {
         client.write('x'.repeat(bytes));
-        await house.clock.advance(every);
+        await server.clock.advance(every);
       }
       client.end();
-      await house.clock.settle();
+      await server.clock.settle();
     };
-    return { house, client, closed, send };
+    return { server, client, closed, send };
   };
 
   it('byte by byte is closed for its pace, however long a frame may take', async () => {
@@ -224,16 +224,16 @@ describe('a peer that sends a frame', () => {
   });
 
   it('at the rate is not closed for its pace', async () => {
-    const { house, client, send } = await frame();
+    const { server, client, send } = await frame();
     client.write('x');
     await send(120, 500, MINUTE);
-    expect(house.log.of('closed')).toMatchObject([{ reason: 'frame-truncated' }]);
+    expect(server.log.of('closed')).toMatchObject([{ reason: 'frame-truncated' }]);
   });
 
   it('byte by byte stays connected where there is no minimum', async () => {
-    const { house, send } = await frame({ pace: { in: 0 } });
+    const { server, send } = await frame({ pace: { in: 0 } });
     await send(1, 1000, MINUTE);
-    expect(house.log.of('closed')).toMatchObject([{ reason: 'frame-truncated' }]);
+    expect(server.log.of('closed')).toMatchObject([{ reason: 'frame-truncated' }]);
   });
 
   it('is closed by the frame deadline where that is due no later', async () => {
@@ -243,11 +243,11 @@ describe('a peer that sends a frame', () => {
   });
 
   it('may be silent between two frames', async () => {
-    const { house, client } = await frame();
+    const { server, client } = await frame();
     client.write('a\n');
-    await house.clock.advance(10 * MINUTE);
+    await server.clock.advance(10 * MINUTE);
     client.write('b\n');
-    await house.clock.settle();
+    await server.clock.settle();
     expect(client.text).toBe('thanks\nthanks\n');
   });
 

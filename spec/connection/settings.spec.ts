@@ -4,7 +4,7 @@ import { broadcast } from '../../lib/flow/broadcast.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import type { Handler } from '../../lib/serve.ts';
-import { House } from '../support/house.ts';
+import { TestServer } from '../support/testServer.ts';
 
 const values = Array.from({ length: 100 }, (_, i) => `<${i}${'x'.repeat(1000)}>`);
 const room = broadcast();
@@ -26,15 +26,15 @@ it.each<[string, Handler]>([
       ),
   ],
 ])('a sender that waits for room is not closed by maxOutbound, however low it is: %s', async (_sender, handler) => {
-  const house = await House.open(handler, { maxOutbound: 20_000, idle: 100_000 });
-  const client = house.network.connect({ window: 10 }).pause().write('go\n');
-  await house.clock.settle();
+  const server = await TestServer.open(handler, { maxOutbound: 20_000, idle: 100_000 });
+  const client = server.network.connect({ window: 10 }).pause().write('go\n');
+  await server.clock.settle();
   for (const value of values) {
     room.next(value);
-    await house.clock.settle();
+    await server.clock.settle();
   }
-  expect(house.log.closes).toEqual([]);
+  expect(server.log.closes).toEqual([]);
   client.resume();
-  await house.clock.settle();
+  await server.clock.settle();
   expect(client.text).toBe(values.join(''));
 });

@@ -13,9 +13,9 @@ import {
 } from '../../lib/index.ts';
 import { examples } from '../framing/formats.ts';
 import { chop, chunkings } from '../support/bytes.ts';
-import { House } from '../support/house.ts';
 import { marbles } from '../support/marbles.ts';
 import { pair, run } from '../support/peers.ts';
+import { TestServer } from '../support/testServer.ts';
 import { throttle } from '../support/throttle.ts';
 
 type Front = OperatorFunction<Uint8Array, Uint8Array>;
@@ -63,102 +63,102 @@ describe.each(fronts)('throttle, %s', (_, front) => {
   });
 
   it('completes at the frame boundary in a drain', async () => {
-    const house = await House.open(echo(front));
-    const client = await house.connect();
+    const server = await TestServer.open(echo(front));
+    const client = await server.connect();
     client.write('first\nha');
-    await house.clock.settle();
-    await house.signal();
+    await server.clock.settle();
+    await server.signal();
     client.write('lf\nnever\n');
-    await house.clock.settle();
+    await server.clock.settle();
     expect([client.text, client.ended]).toEqual(['first\n', false]);
-    await house.clock.advance(8);
+    await server.clock.advance(8);
     expect([client.text, client.ended]).toEqual(['first\nhalf\n', true]);
     client.end();
-    await house.clock.settle();
-    expect(house.log.closes).toEqual(['drained']);
+    await server.clock.settle();
+    expect(server.log.closes).toEqual(['drained']);
   });
 
   it('completes at once in a drain when no frame has begun, though it pauses the input', async () => {
-    const house = await House.open(echo(front));
-    const client = await house.connect();
+    const server = await TestServer.open(echo(front));
+    const client = await server.connect();
     client.write('a\n');
-    await house.clock.settle();
+    await server.clock.settle();
     client.write('b\n');
-    await house.signal();
+    await server.signal();
     expect([client.text, client.ended]).toEqual(['a\n', true]);
   });
 
   it('keeps the close reason of a framing operator behind it', async () => {
-    const house = await House.open((connection) =>
+    const server = await TestServer.open((connection) =>
       connection.pipe(
         front,
         lines({ maxLength: 3 }),
         catchError(() => of('too long')),
       ),
     );
-    const client = await house.connect();
+    const client = await server.connect();
     client.write('a').write('234567').end();
-    await house.clock.advance(1000);
-    expect([client.text, house.log.closes]).toEqual(['too long', ['frame-too-long']]);
+    await server.clock.advance(1000);
+    expect([client.text, server.log.closes]).toEqual(['too long', ['frame-too-long']]);
   });
 
   it('does not let its pauses count for the frame deadline, which runs otherwise', async () => {
-    const house = await House.open(echo(front), { frame: 50, idle: 10_000 });
-    const [paused, silent] = await house.connectAll(2);
+    const server = await TestServer.open(echo(front), { frame: 50, idle: 10_000 });
+    const [paused, silent] = await server.connectAll(2);
     paused?.write('x'.repeat(400));
     silent?.write('x');
-    await house.clock.advance(1);
+    await server.clock.advance(1);
     paused?.write('\n');
-    await house.clock.advance(48);
+    await server.clock.advance(48);
     expect(silent?.ended).toBe(false);
-    await house.clock.advance(3);
+    await server.clock.advance(3);
     expect([silent?.ended, paused?.ended]).toEqual([true, false]);
-    await house.clock.advance(400);
+    await server.clock.advance(400);
     expect(paused?.text).toBe(`${'x'.repeat(400)}\n`);
     silent?.end();
-    await house.clock.settle();
-    expect(house.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'frame' }]);
+    await server.clock.settle();
+    expect(server.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'frame' }]);
   });
 
   it('does not let the peer be idle while it pauses', async () => {
-    const house = await House.open(echo(front), { idle: 100 });
-    const client = await house.connect();
+    const server = await TestServer.open(echo(front), { idle: 100 });
+    const client = await server.connect();
     client.write(`${'x'.repeat(499)}\n`);
-    await house.clock.advance(599);
+    await server.clock.advance(599);
     expect(client.ended).toBe(false);
-    await house.clock.advance(1);
+    await server.clock.advance(1);
     expect(client.ended).toBe(true);
   });
 
   it('is counted as time that the handler paused the input', async () => {
-    const house = await House.open(echo(front));
-    const client = await house.connect();
+    const server = await TestServer.open(echo(front));
+    const client = await server.connect();
     client.write(`${'x'.repeat(499)}\n`).end();
-    await house.clock.advance(1000);
-    expect(house.log.of('closed')).toMatchObject([{ reason: 'ended', paused: { peer: 0, handler: 500, budget: 0 } }]);
+    await server.clock.advance(1000);
+    expect(server.log.of('closed')).toMatchObject([{ reason: 'ended', paused: { peer: 0, handler: 500, budget: 0 } }]);
   });
 
   it('and an exchange that pauses the same input do not resume each other', async () => {
     const begun: string[] = [];
-    const house = await House.open((connection) =>
+    const server = await TestServer.open((connection) =>
       exchange(
         () => connection.pipe(front, lines()),
         (line) => {
-          begun.push(`${house.clock.now()} ${line.slice(0, 1)}`);
-          return of(`${line}\n`).pipe(delay(30, house.clock));
+          begun.push(`${server.clock.now()} ${line.slice(0, 1)}`);
+          return of(`${line}\n`).pipe(delay(30, server.clock));
         },
       )(connection),
     );
-    const client = await house.connect();
+    const client = await server.connect();
     // For each line the throttle pauses for 10 ms and the exchange for 30 ms. The input resumes after the longer pause.
     for (const line of ['a', 'b', 'c']) client.write(`${line.repeat(9)}\n`);
-    await house.clock.advance(1000);
+    await server.clock.advance(1000);
     expect(begun).toEqual(['0 a', '30 b', '60 c']);
     expect(client.text).toBe('aaaaaaaaa\nbbbbbbbbb\nccccccccc\n');
   });
 
   it('lets a slow writer read: output that the peer does not take pauses the input, and nothing is lost', async () => {
-    const house = await House.open(
+    const server = await TestServer.open(
       echo(
         pipe(
           front,
@@ -167,15 +167,15 @@ describe.each(fronts)('throttle, %s', (_, front) => {
       ),
       { highWaterMark: 10 },
     );
-    const client = await house.connect({ window: 1 });
+    const client = await server.connect({ window: 1 });
     client.pause();
     for (let i = 0; i < 50; i++) client.write(`${i}\n`);
-    await house.clock.advance(1000);
+    await server.clock.advance(1000);
     expect(client.text.length).toBeLessThan(50);
     client.resume().end();
-    await house.clock.advance(1000);
+    await server.clock.advance(1000);
     expect(client.text).toBe(Array.from({ length: 50 }, (_, i) => `${i}\n`).join(''));
-    expect(house.log.closes).toEqual(['ended']);
+    expect(server.log.closes).toEqual(['ended']);
   });
 });
 

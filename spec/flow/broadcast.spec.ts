@@ -5,14 +5,14 @@ import type { Connection } from '../../lib/connection/connection.ts';
 import { type Broadcast, broadcast, type MemberOptions } from '../../lib/flow/broadcast.ts';
 import type { ServeOptions } from '../../lib/serve.ts';
 import type { MemoryClient } from '../../lib/testing/index.ts';
-import { House } from '../support/house.ts';
 import { connectionWith } from '../support/internals.ts';
+import { TestServer } from '../support/testServer.ts';
 
 /** A server whose connections are all in the room, and that replies nothing. */
 async function openRoom(count: number, options: MemberOptions = {}, highWaterMark = 10, limits: ServeOptions = {}) {
   const room = broadcast();
   const connections: Connection[] = [];
-  const house = await House.open(
+  const server = await TestServer.open(
     (connection) => {
       connections.push(connection);
       return merge(connection.pipe(ignoreElements()), room.to(connection, options));
@@ -20,14 +20,14 @@ async function openRoom(count: number, options: MemberOptions = {}, highWaterMar
     { highWaterMark, stall: 1000, idle: 100_000, greeting: 100_000, ...limits },
   );
   const clients: MemoryClient[] = [];
-  for (let i = 0; i < count; i++) clients.push(await house.connect({ window: 4 }));
-  return { room, house, clients, connections };
+  for (let i = 0; i < count; i++) clients.push(await server.connect({ window: 4 }));
+  return { room, server, clients, connections };
 }
 
-const send = async (room: Broadcast, house: House, ...values: string[]) => {
+const send = async (room: Broadcast, server: TestServer, ...values: string[]) => {
   for (const value of values) {
     room.next(value);
-    await house.clock.settle();
+    await server.clock.settle();
   }
 };
 
@@ -42,12 +42,12 @@ const roomy = {
 
 describe('a broadcast', () => {
   it('sends each value to all members in order, and to none that has left', async () => {
-    const { room, house, clients } = await openRoom(3);
-    await send(room, house, 'a', 'b');
+    const { room, server, clients } = await openRoom(3);
+    await send(room, server, 'a', 'b');
     clients[1]?.break();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(room.size).toBe(2);
-    await send(room, house, 'c');
+    await send(room, server, 'c');
     expect(clients.map(({ text }) => text)).toEqual(['abc', 'ab', 'abc']);
   });
 
@@ -56,11 +56,11 @@ describe('a broadcast', () => {
     const received: string[] = [];
     const left: string[] = [];
     const connections: Connection[] = [];
-    const house = await House.open((connection) => {
+    const server = await TestServer.open((connection) => {
       connections.push(connection);
       return connection;
     });
-    const client = await house.connect();
+    const client = await server.connect();
     const [connection] = connections as [Connection];
     room
       .to(connection)
@@ -70,14 +70,14 @@ describe('a broadcast', () => {
         leaving.unsubscribe();
       });
     const leaving = room.to(connection).subscribe((value) => left.push(String(value)));
-    await send(room, house, 'a', 'b');
+    await send(room, server, 'a', 'b');
     expect([received, left, room.size]).toEqual([['a', 'b'], [], 1]);
     client.end();
   });
 
   it('keeps the order when a value that has waited causes another one', async () => {
     const room = broadcast();
-    const house = await House.open(
+    const server = await TestServer.open(
       (connection) =>
         merge(
           connection.pipe(ignoreElements()),
@@ -85,16 +85,16 @@ describe('a broadcast', () => {
         ),
       { highWaterMark: 10 },
     );
-    const client = (await house.connect({ window: 4 })).pause();
-    await send(room, house, '<0>', '<1234567890>', '<2>', '<3>', '<4>');
+    const client = (await server.connect({ window: 4 })).pause();
+    await send(room, server, '<0>', '<1234567890>', '<2>', '<3>', '<4>');
     client.resume();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(client.text).toBe('<0><1234567890><2><3><4><again>');
   });
 
   it('sends a value that another one causes after that one, to all members, and completes after both', async () => {
     const room = broadcast();
-    const house = await House.open(
+    const server = await TestServer.open(
       (connection) =>
         merge(connection.pipe(ignoreElements()), room.to(connection)).pipe(
           finalize(() => {
@@ -105,21 +105,21 @@ describe('a broadcast', () => {
         ),
       { maxOutbound: 20, highWaterMark: 5 },
     );
-    const before = await house.connect();
-    (await house.connect({ window: 4 })).pause();
-    const behind = await house.connect();
-    await send(room, house, '<1234567890>', '<1234567890>', '<too much>', '<too late>');
+    const before = await server.connect();
+    (await server.connect({ window: 4 })).pause();
+    const behind = await server.connect();
+    await send(room, server, '<1234567890>', '<1234567890>', '<too much>', '<too late>');
     expect([before.text, behind.text]).toEqual(Array(2).fill('<1234567890><1234567890><too much><2 has left>'));
     expect(room.size).toBe(0);
   });
 
   it.each([[null], [undefined], [5], [{}]])('throws for the value %o, and its members go on', async (value) => {
-    const { room, house, clients } = await openRoom(2);
+    const { room, server, clients } = await openRoom(2);
     clients[1]?.pause();
-    await send(room, house, '<1234567890>', 'a');
+    await send(room, server, '<1234567890>', 'a');
     expect(() => room.next(value as never)).toThrow(TypeError);
     clients[1]?.resume();
-    await send(room, house, 'b');
+    await send(room, server, 'b');
     expect(clients.map(({ text }) => text)).toEqual(Array(2).fill('<1234567890>ab'));
   });
 
@@ -145,11 +145,11 @@ describe('a broadcast', () => {
   it('encodes a value once: all members receive the same bytes', async () => {
     const room = broadcast();
     const received: Uint8Array[] = [];
-    const house = await House.open((connection) => {
+    const server = await TestServer.open((connection) => {
       room.to(connection).subscribe((value) => received.push(value));
       return connection;
     });
-    await house.connectAll(3);
+    await server.connectAll(3);
     room.next('é');
     expect(received.length).toBe(3);
     expect(new Set(received).size).toBe(1);
@@ -161,18 +161,18 @@ describe('a broadcast', () => {
   });
 
   it('is not delayed by a slow member, which receives all values later', async () => {
-    const { room, house, clients, connections } = await openRoom(3);
+    const { room, server, clients, connections } = await openRoom(3);
     clients[1]?.pause();
     const values = Array.from({ length: 20 }, (_, i) => `<${i}>`);
     for (const [i, value] of values.entries()) {
-      await send(room, house, value);
+      await send(room, server, value);
       // Each value arrives at once.
       for (const other of [0, 2]) expect(clients[other]?.text).toBe(values.slice(0, i + 1).join(''));
     }
     expect(clients[1]?.text).toBe('<0><');
     expect(connections[1]?.unsent).toBeGreaterThan(0);
     clients[1]?.resume();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(clients[1]?.text).toBe(values.join(''));
     expect(connections.map(({ dropped }) => dropped)).toEqual([0, 0, 0]);
   });
@@ -184,16 +184,16 @@ describe('a broadcast', () => {
   ])(
     'drops whole values, and counts them, for a member with that policy: %s, %i bytes',
     async (overrun, maxOutbound) => {
-      const { room, house, clients, connections } = await openRoom(2, {
+      const { room, server, clients, connections } = await openRoom(2, {
         overrun: overrun as 'drop-oldest',
         maxOutbound,
       });
       clients[0]?.pause();
       const values = Array.from({ length: 100 }, (_, i) => `<${i}>`);
-      await send(room, house, ...values);
+      await send(room, server, ...values);
       clients[0]?.resume();
-      await house.clock.settle();
-      await send(room, house, '<end>');
+      await server.clock.settle();
+      await send(room, server, '<end>');
       expect(clients[1]?.text).toBe(`${values.join('')}<end>`);
       const came = [...(clients[0]?.text ?? '').matchAll(/<(\w+)>/g)].map(([value]) => value);
       // No value is split, doubled, or out of order.
@@ -214,7 +214,7 @@ describe('a broadcast', () => {
     await fc.assert(
       fc.asyncProperty(turns, async (turns) => {
         const most = 16_000;
-        const { room, house, clients } = await openRoom(
+        const { room, server, clients } = await openRoom(
           1,
           { maxOutbound: most, overrun: overrun as 'drop-oldest' },
           65_536,
@@ -224,11 +224,11 @@ describe('a broadcast', () => {
         let count = 0;
         for (const turn of turns) {
           for (const length of turn) room.next(`<${count++}${'.'.repeat(length)}>`);
-          await house.clock.settle();
+          await server.clock.settle();
         }
         const before = slow.text.length;
         slow.resume();
-        await house.clock.settle();
+        await server.clock.settle();
         expect(slow.text.length - before).toBeLessThanOrEqual(most);
         const came = [...slow.text.matchAll(/<(\d+)\.*>/g)].map(([, number]) => Number(number));
         if (overrun === 'drop-oldest') expect(came.at(-1), kept).toBe(count - 1);
@@ -239,36 +239,36 @@ describe('a broadcast', () => {
   });
 
   it('disconnects a member when more than `maxOutbound` waits, even if its connection is below its high-water mark', async () => {
-    const { room, house, clients } = await openRoom(1, { maxOutbound: 16_000 }, 65_536);
+    const { room, server, clients } = await openRoom(1, { maxOutbound: 16_000 }, 65_536);
     clients[0]?.pause();
-    await send(room, house, ...Array.from({ length: 16 }, () => 'x'.repeat(1000)));
-    expect(house.log.closes).toEqual([]);
-    await send(room, house, 'x'.repeat(1000));
-    expect(house.log.of('closed')).toMatchObject([
+    await send(room, server, ...Array.from({ length: 16 }, () => 'x'.repeat(1000)));
+    expect(server.log.closes).toEqual([]);
+    await send(room, server, 'x'.repeat(1000));
+    expect(server.log.of('closed')).toMatchObject([
       { reason: 'slow-consumer', error: { limit: 16_000, unsent: 16_996 } },
     ]);
   });
 
   it('disconnects a member that overruns as `slow-consumer`, and no other', async () => {
-    const { room, house, clients } = await openRoom(2, { maxOutbound: 40 });
+    const { room, server, clients } = await openRoom(2, { maxOutbound: 40 });
     clients[0]?.pause();
-    await send(room, house, ...Array.from({ length: 100 }, (_, i) => `<${i}>`));
-    expect(house.log.closes).toEqual(['slow-consumer']);
+    await send(room, server, ...Array.from({ length: 100 }, (_, i) => `<${i}>`));
+    expect(server.log.closes).toEqual(['slow-consumer']);
     expect(clients.map(({ reset }) => reset)).toEqual([true, false]);
     expect(room.size).toBe(1);
   });
 
   it('uses the limit and the policy of each connection where no other is given', async () => {
-    const { room, house, clients, connections } = await openRoom(1, {}, 10, {
+    const { room, server, clients, connections } = await openRoom(1, {}, 10, {
       maxOutbound: 40,
       overrun: 'drop-newest',
     });
     clients[0]?.pause();
-    await send(room, house, ...Array.from({ length: 100 }, (_, i) => `<${i}>`));
-    expect(house.log.closes).toEqual([]);
+    await send(room, server, ...Array.from({ length: 100 }, (_, i) => `<${i}>`));
+    expect(server.log.closes).toEqual([]);
     expect(connections[0]?.dropped).toBeGreaterThan(50);
     clients[0]?.resume();
-    await house.clock.settle();
+    await server.clock.settle();
     // The first values are there, and no more than the limit and what the network took before.
     const { text = '' } = clients[0] ?? {};
     expect(Array.from({ length: 100 }, (_, i) => `<${i}>`).join('')).toMatch(new RegExp(`^${text}`));
@@ -276,52 +276,52 @@ describe('a broadcast', () => {
   });
 
   it('completes all members after what is queued for them has left, and each one that joins later', async () => {
-    const { room, house, clients } = await openRoom(2);
+    const { room, server, clients } = await openRoom(2);
     clients[0]?.pause();
-    await send(room, house, ...Array.from({ length: 10 }, (_, i) => `<${i}>`));
+    await send(room, server, ...Array.from({ length: 10 }, (_, i) => `<${i}>`));
     room.complete();
     room.next('late');
     for (const client of clients) client.end();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(clients.map(({ ended }) => ended)).toEqual([false, true]);
     clients[0]?.resume();
-    const late = await house.connect();
+    const late = await server.connect();
     late.end();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(clients[0]?.text).toBe('<0><1><2><3><4><5><6><7><8><9>');
     expect([clients[0]?.ended, late.ended, late.text, room.size]).toEqual([true, true, '', 0]);
   });
 
   it('errors all members, and each one that joins later', async () => {
-    const { room, house } = await openRoom(2);
+    const { room, server } = await openRoom(2);
     room.error(new Error('over'));
     room.error(new Error('again'));
-    await house.connect();
-    await house.clock.settle();
-    expect(house.log.of('failed').map(({ error }) => (error as Error).message)).toEqual(['over', 'over', 'over']);
+    await server.connect();
+    await server.clock.settle();
+    expect(server.log.of('failed').map(({ error }) => (error as Error).message)).toEqual(['over', 'over', 'over']);
   });
 
   it('completes a member in a drain after what is queued for it has left', async () => {
-    const { room, house, clients } = await openRoom(2);
+    const { room, server, clients } = await openRoom(2);
     clients[0]?.pause();
-    await send(room, house, ...Array.from({ length: 10 }, (_, i) => `<${i}>`));
-    await house.signal();
+    await send(room, server, ...Array.from({ length: 10 }, (_, i) => `<${i}>`));
+    await server.signal();
     room.next('late');
     clients[0]?.resume();
     for (const client of clients) client.end();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(clients.map(({ text }) => text)).toEqual(Array(2).fill('<0><1><2><3><4><5><6><7><8><9>'));
-    expect(house.log.report).toMatchObject({ drained: 2, aborted: 0 });
+    expect(server.log.report).toMatchObject({ drained: 2, aborted: 0 });
   });
 
-  it.each<[string, (room: Broadcast, house: House) => void]>([
+  it.each<[string, (room: Broadcast, server: TestServer) => void]>([
     ['the end', (room) => room.complete()],
     ['an error', (room) => room.error(new Error('no'))],
-    ['a drain', (_room, house) => house.shutdown.next('SIGTERM')],
+    ['a drain', (_room, server) => server.shutdown.next('SIGTERM')],
   ])('notifies all members of %s, whatever a teardown of one throws', async (_what, cause) => {
     const room = broadcast();
     const notified: number[] = [];
-    const house = await House.open((connection) => {
+    const server = await TestServer.open((connection) => {
       const leave = () => {
         notified.push(connection.id);
         if (connection.id === 1) throw new Error('in a teardown');
@@ -332,36 +332,36 @@ describe('a broadcast', () => {
       );
       return merge(mine, NEVER);
     });
-    await house.connectAll(3);
-    expect(() => cause(room, house)).not.toThrow();
-    await house.clock.settle();
+    await server.connectAll(3);
+    expect(() => cause(room, server)).not.toThrow();
+    await server.clock.settle();
     expect([notified, room.size]).toEqual([[1, 2, 3], 0]);
-    expect(house.log.of('failed').map(({ id }) => id)).toContain(1);
+    expect(server.log.of('failed').map(({ id }) => id)).toContain(1);
   });
 
   it('drops a member whose connection is closed, also where the handler neither sends nor unsubscribes', async () => {
     const room = broadcast();
     const ends: number[] = [];
-    const house = await House.open(async (connection) => {
+    const server = await TestServer.open(async (connection) => {
       room.to(connection).subscribe({
         next: (value) => void connection.write(value),
         complete: () => ends.push(connection.id),
       });
       for await (const _ of connection);
     });
-    const [reset, ended, stays] = await house.connectAll(3);
-    await send(room, house, 'a');
+    const [reset, ended, stays] = await server.connectAll(3);
+    await send(room, server, 'a');
     reset?.break();
     ended?.end();
-    await house.clock.settle();
+    await server.clock.settle();
     expect([room.size, ends, stays?.text]).toEqual([1, [1, 2], 'a']);
   });
 
   it('is an Observer of any Observable', async () => {
-    const { room, house, clients } = await openRoom(1);
+    const { room, server, clients } = await openRoom(1);
     of('a', 'b').subscribe(room);
     clients[0]?.end();
-    await house.clock.settle();
+    await server.clock.settle();
     expect([clients[0]?.text, clients[0]?.ended]).toEqual(['ab', true]);
   });
 
@@ -386,9 +386,9 @@ describe('a broadcast', () => {
   it.each([[5], [{}], [undefined]])(
     'throws for the value %o to the caller, and sends the next value to all members',
     async (value) => {
-      const { room, house, clients } = await openRoom(2);
+      const { room, server, clients } = await openRoom(2);
       expect(() => room.next(value as never)).toThrow(TypeError);
-      await send(room, house, 'a');
+      await send(room, server, 'a');
       expect(clients.map(({ text }) => text)).toEqual(['a', 'a']);
     },
   );

@@ -18,10 +18,10 @@ import type { Connection } from '../../lib/connection/connection.ts';
 import { MemoryBudget } from '../../lib/connection/memoryBudget.ts';
 import { exchange, type Reply } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
-import { House } from '../support/house.ts';
 import { clockOf, internalsOf } from '../support/internals.ts';
 import { noteEnd, run } from '../support/peers.ts';
 import { talk } from '../support/talk.ts';
+import { TestServer } from '../support/testServer.ts';
 
 /** Each kind of reply; all of them answer a request with the same bytes. */
 const kinds: [string, (line: string, connection: Connection) => Reply][] = [
@@ -199,16 +199,16 @@ describe('exchange', () => {
       const reply = timer(line === '1' ? 20 : 10, clock).pipe(map(() => line.repeat(20)));
       return kind === 'a promise' ? firstValueFrom(reply) : reply;
     };
-    const house = await House.open(exchange(lines(), project, { concurrency: 8, ordered }), {
+    const server = await TestServer.open(exchange(lines(), project, { concurrency: 8, ordered }), {
       highWaterMark: 10,
       maxOutbound: 50,
     });
-    const client = await house.connect({ window: 5 });
+    const client = await server.connect({ window: 5 });
     client.pause().write('1\n2\n3\n4\n5\n6\n7\n8\n9\n').end();
-    await house.clock.advance(50);
+    await server.clock.advance(50);
     client.resume();
-    await house.clock.advance(50);
-    expect(house.log.of('closed')).toMatchObject([{ reason: 'ended', unsent: 0 }]);
+    await server.clock.advance(50);
+    expect(server.log.of('closed')).toMatchObject([{ reason: 'ended', unsent: 0 }]);
     const told = client.text.match(/(.)\1{19}/g) ?? [];
     expect(client.text).toBe(told.join(''));
     expect(told.length).toBe(9);
@@ -218,24 +218,24 @@ describe('exchange', () => {
   it('applies the overrun policy of the connection to a reply that goes on while the peer makes no room', async () => {
     for (const overrun of ['disconnect', 'drop-newest'] as const) {
       const hot = new Subject<string>();
-      const house = await House.open(
+      const server = await TestServer.open(
         exchange(lines(), () => hot),
         { highWaterMark: 10, maxOutbound: 50, overrun },
       );
-      const client = await house.connect({ window: 5 });
+      const client = await server.connect({ window: 5 });
       client.pause().write('hot\n');
-      await house.clock.settle();
+      await server.clock.settle();
       for (let i = 0; i < 20; i++) {
         hot.next(String(i).padStart(10, '.'));
-        await house.clock.settle();
+        await server.clock.settle();
       }
       expect(hot.observed).toBe(overrun !== 'disconnect');
-      const reasons = house.log.of('closed').map(({ reason }) => reason);
+      const reasons = server.log.of('closed').map(({ reason }) => reason);
       expect(reasons).toEqual(overrun === 'disconnect' ? ['slow-consumer'] : []);
       client.resume();
-      await house.clock.settle();
+      await server.clock.settle();
       expect(client.text.startsWith('.........0.........1.........2')).toBe(overrun !== 'disconnect');
-      house.log.subscription?.unsubscribe();
+      server.log.subscription?.unsubscribe();
     }
   });
 
@@ -604,10 +604,10 @@ describe('exchange', () => {
         }),
       );
     };
-    const house = await House.open(exchange(lines(), project, { concurrency: 2 }));
-    const clients = await house.connectAll(3);
+    const server = await TestServer.open(exchange(lines(), project, { concurrency: 2 }));
+    const clients = await server.connectAll(3);
     for (const client of clients) client.write('a\nb\nc\nd\n').end();
-    await house.clock.advance(100);
+    await server.clock.advance(100);
     expect(clients.map(({ text }) => text)).toEqual(['a;b;c;d;', 'a;b;c;d;', 'a;b;c;d;']);
     expect(most).toBe(6);
   });

@@ -8,8 +8,8 @@ import { LineDecoder } from '../../lib/framing/lines.ts';
 import { type Connection, exchange } from '../../lib/index.ts';
 import { Borrowed } from '../support/borrowed.ts';
 import { chop, chunkings, watch } from '../support/bytes.ts';
-import { House } from '../support/house.ts';
 import { clockOf } from '../support/internals.ts';
+import { TestServer } from '../support/testServer.ts';
 
 /** Commands; after DATA, the lines of a message up to a line that is a single dot. Lines that begin with # are comments. */
 class Mail implements Decoder<string> {
@@ -166,56 +166,56 @@ describe('a server that drains in the middle of a message', () => {
   ];
 
   it.each(handlers)('reads the message to its end and answers it, %s', async (_, handler) => {
-    const house = await House.open(handler);
-    const client = await house.connect();
+    const server = await TestServer.open(handler);
+    const client = await server.connect();
     client.write('HELO\n');
-    await house.clock.advance(10);
+    await server.clock.advance(10);
     client.write('DATA\none\n');
-    await house.clock.settle();
-    await house.signal();
-    await house.clock.advance(100);
+    await server.clock.settle();
+    await server.signal();
+    await server.clock.advance(100);
     expect(client.text).toBe('HELO!DATA!one!');
     expect(client.ended).toBe(false);
     client.write('two\n');
-    await house.clock.advance(100);
+    await server.clock.advance(100);
     client.write('.\nQUIT\n');
-    await house.clock.advance(100);
+    await server.clock.advance(100);
     expect(client.text).toBe('HELO!DATA!one!two!.!');
     expect(client.ended).toBe(true);
     client.end();
-    await house.clock.settle();
-    expect(house.log.closes).toEqual(['drained']);
-    expect(house.log.report).toMatchObject({ drained: 1, aborted: 0 });
+    await server.clock.settle();
+    expect(server.log.closes).toEqual(['drained']);
+    expect(server.log.report).toMatchObject({ drained: 1, aborted: 0 });
   });
 
   it('does not wait for it longer than the grace', async () => {
-    const house = await House.open(
+    const server = await TestServer.open(
       exchange(mail(), () => undefined),
       { grace: 3000 },
     );
-    const client = await house.connect();
+    const client = await server.connect();
     client.write('DATA\n');
-    await house.clock.settle();
-    await house.signal();
-    await house.clock.advance(2999);
+    await server.clock.settle();
+    await server.signal();
+    await server.clock.advance(2999);
     expect(client.reset).toBe(false);
-    await house.clock.advance(1);
+    await server.clock.advance(1);
     expect(client.reset).toBe(true);
-    expect(house.log.report).toMatchObject({ drained: 0, aborted: 1 });
+    expect(server.log.report).toMatchObject({ drained: 0, aborted: 1 });
   });
 
   it('does not extend the frame deadline of a message for the blank frames in it', async () => {
-    const house = await House.open((connection) => connection.pipe(mail(), ignoreElements()), { frame: 1000 });
-    const client = await house.connect();
+    const server = await TestServer.open((connection) => connection.pipe(mail(), ignoreElements()), { frame: 1000 });
+    const client = await server.connect();
     client.write('DATA\n');
-    await house.clock.settle();
+    await server.clock.settle();
     for (let i = 0; i < 4; i++) {
-      await house.clock.advance(240);
+      await server.clock.advance(240);
       client.write('#\n');
-      await house.clock.settle();
+      await server.clock.settle();
       expect(client.ended).toBe(false);
     }
-    await house.clock.advance(60);
+    await server.clock.advance(60);
     expect(client.ended).toBe(true);
   });
 });

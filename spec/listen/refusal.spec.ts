@@ -2,8 +2,8 @@ import { Subject } from 'rxjs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import { type Client, client, clients, closeClients } from '../support/client.ts';
-import { House } from '../support/house.ts';
 import { Log } from '../support/log.ts';
+import { TestServer } from '../support/testServer.ts';
 
 const servers: Log[] = [];
 afterEach(() => {
@@ -60,70 +60,70 @@ describe('a refused client receives a FIN and no RST, although it has sent a req
 
 describe('a refused connection', () => {
   const full = async (options: ServeOptions = {}) => {
-    const house = await House.open(echo, { concurrency: 1, waiting: { max: 0 }, ...options });
-    await house.connect();
-    return house;
+    const server = await TestServer.open(echo, { concurrency: 1, waiting: { max: 0 }, ...options });
+    await server.connect();
+    return server;
   };
 
   it('lingers for 100 ms: its input is discarded, and then it is closed', async () => {
-    const house = await full();
-    const late = house.network.connect({ allowHalfOpen: true }).write('a request');
-    await house.clock.advance(99);
-    expect([late.ended, late.reset, house.network.sockets.size]).toEqual([true, false, 2]);
+    const server = await full();
+    const late = server.network.connect({ allowHalfOpen: true }).write('a request');
+    await server.clock.advance(99);
+    expect([late.ended, late.reset, server.network.sockets.size]).toEqual([true, false, 2]);
     late.write('more');
-    await house.clock.advance(1);
-    expect([late.ended, late.reset, house.network.sockets.size]).toEqual([true, false, 1]);
+    await server.clock.advance(1);
+    expect([late.ended, late.reset, server.network.sockets.size]).toEqual([true, false, 1]);
     late.write('too late');
-    await house.clock.settle();
+    await server.clock.settle();
     expect(late.reset).toBe(true);
   });
 
   it('is closed at once when 1000 linger already', async () => {
-    const house = await full();
-    for (let count = 0; count < 1200; count++) house.network.connect({ allowHalfOpen: true }).write('a request');
-    await house.clock.settle();
-    expect(house.log.counters).toMatchObject({ active: 1, refused: 1200 });
-    expect(house.network.sockets.size).toBe(1001);
-    await house.clock.advance(100);
-    expect(house.network.sockets.size).toBe(1);
-    const late = house.network.connect({ allowHalfOpen: true }).write('a request');
-    await house.clock.settle();
+    const server = await full();
+    for (let count = 0; count < 1200; count++) server.network.connect({ allowHalfOpen: true }).write('a request');
+    await server.clock.settle();
+    expect(server.log.counters).toMatchObject({ active: 1, refused: 1200 });
+    expect(server.network.sockets.size).toBe(1001);
+    await server.clock.advance(100);
+    expect(server.network.sockets.size).toBe(1);
+    const late = server.network.connect({ allowHalfOpen: true }).write('a request');
+    await server.clock.settle();
     expect(late.reset).toBe(false);
   });
 
   it('delays the end of a drain by 100 ms at most, and leaves no socket open', async () => {
-    const house = await House.open(echo, { concurrency: 1 });
-    const [first, ...waiting] = await house.connectAll(10);
+    const server = await TestServer.open(echo, { concurrency: 1 });
+    const [first, ...waiting] = await server.connectAll(10);
     for (const one of waiting) one.write('a request');
-    await house.clock.settle();
+    await server.clock.settle();
     const [stays, ...others] = waiting;
-    await house.signal();
+    await server.signal();
     for (const one of [first, ...others]) one?.end();
-    await house.clock.settle();
-    expect([house.log.completed, house.network.sockets.size]).toEqual([false, 1]);
-    await house.clock.advance(100);
-    expect([house.log.completed, house.network.sockets.size]).toEqual([true, 0]);
+    await server.clock.settle();
+    expect([server.log.completed, server.network.sockets.size]).toEqual([false, 1]);
+    await server.clock.advance(100);
+    expect([server.log.completed, server.network.sockets.size]).toEqual([true, 0]);
     expect([stays?.ended, stays?.reset]).toEqual([true, false]);
-    expect(house.log.report).toMatchObject({ drained: 1, aborted: 0, refused: 9, duration: 100 });
+    expect(server.log.report).toMatchObject({ drained: 1, aborted: 0, refused: 9, duration: 100 });
   });
 
   it('does not delay the end of a drain after a second signal', async () => {
-    const house = await House.open(echo, { concurrency: 1 });
-    await house.connectAll(10);
-    await house.signal();
-    await house.signal();
-    expect([house.log.completed, house.network.sockets.size]).toEqual([true, 0]);
+    const server = await TestServer.open(echo, { concurrency: 1 });
+    await server.connectAll(10);
+    await server.signal();
+    await server.signal();
+    expect([server.log.completed, server.network.sockets.size]).toEqual([true, 0]);
   });
 
   it('uses no slot: the next connection is served when one is free', async () => {
-    const house = await House.open(echo, { concurrency: 1, waiting: { timeout: 50 } });
-    const [first] = await house.connectAll(2);
-    await house.clock.advance(50);
-    expect(house.log.refusals).toEqual(['timeout']);
-    const next = house.network.connect({ allowHalfOpen: true }).write('next');
-    await house.clock.settle();
+    const server = await TestServer.open(echo, { concurrency: 1, waiting: { timeout: 50 } });
+    const [first] = await server.connectAll(2);
+    await server.clock.advance(50);
+    expect(server.log.refusals).toEqual(['timeout']);
+    const next = server.network.connect({ allowHalfOpen: true }).write('next');
+    await server.clock.settle();
     first?.end();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(next.text).toBe('next');
   });
 });

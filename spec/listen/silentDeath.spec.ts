@@ -3,8 +3,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import type { Transport } from '../../lib/transport/transport.ts';
 import { client, clients, closeClients } from '../support/client.ts';
-import { House } from '../support/house.ts';
 import { Log } from '../support/log.ts';
+import { TestServer } from '../support/testServer.ts';
 
 const BUSY = 10;
 const CLOSED = 3000;
@@ -95,31 +95,35 @@ describe('in memory', () => {
       return connection;
     };
     const options = { concurrency: 1, waiting: { max: 5000, timeout: 60_000 } };
-    const house = await House.open(handler, options, withResets(dead));
-    const [first] = await house.connectAll(1);
-    await house.connectAll(2000);
-    const fresh = house.network.connect().write('fresh');
-    await house.clock.settle();
+    const server = await TestServer.open(handler, options, withResets(dead));
+    const [first] = await server.connectAll(1);
+    await server.connectAll(2000);
+    const fresh = server.network.connect().write('fresh');
+    await server.clock.settle();
     for (let id = 2; id <= 2001; id++) dead.add(id);
     first?.end();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(fresh.text).toBe('fresh');
     expect(served).toEqual([1, 2002]);
-    expect(house.log.refusals).toEqual(Array(2000).fill('gone'));
-    expect(house.log.counters).toEqual({ accepted: 2002, waiting: 0, active: 1, closed: 1, refused: 2000 });
+    expect(server.log.refusals).toEqual(Array(2000).fill('gone'));
+    expect(server.log.counters).toEqual({ accepted: 2002, waiting: 0, active: 1, closed: 1, refused: 2000 });
   });
 
   it('counts connections as refused in the report that are found reset during the drain', async () => {
     const dead = new Set<number>();
-    const house = await House.open(echo, { concurrency: 1, waiting: { max: 5000, timeout: 60_000 } }, withResets(dead));
-    const [first] = await house.connectAll(1);
-    await house.connectAll(2000);
+    const server = await TestServer.open(
+      echo,
+      { concurrency: 1, waiting: { max: 5000, timeout: 60_000 } },
+      withResets(dead),
+    );
+    const [first] = await server.connectAll(1);
+    await server.connectAll(2000);
     for (let id = 2; id <= 2001; id++) dead.add(id);
-    house.shutdown.next('SIGTERM');
+    server.shutdown.next('SIGTERM');
     first?.end();
-    await house.clock.advance(200);
-    expect(house.log.report).toMatchObject({ drained: 1, aborted: 0, refused: 2000 });
-    expect(house.network.sockets.size).toBe(0);
+    await server.clock.advance(200);
+    expect(server.log.report).toMatchObject({ drained: 1, aborted: 0, refused: 2000 });
+    expect(server.network.sockets.size).toBe(0);
   });
 });
 

@@ -20,9 +20,9 @@ import { listen } from '../../lib/listen/listen.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import { MemoryNetwork } from '../../lib/testing/index.ts';
 import { Clock } from '../support/clock.ts';
-import { House } from '../support/house.ts';
 import { clockOf } from '../support/internals.ts';
 import { Log } from '../support/log.ts';
+import { TestServer } from '../support/testServer.ts';
 
 const deadlines: ServeOptions = { idle: 10_000, greeting: 10_000, frame: 10_000, linger: 100 };
 
@@ -199,14 +199,14 @@ describe('a connection closes for its input, without a `failed` event, when that
 });
 
 it('a connection whose lifetime was over before its input ended in half a frame closes without `failed`', async () => {
-  const house = await House.open((one) => one.pipe(lines()), { ...deadlines, lifetime: 100, jitter: 0 });
-  const client = await house.connect();
+  const server = await TestServer.open((one) => one.pipe(lines()), { ...deadlines, lifetime: 100, jitter: 0 });
+  const client = await server.connect();
   client.write('half');
-  await house.clock.advance(150);
+  await server.clock.advance(150);
   client.end();
-  await house.clock.settle();
-  expect(house.log.closes).toEqual(['lifetime']);
-  expect(house.log.of('failed')).toEqual([]);
+  await server.clock.settle();
+  expect(server.log.closes).toEqual(['lifetime']);
+  expect(server.log.of('failed')).toEqual([]);
 });
 
 describe('the detail of end() or abort()', () => {
@@ -240,26 +240,26 @@ describe('the detail of end() or abort()', () => {
     ],
   ])('is in `closed` of the server and of the connection: %s', async (_name, kick, expected) => {
     const ends: unknown[] = [];
-    const house = await House.open((one) => {
+    const server = await TestServer.open((one) => {
       one.closed.subscribe((closed) => ends.push(closed));
       return one.pipe(tap(() => kick(one)));
     }, deadlines);
-    const client = await house.connect();
+    const client = await server.connect();
     client.write('x');
-    await house.clock.settle();
+    await server.clock.settle();
     client.end();
-    await house.clock.settle();
-    expect(house.log.of('closed')).toMatchObject([expected]);
+    await server.clock.settle();
+    expect(server.log.of('closed')).toMatchObject([expected]);
     expect(ends).toMatchObject([expected]);
-    expect(house.log.of('failed')).toEqual([]);
+    expect(server.log.of('failed')).toEqual([]);
   });
 
   it('is no property of `closed` when none was given', async () => {
-    const house = await House.open((one) => one.pipe(tap(() => one.end())), deadlines);
-    const client = await house.connect();
+    const server = await TestServer.open((one) => one.pipe(tap(() => one.end())), deadlines);
+    const client = await server.connect();
     client.write('x').end();
-    await house.clock.settle();
-    expect(house.log.of('closed')[0]).not.toHaveProperty('detail');
+    await server.clock.settle();
+    expect(server.log.of('closed')[0]).not.toHaveProperty('detail');
   });
 
   it('is the reason of the refusal when the connection waits', () => {
@@ -281,11 +281,11 @@ describe('the detail of end() or abort()', () => {
   });
 
   it.each([[5], [''], [null], [new Error('no')]])('must be a string that is not empty: %o', async (detail) => {
-    const house = await House.open((one) => one.pipe(tap(() => one.end(detail as never))), deadlines);
-    const client = await house.connect();
+    const server = await TestServer.open((one) => one.pipe(tap(() => one.end(detail as never))), deadlines);
+    const client = await server.connect();
     client.write('x').end();
-    await house.clock.settle();
-    expect(String(house.log.of('failed')[0]?.error)).toBe(
+    await server.clock.settle();
+    expect(String(server.log.of('failed')[0]?.error)).toBe(
       'TypeError: Cannot end a connection: detail must be a string that is not empty',
     );
   });

@@ -4,17 +4,17 @@ import { describe, expect, it } from 'vitest';
 import type { Data } from '../../lib/connection/writeQueue.ts';
 import { broadcast, encodeDelimited, encodeLengthPrefixed, exchange, lines } from '../../lib/index.ts';
 import type { Handler, ServeOptions } from '../../lib/serve.ts';
-import { House } from '../support/house.ts';
+import { TestServer } from '../support/testServer.ts';
 
 /** What a client receives that sends `go`, and the errors of the server's `failed` events. */
 async function talk(handler: Handler, options: ServeOptions = {}) {
-  const house = await House.open(handler, options);
-  const client = house.network.connect();
+  const server = await TestServer.open(handler, options);
+  const client = server.network.connect();
   client.write('go\n');
-  await house.clock.settle();
+  await server.clock.settle();
   client.end();
-  await house.clock.settle();
-  return { text: client.text, failed: house.log.of('failed').map(({ error }) => String(error)), house };
+  await server.clock.settle();
+  return { text: client.text, failed: server.log.of('failed').map(({ error }) => String(error)), server };
 }
 
 /** Each way in which a handler can send one value. */
@@ -96,9 +96,13 @@ describe('bytes of another realm', () => {
         ),
       );
     expect((await talk(joins)).text).toBe('hello');
-    const house = await House.open(() => NEVER, { concurrency: 1, waiting: { max: 0 }, farewell: foreign('full') });
-    await house.connect();
-    expect((await house.connect()).text).toBe('full');
+    const server = await TestServer.open(() => NEVER, {
+      concurrency: 1,
+      waiting: { max: 0 },
+      farewell: foreign('full'),
+    });
+    await server.connect();
+    expect((await server.connect()).text).toBe('full');
   });
 
   it('are framed and encoded', async () => {
@@ -114,11 +118,11 @@ describe('bytes of another realm', () => {
 
 describe.each(Object.entries(wrong))('%s', (_name, value) => {
   it.each(Object.entries(ways))('fails its connection with an error that names the value, %s', async (_way, way) => {
-    const { failed, house } = await talk(way(value as Data));
+    const { failed, server } = await talk(way(value as Data));
     expect(failed).toEqual([
       expect.stringMatching(/^TypeError: Cannot send .*: it is neither a string nor a Uint8Array$/s),
     ]);
-    expect(house.log.closes).toEqual(['failed']);
+    expect(server.log.closes).toEqual(['failed']);
   });
 
   it('throws on call in broadcast().next() and in the encoders', () => {
@@ -144,9 +148,9 @@ describe.each<[string, unknown]>([
   ['is a proxy that is revoked', revoked()],
 ])('a value that %s', (_name, value) => {
   it.each(Object.entries(ways))('fails its connection, and nothing is sent, %s', async (_way, way) => {
-    const { text, house } = await talk(way(value as Data));
+    const { text, server } = await talk(way(value as Data));
     expect(text).toBe('');
-    expect(house.log.closes).toEqual(['failed']);
+    expect(server.log.closes).toEqual(['failed']);
   });
 });
 

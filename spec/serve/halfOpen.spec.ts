@@ -24,10 +24,10 @@ import { listen } from '../../lib/listen/listen.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import { MemoryNetwork } from '../../lib/testing/index.ts';
 import { Clock } from '../support/clock.ts';
-import { House } from '../support/house.ts';
 import { clockOf } from '../support/internals.ts';
 import { Log } from '../support/log.ts';
 import { dialTo, readAll } from '../support/sockets.ts';
+import { TestServer } from '../support/testServer.ts';
 
 const NOT_HALF_OPEN: ServeOptions = {
   halfOpen: false,
@@ -42,13 +42,13 @@ const ignored = (connection: Connection) => connection.pipe(ignoreElements());
 
 /** Connects, sends a text and a FIN, and lets the server handle both. */
 async function leave(handler: Handler, text: string, options: ServeOptions = NOT_HALF_OPEN) {
-  const house = await House.open(handler, options);
-  const client = await house.connect();
+  const server = await TestServer.open(handler, options);
+  const client = await server.connect();
   if (text !== '') client.write(text);
-  await house.clock.settle();
+  await server.clock.settle();
   client.end();
-  await house.clock.settle();
-  return { house, client };
+  await server.clock.settle();
+  return { server, client };
 }
 
 describe('with halfOpen false', () => {
@@ -59,34 +59,34 @@ describe('with halfOpen false', () => {
     ['a promise that is never resolved', () => new Promise<void>(() => {})],
   ];
   it.each(hot)("the peer's FIN ends %s, and the connection closes with a FIN as `ended`", async (_, handler) => {
-    const { house, client } = await leave(handler, '');
-    expect([house.log.closes, client.ended, client.reset]).toEqual([['ended'], true, false]);
+    const { server, client } = await leave(handler, '');
+    expect([server.log.closes, client.ended, client.reset]).toEqual([['ended'], true, false]);
   });
 
   it('unsubscribes from the handler at once, and sends the FIN when all output is flushed', async () => {
     let stopped = 0;
     const handler: Handler = (connection) =>
       merge(new Observable<string>(() => () => stopped++), connection.pipe(map(() => 'x'.repeat(50_000))));
-    const house = await House.open(handler, NOT_HALF_OPEN);
-    const client = await house.connect({ window: 1000 });
+    const server = await TestServer.open(handler, NOT_HALF_OPEN);
+    const client = await server.connect({ window: 1000 });
     client.pause();
     client.write('?').end();
-    await house.clock.settle();
-    expect([stopped, house.log.closes, client.ended]).toEqual([1, [], false]);
+    await server.clock.settle();
+    expect([stopped, server.log.closes, client.ended]).toEqual([1, [], false]);
     client.resume();
-    await house.clock.settle();
-    expect([house.log.closes, client.ended, client.text.length]).toEqual([['ended'], true, 50_000]);
-    expect(house.log.of('closed')[0]).toMatchObject({ bytesOut: 50_000, unsent: 0 });
+    await server.clock.settle();
+    expect([server.log.closes, client.ended, client.text.length]).toEqual([['ended'], true, 50_000]);
+    expect(server.log.of('closed')[0]).toMatchObject({ bytesOut: 50_000, unsent: 0 });
   });
 
   it.each([1, 2, 8])('answers every request of an exchange before it ends, %i at a time', async (concurrency) => {
     const answers = exchange(lines(), (line, connection) => after(Number(line), connection, line), { concurrency });
     const handler: Handler = (connection) => merge(answers(connection), NEVER);
-    const { house, client } = await leave(handler, '300\n100\n200\n');
-    await house.clock.advance(299);
-    expect([house.log.closes, client.text]).toEqual([[], '']);
-    await house.clock.advance(301);
-    expect([house.log.closes, client.text]).toEqual([['ended'], '300\n100\n200\n']);
+    const { server, client } = await leave(handler, '300\n100\n200\n');
+    await server.clock.advance(299);
+    expect([server.log.closes, client.text]).toEqual([[], '']);
+    await server.clock.advance(301);
+    expect([server.log.closes, client.text]).toEqual([['ended'], '300\n100\n200\n']);
   });
 
   it('sends replies that are queued for a slow peer before it ends', async () => {
@@ -94,22 +94,22 @@ describe('with halfOpen false', () => {
     const reply = (line: string, connection: Connection) =>
       timer(100, clockOf(connection)).pipe(mergeMap(() => long(line)));
     const answers = exchange(lines(), reply, { concurrency: 8 });
-    const house = await House.open((connection) => merge(answers(connection), NEVER), {
+    const server = await TestServer.open((connection) => merge(answers(connection), NEVER), {
       ...NOT_HALF_OPEN,
       highWaterMark: 1000,
     });
-    const client = await house.connect({ window: 1000 });
+    const client = await server.connect({ window: 1000 });
     client.pause();
     client.write('a\nb\n').end();
-    await house.clock.advance(1000);
-    expect(house.log.closes).toEqual([]);
+    await server.clock.advance(1000);
+    expect(server.log.closes).toEqual([]);
     client.resume();
-    await house.clock.advance(1000);
-    expect([house.log.closes, client.text]).toEqual([['ended'], `${'a'.repeat(6000)}\n${'b'.repeat(6000)}\n`]);
+    await server.clock.advance(1000);
+    expect([server.log.closes, client.text]).toEqual([['ended'], `${'a'.repeat(6000)}\n${'b'.repeat(6000)}\n`]);
   });
 
   it('changes nothing for a handler that completes with its input', async () => {
-    const { house, client } = await leave(
+    const { server, client } = await leave(
       (c) =>
         c.pipe(
           lines(),
@@ -117,7 +117,7 @@ describe('with halfOpen false', () => {
         ),
       'a\nb\nc\n',
     );
-    expect([house.log.closes, client.text]).toEqual([['ended'], 'a!\nb!\nc!\n']);
+    expect([server.log.closes, client.text]).toEqual([['ended'], 'a!\nb!\nc!\n']);
   });
 
   it('lets the body of a loop finish, and flushes what is written after the loop', async () => {
@@ -126,11 +126,11 @@ describe('with halfOpen false', () => {
       await connection.write('bye\n');
       await new Promise(() => {});
     };
-    const { house, client } = await leave(handler, 'a\nb\n');
-    await house.clock.advance(199);
-    expect([house.log.closes, client.text]).toEqual([[], 'a\n']);
-    await house.clock.advance(1);
-    expect([house.log.closes, client.text]).toEqual([['ended'], 'a\nb\nbye\n']);
+    const { server, client } = await leave(handler, 'a\nb\n');
+    await server.clock.advance(199);
+    expect([server.log.closes, client.text]).toEqual([[], 'a\n']);
+    await server.clock.advance(1);
+    expect([server.log.closes, client.text]).toEqual([['ended'], 'a\nb\nbye\n']);
   });
 
   it('ends a loop that waits for the next frame', async () => {
@@ -138,8 +138,8 @@ describe('with halfOpen false', () => {
       for await (const line of connection.pipe(lines())) await connection.write(`${line}\n`);
       await new Promise(() => {});
     };
-    const { house, client } = await leave(handler, 'a\n');
-    expect([house.log.closes, client.text]).toEqual([['ended'], 'a\n']);
+    const { server, client } = await leave(handler, 'a\n');
+    expect([server.log.closes, client.text]).toEqual([['ended'], 'a\n']);
   });
 
   it('sends the value that a generator is producing, and requests no other', async () => {
@@ -151,11 +151,11 @@ describe('with halfOpen false', () => {
         returned = true;
       }
     };
-    const { house, client } = await leave(handler, '');
-    await house.clock.advance(99);
-    expect([house.log.closes, client.text, returned]).toEqual([[], '', false]);
-    await house.clock.advance(1);
-    expect([house.log.closes, client.text, returned]).toEqual([['ended'], '0\n', true]);
+    const { server, client } = await leave(handler, '');
+    await server.clock.advance(99);
+    expect([server.log.closes, client.text, returned]).toEqual([[], '', false]);
+    await server.clock.advance(1);
+    expect([server.log.closes, client.text, returned]).toEqual([['ended'], '0\n', true]);
   });
 
   it('does not resume a generator that yields without waiting', async () => {
@@ -186,11 +186,11 @@ describe('with halfOpen false', () => {
       }
       yield 'bye\n';
     };
-    const { house, client } = await leave(handler, 'a\nb\n');
-    await house.clock.advance(399);
-    expect(house.log.closes).toEqual([]);
-    await house.clock.advance(1);
-    expect([house.log.closes, client.text]).toEqual([['ended'], 'a\na\nb\nb\nbye\n']);
+    const { server, client } = await leave(handler, 'a\nb\n');
+    await server.clock.advance(399);
+    expect(server.log.closes).toEqual([]);
+    await server.clock.advance(1);
+    expect([server.log.closes, client.text]).toEqual([['ended'], 'a\na\nb\nb\nbye\n']);
   });
 
   it('lets a generator finish its loop over a value that is emitted at the end of the input', async () => {
@@ -201,9 +201,9 @@ describe('with halfOpen false', () => {
         yield await after(100, connection, 'c');
       }
     };
-    const { house, client } = await leave(handler, 'a\n');
-    await house.clock.advance(200);
-    expect([house.log.closes, client.text]).toEqual([['ended'], '1\nb\nc\n']);
+    const { server, client } = await leave(handler, 'a\n');
+    await server.clock.advance(200);
+    expect([server.log.closes, client.text]).toEqual([['ended'], '1\nb\nc\n']);
   });
 
   it('does not resume a generator whose value is still in the queue', async () => {
@@ -214,15 +214,15 @@ describe('with halfOpen false', () => {
         yield await after(100, connection, 'x'.repeat(100_000));
       }
     };
-    const house = await House.open(handler, NOT_HALF_OPEN);
-    const client = await house.connect({ window: 1000 });
+    const server = await TestServer.open(handler, NOT_HALF_OPEN);
+    const client = await server.connect({ window: 1000 });
     client.pause();
     client.end();
-    await house.clock.advance(200);
-    expect(house.log.closes).toEqual([]);
+    await server.clock.advance(200);
+    expect(server.log.closes).toEqual([]);
     client.resume();
-    await house.clock.advance(200);
-    expect([house.log.closes, client.text.length, calls]).toEqual([['ended'], 100_001, 1]);
+    await server.clock.advance(200);
+    expect([server.log.closes, client.text.length, calls]).toEqual([['ended'], 100_001, 1]);
   });
 
   it('completes the input of a generator that begins to read after the FIN', async () => {
@@ -232,9 +232,9 @@ describe('with halfOpen false', () => {
         return text;
       });
     };
-    const { house, client } = await leave(handler, '');
-    await house.clock.advance(100);
-    expect([house.log.closes, client.text]).toEqual([['ended'], 'hello\n']);
+    const { server, client } = await leave(handler, '');
+    await server.clock.advance(100);
+    expect([server.log.closes, client.text]).toEqual([['ended'], 'hello\n']);
   });
 
   it('delivers the bytes before the FIN to a handler that begins to read after it', async () => {
@@ -242,11 +242,11 @@ describe('with halfOpen false', () => {
       await after(100, connection, '');
       for await (const line of connection.pipe(lines())) await connection.write(`${line}\n`);
     };
-    const { house, client } = await leave(handler, 'a\nb\n');
-    await house.clock.advance(99);
-    expect(house.log.closes).toEqual([]);
-    await house.clock.advance(1);
-    expect([house.log.closes, client.text]).toEqual([['ended'], 'a\nb\n']);
+    const { server, client } = await leave(handler, 'a\nb\n');
+    await server.clock.advance(99);
+    expect(server.log.closes).toEqual([]);
+    await server.clock.advance(1);
+    expect([server.log.closes, client.text]).toEqual([['ended'], 'a\nb\n']);
   });
 
   it('does not wait for the inner sources of mergeMap', async () => {
@@ -255,8 +255,8 @@ describe('with halfOpen false', () => {
         lines(),
         mergeMap((line) => after(100, c, line)),
       );
-    const { house, client } = await leave(handler, 'a\n');
-    expect([house.log.closes, client.text]).toEqual([['ended'], '']);
+    const { server, client } = await leave(handler, 'a\n');
+    expect([server.log.closes, client.text]).toEqual([['ended'], '']);
   });
 
   it('lets a relay send the answer of its backend', async () => {
@@ -272,11 +272,11 @@ describe('with halfOpen false', () => {
       running.push(serve({ port: 0 }, all, inMemory).subscribe());
       return connect({ port: 1 }, { ...inMemory, halfOpen: false }).pipe(mergeMap((other) => relay(connection, other)));
     };
-    const { house, client } = await leave(front, 'a\n');
-    await house.clock.advance(99);
-    expect([house.log.closes, client.text]).toEqual([[], '']);
-    await house.clock.advance(1);
-    expect([house.log.closes, client.text]).toEqual([['ended'], 'all\n']);
+    const { server, client } = await leave(front, 'a\n');
+    await server.clock.advance(99);
+    expect([server.log.closes, client.text]).toEqual([[], '']);
+    await server.clock.advance(1);
+    expect([server.log.closes, client.text]).toEqual([['ended'], 'all\n']);
   });
 
   it('ends connections of connect and of listen as well', async () => {
@@ -355,9 +355,9 @@ afterEach(() => {
 
 it.each([{}, { halfOpen: true }])("continues to send after the peer's FIN with %j", async (options) => {
   const handler: Handler = (connection) => merge(ticks(connection), ignored(connection));
-  const { house, client } = await leave(handler, '', { ...NOT_HALF_OPEN, halfOpen: undefined, ...options });
-  await house.clock.advance(300);
-  expect([house.log.closes, client.text]).toEqual([[], '0\n1\n2\n']);
+  const { server, client } = await leave(handler, '', { ...NOT_HALF_OPEN, halfOpen: undefined, ...options });
+  await server.clock.advance(300);
+  expect([server.log.closes, client.text]).toEqual([[], '0\n1\n2\n']);
 });
 
 it('serve and connect throw on call for a halfOpen that is not a boolean', () => {

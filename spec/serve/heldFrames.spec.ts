@@ -25,8 +25,8 @@ import { encodeLine, lines } from '../../lib/framing/lines.ts';
 import { listen } from '../../lib/listen/listen.ts';
 import { MemoryNetwork } from '../../lib/testing/index.ts';
 import { Clock } from '../support/clock.ts';
-import { House } from '../support/house.ts';
 import { clockOf } from '../support/internals.ts';
+import { TestServer } from '../support/testServer.ts';
 
 const bytes = (text: string) => Buffer.from(text);
 const idle = { idle: 1000, greeting: 1000, linger: 100 };
@@ -68,32 +68,32 @@ it.each<[string, Read]>([
 ])('requests that wait when the input is ended by %s are answered', async (_, read) => {
   const slow = (line: unknown, connection: Connection) => of(`${line}\n`).pipe(delay(10, clockOf(connection)));
   const handler = (connection: Connection) => exchange((input) => read(input, clockOf(connection)), slow)(connection);
-  const house = await House.open(handler, idle);
-  const client = await house.connect();
+  const server = await TestServer.open(handler, idle);
+  const client = await server.connect();
   client.write('a\nb\nc\n');
-  await house.clock.advance(100);
+  await server.clock.advance(100);
   expect([client.text, client.ended]).toEqual(['a\nb\nc\n', true]);
   client.end();
-  await house.clock.settle();
-  expect(house.log.closes).toEqual(['completed']);
+  await server.clock.settle();
+  expect(server.log.closes).toEqual(['completed']);
 });
 
 it('the frames of a chunk are all emitted when an operator in front has completed, however many they are', async () => {
-  const house = await House.open((connection) => connection.pipe(take(1), lines(), map(encodeLine)), idle);
-  const client = await house.connect();
+  const server = await TestServer.open((connection) => connection.pipe(take(1), lines(), map(encodeLine)), idle);
+  const client = await server.connect();
   client.write('a\n'.repeat(5000)).end();
-  await house.clock.settle();
-  expect([client.text.length, house.log.closes]).toEqual([10_000, ['ended']]);
+  await server.clock.settle();
+  expect([client.text.length, server.log.closes]).toEqual([10_000, ['ended']]);
 });
 
 it('a `for await` loop ends after the frames of a chunk when an operator in front has completed', async () => {
-  const house = await House.open(async (connection) => {
+  const server = await TestServer.open(async (connection) => {
     for await (const line of connection.pipe(take(1), lines())) await connection.write(`${line}.`);
   }, idle);
-  const client = await house.connect();
+  const client = await server.connect();
   client.write('a\nb\nc\n').end();
-  await house.clock.settle();
-  expect([client.text, house.log.closes]).toEqual(['a.b.c.', ['completed']]);
+  await server.clock.settle();
+  expect([client.text, server.log.closes]).toEqual(['a.b.c.', ['completed']]);
 });
 
 it('a subscriber without a sender receives the frames of a chunk and the end, and then the connection ends', async () => {
@@ -125,13 +125,13 @@ it.each([
   ],
 ])('what %s emits at the end is answered, however long the peer was silent before its FIN', async (_, operators) => {
   for (const silence of [0, 1, 30]) {
-    const house = await House.open((connection) => connection.pipe(operators), idle);
-    const client = await house.connect();
+    const server = await TestServer.open((connection) => connection.pipe(operators), idle);
+    const client = await server.connect();
     client.write('a\n');
-    await house.clock.advance(silence);
+    await server.clock.advance(silence);
     client.end();
-    await house.clock.advance(20);
-    expect([client.text, house.log.closes]).toEqual(['a\nx\ny\n', ['ended']]);
+    await server.clock.advance(20);
+    expect([client.text, server.log.closes]).toEqual(['a\nx\ny\n', ['ended']]);
   }
 });
 
@@ -149,10 +149,13 @@ it('what an operator emits for an error of the input is answered', async () => {
       lines(),
     ),
   ]) {
-    const house = await House.open((connection) => connection.pipe(operators, map(encodeLine)), { ...idle, idle: 50 });
-    const client = await house.connect();
+    const server = await TestServer.open((connection) => connection.pipe(operators, map(encodeLine)), {
+      ...idle,
+      idle: 50,
+    });
+    const client = await server.connect();
     client.write('a\n');
-    await house.clock.advance(50);
+    await server.clock.advance(50);
     expect([client.text, client.ended]).toEqual(['a\nx\ny\n', true]);
   }
 });
@@ -160,15 +163,15 @@ it('what an operator emits for an error of the input is answered', async () => {
 it('a drain drops the requests that wait after the end of the input', async () => {
   const slow = (line: string, connection: Connection) =>
     firstValueFrom(timer(10, clockOf(connection)).pipe(map(() => `${line}\n`)));
-  const house = await House.open(
+  const server = await TestServer.open(
     (connection) => exchange((input) => input.pipe(take(1), lines()), slow)(connection),
     idle,
   );
-  const client = await house.connect();
+  const client = await server.connect();
   client.write('a\nb\nc\n');
-  await house.clock.advance(15);
-  await house.signal();
+  await server.clock.advance(15);
+  await server.signal();
   client.end();
-  await house.clock.advance(20);
-  expect([client.text, house.log.closes]).toEqual(['a\nb\n', ['drained']]);
+  await server.clock.advance(20);
+  expect([client.text, server.log.closes]).toEqual(['a\nb\n', ['drained']]);
 });

@@ -28,8 +28,8 @@ import {
 } from '../../lib/index.ts';
 import { type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/index.ts';
 import { Clock } from '../support/clock.ts';
-import { House } from '../support/house.ts';
 import { Log } from '../support/log.ts';
+import { TestServer } from '../support/testServer.ts';
 
 /** The same options, each of them `undefined`. */
 type Undefined<T> = { readonly [K in keyof T]-?: undefined };
@@ -61,16 +61,16 @@ describe('every option', () => {
 
   it('that is undefined has its default, as `greeting` and `idle` have', async () => {
     const options = { idle: undefined, greeting: undefined, waiting: { max: undefined }, farewell: undefined };
-    const house = await House.open((connection) => connection.pipe(lines()), options);
-    await house.connect();
-    const greeted = await house.connect();
+    const server = await TestServer.open((connection) => connection.pipe(lines()), options);
+    await server.connect();
+    const greeted = await server.connect();
     greeted.write('hello\n');
-    await house.clock.advance(29_999);
-    expect(house.log.of('closed')).toMatchObject([{ id: 1, deadline: 'greeting', error: { after: 10_000 } }]);
-    await house.clock.advance(1);
+    await server.clock.advance(29_999);
+    expect(server.log.of('closed')).toMatchObject([{ id: 1, deadline: 'greeting', error: { after: 10_000 } }]);
+    await server.clock.advance(1);
     greeted.end();
-    await house.clock.settle();
-    expect(house.log.closes).toEqual(['greeting', 'idle']);
+    await server.clock.settle();
+    expect(server.log.closes).toEqual(['greeting', 'idle']);
   });
 });
 
@@ -172,18 +172,18 @@ describe('a highWaterMark above maxOutbound', () => {
         map((line) => line.repeat(600)),
       );
     };
-    const house = await House.open(handler, { highWaterMark: 1_000_000, maxOutbound: 1000 });
-    const client = await house.connect({ window: 1 });
+    const server = await TestServer.open(handler, { highWaterMark: 1_000_000, maxOutbound: 1000 });
+    const client = await server.connect({ window: 1 });
     client.pause();
     for (let i = 0; i < 100; i++) {
       client.write('a\n');
-      await house.clock.settle();
+      await server.clock.settle();
     }
     expect(unsent[0]?.()).toBeLessThan(2000);
     client.resume().end();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(client.text).toBe('a'.repeat(60_000));
-    expect(house.log.closes).toEqual(['ended']);
+    expect(server.log.closes).toEqual(['ended']);
   });
 });
 

@@ -36,8 +36,8 @@ import {
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import { type MemoryClient, MemoryNetwork } from '../../lib/testing/index.ts';
 import { Clock } from '../support/clock.ts';
-import { House } from '../support/house.ts';
 import { internalsOf } from '../support/internals.ts';
+import { TestServer } from '../support/testServer.ts';
 
 /** The errors that RxJS reports as unhandled. */
 const unhandled: unknown[] = [];
@@ -298,39 +298,44 @@ const CLIENTS = 4;
  * @param healthy Called when the fault is to stop.
  * @param leave What each client does after its request.
  */
-async function suffer(handler: Handler, healthy: () => void, leave: string, options: ServeOptions): Promise<House> {
-  const house = await House.open(handler, options);
+async function suffer(
+  handler: Handler,
+  healthy: () => void,
+  leave: string,
+  options: ServeOptions,
+): Promise<TestServer> {
+  const server = await TestServer.open(handler, options);
   const clients: MemoryClient[] = [];
   for (let i = 0; i < CLIENTS; i++) {
-    const one = house.network.connect({ window: 16 });
+    const one = server.network.connect({ window: 16 });
     clients.push(one);
     if (leave === 'pauses') one.pause();
     one.write('a\nb\n');
-    await house.clock.settle();
+    await server.clock.settle();
     if (leave === 'ends') one.end();
     if (leave === 'resets') one.break();
-    await house.clock.settle();
+    await server.clock.settle();
   }
   // Far longer than all deadlines together. Without deadlines, the clients free their slots with a reset.
-  await house.clock.advance(60_000);
+  await server.clock.advance(60_000);
   if (options.idle === never) {
     for (const one of clients) one.resume().break();
-    await house.clock.advance(60_000);
+    await server.clock.advance(60_000);
   }
-  const { accepted, ...counters } = house.log.counters;
+  const { accepted, ...counters } = server.log.counters;
   expect(counters).toEqual({ waiting: 0, active: 0, closed: CLIENTS - counters.refused, refused: counters.refused });
   expect(accepted).toBe(CLIENTS);
-  expect([...house.network.sockets]).toEqual([]);
+  expect([...server.network.sockets]).toEqual([]);
 
   healthy();
-  const fresh = house.network.connect().write('hello\n');
-  await house.clock.settle();
+  const fresh = server.network.connect().write('hello\n');
+  await server.clock.settle();
   fresh.end();
-  await house.clock.settle();
+  await server.clock.settle();
   expect(fresh.text).toContain('hello\n');
   expect(fresh.ended).toBe(true);
-  expect(house.log.counters).toMatchObject({ waiting: 0, active: 0 });
-  return house;
+  expect(server.log.counters).toMatchObject({ waiting: 0, active: 0 });
+  return server;
 }
 
 describe('user code that fails, recurses or ends the connection in any place', () => {
@@ -348,11 +353,11 @@ describe('user code that fails, recurses or ends the connection in any place', (
 });
 
 describe('a server whose events are observed', () => {
-  const observers: Record<string, (house: { stop(): void; shutdown(): void }) => void> = {
+  const observers: Record<string, (server: { stop(): void; shutdown(): void }) => void> = {
     throws: boom,
     'fills the stack': () => void endless(),
-    unsubscribes: (house) => house.stop(),
-    'begins a drain': (house) => house.shutdown(),
+    unsubscribes: (server) => server.stop(),
+    'begins a drain': (server) => server.shutdown(),
   };
   const eventTypes = ['listening', 'opened', 'failed', 'closed', 'refused', 'draining', 'drained'] as const;
   const cases = eventTypes.flatMap((type) => Object.entries(observers).map(([name, react]) => ({ type, name, react })));
@@ -403,17 +408,17 @@ it.each([Number.NaN, 2, '0.5', undefined])(
   'a random number of %o for the lifetime fails its connection only',
   async (chance) => {
     let random = () => chance as number;
-    const house = await House.open(framed, { ...deadlines, lifetime: 10_000, random: () => random() });
-    const one = await house.connect();
+    const server = await TestServer.open(framed, { ...deadlines, lifetime: 10_000, random: () => random() });
+    const one = await server.connect();
     one.end();
-    await house.clock.settle();
-    expect(house.log.types).toEqual(['listening', 'opened', 'failed', 'closed']);
+    await server.clock.settle();
+    expect(server.log.types).toEqual(['listening', 'opened', 'failed', 'closed']);
     random = () => 0.5;
-    const next = await house.connect();
+    const next = await server.connect();
     next.write('hello\n').end();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(next.text).toBe('hello\n');
-    expect(house.log.closes).toEqual(['failed', 'ended']);
+    expect(server.log.closes).toEqual(['failed', 'ended']);
   },
 );
 
@@ -434,19 +439,19 @@ describe('a handler that subscribes to its input again after each error', () => 
           map((line) => (line === 'bad' ? boom() : `${line}\n`)),
           operator,
         );
-      const house = await House.open(failing, { ...noDeadlines, concurrency: 2 });
+      const server = await TestServer.open(failing, { ...noDeadlines, concurrency: 2 });
       for (let i = 0; i < 5; i++) {
-        const one = await house.connect();
+        const one = await server.connect();
         one.write('good\nbad\n');
-        await house.clock.settle();
+        await server.clock.settle();
         expect(one.text).toBe('good\n');
         expect(one.ended).toBe(true);
         one.end();
-        await house.clock.settle();
+        await server.clock.settle();
       }
-      expect(house.log.closes).toEqual(Array(5).fill('failed'));
-      expect(house.log.of('failed')).toHaveLength(5);
-      expect(house.log.counters).toEqual({ accepted: 5, waiting: 0, active: 0, closed: 5, refused: 0 });
+      expect(server.log.closes).toEqual(Array(5).fill('failed'));
+      expect(server.log.of('failed')).toHaveLength(5);
+      expect(server.log.counters).toEqual({ accepted: 5, waiting: 0, active: 0, closed: 5, refused: 0 });
     },
   );
 

@@ -8,9 +8,9 @@ import { DeadlineError } from '../../lib/errors.ts';
 import { type ExchangeOptions, exchange, type Reply } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import type { Handler, ServeOptions } from '../../lib/serve.ts';
-import { House } from '../support/house.ts';
 import { clockOf } from '../support/internals.ts';
 import { noteEnd, run } from '../support/peers.ts';
+import { TestServer } from '../support/testServer.ts';
 
 const endless = Number.POSITIVE_INFINITY;
 
@@ -57,82 +57,82 @@ const handlers: [name: string, handler: Handler][] = [
 
 describe.each(handlers)('%s', (name, handler) => {
   const options = { idle: name.endsWith('operator') ? endless : 1000, reply: endless };
-  const closes = (house: House) =>
-    house.log.of('closed').map(({ reason, deadline, duration }) => [reason, deadline, duration]);
+  const closes = (server: TestServer) =>
+    server.log.of('closed').map(({ reason, deadline, duration }) => [reason, deadline, duration]);
 
   it('starts the idle deadline when its work is done', async () => {
-    const house = await House.open(handler, options);
-    const client = await house.connect();
+    const server = await TestServer.open(handler, options);
+    const client = await server.connect();
     client.write('5000\n');
-    await house.clock.advance(5000);
+    await server.clock.advance(5000);
     expect(client.text).toBe('5000\n');
-    await house.clock.advance(999);
-    expect(closes(house)).toEqual([]);
-    await house.clock.advance(1);
+    await server.clock.advance(999);
+    expect(closes(server)).toEqual([]);
+    await server.clock.advance(1);
     client.end();
-    await house.clock.settle();
-    expect(closes(house)).toEqual([['deadline', 'idle', 6000]]);
+    await server.clock.settle();
+    expect(closes(server)).toEqual([['deadline', 'idle', 6000]]);
   });
 
   it('answers several requests, although their work together is longer than the idle deadline', async () => {
-    const house = await House.open(handler, options);
-    const client = await house.connect();
+    const server = await TestServer.open(handler, options);
+    const client = await server.connect();
     client.write('3000\n4000\n').write('2000\n');
-    await house.clock.advance(4900);
-    expect(closes(house)).toEqual([]);
-    await house.clock.advance(4100);
+    await server.clock.advance(4900);
+    expect(closes(server)).toEqual([]);
+    await server.clock.advance(4100);
     expect(client.text).toBe('3000\n4000\n2000\n');
   });
 
   it('answers the requests of a peer that has sent its FIN', async () => {
-    const house = await House.open(handler, options);
-    const client = await house.connect();
+    const server = await TestServer.open(handler, options);
+    const client = await server.connect();
     client.write('3000\n4000\n').end();
-    await house.clock.advance(7000);
+    await server.clock.advance(7000);
     expect(client.text).toBe('3000\n4000\n');
-    expect(closes(house).map(([reason]) => reason)).toEqual(['ended']);
+    expect(closes(server).map(([reason]) => reason)).toEqual(['ended']);
   });
 
   it('misses the idle deadline when the peer sends no further request', async () => {
-    const house = await House.open(handler, options);
-    const client = await house.connect();
+    const server = await TestServer.open(handler, options);
+    const client = await server.connect();
     client.write('0\n');
-    await house.clock.advance(1000);
+    await server.clock.advance(1000);
     client.end();
-    await house.clock.settle();
-    expect(closes(house)).toEqual([['deadline', 'idle', 1000]]);
+    await server.clock.settle();
+    expect(closes(server)).toEqual([['deadline', 'idle', 1000]]);
   });
 
   it('is aborted at the grace of a drain while it works', async () => {
-    const house = await House.open(handler, { ...options, grace: 2000 });
-    const client = await house.connect();
+    const server = await TestServer.open(handler, { ...options, grace: 2000 });
+    const client = await server.connect();
     client.write('100000\n');
-    await house.clock.advance(10);
-    await house.signal();
-    await house.clock.advance(2000);
-    expect(closes(house).map(([reason]) => reason)).toEqual(['aborted']);
-    expect(house.log.completed).toBe(true);
-    expect(house.log.of('drained')).toMatchObject([{ aborted: 1 }]);
+    await server.clock.advance(10);
+    await server.signal();
+    await server.clock.advance(2000);
+    expect(closes(server).map(([reason]) => reason)).toEqual(['aborted']);
+    expect(server.log.completed).toBe(true);
+    expect(server.log.of('drained')).toMatchObject([{ aborted: 1 }]);
   });
 });
 
 describe('a peer', () => {
   it('is not idle while a generator that does not read produces its next value', async () => {
-    const house = await House.open(
+    const server = await TestServer.open(
       async function* (connection) {
         yield await promised(5000, connection);
         yield await promised(5000, connection);
       },
       { idle: 1000, greeting: endless },
     );
-    const client = await house.connect();
-    await house.clock.advance(10_000);
+    const client = await server.connect();
+    await server.clock.advance(10_000);
     expect(client.text).toBe('5000\n5000\n');
-    expect(house.log.closes).toEqual([]);
+    expect(server.log.closes).toEqual([]);
   });
 
   it('is not idle while a loop works on values that an operator in front of it has buffered', async () => {
-    const house = await House.open(
+    const server = await TestServer.open(
       async (connection) => {
         const requests = connection.pipe(
           lines(),
@@ -142,15 +142,15 @@ describe('a peer', () => {
       },
       { idle: 1000 },
     );
-    const client = await house.connect();
+    const client = await server.connect();
     client.write('3000 4000 5000\n').end();
-    await house.clock.advance(12_000);
+    await server.clock.advance(12_000);
     expect(client.text).toBe('3000\n4000\n5000\n');
-    expect(house.log.closes).toEqual(['ended']);
+    expect(server.log.closes).toEqual(['ended']);
   });
 
   it('is idle while the inner source of mergeMap runs, because the connection does not know of that work', async () => {
-    const house = await House.open(
+    const server = await TestServer.open(
       (connection) =>
         connection.pipe(
           lines(),
@@ -158,12 +158,12 @@ describe('a peer', () => {
         ),
       { idle: 1000 },
     );
-    const client = await house.connect();
+    const client = await server.connect();
     client.write('5000\n');
-    await house.clock.advance(1000);
+    await server.clock.advance(1000);
     client.end();
-    await house.clock.settle();
-    expect(house.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'idle' }]);
+    await server.clock.settle();
+    expect(server.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'idle' }]);
   });
 
   it.each([
@@ -217,26 +217,26 @@ describe('the reply deadline', () => {
     project: (request: string, connection: Connection) => Reply,
     { serve = {}, ...options }: ExchangeOptions<string> & { readonly serve?: ServeOptions } = {},
   ) => {
-    const house = await House.open(exchange(lines(), project, options), { idle: 1000, ...serve });
-    const client = await house.connect();
-    return { house, client };
+    const server = await TestServer.open(exchange(lines(), project, options), { idle: 1000, ...serve });
+    const client = await server.connect();
+    return { server, client };
   };
   const slow = (line: string, connection: Connection) => work(msOf(line), connection);
 
   it('closes a connection as failed, with a DeadlineError, and unsubscribes from the reply', async () => {
     let unsubscribed = 0;
-    const { house, client } = await open(() => new Observable(() => () => unsubscribed++), { timeout: 5000 });
+    const { server, client } = await open(() => new Observable(() => () => unsubscribed++), { timeout: 5000 });
     client.write('a\n');
-    await house.clock.advance(4999);
-    expect(house.log.types).toEqual(['listening', 'opened']);
-    await house.clock.advance(1);
+    await server.clock.advance(4999);
+    expect(server.log.types).toEqual(['listening', 'opened']);
+    await server.clock.advance(1);
     client.end();
-    await house.clock.settle();
+    await server.clock.settle();
     const error = new DeadlineError('reply', 5000);
-    expect(house.log.of('failed')).toMatchObject([{ id: 1, error }]);
-    expect(house.log.of('closed')).toMatchObject([{ reason: 'failed', deadline: 'reply', error, duration: 5000 }]);
+    expect(server.log.of('failed')).toMatchObject([{ id: 1, error }]);
+    expect(server.log.of('closed')).toMatchObject([{ reason: 'failed', deadline: 'reply', error, duration: 5000 }]);
     expect(unsubscribed).toBe(1);
-    expect(house.clock.actions).toEqual([]);
+    expect(server.clock.actions).toEqual([]);
   });
 
   it('is a minute in a server by default, else the option `reply`', async () => {
@@ -244,19 +244,19 @@ describe('the reply deadline', () => {
       [undefined, 60_000],
       [5000, 5000],
     ] as const) {
-      const { house, client } = await open(() => NEVER, { serve: reply === undefined ? {} : { reply } });
+      const { server, client } = await open(() => NEVER, { serve: reply === undefined ? {} : { reply } });
       client.write('a\n');
-      await house.clock.advance(after - 1);
-      expect(house.log.of('failed')).toEqual([]);
-      await house.clock.advance(1);
-      expect(house.log.of('failed')).toMatchObject([{ error: { deadline: 'reply', after } }]);
+      await server.clock.advance(after - 1);
+      expect(server.log.of('failed')).toEqual([]);
+      await server.clock.advance(1);
+      expect(server.log.of('failed')).toMatchObject([{ error: { deadline: 'reply', after } }]);
     }
   });
 
   it('can be infinite', async () => {
-    const { house, client } = await open(slow, { timeout: endless });
+    const { server, client } = await open(slow, { timeout: endless });
     client.write('10000000\n');
-    await house.clock.advance(10_000_000);
+    await server.clock.advance(10_000_000);
     expect(client.text).toBe('10000000\n');
   });
 
@@ -270,38 +270,38 @@ describe('the reply deadline', () => {
 
   it('can be answered by onError, and the next requests are answered', async () => {
     const onError = (error: unknown, line: string) => `${line} ${(error as DeadlineError).deadline}\n`;
-    const { house, client } = await open(slow, { timeout: 2000, onError });
+    const { server, client } = await open(slow, { timeout: 2000, onError });
     client.write('9000\n1500\n9000\n');
-    await house.clock.advance(6000);
+    await server.clock.advance(6000);
     expect(client.text).toBe('9000 reply\n1500\n9000 reply\n');
-    expect(house.log.of('failed')).toEqual([]);
+    expect(server.log.of('failed')).toEqual([]);
     client.end();
-    await house.clock.settle();
-    expect(house.log.closes).toEqual(['ended']);
+    await server.clock.settle();
+    expect(server.log.closes).toEqual(['ended']);
   });
 
   it('applies to the reply of onError as well, and that one fails the connection', async () => {
-    const { house, client } = await open(() => NEVER, { timeout: 2000, onError: () => NEVER });
+    const { server, client } = await open(() => NEVER, { timeout: 2000, onError: () => NEVER });
     client.write('a\n');
-    await house.clock.advance(3999);
-    expect(house.log.of('failed')).toEqual([]);
-    await house.clock.advance(1);
-    expect(house.log.of('failed')).toMatchObject([{ error: { deadline: 'reply' } }]);
+    await server.clock.advance(3999);
+    expect(server.log.of('failed')).toEqual([]);
+    await server.clock.advance(1);
+    expect(server.log.of('failed')).toMatchObject([{ error: { deadline: 'reply' } }]);
   });
 
   it('fails the connection after the replies before it are sent', async () => {
-    const { house, client } = await open((line, connection) => (line === 'never' ? NEVER : slow(line, connection)), {
+    const { server, client } = await open((line, connection) => (line === 'never' ? NEVER : slow(line, connection)), {
       concurrency: 3,
       timeout: 2000,
     });
     client.write('1900\n');
-    await house.clock.advance(100);
+    await server.clock.advance(100);
     client.write('never\n');
-    await house.clock.advance(1800);
+    await server.clock.advance(1800);
     expect(client.text).toBe('1900\n');
-    expect(house.log.of('failed')).toEqual([]);
-    await house.clock.advance(200);
-    expect(house.log.of('failed')).toMatchObject([{ error: { deadline: 'reply' } }]);
+    expect(server.log.of('failed')).toEqual([]);
+    await server.clock.advance(200);
+    expect(server.log.of('failed')).toMatchObject([{ error: { deadline: 'reply' } }]);
   });
 
   it('calls onError once for each of several requests that are late at the same time', async () => {
@@ -310,9 +310,9 @@ describe('the reply deadline', () => {
       errors.push(`${line} ${(error as DeadlineError).deadline}`);
       return `${line}\n`;
     };
-    const { house, client } = await open(() => NEVER, { concurrency: 3, timeout: 2000, onError });
+    const { server, client } = await open(() => NEVER, { concurrency: 3, timeout: 2000, onError });
     client.write('a\nb\nc\n');
-    await house.clock.advance(2000);
+    await server.clock.advance(2000);
     expect(errors).toEqual(['a reply', 'b reply', 'c reply']);
     expect(client.text).toBe('a\nb\nc\n');
   });
@@ -325,7 +325,7 @@ describe('the reply deadline', () => {
       connection?.end();
       return undefined;
     };
-    const { house, client } = await open(
+    const { server, client } = await open(
       (_line, from) => {
         connection = from;
         return NEVER;
@@ -333,15 +333,15 @@ describe('the reply deadline', () => {
       { concurrency: 3, timeout: 2000, onError },
     );
     client.write('a\nb\nc\n');
-    await house.clock.advance(2000);
+    await server.clock.advance(2000);
     client.end();
-    await house.clock.settle();
+    await server.clock.settle();
     expect(errors).toEqual(['a']);
-    expect(house.log.closes).toEqual(['completed']);
+    expect(server.log.closes).toEqual(['completed']);
   });
 
   it('stops while a generator waits for the peer, and then continues with the time that is left', async () => {
-    const { house, client } = await open(
+    const { server, client } = await open(
       async function* (_line, connection) {
         yield await promised(1500, connection);
         yield 'x'.repeat(200_000);
@@ -351,32 +351,32 @@ describe('the reply deadline', () => {
       { timeout: 2000, serve: { stall: endless, idle: endless } },
     );
     client.pause().write('a\n');
-    await house.clock.advance(1_000_000);
-    expect(house.log.of('failed')).toEqual([]);
+    await server.clock.advance(1_000_000);
+    expect(server.log.of('failed')).toEqual([]);
     client.resume();
-    await house.clock.advance(499);
+    await server.clock.advance(499);
     expect(client.text.endsWith('400\n')).toBe(true);
-    expect(house.log.of('failed')).toEqual([]);
-    await house.clock.advance(1);
-    expect(house.log.of('failed')).toMatchObject([{ error: { deadline: 'reply' } }]);
+    expect(server.log.of('failed')).toEqual([]);
+    await server.clock.advance(1);
+    expect(server.log.of('failed')).toMatchObject([{ error: { deadline: 'reply' } }]);
   });
 
   it('uses one timer, however many requests are in progress', async () => {
-    const { house, client } = await open(() => NEVER, { concurrency: 1000, serve: { idle: endless } });
-    const before = house.clock.actions.length;
+    const { server, client } = await open(() => NEVER, { concurrency: 1000, serve: { idle: endless } });
+    const before = server.clock.actions.length;
     client.write('a\n'.repeat(500));
-    await house.clock.settle();
-    expect(house.clock.actions.length - before).toBeLessThanOrEqual(1);
+    await server.clock.settle();
+    expect(server.clock.actions.length - before).toBeLessThanOrEqual(1);
     client.break();
-    await house.clock.settle();
-    expect(house.clock.actions).toEqual([]);
+    await server.clock.settle();
+    expect(server.clock.actions).toEqual([]);
   });
 
   it('uses no timer for replies that are given at once', async () => {
-    const { house, client } = await open((line) => line, { serve: { idle: endless, greeting: endless } });
+    const { server, client } = await open((line) => line, { serve: { idle: endless, greeting: endless } });
     client.write('a\nb\n');
-    await house.clock.settle();
-    expect(house.clock.actions).toEqual([]);
+    await server.clock.settle();
+    expect(server.clock.actions).toEqual([]);
   });
 
   it.each([0, -1, Number.NaN])('throws a RangeError on call for %s ms', (timeout) => {

@@ -4,14 +4,14 @@ import { expect, it } from 'vitest';
 import { lines } from '../../lib/framing/lines.ts';
 import type { Connection } from '../../lib/index.ts';
 import type { MemoryClient } from '../../lib/testing/index.ts';
-import { House } from '../support/house.ts';
+import { TestServer } from '../support/testServer.ts';
 
 /**
  * A server whose handlers reply on command, its clients, and what the laws need to know of its past: whether handlers run, and
  * when the signals came.
  */
 interface World {
-  readonly house: House;
+  readonly server: TestServer;
   readonly clients: MemoryClient[];
   readonly replies: Subject<void>;
   readonly settings: Settings;
@@ -39,11 +39,11 @@ const build = async (settings: Settings): Promise<World> => {
   const handler = (connection: Connection) => {
     world.running++;
     world.most = Math.max(world.most, world.running);
-    if (world.house?.log.completed) world.late++;
+    if (world.server?.log.completed) world.late++;
     return connection.pipe(
       lines(),
       concatMap((line) => {
-        if (world.house.log.completed) world.late++;
+        if (world.server.log.completed) world.late++;
         // A line of even length is answered at once, any other on command.
         return line.length % 2 === 0
           ? of(`${line}\n`)
@@ -64,7 +64,7 @@ const build = async (settings: Settings): Promise<World> => {
     late: 0,
     signals: 0,
   } as unknown as World;
-  const house = await House.open(handler, {
+  const server = await TestServer.open(handler, {
     ...options,
     waiting: { max, timeout },
     idle: 500,
@@ -72,11 +72,11 @@ const build = async (settings: Settings): Promise<World> => {
     frame: 200,
     stall: 250,
   });
-  return Object.assign(world, { house, signalled: undefined });
+  return Object.assign(world, { server, signalled: undefined });
 };
 
 /** What holds at any moment. The log itself checks that the counters add up and that no connection ends twice. */
-function laws({ house: { log, clock, network }, running, most, late, signalled, settings, signals }: World): void {
+function laws({ server: { log, clock, network }, running, most, late, signalled, settings, signals }: World): void {
   const { accepted, waiting, active, closed, refused } = log.counters;
   const ok =
     waiting + active + closed + refused === accepted &&
@@ -113,7 +113,7 @@ class Step implements fc.AsyncCommand<object, World> {
 
   async run(_model: object, world: World): Promise<void> {
     this.#run(world);
-    await world.house.clock.settle();
+    await world.server.clock.settle();
     laws(world);
   }
 
@@ -129,7 +129,7 @@ class Pause extends Step {
     this.#ms = ms;
   }
   override async run(model: object, world: World): Promise<void> {
-    await world.house.clock.advance(this.#ms);
+    await world.server.clock.advance(this.#ms);
     await super.run(model, world);
   }
 }
@@ -149,8 +149,8 @@ const steps: fc.WeightedArbitrary<Step>[] = [
     weight: 10,
     arbitrary: fc.constantFrom(undefined, 3).map(
       (window) =>
-        new Step(`arrive ${window ?? ''}`, ({ house, clients }) => {
-          clients.push(house.network.connect(window === undefined ? {} : { window }));
+        new Step(`arrive ${window ?? ''}`, ({ server, clients }) => {
+          clients.push(server.network.connect(window === undefined ? {} : { window }));
         }),
     ),
   },
@@ -167,10 +167,10 @@ const steps: fc.WeightedArbitrary<Step>[] = [
     weight: 2,
     arbitrary: fc.constant(
       new Step('signal', (world) => {
-        if (world.house.log.completed) return;
-        world.signalled ??= world.house.clock.now();
+        if (world.server.log.completed) return;
+        world.signalled ??= world.server.clock.now();
         world.signals++;
-        world.house.shutdown.next('SIGTERM');
+        world.server.shutdown.next('SIGTERM');
       }),
     ),
   },
@@ -194,15 +194,15 @@ it('a server keeps its laws for any commands of its clients, and whenever the si
       async (chosen, commands) => {
         const world = await build(chosen);
         await fc.asyncModelRun(() => ({ model: {}, real: world }), commands);
-        const { house, clients } = world;
+        const { server, clients } = world;
         // After any commands, a signal ends the server.
         if (world.signalled === undefined) {
-          world.signalled = house.clock.now();
-          house.shutdown.next('SIGTERM');
+          world.signalled = server.clock.now();
+          server.shutdown.next('SIGTERM');
         }
-        await house.clock.advance(chosen.announce + chosen.grace + 101);
+        await server.clock.advance(chosen.announce + chosen.grace + 101);
         laws(world);
-        const { log, network, clock } = house;
+        const { log, network, clock } = server;
         expect(log.completed).toBe(true);
         expect(log.counters).toMatchObject({ waiting: 0, active: 0 });
         expect(log.of('opened')).toHaveLength(log.of('closed').length);

@@ -1,6 +1,6 @@
 import { NEVER } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { House } from '../support/house.ts';
+import { TestServer } from '../support/testServer.ts';
 
 /**
  * When the port is closed, in milliseconds after the signal, while a client connects in every iteration of the event loop.
@@ -9,12 +9,12 @@ import { House } from '../support/house.ts';
  * @param most When no more clients connect.
  */
 async function closedAfter(grace: number, iteration: number, most = 60_000): Promise<number> {
-  const house = await House.open(() => NEVER, {
+  const server = await TestServer.open(() => NEVER, {
     grace,
     idle: Number.POSITIVE_INFINITY,
     greeting: Number.POSITIVE_INFINITY,
   });
-  const { clock, network } = house;
+  const { clock, network } = server;
   const schedule = clock.schedule.bind(clock);
   clock.schedule = (work, delay = 0, state) => schedule(work, Math.max(delay, iteration), state);
   const began = clock.now();
@@ -26,10 +26,10 @@ async function closedAfter(grace: number, iteration: number, most = 60_000): Pro
       schedule(watch, iteration);
     }
   };
-  house.shutdown.next('SIGTERM');
+  server.shutdown.next('SIGTERM');
   watch();
   await clock.advance(60_000);
-  expect(house.log.completed).toBe(true);
+  expect(server.log.completed).toBe(true);
   return closed ?? Number.NaN;
 }
 
@@ -67,19 +67,19 @@ describe('a drain', () => {
     ['of 3000 connections gives way to others twice meanwhile', 3000, 3],
   ])('%s', async (_what, count, iterations) => {
     const seen: number[] = [];
-    const house: House = await House.open(
+    const server: TestServer = await TestServer.open(
       (connection) => {
-        connection.draining.subscribe({ complete: () => seen.push(house.clock.now()) });
+        connection.draining.subscribe({ complete: () => seen.push(server.clock.now()) });
         return NEVER;
       },
       { concurrency: 3000 },
     );
-    await house.connectAll(count);
-    const { clock } = house;
+    await server.connectAll(count);
+    const { clock } = server;
     const schedule = clock.schedule.bind(clock);
     // Each iteration takes a millisecond, so that the time tells them apart.
     clock.schedule = (work, delay = 0, state) => schedule(work, Math.max(delay, 1), state);
-    house.shutdown.next('SIGTERM');
+    server.shutdown.next('SIGTERM');
     await clock.advance(100);
     expect(seen).toHaveLength(count);
     expect(new Set(seen).size).toBe(iterations);

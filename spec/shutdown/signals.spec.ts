@@ -99,10 +99,10 @@ describe('signals', () => {
 
 describe('a process', () => {
   it('has the same listeners after importing, listening and closing, and exits by itself', async () => {
-    const guest = new Program('guest');
-    await guest.whenExited();
-    expect(guest.exit).toBe(0);
-    const lines = guest.output.trim().split('\n');
+    const program = new Program('processListeners');
+    await program.whenExited();
+    expect(program.exit).toBe(0);
+    const lines = program.output.trim().split('\n');
     const [before, listening, during, after] = lines.map((line) => JSON.parse(line.slice(line.indexOf('['))));
     // These are listeners of Node and of the loader: importing the library has added none.
     expect(before.map(([name]: [string]) => name).sort()).toEqual(['newListener', 'removeListener', 'warning']);

@@ -1,8 +1,8 @@
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
-import { Watched } from './watched.ts';
+import { Waitable } from './waitable.ts';
 
 /** A client with a real socket, and what it has received. */
-export class Client extends Watched {
+export class Client extends Waitable {
   readonly socket: Socket;
   readonly #chunks: Buffer[] = [];
   /** How many bytes it has received. */

@@ -1,12 +1,12 @@
 import type { Observable, Subscription } from 'rxjs';
 import { expect } from 'vitest';
 import type { Counters, ServerEvent } from '../../lib/events.ts';
-import { PATIENCE, Watched } from './watched.ts';
+import { PATIENCE, Waitable } from './waitable.ts';
 
 type Of<Type extends ServerEvent['type']> = Extract<ServerEvent, { type: Type }>;
 
 /** Records the events of a server. Asserts at each of them that the counters add up, and that a connection ends once. */
-export class Log extends Watched {
+export class Log extends Waitable {
   readonly events: ServerEvent[] = [];
   readonly #ended = new Set<number>();
   counters: Counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };

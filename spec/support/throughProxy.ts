@@ -1,5 +1,5 @@
 import { type Demo, type DemoResult, spawnDemo } from './spawnDemo.ts';
-import { Watched } from './watched.ts';
+import { Waitable } from './waitable.ts';
 
 const running = new Set<RunningProxy>();
 
@@ -9,7 +9,7 @@ export function endProxies(): void {
 }
 
 /** `demos/proxy.ts` in a process of its own, and the events that it has logged. */
-export class RunningProxy extends Watched {
+export class RunningProxy extends Waitable {
   readonly demo: Demo;
   readonly events: { readonly type?: string; readonly [key: string]: unknown }[] = [];
   #rest = '';

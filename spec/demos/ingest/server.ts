@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Demo, type DemoResult, spawnDemo } from '../../support/spawnDemo.ts';
 import { endProxies, frontOf } from '../../support/throughProxy.ts';
-import { Watched } from '../../support/watched.ts';
+import { Waitable } from '../../support/waitable.ts';
 
 const demos = new Set<Demo>();
 const sockets = new Set<Socket>();
@@ -38,7 +38,7 @@ interface LogLine {
 }
 
 /** The ingest demo in a process of its own, and its log. */
-export class Server extends Watched {
+export class Server extends Waitable {
   readonly lines: LogLine[] = [];
   readonly #demo: Demo;
   #ended: DemoResult | undefined;
@@ -91,7 +91,7 @@ export class Server extends Watched {
 }
 
 /** One connection to the server, and the lines received. */
-export class Client extends Watched {
+export class Client extends Waitable {
   readonly socket: Socket;
   readonly lines: string[] = [];
   /** All lines but the `wait` lines. */

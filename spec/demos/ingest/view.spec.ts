@@ -5,10 +5,10 @@ import type { Store } from '../../../demos/ingest/stores/store.ts';
 import { view } from '../../../demos/ingest/view.ts';
 import { OTHERS, type Window } from '../../../demos/ingest/windows.ts';
 import { type StatusLine, Traffic } from '../../../demos/support/index.ts';
-import { Watched } from '../../support/watched.ts';
+import { Waitable } from '../../support/waitable.ts';
 
 /** A terminal, and the text that it shows at present. */
-class Screen extends Watched implements StatusLine {
+class Screen extends Waitable implements StatusLine {
   readonly live = true;
   text = '';
   show(text: string): void {

@@ -10,8 +10,8 @@ import {
   FrameTruncatedError,
   PENDING,
 } from '../../../lib/index.ts';
-import { House } from '../../support/house.ts';
 import { marbles } from '../../support/marbles.ts';
+import { TestServer } from '../../support/testServer.ts';
 import { bytesOf, decode, splitAt } from './support.ts';
 
 const key = fc.string({ unit: fc.constantFrom('a', 'b', '\xe9', '\xff', ':'), minLength: 1, maxLength: 260 });
@@ -184,17 +184,17 @@ describe('requests', () => {
     ['text', bytesOf('set k 0 0 2000000000\r\n')],
     ['binary', Buffer.from(`${'800100010800000077359400'.padEnd(48, '0')}${'00'.repeat(9)}`, 'hex')],
   ])('lets no client exhaust the budget with data that it only announces: %s', async (_, announcement) => {
-    const house = await House.open(
+    const server = await TestServer.open(
       exchange(requests(), () => 'OK'),
       { budget: 1_000_000 },
     );
-    const hoarder = await house.connect();
+    const hoarder = await server.connect();
     hoarder.write(announcement);
-    await house.clock.settle();
-    const other = await house.connect();
+    await server.clock.settle();
+    const other = await server.connect();
     other.write('mn\r\n');
-    await house.clock.settle();
-    expect([house.log.refusals, other.text]).toEqual([[], 'OK']);
+    await server.clock.settle();
+    expect([server.log.refusals, other.text]).toEqual([[], 'OK']);
   });
 
   it('allocates no more memory for data than has arrived', () => {

@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Watched } from '../../support/watched.ts';
+import { Waitable } from '../../support/waitable.ts';
 import { isInstalled } from './support/realRedis.ts';
 import { request } from './support/request.ts';
 import { endServers, RedisServer, run } from './support/server.ts';
@@ -18,7 +18,7 @@ afterEach(endServers);
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Increments a key without a pause, with 50 requests in flight, and checks the replies. */
-class Counting extends Watched {
+class Counting extends Waitable {
   /** The last acknowledged number. */
   acknowledged = 0;
   /** Replies that were not the next number. */

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { type Demo, type DemoResult, spawnDemo } from '../../../support/spawnDemo.ts';
 import { endProxies, frontOf } from '../../../support/throughProxy.ts';
-import { Watched } from '../../../support/watched.ts';
+import { Waitable } from '../../../support/waitable.ts';
 
 /** A line of the server's log. */
 export interface LogLine {
@@ -25,7 +25,7 @@ export async function endServers(): Promise<void> {
 }
 
 /** `demos/redis/server.ts` on a free port, in a process of its own, with its log. */
-export class RedisServer extends Watched {
+export class RedisServer extends Waitable {
   readonly log: LogLine[] = [];
   port = 0;
   readonly #demo: Demo;

@@ -5,7 +5,7 @@ import { timeSliceIsSpent } from './eventLoop.ts';
 const VALUES = 1024;
 
 /** How much a source of endless work may do in one event-loop iteration, before other connections are served. */
-export class TurnQuota {
+export class IterationQuota {
   readonly #clock: SchedulerLike;
   #left = VALUES;
 

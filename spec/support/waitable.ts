@@ -2,7 +2,7 @@
 export const PATIENCE = 150_000;
 
 /** An object whose changes a spec waits for: the condition is evaluated again at each change, and nothing sleeps. */
-export abstract class Watched {
+export abstract class Waitable {
   readonly #checks = new Set<() => void>();
 
   protected changed(): void {

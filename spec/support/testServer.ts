@@ -6,7 +6,7 @@ import { Clock } from './clock.ts';
 import { Log } from './log.ts';
 
 /** A whole server in memory and on virtual time, which a spec can shut down. */
-export class House {
+export class TestServer {
   readonly clock = new Clock();
   readonly network = new MemoryNetwork(this.clock);
   readonly shutdown = new Subject<unknown>();
@@ -18,10 +18,10 @@ export class House {
   }
 
   /** A server that is listening. */
-  static async open(...how: ConstructorParameters<typeof House>): Promise<House> {
-    const house = new House(...how);
-    await house.clock.settle();
-    return house;
+  static async open(...how: ConstructorParameters<typeof TestServer>): Promise<TestServer> {
+    const server = new TestServer(...how);
+    await server.clock.settle();
+    return server;
   }
 
   /** A client that the server has accepted. It does not answer the server's FIN by itself. */
