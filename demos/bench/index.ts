@@ -17,9 +17,9 @@ import { chart } from './report/chart.ts';
 import { describeMachine } from './report/machine.ts';
 import { show } from './report/numbers.ts';
 import { type Run, resultsJson, resultsPage, tables } from './report/results.ts';
-import { gather, type Turn, turnsOf } from './rounds.ts';
+import { gather, type Measurement, measurementsOf } from './rounds.ts';
 import { judge, targets } from './targets.ts';
-import { valueCase, valuePeers, valueTurns } from './values.ts';
+import { valueCase, valueMeasurements, valuePeers } from './values.ts';
 
 const allPeers = [...peers, ...valuePeers];
 
@@ -33,15 +33,15 @@ async function main(args: readonly string[]): Promise<void> {
   const builds = await buildAll(choose('peer', peers, options.peers));
   for (const [name, why] of Object.entries(builds.absent)) console.error(`${name} is left out: ${why}`);
 
-  const turns: Turn[] = [];
-  const note = (turn: Turn) => {
-    turns.push(turn);
-    console.error(sentence(turn));
+  const measurements: Measurement[] = [];
+  const note = (one: Measurement) => {
+    measurements.push(one);
+    console.error(sentence(one));
   };
-  for await (const turn of turnsOf(served, builds.runners, options.effort)) note(turn);
-  if (cases.includes(valueCase)) for await (const turn of valueTurns(options.effort.starts * 3)) note(turn);
+  for await (const one of measurementsOf(served, builds.runners, options.effort)) note(one);
+  if (cases.includes(valueCase)) for await (const one of valueMeasurements(options.effort.starts * 3)) note(one);
 
-  const results = gather(turns);
+  const results = gather(measurements);
   const run: Run = {
     date: new Date().toISOString(),
     command: ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' '),
@@ -49,7 +49,7 @@ async function main(args: readonly string[]): Promise<void> {
     effort: options.effort,
     versions: builds.versions,
     absent: builds.absent,
-    failures: turns.flatMap((turn) => (turn.outcome instanceof Error ? [sentence(turn)] : [])),
+    failures: measurements.flatMap((one) => (one.outcome instanceof Error ? [sentence(one)] : [])),
     cases,
     results,
     verdicts: targets
@@ -63,7 +63,7 @@ async function main(args: readonly string[]): Promise<void> {
   if (run.failures.length > 0 || (options.check && missed)) process.exitCode = 1;
 }
 
-function sentence({ case: entry, peer, round, outcome }: Turn): string {
+function sentence({ case: entry, peer, round, outcome }: Measurement): string {
   const what = `${entry.name} ${peer.name}, round ${round + 1}`;
   return outcome instanceof Error
     ? `${what} failed: ${outcome.message}`

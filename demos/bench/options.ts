@@ -20,9 +20,9 @@ export const usage = `npm run bench -- [options]
   --case a,b       only these cases: echo, lines, prefixed, redis-set, redis-get, bulk-in, bulk-out, connect, idle, value, ...
   --peer a,b       only these servers: net, net-corked, net-joined, rxjs, go, c, nest, redis, sluice-redis
   --starts n       how often all servers of a case are restarted
-  --turns n        turns of each server after each start
-  --warm ms        duration of the load before the first turn
-  --turn ms        duration of the load in each turn
+  --rounds n       rounds after each start; in a round each server is measured once
+  --warm ms        duration of the load before the first measurement
+  --duration ms    duration of the load in each measurement
   --idle n         idle connections to hold
   --out folder     folder for RESULTS.md, results.json and results.svg; a full run writes them to its own folder
   --check          exit with 1 when a target is missed
@@ -44,9 +44,9 @@ export function readOptions(args: readonly string[], home: string): Options {
       case: { type: 'string' },
       peer: { type: 'string' },
       starts: { type: 'string' },
-      turns: { type: 'string' },
+      rounds: { type: 'string' },
       warm: { type: 'string' },
-      turn: { type: 'string' },
+      duration: { type: 'string' },
       idle: { type: 'string' },
       out: { type: 'string' },
     },
@@ -56,9 +56,9 @@ export function readOptions(args: readonly string[], home: string): Options {
   return {
     effort: {
       starts: positive('starts', values.starts) ?? base.starts,
-      turns: positive('turns', values.turns) ?? base.turns,
+      rounds: positive('rounds', values.rounds) ?? base.rounds,
       warm: positive('warm', values.warm) ?? base.warm,
-      turn: positive('turn', values.turn) ?? base.turn,
+      duration: positive('duration', values.duration) ?? base.duration,
       settle: base.settle,
       idle: positive('idle', values.idle) ?? base.idle,
     },

@@ -30,7 +30,7 @@ const every: readonly Mode[] = ['echo', 'lines', 'length-prefixed', 'discard', '
 const inNode: readonly Mode[] = [...every, 'async'];
 const redis: readonly Mode[] = ['redis-set', 'redis-get'];
 
-/** The servers in the order of their turns. To add a Node server, add a file in `peers` and a line here. */
+/** The servers in the order in which they are measured. To add a Node server, add a file in `peers` and a line here. */
 export const peers: readonly Peer[] = [
   node('sluice', 'Sluice', inNode),
   node('net', 'node:net, a write per reply', inNode),

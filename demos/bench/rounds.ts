@@ -10,18 +10,18 @@ export interface Runner {
   readonly program: Program;
 }
 
-/** The samples of a peer in a case: one a round, undefined where its turn failed. */
+/** The samples of a peer in a case: one a round, undefined where its measurement failed. */
 export interface Result {
   readonly case: string;
   readonly peer: string;
   readonly samples: readonly (Sample | undefined)[];
 }
 
-/** One turn of one server, with its outcome. */
-export interface Turn {
+/** One measurement of one server, with its outcome. */
+export interface Measurement {
   readonly case: Case;
   readonly peer: Peer;
-  /** In a round all servers have a turn, one right after another. */
+  /** In a round all servers are measured, one right after another. */
   readonly round: number;
   readonly outcome: Sample | Error;
 }
@@ -34,22 +34,22 @@ interface Pair {
 }
 
 /**
- * Runs case after case. Within a case the servers take turns, A B C A B C, each a fraction of a second long. So a temporary
- * disturbance of the machine affects neighbouring turns alike. Between rounds all servers are restarted at times, because
- * otherwise a lucky or unlucky start of one process would affect every round.
+ * Runs case after case. Within a case the servers are measured alternately, A B C A B C, for a fraction of a second each. So
+ * a temporary disturbance of the machine affects neighbouring measurements alike. Between rounds all servers are restarted at
+ * times, because otherwise a lucky or unlucky start of one process would affect every round.
  */
-export async function* turnsOf(
+export async function* measurementsOf(
   cases: readonly Case[],
   runners: readonly Runner[],
   effort: Effort,
-): AsyncGenerator<Turn> {
+): AsyncGenerator<Measurement> {
   for (const entry of cases) {
     const able = runners.filter(({ peer }) => peer.modes.includes(entry.mode));
     for (let start = 0; start < effort.starts; start++) {
       // Only one server at a time holds its ten thousand idle connections, and each does so once per start.
       const isIdle = entry.kind === 'idle';
       for (const some of isIdle ? able.map((runner) => [runner]) : [able])
-        yield* roundsOf(entry, some, effort, start, isIdle ? 1 : effort.turns);
+        yield* roundsOf(entry, some, effort, start, isIdle ? 1 : effort.rounds);
     }
   }
 }
@@ -59,11 +59,11 @@ async function* roundsOf(
   runners: readonly Runner[],
   effort: Effort,
   start: number,
-  turns: number,
-): AsyncGenerator<Turn> {
+  rounds: number,
+): AsyncGenerator<Measurement> {
   const pairs = new Set<Pair>();
   const servers = new Set<Running>();
-  const failed = ({ peer }: Runner, round: number, error: unknown): Turn => {
+  const failed = ({ peer }: Runner, round: number, error: unknown): Measurement => {
     return { case: entry, peer, round, outcome: error instanceof Error ? error : new Error(String(error)) };
   };
   try {
@@ -74,17 +74,17 @@ async function* roundsOf(
         const { pid, port } = server;
         const load = await LoadProcess.start(jobFor(entry, effort, { protocol: runner.peer.protocol, port, pid }));
         pairs.add({ runner, server, load });
-        if (turns > 1) await load.measure(effort.warm);
+        if (rounds > 1) await load.measure(effort.warm);
       } catch (error) {
-        yield failed(runner, start * turns, error);
+        yield failed(runner, start * rounds, error);
         for (const pair of pairs) if (pair.runner === runner) pairs.delete(pair);
       }
     }
-    for (let round = start * turns; round < (start + 1) * turns; round++) {
+    for (let round = start * rounds; round < (start + 1) * rounds; round++) {
       for (const pair of pairs) {
         const { runner, load } = pair;
         try {
-          yield { case: entry, peer: runner.peer, round, outcome: await load.measure(effort.turn) };
+          yield { case: entry, peer: runner.peer, round, outcome: await load.measure(effort.duration) };
         } catch (error) {
           pairs.delete(pair);
           await load.stop();
@@ -98,10 +98,10 @@ async function* roundsOf(
   }
 }
 
-/** Groups turns by case and peer, in the order of their first turns. */
-export function gather(turns: readonly Turn[]): readonly Result[] {
+/** Groups measurements by case and peer, in the order of the first ones. */
+export function gather(measurements: readonly Measurement[]): readonly Result[] {
   const results = new Map<string, { case: string; peer: string; samples: (Sample | undefined)[] }>();
-  for (const { case: entry, peer, round, outcome } of turns) {
+  for (const { case: entry, peer, round, outcome } of measurements) {
     const key = `${entry.name} ${peer.name}`;
     const result = results.get(key) ?? { case: entry.name, peer: peer.name, samples: [] };
     result.samples[round] = outcome instanceof Error ? undefined : outcome;

@@ -38,8 +38,8 @@ export function judge(target: Target, results: readonly Result[]): Verdict {
 }
 
 /**
- * The median of the ratios between two turns of the same round. Within a round, because a temporary disturbance of the machine
- * affects neighbouring turns alike.
+ * The median of the ratios between two measurements of the same round. Within a round, because a temporary disturbance of
+ * the machine affects neighbouring measurements alike.
  */
 export function ratioOf(results: readonly Result[], name: string, peer: string, over: string): number | undefined {
   const figures = (of: string) => results.find((result) => result.case === name && result.peer === of)?.samples ?? [];

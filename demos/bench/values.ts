@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Case } from './cases.ts';
 import type { Peer } from './peers.ts';
-import type { Turn } from './rounds.ts';
+import type { Measurement } from './rounds.ts';
 
 /** The case without a server: a value that passes a deadline operator. */
 export const valueCase: Case = {
@@ -29,8 +29,8 @@ export const valuePeers: readonly Peer[] = [peer('idle', 'Sluice, idle'), peer('
 
 const run = promisify(execFile);
 
-/** Turns of both operators, alternating, each in a process of its own. */
-export async function* valueTurns(rounds: number): AsyncGenerator<Turn> {
+/** Alternating measurements of both operators, each in a process of its own. */
+export async function* valueMeasurements(rounds: number): AsyncGenerator<Measurement> {
   const program = fileURLToPath(new URL('dist/demos/bench/value.js', import.meta.url));
   for (let round = 0; round < rounds; round++) {
     for (const peer of valuePeers) {

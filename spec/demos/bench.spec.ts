@@ -189,7 +189,7 @@ describe('options', () => {
   });
 
   it('reject values that are out of range, and options and peers that do not exist', () => {
-    expect(() => readOptions(['--turns', '0'], 'home')).toThrow(RangeError);
+    expect(() => readOptions(['--rounds', '0'], 'home')).toThrow(RangeError);
     expect(() => readOptions(['--loud'], 'home')).toThrow(TypeError);
     expect(() => choose('peer', peers, ['go', 'fortran'])).toThrow('There is no peer "fortran"');
   });
@@ -237,7 +237,7 @@ describe.runIf(existsSync('/proc/self/stat'))('a run', () => {
   it('measures two servers and writes the results', async () => {
     const root = fileURLToPath(new URL('../..', import.meta.url));
     const program = ['--import', 'tsx', 'demos/bench/index.ts'];
-    const few = ['--quick', '--case', 'lines', '--peer', 'net,net-corked', '--warm', '100', '--turn', '50'];
+    const few = ['--quick', '--case', 'lines', '--peer', 'net,net-corked', '--warm', '100', '--duration', '50'];
     const { stdout } = await promisify(execFile)(process.execPath, [...program, ...few, '--out', folder], {
       cwd: root,
     });

@@ -5,7 +5,7 @@ export type BytesMode = 'echo' | 'lines' | 'async' | 'length-prefixed' | 'discar
 export type Mode = BytesMode | 'redis-set' | 'redis-get';
 
 /** The pattern of a load. */
-export type LoadKind = 'turns' | 'bulk-in' | 'bulk-out' | 'connect' | 'idle';
+export type LoadKind = 'request-reply' | 'bulk-in' | 'bulk-out' | 'connect' | 'idle';
 
 /** The protocol on the wire: the frames of the mode, or those of NestJS's TCP transport. */
 export type Protocol = 'plain' | 'nest';

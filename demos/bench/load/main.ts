@@ -8,10 +8,10 @@ import { bulk } from './bulk.ts';
 import { connects } from './connect.ts';
 import { idle } from './idle.ts';
 import type { Job, Load, LoadKind } from './job.ts';
-import { turns } from './turns.ts';
+import { requestReply } from './requestReply.ts';
 
 const loads: Record<LoadKind, (job: Job) => Load | Promise<Load>> = {
-  turns,
+  'request-reply': requestReply,
   'bulk-in': bulk,
   'bulk-out': bulk,
   connect: connects,

@@ -10,19 +10,19 @@ import { type Wire, wireOf } from './wire.ts';
  * Request and reply: every connection keeps exactly `inFlight` requests in flight. Each reply is followed by a new request; all
  * new requests after one read are sent in one write.
  */
-export async function turns(job: Job): Promise<Load> {
+export async function requestReply(job: Job): Promise<Load> {
   const wire = wireOf(job);
   if (wire.before !== undefined) (await once(job.port, wire.before, 0, () => {})).destroy();
-  const turns = new Turns(job, wire);
-  await turns.connected;
-  return turns;
+  const load = new RequestReply(job, wire);
+  await load.connected;
+  return load;
 }
 
-class Turns implements Load {
+class RequestReply implements Load {
   readonly connected: Promise<unknown>;
   readonly #job: Job;
   readonly #latencies = new Latencies();
-  readonly #turns: Turn[] = [];
+  readonly #connections: RingConnection[] = [];
   /** Rejected on the first fault, at any time. The measurement that runs then, or the next one, fails with it. */
   readonly #fault: Promise<never>;
   #window: Window | undefined;
@@ -41,19 +41,19 @@ class Turns implements Load {
       return new Promise<void>((open) => {
         const read = (bytes: Buffer, length: number) => {
           try {
-            this.#read(turn, bytes, length);
+            this.#read(connection, bytes, length);
           } catch (error) {
             fail(error);
           }
         };
         const close = () => fail(new Error('The server closed a connection under load'));
-        const turn = new Turn(
+        const connection = new RingConnection(
           wire,
           job.inFlight,
           index,
           dial(job.port, index, { open: () => open(), read, close, fail }),
         );
-        this.#turns.push(turn);
+        this.#connections.push(connection);
       });
     });
     this.connected = Promise.race([Promise.all(opening), this.#fault]);
@@ -66,27 +66,27 @@ class Turns implements Load {
     const rested = new Promise<void>((resolve) => {
       this.#rest = resolve;
     });
-    this.#busy = this.#turns.length;
-    for (const turn of this.#turns) turn.send(this.#job.inFlight, performance.now());
+    this.#busy = this.#connections.length;
+    for (const connection of this.#connections) connection.send(this.#job.inFlight, performance.now());
     await unlessStalled(Promise.race([rested, this.#fault]), () => window.count);
     this.#window = undefined;
     return window.close(this.#latencies);
   }
 
-  #read(turn: Turn, bytes: Buffer, length: number): void {
+  #read(connection: RingConnection, bytes: Buffer, length: number): void {
     const window = this.#window;
     if (window === undefined) throw new Error('Wrong reply: there was no request');
     const now = performance.now();
-    const replies = turn.read(bytes, length, now, this.#latencies);
+    const replies = connection.read(bytes, length, now, this.#latencies);
     if (replies === 0) return;
     window.count += replies;
-    if (!window.isOver(now)) turn.send(replies, now);
-    else if (turn.isIdle && --this.#busy === 0) this.#rest();
+    if (!window.isOver(now)) connection.send(replies, now);
+    else if (connection.isIdle && --this.#busy === 0) this.#rest();
   }
 }
 
-/** The position of one connection in the ring of frames. */
-class Turn {
+/** One connection, and its place in the ring of frames. */
+class RingConnection {
   readonly #wire: Wire;
   readonly #inFlight: number;
   readonly #socket: Socket;
