@@ -12,8 +12,8 @@
  *
  * With `--nats` the servers publish to each other what users say and which users are present. A server that is killed
  * publishes nothing; after `--ttl` every other server removes its users. While NATS is unreachable each server is a chat of
- * its own, and notifies its users; once NATS is back the servers are one chat again. Ctrl-C (or SIGTERM) says goodbye to all
- * users and drains.
+ * its own, and notifies its users; once NATS is back the servers are one chat again. Ctrl-C (or SIGTERM) notifies all users
+ * and drains.
  */
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
@@ -92,7 +92,7 @@ const bus = nats
 bus.connected
   .pipe(skip(1))
   .subscribe((connected) =>
-    log.warn({ type: 'bus', connected }, connected ? 'NATS is back' : 'NATS is lost, reconnecting'),
+    log.warn({ type: 'bus', connected }, connected ? 'NATS is connected again' : 'NATS is disconnected, reconnecting'),
   );
 
 const chat = openChat(bus, server, { ttl, history });

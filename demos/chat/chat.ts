@@ -7,8 +7,10 @@ import { notice } from './text.ts';
 
 /** Rooms whose history is kept. There are more only while a user of this server is in each of them. */
 const ROOMS = 1000;
-const LOST = notice('The other servers cannot be reached: only people on this server see your lines. Reconnecting …');
-const HEALED = notice('The other servers can be reached again.');
+const DISCONNECTED = notice(
+  'The other servers cannot be reached: only people on this server see your lines. Reconnecting …',
+);
+const RECONNECTED = notice('The other servers can be reached again.');
 
 /** A room on this server: its members here, and its last lines. */
 export interface Room {
@@ -52,12 +54,13 @@ export function openChat(bus: Bus, server: string, { ttl, history }: { ttl: numb
   };
 
   const notifyAll = (connected: boolean): void => {
-    for (const mail of mails.values()) mail.next(connected ? HEALED : LOST);
+    for (const mail of mails.values()) mail.next(connected ? RECONNECTED : DISCONNECTED);
   };
 
   /** While subscribed, it delivers news to the users of this server. */
   const run = merge(
-    // Through a queue: delivering a line may abort a slow member, which makes news. Every member must see both in one order.
+    // Through a queue, because delivering a line may abort a slow member, and that emits news. Every member must receive both
+    // in the same order.
     users.news.pipe(observeOn(queueScheduler), tap(deliver)),
     bus.connected.pipe(skip(1), tap(notifyAll)),
   ).pipe(ignoreElements());
@@ -68,7 +71,7 @@ export function openChat(bus: Bus, server: string, { ttl, history }: { ttl: numb
     room,
     mails,
     /** The notice about the other servers for a new user; empty if they can be reached. */
-    outlook: (): string => (bus.connected.value ? '' : LOST),
+    outlook: (): string => (bus.connected.value ? '' : DISCONNECTED),
     /** Whether this server shuts down. If not, a connection drains because its lifetime is over. */
     closing: false,
   };

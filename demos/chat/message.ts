@@ -26,11 +26,11 @@ export type Message =
  */
 export function readMessage(json: string): Message {
   const it = JSON.parse(json);
-  if (isSafe(it?.server) && isWell(it)) return it;
+  if (isSafe(it?.server) && isValid(it)) return it;
   throw new TypeError(`Cannot read a message: ${json.slice(0, 100)} is not one`);
 }
 
-function isWell(it: Record<string, unknown>): boolean {
+function isValid(it: Record<string, unknown>): boolean {
   if ('text' in it) return isName(it.name) && isRoom(it.room) && isSafe(it.text);
   return 'gone' in it ? isWhole(it.gone) : Array.isArray(it.there) && it.there.every(isPerson);
 }

@@ -9,7 +9,8 @@ export interface News {
   readonly said?: true;
 }
 
-/** The state of a user before and after a change. Without a state before, the user has come; without one after, left. */
+/** The state of a user before and after a change. Without a state before, the user is new; without one after, the user
+ * has left. */
 export type Change = readonly [before: Person | undefined, after: Person | undefined];
 
 export const isNews = ([before, after]: Change): boolean =>

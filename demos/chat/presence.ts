@@ -10,18 +10,18 @@ export interface Known extends Person {
   readonly server: string;
   /** The name in the form in which names are compared. */
   readonly key: string;
-  /** Our beat in which the last message about the user arrived. */
-  readonly beat: number;
+  /** The number of our heartbeat after which the last message about the user arrived. */
+  readonly heartbeat: number;
 }
 
-/** A server: our beat in which its last message arrived, and its users. */
+/** A server: the number of our heartbeat after which its last message arrived, and its users. */
 interface Server {
-  beat: number;
+  heartbeat: number;
   readonly people: Map<number, Known>;
 }
 
-/** Beats in one `ttl`: a server that misses so many counts as dead. */
-const BEATS = 5;
+/** Heartbeats in one `ttl`: a server counts as dead once it has been silent for so many. */
+const HEARTBEATS = 5;
 /** Users in one message, because a message of NATS has 1 MiB at most. */
 const PART = 2000;
 
@@ -29,7 +29,7 @@ export type Presence = ReturnType<typeof presence>;
 
 /**
  * Tracks the users of all servers, and the room of each. A server publishes each user who comes, changes or leaves, and all
- * its users at every beat. A user who is no longer published is removed.
+ * its users at every heartbeat. A user who is no longer published is removed.
  *
  * ```text
  * other server    p--p--p--p--p--x              publishes, and then is killed
@@ -40,7 +40,7 @@ export type Presence = ReturnType<typeof presence>;
  * @param ttl Milliseconds of silence after which a server's users are removed; the same on all servers.
  */
 export function presence(bus: Bus, server: string, ttl: number, scheduler: SchedulerLike = monotonic) {
-  const ours: Server = { beat: 0, people: new Map() };
+  const ours: Server = { heartbeat: 0, people: new Map() };
   const servers = new Map([[server, ours]]);
   let guests = 0;
 
@@ -67,11 +67,11 @@ export function presence(bus: Bus, server: string, ttl: number, scheduler: Sched
 
   const receive = (message: Message): News[] => {
     const from = message.server;
-    const them = servers.get(from) ?? { beat: 0, people: new Map() };
-    them.beat = ours.beat;
+    const them = servers.get(from) ?? { heartbeat: 0, people: new Map() };
+    them.heartbeat = ours.heartbeat;
     if (!servers.has(from)) {
       servers.set(from, them);
-      // A server that is new to us does not know our users, either.
+      // A server that is new to this one has not received this server's users, either.
       publishAll();
     }
     if ('text' in message) return [{ to: message.room, line: speech(message.name, message.text), said: true }];
@@ -80,15 +80,20 @@ export function presence(bus: Bus, server: string, ttl: number, scheduler: Sched
       them.people.delete(message.gone);
       return newsOf([[before, undefined]]);
     }
-    const there = message.there.map((one) => ({ ...one, server: from, key: keyOf(one.name), beat: ours.beat }));
+    const there = message.there.map((one) => ({
+      ...one,
+      server: from,
+      key: keyOf(one.name),
+      heartbeat: ours.heartbeat,
+    }));
     const changes = there.map((one) => [them.people.get(one.id), one] as const).filter(isNews);
     for (const one of there) them.people.set(one.id, one);
     return [...newsOf(changes), ...changes.flatMap(([, one]) => (from === server ? [] : settle(one)))];
   };
 
   /**
-   * Of two users with the same name, the one who took it first keeps it. Every server compares the same two records, so every
-   * server decides the same.
+   * Of two users with the same name, the one who took it first keeps it. Every server compares the same two records, so all
+   * servers reach the same result.
    */
   const settle = (theirs: Known): News[] => {
     const our = [...ours.people.values()].find(({ key }) => key === theirs.key);
@@ -101,17 +106,17 @@ export function presence(bus: Bus, server: string, ttl: number, scheduler: Sched
   };
 
   /**
-   * Time is counted in our own beats, because a server that is stopped has no beats: when it continues, it does not take
-   * other servers for dead.
+   * Time is counted in our own heartbeats, because a server that is suspended has none. Otherwise it would remove the users of
+   * all other servers when it continues.
    */
-  const nextBeat = (): News[] => {
-    const now = ++ours.beat;
+  const nextHeartbeat = (): News[] => {
+    const now = ++ours.heartbeat;
     publishAll();
-    return [...servers].flatMap(([from, { beat, people }]) => {
-      const isSilent = beat <= now - BEATS;
+    return [...servers].flatMap(([from, { heartbeat, people }]) => {
+      const isSilent = heartbeat <= now - HEARTBEATS;
       if (isSilent) servers.delete(from);
       // If a live server no longer publishes a user, the message that the user has left was lost.
-      const gone = [...people.values()].filter((one) => isSilent || one.beat < now - BEATS);
+      const gone = [...people.values()].filter((one) => isSilent || one.heartbeat < now - HEARTBEATS);
       for (const { id } of gone) people.delete(id);
       const why = isSilent ? `: server ${serverName(from)} has gone silent` : '';
       return newsOf(
@@ -124,7 +129,7 @@ export function presence(bus: Bus, server: string, ttl: number, scheduler: Sched
   /** While subscribed, it takes part in the exchange of users, and emits what changes. */
   const news: Observable<News> = merge(
     bus.messages.pipe(mergeMap(receive)),
-    timer(0, ttl / BEATS, scheduler).pipe(mergeMap(nextBeat)),
+    timer(0, ttl / HEARTBEATS, scheduler).pipe(mergeMap(nextHeartbeat)),
   );
 
   return {

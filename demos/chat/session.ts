@@ -48,7 +48,7 @@ export const converse =
     const answers = exchange(texts, (text) => pause.pipe(startWith(execute(text))))(connection).pipe(
       startWith(welcome(chat, id)),
       catchError(function* (error) {
-        yield apology(error);
+        yield explanation(error);
         throw error;
       }),
       // Not in a drain: there the lines that are queued for a slow peer are still flushed.
@@ -79,7 +79,7 @@ function welcome({ server, person, outlook }: Chat, id: number): string {
   );
 }
 
-function apology(error: unknown): string {
+function explanation(error: unknown): string {
   if (error instanceof FrameTooLongError) return notice(`A line may have ${error.limit} bytes at most. Goodbye.`);
   return error instanceof DeadlineError ? notice('You were silent for too long. Goodbye.') : '';
 }

@@ -19,7 +19,7 @@ export interface DeviceTally {
   /** The oldest reading that was sent and not acknowledged has been acknowledged. */
   acknowledged(reading: Reading): void;
   /** A line from the server was not part of the protocol, or out of order. */
-  puzzled(device: string, line: string): void;
+  unexpected(device: string, line: string): void;
   sent: number;
   resent: number;
   connects: number;
@@ -140,7 +140,7 @@ export class Device {
       this.#tally.acknowledged(first);
       this.#send();
     } else {
-      this.#tally.puzzled(this.#name, line);
+      this.#tally.unexpected(this.#name, line);
     }
   }
 }

@@ -49,7 +49,7 @@ export interface DevicesReport {
   readonly connects: number;
   readonly waits: number;
   /** Lines from the server that are not part of the protocol, or out of order. */
-  readonly puzzled: number;
+  readonly unexpected: number;
 }
 
 const command = program('devices', 'Many devices that send readings until they are acknowledged.', {
@@ -81,7 +81,7 @@ const options = command.parse().opts<Options>();
 const status = statusLine();
 const file = openAcked();
 let acknowledged = 0;
-let puzzles = 0;
+let unexpected = 0;
 let unwritten: string[] = [];
 const tally: DeviceTally = {
   sent: 0,
@@ -92,8 +92,8 @@ const tally: DeviceTally = {
     acknowledged++;
     if (file !== undefined) unwritten.push(`${device},${seq},${at},${value}\n`);
   },
-  puzzled(device, line) {
-    if (puzzles++ < 5) process.stderr.write(`devices: ${device} received an unexpected line: ${oneLine(line)}\n`);
+  unexpected(device, line) {
+    if (unexpected++ < 5) process.stderr.write(`devices: ${device} received an unexpected line: ${oneLine(line)}\n`);
   },
 };
 const devices = Array.from({ length: options.devices }, (_, i) => {
@@ -125,8 +125,8 @@ const allAcknowledged = interval(20).pipe(
   map(kept),
   filter((n) => n === 0),
 );
-const hurry = interval(20).pipe(filter(() => asked > enough));
-await firstValueFrom(race(allAcknowledged, hurry, timer(options.grace * 1000)));
+const interrupted = interval(20).pipe(filter(() => asked > enough));
+await firstValueFrom(race(allAcknowledged, interrupted, timer(options.grace * 1000)));
 for (const device of devices) device.stop();
 watching.unsubscribe();
 flush();
@@ -142,7 +142,7 @@ const report: DevicesReport = {
   unacknowledged: kept(),
   connects,
   waits,
-  puzzled: puzzles,
+  unexpected: unexpected,
 };
 if (options.json) process.stdout.write(`${JSON.stringify(report)}\n`);
 else
@@ -151,7 +151,7 @@ else
       `${count(report.unacknowledged)} not\n${count(sent)} sent, ${count(resent)} of them again; ` +
       `${count(connects)} connects; ${count(waits)} wait lines received\n`,
   );
-process.exitCode = report.unacknowledged > 0 || puzzles > 0 ? 1 : 0;
+process.exitCode = report.unacknowledged > 0 || unexpected > 0 ? 1 : 0;
 
 function openAcked(): number | undefined {
   if (options.acked === undefined) return undefined;

@@ -82,15 +82,15 @@ export class Ingest implements Sink {
    *
    * @param grace How long that may take, in milliseconds; `Infinity` for no limit. Readings that are not stored by then are
    * not acknowledged.
-   * @param hurry Ends the wait early when it emits.
+   * @param interrupted Ends the wait early when it emits.
    */
-  async close(grace: number, hurry: Observable<unknown>): Promise<IngestReport> {
+  async close(grace: number, interrupted: Observable<unknown>): Promise<IngestReport> {
     const settled = async () => {
       await this.#readings.settled();
       this.#stored.complete();
       await this.#windows.settled();
     };
-    await firstValueFrom(race(from(settled()), after(grace), hurry));
+    await firstValueFrom(race(from(settled()), after(grace), interrupted));
     const unstored = this.#readings.stop().length;
     const unstoredWindows = this.#windows.stop().length;
     await this.#store.close();

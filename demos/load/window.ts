@@ -33,7 +33,7 @@ export class Window {
   /** Bytes of the reply that is due that have arrived, all of them correct. */
   #matched = 0;
   /** The received part of a line that is not the one due; `undefined` if there is no such line. */
-  #astray: string | undefined;
+  #mismatch: string | undefined;
 
   constructor(connection: number, inFlight: number, size: number, tally: Tally) {
     this.#connection = connection;
@@ -76,7 +76,7 @@ export class Window {
     this.#tally.received += chunk.length;
     let at = 0;
     while (at < chunk.length)
-      at = this.#astray === undefined ? this.#compare(chunk, at, now) : this.#follow(chunk, at, now);
+      at = this.#mismatch === undefined ? this.#compare(chunk, at, now) : this.#follow(chunk, at, now);
   }
 
   /** Gives up the replies that have not arrived. @returns Their number. */
@@ -114,7 +114,7 @@ export class Window {
     while (same < length && chunk[at + same] === ring[start + same]) same++;
     this.#match(same, now);
     const line = (this.#due % this.#inFlight) * this.#size;
-    this.#astray = ring.toString('latin1', line, line + this.#matched);
+    this.#mismatch = ring.toString('latin1', line, line + this.#matched);
     this.#matched = 0;
     return at + same;
   }
@@ -137,12 +137,12 @@ export class Window {
   #follow(chunk: Buffer, at: number, now: number): number {
     const newline = chunk.indexOf(NEWLINE, at);
     const end = newline === -1 ? chunk.length : newline + 1;
-    const text = this.#astray ?? '';
+    const text = this.#mismatch ?? '';
     const room = Math.max(0, this.#size + 1 - text.length);
-    this.#astray = text + chunk.toString('latin1', at, Math.min(end, at + room));
+    this.#mismatch = text + chunk.toString('latin1', at, Math.min(end, at + room));
     if (newline !== -1) {
-      this.#judge(this.#astray, now);
-      this.#astray = undefined;
+      this.#judge(this.#mismatch, now);
+      this.#mismatch = undefined;
     }
     return end;
   }

@@ -1,6 +1,6 @@
 import { type Body, packet, refusal } from './binary-reply.ts';
 import type { Cache } from './cache.ts';
-import { isQuiet, loud, Opcode, Status } from './opcodes.ts';
+import { isQuiet, nonQuiet, Opcode, Status } from './opcodes.ts';
 import { NONE, type Reply } from './reply.ts';
 import type { BinaryRequest } from './requests.ts';
 import { fetch } from './retrieve.ts';
@@ -11,7 +11,7 @@ const NEVER_CREATED = 0xffffffff;
 
 /** `get`, `getk`, `touch`, `gat` and `gatk`. */
 export function getItem(store: Store, request: BinaryRequest): Reply {
-  const command = loud(request.opcode);
+  const command = nonQuiet(request.opcode);
   const withKey = command === Opcode.getk || command === Opcode.gatk;
   const item = fetch(store, request.key, request.extras.length === 4 ? uint32(request.extras, 0) : undefined);
   if (item === undefined) {
@@ -36,7 +36,7 @@ const MODES: ReadonlyMap<number, Mode> = new Map<number, Mode>([
 /** `set`, `add`, `replace`, `append` and `prepend`. */
 export function storeItem(store: Store, request: BinaryRequest): Reply {
   const { key, value, extras, cas } = request;
-  const mode = MODES.get(loud(request.opcode)) ?? 'set';
+  const mode = MODES.get(nonQuiet(request.opcode)) ?? 'set';
   const whole = extras.length === 8;
   const flags = whole ? uint32(extras, 0) : 0;
   const expires = store.expiry(whole ? uint32(extras, 4) : 0);
@@ -76,7 +76,7 @@ export function removeItem(store: Store, request: BinaryRequest): Reply {
 export function changeNumber(store: Store, request: BinaryRequest): Reply {
   const { key, cas } = request;
   const view = new DataView(request.extras.buffer, request.extras.byteOffset, 20);
-  const up = loud(request.opcode) === Opcode.increment;
+  const up = nonQuiet(request.opcode) === Opcode.increment;
   const expiry = view.getUint32(16);
   const item = store.find(key);
   if (item === undefined) {

@@ -9,7 +9,7 @@ import {
 } from '../../lib/index.ts';
 import { gather, skip } from './gather.ts';
 import { itemSize, MAX_KEY } from './item.ts';
-import { loud, Opcode, Status, stores, wellFormed } from './opcodes.ts';
+import { nonQuiet, Opcode, Status, stores, wellFormed } from './opcodes.ts';
 import type { BinaryRequest, Limits } from './requests.ts';
 
 /** The first byte of a request, which selects this protocol. */
@@ -103,5 +103,5 @@ function readHeader(bytes: Buffer, maxItem: number): Header {
   if (stores(opcode) && itemSize(key, 0, value) > maxItem) {
     return { ...base, extras, key, value: 0, status: Status.tooLarge, closes: false, skip: value };
   }
-  return { ...base, extras, key, value, status: Status.ok, closes: loud(opcode) === Opcode.quit, skip: 0 };
+  return { ...base, extras, key, value, status: Status.ok, closes: nonQuiet(opcode) === Opcode.quit, skip: 0 };
 }

@@ -1,7 +1,7 @@
 import { changeNumber, flushCache, getItem, removeItem, storeItem } from './binary-commands.ts';
 import { packet, refusal } from './binary-reply.ts';
 import type { Cache } from './cache.ts';
-import { isQuiet, loud, Opcode, Status } from './opcodes.ts';
+import { isQuiet, nonQuiet, Opcode, Status } from './opcodes.ts';
 import { latin1, NONE, type Piece, type Reply } from './reply.ts';
 import type { BinaryRequest } from './requests.ts';
 import { resetStats, statsOf } from './stats.ts';
@@ -9,7 +9,7 @@ import { resetStats, statsOf } from './stats.ts';
 /** Executes a request of the binary protocol. A quiet request is answered only after a failure, or for a hit. */
 export function answerBinary(cache: Cache, request: BinaryRequest): Reply {
   if (request.status !== Status.ok) return refuse(cache, request);
-  switch (loud(request.opcode)) {
+  switch (nonQuiet(request.opcode)) {
     case Opcode.get:
     case Opcode.getk:
     case Opcode.touch:
@@ -42,7 +42,7 @@ export function answerBinary(cache: Cache, request: BinaryRequest): Reply {
 function refuse({ store }: Cache, request: BinaryRequest): Reply {
   if (request.status === Status.tooLarge) {
     store.counters.store_too_large += 1;
-    const old = loud(request.opcode) === Opcode.set ? store.find(request.key) : undefined;
+    const old = nonQuiet(request.opcode) === Opcode.set ? store.find(request.key) : undefined;
     if (old !== undefined) store.remove(old);
   }
   return refusal(request, request.status);

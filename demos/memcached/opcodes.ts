@@ -1,4 +1,4 @@
-/** The commands of the binary protocol, in their loud form. */
+/** The commands of the binary protocol, in the form that is not quiet: it is always answered. */
 export const Opcode = {
   get: 0x00,
   set: 0x01,
@@ -20,7 +20,10 @@ export const Opcode = {
   gatk: 0x23,
 } as const;
 
-/** Each quiet opcode, and its loud form. A quiet command is answered only if the outcome is not the expected one. */
+/**
+ * Each quiet opcode, and that of the same command in the form that is not quiet. A quiet command is answered only if the outcome
+ * is not the expected one.
+ */
 const QUIET: ReadonlyMap<number, number> = new Map([
   [0x09, Opcode.get],
   [0x0d, Opcode.getk],
@@ -52,8 +55,8 @@ export const Status = {
   noMemory: 0x82,
 } as const;
 
-/** The loud form of a command. */
-export function loud(opcode: number): number {
+/** The form of a command that is not quiet. */
+export function nonQuiet(opcode: number): number {
   return QUIET.get(opcode) ?? opcode;
 }
 
@@ -68,7 +71,7 @@ export function isQuiet(opcode: number): boolean {
  * @returns `undefined` if there is no such command.
  */
 export function wellFormed(opcode: number, extras: number, key: number, value: number): boolean | undefined {
-  switch (loud(opcode)) {
+  switch (nonQuiet(opcode)) {
     case Opcode.version:
     case Opcode.noop:
     case Opcode.quit:
@@ -102,7 +105,7 @@ export function wellFormed(opcode: number, extras: number, key: number, value: n
 
 /** Whether a command stores its value. */
 export function stores(opcode: number): boolean {
-  const command = loud(opcode);
+  const command = nonQuiet(opcode);
   return (
     command === Opcode.append || command === Opcode.prepend || (command >= Opcode.set && command <= Opcode.replace)
   );

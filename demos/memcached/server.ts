@@ -26,8 +26,8 @@ import {
 } from '../../lib/index.ts';
 import { address, logger, oneLine, reason, shown, statusLine, Traffic } from '../support/index.ts';
 import type { Cache } from './cache.ts';
-import { Census } from './census.ts';
 import { answer } from './commands.ts';
+import { ConnectionStats } from './connection-stats.ts';
 import { readOptions, type Settings, UsageError } from './options.ts';
 import { alsoAt } from './ports.ts';
 import { requests } from './protocol.ts';
@@ -57,24 +57,24 @@ function run(settings: Settings): void {
   if (settings.ignored.length > 0) log.warn(`ignored, because it has no effect here: ${settings.ignored.join(', ')}`);
 
   const traffic = new Traffic();
-  const census = new Census(maxConnections, traffic);
+  const connectionStats = new ConnectionStats(maxConnections, traffic);
   const shutdownCommand = new Subject<void>();
   const cache: Cache = {
     store: new Store(settings.memory, { maxItem, evictions: settings.evictions }),
     version: VERSION,
     host: {
-      stats: () => census.stats(),
-      connections: () => census.connections(),
+      stats: () => connectionStats.stats(),
+      connections: () => connectionStats.connections(),
       *settings() {
         yield ['maxconns', maxConnections];
-        yield ['tcpport', census.port];
+        yield ['tcpport', connectionStats.port];
         yield ['inter', path ?? settings.listen.map(({ host = '*' }) => host).join(',')];
         yield ['verbosity', verbosity];
         yield ['idle_timeout', idleTimeout === Number.POSITIVE_INFINITY ? 0 : idleTimeout / 1000];
         yield ['tcp_backlog', backlog];
         yield ['maxconns_fast', settings.overflow === 'refuse' ? 'yes' : 'no'];
       },
-      resetStats: () => census.reset(),
+      resetStats: () => connectionStats.reset(),
       shutdown: settings.shutdown ? () => shutdownCommand.next() : undefined,
       setVerbosity,
       flushing: settings.flushing,
@@ -83,7 +83,7 @@ function run(settings: Settings): void {
 
   const decode = requests({ maxItem });
   const handler: Handler = (connection) => {
-    const activity = census.add(connection);
+    const activity = connectionStats.add(connection);
     return exchange(decode, (request) => {
       traffic.requests += 1;
       activity.lastRequestAt = Date.now();
@@ -115,13 +115,13 @@ function run(settings: Settings): void {
     maxOutbound: Number.POSITIVE_INFINITY,
     backlog,
     transport: alsoAt(others, (at) => {
-      census.addAddress(at);
+      connectionStats.addAddress(at);
       log.info(`also listening on ${address(at.address ?? '', at.port ?? 0)}`);
     }),
     shutdown: merge(shutdown, shutdownCommand),
   })
     .pipe(
-      tap((event) => census.observe(event)),
+      tap((event) => connectionStats.observe(event)),
       shown(traffic, status, settings.verbosity > 1, {
         reports: ({ type }) => verbosity > 0 || !CONNECTION_EVENTS.includes(type),
       }),

@@ -1,9 +1,9 @@
 import type { TimestampProvider } from 'rxjs';
 import { monotonic } from '../../lib/index.ts';
+import { BoundedItems } from './bounded-items.ts';
 import { type Counters, noCounts } from './counters.ts';
 import { increased } from './delta.ts';
 import { Item, itemSize, OVERHEAD } from './item.ts';
-import { Room } from './room.ts';
 
 /** How to store: always, only a new key, only an existing key, only an unchanged value, or as a part of the existing value. */
 export type Mode = 'set' | 'add' | 'replace' | 'cas' | 'append' | 'prepend';
@@ -49,7 +49,7 @@ export class Store {
   counters: Counters = noCounts();
   /** The largest item, in bytes. */
   readonly maxItem: number;
-  readonly #room: Room;
+  readonly #items: BoundedItems;
   readonly #clock: TimestampProvider;
   readonly #epoch: number;
   #lastCas = 0;
@@ -64,7 +64,7 @@ export class Store {
   constructor(limit: number, options: StoreOptions = {}) {
     const { maxItem = 1024 * 1024, evictions = true, clock = monotonic, epoch = Date.now() - clock.now() } = options;
     if (!(limit >= 2 * maxItem)) throw new RangeError(`Cannot make a store of ${limit} bytes for items of ${maxItem}`);
-    this.#room = new Room(limit, evictions, {
+    this.#items = new BoundedItems(limit, evictions, {
       isOver: (item) => item.cas <= this.#flushed || item.expires <= this.now(),
       evicted: (item, over) => this.#countEvicted(item, over),
     });
@@ -75,37 +75,37 @@ export class Store {
 
   /** The size of all items, in bytes, as the original counts it. */
   get bytes(): number {
-    return this.#room.bytes;
+    return this.#items.bytes;
   }
 
   /** What the items take in this process, in bytes: this is limited. */
   get used(): number {
-    return this.#room.used;
+    return this.#items.used;
   }
 
   /** How many items there are, including expired or flushed ones that have not been removed yet. */
   get size(): number {
-    return this.#room.size;
+    return this.#items.size;
   }
 
   /** What all items may take together, in bytes. A smaller limit evicts. */
   get limit(): number {
-    return this.#room.limit;
+    return this.#items.limit;
   }
 
   set limit(limit: number) {
-    this.#room.limit = limit;
-    this.#room.make(0);
+    this.#items.limit = limit;
+    this.#items.makeRoom(0);
   }
 
   /** Whether old items are evicted for new ones. */
   get evicts(): boolean {
-    return this.#room.evicts;
+    return this.#items.evicts;
   }
 
   /** The time since the last use of the item that would be evicted next, in milliseconds. */
   get oldestAge(): number {
-    const { oldest } = this.#room;
+    const { oldest } = this.#items;
     return oldest === undefined ? 0 : this.now() - oldest.time;
   }
 
@@ -125,7 +125,7 @@ export class Store {
   /** Looks up a live item. This is not a use. */
   find(key: string): Item | undefined {
     this.#flushWhenDue();
-    const item = this.#room.get(key);
+    const item = this.#items.get(key);
     if (item === undefined) return undefined;
     if (item.cas <= this.#flushed) this.counters.get_flushed += 1;
     else if (item.expires <= this.now()) {
@@ -140,7 +140,7 @@ export class Store {
   use(item: Item): void {
     item.fetched = true;
     item.time = this.now();
-    this.#room.touch(item);
+    this.#items.touch(item);
   }
 
   /** Stores data under a key, if the mode allows it. The data must not change afterwards. */
@@ -158,7 +158,7 @@ export class Store {
       return 'notFound';
     }
     if (mode === 'add') {
-      this.#room.touch(old);
+      this.#items.touch(old);
       return 'notStored';
     }
     if (mode === 'append') return this.#extend(old, join(old.data, data), cas);
@@ -195,13 +195,13 @@ export class Store {
     if (changed === undefined) return 'nonNumeric';
     this.counters[up ? 'incr_hits' : 'decr_hits'] += 1;
     const growth = changed.data.length - item.data.length;
-    if (growth > 0 && !this.#room.make(growth, item)) return 'noMemory';
-    this.#room.refill(item, changed.data);
+    if (growth > 0 && !this.#items.makeRoom(growth, item)) return 'noMemory';
+    this.#items.refill(item, changed.data);
     // In the original, a value that outgrows its memory becomes a new item, without the marks of the old one.
     if (growth > 0) item.fetched = item.stale = item.won = false;
     item.cas = this.nextCas();
     item.time = this.now();
-    this.#room.touch(item);
+    this.#items.touch(item);
     return changed.value;
   }
 
@@ -213,7 +213,7 @@ export class Store {
 
   /** Removes an item. */
   remove(item: Item): void {
-    this.#room.remove(item);
+    this.#items.remove(item);
   }
 
   /** Invalidates all items that exist at some time: now, or later. A later call replaces one that is still waiting. */
@@ -238,13 +238,13 @@ export class Store {
 
   /** @param reuses Whether an expired or flushed item of the same key has just been removed. */
   #replace(old: Item | undefined, item: Item, reuses = false): Item | 'noMemory' {
-    this.#room.reclaim(RECLAIMED);
+    this.#items.reclaim(RECLAIMED);
     const growth = old === undefined ? item.size + OVERHEAD : item.size - old.size;
-    if (!this.#room.make(growth, old)) return 'noMemory';
+    if (!this.#items.makeRoom(growth, old)) return 'noMemory';
     if (old !== undefined) this.remove(old);
     item.cas = this.nextCas();
     item.time = this.now();
-    this.#room.add(item);
+    this.#items.add(item);
     this.counters.total_items += 1;
     if (reuses) this.counters.reclaimed += 1;
     return item;

@@ -139,7 +139,7 @@ serveRedis({ host, port }, db, {
       counting.unsubscribe();
       db.log?.close();
     }),
-    shown(traffic, status, false, { reports: isNews }),
+    shown(traffic, status, false, { reports: isLogged }),
   )
   .subscribe({
     ...logTo(log),
@@ -161,8 +161,8 @@ function unlessZero(limit: number): number {
   return limit === 0 ? Number.POSITIVE_INFINITY : limit;
 }
 
-/** Which events are logged. Clients come and go by the thousand, and INFO counts them. A client that was aborted gets a line. */
-function isNews(event: ServerEvent): boolean {
+/** Which events are logged. There may be thousands of connects and closes; INFO counts them. An aborted client is logged. */
+function isLogged(event: ServerEvent): boolean {
   if (event.type === 'opened' || event.type === 'refused') return false;
   if (event.type !== 'closed') return true;
   return event.detail !== undefined || !['ended', 'completed', 'drained', 'reset'].includes(event.reason);

@@ -20,7 +20,7 @@ export interface LoggerOptions {
 /**
  * A pino logger for standard output: JSON lines where that is piped, readable lines on a terminal. Both are written
  * synchronously while there is room, so nothing is lost when the process exits. A reader that hangs does not block the demo.
- * Control characters in data from a peer are escaped in both, because a terminal would obey them.
+ * Control characters in data from a peer are escaped in both, because a terminal would execute them.
  */
 export function logger(options: LoggerOptions = {}): Logger {
   const { status = statusLine(), level = 'info', fields = true } = options;

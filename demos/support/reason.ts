@@ -23,7 +23,7 @@ const REASONS: Record<string, string> = {
  * Explains an error, or its code, in a phrase: `the port is already taken (EADDRINUSE)`.
  *
  * The text may come from another program, such as a NATS server. It is always one line, and control characters in it are
- * escaped, because a terminal would obey them.
+ * escaped, because a terminal would execute them.
  */
 export function reason(error: unknown): string {
   const code = typeof error === 'string' ? error : codeOf(error);

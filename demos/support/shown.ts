@@ -37,8 +37,8 @@ export interface ShownOptions {
 /**
  * Shows the state of a server on a terminal: a live status, the progress of its drain, and a report at the end.
  *
- * On a terminal it passes on only the events that deserve a line of their own. Elsewhere it shows nothing, and passes on every
- * event that the demo reports.
+ * On a terminal it passes on only the events that are printed as a line of their own. Elsewhere it shows nothing, and passes on
+ * every event that the demo reports.
  *
  * @param traffic Receives every event; the demo counts its requests there.
  * @param verbose Whether every event gets a line. @default false

@@ -4,7 +4,7 @@ const NONE: Counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused:
 
 /** The totals of a server, collected from its events: connections, bytes, requests, and the progress of its drain. */
 export class Traffic {
-  /** Counted by the demo, because only it knows what a request is. */
+  /** Counted by the demo, because its protocol defines what a request is. */
   requests = 0;
   /** How many connections were active when the drain began, and when that was; `undefined` before the drain. */
   draining: { readonly of: number; readonly since: number } | undefined;

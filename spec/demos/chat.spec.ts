@@ -80,7 +80,7 @@ describe('chat', () => {
   afterEach(() => ended.next());
   afterEach(endDemos);
 
-  it('sends a welcome, the help, an explanation for each wrong command, and a goodbye', async () => {
+  it('sends a welcome, the help, an explanation for each wrong command, and a closing notice', async () => {
     const { port, server } = await here();
     const one = client(port).write(
       '/help\r\n/nonsense\n/who\n/leave\nhello\n/join a b\n/name *\n/rooms\n/quit\nnever\n',
@@ -184,7 +184,7 @@ describe('chat', () => {
       await one.whenRead('* slow has left tea\n');
       expect(said(one).map((line) => Number(line.split(' ')[1]))).toEqual([...Array(count).keys()]);
     }
-    // The news of the abort is at the same place for all of them.
+    // All of them receive the notice of the abort at the same position among the lines.
     const [first, ...others] = readers.map(({ one }) => one.text.slice(one.text.indexOf('<anna> 0')));
     for (const other of others) expect(other === first).toBe(true);
   });
@@ -212,7 +212,7 @@ describe('chat', () => {
     expect(server.closes.sort()).toEqual(['frame-too-long', 'idle']);
   });
 
-  it('sends a goodbye when it drains', async () => {
+  it('sends a closing notice when it drains', async () => {
     const host = await here();
     const [anna, bob] = [await host.enter('anna', 'tea'), await host.enter('bob', 'ale')];
     anna.write('last words\n');
@@ -257,7 +257,7 @@ describe('chat', () => {
     expect(host.server.report).toMatchObject({ drained: 2, aborted: 0, unsent: 0 });
   });
 
-  it('sends a goodbye to a connection whose lifetime is over', async () => {
+  it('sends a closing notice to a connection whose lifetime is over', async () => {
     const host = await here({}, { lifetime: 100, jitter: 0 });
     const anna = client(host.port);
     await anna.whenRead('* This connection has reached its time limit. Goodbye.\n');
@@ -346,7 +346,7 @@ describe.skipIf(skipped)('chat on several servers', () => {
     expect(said(dirk)).toEqual(['<dora> among us', '<dora> all of us']);
   });
 
-  it('does not take other servers for dead after it was stopped itself, and ignores invalid messages', async () => {
+  it('keeps the users of other servers after it was suspended itself, and ignores invalid messages', async () => {
     const fay = await enter(alpha, 'fay', 'still');
     const fred = await enter(beta, 'fred', 'still');
     await whenThere(fay, 'still', 'In still: fay and fred (beta)');
@@ -354,21 +354,24 @@ describe.skipIf(skipped)('chat on several servers', () => {
     beta?.server.kill('SIGSTOP');
     await fay.whenRead('* fred has left still: server beta has gone silent\n');
     beta?.server.kill('SIGCONT');
-    await fay.until(({ text }) => text.split('* fred has joined still\n').length === 3, 'fred is back');
+    await fay.until(({ text }) => text.split('* fred has joined still\n').length === 3, 'that fred has joined again');
 
     const stranger = await connect({ servers: nats.url });
     const forged = { server: 'x/1', name: 'eve', room: 'still', text: '\u001b[2J' };
     stranger.publish('sluice-chat', JSON.stringify(forged));
     stranger.publish('sluice-chat', 'nonsense');
     await stranger.drain();
-    await beta?.server.until(({ types }) => types.filter((type: string) => type === 'bus').length >= 2, 'it is logged');
+    await beta?.server.until(
+      ({ types }) => types.filter((type: string) => type === 'bus').length >= 2,
+      'two log lines about the bus',
+    );
     await fay.write('hello\n').whenRead('<fay> hello\n');
     await fred.whenRead('<fay> hello\n');
     expect(fred.text).not.toContain('left');
     expect(said(fred)).toEqual(['<fay> hello']);
   });
 
-  it('removes the users of a killed server within the ttl, while the rest go on chatting', async () => {
+  it('removes the users of a killed server within the ttl, and the other users continue to chat', async () => {
     const gina = await enter(alpha, 'gina', 'ale');
     const hugo = await enter(beta, 'hugo', 'ale');
     await enter(gamma, 'ida', 'ale');
@@ -380,7 +383,7 @@ describe.skipIf(skipped)('chat on several servers', () => {
     const gone = '* ida and jan have left ale: server gamma has gone silent\n';
     await Promise.all([gina, hugo].map((one) => one.whenRead(gone)));
     const took = performance.now() - from;
-    // The last beat was up to a quarter of the ttl earlier. Only a slow machine takes longer than the ttl.
+    // The last heartbeat was up to a quarter of the ttl earlier. Only a slow machine takes longer than the ttl.
     expect(took).toBeGreaterThan(ttl / 2);
     expect(took).toBeLessThan(2 * ttl);
     await whenThere(gina, 'ale', 'In ale: gina and hugo (beta)');

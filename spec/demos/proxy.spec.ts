@@ -130,7 +130,7 @@ describe('proxy', () => {
       socket.end();
     };
     socket.on('drain', send).on('connect', send);
-    // The backend does not read, so the sender comes to a stop.
+    // The backend does not read, so the sender is blocked.
     for (let before = -1; before !== sent; ) {
       before = sent;
       await new Promise((resolve) => setTimeout(resolve, 200));
@@ -205,7 +205,7 @@ describe('proxy', () => {
     expect(JSON.stringify(proxy.of('backend'))).toContain('it did not answer within 200 ms');
   });
 
-  it('checks the greeting of a backend when there is nothing to ask', async () => {
+  it('checks the greeting of a backend if the check sends nothing', async () => {
     let greeting = '421 busy\r\n';
     const port = await listening((socket) => socket.write(greeting));
     const proxy = await throughProxy(port, '--check-expect', '220 ', ...QUICK);

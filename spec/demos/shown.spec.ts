@@ -4,7 +4,7 @@ import { type StatusLine, shown, Traffic } from '../../demos/support/index.ts';
 import type { Closed, CloseReason, Connection, ServerEvent } from '../../lib/index.ts';
 import { marbles } from '../support/marbles.ts';
 
-/** A terminal that records what it is shown. */
+/** A terminal that records what is shown on it. */
 class Terminal implements StatusLine {
   readonly live: boolean = true;
   readonly shown: string[] = [];
@@ -40,7 +40,7 @@ const all = { l, o, c, r, g, D, f };
 
 describe('shown', () => {
   it(
-    'passes on the events that deserve a line, and only counts the rest',
+    'passes on the events that are printed, and only counts the rest',
     marbles(({ hot, expectObservable }) => {
       const events = '  l-o-c-r-f-g-(D|)';
       const expected = 'l-----r-f-g-|';

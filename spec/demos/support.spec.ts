@@ -118,7 +118,7 @@ describe('program', () => {
   });
 });
 
-/** What a terminal shows after this output. It knows only the escape sequences that draw a status line. */
+/** What a terminal shows after this output. Only the escape sequences that draw a status line are supported. */
 function shown(output: string): string[] {
   const rows: string[] = [''];
   let row = 0;

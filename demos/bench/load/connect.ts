@@ -13,22 +13,22 @@ export function connects(job: Job): Load {
   const wire = wireOf(job);
   const latencies = new Latencies();
   let next = 0;
-  const visit = () =>
+  const connectOnce = () =>
     new Promise<void>((closed, fail) => {
       once(job.port, wire, next++, closed).then((socket) => socket.end(), fail);
     });
   const measure = async (ms: number) => {
     latencies.clear();
     const window = new Window(job.pid, ms);
-    const visitor = async () => {
+    const repeat = async () => {
       while (!window.isOver()) {
         const since = performance.now();
-        await visit();
+        await connectOnce();
         latencies.add(performance.now() - since);
         window.count++;
       }
     };
-    await unlessStalled(Promise.all(Array.from({ length: job.connections }, visitor)), () => next);
+    await unlessStalled(Promise.all(Array.from({ length: job.connections }, repeat)), () => next);
     return window.close(latencies);
   };
   return { measure };

@@ -4,8 +4,8 @@ import type { Job, Load, Sample } from './job.ts';
 import { once } from './once.ts';
 import { wireOf } from './wire.ts';
 
-/** Connections that are opened at the same time. */
-const aside = 100;
+/** How many connections are opened at the same time. */
+const atOnce = 100;
 /** Connections before the first reading of memory. They are excluded, because the first clients cost more than the rest. */
 const first = 100;
 
@@ -21,7 +21,7 @@ async function hold(job: Job): Promise<Sample> {
     const opener = async () => {
       while (left-- > 0) held.push(await once(job.port, wire, held.length, () => lost++));
     };
-    await Promise.all(Array.from({ length: aside }, opener));
+    await Promise.all(Array.from({ length: atOnce }, opener));
   };
   await open(first);
   const before = await settledResident(job.pid, job.settle);

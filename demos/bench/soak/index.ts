@@ -15,7 +15,7 @@ import { manyWrites } from './manyWrites.ts';
 import type { Finding, Soak } from './measure.ts';
 import { neverReading } from './neverReading.ts';
 import { published } from './published.ts';
-import { allAtOnce, confined, dripping, halfFrames, oneByOne } from './shortage.ts';
+import { allAtOnce, confined, halfFrames, oneByOne, singleBytes } from './shortage.ts';
 import { slowHandler, slowInPlace } from './slowHandler.ts';
 import { teardown } from './teardown.ts';
 import { tinyLines } from './tinyLines.ts';
@@ -25,7 +25,7 @@ const soaks: readonly Soak[] = [
   slowHandler,
   slowInPlace,
   neverReading,
-  dripping,
+  singleBytes,
   allAtOnce,
   oneByOne,
   halfFrames,

@@ -34,21 +34,21 @@ const leave = (clients: readonly Socket[]) => {
 };
 
 /** Reads one byte every so many milliseconds, as long as the connection is open. */
-function drip(client: Socket, every: number): void {
+function readSlowly(client: Socket, every: number): void {
   client.pause();
   const timer = setInterval(() => client.read(1), every);
   client.on('close', () => clearInterval(timer));
 }
 
 /** Three peers that read single bytes hold more memory than the hard limit. */
-export const dripping: Soak = {
-  name: 'dripping peers past the hard limit',
+export const singleBytes: Soak = {
+  name: 'peers that read single bytes past the hard limit',
   async run() {
     const budget = 24 * MIB;
     const child = await Child.start('large', { ...PATIENT, budget });
     const peers = await Promise.all(Array.from({ length: 3 }, () => dial(child.port)));
     for (const peer of peers) {
-      drip(peer, 500);
+      readSlowly(peer, 500);
       peer.write(`${20 * MIB}\n`);
     }
     await pause(500);

@@ -29,8 +29,8 @@ export const sizeOf = (descriptor: number): number => fstatSync(descriptor).size
 /**
  * The append-only log: every change, as the command that repeats it.
  *
- * {@link flush} writes changes to the file before their replies are sent, so an acknowledged change survives the death of
- * this process. They are forced to the disk once a second, so a power failure loses at most a second.
+ * {@link flush} writes changes to the file before their replies are sent, so an acknowledged change survives if this
+ * process is killed. They are forced to the disk once a second, so a power failure loses at most a second.
  */
 export class Log {
   readonly #file: LogFile;

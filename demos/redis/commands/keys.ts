@@ -5,7 +5,7 @@ import { array, type ByteString, bulk, bulks, flag, integer, OK, type Reply, sim
 import type { Args } from '../resp/request.ts';
 import type { Session } from '../session.ts';
 import { Deque } from '../store/deque.ts';
-import { Pool } from '../store/pool.ts';
+import { RandomSet } from '../store/randomSet.ts';
 import type { Value } from '../store/store.ts';
 import { ALL_KEYS, family, NO_KEYS, ONE_KEY, rest } from './command.ts';
 import { expiryTime, type Unit } from './expiry.ts';
@@ -65,7 +65,7 @@ const typeName = (value: Value | undefined): string => {
   if (value === undefined) return 'none';
   if (typeof value === 'string') return 'string';
   if (value instanceof Deque) return 'list';
-  return value instanceof Pool ? 'set' : 'hash';
+  return value instanceof RandomSet ? 'set' : 'hash';
 };
 
 const type = ([, key]: Args, { db }: Session): Reply => simple(typeName(db.store.find(key)?.value));

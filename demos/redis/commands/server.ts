@@ -48,7 +48,7 @@ const sections: Readonly<Record<string, (session: Session) => Record<string, str
   }),
   replication: () => ({ role: 'master', connected_slaves: 0 }),
   keyspace: ({ db: { store } }): Record<string, string> =>
-    store.size === 0 ? {} : { db0: `keys=${store.size},expires=${store.mortals},avg_ttl=0` },
+    store.size === 0 ? {} : { db0: `keys=${store.size},expires=${store.expiringKeys},avg_ttl=0` },
 };
 
 function info(args: Args, session: Session): Reply {

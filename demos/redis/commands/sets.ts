@@ -3,14 +3,14 @@ import { Refusal, syntaxError } from '../refusal.ts';
 import { type ByteString, bulk, flag, integer, type Reply } from '../resp/reply.ts';
 import type { Args } from '../resp/request.ts';
 import type { Session } from '../session.ts';
-import { Pool } from '../store/pool.ts';
+import { RandomSet } from '../store/randomSet.ts';
 import { expectRoom, type Members } from '../store/store.ts';
 import { family, ONE_KEY, rest } from './command.ts';
 
 function sadd(args: Args, { db }: Session): Reply {
   const [, key] = args;
   const known = db.store.members(key);
-  const members: Members = known ?? new Pool();
+  const members: Members = known ?? new RandomSet();
   expectRoom(members.size, args.length - 2);
   let added = 0;
   for (const member of rest(args, 2)) if (members.add(member)) added++;

@@ -1,18 +1,18 @@
 import { Refusal, wrongType } from '../refusal.ts';
 import type { ByteString } from '../resp/reply.ts';
 import { Deque } from './deque.ts';
-import { Pool } from './pool.ts';
-import { type Enrolled, Roll } from './roll.ts';
+import { RandomSet } from './randomSet.ts';
+import { type ScanItem, ScanList } from './scanList.ts';
 import { Watches } from './watches.ts';
 
 export type List = Deque<ByteString>;
-export type Members = Pool<ByteString>;
+export type Members = RandomSet<ByteString>;
 export type Fields = Map<ByteString, ByteString>;
 /** The value of a key. */
 export type Value = ByteString | List | Members | Fields;
 
 /** A key with its value. */
-export interface Entry extends Enrolled {
+export interface Entry extends ScanItem {
   readonly key: ByteString;
   value: Value;
   /** When the key expires, in milliseconds since 1970; `Infinity` for never. */
@@ -55,8 +55,8 @@ export class Store {
   readonly #now: () => number;
   #stoppedAt: number | undefined;
   readonly #entries = new Map<ByteString, Entry>();
-  readonly #roll = new Roll<Entry>();
-  readonly #mortal = new Pool<Entry>();
+  readonly #scanList = new ScanList<Entry>();
+  readonly #expiring = new RandomSet<Entry>();
   #serial = 0;
 
   constructor({ now = Date.now, random = Math.random }: StoreOptions = {}) {
@@ -69,8 +69,8 @@ export class Store {
   }
 
   /** How many keys have a time to live. */
-  get mortals(): number {
-    return this.#mortal.size;
+  get expiringKeys(): number {
+    return this.#expiring.size;
   }
 
   get now(): number {
@@ -110,7 +110,7 @@ export class Store {
 
   members(key: ByteString): Members | undefined {
     const value = this.find(key)?.value;
-    if (value === undefined || value instanceof Pool) return value;
+    if (value === undefined || value instanceof RandomSet) return value;
     throw wrongType();
   }
 
@@ -131,7 +131,7 @@ export class Store {
       expectRoom(this.#entries.size, 1);
       entry = { key, value, expiresAt: NEVER, serial: ++this.#serial, place: 0 };
       this.#entries.set(key, entry);
-      this.#roll.join(entry);
+      this.#scanList.add(entry);
     } else entry.value = value;
     if (entry.expiresAt !== expiresAt) this.#mark(entry, expiresAt);
     this.changed(key);
@@ -161,8 +161,8 @@ export class Store {
   clear(): void {
     for (const key of this.watches.keys()) if (this.#entries.has(key)) this.watches.changed(key);
     this.#entries.clear();
-    this.#roll.clear();
-    this.#mortal.clear();
+    this.#scanList.clear();
+    this.#expiring.clear();
     this.changes++;
   }
 
@@ -184,16 +184,16 @@ export class Store {
    * @returns The keys, and the cursor to continue from; 0 at the end.
    */
   scan(cursor: number, count: number): { cursor: number; entries: Entry[] } {
-    const found = this.#roll.before(cursor === 0 ? NEVER : cursor, count);
+    const found = this.#scanList.before(cursor === 0 ? NEVER : cursor, count);
     const last = found.length < count ? undefined : found.at(-1);
-    const more = last !== undefined && this.#roll.before(last.serial, 1).length > 0;
+    const more = last !== undefined && this.#scanList.before(last.serial, 1).length > 0;
     return { cursor: more ? last.serial : 0, entries: found.filter((entry) => this.#isAlive(entry)) };
   }
 
   /** A random key. */
   draw(): ByteString | undefined {
     for (;;) {
-      const entry = this.#roll.draw(this.random);
+      const entry = this.#scanList.draw(this.random);
       if (entry === undefined || this.find(entry.key) !== undefined) return entry?.key;
     }
   }
@@ -212,7 +212,7 @@ export class Store {
     for (let round = 0; round < rounds; round++) {
       let found = 0;
       for (let look = 0; look < sample; look++) {
-        const entry = this.#mortal.draw(this.random());
+        const entry = this.#expiring.draw(this.random());
         if (entry === undefined) break;
         if (now <= entry.expiresAt) continue;
         this.#expire(entry);
@@ -230,8 +230,8 @@ export class Store {
 
   #mark(entry: Entry, time: number): void {
     entry.expiresAt = time;
-    if (time === NEVER) this.#mortal.delete(entry);
-    else this.#mortal.add(entry);
+    if (time === NEVER) this.#expiring.delete(entry);
+    else this.#expiring.add(entry);
   }
 
   #expire(entry: Entry): void {
@@ -242,7 +242,7 @@ export class Store {
 
   #remove(entry: Entry): void {
     this.#entries.delete(entry.key);
-    this.#roll.leave(entry);
-    this.#mortal.delete(entry);
+    this.#scanList.delete(entry);
+    this.#expiring.delete(entry);
   }
 }

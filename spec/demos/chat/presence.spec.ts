@@ -8,7 +8,7 @@ import { Cluster, type Server, TTL } from './cluster.ts';
 
 describe('presence', () => {
   it(
-    'emits the users who come and go on another server, and removes all of them once it is silent for the ttl',
+    'emits the users who join and leave on another server, and removes all of them once it is silent for the ttl',
     marbles(({ hot, clock, expectObservable }) => {
       const users = (...there: Person[]): Message => ({ server: 'b/1', there });
       const bob = { id: 1, name: 'bob', since: 1, room: 'tea' };
@@ -21,7 +21,7 @@ describe('presence', () => {
       });
       const expected = '    -----j--k--l--------m-----';
       const bus = { messages, connected: new BehaviorSubject(true), send: () => {}, close: async () => {} };
-      // Its last message arrives at frame 12; the fifth beat after that removes it.
+      // Its last message arrives at frame 12; the fifth heartbeat after that removes it.
       expectObservable(presence(bus, 'a/1', 10, clock).news, '^-----------------------!').toBe(expected, {
         j: { to: 'tea', line: '* bob has joined tea\n' },
         k: { to: 'tea', line: '* bert has joined tea\n' },
@@ -68,7 +68,7 @@ describe('presence', () => {
     expect(a.takeNews()).toEqual([]);
   });
 
-  it('sends all users to a server that starts later, in as many messages as it takes', async () => {
+  it('sends all users to a server that starts later, in as many messages as are needed', async () => {
     const cluster = new Cluster();
     const a = await cluster.open('a');
     for (let id = 1; id <= 4001; id++) a.seat(id, `p${id}`, 'tea');
@@ -78,7 +78,7 @@ describe('presence', () => {
     expect(b.takeNews()).toHaveLength(3);
   });
 
-  it('removes a user whose leaving was lost, and does not call the server silent', async () => {
+  it('removes a user after the message that the user has left was lost, and does not call the server silent', async () => {
     const cluster = new Cluster();
     const [a, b] = [await cluster.open('a'), await cluster.open('b')];
     for (const [id, name] of ['bob', 'bert'].entries()) b.seat(id, name, 'tea');
@@ -124,7 +124,8 @@ describe('presence', () => {
     b.takeNews();
     b.reconnect();
     await cluster.clock.advance(TTL / 5);
-    // Within one millisecond the names of the servers decide; if b's user was later, the time decides the same.
+    // If both took the name in the same millisecond, the names of the servers decide. If b's user was later, the time decides,
+    // with the same result.
     expect(a.who('tea')).toEqual(b.who('tea'));
     expect(a.who('tea')).toEqual(['anna@a', expect.stringMatching(/^guest\d+@b$/)]);
     const to = b.presence.person(1).name;

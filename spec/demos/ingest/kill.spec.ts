@@ -32,7 +32,7 @@ function expectLoad({ devices, acknowledged, kills }: KillReport): void {
   expect(kills).toBe(5);
   expect(devices.resent).toBeGreaterThan(0);
   expect(devices.connects).toBeGreaterThan(1000);
-  expect(devices).toMatchObject({ unacknowledged: 0, puzzled: 0, acknowledged });
+  expect(devices).toMatchObject({ unacknowledged: 0, unexpected: 0, acknowledged });
   expect(acknowledged).toBeGreaterThan(1000);
 }
 

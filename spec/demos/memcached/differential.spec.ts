@@ -21,7 +21,7 @@ const flags = fc.oneof(
   { weight: 10, arbitrary: fc.constantFrom('0', '1', '32', '4294967295') },
   { weight: 1, arbitrary: fc.constantFrom('-1', 'x', '4294967296', '1.5') },
 );
-// No time that passes during the test, but times that have already passed.
+// Items never expire during the test, or have expired before it.
 const exptime = fc.oneof(
   { weight: 10, arbitrary: fc.constantFrom('0', '1000', '2592000', '2592001', '-1', '4102444800') },
   { weight: 1, arbitrary: fc.constantFrom('x', '1.5') },

@@ -25,7 +25,7 @@ export class Original {
   static async start(): Promise<Original> {
     if (!present) throw new Error('memcached is not installed, and CI compares with it');
     const port = await freePort();
-    // Its background threads look at items from time to time, and meanwhile a number is not changed in place.
+    // Its background threads access items from time to time, and a number is not changed in place meanwhile.
     const alone = ['-o', 'no_lru_maintainer,no_lru_crawler'];
     const args = ['-l', '127.0.0.1', '-p', String(port), '-U', '0', '-t', '1', '-u', 'nobody', ...alone];
     const child = spawn('memcached', args, { stdio: 'inherit' });

@@ -52,7 +52,7 @@ async function statsOf(where: number | string, group = ''): Promise<Record<strin
 const statsIn = (text: string): Record<string, string> =>
   Object.fromEntries([...text.matchAll(/^STAT (\S+) (.*)\r$/gm)].map(([, name, value]) => [name, value]));
 
-/** A client that is served, once a slot is free: the server may notice a moment late that one was released. */
+/** A client that is served, once a slot is free: the server may process the close of another connection a moment later. */
 async function served(port: number): Promise<Client> {
   for (;;) {
     const made = await client(port)
@@ -72,7 +72,7 @@ describe.skipIf(withoutTools)("libmemcached's tools", () => {
       expect(code).toBe(0);
       return output.match(/\[pass\]/g)?.length;
     };
-    // Each of them flushes its server, and waits a lot.
+    // Each of them flushes its server, and spends most of its time waiting.
     expect(await Promise.all([capable(plain), capable(patient, '-a')])).toEqual([54, 27]);
   });
 

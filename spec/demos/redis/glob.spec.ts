@@ -73,7 +73,7 @@ describe('glob', () => {
     );
   });
 
-  it('ends soon for patterns on which a recursive matcher never ends', () => {
+  it('ends quickly for patterns for which a recursive matcher takes exponential time', () => {
     const started = performance.now();
     expect(glob(`${'a*'.repeat(1000)}b`)('a'.repeat(10_000))).toBe(false);
     expect(glob(`${'*a'.repeat(200)}b`)('a'.repeat(20_000))).toBe(false);

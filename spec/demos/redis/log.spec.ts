@@ -8,7 +8,7 @@ import { Log, type LogFile } from '../../../demos/redis/append/log.ts';
 import { LogCorruptError, openLog } from '../../../demos/redis/append/open.ts';
 import { Database } from '../../../demos/redis/database.ts';
 import { Deque } from '../../../demos/redis/store/deque.ts';
-import { Pool } from '../../../demos/redis/store/pool.ts';
+import { RandomSet } from '../../../demos/redis/store/randomSet.ts';
 import { command } from './support/commands.ts';
 import { OurClient } from './support/ours.ts';
 import { isInstalled, RealRedis } from './support/realRedis.ts';
@@ -27,7 +27,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 function contents(db: Database): unknown {
   const plain = (value: unknown): unknown => {
     if (value instanceof Deque) return value.slice(0, value.length);
-    if (value instanceof Pool) return new Set(value.values());
+    if (value instanceof RandomSet) return new Set(value.values());
     return value;
   };
   return new Map([...db.store.entries()].map(({ key, value, expiresAt }) => [key, { value: plain(value), expiresAt }]));

@@ -137,7 +137,7 @@ describe('requests', () => {
     expect(source.control.closedAs).toEqual([seen.error]);
   });
 
-  it('obeys smaller limits, and allows a request that just fits', () => {
+  it('applies smaller limits, and allows a request that just fits', () => {
     expect(requestsIn('*2\r\n$2\r\nab\r\n$3\r\n', { maxBulk: 2 }).error).toBeInstanceOf(ProtocolError);
     expect(requestsIn('*1\r\n$2\r\nab\r\n', { maxBulk: 2 }).values).toEqual([['ab']]);
     expect(requestsIn('*3\r\n', { maxArguments: 2 }).error).toBeInstanceOf(ProtocolError);

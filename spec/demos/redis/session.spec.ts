@@ -131,7 +131,7 @@ describe('a client', () => {
     },
   );
 
-  it('leaves neither subscriptions nor watched keys behind', async () => {
+  it('has neither subscriptions nor watched keys after it has disconnected', async () => {
     const db = new Database();
     const client = new OurClient(db);
     await client.ask('WATCH', 'a', 'b');

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Database } from '../../../demos/redis/database.ts';
 import { Deque } from '../../../demos/redis/store/deque.ts';
-import { Pool } from '../../../demos/redis/store/pool.ts';
+import { RandomSet } from '../../../demos/redis/store/randomSet.ts';
 import { expectRoom, Store } from '../../../demos/redis/store/store.ts';
 import { OurClient } from './support/ours.ts';
 
@@ -12,7 +12,7 @@ class FullMap extends Map<string, string> {
     return 2 ** 23;
   }
 }
-class FullPool extends Pool<string> {
+class FullRandomSet extends RandomSet<string> {
   override get size(): number {
     return 2 ** 23;
   }
@@ -23,7 +23,7 @@ describe('a hash or set with the maximum number of entries', () => {
     const db = new Database();
     const client = new OurClient(db);
     db.store.set('hash', new FullMap());
-    db.store.set('set', new FullPool());
+    db.store.set('set', new FullRandomSet());
     const { changes } = db.store;
     const refused = '-OOM command not allowed: the limit is 8388608 entries\r\n';
     expect(await client.ask('HSET', 'hash', 'a', '1', 'b', '2')).toBe(refused);
@@ -117,17 +117,17 @@ describe('Deque', () => {
   });
 });
 
-describe('Pool', () => {
+describe('RandomSet', () => {
   it('is a set whose draws reach every member', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(10))), (steps) => {
-        const [pool, model] = [new Pool<number>(), new Set<number>()];
+        const [set, model] = [new RandomSet<number>(), new Set<number>()];
         for (const [adds, item] of steps) {
-          if (adds) expect(pool.add(item)).toBe(!model.has(item) && !!model.add(item));
-          else expect(pool.delete(item)).toBe(model.delete(item));
+          if (adds) expect(set.add(item)).toBe(!model.has(item) && !!model.add(item));
+          else expect(set.delete(item)).toBe(model.delete(item));
         }
-        expect([...pool.values()].sort()).toEqual([...model].sort());
-        const drawn = pool.values().map((_, place) => pool.draw(place / pool.size));
+        expect([...set.values()].sort()).toEqual([...model].sort());
+        const drawn = set.values().map((_, place) => set.draw(place / set.size));
         expect(new Set(drawn)).toEqual(model);
       }),
     );

@@ -1,4 +1,4 @@
-// The careful Go server: a goroutine per connection, a semaphore, read and write deadlines, pooled buffers,
+// The Go server: a goroutine per connection, a semaphore, read and write deadlines, pooled buffers,
 // replies flushed when no more input is waiting.
 package main
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 
-/** Few keys, so that commands meet. Some have bytes that a careless server would mistake for the protocol. */
+/** Few keys, so that several commands use the same one. Some have bytes that a wrong parser would take for the protocol. */
 export const key = fc.constantFrom('a', 'b', 'c', 'k\r\n\0', '\xff\xfe');
 const value = fc.oneof(
   fc.constantFrom(

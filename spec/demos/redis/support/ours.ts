@@ -9,7 +9,7 @@ export class OurClient {
   readonly #input = new Subject<Uint8Array>();
   readonly #output: Uint8Array[] = [];
   readonly #subscription: Subscription;
-  /** How its conversation ended, if it has ended. */
+  /** How the session ended, if it has ended. */
   ended: 'completed' | Error | undefined;
 
   constructor(db: Database, options: ConverseOptions = {}) {

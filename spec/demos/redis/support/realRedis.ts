@@ -8,7 +8,7 @@ import { type Reply, ReplyReader } from './replies.ts';
 
 /**
  * Whether a program of the Debian packages `redis-server` and `redis-tools` is installed. If it is not, the specs that need it
- * are skipped, except in CI, where a proof that does not run is a failure.
+ * are skipped, except in CI, where they fail.
  */
 export function isInstalled(program: string): boolean {
   if (spawnSync(program, ['--version']).error === undefined) return true;

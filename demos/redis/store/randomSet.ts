@@ -1,7 +1,7 @@
 /**
  * A set that can also draw a random item in constant time: SPOP needs it, and so does the search for keys that have expired.
  */
-export class Pool<T> {
+export class RandomSet<T> {
   readonly #places = new Map<T, number>();
   readonly #items: T[] = [];
 

@@ -1,26 +1,26 @@
 import { type Item, OVERHEAD } from './item.ts';
 import { Recency } from './recency.ts';
 
-/** What a {@link Room} needs of its owner. */
-export interface RoomOwner {
+/** What {@link BoundedItems} need of their owner. */
+export interface BoundedItemsOwner {
   /** Whether an item has expired or was flushed, and only takes up room. */
   isOver(item: Item): boolean;
   /** Called after an item was removed to make room. */
   evicted(item: Item, over: boolean): void;
 }
 
-/** The items by their keys, the order of their use, and the room that they take. Every operation takes constant time. */
-export class Room {
+/** The items by their keys and in the order of their use, within a limit of memory. Every operation takes constant time. */
+export class BoundedItems {
   /** What all items may take together, in bytes. */
   limit: number;
   /** Whether live items are evicted for new ones. */
   readonly evicts: boolean;
-  readonly #owner: RoomOwner;
+  readonly #owner: BoundedItemsOwner;
   readonly #items = new Map<string, Item>();
   readonly #recency = new Recency();
   #bytes = 0;
 
-  constructor(limit: number, evicts: boolean, owner: RoomOwner) {
+  constructor(limit: number, evicts: boolean, owner: BoundedItemsOwner) {
     this.limit = limit;
     this.evicts = evicts;
     this.#owner = owner;
@@ -84,7 +84,7 @@ export class Room {
   }
 
   /** Makes room for so many more bytes by removing any items but `keep`. @returns Whether there is room. */
-  make(bytes: number, keep?: Item): boolean {
+  makeRoom(bytes: number, keep?: Item): boolean {
     if (this.used + bytes <= this.limit) return true;
     // The kept item will be the newest anyway, and must not be found as the oldest.
     if (keep !== undefined) this.touch(keep);

@@ -1,32 +1,32 @@
-/** An item of a {@link Roll}. */
-export interface Enrolled {
+/** An item of a {@link ScanList}. */
+export interface ScanItem {
   /** Increases from item to item, and never changes. */
   readonly serial: number;
-  /** The slot that the item is in now. The roll updates it. */
+  /** The slot that the item is in now. The list updates it. */
   place: number;
 }
 
 /**
- * All items, in order of arrival. Leaving empties a slot. When more than half of the slots are empty they are removed, so that
- * joining and leaving take constant time on average.
+ * All items, in the order in which they were added. A deletion empties a slot. When more than half of the slots are empty they
+ * are removed, so that an addition and a deletion take constant time on average.
  *
  * It exists for SCAN. The cursor is the serial of the last key shown, and the iteration goes from the newest to the oldest.
- * Nothing is stored between calls. An item that is present all the time is shown exactly once. An item that arrives meanwhile
+ * Nothing is stored between calls. An item that is present all the time is shown exactly once. An item that is added meanwhile
  * is newer than the cursor, so the iteration ends however many are added.
  */
-export class Roll<T extends Enrolled> {
+export class ScanList<T extends ScanItem> {
   #slots: (T | undefined)[] = [];
   /** The serial of each slot, empty or not: the cursor is looked up here. */
   #serials: number[] = [];
   #emptied = 0;
 
-  join(item: T): void {
+  add(item: T): void {
     item.place = this.#slots.length;
     this.#slots.push(item);
     this.#serials.push(item.serial);
   }
 
-  leave(item: T): void {
+  delete(item: T): void {
     this.#slots[item.place] = undefined;
     if (++this.#emptied > 16 && this.#emptied * 2 > this.#slots.length) this.#compact();
   }
@@ -37,7 +37,7 @@ export class Roll<T extends Enrolled> {
     this.#emptied = 0;
   }
 
-  /** Up to `count` items that arrived before `serial`, newest first; with `Infinity`, the newest of all. */
+  /** Up to `count` items that were added before `serial`, newest first; with `Infinity`, the newest of all. */
   before(serial: number, count: number): T[] {
     const found: T[] = [];
     for (let place = this.#placeOf(serial) - 1; place >= 0 && found.length < count; place--) {
@@ -71,6 +71,6 @@ export class Roll<T extends Enrolled> {
   #compact(): void {
     const present = this.#slots.filter((item) => item !== undefined);
     this.clear();
-    for (const item of present) this.join(item);
+    for (const item of present) this.add(item);
   }
 }

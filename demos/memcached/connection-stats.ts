@@ -10,8 +10,8 @@ export interface Activity {
   busy: boolean;
 }
 
-/** The connections of the server, by the names that `stats` has for them. The server's events keep it up to date. */
-export class Census {
+/** Figures of the server's connections, by the names that `stats` has for them. They are updated by the server's events. */
+export class ConnectionStats {
   readonly #max: number;
   readonly #traffic: Traffic;
   #connections: ReadonlySet<ConnectionView> = new Set();
