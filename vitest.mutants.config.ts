@@ -15,7 +15,7 @@ class FailingFirst extends BaseSequencer {
 /**
  * The specs of a mutation run. A spec file may run a thousand times in it, so each takes milliseconds. Left out are specs
  * that start processes, need a process of their own, use real sockets, exhaust the stack, or wait in real time. `SPECS` is a
- * pattern for those of one room, such as `spec/framing/*.spec.ts`.
+ * pattern for those of one folder, such as `spec/framing/*.spec.ts`.
  */
 export default defineConfig({
   test: {

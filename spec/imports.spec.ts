@@ -4,27 +4,27 @@ import { describe, expect, it } from 'vitest';
 import { circlesIn, importsIn, importsOf } from './support/imports.ts';
 
 /**
- * The rooms of `lib`, from the floor up: what each holds, and the rooms that its files may import from besides their own.
- * A room names only rooms of lines above its own; therefore no import leads upwards. The longest path that fits a file
- * decides: `transport/transport.ts` lies on the floor, because every room uses its types; its neighbours implement them.
+ * The layers of `lib`, the lowest first: the files of each, and the layers that these may import from besides their own. A layer
+ * names only layers of lines above its own; therefore no import leads to a higher layer. The longest path that fits a file
+ * decides: `transport/transport.ts` belongs to the base, because every layer uses its types; the files beside it implement them.
  */
 const table = `
-  floor      | errors.ts events.ts options.ts queue.ts time/ transport/transport.ts |
-  transport  | transport/   | floor
-  logging    | logging/     | floor
-  testing    | testing/     | floor
-  connection | connection/  | floor transport
-  framing    | framing/     | floor connection
-  deadline   | deadline/    | floor connection
-  flow       | flow/        | floor connection
-  listen     | listen/      | floor connection
-  connect    | connect/     | floor connection
-  shutdown   | shutdown/    | floor connection listen
-  serve      | serve.ts     | floor connection listen flow shutdown
-  index      | index.ts     | floor transport logging connection framing deadline flow listen connect shutdown serve
+  base       | errors.ts events.ts options.ts queue.ts time/ transport/transport.ts |
+  transport  | transport/   | base
+  logging    | logging/     | base
+  testing    | testing/     | base
+  connection | connection/  | base transport
+  framing    | framing/     | base connection
+  deadline   | deadline/    | base connection
+  flow       | flow/        | base connection
+  listen     | listen/      | base connection
+  connect    | connect/     | base connection
+  shutdown   | shutdown/    | base connection listen
+  serve      | serve.ts     | base connection listen flow shutdown
+  index      | index.ts     | base transport logging connection framing deadline flow listen connect shutdown serve
 `;
 
-const rooms = table
+const layers = table
   .trim()
   .split('\n')
   .map((line) => line.split('|').map((cell) => cell.trim()))
@@ -44,7 +44,7 @@ import type { Two } from '../two.ts';
 import {
   three,
   type Four,
-} from "./rooms/three.ts";
+} from "./layers/three.ts";
 import rxjs from 'rxjs';
 export * from './one.ts';
 export type { Five } from './five.ts';
@@ -55,9 +55,9 @@ export const six = './no.ts';
 // import './no.ts';
 const eight: import('./eight.ts').Eight = await import('./nine.ts');
 `;
-    const names = ['effect', 'one', '../two', 'rooms/three', 'five', 'eight', 'nine'];
-    expect(importsIn('lib/room/file.ts', text)).toEqual(
-      names.map((name) => (name === '../two' ? 'lib/two.ts' : `lib/room/${name}.ts`)),
+    const names = ['effect', 'one', '../two', 'layers/three', 'five', 'eight', 'nine'];
+    expect(importsIn('lib/layer/file.ts', text)).toEqual(
+      names.map((name) => (name === '../two' ? 'lib/two.ts' : `lib/layer/${name}.ts`)),
     );
   });
 
@@ -83,31 +83,31 @@ const eight: import('./eight.ts').Eight = await import('./nine.ts');
   });
 });
 
-describe('the table of rooms', () => {
-  it('lets no room import from one in a line below its own', () => {
+describe('the table of layers', () => {
+  it('lets no layer import from one in a line below its own', () => {
     const above = new Set<string>();
-    for (const { name, sees } of rooms) {
-      expect([name, sees.filter((room) => !above.has(room))]).toEqual([name, []]);
+    for (const { name, sees } of layers) {
+      expect([name, sees.filter((layer) => !above.has(layer))]).toEqual([name, []]);
       above.add(name);
     }
   });
 
   it('has a place for each file of lib, and no place without a file', () => {
     const files = [...lib.keys()];
-    expect(files.filter((file) => roomOf(file) === undefined)).toEqual([]);
-    const places = rooms.flatMap(({ holds }) => holds);
+    expect(files.filter((file) => layerOf(file) === undefined)).toEqual([]);
+    const places = layers.flatMap(({ holds }) => holds);
     expect(places.filter((place) => !files.some((file) => file.startsWith(`lib/${place}`)))).toEqual([]);
   });
 });
 
-it('no import of lib leads to a room above or beside its own', () => {
+it('no import of lib leads to a layer above or beside its own', () => {
   const wrong = [...lib].flatMap(([file, imports]) => {
-    const room = roomOf(file);
+    const layer = layerOf(file);
     const others = imports.filter((path) => {
-      const { name = '' } = roomOf(path) ?? {};
-      return name !== room?.name && !room?.sees.includes(name);
+      const { name = '' } = layerOf(path) ?? {};
+      return name !== layer?.name && !layer?.sees.includes(name);
     });
-    const law = `${room?.name} may import from ${room?.sees.join(', ') || 'no other room'}`;
+    const law = `${layer?.name} may import from ${layer?.sees.join(', ') || 'no other layer'}`;
     return others.map((path) => `${file} imports ${path}: ${law}`);
   });
   expect(wrong).toEqual([]);
@@ -128,11 +128,11 @@ it('a demo imports of lib only what the package exports', () => {
   expect(wrong).toEqual([]);
 });
 
-/** The room with the longest path that leads to the file. */
-function roomOf(file: string) {
-  const places = rooms.flatMap((room) => room.holds.map((place) => ({ room, path: `lib/${place}` })));
+/** The layer with the longest path that leads to the file. */
+function layerOf(file: string) {
+  const places = layers.flatMap((layer) => layer.holds.map((place) => ({ layer, path: `lib/${place}` })));
   const fitting = places.filter(({ path }) => file.startsWith(path));
-  return fitting.sort((a, b) => b.path.length - a.path.length)[0]?.room;
+  return fitting.sort((a, b) => b.path.length - a.path.length)[0]?.layer;
 }
 
 function words(cell: string): string[] {

@@ -242,7 +242,7 @@ describe('connect', () => {
           repeat({ delay: 100, count: 2 }),
         )
         .subscribe({ complete: () => log('complete') });
-      // Dialled at 0, 20, 60 and 140.
+      // Connects at 0, 20, 60 and 140 ms.
       at(100, () => open((connection) => of('welcome\n').pipe(connection.send())));
     });
     expect(entries).toEqual([

@@ -77,7 +77,7 @@ describe.each(['shared', 'data'])('connect, on real sockets that read by %s', (r
     expect((await bytesOf(connection)).toString()).toBe('early');
   });
 
-  it('connects to a host by its name, and knows the addresses of both ends', async () => {
+  it('connects to a host by its name, and has the addresses of both ends', async () => {
     const { port } = await listening((socket) => socket.pipe(socket));
     const connection = await firstValueFrom(connect({ port, host: 'localhost' }));
     expect(connection.peer).toEqual({ address: '127.0.0.1', port });
@@ -174,18 +174,18 @@ describe.each(['shared', 'data'])('connect, on real sockets that read by %s', (r
 });
 
 /** Listens with the shortest queue there is, and accepts no connection. When the queue is full, a connect is not answered. */
-const DEAF = `
+const NEVER_ACCEPTING = `
   const { parentPort, workerData } = require('node:worker_threads');
   const server = require('node:net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
     parentPort.postMessage(server.address().port);
-    // Blocks its event loop until it is told to exit.
+    // Blocks its event loop until the spec notifies it.
     Atomics.wait(workerData, 0, 0);
     process.exit();
   });`;
 
 it('cancels a connect that is not answered, after its timeout or when it is unsubscribed', async () => {
   const wake = new Int32Array(new SharedArrayBuffer(4));
-  const worker = new Worker(DEAF, { eval: true, workerData: wake });
+  const worker = new Worker(NEVER_ACCEPTING, { eval: true, workerData: wake });
   const [port] = await once(worker, 'message');
   const queued: Connection[] = [];
   try {

@@ -8,7 +8,7 @@ import { marbles } from '../support/marbles.ts';
 import { pair } from '../support/peers.ts';
 
 /** Bytes whose sink the spec calls by hand, without a connection. */
-class ByHand extends Bytes {
+class ManualBytes extends Bytes {
   readonly control: SourceControl;
   sink: ByteSink | undefined;
   constructor(borrowed = true) {
@@ -31,7 +31,7 @@ describe('Bytes', () => {
     ['a Buffer', Buffer.from([1, 2, 3])],
     ['a part of a larger buffer', new Uint8Array([0, 1, 2, 3, 4]).subarray(1, 4)],
   ])('emits a copy of %s to a plain subscriber', (_what, chunk) => {
-    const source = new ByHand();
+    const source = new ManualBytes();
     const seen: Uint8Array[] = [];
     source.subscribe((bytes) => seen.push(bytes));
     source.sink?.next(chunk);
@@ -40,7 +40,7 @@ describe('Bytes', () => {
   });
 
   it('emits the chunk itself to a plain subscriber if chunks are not borrowed', () => {
-    const source = new ByHand(false);
+    const source = new ManualBytes(false);
     const seen: Uint8Array[] = [];
     source.subscribe((bytes) => seen.push(bytes));
     const chunk = Uint8Array.of(1, 2, 3);
@@ -49,7 +49,7 @@ describe('Bytes', () => {
   });
 
   it('emits the chunk itself to a sink', () => {
-    const source = new ByHand();
+    const source = new ManualBytes();
     const seen: Uint8Array[] = [];
     borrow(source, sinkTo(seen));
     const chunk = Uint8Array.of(1, 2, 3);
@@ -59,7 +59,7 @@ describe('Bytes', () => {
 
   it('passes on the completion, the error and the unsubscription', () => {
     const seen: unknown[] = [];
-    const source = new ByHand();
+    const source = new ManualBytes();
     source.subscribe({ complete: () => seen.push('complete') });
     source.sink?.complete();
     source.subscribe({ error: (error) => seen.push(error) });
@@ -81,7 +81,7 @@ describe('borrow', () => {
 
 describe('LiftedBytes', () => {
   it('has the control that it was made with, and copies for plain subscribers only', () => {
-    const source = new ByHand();
+    const source = new ManualBytes();
     const lifted = new LiftedBytes(source.control, (sink) => source.borrow(sink));
     expect(controlOf(lifted)).toBe(source.control);
     const seen: Uint8Array[] = [];

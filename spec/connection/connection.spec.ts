@@ -193,7 +193,7 @@ describe('a connection', () => {
     expect(notes).toEqual(['5 complete', '55 completed 3 0']);
   });
 
-  it('errors and unsubscribes from its operators in the tick of a reset', () => {
+  it('errors and unsubscribes from its operators as soon as it is reset', () => {
     const { notes } = run({}, ({ connection, client, at, note }) => {
       connection
         .pipe(finalize(() => note('unsubscribed')))
@@ -283,7 +283,7 @@ describe('a close reason', () => {
     expect(made.owner.ends).toMatchObject([{ reason: 'reset', bytesOut: 2, unsent: 4, duration: 5 }]);
   });
 
-  it('is reset for a connection whose poll found it dead, although a teardown throws', () => {
+  it('is reset for a connection that a poll finds reset, although a teardown throws', () => {
     const { made } = run({}, ({ connection, at }) => {
       connection.subscribe(ignored).add(() => {
         throw new Error('in a teardown');

@@ -175,7 +175,7 @@ describe.each(fronts)('a framing operator behind %s', (_, front, encode = plain)
     expect(server.log.closes).toEqual(['ended']);
   });
 
-  it('reads on while output waits that was written without send(), because it does not derive from the input', () => {
+  it('continues to read while output of write() is unsent, because that output does not derive from the input', () => {
     const seen: string[] = [];
     run({ window: 1, highWaterMark: 10 }, ({ connection, client, at }) => {
       client.pause();
@@ -405,11 +405,11 @@ describe('what pipe returns', () => {
     expect(piped.pipe()).toBe(piped);
   });
 
-  it('leaves EMPTY as it is, and can be iterated over all the same', async () => {
+  it('does not change EMPTY, and can be iterated over nevertheless', async () => {
     const peer = new Borrowed();
     const nothing = peer.pipe(take(0));
     expect(symbols(EMPTY)).toEqual([]);
-    for await (const _ of nothing) throw new Error('there is something');
+    for await (const _ of nothing) throw new Error('a value was emitted');
     expect(watch(nothing)).toEqual({ values: [], completed: true });
   });
 

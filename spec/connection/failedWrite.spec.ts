@@ -78,7 +78,7 @@ const readers: [string, Read][] = [
   ['that subscribes after the failure', late],
 ];
 
-/** A transport that writes by Node's own streams, as in a Node whose socket handles the library does not know. */
+/** A transport that writes by Node's own streams, as in a Node whose socket handles the library does not recognize. */
 async function unknownNode(): Promise<Transport> {
   vi.resetModules();
   vi.doMock('../../lib/transport/directWrites.ts', async (original) => ({
@@ -187,7 +187,7 @@ describe('a connection whose write fails', () => {
     ]);
   });
 
-  it('delivers that to a paused input that is resumed within the linger', () => {
+  it('delivers what it has received before when a paused input is resumed within the linger', () => {
     const { notes, made } = run({ linger: 100 }, ({ connection, client, note, at }) => {
       connection.pipe(lines()).subscribe({ next: (line) => note(line), ...noteEnd(note) });
       connection.control.pause(PauseCause.handler);

@@ -72,7 +72,7 @@ describe('a liveness poller', () => {
     for (const one of all) poller.add(one);
     for (const one of all) one.alive = false;
     vi.advanceTimersByTime(75);
-    // The deaths of the last poll that are left for later iterations of the event loop.
+    // Dead connections of the last poll may be reported in later iterations of the event loop.
     vi.advanceTimersByTime(20);
     expect(all.filter(({ dead }) => dead === 1).length).toBe(2500);
   });

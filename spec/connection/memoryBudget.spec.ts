@@ -299,7 +299,7 @@ describe('a budget', () => {
     return { clock, fireAt };
   };
 
-  it('does not hold time that the process itself lost against a peer', () => {
+  it('does not count time in which the process did not run against a peer', () => {
     const { clock, fireAt } = lateClock();
     const budget = new MemoryBudget(100);
     const one = new FakeHolder(budget, clock);
@@ -311,7 +311,7 @@ describe('a budget', () => {
     expect(one.evicted).toBeInstanceOf(EvictedError);
   });
 
-  it('continues a spell while a holder waits, although the process itself loses time', () => {
+  it('continues a spell while a holder waits, although the process does not run for a while', () => {
     const { clock, fireAt } = lateClock();
     const budget = new MemoryBudget(100);
     const one = new FakeHolder(budget, clock);
@@ -408,7 +408,7 @@ describe('the budget of a server', () => {
     ['at once', 0],
     ['one each 20 ms', 20],
   ])(
-    'begins no request past it, on any connection, when 200 peers ask for much and never read: %s',
+    'begins no request past it, on any connection, when 200 peers request large replies and never read: %s',
     async (_, pause) => {
       let asked = 0;
       const project = () => {
@@ -524,7 +524,7 @@ describe('the budget of a server', () => {
     [10, 'past', 130_000],
     [200, 'past', 130_000],
   ])(
-    'answers a client within ten seconds behind %i peers that ask for too much and never read, %s the hard line',
+    'answers a client within ten seconds behind %i peers that request too much and never read, %s the hard limit',
     async (count, _, size) => {
       const server = await TestServer.open(
         exchange(lines(), (line) => (line === 'much' ? 'x'.repeat(size) : line)),
@@ -562,7 +562,7 @@ describe('the budget of a server', () => {
     expect(readers.map(({ text }) => text.length)).toEqual([500_000, 500_000, 500_000]);
   });
 
-  it('asks no generator past it, not even for a peer that reads, and asks again when there is room', async () => {
+  it('pulls no value from a generator past it, not even for a peer that reads, and pulls again when there is room', async () => {
     let asked = 0;
     const counting = function* () {
       while (asked < 5) {

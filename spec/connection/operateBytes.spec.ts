@@ -40,7 +40,7 @@ const plain: MonoTypeOperatorFunction<Uint8Array> = tap(() => {});
 const passing = () => operateBytes(() => ({}));
 const fault = new Error('a fault of the operator');
 
-/** An operator that gives its sink and its control away. */
+/** An operator, and the sink and the control that it received. */
 function given(made: BytesOperator = {}) {
   const out = {} as { sink: ByteSink; control: BytesControl };
   const operator = operateBytes((sink, control) => {
@@ -105,7 +105,7 @@ describe('an operator that overrides nothing', () => {
       resume: () => calls.push('resume'),
       drain: () => calls.push('drain'),
     };
-    const peer = new Sunk();
+    const peer = new SinkBytes();
     borrow(peer.pipe(passing()), sink);
     peer.sink?.resume?.();
     peer.sink?.drain?.();
@@ -119,7 +119,7 @@ describe('an operator that overrides nothing', () => {
 });
 
 /** Bytes that show the sink that subscribed to them. */
-class Sunk extends Bytes {
+class SinkBytes extends Bytes {
   readonly control = new Borrowed().control as SourceControl;
   sink: ByteSink | undefined;
   subscriptions = 0;
@@ -210,7 +210,7 @@ describe('an operator', () => {
     }
   });
 
-  it('knows whether its chunks are borrowed', () => {
+  it('has a control that reports whether its chunks are borrowed', () => {
     const [direct, behind, none] = [given(), given(), given()];
     watch(new Borrowed().pipe(direct.operator));
     watch(new Borrowed().pipe(plain, behind.operator));
@@ -223,7 +223,7 @@ describe('an operator', () => {
   });
 });
 
-/** What pauses after each chunk, until it is resumed. */
+/** An operator that pauses after each chunk, until it is resumed. */
 const pausing = () => {
   const one = given({
     next(chunk) {
@@ -245,7 +245,7 @@ describe('a pause', () => {
     expect(seen.completed).toBe(true);
   });
 
-  it('keeps no error back: it passes what waits, as in RxJS', () => {
+  it('does not delay an error: the chunks that wait are dropped, as in RxJS', () => {
     const one = pausing();
     const source = concat(
       from([bytes('a'), bytes('b')]),
@@ -494,7 +494,7 @@ describe.each<[string, (connection: Connection) => Observable<Uint8Array>]>([
     expect([client.text, server.log.closes]).toEqual(['first last', ['drained']]);
   });
 
-  it('leaves that to a framing operator in front of it, if it has none', async () => {
+  it('leaves that decision to a framing operator in front of it, if it has no drain', async () => {
     const server = await TestServer.open((connection) =>
       read(connection).pipe(
         lengthPrefixed({ size: 1 }),
@@ -511,7 +511,7 @@ describe.each<[string, (connection: Connection) => Observable<Uint8Array>]>([
     expect([client.text, client.ended]).toEqual(['AB', true]);
   });
 
-  it('leaves that to a framing operator behind it, if it has none', async () => {
+  it('leaves that decision to a framing operator behind it, if it has no drain', async () => {
     const server = await TestServer.open((connection) =>
       read(connection).pipe(
         operateBytes((sink) => ({ resume: () => sink.resume?.() })),

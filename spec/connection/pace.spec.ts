@@ -49,7 +49,7 @@ describe('the credit of a peer', () => {
     );
   });
 
-  it('never runs out where there is no minimum', () => {
+  it('never runs out with a minimum of 0', () => {
     const credit = new Credit(0, GRACE);
     credit.begin(0);
     credit.earn(5, 100);
@@ -58,7 +58,7 @@ describe('the credit of a peer', () => {
     expect(unseen(1_000_000, 0, 1 / 3)).toBe(0);
   });
 
-  it('does not decrease by time that the process itself has lost', () => {
+  it('does not decrease by time in which the process did not run', () => {
     const credit = new Credit(240, GRACE);
     credit.begin(0);
     credit.forgive(60_000, 50_000);
@@ -154,7 +154,7 @@ describe('a peer that takes output', () => {
     expect(closed()).toEqual([['slow-consumer', 'stall', 2]]);
   });
 
-  it('byte by byte stays connected without a minimum, or where `stall` or `pace.grace` is infinite', async () => {
+  it('byte by byte stays connected with a minimum of 0, or with an infinite `stall` or `pace.grace`', async () => {
     for (const options of [{ pace: { out: 0 } }, { pace: { grace: endless } }, { stall: endless }]) {
       const talk = await reply(512 * 1024, {}, { idle: endless, ...options });
       await readAt(1 / 9, talk, { time: 30 * MINUTE, every: 9000 });
@@ -182,7 +182,7 @@ describe('a peer that takes output', () => {
     expect(talk.closed()).toEqual([['deadline', 'pace', 50]]);
   });
 
-  it('is credited the time that the process has lost', () => {
+  it('is credited the time in which the process did not run', () => {
     const { notes } = run({ window: 10, pace: { in: 0, out: 240, grace: 100 }, stall: 90 }, (all) => {
       const { connection, client, at, note } = all;
       client.pause();
@@ -230,13 +230,13 @@ describe('a peer that sends a frame', () => {
     expect(server.log.of('closed')).toMatchObject([{ reason: 'frame-truncated' }]);
   });
 
-  it('byte by byte stays connected where there is no minimum', async () => {
+  it('byte by byte stays connected with a minimum of 0', async () => {
     const { server, send } = await frame({ pace: { in: 0 } });
     await send(1, 1000, MINUTE);
     expect(server.log.of('closed')).toMatchObject([{ reason: 'frame-truncated' }]);
   });
 
-  it('is closed by the frame deadline where that is due no later', async () => {
+  it('is closed by the frame deadline if that is due no later', async () => {
     const { closed, send } = await frame({ frame: 10_000 });
     await send(1, 1000, MINUTE);
     expect(closed()).toEqual([['deadline', 'frame', 10]]);

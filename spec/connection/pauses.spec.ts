@@ -242,7 +242,7 @@ describe('the liveness poller', () => {
 });
 
 describe('an input that the handler does not read', () => {
-  it('notices a reset, and unsubscribes from the handler in that tick', () => {
+  it('notices a reset, and unsubscribes from the handler at once', () => {
     const { notes } = run({}, ({ connection, client, at, note }) => {
       NEVER.pipe(
         finalize(() => note('unsubscribed')),

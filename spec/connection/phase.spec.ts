@@ -72,7 +72,7 @@ class Walk {
     this.clock.frame = this.clock.maxFrames;
   }
 
-  /** Notes the phase, and checks that the connection is as the table says. */
+  /** Records the phase, and checks that the connection is as the table says. */
   look(): void {
     const { connection, pair } = this;
     const phase = inside(connection).phase;
@@ -111,7 +111,7 @@ const steps: Record<string, (walk: Walk) => void> = {
   'waits longer than the linger': (walk) => walk.pass(LINGER + 1),
 };
 
-it('a connection passes through the phases in the order of the table, and through each arrow of it in some life', () => {
+it('a connection passes through the phases in the order of the table, and each transition of the table occurs', () => {
   const arrows = new Set<string>();
   fc.assert(
     fc.property(

@@ -106,7 +106,7 @@ describe('send', () => {
     expect(asked).toBe(3);
   });
 
-  it('unsubscribes from its source and completes in the tick of a reset', () => {
+  it('unsubscribes from its source and completes as soon as the connection is reset', () => {
     const { notes } = run({}, ({ connection, client, at, note }) => {
       const source = merge(connection, NEVER).pipe(finalize(() => note('unsubscribed')));
       source.pipe(connection.send()).subscribe(noteEnd(note));

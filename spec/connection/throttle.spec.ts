@@ -120,7 +120,7 @@ describe.each(fronts)('throttle, %s', (_, front) => {
     expect(server.log.of('closed')).toMatchObject([{ reason: 'deadline', deadline: 'frame' }]);
   });
 
-  it('does not let the peer be idle while it pauses', async () => {
+  it('does not count its pauses as idle time of the peer', async () => {
     const server = await TestServer.open(echo(front), { idle: 100 });
     const client = await server.connect();
     client.write(`${'x'.repeat(499)}\n`);
@@ -157,7 +157,7 @@ describe.each(fronts)('throttle, %s', (_, front) => {
     expect(client.text).toBe('aaaaaaaaa\nbbbbbbbbb\nccccccccc\n');
   });
 
-  it('lets a slow writer read: output that the peer does not take pauses the input, and nothing is lost', async () => {
+  it('still lets unsent output pause the input, and loses nothing', async () => {
     const server = await TestServer.open(
       echo(
         pipe(

@@ -62,7 +62,7 @@ describe('the guide on deadlines', () => {
   });
 });
 
-/** How many timers ten thousand values need that pass an operator. */
+/** How many timers an operator uses for ten thousand values. */
 function timersOf(operator: (scheduler: SchedulerLike) => MonoTypeOperatorFunction<number>): number {
   let timers = 0;
   const schedule: SchedulerLike['schedule'] = (...action: Parameters<SchedulerLike['schedule']>) => {

@@ -113,15 +113,18 @@ describe('a broadcast', () => {
     expect(room.size).toBe(0);
   });
 
-  it.each([[null], [undefined], [5], [{}]])('throws for the value %o, and its members go on', async (value) => {
-    const { room, server, clients } = await openRoom(2);
-    clients[1]?.pause();
-    await send(room, server, '<1234567890>', 'a');
-    expect(() => room.next(value as never)).toThrow(TypeError);
-    clients[1]?.resume();
-    await send(room, server, 'b');
-    expect(clients.map(({ text }) => text)).toEqual(Array(2).fill('<1234567890>ab'));
-  });
+  it.each([[null], [undefined], [5], [{}]])(
+    'throws for the value %o, and its members receive later values',
+    async (value) => {
+      const { room, server, clients } = await openRoom(2);
+      clients[1]?.pause();
+      await send(room, server, '<1234567890>', 'a');
+      expect(() => room.next(value as never)).toThrow(TypeError);
+      clients[1]?.resume();
+      await send(room, server, 'b');
+      expect(clients.map(({ text }) => text)).toEqual(Array(2).fill('<1234567890>ab'));
+    },
+  );
 
   it('queues nothing for a member that leaves while a value is being sent', async () => {
     const room = broadcast();
@@ -269,7 +272,7 @@ describe('a broadcast', () => {
     expect(connections[0]?.dropped).toBeGreaterThan(50);
     clients[0]?.resume();
     await server.clock.settle();
-    // The first values are there, and no more than the limit and what the network took before.
+    // It has received the first values, and no more than the limit and what the network took before.
     const { text = '' } = clients[0] ?? {};
     expect(Array.from({ length: 100 }, (_, i) => `<${i}>`).join('')).toMatch(new RegExp(`^${text}`));
     expect(text.length).toBeLessThan(80);
@@ -379,7 +382,7 @@ describe('a broadcast', () => {
     };
     time(5000);
     const few = Math.min(time(5000), time(5000), time(5000));
-    // Ten times as many take ten times as long; a hundred times, if each of them walked through all members.
+    // Ten times as many take ten times as long; a hundred times, if each of them iterated over all members.
     expect(Math.min(time(50_000), time(50_000))).toBeLessThan(Math.max(50, few) * 50);
   });
 

@@ -139,7 +139,7 @@ describe('exchange', () => {
     expect(client.text).toBe(`slow;${'a;'.repeat(10_000)}${'b;'.repeat(20_000)}`);
   });
 
-  it('asks a generator behind another reply for no more than `highWaterMark`', async () => {
+  it('pulls no more than `highWaterMark` from a generator behind another reply', async () => {
     const slow = new Subject<string>();
     let asked = 0;
     let ended = false;
@@ -215,7 +215,7 @@ describe('exchange', () => {
     if (ordered) expect([...told].sort()).toEqual(told);
   });
 
-  it('applies the overrun policy of the connection to a reply that goes on while the peer makes no room', async () => {
+  it('applies the overrun policy of the connection to a reply that continues while the peer reads nothing', async () => {
     for (const overrun of ['disconnect', 'drop-newest'] as const) {
       const hot = new Subject<string>();
       const server = await TestServer.open(
@@ -460,7 +460,7 @@ describe('exchange', () => {
     expect(notes).toEqual(['b1', 'b2', 'b3', 'c']);
   });
 
-  it('unsubscribes all requests in progress in the tick of a reset, whatever a teardown throws', async () => {
+  it('unsubscribes all requests in progress as soon as the connection is reset, whatever a teardown throws', async () => {
     let running = 0;
     const project = (line: string) =>
       defer(() => {

@@ -30,17 +30,17 @@ class FakeTarget implements ReplyTarget {
 
 const iteration = () => new Promise((resolve) => setImmediate(resolve));
 
-/** A source gives way after each value where the machine is busy, so that a few values may take as many iterations. */
+/** On a busy machine a source yields after each value, so a few values may take as many iterations. */
 const settle = async () => {
   for (let i = 0; i < 20; i++) await iteration();
 };
 
-/** A source that counts how often it is asked, and how often it has returned. */
+/** A source that counts how many values are pulled from it, and how often it has returned. */
 function counted(sync: boolean, until = Number.POSITIVE_INFINITY) {
-  const counts = { asked: 0, returned: 0 };
+  const counts = { pulled: 0, returned: 0 };
   const values = function* () {
     try {
-      while (counts.asked < until) yield String(++counts.asked);
+      while (counts.pulled < until) yield String(++counts.pulled);
     } finally {
       counts.returned++;
     }
@@ -55,7 +55,7 @@ describe.each([
   ['a generator', true],
   ['an async generator', false],
 ])('pull from %s', (_what, sync) => {
-  it('asks while there is room, stops while there is none, and continues where it stopped', async () => {
+  it('pulls while there is room, stops while there is none, and continues where it stopped', async () => {
     const target = new FakeTarget();
     const { counts, source } = counted(sync, 5);
     const seen: string[] = [];
@@ -70,20 +70,20 @@ describe.each([
       },
     });
     await settle();
-    expect([seen, counts.asked, completed]).toEqual([['1', '2', '3'], 3, false]);
+    expect([seen, counts.pulled, completed]).toEqual([['1', '2', '3'], 3, false]);
     expect(target.worked).toEqual([true, false]);
     target.makeRoom();
     await settle();
     expect([seen, completed, counts.returned]).toEqual([['1', '2', '3', '4', '5'], true, 1]);
   });
 
-  it('asks for no value before there is room', async () => {
+  it('pulls no value before there is room', async () => {
     const target = new FakeTarget();
     target.congested = true;
     const { counts, source } = counted(sync, 5);
     const { values } = watch(pull(source, target));
     await settle();
-    expect(counts.asked).toBe(0);
+    expect(counts.pulled).toBe(0);
     target.makeRoom();
     await settle();
     expect(values.length).toBe(5);
@@ -98,25 +98,25 @@ describe.each([
     await settle();
     subscription.unsubscribe();
     await settle();
-    expect(counts).toEqual({ asked: 3, returned: 1 });
+    expect(counts).toEqual({ pulled: 3, returned: 1 });
     target.makeRoom();
     await settle();
-    expect(counts.asked).toBe(3);
+    expect(counts.pulled).toBe(3);
   });
 
-  it('gives way to the event loop although the source never ends', async () => {
+  it('yields to the event loop although the source never ends', async () => {
     const { counts, source } = counted(sync);
     const subscription = pull(source, new FakeTarget()).subscribe();
     for (let i = 0; i < 5; i++) {
-      const before = counts.asked;
+      const before = counts.pulled;
       await iteration();
       await iteration();
-      expect(counts.asked).toBeGreaterThan(before);
+      expect(counts.pulled).toBeGreaterThan(before);
     }
     subscription.unsubscribe();
   });
 
-  it('errors with what the source throws, and asks no more', async () => {
+  it('errors with what the source throws, and pulls no more', async () => {
     const broken = function* () {
       yield 'a';
       throw new Error('broken');

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type Pullable, pull, type ReplyTarget } from '../../lib/flow/pull.ts';
 import { Clock } from '../support/clock.ts';
 
-/** Where values go, with room or without. */
+/** A target of values that has room or not. */
 class Target implements ReplyTarget {
   congested = false;
   blocked = false;
@@ -46,7 +46,7 @@ const sources: [string, () => Pullable][] = [
 
 describe.each(sources)('%s that is pulled', (_kind, source) => {
   it.each(['congested', 'blocked'] as const)(
-    'is not asked while its target is %s, and is asked again when there is room',
+    'emits nothing while its target is %s, and continues when there is room',
     async (full) => {
       const target = new Target();
       const values: unknown[] = [];
@@ -80,7 +80,7 @@ describe.each(sources)('%s that is pulled', (_kind, source) => {
 });
 
 it.each([Symbol.iterator, Symbol.asyncIterator])(
-  'a source is not asked when the begin of its work unsubscribes it: %s',
+  'no value is pulled from a source that is unsubscribed when its work begins: %s',
   async (kind) => {
     const target = new Target();
     target.blocked = true;

@@ -118,7 +118,7 @@ describe('the frame deadline', () => {
   );
 
   it(
-    'stands still while the input is paused, because an unread frame cannot end',
+    'is suspended while the input is paused, because an unread frame cannot end',
     marbles(({ cold, expectObservable }) => {
       const peer = new Borrowed();
       peer.control.frameTimeout = 5;

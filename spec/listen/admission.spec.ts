@@ -33,7 +33,7 @@ describe('the checks at accept', () => {
     expect(refusal(descriptor)).toBe(reason);
   });
 
-  it('do not run behind the one that refuses', () => {
+  it('do not run after the one that refuses', () => {
     const { budget, refusal } = admission();
     let asked = 0;
     Object.defineProperty(budget, 'isPastHardLimit', { get: () => asked++ > 0 });

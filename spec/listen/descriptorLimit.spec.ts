@@ -39,7 +39,7 @@ describe('the limit of descriptors', () => {
     );
   });
 
-  it('is infinite where the system does not tell it', () => {
+  it('is infinite where the system does not report it', () => {
     const missing = () => {
       throw new Error('ENOENT');
     };

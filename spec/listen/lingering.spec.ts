@@ -12,13 +12,13 @@ function connections(count: number) {
 }
 
 describe('the connections that linger', () => {
-  it('are over at once when there are none', () => {
+  it('report their end at once when there are none', () => {
     let over = false;
     new Lingering().over.subscribe({ complete: () => (over = true) });
     expect(over).toBe(true);
   });
 
-  it('are over when the last of them is closed, and not before', () => {
+  it('report their end when the last of them is closed, and not before', () => {
     const lingering = new Lingering();
     const { all } = connections(3);
     for (const one of all) lingering.add(one);
@@ -31,7 +31,7 @@ describe('the connections that linger', () => {
     expect(over).toBe(true);
   });
 
-  it('are over once: a subscriber that has unsubscribed is not called', () => {
+  it('do not report their end to a subscriber that has unsubscribed', () => {
     const lingering = new Lingering();
     const [one] = connections(1).all;
     if (one) lingering.add(one);
@@ -41,7 +41,7 @@ describe('the connections that linger', () => {
     expect(over).toBe(false);
   });
 
-  it('are closed, and over although their sockets are not', () => {
+  it('report their end when they are closed, although their sockets are not closed yet', () => {
     const lingering = new Lingering();
     const { all, closed } = connections(3);
     for (const one of all) lingering.add(one);
@@ -51,7 +51,7 @@ describe('the connections that linger', () => {
     expect([closed, over]).toEqual([[0, 1, 2], true]);
   });
 
-  it('may be so many, and no more', () => {
+  it('have a linger of 0 while there are 1000 of them', () => {
     const lingering = new Lingering();
     const { all } = connections(1000);
     const last = all.pop() as SocketConnection;

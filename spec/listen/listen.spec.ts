@@ -397,7 +397,7 @@ describe('listen', () => {
       },
     );
 
-    it('counts and serves as ever when an observer of its events throws', async () => {
+    it('continues to count and to serve when an observer of its events throws', async () => {
       const faults: unknown[] = [];
       config.onUnhandledError = (error) => faults.push(error);
       let counters: Counters | undefined;
@@ -420,7 +420,7 @@ describe('listen', () => {
     });
   });
 
-  it('makes a server with limit, shutdown, deadline, framing and error handling out of operators', async () => {
+  it('is a server with a limit, a shutdown, a deadline, framing and error handling when it is piped through operators', async () => {
     const shutdown = new Subject<void>();
     const { log, port } = await open((connections) =>
       connections.pipe(

@@ -54,7 +54,7 @@ describe('a slot of the waiting room', () => {
     expect(handed()).toEqual([1, 2]);
   });
 
-  it('is not given to a connection that is found reset, which the operator never sees', async () => {
+  it('is not given to a connection that is found reset, which is never handed to the operator', async () => {
     const { clock, network, log, dead, handed, take } = await untaken(3);
     dead.add(2);
     take();

@@ -1,4 +1,4 @@
-// What the peer's FIN means with `halfOpen: false`, and that it means nothing more by default.
+// The effect of the peer's FIN with `halfOpen: false`, and that by default it only ends the input.
 import { once } from 'node:events';
 import {
   firstValueFrom,

@@ -13,7 +13,7 @@ const wrong = (): never => {
 };
 
 /** A handler of a proxy that throws for every operation. */
-const evil: ProxyHandler<object> = new Proxy({}, { get: () => wrong });
+const throwing: ProxyHandler<object> = new Proxy({}, { get: () => wrong });
 
 const getter = (name: string) => Object.defineProperty(new Error('a message'), name, { get: wrong });
 
@@ -48,8 +48,9 @@ const things: Record<string, () => unknown> = {
       () => getter(name),
     ]),
   ),
-  'an error that inherits from a proxy': () => Object.setPrototypeOf(new Error('x'), new Proxy(Error.prototype, evil)),
-  'a proxy that throws': () => new Proxy(new Error('x'), evil),
+  'an error that inherits from a proxy': () =>
+    Object.setPrototypeOf(new Error('x'), new Proxy(Error.prototype, throwing)),
+  'a proxy that throws': () => new Proxy(new Error('x'), throwing),
   'a proxy that is revoked': () => {
     const { proxy, revoke } = Proxy.revocable(new Error('x'), {});
     revoke();
@@ -121,7 +122,7 @@ function shape(thing: unknown): unknown {
   }
 }
 
-/** Whether a value is an error of this realm. Not even that question is safe to ask of a proxy. */
+/** Whether a value is an error of this realm. Even `instanceof` may throw for a proxy. */
 function isError(thing: unknown): boolean {
   try {
     return thing instanceof Error;
@@ -188,7 +189,7 @@ describe('a thrown value', () => {
     const next = network.connect().write('hello\n');
     await clock.settle();
     expect(next.text).toBe('hello');
-    // A decoder that throws something else than an error finds a frame invalid, which is the fault of the peer.
+    // A decoder that throws a value other than an error rejects the frame as invalid, which counts as a fault of the peer.
     const isInvalid = place === 'in a decoder' && !isError(thing);
     const reason = isInvalid ? 'frame-invalid' : place === 'in a teardown' ? 'completed' : 'failed';
     expect(log.of('closed')).toMatchObject([{ id: 1, reason }]);

@@ -298,7 +298,7 @@ const CLIENTS = 4;
  * @param healthy Called when the fault is to stop.
  * @param leave What each client does after its request.
  */
-async function suffer(
+async function serveFaulty(
   handler: Handler,
   healthy: () => void,
   leave: string,
@@ -345,7 +345,7 @@ describe('user code that fails, recurses or ends the connection in any place', (
         let healthy = false;
         const handler = place((one) => (healthy ? undefined : work(one)));
         const fresh: Handler = (one) => (healthy ? framed(one) : handler(one));
-        await suffer(fresh, () => (healthy = true), leave, options);
+        await serveFaulty(fresh, () => (healthy = true), leave, options);
       }),
       { numRuns: 25 },
     );

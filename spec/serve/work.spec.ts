@@ -1,4 +1,4 @@
-// The time in which a handler works on a request does not count as time of the peer: no deadline of the peer passes in it.
+// The time in which a handler works on a request does not count against the peer: no deadline of the peer passes in it.
 import { firstValueFrom, map, mergeMap, NEVER, Observable, of, pipe, timer } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
@@ -149,7 +149,7 @@ describe('a peer', () => {
     expect(server.log.closes).toEqual(['ended']);
   });
 
-  it('is idle while the inner source of mergeMap runs, because the connection does not know of that work', async () => {
+  it('is idle while the inner source of mergeMap runs, because that work is not visible to the connection', async () => {
     const server = await TestServer.open(
       (connection) =>
         connection.pipe(

@@ -7,8 +7,8 @@ import type { MemoryClient } from '../../lib/testing/index.ts';
 import { TestServer } from '../support/testServer.ts';
 
 /**
- * A server whose handlers reply on command, its clients, and what the laws need to know of its past: whether handlers run, and
- * when the signals came.
+ * A server whose handlers reply on command, its clients, and the history that the laws refer to: whether handlers run, and when
+ * the signals came.
  */
 interface World {
   readonly server: TestServer;
@@ -227,7 +227,7 @@ it('a server keeps its laws for any commands of its clients, and whenever the si
     ),
     { numRuns: 2000 },
   );
-  // Laws that hold only because these never happen would prove nothing.
+  // Otherwise the laws might hold only because these never happen.
   for (const what of [
     'full',
     'timeout',

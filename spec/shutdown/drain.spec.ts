@@ -12,7 +12,7 @@ const echo = (connection: Connection) =>
   );
 
 /** A handler that never ends, also when its connection is asked to finish. */
-const stubborn = () => NEVER;
+const neverEnding = () => NEVER;
 
 describe('a drain', () => {
   it('emits `draining`, closes the port, ends idle connections at once, and reports', async () => {
@@ -199,7 +199,7 @@ describe('a drain', () => {
   });
 
   it('measures the grace from when the port is closed', async () => {
-    const server = await TestServer.open(stubborn, { announce: 1000, grace: 1000, idle: 60_000, greeting: 60_000 });
+    const server = await TestServer.open(neverEnding, { announce: 1000, grace: 1000, idle: 60_000, greeting: 60_000 });
     await server.connect();
     await server.signal();
     await server.clock.advance(1999);
@@ -221,7 +221,7 @@ describe('a drain', () => {
   });
 
   it('ends 100 ms after the grace though no socket reports that it is closed', async () => {
-    const server = await TestServer.open(stubborn, { grace: 1000, idle: 60_000, greeting: 60_000 }, unfreed);
+    const server = await TestServer.open(neverEnding, { grace: 1000, idle: 60_000, greeting: 60_000 }, unfreed);
     const client = await server.connect();
     await server.signal();
     await server.clock.advance(1099);
@@ -233,7 +233,7 @@ describe('a drain', () => {
   });
 
   it('is over at once on a second signal', async () => {
-    const server = await TestServer.open(stubborn);
+    const server = await TestServer.open(neverEnding);
     const clients = await server.connectAll(2);
     await server.signal();
     await server.clock.advance(5);
@@ -245,7 +245,7 @@ describe('a drain', () => {
   });
 
   it('is over at once on a second signal during `announce`', async () => {
-    const server = await TestServer.open(stubborn, { announce: 1000, concurrency: 1 });
+    const server = await TestServer.open(neverEnding, { announce: 1000, concurrency: 1 });
     await server.connectAll(2);
     await server.signal();
     await server.signal();
@@ -256,20 +256,20 @@ describe('a drain', () => {
   });
 
   it('is over at once when three signals arrive in one call', async () => {
-    const server = await TestServer.open(stubborn, { shutdown: of(1, 2, 3) });
+    const server = await TestServer.open(neverEnding, { shutdown: of(1, 2, 3) });
     expect(server.log.completed).toBe(true);
     expect(server.log.types).toEqual(['draining', 'drained']);
     expect(server.network.listening).toBe(false);
   });
 
   it('ends at once with a grace of 0, and never by itself with an infinite one', async () => {
-    const short = await TestServer.open(stubborn, { grace: 0 });
+    const short = await TestServer.open(neverEnding, { grace: 0 });
     await short.connect();
     await short.signal();
     expect(short.log.report).toMatchObject({ aborted: 1, duration: 0 });
     const forever = Number.POSITIVE_INFINITY;
     for (const grace of [forever, 1e10]) {
-      const long = await TestServer.open(stubborn, { grace, idle: forever, greeting: forever });
+      const long = await TestServer.open(neverEnding, { grace, idle: forever, greeting: forever });
       await long.connect();
       await long.signal();
       await long.clock.advance(1e9);
@@ -281,7 +281,7 @@ describe('a drain', () => {
 
   it('supports times that are longer than a timer of Node can be', async () => {
     const time = 3_000_000_000;
-    const server = await TestServer.open(stubborn, {
+    const server = await TestServer.open(neverEnding, {
       announce: time,
       grace: time,
       idle: Number.POSITIVE_INFINITY,

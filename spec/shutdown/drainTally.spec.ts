@@ -6,7 +6,7 @@ import { DrainTally } from '../../lib/shutdown/drainTally.ts';
 /** The tally uses these fields only. */
 const closed = (reason: CloseReason, unsent: number) => ({ type: 'closed', reason, unsent }) as ListenEvent;
 
-it('counts the closes of a drain by whose fault they are, and adds up what was not sent', () => {
+it('counts the closes of a drain for a fault of the server as aborted and all others as drained, and adds up what was not sent', () => {
   const tally = new DrainTally();
   for (const reason of Object.keys(closeReasons) as CloseReason[]) tally.count(closed(reason, 3));
   tally.count({ type: 'refused' } as ListenEvent);

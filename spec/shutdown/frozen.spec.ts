@@ -11,7 +11,7 @@ afterEach(() => {
   for (const socket of sockets.splice(0)) socket.destroy();
 });
 
-/** Blocks the process, which cannot tell this from a SIGSTOP. */
+/** Blocks the event loop, which has the same effect as a SIGSTOP. */
 function freeze(ms: number): void {
   const until = performance.now() + ms;
   while (performance.now() < until);

@@ -64,7 +64,7 @@ describe('the port, after a signal,', () => {
 describe('a drain', () => {
   it.each([
     ['of 500 connections asks all of them in one iteration of the event loop', 500, 1],
-    ['of 3000 connections gives way to others twice meanwhile', 3000, 3],
+    ['of 3000 connections yields to other connections twice meanwhile', 3000, 3],
   ])('%s', async (_what, count, iterations) => {
     const seen: number[] = [];
     const server: TestServer = await TestServer.open(
@@ -77,7 +77,7 @@ describe('a drain', () => {
     await server.connectAll(count);
     const { clock } = server;
     const schedule = clock.schedule.bind(clock);
-    // Each iteration takes a millisecond, so that the time tells them apart.
+    // Each iteration takes a millisecond, so that each has a time of its own.
     clock.schedule = (work, delay = 0, state) => schedule(work, Math.max(delay, 1), state);
     server.shutdown.next('SIGTERM');
     await clock.advance(100);

@@ -32,7 +32,7 @@ describe('signals', () => {
     expect([process.listenerCount('SIGUSR2'), process.listenerCount('SIGHUP')]).toEqual(before);
   });
 
-  it('takes signals that arrive within a quarter of a second for one', () => {
+  it('counts signals that arrive within a quarter of a second as one', () => {
     const seen: string[] = [];
     const subscription = signals('SIGUSR2', 'SIGHUP').subscribe((name) => seen.push(name));
     for (const name of ['SIGUSR2', 'SIGUSR2', 'SIGHUP'] as const) {
@@ -62,7 +62,7 @@ describe('signals', () => {
     warn.mockRestore();
   });
 
-  it('emits to a subscriber that unsubscribes in that call, and to all behind it', () => {
+  it('emits to a subscriber that unsubscribes in that call, and to all subscribers after it', () => {
     const seen: number[] = [];
     const all = [1, 2, 3].map((id) =>
       signals('SIGUSR2')

@@ -6,7 +6,7 @@ import { defaultClock, monotonic } from '../../lib/time/monotonic.ts';
 const STILL: SchedulerLike = { now: () => 0, schedule: monotonic.schedule };
 
 /** A control that the spec pauses and resumes by hand, and that records what operators report to it. */
-export class HandControl implements SourceControl {
+export class ManualControl implements SourceControl {
   #isPaused = false;
   #pausedSince = 0;
   #pausedFor = 0;
@@ -93,7 +93,7 @@ export class HandControl implements SourceControl {
  * when the sink returns. Chunks that arrive while the input is paused wait, as they would in the kernel.
  */
 export class Borrowed extends Bytes {
-  readonly control = new HandControl();
+  readonly control = new ManualControl();
   /** Whether the subscriber has unsubscribed. */
   released = false;
   readonly #buffer = Buffer.alloc(64 * 1024);

@@ -1,7 +1,7 @@
 import { configureGlobal } from 'fast-check';
 import { beforeEach } from 'vitest';
 
-// Each mutant meets the same examples. A failure is not shrunk, and a property runs for a part of a second.
+// Each mutant is tested with the same examples. A failure is not shrunk, and a property runs for a part of a second.
 configureGlobal({ seed: 1, endOnFailure: true, interruptAfterTimeLimit: 300 });
 
 /** Names of tests that take long, and would do so for each mutant that survives. */

@@ -11,7 +11,7 @@ export const throttle = (bytesPerSecond: number): MonoTypeOperatorFunction<Uint8
       next(chunk) {
         const now = clock.now();
         free = Math.max(free, now) + (chunk.length * 1000) / bytesPerSecond;
-        if (free - now < 1) return sink.next(chunk); // Less than a timer can measure: the next chunk pays for it.
+        if (free - now < 1) return sink.next(chunk); // Less than a timer can measure: the next chunk's pause includes it.
         timer = clock.schedule(() => control.resume(), free - now);
         sink.next(chunk);
         control.pause();

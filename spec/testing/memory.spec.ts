@@ -231,7 +231,7 @@ describe('MemoryNetwork', () => {
     expect(notified).toEqual(['failed ECONNRESET', 'freed, 0 left']);
   });
 
-  it('leaves time to the event loop while 20 000 clients send a FIN', async () => {
+  it('yields to the event loop while 20 000 clients send a FIN', async () => {
     // The first FIN takes longer than a time slice on any machine, so that the rest cannot fit into the same one.
     const busyFor = (ms: number) => {
       const until = performance.now() + ms;

@@ -4,7 +4,7 @@ import type * as DirectWrites from '../../lib/transport/directWrites.ts';
 import { NO_HANDLER } from '../../lib/transport/noHandler.ts';
 import { open, readAll } from '../support/sockets.ts';
 
-// The module learns once per process, so each spec has a new instance of it.
+// The module observes the first write of a process only, so each spec has a new instance of it.
 let fresh: typeof DirectWrites;
 beforeEach(async () => {
   vi.resetModules();
@@ -41,7 +41,7 @@ const socketOf = (handle: unknown) => ({ _handle: handle }) as unknown as Socket
 const unexpected = { completed: () => expect.unreachable() };
 
 /** The module after it has observed a write of Node's with this request. */
-function learnt(request: unknown) {
+function afterFirstWrite(request: unknown) {
   const handle = new Handle();
   const socket = socketOf(handle);
   expect(fresh.writerOf(socket)).toBeUndefined();
@@ -52,7 +52,7 @@ function learnt(request: unknown) {
 
 describe('writerOf', () => {
   it('passes a request to a Node that expects one, and reuses a request that was not needed', () => {
-    const { write, handle, fake } = learnt(new Request());
+    const { write, handle, fake } = afterFirstWrite(new Request());
     expect(write?.(handle, 'a', unexpected)).toBe('now');
     expect(write?.(handle, Buffer.from('b'), unexpected)).toBe('now');
     const [, a, b] = fake.calls;
@@ -63,7 +63,7 @@ describe('writerOf', () => {
   });
 
   it('notifies the listener when a write is complete, on a Node that expects a request', () => {
-    const { write, handle, fake } = learnt(new Request());
+    const { write, handle, fake } = afterFirstWrite(new Request());
     vi.spyOn(Request.prototype, 'getAsyncId').mockReturnValue(7);
     const statuses: number[] = [];
     expect(write?.(handle, 'a', { completed: (status) => statuses.push(status) })).toBe('later');
@@ -76,7 +76,7 @@ describe('writerOf', () => {
   });
 
   it('keeps the bytes of a write in flight, but not a string, because Node has copied it', () => {
-    const { write, handle, fake } = learnt(new Request());
+    const { write, handle, fake } = afterFirstWrite(new Request());
     vi.spyOn(Request.prototype, 'getAsyncId').mockReturnValue(7);
     const bytes = Buffer.alloc(100_000);
     for (const data of [bytes, 'x'.repeat(100_000)]) {
@@ -87,7 +87,7 @@ describe('writerOf', () => {
   });
 
   it('uses the request that a Node returns which expects none', () => {
-    const { write, handle, fake } = learnt(null);
+    const { write, handle, fake } = afterFirstWrite(null);
     expect(write?.(handle, 'a', unexpected)).toBe('now');
     expect(fake.calls.at(-1)).toEqual([null, 'a']);
     fake.answer = -32;
@@ -104,13 +104,13 @@ describe('writerOf', () => {
     [0, 'now'],
     [-104, -104],
   ])('returns the status of a write that completed before a listener was set: %s', (writeStatus, outcome) => {
-    const { write, handle, fake } = learnt(null);
+    const { write, handle, fake } = afterFirstWrite(null);
     fake.answer = Object.assign(new Request(), { writeStatus });
     expect(write?.(handle, 'a', unexpected)).toBe(outcome);
   });
 
   it.each([undefined, 7, {}, { getAsyncId: 1 }])('leaves writing to Node if its request is %j', (request) => {
-    expect(learnt(request).write).toBeUndefined();
+    expect(afterFirstWrite(request).write).toBeUndefined();
   });
 
   it.each([
@@ -125,7 +125,7 @@ describe('writerOf', () => {
   });
 
   it('joins small pieces, and passes large ones separately', () => {
-    const { write, handle, fake } = learnt(null);
+    const { write, handle, fake } = afterFirstWrite(null);
     write?.(handle, ['é', Buffer.from('b')], unexpected);
     expect(fake.calls.at(-1)).toEqual([null, Buffer.from('éb')]);
     const large = Buffer.alloc(20_000);

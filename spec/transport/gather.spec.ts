@@ -23,7 +23,7 @@ describe('gather', () => {
     expect(gather(['x'.repeat(6000)])).toBeUndefined();
   });
 
-  it('never overwrites bytes that were given away', () => {
+  it('never overwrites bytes that it has returned', () => {
     const first = gather(['one', Buffer.from('two')]);
     giveAway();
     gather(['three', Buffer.from('four')]);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { itemSize, OVERHEAD } from '../../../demos/memcached/item.ts';
 import type { Mode, Store } from '../../../demos/memcached/store.ts';
-import { bytesOf, bytesToText, type StillClock, still } from './support.ts';
+import { bytesOf, bytesToText, type ManualClock, still } from './support.ts';
 
 const LIMIT = 1400 + 3 * OVERHEAD;
 const MAX_ITEM = 600;
@@ -76,7 +76,7 @@ class Model {
 
 interface Real {
   store: Store;
-  clock: StillClock;
+  clock: ManualClock;
 }
 
 class Step implements fc.Command<Model, Real> {

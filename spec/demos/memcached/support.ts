@@ -7,7 +7,7 @@ import type { Limits, Request } from '../../../demos/memcached/requests.ts';
 import { Store, type StoreOptions } from '../../../demos/memcached/store.ts';
 import { Bytes } from '../../../lib/connection/bytes.ts';
 import type { ByteSink } from '../../../lib/connection/source.ts';
-import { HandControl } from '../../support/borrowed.ts';
+import { ManualControl } from '../../support/borrowed.ts';
 
 /**
  * Any bytes, but not white space alone: when the original looks for a number in that, it reads on in the memory behind it.
@@ -18,7 +18,7 @@ export const anyBytes = fc
   .filter((text) => text === '' || /[^ \t\n\v\f\r]/.test(text));
 
 /** A clock that stands still until a spec sets its time. */
-export class StillClock {
+export class ManualClock {
   /** In milliseconds. */
   time = 0;
   now(): number {
@@ -26,12 +26,12 @@ export class StillClock {
   }
 }
 
-/** The time when a {@link StillClock} is at 0, in seconds since 1970. */
+/** The time when a {@link ManualClock} is at 0, in seconds since 1970. */
 export const EPOCH = 1_800_000_000;
 
 /** A store whose time stands still, by default with room for everything. */
-export function still(options: StoreOptions = {}, limit = 64 * 1024 * 1024): { store: Store; clock: StillClock } {
-  const clock = new StillClock();
+export function still(options: StoreOptions = {}, limit = 64 * 1024 * 1024): { store: Store; clock: ManualClock } {
+  const clock = new ManualClock();
   return { clock, store: new Store(limit, { clock, epoch: EPOCH * 1000, ...options }) };
 }
 
@@ -90,7 +90,7 @@ export function decode(chunks: readonly Uint8Array[], limits?: Partial<Limits>):
 
 /** Chunks that are overwritten with 0xdb after the subscriber has borrowed them. The source never completes. */
 class Poisoned extends Bytes {
-  readonly control = new HandControl();
+  readonly control = new ManualControl();
   readonly #chunks: readonly Uint8Array[];
 
   constructor(chunks: readonly Uint8Array[]) {

@@ -34,7 +34,7 @@ function contents(db: Database): unknown {
 }
 
 /** A file whose writes can be made to fail. */
-class HandFile implements LogFile {
+class FailingFile implements LogFile {
   text = '';
   fails: string | undefined;
   /** How many bytes it accepts before it fails. */
@@ -191,7 +191,7 @@ describe('the append-only log', () => {
   });
 
   it('continues after a failed write in the middle of a transaction of several pieces', () => {
-    const [file, scheduler] = [new HandFile(), new TestScheduler(() => {})];
+    const [file, scheduler] = [new FailingFile(), new TestScheduler(() => {})];
     const log = new Log(file, 1, scheduler);
     const values = ['a', 'b', 'c'].map((char) => char.repeat(1_100_000));
     file.fails = 'ENOSPC: no space left on device';
@@ -211,7 +211,7 @@ describe('the append-only log', () => {
   });
 
   it('has a change in its file before the reply is sent', () => {
-    const [file, db] = [new HandFile(), new Database()];
+    const [file, db] = [new FailingFile(), new Database()];
     const scheduler = new TestScheduler(() => {});
     db.keep(new Log(file, 1, scheduler));
     const client = new OurClient(db);
@@ -224,7 +224,7 @@ describe('the append-only log', () => {
   it('is forced to the disk once a second, with one sync at a time', () => {
     const scheduler = new TestScheduler(() => {});
     scheduler.run(({ flush }) => {
-      const file = new HandFile();
+      const file = new FailingFile();
       const log = new Log(file, 1, scheduler);
       const at = (time: number, work: () => void): void => {
         scheduler.schedule(work, time);
@@ -247,7 +247,7 @@ describe('the append-only log', () => {
   });
 
   it('makes changes fail while it cannot be written, and continues where it stopped', async () => {
-    const [file, db] = [new HandFile(), new Database()];
+    const [file, db] = [new FailingFile(), new Database()];
     const scheduler = new TestScheduler(() => {});
     const log = new Log(file, 1, scheduler);
     db.keep(log);
@@ -269,7 +269,7 @@ describe('the append-only log', () => {
 
   it('makes changes fail while they cannot be forced to the disk', async () => {
     const scheduler = new TestScheduler(() => {});
-    const [file, db] = [new HandFile(), new Database()];
+    const [file, db] = [new FailingFile(), new Database()];
     const log = new Log(file, 0, scheduler);
     db.keep(log);
     scheduler.schedule(() => file.syncs[0]?.(new Error('EIO')), 1500);

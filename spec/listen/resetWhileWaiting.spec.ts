@@ -69,7 +69,7 @@ it('serves connections whose peers sent a request and a FIN while they waited', 
 });
 
 describe('in memory', () => {
-  /** A network whose sockets know whether their peer has reset the connection, as those of the system do. */
+  /** A network whose sockets report whether their peer has reset the connection, as those of the system do. */
   const withResets = (dead: ReadonlySet<number>) => (network: Transport) => {
     let accepted = 0;
     return {
@@ -141,7 +141,7 @@ async function crowded() {
   const port = await log.whenListening();
   const busy = clients(BUSY, port);
   for (const one of busy) await one.write('x').whenRead('x');
-  // In portions, because the length of the kernel's queue is not what this is about.
+  // In portions that fit into the kernel's queue, because its length is not tested here.
   for (let left = CLOSED; left > 0; left -= 500) {
     const portion = clients(Math.min(left, 500), port);
     await Promise.all(portion.map((one) => one.whenConnected()));

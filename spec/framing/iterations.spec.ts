@@ -19,7 +19,7 @@ const FRAMES = 100;
 
 afterEach(() => vi.restoreAllMocks());
 
-/** The clock: only work makes it go on. */
+/** The time, which only work advances. */
 let now = 0;
 let done = 0;
 /** Whether the work for a frame takes no time. */
@@ -74,7 +74,7 @@ const ways: [string, Handler, Input][] = [
 ];
 
 /** Serves one client, and counts the frames of each event-loop iteration. */
-async function turns(handler: Handler, input: Input): Promise<number[]> {
+async function iterations(handler: Handler, input: Input): Promise<number[]> {
   done = 0;
   now = 0;
   vi.spyOn(performance, 'now').mockImplementation(() => now);
@@ -96,7 +96,7 @@ it.each(ways)(
   '%s: a slow handler handles at most two frames before it yields to other connections',
   async (_what, handler, input) => {
     isQuick = () => false;
-    expect(Math.max(...(await turns(handler, input)))).toBeLessThanOrEqual(2);
+    expect(Math.max(...(await iterations(handler, input)))).toBeLessThanOrEqual(2);
   },
 );
 
@@ -104,7 +104,7 @@ it.each(ways.slice(0, 9))(
   '%s: at most eight slow frames after quick ones are handled before it yields',
   async (_what, handler, input) => {
     isQuick = (frame) => frame < FRAMES / 2;
-    const [first = 0, ...others] = await turns(handler, input);
+    const [first = 0, ...others] = await iterations(handler, input);
     expect(first).toBeLessThanOrEqual(FRAMES / 2 + 8);
     expect(Math.max(...others)).toBeLessThanOrEqual(2);
   },
@@ -114,6 +114,6 @@ it.each(ways.slice(0, 5))(
   '%s: quick frames of one chunk are emitted in one event-loop iteration',
   async (_what, handler, input) => {
     isQuick = () => true;
-    expect(await turns(handler, input)).toEqual([FRAMES]);
+    expect(await iterations(handler, input)).toEqual([FRAMES]);
   },
 );
