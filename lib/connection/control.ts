@@ -6,7 +6,7 @@ import { FRAME_CLOCK_STOPS } from './pauses.ts';
 import type { Follower, SourceControl } from './source.ts';
 import type { Watchdog } from './watchdog.ts';
 
-/** What a control asks its connection. */
+/** What a control reads from its connection, and calls on it. */
 export interface ControlOwner {
   readonly clock: SchedulerLike;
   readonly pace: Pace;

@@ -8,7 +8,7 @@ import { PauseCause } from './pauses.ts';
 import type { ByteSink, Follower } from './source.ts';
 import type { Watchdog } from './watchdog.ts';
 
-/** What an input asks of its connection, and reports to it. */
+/** What an input reads from its connection, and reports to it. */
 export interface InputOwner {
   readonly output: Output;
   readonly watchdog: Watchdog;

@@ -24,7 +24,7 @@ export interface ConnectionOwner {
   taken(connection: SocketConnection): void;
   /** An operator subscribed to it after it had been refused, or after its peer had left. */
   missed(connection: SocketConnection): void;
-  /** The operator that it was handed to does not want it. */
+  /** User code refuses it, before anything has subscribed to it. */
   refuse(connection: SocketConnection, reason: string): void;
   /** Its socket is closed. */
   closed(connection: SocketConnection, closed: Closed): void;

@@ -17,7 +17,7 @@ export interface Sender {
   fail(error: unknown): void;
 }
 
-/** What the usage asks its connection, and what it makes it do. */
+/** What the usage reads from its connection, and calls on it. */
 export interface UsageOwner {
   readonly id: number;
   readonly clock: SchedulerLike;

@@ -17,7 +17,7 @@ export interface Deadlines {
   readonly grace: number;
 }
 
-/** What a watchdog asks its connection, and what it makes it do. */
+/** What a watchdog reads from its connection, and calls on it. */
 export interface WatchdogOwner {
   /** Bytes received. */
   readonly bytesIn: number;

@@ -27,7 +27,7 @@ export interface OutputLimits {
   readonly maxOutbound: number;
   /**
    * Unsent bytes above which the input is paused. Up to it a value is queued whatever its length, because a sender that waits for
-   * room is told that there is some.
+   * room has been notified that there is some.
    */
   readonly highWaterMark: number;
   readonly overrun: Overrun;

@@ -19,8 +19,8 @@ type AdmissionCheck = (socket: TransportSocket) => RefusalReason | undefined;
 /**
  * Decides at accept whether a connection comes in: before the waiting room, and before any operator sees the connection.
  *
- * The checks run in the order of the list. The first one that refuses decides, and those behind it do not run. A new check is
- * one more function in the list. A check that counts open connections learns of each close in `closed`.
+ * The checks run in the order of the list. The first one that refuses decides, and those after it do not run. A new check is
+ * one more function in the list. A check that counts open connections is notified of each close by `closed`.
  */
 export class Admission {
   readonly #context: AdmissionContext;

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * How many descriptors this process may have open, from `/proc/self/limits`; `Infinity` where the system does not tell.
+ * How many descriptors this process may have open, from `/proc/self/limits`; `Infinity` where the system does not report it.
  *
  * Node does not report that descriptors have run out: libuv accepts each further connection and closes it at once, without an
  * error or an event.

@@ -298,7 +298,7 @@ describe('write', () => {
     client.resume();
     await once(client, 'data');
     const before = writes;
-    for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve));
+    for (let iterations = 0; iterations < 20; iterations++) await new Promise((resolve) => setImmediate(resolve));
     expect(writes).toBeGreaterThan(before);
     stop = true;
     await once(client, 'end');

@@ -8,7 +8,7 @@ import { type Pair, pair } from '../support/peers.ts';
 const LINGER = 100;
 const STALL = 200;
 
-/** One connection in memory, whose clock stands still between commands. */
+/** One connection in memory, whose clock is stopped between commands. */
 class Life {
   readonly clock = new VirtualTimeScheduler();
   readonly pair: Pair;

@@ -147,7 +147,7 @@ describe('a budget', () => {
     expect([reader.resumed, worker.resumed]).toEqual([1, 1]);
   });
 
-  it('does not resume a holder that was forgotten', async () => {
+  it('does not resume a holder after `forget`', async () => {
     const { budget, clock, all } = holders(100, 2);
     all[0].weigh(0, 101);
     budget.wait(all[1], true);
@@ -281,7 +281,7 @@ describe('a budget', () => {
     expect(evictions(others).filter(Boolean).length).toBeGreaterThan(5);
   });
 
-  /** A clock whose timers fire late, by as much as a spec wants. */
+  /** A clock whose timers fire late, by as much as a spec sets. */
   const lateClock = () => {
     let now = 0;
     const due: { at: number; work: () => void }[] = [];

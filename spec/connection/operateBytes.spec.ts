@@ -170,7 +170,7 @@ describe('an operator', () => {
     expect(watch(NEVER.pipe(operateBytes(() => made as never))).error).toEqual(new TypeError(`${message}${made}`));
   });
 
-  it('does not swallow what a teardown throws, if the chunk that it emits unsubscribes from it', () => {
+  it('reports what a teardown throws, if the chunk that it emits unsubscribes from it', () => {
     const peer = new Borrowed();
     const sink = {
       next() {
@@ -530,6 +530,6 @@ describe.each<[string, (connection: Connection) => Observable<Uint8Array>]>([
   });
 });
 
-it('makes bytes that are read in place by what is behind it', () => {
+it('makes bytes that the operators behind it read in place', () => {
   expect(new Borrowed().pipe(passing())).toBeInstanceOf(LiftedBytes);
 });

@@ -37,7 +37,7 @@ const inside = (connection: SocketConnection) =>
 const LINGER = 100;
 
 /** One connection in memory, and the phases that it has been in. */
-class Walk {
+class PhaseRecorder {
   readonly clock = new VirtualTimeScheduler();
   readonly pair: Pair;
   readonly seen: Phase[] = [];
@@ -91,8 +91,8 @@ class Walk {
   }
 }
 
-const steps: Record<string, (walk: Walk) => void> = {
-  'is taken': (walk) => walk.take(),
+const steps: Record<string, (one: PhaseRecorder) => void> = {
+  'is taken': (one) => one.take(),
   'is ended': ({ connection }) => connection.end(),
   'is half-closed': ({ connection }) => connection.halfClose(),
   'is aborted': ({ connection }) => connection.abort(),
@@ -107,8 +107,8 @@ const steps: Record<string, (walk: Walk) => void> = {
   'has a client that sends a RST': ({ pair: { client } }) => void client.break(),
   'has a client that reads nothing': ({ pair: { client } }) => void client.pause(),
   'has a client that reads': ({ pair: { client } }) => void client.resume(),
-  'waits for an event-loop iteration': (walk) => walk.pass(0),
-  'waits longer than the linger': (walk) => walk.pass(LINGER + 1),
+  'waits for an event-loop iteration': (one) => one.pass(0),
+  'waits longer than the linger': (one) => one.pass(LINGER + 1),
 };
 
 it('a connection passes through the phases in the order of the table, and each transition of the table occurs', () => {
@@ -118,8 +118,8 @@ it('a connection passes through the phases in the order of the table, and each t
       fc.integer({ min: 0, max: 40 }),
       fc.array(fc.constantFrom(...Object.keys(steps)), { maxLength: 25 }),
       (window, names) => {
-        const walk = new Walk(window);
-        const { connection } = walk;
+        const one = new PhaseRecorder(window);
+        const { connection } = one;
         const members = inside(connection);
         const enter = members.enter.bind(connection);
         members.enter = (event: PhaseEvent) => {
@@ -129,14 +129,14 @@ it('a connection passes through the phases in the order of the table, and each t
             arrows.add(`${nameOf(before)} ${event} ${nameOf(inside(connection).phase)}`);
         };
         for (const name of names) {
-          steps[name]?.(walk);
-          walk.look();
+          steps[name]?.(one);
+          one.look();
         }
         connection.abort();
-        walk.pass(1000);
-        walk.look();
-        expect(walk.seen).toEqual([...walk.seen].sort((a, b) => a - b));
-        expect(walk.seen.at(-1)).toBe(Phase.closed);
+        one.pass(1000);
+        one.look();
+        expect(one.seen).toEqual([...one.seen].sort((a, b) => a - b));
+        expect(one.seen.at(-1)).toBe(Phase.closed);
       },
     ),
     { numRuns: 1500 },

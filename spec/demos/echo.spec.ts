@@ -39,7 +39,7 @@ const neverRead = (one: Client): Client => {
 };
 
 /** Waits until a client can write no more, because the kernel's buffers are full in both directions. */
-async function stuck({ socket }: Client): Promise<void> {
+async function blocked({ socket }: Client): Promise<void> {
   for (let before = -1; before !== socket.writableLength || before === 0; await pause(150))
     before = socket.writableLength;
 }
@@ -116,11 +116,11 @@ describe('echo', () => {
 
   it('aborts a connection whose peer does not read, once the grace is over', async () => {
     const { server, port } = await started('--grace 2000');
-    const greedy = neverRead(client(port));
+    const slow = neverRead(client(port));
     const [idle] = clients(1, port) as [Client];
     idle.write('hello\n');
     await idle.whenRead('hello\n');
-    await stuck(greedy);
+    await blocked(slow);
     const { duration, ...figures } = await drained(server);
     expect(figures).toMatchObject({ drained: 1, aborted: 1, refused: 0 });
     expect(figures.unsent).toBeGreaterThan(0);

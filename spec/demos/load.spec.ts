@@ -142,8 +142,8 @@ describe('load', () => {
   });
 
   it('counts a missing reply as lost, and continues', async () => {
-    const swallow = (line: string, index: number): string => (index === 7 ? '' : line);
-    const { code, report } = await loadJson(await listening((socket) => answer(socket, swallow)));
+    const omit = (line: string, index: number): string => (index === 7 ? '' : line);
+    const { code, report } = await loadJson(await listening((socket) => answer(socket, omit)));
     expect(code).toBe(1);
     expectToAddUp(report);
     expect(report.requests).toMatchObject({ wrong: 0, lost: 3 });

@@ -275,7 +275,7 @@ describe.skipIf(!redisIsHere)('proxy between redis-benchmark and two redis-serve
     const bench = await run('redis-benchmark', cell(5000));
     expect(bench.stdout.match(/requests per second/g)?.length).toBeGreaterThanOrEqual(2);
 
-    // Ten clients, five at each server; each asks for the port of its server.
+    // Ten clients, five at each server; each requests the port of its server.
     const ten = await Promise.all(
       Array.from({ length: 10 }, () => client(proxy.port).write('CONFIG GET port\r\n').whenRead('port')),
     );

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { PassThrough } from 'node:stream';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as iteration } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import type { Logger } from 'pino';
 import { describe, expect, it } from 'vitest';
@@ -157,7 +157,7 @@ describe('statusLine', () => {
     status.show('one\nof two rows');
     status.show('two\nof two rows');
     status.show('three');
-    await turn();
+    await iteration();
     expect(rows()).toEqual(['three']);
   });
 
@@ -165,14 +165,14 @@ describe('statusLine', () => {
     const { status, rows, output } = terminal();
     status.show('open 1\nqueued 2');
     for (let i = 0; i < 10; i++) status.print(`line ${i}\n`);
-    await turn();
-    await turn();
+    await iteration();
+    await iteration();
     const printed = Array.from({ length: 10 }, (_, i) => `line ${i}`);
     expect(rows()).toEqual([...printed, 'open 1', 'queued 2']);
     expect(output().split('queued 2').length - 1).toBe(2);
     status.print('last\n');
     status.show('open 0');
-    await turn();
+    await iteration();
     expect(rows()).toEqual([...printed, 'last', 'open 0']);
   });
 
@@ -182,7 +182,7 @@ describe('statusLine', () => {
     status.print('log\n');
     status.clear();
     status.print('end\n');
-    await turn();
+    await iteration();
     expect(rows()).toEqual(['log', 'end']);
   });
 

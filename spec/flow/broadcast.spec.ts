@@ -213,9 +213,9 @@ describe('a broadcast', () => {
     ['drop-newest', 'the first ones'],
   ])('queues at most `maxOutbound` for a slow member, also below its high-water mark: %s', async (overrun, kept) => {
     const value = fc.nat({ max: 3000 });
-    const turns = fc.array(fc.array(value, { minLength: 1, maxLength: 30 }), { minLength: 1, maxLength: 30 });
+    const bursts = fc.array(fc.array(value, { minLength: 1, maxLength: 30 }), { minLength: 1, maxLength: 30 });
     await fc.assert(
-      fc.asyncProperty(turns, async (turns) => {
+      fc.asyncProperty(bursts, async (bursts) => {
         const most = 16_000;
         const { room, server, clients } = await openRoom(
           1,
@@ -225,8 +225,8 @@ describe('a broadcast', () => {
         const [slow] = clients as [MemoryClient];
         slow.pause();
         let count = 0;
-        for (const turn of turns) {
-          for (const length of turn) room.next(`<${count++}${'.'.repeat(length)}>`);
+        for (const burst of bursts) {
+          for (const length of burst) room.next(`<${count++}${'.'.repeat(length)}>`);
           await server.clock.settle();
         }
         const before = slow.text.length;

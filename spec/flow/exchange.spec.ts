@@ -209,10 +209,10 @@ describe('exchange', () => {
     client.resume();
     await server.clock.advance(50);
     expect(server.log.of('closed')).toMatchObject([{ reason: 'ended', unsent: 0 }]);
-    const told = client.text.match(/(.)\1{19}/g) ?? [];
-    expect(client.text).toBe(told.join(''));
-    expect(told.length).toBe(9);
-    if (ordered) expect([...told].sort()).toEqual(told);
+    const replies = client.text.match(/(.)\1{19}/g) ?? [];
+    expect(client.text).toBe(replies.join(''));
+    expect(replies.length).toBe(9);
+    if (ordered) expect([...replies].sort()).toEqual(replies);
   });
 
   it('applies the overrun policy of the connection to a reply that continues while the peer reads nothing', async () => {

@@ -384,12 +384,12 @@ describe('frames, when the input pauses', () => {
     const peer = new Borrowed();
     const seen = watch(peer.pipe(lines()));
     peer.push(Buffer.alloc(5000, '\n'));
-    const turns = [seen.values.length];
+    const iterations = [seen.values.length];
     while (peer.control.isPaused) {
       peer.open();
-      turns.push(seen.values.length);
+      iterations.push(seen.values.length);
     }
-    expect(turns).toEqual([1024, 2048, 3072, 4096, 5000]);
+    expect(iterations).toEqual([1024, 2048, 3072, 4096, 5000]);
     expect(peer.control.yields).toBe(4);
   });
 

@@ -237,9 +237,9 @@ describe('listen', () => {
     const { log, port } = await open((connections) => echo()(connections.pipe(filter(({ id }) => id > 1))), {
       waiting: { timeout: 100 },
     });
-    const forgotten = client(port);
-    await forgotten.whenClosed();
-    const next = await client(port).write('my turn').whenRead('my turn');
+    const dropped = client(port);
+    await dropped.whenClosed();
+    const next = await client(port).write('hello').whenRead('hello');
     expect(log.refusals).toEqual(['timeout']);
     next.end();
   });
@@ -290,13 +290,13 @@ describe('listen', () => {
 
     it.each<['abort' | 'end']>([['abort'], ['end']])(
       'serves the next connection when an observer of the `opened` event calls %s on one',
-      async (turnAway) => {
+      async (release) => {
         const log = new Log();
         const observer = {
           next(event: ListenEvent) {
             log.next(event);
             if (event.type !== 'opened' || event.id === 3) return;
-            for (const connection of (log.events[0] as ListeningEvent).connections) connection[turnAway]();
+            for (const connection of (log.events[0] as ListeningEvent).connections) connection[release]();
           },
         };
         const { clock, network } = await opened(
@@ -318,12 +318,12 @@ describe('listen', () => {
       ['ends it', (connection) => connection.end()],
     ])(
       'hands out the next connection when an operator gets one and %s without subscribing to it',
-      async (_what, turnAway) => {
+      async (_what, release) => {
         const log = new Log();
         const { clock, network } = await opened(
           mergeMap((connection) => {
             if (connection.id % 2 === 0) return connection.pipe(connection.send());
-            turnAway(connection);
+            release(connection);
             return EMPTY;
           }, 5),
           log,
@@ -372,7 +372,7 @@ describe('listen', () => {
       ['subscribes to by itself', (connection) => connection.subscribe()],
     ])(
       // ReactiveX/rxjs#7334: mergeMap may stop for ever when queued inner streams complete while it subscribes to them.
-      'goes on after thousands of waiting connections, each of which the handler %s and completes at once',
+      'continues after thousands of waiting connections, each of which the handler %s and completes at once',
       async (_what, see) => {
         const log = new Log();
         const { clock, network } = await opened(

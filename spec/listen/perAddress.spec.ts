@@ -38,21 +38,21 @@ it('the limit for each address: one that connects again and again has two slots,
   await clock.settle();
   const from = (address: string) => network.connect({ address: { address, port: 1 } }).write('hello');
 
-  const greedy = Array.from({ length: 500 }, () => from('192.0.2.1'));
+  const many = Array.from({ length: 500 }, () => from('192.0.2.1'));
   const other = [from('192.0.2.2'), from('192.0.2.2')];
   await clock.settle();
   expect(other.map(({ text }) => text)).toEqual(['hello', 'hello']);
-  expect(greedy.filter(({ text }) => text === 'hello')).toHaveLength(2);
+  expect(many.filter(({ text }) => text === 'hello')).toHaveLength(2);
   expect(log.refusals).toEqual(Array(498).fill('too many'));
   expect(log.counters).toMatchObject({ waiting: 0, active: 4 });
 
   // A closed connection frees a slot of its address.
-  greedy[0]?.end();
+  many[0]?.end();
   await clock.settle();
   const next = from('192.0.2.1');
   await clock.settle();
   expect(next.text).toBe('hello');
-  for (const one of [...greedy, ...other, next]) one.end();
+  for (const one of [...many, ...other, next]) one.end();
   await clock.advance(1000);
   expect(open.size).toBe(0);
 });

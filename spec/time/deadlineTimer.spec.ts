@@ -119,7 +119,7 @@ describe('DeadlineTimer', () => {
       const timer = new DeadlineTimer(clock, { due: () => due, expire: () => expired.push(clock.now()) });
       timer.set();
       const begun = clock.now();
-      // Node turns a longer delay into one of 1 ms.
+      // Node replaces a longer delay by one of 1 ms.
       vi.advanceTimersToNextTimer();
       expect(clock.now() - begun).toBe(0x7fffffff);
       vi.advanceTimersByTime(2_900_000_000 - 0x7fffffff);

@@ -15,7 +15,7 @@ import type { Store } from './store.ts';
 
 /** Time that the server has to acknowledge a message, in milliseconds. */
 const TIMEOUT = 2000;
-/** Time for which JetStream remembers the ids of messages, in milliseconds. */
+/** Time for which JetStream keeps the ids of messages, in milliseconds. */
 const REMEMBERED = 120_000;
 /** JetStream's error code for a subject that already has its one message. */
 const SUBJECT_TAKEN = 10_077;

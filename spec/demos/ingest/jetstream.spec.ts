@@ -35,7 +35,7 @@ describe.skipIf(skipped)('ingest with JetStream', () => {
     expect(await store.readings([reading(1), reading(2), reading(1, { value: 9 })])).toEqual([true, true, false]);
     expect(await store.readings([reading(2), reading(3)])).toEqual([false, true]);
 
-    // A message without an id stands for one whose id is forgotten.
+    // A message without an id, as one whose id JetStream no longer keeps.
     const connection = await connect({ servers: url });
     await jetstream(connection).publish('readings.d1.4', JSON.stringify(reading(4)));
     expect(await store.readings([reading(4, { value: 9 }), reading(5)])).toEqual([false, true]);

@@ -32,7 +32,7 @@ class FakeStore implements Store {
   async close(): Promise<void> {}
 }
 
-/** A clock whose time stands still, so that all readings fall into one window. Its timers run. */
+/** A clock whose time does not advance, so that all readings fall into one window. Its timers run. */
 const STOPPED: SchedulerLike = { now: () => 1_000_010, schedule: asyncScheduler.schedule.bind(asyncScheduler) };
 
 describe('the view of the windows', () => {

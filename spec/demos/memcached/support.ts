@@ -17,7 +17,7 @@ export const anyBytes = fc
   .map((bytes) => Buffer.from(bytes).toString('latin1'))
   .filter((text) => text === '' || /[^ \t\n\v\f\r]/.test(text));
 
-/** A clock that stands still until a spec sets its time. */
+/** A clock that advances only when a spec sets its time. */
 export class ManualClock {
   /** In milliseconds. */
   time = 0;
@@ -29,7 +29,7 @@ export class ManualClock {
 /** The time when a {@link ManualClock} is at 0, in seconds since 1970. */
 export const EPOCH = 1_800_000_000;
 
-/** A store whose time stands still, by default with room for everything. */
+/** A store whose time does not advance by itself, by default with room for everything. */
 export function still(options: StoreOptions = {}, limit = 64 * 1024 * 1024): { store: Store; clock: ManualClock } {
   const clock = new ManualClock();
   return { clock, store: new Store(limit, { clock, epoch: EPOCH * 1000, ...options }) };
