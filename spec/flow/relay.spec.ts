@@ -277,7 +277,7 @@ describe('serve with a relay', () => {
 });
 
 describe('serve with a relay, while the client does not read', () => {
-  it('still reads from the client: the backend may wait for just that', () => {
+  it('still reads from the client, because the backend may wait for that input', () => {
     const received: string[] = [];
     marbles(({ clock, flush }) => {
       const [front, back] = [new MemoryNetwork(clock), new MemoryNetwork(clock)];

@@ -191,7 +191,7 @@ describe('frames, between source and subscriber', () => {
     expect(peer.released).toBe(true);
   });
 
-  it('leaves the connection behind other operators when it is unsubscribed, also if a teardown of those throws', () => {
+  it('unsubscribes from the connection behind other operators, also if a teardown of those throws', () => {
     const peer = new Borrowed();
     const failing = peer.pipe(
       finalize(() => {

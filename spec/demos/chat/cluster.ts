@@ -52,7 +52,7 @@ export class Server {
   }
 
   /** Adds a user with this name, in this room. */
-  seat(id: number, name: string, room: string): void {
+  addUser(id: number, name: string, room: string): void {
     this.presence.enter(id);
     this.presence.rename(id, name);
     this.presence.move(id, room);

@@ -34,7 +34,7 @@ describe('presence', () => {
   it('keeps the users of a server that continues to publish', async () => {
     const cluster = new Cluster();
     const [a, b] = [await cluster.open('a'), await cluster.open('b')];
-    b.seat(1, 'bob', 'tea');
+    b.addUser(1, 'bob', 'tea');
     await cluster.clock.advance(100 * TTL);
     expect(a.who('tea')).toEqual(['bob@b']);
     expect(a.takeNews()).toEqual([{ to: 'tea', line: '* bob has joined tea\n' }]);
@@ -43,7 +43,7 @@ describe('presence', () => {
   it('removes the users of a killed server within the ttl, and not before three quarters of it', async () => {
     const cluster = new Cluster();
     const [a, b] = [await cluster.open('a'), await cluster.open('b')];
-    for (const id of [1, 2, 3]) b.seat(id, `bob${id}`, id === 3 ? 'ale' : 'tea');
+    for (const id of [1, 2, 3]) b.addUser(id, `bob${id}`, id === 3 ? 'ale' : 'tea');
     await cluster.clock.advance(10 * TTL);
     a.takeNews();
     b.kill();
@@ -60,7 +60,7 @@ describe('presence', () => {
   it('removes the users of a server at once when it shuts down, and does not call it silent', async () => {
     const cluster = new Cluster();
     const [a, b] = [await cluster.open('a'), await cluster.open('b')];
-    b.seat(1, 'bob', 'tea');
+    b.addUser(1, 'bob', 'tea');
     a.takeNews();
     b.end();
     expect(a.takeNews()).toEqual([{ to: 'tea', line: '* bob has left tea\n' }]);
@@ -71,7 +71,7 @@ describe('presence', () => {
   it('sends all users to a server that starts later, in as many messages as are needed', async () => {
     const cluster = new Cluster();
     const a = await cluster.open('a');
-    for (let id = 1; id <= 4001; id++) a.seat(id, `p${id}`, 'tea');
+    for (let id = 1; id <= 4001; id++) a.addUser(id, `p${id}`, 'tea');
     const b = await cluster.open('b');
     expect(b.who('tea')).toHaveLength(4001);
     // One line of news for each message.
@@ -81,7 +81,7 @@ describe('presence', () => {
   it('removes a user after the message that the user has left was lost, and does not call the server silent', async () => {
     const cluster = new Cluster();
     const [a, b] = [await cluster.open('a'), await cluster.open('b')];
-    for (const [id, name] of ['bob', 'bert'].entries()) b.seat(id, name, 'tea');
+    for (const [id, name] of ['bob', 'bert'].entries()) b.addUser(id, name, 'tea');
     a.takeNews();
     b.delivers = () => false;
     b.presence.leave(0);
@@ -94,7 +94,7 @@ describe('presence', () => {
   it('delivers the lines of a user in their order, on every server', async () => {
     const cluster = new Cluster();
     const [a, b] = [await cluster.open('a'), await cluster.open('b')];
-    a.seat(1, 'anna', 'tea');
+    a.addUser(1, 'anna', 'tea');
     b.takeNews();
     for (const text of ['1', '2', '3']) a.presence.say(1, text);
     const said = ['1', '2', '3'].map((text) => ({ to: 'tea', line: `<anna> ${text}\n`, said: true }));
@@ -105,7 +105,7 @@ describe('presence', () => {
   it('gives a name to one user only, regardless of case and server', async () => {
     const cluster = new Cluster();
     const [a, b] = [await cluster.open('a'), await cluster.open('b')];
-    a.seat(1, 'Anna', 'tea');
+    a.addUser(1, 'Anna', 'tea');
     b.presence.enter(1);
     expect(b.presence.rename(1, 'aNNa')).toBe(false);
     expect(a.presence.rename(1, 'anna')).toBe(true);
@@ -118,8 +118,8 @@ describe('presence', () => {
     const cluster = new Cluster();
     const [a, b] = [await cluster.open('a'), await cluster.open('b')];
     b.disconnect();
-    a.seat(1, 'anna', 'tea');
-    b.seat(1, 'anna', 'tea');
+    a.addUser(1, 'anna', 'tea');
+    b.addUser(1, 'anna', 'tea');
     a.takeNews();
     b.takeNews();
     b.reconnect();

@@ -18,7 +18,7 @@ afterEach(endServers);
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Increments a key without a pause, with 50 requests in flight, and checks the replies. */
-class Counting extends Waitable {
+class IncrementingClient extends Waitable {
   /** The last acknowledged number. */
   acknowledged = 0;
   /** Replies that were not the next number. */
@@ -55,7 +55,7 @@ class Counting extends Waitable {
 describe('the server', () => {
   it('answers every executed command when it drains, and has all of them in the log', async () => {
     const server = await RedisServer.start('--append', file);
-    const counting = Array.from({ length: 10 }, (_, index) => new Counting(server.port, `n:${index}`));
+    const counting = Array.from({ length: 10 }, (_, index) => new IncrementingClient(server.port, `n:${index}`));
     for (const each of counting) await each.until(({ acknowledged }) => acknowledged >= 500, '500 replies');
     const { code } = await server.kill('SIGTERM');
     expect(code).toBe(0);
@@ -65,7 +65,7 @@ describe('the server', () => {
 
     const again = await RedisServer.start('--append', file);
     for (const [index, { acknowledged }] of counting.entries()) {
-      const next = new Counting(again.port, `n:${index}`);
+      const next = new IncrementingClient(again.port, `n:${index}`);
       // One more than the last acknowledged number: nothing was lost, and nothing was executed without a reply.
       await next.until(({ wrong }) => wrong.length > 0, 'a reply');
       expect(next.wrong[0]).toBe(`:${acknowledged + 1}`);
@@ -76,7 +76,7 @@ describe('the server', () => {
     const server = await RedisServer.start();
     const port = String(server.port);
     const load = run('redis-benchmark', ['-p', port, '-q', '-n', '100000000', '-c', '20', '-P', '16', '-t', 'set']);
-    const witness = new Counting(server.port, 'n');
+    const witness = new IncrementingClient(server.port, 'n');
     await witness.until(({ acknowledged }) => acknowledged >= 2000, '2000 replies');
     const { code } = await server.kill('SIGINT');
     expect(code).toBe(0);
@@ -107,14 +107,14 @@ describe('the server', () => {
 describe('--append', () => {
   it('keeps every acknowledged change over a SIGKILL', async () => {
     const server = await RedisServer.start('--append', file);
-    const counting = Array.from({ length: 10 }, (_, index) => new Counting(server.port, `n:${index}`));
+    const counting = Array.from({ length: 10 }, (_, index) => new IncrementingClient(server.port, `n:${index}`));
     for (const each of counting) await each.until(({ acknowledged }) => acknowledged >= 500, '500 replies');
     expect(await server.kill('SIGKILL')).toMatchObject({ signal: 'SIGKILL' });
     for (const each of counting) await each.until(({ closed }) => closed, 'the end');
 
     const again = await RedisServer.start('--append', file);
     for (const [index, { acknowledged }] of counting.entries()) {
-      const next = new Counting(again.port, `n:${index}`);
+      const next = new IncrementingClient(again.port, `n:${index}`);
       await next.until(({ wrong }) => wrong.length > 0, 'a reply');
       expect(Number(next.wrong[0]?.slice(1))).toBeGreaterThan(acknowledged);
     }
@@ -128,7 +128,7 @@ describe('--append', () => {
     const warning = server.log.find(({ level }) => level === 40);
     expect(warning?.msg).toMatch(/ends in the middle of a command: its last \d+ bytes are truncated$/);
     expect(server.log.find(({ msg }) => msg === `replayed ${file}: 2 keys`)).toMatchObject({ keys: 2 });
-    const counting = new Counting(server.port, 'one');
+    const counting = new IncrementingClient(server.port, 'one');
     await counting.until(({ wrong }) => wrong.length > 0, 'a reply');
     expect(counting.wrong[0]).toBe(':2');
     expect((await server.kill('SIGTERM')).code).toBe(0);
