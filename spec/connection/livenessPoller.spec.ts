@@ -55,7 +55,7 @@ describe('a liveness poller', () => {
     expect(one.dead).toBe(1);
   });
 
-  it('reports at most fifty deaths in one event-loop iteration', () => {
+  it('reports at most fifty dead connections in one event-loop iteration', () => {
     const poller = new LivenessPoller();
     const all = Array.from({ length: 120 }, () => fakePolled(false));
     for (const one of all) poller.add(one);
