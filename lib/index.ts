@@ -12,7 +12,7 @@ export { type ConnectOptions, connect } from './connect/connect.ts';
 // A connection.
 export type { Connection } from './connection/connection.ts';
 export type { Stream } from './connection/bytes.ts';
-export { type BytesOperator, operateBytes } from './connection/operateBytes.ts';
+export { type BytesOperator, type OperatorSink, operateBytes } from './connection/operateBytes.ts';
 export type { BytesControl } from './connection/operatorControl.ts';
 export type { ByteSink } from './connection/source.ts';
 export type { ConnectionOptions } from './connection/settings.ts';

@@ -16,7 +16,7 @@ export interface InputOwner {
   readonly isDraining: boolean;
   /** Whether we have ended or aborted the connection. */
   readonly over: boolean;
-  /** User code threw where RxJS does not catch it. */
+  /** An operator reported what cannot be. */
   crashed(error: unknown): void;
   /** The input is over: completed, failed, or unsubscribed. */
   inputOver(): void;
@@ -176,8 +176,7 @@ export class Input extends PausableReads {
 
   /** Asks for the end at the next boundary: at that of the last framing operator, else at that of the sink. */
   drain(): void {
-    const follower = [...(this.#followers ?? [])].find(({ drain }) => drain);
-    const decides = follower ?? this.#sink ?? this.#endedSink;
+    const decides = [...(this.#followers ?? [])].find(({ drain }) => drain) ?? this.#sink ?? this.#endedSink;
     if (decides?.drain) this.#call(() => decides.drain?.());
     else this.complete();
   }
@@ -220,8 +219,8 @@ export class Input extends PausableReads {
     const buffered = this.#buffered + change;
     // What a decoder reports goes into the sum of all connections, which a NaN would spoil for good.
     if (!Number.isSafeInteger(buffered) || buffered < 0) {
-      const wrong = `${describe(buffered)} is not a number of bytes, 0 or more`;
-      return this.#owner.crashed(new TypeError(`Cannot count what is held of the input: ${wrong}`));
+      const message = `Cannot count what is held of the input: ${describe(buffered)} is not a number of bytes, 0 or more`;
+      return this.#owner.crashed(new TypeError(message));
     }
     this.#buffered = buffered;
     this.#holders += frames;
@@ -300,6 +299,7 @@ export class Input extends PausableReads {
    */
   #flow(): void {
     if (this.#mustWait()) return;
+    const holders = this.#holders;
     if (this.#followers) for (const follower of this.#followers) this.#call(() => follower.resume());
     const sink = this.#sink ?? this.#endedSink;
     if (sink?.resume) this.#call(() => sink.resume?.());
@@ -312,9 +312,10 @@ export class Input extends PausableReads {
     if (this.isPaused) return;
     if (!this.#endRetained) {
       if (this.#sink === undefined) return;
-      if (this.isStopped && this.#context.budget.isShort) this.#owner.pauseForMemory(false);
+      // An operator that holds back what it has just received is resumed once more for that.
+      if (this.isStopped && this.#context.budget.isShort) this.#owner.pauseForMemory(this.#holders > holders);
       else this.startSocket();
-    } else if (!this.#owner.output.corked) {
+    } else if (!this.#owner.output.isCorked) {
       // While the sink is called, it may pause again; then the caller of the sink sees to the end.
       this.#end();
     }
@@ -328,16 +329,7 @@ export class Input extends PausableReads {
   }
 
   #deliver(chunk: Uint8Array): void {
-    const sink = this.#sink;
-    if (sink === undefined) return;
-    this.#owner.output.corked = true;
-    try {
-      sink.next(chunk);
-    } catch (error) {
-      this.#owner.crashed(error);
-    } finally {
-      this.#owner.output.uncork();
-    }
+    if (this.#sink !== undefined) this.#owner.output.corkWhileReceiving(this.#sink, chunk);
   }
 
   #finish(end: (sink: ByteSink) => void): void {
@@ -351,16 +343,8 @@ export class Input extends PausableReads {
     this.#owner.inputOver();
   }
 
-  /** Calls the sink outside a read: what it throws must not reach the event loop, and what it writes leaves together. */
+  /** Calls the sink outside a read. */
   #call(work: () => void): void {
-    const isWithin = this.#owner.output.corked;
-    this.#owner.output.corked = true;
-    try {
-      work();
-    } catch (error) {
-      this.#owner.crashed(error);
-    } finally {
-      if (!isWithin) this.#owner.output.uncork();
-    }
+    this.#owner.output.corkWhile(work);
   }
 }

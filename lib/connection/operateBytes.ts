@@ -146,7 +146,17 @@ class WrittenOperation extends Operation<Uint8Array> implements Controlled {
     this.#emitter.isOver = true;
     this.#control.close();
     this.#unfollow?.();
-    this.#operator.finalize?.();
+    try {
+      this.#operator.finalize?.();
+    } catch (error) {
+      // Before the end of the input is passed on, which would close the connection as completed.
+      this.#closeAs(error);
+      throw error;
+    }
+  }
+
+  #closeAs(error: unknown): void {
+    if (isA(error, Error)) this.#control.closeAs(error);
   }
 
   #attempt(work: () => void): void {
@@ -161,7 +171,7 @@ class WrittenOperation extends Operation<Uint8Array> implements Controlled {
     if (!this.isOver) return this.#emitter.error(error);
     // A teardown threw, and no subscriber is left to receive the error. The caller reports it; RxJS between it and the connection
     // may not.
-    if (isA(error, Error)) this.#control.closeAs(error);
+    this.#closeAs(error);
     throw error;
   }
 }

@@ -7,6 +7,7 @@ import type { TransportSocket } from '../transport/transport.ts';
 import { flushLater } from './flushLater.ts';
 import type { MemoryBudget } from './memoryBudget.ts';
 import { OutputProgress, type ProgressLimits } from './outputProgress.ts';
+import type { ByteSink } from './source.ts';
 import { byteLength, type Data, notData, type OutputLimits, WriteQueue } from './writeQueue.ts';
 
 /** What the outputs of one listener have in common. */
@@ -31,7 +32,7 @@ export interface OutputOwner {
   waitForMemory(isReady: boolean): void;
   /** Calls user code, or code that may reach it, and attributes what it throws to this connection. */
   call(work: () => void): void;
-  /** User code passed a value that cannot be sent. */
+  /** User code threw where RxJS does not catch it, or passed a value that cannot be sent. */
   crashed(error: unknown): void;
   /** More is unsent than may be. */
   abortWith(error: Error): void;
@@ -45,7 +46,7 @@ const EARLY = 64 * 1024;
 /**
  * When the bytes of one connection leave:
  *
- * - what is written during a read, that is, in a call of the input's sink, leaves when that call returns ({@link uncork});
+ * - what is written during a read, that is, in a call of the input's sink, leaves when that call returns ({@link corkWhile});
  * - what is written at any other time leaves when the current callback of the event loop ends ({@link flushLater});
  * - either leaves at once when 64 KiB have gathered, or while the server's memory budget is exceeded;
  * - while the network has not taken the last write, everything queues, and the next write begins when it has ({@link writable}).
@@ -56,14 +57,14 @@ const EARLY = 64 * 1024;
  * `send()` pauses the input, and generators, loops and `write()` wait for room.
  */
 export class Output {
-  /** A read is in progress, whose call of the sink ends with a flush. */
-  corked = false;
   readonly queue: WriteQueue;
   /** How slowly the peer reads, from its first stall on. */
   progress: OutputProgress | undefined;
   readonly #socket: TransportSocket;
   readonly #settings: OutputSettings;
   readonly #owner: OutputOwner;
+  /** The sink of the input is called, and a flush follows. */
+  #isCorked = false;
   /** Callbacks that wait for room. */
   #waiters: (() => void)[] | undefined;
   /** Limits how many promises of `write()` are resolved at once in one event-loop iteration. */
@@ -125,7 +126,7 @@ export class Output {
     } else if (queue.waiting >= EARLY || this.memoryIsShort) {
       // While memory is short, nothing may gather for a peer that may turn out to be stalled.
       this.flush();
-    } else if (isFirst && !this.corked) {
+    } else if (isFirst && !this.#isCorked) {
       flushLater(this, this.#settings.clock);
     }
   }
@@ -133,17 +134,45 @@ export class Output {
   /** Hands what has gathered to the network. */
   flush(): void {
     if (this.queue.waiting === 0 || this.#owner.isDetached) return;
-    if (!this.corked && !this.queue.isWriteInFlight) this.#owner.active();
+    if (!this.#isCorked && !this.queue.isWriteInFlight) this.#owner.active();
     this.queue.flush();
     this.#track();
   }
 
-  /**
-   * A read is over: flushes what was written in it. The flush counts as part of the read, so it comes before `corked` is reset.
-   */
-  uncork(): void {
+  /** Whether the sink of the input is called. */
+  get isCorked(): boolean {
+    return this.#isCorked;
+  }
+
+  /** Passes a read to the sink of the input. What it writes leaves together; what it throws must not reach the event loop. */
+  corkWhileReceiving(sink: Pick<ByteSink, 'next'>, chunk: Uint8Array): void {
+    this.#isCorked = true;
+    try {
+      sink.next(chunk);
+    } catch (error) {
+      this.#owner.crashed(error);
+    } finally {
+      this.#uncork();
+    }
+  }
+
+  /** The same for any other call of the sink, which may be within such a call. */
+  corkWhile(work: () => void): void {
+    const isWithin = this.#isCorked;
+    this.#isCorked = true;
+    try {
+      work();
+    } catch (error) {
+      this.#owner.crashed(error);
+    } finally {
+      if (!isWithin) this.#uncork();
+    }
+  }
+
+  /** The flush counts as part of the read, so it comes first. */
+  #uncork(): void {
     this.flush();
-    this.corked = false;
+    this.#isCorked = false;
   }
 
   /** Queues a value. @returns A promise that is resolved when there is room for more. See `Connection.write`. */

@@ -1,8 +1,10 @@
 import {
   concat,
+  delay,
   from,
   ignoreElements,
   type MonoTypeOperatorFunction,
+  map,
   NEVER,
   Observable,
   of,
@@ -22,13 +24,17 @@ import {
   type BytesControl,
   type BytesOperator,
   type Connection,
+  encodeLine,
+  exchange,
   inPlace,
   lengthPrefixed,
   lines,
+  type OperatorSink,
   operateBytes,
 } from '../../lib/index.ts';
 import { Borrowed } from '../support/borrowed.ts';
-import { watch } from '../support/bytes.ts';
+import { type Seen, watch } from '../support/bytes.ts';
+import { clockOf } from '../support/internals.ts';
 import { marbles } from '../support/marbles.ts';
 import { run } from '../support/peers.ts';
 import { TestServer } from '../support/testServer.ts';
@@ -38,11 +44,17 @@ const text = inPlace((chunk) => Buffer.from(chunk).toString());
 /** A plain operator of RxJS. (`tap()` without an argument is no operator: it returns its source.) */
 const plain: MonoTypeOperatorFunction<Uint8Array> = tap(() => {});
 const passing = () => operateBytes(() => ({}));
+/** Emits each byte as a chunk. */
+const bytewise = operateBytes((sink) => ({
+  next(chunk) {
+    for (let at = 0; at < chunk.length; at++) sink.next(chunk.subarray(at, at + 1));
+  },
+}));
 const fault = new Error('a fault of the operator');
 
 /** An operator, and the sink and the control that it received. */
 function given(made: BytesOperator = {}) {
-  const out = {} as { sink: ByteSink; control: BytesControl };
+  const out = {} as { sink: OperatorSink; control: BytesControl };
   const operator = operateBytes((sink, control) => {
     Object.assign(out, { sink, control });
     return made;
@@ -208,6 +220,129 @@ describe('an operator', () => {
       reading.unsubscribe();
       expect(finalized).toBe(1);
     }
+  });
+
+  it.each<[string, (sink: OperatorSink) => void, Partial<Seen<string>>]>([
+    ['an error that it emits', (sink) => sink.error(fault), { error: fault }],
+    ['a complete that it emits', (sink) => sink.complete(), { completed: true }],
+    [
+      'an error that it throws',
+      () => {
+        throw fault;
+      },
+      { error: fault },
+    ],
+  ])('ends with %s: it is called no more, and what it emits is ignored', (_, end, expected) => {
+    const calls: string[] = [];
+    const operator = operateBytes((sink) => ({
+      next(chunk) {
+        calls.push(`next ${chunk}`);
+        if (chunk[0] !== 0x78) return sink.next(chunk);
+        end(sink);
+        sink.next(bytes('ignored'));
+        sink.complete();
+        sink.error('ignored');
+      },
+      error: () => calls.push('error'),
+      complete: () => calls.push('complete'),
+      resume: () => calls.push('resume'),
+      drain: () => calls.push('drain'),
+      finalize: () => calls.push('finalize'),
+    }));
+    // An operator in front emits each byte of a chunk, whether or not the one behind it has ended.
+    for (const front of [pipe(bytewise), pipe(bytewise, plain)]) {
+      calls.length = 0;
+      const peer = new Borrowed();
+      const seen = watch(peer.pipe(front, operator, text));
+      peer.push(bytes('axb'));
+      peer.drain();
+      peer.end();
+      expect(calls).toEqual(['next a', 'next x', 'finalize']);
+      expect(seen).toEqual({ values: ['a'], completed: false, ...expected });
+    }
+  });
+
+  it('that ends while a framing operator behind it holds frames does not lose them', async () => {
+    const twoChunks = operateBytes((sink) => {
+      let count = 0;
+      return {
+        next(chunk) {
+          sink.next(chunk);
+          if (++count === 4) sink.complete();
+        },
+      };
+    });
+    const slow = (line: string, connection: Connection) => of(`${line}\n`).pipe(delay(10, clockOf(connection)));
+    const server = await TestServer.open(exchange((input) => input.pipe(bytewise, twoChunks, lines()), slow));
+    const client = await server.connect();
+    client.write('a\nb\nc\n');
+    await server.clock.advance(50);
+    expect([client.text, client.ended]).toEqual(['a\nb\n', true]);
+  });
+
+  it('is called for one chunk at a time, in order, and not once a stack frame, although it resumes within `next`', () => {
+    const one = given({
+      next(chunk) {
+        one.control.pause();
+        one.control.resume();
+        one.sink.next(chunk);
+      },
+    });
+    const many = Array.from({ length: 50_000 }, (_, n) => bytes(`${n} `));
+    const source = new Subject<Uint8Array>();
+    const seen = watch(source.pipe(one.operator, text));
+    one.control.pause();
+    for (const chunk of many) source.next(chunk);
+    source.complete();
+    expect(seen.values).toEqual([]);
+    one.control.resume();
+    expect(seen.values.join('')).toBe(many.join(''));
+    expect(seen.completed).toBe(true);
+  });
+
+  it('that receives a chunk and the end within its own call handles them when it has returned', () => {
+    const source = new Subject<Uint8Array>();
+    const operator = operateBytes((sink) => ({
+      next(chunk) {
+        if (chunk[0] === 0x61) {
+          source.next(bytes('b'));
+          source.complete();
+        }
+        sink.next(chunk);
+      },
+    }));
+    const seen = watch(source.pipe(operator, text));
+    source.next(bytes('a'));
+    expect(seen).toEqual({ values: ['a', 'b'], completed: true });
+  });
+
+  it.each<[string, MonoTypeOperatorFunction<Uint8Array>]>([
+    ['in place', pipe(passing())],
+    ['behind a plain operator', plain],
+  ])('whose finalize throws is reported, and hides no end, %s', async (_, front) => {
+    const operator = operateBytes(() => ({
+      finalize() {
+        throw fault;
+      },
+    }));
+    const server = await TestServer.open((connection) => connection.pipe(front, operator, lines(), map(encodeLine)));
+    const client = await server.connect();
+    client.write('a\n').end();
+    await server.clock.settle();
+    expect([client.text, client.ended]).toEqual(['a\n', true]);
+    expect(server.log.of('failed')).toMatchObject([{ error: fault }]);
+    expect(server.log.closes).toEqual(['failed']);
+  });
+
+  it('that cannot be made leaves no pause and no report behind', () => {
+    const peer = new Borrowed();
+    const failing = operateBytes((_sink, control) => {
+      control.pause();
+      control.reportBuffered(7, true);
+      throw fault;
+    });
+    expect(watch(peer.pipe(failing)).error).toBe(fault);
+    expect([peer.control.isPaused, peer.control.buffered, peer.control.holders]).toEqual([false, 0, 0]);
   });
 
   it('has a control that reports whether its chunks are borrowed', () => {
@@ -424,6 +559,39 @@ describe('what an operator does to its connection', () => {
     expect(peer.control.buffered).toBe(0);
   });
 
+  it('is resumed while memory is short if it reports that it can emit what it holds', async () => {
+    const holding = operateBytes((sink, control) => {
+      const kept: Buffer[] = [];
+      const report = () => control.reportBuffered(Buffer.concat(kept).length, true);
+      const emit = () => {
+        for (const chunk of kept.splice(control.isPaused ? kept.length : 0)) sink.next(chunk);
+        report();
+      };
+      return {
+        next(chunk) {
+          kept.push(Buffer.from(chunk));
+          report();
+          control.clock.schedule(emit, 20);
+        },
+        resume: emit,
+      };
+    });
+    const handler = (connection: Connection) =>
+      connection.pipe(
+        holding,
+        lines(),
+        map((line) => `${line.length}\n`),
+      );
+    const server = await TestServer.open(handler, { budget: 1000 });
+    const clients = await server.connectAll(4);
+    for (const client of clients) client.write(`${'x'.repeat(600)}\n`);
+    await server.clock.advance(50);
+    for (const client of clients) client.write(`${'x'.repeat(600)}\n`);
+    await server.clock.advance(2000);
+    expect(clients.map((client) => client.text)).toEqual(Array(4).fill('600\n600\n'));
+    expect(server.log.closes).toEqual([]);
+  });
+
   it('counts in the budget the chunks that wait for it', () => {
     const peer = new Borrowed();
     const one = given();
@@ -473,6 +641,55 @@ describe.each<[string, (connection: Connection) => Observable<Uint8Array>]>([
       at(3, () => client.write('a\n').end());
     });
     expect(calls).toEqual(['resume', 'a']);
+  });
+
+  it('is resumed after what is behind it, which needs no help of it', async () => {
+    const held: string[] = [];
+    const slow = (line: string, connection: Connection) => of(`${line}\n`).pipe(delay(10, clockOf(connection)));
+    const server = await TestServer.open((connection) => {
+      const operator = operateBytes((sink, control) => {
+        const kept: Uint8Array[] = [];
+        const emit = () => {
+          for (let chunk = kept.shift(); chunk !== undefined; chunk = kept.shift()) {
+            sink.next(chunk);
+            if (control.isPaused) return;
+          }
+        };
+        return {
+          next(chunk) {
+            for (const piece of `${chunk}`.match(/.\n/g) ?? []) kept.push(bytes(piece));
+            emit();
+            held.push(kept.join(''));
+          },
+          resume: emit,
+        };
+      });
+      return exchange(() => read(connection).pipe(operator, lines()), slow)(connection);
+    });
+    const client = await server.connect();
+    client.write('a\nb\nc\n').end();
+    await server.clock.advance(50);
+    expect([held, client.text, server.log.closes]).toEqual([['b\nc\n'], 'a\nb\nc\n', ['ended']]);
+  });
+
+  it('may pass a drain on whatever is behind it', async () => {
+    const last = operateBytes((sink) => ({
+      drain() {
+        sink.next(bytes('last'));
+        sink.drain();
+      },
+    }));
+    const behind: MonoTypeOperatorFunction<Uint8Array>[] = [plain, pipe(passing(), plain), pipe(passing())];
+    for (const operators of behind) {
+      const server = await TestServer.open((connection) => read(connection).pipe(last, operators));
+      const client = await server.connect();
+      client.write('first ');
+      await server.clock.settle();
+      await server.signal();
+      client.end();
+      await server.clock.settle();
+      expect([client.text, server.log.closes]).toEqual(['first last', ['drained']]);
+    }
   });
 
   it('decides where the input ends, if it has a drain', async () => {
