@@ -117,6 +117,8 @@ export const having =
     return methods.every(has) ? undefined : `must be ${what}, not ${describe(value)}`;
   };
 
+export const schedulerLike: Check = having('a SchedulerLike', 'now', 'schedule');
+
 /** Puts the name of a field in front of what is wrong with its value. */
 const inField = (name: string, wrong: Violation): Violation => {
   if (typeof wrong !== 'string') return { outOfRange: `${name}${separator(wrong.outOfRange)}${wrong.outOfRange}` };

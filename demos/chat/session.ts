@@ -58,8 +58,8 @@ export const converse =
       takeUntil(draining),
       switchMap((one) => one?.members.to(connection) ?? EMPTY),
     );
-    const goodbye = draining.pipe(map(() => (chat.closing ? CLOSING : EXPIRED)));
-    return merge(mail.to(connection), inRoom, goodbye, answers).pipe(
+    const lastNotice = draining.pipe(map(() => (chat.closing ? CLOSING : EXPIRED)));
+    return merge(mail.to(connection), inRoom, lastNotice, answers).pipe(
       finalize(() => {
         chat.mails.delete(id);
         chat.leave(id);

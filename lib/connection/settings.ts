@@ -1,6 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { SchedulerLike } from 'rxjs';
-import { bytes, type Check, flag, having, milliseconds, object, oneOf, rate, timeLimit } from '../options.ts';
+import { bytes, type Check, flag, milliseconds, object, oneOf, rate, schedulerLike, timeLimit } from '../options.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import { nodeTransport } from '../transport/node.ts';
 import type { SocketOptions, Transport } from '../transport/transport.ts';
@@ -116,7 +116,7 @@ export const connectionChecks: Record<string, Check> = {
   budget: bytes,
   noDelay: flag,
   keepAlive: (value) => (value === false ? undefined : milliseconds(value)),
-  scheduler: having('a SchedulerLike', 'now', 'schedule'),
+  scheduler: schedulerLike,
 };
 
 /** What all connections with these options have in common. */

@@ -53,7 +53,7 @@ export class Broadcast implements Observer<Data> {
    * @param options See {@link MemberOptions}.
    * @returns The values, as bytes, to be merged into what the handler sends. It completes after what is queued has left, when the
    * broadcast completes or the connection is asked to finish. It completes when the connection is closed.
-   * @throws TypeError or RangeError for options that do not exist or are not allowed.
+   * @throws TypeError or RangeError for options that do not exist or are not allowed, and for what is not a connection.
    */
   to(connection: Connection, options: MemberOptions = {}): Observable<Uint8Array> {
     const given = check('join a broadcast', options, { maxOutbound: bytes, overrun: oneOf(...overruns) });

@@ -41,7 +41,7 @@ export interface RelayOptions {
  * @param other Another one.
  * @param options See {@link RelayOptions}.
  * @returns An Observable that emits nothing, and errors with what either connection errors with.
- * @throws TypeError or RangeError for options that do not exist or are not allowed.
+ * @throws TypeError or RangeError for options that do not exist or are not allowed, and for what is not a connection.
  */
 export function relay(one: Connection, other: Connection, options: RelayOptions = {}): Observable<never> {
   const { pause = 200 } = check('relay', options, { pause: milliseconds });

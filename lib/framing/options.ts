@@ -1,5 +1,5 @@
 import type { SchedulerLike } from 'rxjs';
-import { type Checks, check, type Given, having, timeLimit, whole } from '../options.ts';
+import { type Checks, check, type Given, schedulerLike, timeLimit, whole } from '../options.ts';
 
 /** The options of every framing operator that concern time. */
 export interface FrameTimeOptions {
@@ -22,7 +22,7 @@ export interface FrameOptions extends FrameTimeOptions {
   readonly maxLength?: number | undefined;
 }
 
-export const timeChecks: Checks = { timeout: timeLimit, scheduler: having('a SchedulerLike', 'now', 'schedule') };
+export const timeChecks: Checks = { timeout: timeLimit, scheduler: schedulerLike };
 
 /** @param most The longest frame that can be represented, in bytes. */
 export const frameChecks = (most: number): Checks => ({ maxLength: whole(1, most), ...timeChecks });

@@ -1,7 +1,12 @@
+import { constants } from 'node:os';
 import { Observable } from 'rxjs';
+import { type Check, checkArgument } from '../options.ts';
 
 /** Signals that arrive within so many milliseconds are one. */
 const SAME = 250;
+
+const signalName: Check = (value) =>
+  typeof value === 'string' && Object.hasOwn(constants.signals, value) ? undefined : 'must be the name of a signal';
 
 /** The subscribers of each signal. All share one listener of the process, because Node warns of a leak at eleven listeners. */
 const subscribers = new Map<NodeJS.Signals, Set<(name: NodeJS.Signals) => void>>();
@@ -28,8 +33,10 @@ function listener(name: NodeJS.Signals): void {
  *
  * @param names The signals. @default SIGINT and SIGTERM
  * @returns Names of signals; it never completes.
+ * @throws TypeError for what is not the name of a signal of this system.
  */
 export function signals(...names: NodeJS.Signals[]): Observable<NodeJS.Signals> {
+  for (const name of names) checkArgument('wait for signals', 'each of them', name, signalName);
   const wanted = new Set<NodeJS.Signals>(names.length > 0 ? names : ['SIGINT', 'SIGTERM']);
   return new Observable((subscriber) => {
     let last = Number.NEGATIVE_INFINITY;

@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { SchedulerLike } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
-import { type Checks, check, flag, fraction, object, text, whole } from '../options.ts';
+import { type Checks, check, checkArgument, flag, fraction, object, schedulerLike, text, whole } from '../options.ts';
 import type { Address, DialHandler, PortHandler, Transport } from '../transport/transport.ts';
 import { LateReplies } from './lateReplies.ts';
 import { link } from './link.ts';
@@ -41,8 +41,12 @@ export class MemoryNetwork {
   /** Whether a connect by the transport is answered. If not, it waits, as for a machine that does not respond. */
   answers = true;
 
-  /** @param scheduler Runs the tasks of the network. @default microtasks, which leave time to the event loop */
+  /**
+   * @param scheduler Runs the tasks of the network. @default microtasks, which leave time to the event loop
+   * @throws TypeError for what is not a scheduler.
+   */
   constructor(scheduler?: SchedulerLike) {
+    if (scheduler !== undefined) checkArgument('make a network', 'scheduler', scheduler, schedulerLike);
     const tasks = new MicrotaskQueue();
     this.#defer = scheduler ? (work) => void scheduler.schedule(work, 0) : (work) => tasks.push(work);
     this.#lateReplies = scheduler instanceof TestScheduler ? new LateReplies(scheduler) : undefined;

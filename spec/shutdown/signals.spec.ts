@@ -17,6 +17,10 @@ afterEach(() => {
 });
 
 describe('signals', () => {
+  it.each(['SIGFOO', 'term', undefined, 15])('throw for %o, which is not the name of a signal', (name) => {
+    expect(() => signals(name as NodeJS.Signals)).toThrow(TypeError);
+  });
+
   it('emits the names of signals as they arrive, and listens only while it is subscribed to', () => {
     const before = [process.listenerCount('SIGUSR2'), process.listenerCount('SIGHUP')];
     const seen: string[] = [];

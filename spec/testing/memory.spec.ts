@@ -52,6 +52,12 @@ function run(
 }
 
 describe('MemoryNetwork', () => {
+  it.each([{}, null, 5, () => {}])('cannot be made with %o instead of a scheduler', (scheduler) => {
+    expect(() => new MemoryNetwork(scheduler as never)).toThrow(
+      'Cannot make a network: scheduler must be a SchedulerLike',
+    );
+  });
+
   it('delivers bytes in order in both directions, and frees the socket when both ends have sent a FIN', () => {
     const { notified, client, network } = run({}, ({ client, socket, at }) => {
       socket.resume();
