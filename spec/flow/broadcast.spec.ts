@@ -299,6 +299,7 @@ describe('a broadcast', () => {
     const { room, server } = await openRoom(2);
     room.error(new Error('over'));
     room.error(new Error('again'));
+    room.complete();
     await server.connect();
     await server.clock.settle();
     expect(server.log.of('failed').map(({ error }) => (error as Error).message)).toEqual(['over', 'over', 'over']);

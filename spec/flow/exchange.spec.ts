@@ -5,6 +5,7 @@ import {
   finalize,
   firstValueFrom,
   map,
+  mergeMap,
   NEVER,
   Observable,
   of,
@@ -16,6 +17,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { MemoryBudget } from '../../lib/connection/memoryBudget.ts';
+import { FrameTooLongError } from '../../lib/errors.ts';
 import { exchange, type Reply } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { clockOf, internalsOf } from '../support/internals.ts';
@@ -379,6 +381,26 @@ describe('exchange', () => {
       expect(talks.map(({ fault }) => fault)).toEqual([expect.any(TypeError), undefined]);
     });
 
+    it('sends first what another request has queued when `ordered` is false', async () => {
+      const large = new Subject<string>();
+      const failing = new Subject<string>();
+      const project = (line: string) => (line === 'a' ? large : failing);
+      const handler = exchange(lines(), project, { concurrency: 2, ordered: false });
+      const { client, clock, owner } = await talk(handler, { window: 10, highWaterMark: 5, linger: 1000 });
+      client.pause().write('a\nb\n');
+      await clock.settle();
+      large.next('x'.repeat(20));
+      await clock.settle();
+      for (const piece of ['queued', ' too']) large.next(piece);
+      failing.error(new Error('no'));
+      client.resume();
+      await clock.settle();
+      expect(client.text).toBe(`${'x'.repeat(20)}queued too`);
+      client.end();
+      await clock.settle();
+      expect(owner.ends).toMatchObject([{ reason: 'failed' }]);
+    });
+
     it('ends its connection at once when `ordered` is false', async () => {
       const project = (line: string) => (line === 'bad' ? throwError(() => new Error('no')) : NEVER);
       const { client, clock, owner } = await talk(exchange(lines(), project, { concurrency: 3, ordered: false }));
@@ -392,11 +414,32 @@ describe('exchange', () => {
     const replies = exchange(lines({ maxLength: 5 }), (line, connection) =>
       timer(10, clockOf(connection)).pipe(map(() => `${line};`)),
     );
-    const { client, clock, owner } = await talk(replies);
-    client.write('a\nbbbbbbbbb\n').end();
+    const at = await talk(replies);
+    at.client.write('a\nbbbbbbbbb\n').end();
+    await at.clock.advance(100);
+    expect(at.client.text).toBe('a;');
+    expect(at.fault).toEqual(new FrameTooLongError(5, 6));
+    expect(at.owner.ends).toMatchObject([{ reason: 'frame-too-long' }]);
+  });
+
+  it('answers each request that a source emits while the input is paused, in order and as many at once as may be', async () => {
+    let inProgress = 0;
+    let most = 0;
+    const project = (line: string, connection: Connection) =>
+      defer(() => {
+        most = Math.max(most, ++inProgress);
+        return timer(10, clockOf(connection)).pipe(map(() => `${line};`));
+      }).pipe(finalize(() => inProgress--));
+    const fourfold = (bytes: Observable<Uint8Array>) =>
+      bytes.pipe(
+        lines(),
+        mergeMap((line) => [1, 2, 3, 4].map((n) => `${line}${n}`)),
+      );
+    const { client, clock, owner } = await talk(exchange(fourfold, project, { concurrency: 2 }));
+    client.write('a\nb\n').end();
     await clock.advance(100);
-    expect(client.text).toBe('a;');
-    expect(owner.ends).toMatchObject([{ reason: 'frame-too-long' }]);
+    expect([client.text, most]).toEqual(['a1;a2;a3;a4;b1;b2;b3;b4;', 2]);
+    expect(owner.ends).toMatchObject([{ reason: 'ended' }]);
   });
 
   it('answers the requests in progress in a drain, and begins no other', () => {
