@@ -169,6 +169,75 @@ describe('pull from a hand-written iterator', () => {
     target.makeRoom();
     expect(seen.error).toMatchObject({ message: 'at once' });
   });
+
+  /** An iterator that yields once, then does what it is given, and counts the calls of `return`. */
+  function once(sync: boolean, then: () => IteratorResult<string>) {
+    const counts = { returned: 0 };
+    let isFirst = true;
+    const next = () => {
+      if (!isFirst) return then();
+      isFirst = false;
+      return { done: false, value: 'a' };
+    };
+    const iterator = {
+      next: sync ? next : async () => next(),
+      return: () => {
+        counts.returned++;
+      },
+    };
+    const key = sync ? Symbol.iterator : Symbol.asyncIterator;
+    return { counts, source: { [key]: () => iterator } as unknown as Pullable };
+  }
+
+  describe.each([
+    ['iterable', true],
+    ['async iterable', false],
+  ])('of an %s', (_, sync) => {
+    it.each<[string, () => IteratorResult<string>]>([
+      ['completed', () => ({ done: true, value: undefined })],
+      [
+        'thrown',
+        () => {
+          throw new Error('no');
+        },
+      ],
+    ])('does not call `return` when it has %s', async (_how, then) => {
+      const { counts, source } = once(sync, then);
+      const seen = watch(pull(source, new FakeTarget()));
+      await settle();
+      expect(seen.values).toEqual(['a']);
+      expect(counts.returned).toBe(0);
+    });
+
+    it('accepts a `return` that returns nothing, and calls it once', async () => {
+      const { counts, source } = once(sync, () => ({ done: false, value: 'b' }));
+      const target = new FakeTarget();
+      const subscription = pull(source, target).subscribe(() => {
+        target.congested = true;
+      });
+      await settle();
+      subscription.unsubscribe();
+      target.makeRoom();
+      await settle();
+      expect(counts.returned).toBe(1);
+    });
+  });
+
+  it('reports what a source throws that has caused its own unsubscription', async () => {
+    const target = new FakeTarget();
+    const stop = new Subject<void>();
+    const fault = new Error('after the end');
+    const { source } = once(true, () => {
+      stop.next();
+      throw fault;
+    });
+    const subscription = pull(source, target).subscribe(() => {
+      target.congested = true;
+    });
+    stop.subscribe(() => subscription.unsubscribe());
+    target.makeRoom();
+    expect(target.crashes).toEqual([fault]);
+  });
 });
 
 it.each<[unknown, boolean]>([
