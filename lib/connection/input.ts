@@ -68,6 +68,8 @@ export class Input extends PausableReads {
   #buffered = 0;
   /** How many framing operators hold complete frames. */
   #holders = 0;
+  /** A report was wrong: it fails the connection once, and nothing is counted from then on. */
+  #isMiscounted = false;
   /** Nothing can be sent any more, so the end of the input is the end of the connection. */
   #isLast = false;
 
@@ -177,7 +179,7 @@ export class Input extends PausableReads {
   /** Asks for the end at the next boundary: at that of the last framing operator, else at that of the sink. */
   drain(): void {
     const decides = [...(this.#followers ?? [])].find(({ drain }) => drain) ?? this.#sink ?? this.#endedSink;
-    if (decides?.drain) this.#call(() => decides.drain?.());
+    if (decides?.drain) this.#owner.output.corkWhile(() => decides.drain?.());
     else this.complete();
   }
 
@@ -216,9 +218,12 @@ export class Input extends PausableReads {
 
   /** See `SourceControl.reportBuffered`. */
   reportBuffered(change: number, frames: number): void {
+    if (this.#isMiscounted) return;
     const buffered = this.#buffered + change;
     // What a decoder reports goes into the sum of all connections, which a NaN would spoil for good.
     if (!Number.isSafeInteger(buffered) || buffered < 0) {
+      this.#isMiscounted = true;
+      this.#buffered = this.#holders = 0;
       const message = `Cannot count what is held of the input: ${describe(buffered)} is not a number of bytes, 0 or more`;
       return this.#owner.crashed(new TypeError(message));
     }
@@ -300,9 +305,9 @@ export class Input extends PausableReads {
   #flow(): void {
     if (this.#mustWait()) return;
     const holders = this.#holders;
-    if (this.#followers) for (const follower of this.#followers) this.#call(() => follower.resume());
+    if (this.#followers) for (const follower of this.#followers) this.#owner.output.corkWhile(() => follower.resume());
     const sink = this.#sink ?? this.#endedSink;
-    if (sink?.resume) this.#call(() => sink.resume?.());
+    if (sink?.resume) this.#owner.output.corkWhile(() => sink.resume?.());
     const retained = this.#retained;
     if (!this.isPaused && retained !== undefined && !this.#mustWait()) {
       this.#retained = undefined;
@@ -335,16 +340,11 @@ export class Input extends PausableReads {
   #finish(end: (sink: ByteSink) => void): void {
     const sink = this.#sink;
     if (sink === undefined) return;
-    this.#call(() => {
+    this.#owner.output.corkWhile(() => {
       this.#endedSink = sink;
       this.#sink = undefined;
       end(sink);
     });
     this.#owner.inputOver();
-  }
-
-  /** Calls the sink outside a read. */
-  #call(work: () => void): void {
-    this.#owner.output.corkWhile(work);
   }
 }

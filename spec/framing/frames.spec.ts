@@ -25,6 +25,7 @@ import { lengthPrefixed } from '../../lib/framing/lengthPrefixed.ts';
 import { lines } from '../../lib/framing/lines.ts';
 import { Borrowed } from '../support/borrowed.ts';
 import { chop, chunkings, watch } from '../support/bytes.ts';
+import { TestServer } from '../support/testServer.ts';
 import { examples } from './formats.ts';
 
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
@@ -521,6 +522,28 @@ describe('frames, of a user’s format', () => {
       completed: true,
     });
   });
+
+  it.each([Number.NaN, -1, 1.5, Number.POSITIVE_INFINITY])(
+    'fail their connection if the decoder holds %d bytes',
+    async (held) => {
+      class Wrong extends Digits {
+        override buffered = held;
+      }
+      const server = await TestServer.open((connection) =>
+        connection.pipe(
+          frames(() => new Wrong()),
+          map(String),
+        ),
+      );
+      const client = await server.connect();
+      client.write('1').end();
+      await server.clock.settle();
+      expect(server.log.of('failed')).toMatchObject([
+        { error: { message: `Cannot count what is held of the input: ${held} is not a number of bytes, 0 or more` } },
+      ]);
+      expect(server.log.closes).toEqual(['failed']);
+    },
+  );
 
   it('may be symbols', () => {
     const source = of(bytes('12')).pipe(frames(() => new Symbols()));
