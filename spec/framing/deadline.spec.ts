@@ -135,6 +135,31 @@ describe('the frame deadline', () => {
     }),
   );
 
+  it('grants at most six minutes in advance for bytes, however long the input was paused before they came', () => {
+    const seconds = (s: number) => 1000 * s;
+    let failedAt: number | undefined;
+    marbles(({ clock, flush }) => {
+      const peer = new Borrowed();
+      peer.control.pace = { in: 1, out: 0, grace: seconds(10) };
+      peer.pipe(lines()).subscribe({
+        error: () => {
+          failedAt = clock.now();
+        },
+      });
+      const at = (s: number, work: () => void) => clock.schedule(work, seconds(s));
+      at(0, () => peer.control.pause());
+      at(5, () => peer.open());
+      at(6, () => peer.push(Buffer.from('a')));
+      at(7, () => peer.control.pause());
+      at(1000, () => {
+        peer.open();
+        peer.push(Buffer.from('b'.repeat(10_000)));
+      });
+      flush();
+    })();
+    expect(failedAt).toBe(seconds(1000 + 10 + 360));
+  });
+
   it('is named in the error, with its limit', () => {
     expect(late).toMatchObject({ name: 'DeadlineError', deadline: 'frame', after: 5 });
   });
