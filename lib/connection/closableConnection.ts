@@ -48,7 +48,7 @@ export abstract class ClosableConnection extends ObservedConnection {
   /** It is detached, and not all that take part have been notified. */
   #mustNotify = false;
   /** What read the input when it was detached, and is to receive an error. */
-  #lastReader: ByteSink | undefined;
+  #lastReader: Pick<ByteSink, 'error'> | undefined;
 
   /** It holds nothing any more that the memory budget counts. */
   protected abstract releaseMemory(): void;
@@ -266,7 +266,7 @@ export abstract class ClosableConnection extends ObservedConnection {
     if (this.phase === Phase.closed) return;
     this.isSocketClosed = true;
     // Both sides have sent a FIN, but the end of the input is still retained for a paused handler.
-    if (this.input.endRetained && !this.isDetached) return;
+    if ((this.input.endRetained || this.input.holdsFrames) && !this.isDetached) return;
     this.closing.set(this.input.peerEnded ? 'ended' : 'aborted');
     this.watchdog.clear();
     if (!this.isDetached) this.#detach();

@@ -1,33 +1,27 @@
-import { describe } from '../options.ts';
 import { endOfCallback, nextIteration } from '../time/eventLoop.ts';
 import type { TransportSocket } from '../transport/transport.ts';
 import type { MemoryBudget } from './memoryBudget.ts';
+import { OperatedReads, type OperatedReadsOwner } from './operatedReads.ts';
 import type { Output } from './output.ts';
-import { PausableReads, type ReadsContext } from './pausableReads.ts';
+import type { ReadsContext } from './pausableReads.ts';
 import { PauseCause } from './pauses.ts';
-import type { ByteSink, Follower } from './source.ts';
+import type { ByteSink } from './source.ts';
 import type { Watchdog } from './watchdog.ts';
 
 /** What an input reads from its connection, and reports to it. */
-export interface InputOwner {
+export interface InputOwner extends OperatedReadsOwner {
   readonly output: Output;
   readonly watchdog: Watchdog;
   /** Whether the input is to complete at its next boundary. */
   readonly isDraining: boolean;
   /** Whether we have ended or aborted the connection. */
   readonly over: boolean;
-  /** An operator reported what cannot be. */
-  crashed(error: unknown): void;
   /** The input is over: completed, failed, or unsubscribed. */
   inputOver(): void;
   /** The last cause on our side that paused the input has ended. */
   rested(): void;
-  /** The number of bytes that are held of the input has changed. */
-  weigh(): void;
   /** The peer has reset the connection, unseen, or the input ended after a write had failed. */
   lost(): void;
-  /** Memory is short: pauses the input. @param isReady Whether there is something to work off. */
-  pauseForMemory(isReady: boolean): void;
 }
 
 /** What the inputs of one listener have in common. */
@@ -47,7 +41,7 @@ const TIME_PER_READ = 5;
  *
  * At most one read is retained, because the socket is stopped with it.
  */
-export class Input extends PausableReads {
+export class Input extends OperatedReads {
   /** Bytes received. */
   bytes = 0;
   /** The peer's FIN has been passed on. */
@@ -57,19 +51,11 @@ export class Input extends PausableReads {
   #sink: ByteSink | undefined;
   /** A sink that has ended. Operators behind it may still hold frames, which are passed on as pauses end. */
   #endedSink: ByteSink | undefined;
-  /** Framing operators behind other operators, those furthest downstream first. */
-  #followers: Set<Follower> | undefined;
   /** What came while the input was paused. */
   #retained: Uint8Array | undefined;
   /** The peer's FIN came while the input was paused. */
   #endRetained = false;
   #fullReads = 0;
-  /** Bytes that framing operators hold: of an incomplete frame, or of frames that were not passed on because of a pause. */
-  #buffered = 0;
-  /** How many framing operators hold complete frames. */
-  #holders = 0;
-  /** A report was wrong: it fails the connection once, and nothing is counted from then on. */
-  #isMiscounted = false;
   /** Nothing can be sent any more, so the end of the input is the end of the connection. */
   #isLast = false;
 
@@ -83,29 +69,28 @@ export class Input extends PausableReads {
     return this.#context;
   }
 
+  protected get owner(): InputOwner {
+    return this.#owner;
+  }
+
   /** Whether there is a sink. */
   get open(): boolean {
     return this.#sink !== undefined;
   }
 
-  /** Whether there is a sink whose results are what is written. */
+  /** Whether there is a sink, or held frames, whose results are what is written. */
   get coupled(): boolean {
-    return this.#sink !== undefined && this.#sink.uncoupled !== true;
+    return (this.open || this.holdsFrames) && (this.#sink ?? this.#endedSink)?.uncoupled !== true;
   }
 
   /** Whether part of a frame is held, and nothing that can be worked off. */
   get holdsPartOfFrame(): boolean {
-    return this.#buffered > 0 && !this.#hasWork;
-  }
-
-  /** Whether operators hold something that they pass on when no pause holds, also after the end of the input. */
-  get holdsFrames(): boolean {
-    return this.#holders > 0;
+    return this.heldBytes > 0 && !this.#hasWork;
   }
 
   /** Whether something can be worked off without reading more. */
   get #hasWork(): boolean {
-    return this.#holders > 0 || this.#retained !== undefined;
+    return this.holdsFrames || this.#retained !== undefined;
   }
 
   /** Whether the peer's FIN has come, and is retained. */
@@ -115,7 +100,7 @@ export class Input extends PausableReads {
 
   /** Bytes that have been read and not worked off. */
   get weight(): number {
-    return this.#buffered + (this.#retained?.length ?? 0);
+    return this.heldBytes + (this.#retained?.length ?? 0);
   }
 
   /** Begins to read. */
@@ -128,6 +113,7 @@ export class Input extends PausableReads {
   /** A sink that comes after the end: it completes. */
   startAtEnd(sink: ByteSink): void {
     this.#sink = sink;
+    this.endCause(PauseCause.unread);
     this.complete();
   }
 
@@ -155,7 +141,7 @@ export class Input extends PausableReads {
 
   /** Whether something that has been read waits for the end of a pause. */
   get #holdsBack(): boolean {
-    return this.#retained !== undefined || (this.isPaused && this.#buffered > 0);
+    return this.#retained !== undefined || (this.isPaused && this.heldBytes > 0);
   }
 
   /** The sink unsubscribes. */
@@ -178,20 +164,22 @@ export class Input extends PausableReads {
 
   /** Asks for the end at the next boundary: at that of the last framing operator, else at that of the sink. */
   drain(): void {
-    const decides = [...(this.#followers ?? [])].find(({ drain }) => drain) ?? this.#sink ?? this.#endedSink;
+    const decides = [...this.followers].find(({ drain }) => drain) ?? this.#sink ?? this.#endedSink;
     if (decides?.drain) this.#owner.output.corkWhile(() => decides.drain?.());
     else this.complete();
+    // It may have ended a pause.
+    if (this.#endRetained && !this.isPaused && this.#retained === undefined) this.#end();
   }
 
-  /** Adds a framing operator that is not the sink itself. @returns A function that removes it. */
-  follow(follower: Follower): () => void {
-    this.#followers ??= new Set();
-    this.#followers.add(follower);
-    return () => {
-      this.#followers?.delete(follower);
-      // Other operators may read the same input, and are asked next; but not before they have received the current chunk.
-      if (this.#owner.isDraining && this.#sink !== undefined) endOfCallback(this.#context.clock, () => this.drain());
-    };
+  protected unfollowed(): void {
+    // Other operators may read the same input, and are asked next; but not before they have received the current chunk.
+    if (this.#owner.isDraining && (this.open || this.holdsFrames))
+      endOfCallback(this.#context.clock, () => this.drain());
+  }
+
+  protected framesPassed(): void {
+    // The end of the input had to wait for these frames.
+    if (!this.holdsFrames && !this.open) this.#owner.inputOver();
   }
 
   /**
@@ -199,7 +187,7 @@ export class Input extends PausableReads {
    * frames that operators still hold are passed on as before, and the pauses of those that receive them go on.
    */
   discard(): void {
-    if (this.#holders === 0 || this.#owner.over) this.setCauses(0);
+    if (!this.holdsFrames || this.#owner.over) this.setCauses(0);
     this.#retained = undefined;
     this.#owner.weigh();
     if (this.peerEnded) return;
@@ -207,33 +195,27 @@ export class Input extends PausableReads {
     else this.startSocket();
   }
 
-  /** The connection is detached. @returns The sink, which is to receive an error last. */
-  leave(): ByteSink | undefined {
-    const sink = this.#sink;
+  /** The connection is detached. @returns What is to receive an error last. */
+  leave(): Pick<ByteSink, 'error'> | undefined {
+    const last = this.#sink ?? this.#held();
     this.#sink = this.#endedSink = undefined;
     this.#retained = undefined;
     this.setCauses(0);
-    return sink;
+    return last;
   }
 
-  /** See `SourceControl.reportBuffered`. */
-  reportBuffered(change: number, frames: number): void {
-    if (this.#isMiscounted) return;
-    const buffered = this.#buffered + change;
-    // What a decoder reports goes into the sum of all connections, which a NaN would spoil for good.
-    if (!Number.isSafeInteger(buffered) || buffered < 0) {
-      this.#isMiscounted = true;
-      this.#buffered = this.#holders = 0;
-      const message = `Cannot count what is held of the input: ${describe(buffered)} is not a number of bytes, 0 or more`;
-      return this.#owner.crashed(new TypeError(message));
-    }
-    this.#buffered = buffered;
-    this.#holders += frames;
-    this.#owner.weigh();
-    // It waits for memory to read more, and has something to work off now.
-    if (frames > 0 && this.pausedBy(PauseCause.budget)) this.#owner.pauseForMemory(true);
-    // The end of the input had to wait for these frames.
-    if (frames < 0 && this.#holders === 0 && this.#sink === undefined) this.#owner.inputOver();
+  /** What holds frames after the end of the input. */
+  #held(): Pick<ByteSink, 'error' | 'complete'> | undefined {
+    if (this.open || !this.holdsFrames) return undefined;
+    const all = [this.#endedSink, ...this.followers];
+    return {
+      error(error) {
+        for (const one of all) one?.error?.(error);
+      },
+      complete() {
+        for (const one of all) one?.complete?.();
+      },
+    };
   }
 
   resume(cause: number): void {
@@ -251,7 +233,7 @@ export class Input extends PausableReads {
     this.bytes += chunk.length;
     // Discarded bytes do not count as activity; otherwise a peer could stay connected by sending data that is never read.
     if (this.#sink === undefined && !this.pausedBy(PauseCause.unread)) return;
-    this.#owner.watchdog.active();
+    this.#owner.watchdog.received();
     if (this.isPaused || this.#context.budget.isShort) return this.#retain(chunk);
     const isFull = chunk.length >= FULL;
     const began = isFull ? this.#context.clock.now() : 0;
@@ -304,10 +286,10 @@ export class Input extends PausableReads {
    */
   #flow(): void {
     if (this.#mustWait()) return;
-    const holders = this.#holders;
-    if (this.#followers) for (const follower of this.#followers) this.#owner.output.corkWhile(() => follower.resume());
+    for (const follower of this.followers) this.#owner.output.corkWhile(() => follower.resume());
     const sink = this.#sink ?? this.#endedSink;
     if (sink?.resume) this.#owner.output.corkWhile(() => sink.resume?.());
+    const { holders } = this;
     const retained = this.#retained;
     if (!this.isPaused && retained !== undefined && !this.#mustWait()) {
       this.#retained = undefined;
@@ -318,7 +300,7 @@ export class Input extends PausableReads {
     if (!this.#endRetained) {
       if (this.#sink === undefined) return;
       // An operator that holds back what it has just received is resumed once more for that.
-      if (this.isStopped && this.#context.budget.isShort) this.#owner.pauseForMemory(this.#holders > holders);
+      if (this.isStopped && this.#context.budget.isShort) this.#owner.pauseForMemory(this.holders > holders);
       else this.startSocket();
     } else if (!this.#owner.output.isCorked) {
       // While the sink is called, it may pause again; then the caller of the sink sees to the end.
@@ -337,9 +319,14 @@ export class Input extends PausableReads {
     if (this.#sink !== undefined) this.#owner.output.corkWhileReceiving(this.#sink, chunk);
   }
 
-  #finish(end: (sink: ByteSink) => void): void {
+  #finish(end: (sink: Pick<ByteSink, 'error' | 'complete'>) => void): void {
     const sink = this.#sink;
-    if (sink === undefined) return;
+    if (sink === undefined) {
+      // We end the connection: what is held is dropped, and its subscriber is notified.
+      const held = this.#owner.over ? this.#held() : undefined;
+      if (held) this.#owner.output.corkWhile(() => end(held));
+      return;
+    }
     this.#owner.output.corkWhile(() => {
       this.#endedSink = sink;
       this.#sink = undefined;

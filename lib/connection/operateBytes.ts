@@ -65,7 +65,7 @@ export function operateBytes(
  * source, and an {@link Emitter} is the sink of the operator.
  */
 class WrittenOperation extends Operation<Uint8Array> implements Controlled {
-  readonly #operator: BytesOperator;
+  #operator: BytesOperator = {};
   readonly #control: OperatorControl;
   readonly #emitter: Emitter;
   #unfollow: (() => void) | undefined;
@@ -80,18 +80,25 @@ class WrittenOperation extends Operation<Uint8Array> implements Controlled {
     this.#control = new OperatorControl(source, isInPlace, this);
     this.#emitter = new Emitter(sink, () => this.end());
     try {
-      this.#operator = make(this.#emitter, this.#control);
-      if (typeof this.#operator !== 'object' || this.#operator === null)
-        throw new TypeError(`Cannot operate on bytes: operator must return an object, not ${describe(this.#operator)}`);
+      const made = make(this.#emitter, this.#control);
+      if (typeof made !== 'object' || made === null)
+        throw new TypeError(`Cannot operate on bytes: operator must return an object, not ${describe(made)}`);
+      this.#operator = made;
     } catch (error) {
       this.#control.close();
       throw error;
     }
+    // The function that made it has already ended it.
+    if (this.isOver) this.#finalizeOperator();
     const { resume, drain } = this.#operator;
-    if (isInPlace || !(resume || drain)) return;
+    if (this.isOver || isInPlace || !(resume || drain)) return;
     // A source that is not read in place passes neither of them on, so the connection calls this operation itself. Without a
     // `drain` of its own it does not decide where the input ends.
-    const follower = { resume: () => this.resume() };
+    const follower = {
+      resume: () => this.resume(),
+      error: (error: unknown) => this.error(error),
+      complete: () => this.complete(),
+    };
     this.#unfollow = source?.follow(drain ? { ...follower, drain: () => this.drain() } : follower);
   }
 
@@ -104,12 +111,14 @@ class WrittenOperation extends Operation<Uint8Array> implements Controlled {
   }
 
   override error(error: unknown): void {
-    if (this.isOver) return;
+    // After its end, what is behind it may hold frames.
+    if (this.isOver) return this.sink.error(error);
     this.#attempt(() => (this.#operator.error ? this.#operator.error(error) : this.#emitter.error(error)));
   }
 
   override complete(): void {
-    if (!this.isOver) this.#control.ended();
+    if (this.isOver) this.sink.complete();
+    else this.#control.ended();
   }
 
   override resume(): void {
@@ -146,6 +155,10 @@ class WrittenOperation extends Operation<Uint8Array> implements Controlled {
     this.#emitter.isOver = true;
     this.#control.close();
     this.#unfollow?.();
+    this.#finalizeOperator();
+  }
+
+  #finalizeOperator(): void {
     try {
       this.#operator.finalize?.();
     } catch (error) {

@@ -36,8 +36,9 @@ export interface BytesControl {
    * Reports the number of bytes that the operator has received and holds, in total, until the next report. The server's `budget`
    * counts them.
    *
-   * @param isReady Whether the operator emits them in `resume`, without reading more, as one that delays chunks. While memory is
-   * short, it is resumed for that; the connections of operators that hold part of something are evicted first. @default false
+   * @param isReady Whether the operator emits them in `resume`, without reading more, as one that delays chunks. If it reports so
+   * while memory is short, or its input is paused then, it is resumed for that. The connections of operators that hold part of
+   * something are evicted first. @default false
    */
   reportBuffered(bytes: number, isReady?: boolean): void;
 }

@@ -146,17 +146,18 @@ export class Output {
 
   /** Passes a read to the sink of the input. What it writes leaves together; what it throws must not reach the event loop. */
   corkWhileReceiving(sink: Pick<ByteSink, 'next'>, chunk: Uint8Array): void {
+    const isWithin = this.#isCorked;
     this.#isCorked = true;
     try {
       sink.next(chunk);
     } catch (error) {
       this.#owner.crashed(error);
     } finally {
-      this.#uncork();
+      if (!isWithin) this.#uncork();
     }
   }
 
-  /** The same for any other call of the sink, which may be within such a call. */
+  /** The same for any other call of the sink. */
   corkWhile(work: () => void): void {
     const isWithin = this.#isCorked;
     this.#isCorked = true;

@@ -76,4 +76,4 @@ export interface SourceControl {
 }
 
 /** An operator that does not read in place, and is resumed and drained by the connection: see {@link SourceControl.follow}. */
-export type Follower = Required<Pick<ByteSink, 'resume'>> & Pick<ByteSink, 'drain'>;
+export type Follower = Required<Pick<ByteSink, 'resume'>> & Partial<Pick<ByteSink, 'drain' | 'error' | 'complete'>>;

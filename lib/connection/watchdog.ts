@@ -89,6 +89,12 @@ export class Watchdog extends LazyTimer {
     return Math.max(this.#activeAt, this.#output.progress?.mayHaveMovedAt ?? 0);
   }
 
+  /** Bytes have come. What the peer has taken before that counts from now at the latest. */
+  received(): void {
+    this.#look();
+    this.active();
+  }
+
   active(): void {
     this.#activeAt = this.clock.now();
   }

@@ -334,6 +334,22 @@ describe('an operator', () => {
     expect(server.log.closes).toEqual(['failed']);
   });
 
+  it.each<[string, (sink: OperatorSink) => void, Partial<Seen<Uint8Array>>]>([
+    ['completes', (sink) => sink.complete(), { completed: true }],
+    ['errors', (sink) => sink.error(fault), { error: fault }],
+  ])('that %s as it is made has ended, and is finalized', (_, end, expected) => {
+    let finalized = 0;
+    const operator = operateBytes((sink) => {
+      end(sink);
+      return { finalize: () => finalized++ };
+    });
+    const sources: Observable<Uint8Array>[] = [new Borrowed(), new Borrowed().pipe(plain), of(bytes('a'))];
+    for (const source of sources) {
+      expect(watch(source.pipe(operator))).toEqual({ values: [], completed: false, ...expected });
+    }
+    expect(finalized).toBe(3);
+  });
+
   it('that cannot be made leaves no pause and no report behind', () => {
     const peer = new Borrowed();
     const failing = operateBytes((_sink, control) => {
