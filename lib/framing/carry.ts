@@ -81,8 +81,8 @@ export function copyOf(bytes: Buffer, start: number, end: number): Buffer {
 }
 
 /**
- * Frames of up to SMALL bytes come from Node's pool of 8 KiB, those of up to MEDIUM from our slabs; larger ones have their own
- * memory.
+ * Frames of up to SMALL bytes come from Node's pool, whose slabs have 8 KiB, and 64 KiB in Node 24 and 26. Those of up to MEDIUM
+ * come from our slabs. Larger ones have their own memory, or a part of that larger pool.
  */
 const SMALL = 512;
 const MEDIUM = 8 * 1024;
