@@ -49,7 +49,10 @@ export abstract class OperatedReads extends PausableReads {
   /** A follower has left. */
   protected abstract unfollowed(): void;
 
-  /** No operator holds frames any more. */
+  /** Whether there is a sink: the input has not ended. */
+  abstract readonly open: boolean;
+
+  /** No operator holds frames any more, after the end of the input. */
   protected abstract framesPassed(): void;
 
   /** Adds an operator that is not the sink itself. @returns A function that removes it. */
@@ -80,6 +83,6 @@ export abstract class OperatedReads extends PausableReads {
     const waits = this.pausedBy(PauseCause.budget) || (!this.isPaused && this.context.budget.isShort);
     if (frames > 0 && waits) this.owner.pauseForMemory(true);
     // Later, because what is no longer held may not have been emitted yet.
-    if (frames < 0 && this.#holders === 0) endOfCallback(this.context.clock, () => this.framesPassed());
+    if (frames < 0 && this.#holders === 0 && !this.open) endOfCallback(this.context.clock, () => this.framesPassed());
   }
 }
