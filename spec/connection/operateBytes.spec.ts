@@ -688,6 +688,17 @@ describe.each<[string, (connection: Connection) => Observable<Uint8Array>]>([
     expect([held, client.text, server.log.closes]).toEqual([['b\nc\n'], 'a\nb\nc\n', ['ended']]);
   });
 
+  /** Sends a text, begins a drain, and sends a FIN. Returns what came back, and the close reasons. */
+  async function drain(server: TestServer): Promise<[text: string, closes: readonly unknown[]]> {
+    const client = await server.connect();
+    client.write('first ');
+    await server.clock.settle();
+    await server.signal();
+    client.end();
+    await server.clock.settle();
+    return [client.text, server.log.closes];
+  }
+
   it('may pass a drain on whatever is behind it', async () => {
     const last = operateBytes((sink) => ({
       drain() {
@@ -698,13 +709,7 @@ describe.each<[string, (connection: Connection) => Observable<Uint8Array>]>([
     const behind: MonoTypeOperatorFunction<Uint8Array>[] = [plain, pipe(passing(), plain), pipe(passing())];
     for (const operators of behind) {
       const server = await TestServer.open((connection) => read(connection).pipe(last, operators));
-      const client = await server.connect();
-      client.write('first ');
-      await server.clock.settle();
-      await server.signal();
-      client.end();
-      await server.clock.settle();
-      expect([client.text, server.log.closes]).toEqual(['first last', ['drained']]);
+      expect(await drain(server)).toEqual(['first last', ['drained']]);
     }
   });
 
@@ -718,13 +723,7 @@ describe.each<[string, (connection: Connection) => Observable<Uint8Array>]>([
       }));
       return read(connection).pipe(operator);
     });
-    const client = await server.connect();
-    client.write('first ');
-    await server.clock.settle();
-    await server.signal();
-    client.end();
-    await server.clock.settle();
-    expect([client.text, server.log.closes]).toEqual(['first last', ['drained']]);
+    expect(await drain(server)).toEqual(['first last', ['drained']]);
   });
 
   it('leaves that decision to a framing operator in front of it, if it has no drain', async () => {
