@@ -142,6 +142,8 @@ export interface DrainReport {
 export interface ListeningEvent {
   readonly type: 'listening';
   readonly address: Address;
+  /** What serves the port: `handle` or `net` on the real network. Another transport may name itself, or not. */
+  readonly transport?: string | undefined;
   readonly counters: Counters;
   /** The connections that are being served, or closing. */
   readonly connections: ReadonlySet<ConnectionView>;

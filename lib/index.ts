@@ -85,7 +85,7 @@ export {
 
 // The network and the clock, which are options of a server.
 export { monotonic } from './time/monotonic.ts';
-export { nodeTransport } from './transport/node.ts';
+export { netTransport, nodeTransport } from './transport/node.ts';
 export type {
   Address,
   Destination,

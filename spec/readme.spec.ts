@@ -55,7 +55,8 @@ describe('the README', () => {
       const one = client(port).write('hello\nworld\n').end();
       one.socket.on('close', () => expect(one.text).toBe('HELLO\nWORLD\n'));
       // The address for all interfaces is `::` or `0.0.0.0`, depending on the machine.
-      Object.assign(event, { address: { address: '::', port: 7000 }, msg: event.msg.replace(/\S+$/, '[::]:7000') });
+      const address = { address: '::', port: 7000 };
+      Object.assign(event, { address, transport: 'handle', msg: event.msg.replace(/\S+$/, '[::]:7000') });
     }
     const [, note = ''] = readme.match(/^\((.*) are left out here\.\)$/m) ?? [];
     const leftOut = [...note.matchAll(/`(\w+)`/g)].map(([, name = '']) => name);

@@ -58,10 +58,10 @@ export class Listener implements PortHandler, ConnectionOwner {
     );
   }
 
-  listening(address: Address): void {
+  listening(address: Address, transport?: string): void {
     this.#listening = true;
     const { counters, connections } = this.#registry;
-    this.#emit({ type: 'listening', address, counters, connections });
+    this.#emit({ type: 'listening', address, transport, counters, connections });
   }
 
   accepted(socket: TransportSocket): void {

@@ -94,7 +94,8 @@ function line({ type: _type, err, ...others }: Fields, sentence: string): string
 const ONE_LINE = { breakLength: Number.POSITIVE_INFINITY, depth: 5 };
 
 function fields(event: ServerEvent): Fields {
-  if (event.type === 'listening') return { type: event.type, address: event.address } as Fields;
+  if (event.type === 'listening')
+    return plain({ type: event.type, address: event.address, transport: event.transport }) as Fields;
   if (!('error' in event)) return plain(event) as Fields;
   const { error, ...others } = event;
   // No stack: how a connection was closed is no fault of the program, or else `failed` has logged the stack.

@@ -1,11 +1,25 @@
 import { dial } from './nodeDial.ts';
+import { handles } from './nodeInternals.ts';
 import { listen } from './nodePort.ts';
 import type { Transport } from './transport.ts';
 
+/** Read from the environment on each call, so that a spec can test both transports in one process. */
+const usable = () => (process.env.SLUICE_TRANSPORT === 'net' ? undefined : handles());
+
 /**
- * TCP and unix sockets, by `node:net`.
+ * TCP and unix sockets, on the handles beneath `net.Socket`, which cost less.
  *
- * All connections read into one shared buffer. A release of Node without the interface for that allocates memory for each read;
- * so does any release with `SLUICE_READS=data` in the environment.
+ * All connections read into one shared buffer. Node does not document these handles. So {@link netTransport} is used in place of
+ * this transport in releases of Node in which it is not tested, in other runtimes, where a handle has an unexpected shape, and
+ * with `SLUICE_TRANSPORT=net` in the environment. The event `listening` says which one is used.
  */
-export const nodeTransport: Transport = { listen, connect: dial };
+export const nodeTransport: Transport = {
+  listen: (where, options, handler) => listen(where, options, handler, usable()),
+  connect: (where, options, handler) => dial(where, options, handler, usable()),
+};
+
+/** TCP and unix sockets, by the documented interface of `node:net`. */
+export const netTransport: Transport = {
+  listen: (where, options, handler) => listen(where, options, handler, undefined),
+  connect: (where, options, handler) => dial(where, options, handler, undefined),
+};

@@ -1,17 +1,23 @@
 import { type NetConnectOpts, Socket } from 'node:net';
-import { HIGH_WATER_MARK, probeDelay, sharesReads } from './nodeOptions.ts';
-import { NodeSocket } from './nodeSocket.ts';
-import { onData } from './ownedSocket.ts';
-import { sharedBuffer } from './sharedReads.ts';
+import { HandleSocket } from './handleSocket.ts';
+import { NetSocket } from './netSocket.ts';
+import { type Handles, takeConnected } from './nodeInternals.ts';
+import { HIGH_WATER_MARK, probeDelay } from './nodeOptions.ts';
 import type { Destination, Dial, DialHandler, SocketOptions } from './transport.ts';
 
-/** `Transport.connect`, with a `net.Socket`. */
-export function dial(where: Destination, { noDelay, keepAlive }: SocketOptions, handler: DialHandler): Dial {
+/**
+ * `Transport.connect`. A `net.Socket` connects, because it looks up names and tries one address after the other.
+ *
+ * @param handles What can be done with the handle of the connected socket; without it the socket itself is used.
+ */
+export function dial(
+  where: Destination,
+  { noDelay, keepAlive }: SocketOptions,
+  handler: DialHandler,
+  handles: Handles | undefined,
+): Dial {
   const delay = probeDelay(keepAlive);
-  const borrows = sharesReads();
-  const reads = borrows ? { onread: sharedBuffer(onData) } : {};
-  const options = { ...reads, allowHalfOpen: true, highWaterMark: HIGH_WATER_MARK };
-  const socket = new Socket(options);
+  const socket = new Socket({ allowHalfOpen: true, highWaterMark: HIGH_WATER_MARK } as object);
   if (noDelay) socket.setNoDelay();
   if (delay !== false) socket.setKeepAlive(true, delay);
   // Otherwise the socket reads as soon as it is connected.
@@ -20,7 +26,9 @@ export function dial(where: Destination, { noDelay, keepAlive }: SocketOptions, 
   socket.once('error', fail);
   socket.once('connect', () => {
     socket.off('error', fail);
-    handler.connected(new NodeSocket(socket, borrows, 'path' in where ? where.path : undefined));
+    const path = 'path' in where ? where.path : undefined;
+    const handle = handles && takeConnected(handles, socket);
+    handler.connected(handles && handle ? new HandleSocket(handles, handle, path) : new NetSocket(socket, path));
   });
   socket.connect(where as NetConnectOpts);
   return {

@@ -14,9 +14,3 @@ export function probeDelay(keepAlive: number | false): number | false {
   if (keepAlive === false || keepAlive === Number.POSITIVE_INFINITY) return false;
   return 1000 * Math.min(Math.max(Math.ceil(keepAlive / 1000), 1), 0x7fff);
 }
-
-/**
- * Whether sockets read into the shared buffer. Read from the environment each time, so that a spec can test both in one
- * process.
- */
-export const sharesReads = (): boolean => process.env.SLUICE_READS !== 'data';

@@ -1,12 +1,21 @@
 import { createServer, type ListenOptions, type Socket } from 'node:net';
-import { HIGH_WATER_MARK, probeDelay, sharesReads } from './nodeOptions.ts';
-import { NodeSocket } from './nodeSocket.ts';
-import { onData } from './ownedSocket.ts';
-import { takeAccepted } from './sharedReads.ts';
+import { HandleSocket } from './handleSocket.ts';
+import { NetSocket } from './netSocket.ts';
+import { type Handle, type Handles, takeAccepted } from './nodeInternals.ts';
+import { HIGH_WATER_MARK, probeDelay } from './nodeOptions.ts';
 import type { Address, Port, PortHandler, TransportOptions, Where } from './transport.ts';
 
-/** `Transport.listen`, with a `net.Server`. */
-export function listen(where: Where, { backlog, noDelay, keepAlive }: TransportOptions, handler: PortHandler): Port {
+/**
+ * `Transport.listen`, with a `net.Server`.
+ *
+ * @param handles What can be done with the handles that the server accepts; without it each becomes a `net.Socket`.
+ */
+export function listen(
+  where: Where,
+  { backlog, noDelay, keepAlive }: TransportOptions,
+  handler: PortHandler,
+  handles: Handles | undefined,
+): Port {
   const delay = probeDelay(keepAlive);
   const server = createServer({
     allowHalfOpen: true,
@@ -16,17 +25,46 @@ export function listen(where: Where, { backlog, noDelay, keepAlive }: TransportO
     keepAliveInitialDelay: delay === false ? 0 : delay,
     highWaterMark: HIGH_WATER_MARK,
   });
-  server.on('connection', (socket) => handler.accepted(new NodeSocket(socket, false)));
+  // Also of a server whose handles are taken: an accepted handle may have another shape.
+  server.on('connection', (socket: Socket) => handler.accepted(new NetSocket(socket)));
   server.on('listening', () => {
-    if (sharesReads()) {
-      const accepted = (socket: Socket) => handler.accepted(new NodeSocket(socket, true));
-      takeAccepted(server, { noDelay, keepAlive: delay, highWaterMark: HIGH_WATER_MARK }, onData, accepted);
-    }
-    handler.listening(boundTo(server.address(), where));
+    const isTaken = handles !== undefined && take(server, handles, { noDelay, keepAlive: delay }, handler);
+    handler.listening(boundTo(server.address(), where), isTaken ? 'handle' : 'net');
   });
   server.on('error', (error) => handler.error(error));
   server.listen({ ...where, backlog } satisfies ListenOptions);
   return { close: () => server.close() };
+}
+
+interface HandleOptions {
+  readonly noDelay: boolean;
+  /** Milliseconds before the first keep-alive probe, or `false` for none. */
+  readonly keepAlive: number | false;
+}
+
+/** @returns Whether the handles that the server accepts become sockets without the server. */
+function take(
+  server: ReturnType<typeof createServer>,
+  handles: Handles,
+  options: HandleOptions,
+  handler: PortHandler,
+): boolean {
+  const listening = takeAccepted(server, (handle) => {
+    if (!handles.fits(handle)) return false;
+    if (!isInherited) set(handle, options);
+    handler.accepted(new HandleSocket(handles, handle));
+    return true;
+  });
+  // On Linux an accepted socket inherits the options of the listening one, which saves five system calls per connection. In a
+  // worker of a cluster the listening socket is the primary's, and options cannot be set on the handle that represents it here.
+  const isInherited = process.platform === 'linux' && typeof listening?.setNoDelay === 'function';
+  if (isInherited) set(listening, options);
+  return listening !== undefined;
+}
+
+function set(handle: Pick<Handle, 'setNoDelay' | 'setKeepAlive'>, { noDelay, keepAlive }: HandleOptions): void {
+  if (noDelay) handle.setNoDelay?.(true);
+  if (keepAlive !== false) handle.setKeepAlive?.(true, Math.trunc(keepAlive / 1000));
 }
 
 function boundTo(bound: string | { address: string; port: number } | null, where: Where): Address {

@@ -84,8 +84,12 @@ export interface Port {
 
 /** Is notified of what happens at a port. */
 export interface PortHandler {
-  /** The port is open and bound to this address. */
-  listening(address: Address): void;
+  /**
+   * The port is open and bound to this address.
+   *
+   * @param transport The name of the transport, for the event `listening`: that of Node is `handle` or `net`.
+   */
+  listening(address: Address, transport?: string): void;
   /** A socket was accepted. It is paused, and its `handler` must be set within this call. */
   accepted(socket: TransportSocket): void;
   /** The port could not be opened, or one accept failed. */
@@ -106,7 +110,10 @@ export interface DialHandler {
   failed(error: Error): void;
 }
 
-/** A connected socket, as a transport offers it. It does not read until `resume`, and stays open after the peer's FIN. */
+/**
+ * A connected socket, as a transport offers it. It does not read until `resume`, and stays open after the peer's FIN. It closes
+ * by itself once both sides have sent a FIN.
+ */
 export interface TransportSocket {
   /** Set once, within `accepted` or `connected`, before any other use of the socket. */
   handler: SocketHandler;

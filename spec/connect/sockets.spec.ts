@@ -30,8 +30,8 @@ async function listening(handle: (socket: Socket) => void, where: object = { por
 
 const bytesOf = (connection: Connection) => lastValueFrom(connection.pipe(toArray())).then((all) => Buffer.concat(all));
 
-describe.each(['shared', 'data'])('connect, on real sockets that read by %s', (reads) => {
-  beforeEach(() => void vi.stubEnv('SLUICE_READS', reads));
+describe.each(['handle', 'net'])('connect, on real sockets (transport: %s)', (transport) => {
+  beforeEach(() => void vi.stubEnv('SLUICE_TRANSPORT', transport));
   afterEach(() => void vi.unstubAllEnvs());
 
   it('sends and receives all bytes, in pieces of any length, and a FIN in both directions', async () => {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { finalize, firstValueFrom, ignoreElements, merge, NEVER, type Observable } from 'rxjs';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { connect } from '../../lib/connect/connect.ts';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { PauseCause } from '../../lib/connection/pauses.ts';
@@ -9,7 +9,7 @@ import type { Data } from '../../lib/connection/writeQueue.ts';
 import type { Closed } from '../../lib/events.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
-import type { Transport } from '../../lib/transport/transport.ts';
+import { netTransport, nodeTransport } from '../../lib/transport/node.ts';
 import { noteEnd, run } from '../support/peers.ts';
 
 const LAST_REPLY = '-ERR you are refused\n';
@@ -78,37 +78,12 @@ const readers: [string, Read][] = [
   ['that subscribes after the failure', late],
 ];
 
-/** A transport that writes by Node's own streams, as in a Node whose socket handles the library does not recognize. */
-async function unknownNode(): Promise<Transport> {
-  vi.resetModules();
-  vi.doMock('../../lib/transport/directWrites.ts', async (original) => ({
-    ...(await original<object>()),
-    writerOf: () => undefined,
-  }));
-  return (await import('../../lib/transport/node.ts')).nodeTransport;
-}
-
 describe.each([
-  ['shared reads', 'shared', false],
-  ['reads into memory of their own', 'data', false],
-  ["Node's own writes", 'shared', true],
-  ["Node's own reads and writes", 'data', true],
-])('a client with %s', (_how, reads, isUnknown) => {
-  let transport: Transport | undefined;
-  beforeEach(async () => {
-    vi.stubEnv('SLUICE_READS', reads);
-    transport = isUnknown ? await unknownNode() : undefined;
-  });
-  afterEach(() => {
-    vi.unstubAllEnvs();
-    vi.doUnmock('../../lib/transport/directWrites.ts');
-    vi.resetModules();
-  });
-
+  ['handle', nodeTransport],
+  ['net', netTransport],
+])('a client (transport: %s)', (name, transport) => {
   const dial = async (port: number) => {
-    const options = transport ? { transport } : {};
-    const connection = await firstValueFrom(connect({ port, host: '127.0.0.1' }, options));
-    // The first write of a process is Node's: the later ones derive from it how to write directly.
+    const connection = await firstValueFrom(connect({ port, host: '127.0.0.1' }, { transport }));
     await connection.write('hello\n');
     return connection;
   };
@@ -146,7 +121,7 @@ describe.each([
       );
       expect(ends.every(({ error }) => /^write E(PIPE|CONNRESET)$/.test((error as Error).message))).toBe(true);
       // Node does not report how much of its own writes was not sent.
-      const figures = isUnknown ? [0, 6] : [5, 6];
+      const figures = name === 'net' ? [0, 6] : [5, 6];
       expect(ends.map(({ unsent, bytesOut }) => [unsent, bytesOut])).toEqual(Array(20).fill(figures));
     },
   );

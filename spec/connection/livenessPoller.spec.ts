@@ -78,9 +78,9 @@ describe('a liveness poller', () => {
   });
 });
 
-describe.each(['shared', 'data'])('a handler on a real socket, with %s reads', (reads) => {
+describe.each(['handle', 'net'])('a handler on a real socket (transport: %s)', (transport) => {
   beforeEach(() => {
-    vi.stubEnv('SLUICE_READS', reads);
+    vi.stubEnv('SLUICE_TRANSPORT', transport);
   });
   afterEach(() => {
     vi.unstubAllEnvs();

@@ -52,19 +52,19 @@ async function serving(
 }
 
 /** Both ways to read: into the buffer that all sockets share, or into memory that is allocated for each read. */
-const eachWayToRead = describe.each(['shared', 'data']);
+const eachTransport = describe.each(['handle', 'net']);
 
-const readingBy = (reads: string) => {
+const servedBy = (transport: string) => {
   beforeEach(() => {
-    vi.stubEnv('SLUICE_READS', reads);
+    vi.stubEnv('SLUICE_TRANSPORT', transport);
   });
   afterEach(() => {
     vi.unstubAllEnvs();
   });
 };
 
-eachWayToRead('a connection on a real socket, with %s reads', (reads) => {
-  readingBy(reads);
+eachTransport('a connection on a real socket (transport: %s)', (transport) => {
+  servedBy(transport);
 
   it('echoes all bytes in order, however they are split into writes', async () => {
     const server = await serving((connection) => connection.pipe(connection.send()).subscribe());
@@ -201,8 +201,8 @@ eachWayToRead('a connection on a real socket, with %s reads', (reads) => {
   });
 });
 
-eachWayToRead('resets at every phase, with %s reads', (reads) => {
-  readingBy(reads);
+eachTransport('resets at every phase (transport: %s)', (transport) => {
+  servedBy(transport);
 
   const phases: Record<string, (client: Socket) => Promise<void> | void> = {
     'before the first read': (client) => void client.resetAndDestroy(),

@@ -302,8 +302,8 @@ describe('serve with a relay, while the client does not read', () => {
   });
 });
 
-describe.each(['shared', 'data'])('relay, on real sockets with %s reads', (reads) => {
-  beforeEach(() => void vi.stubEnv('SLUICE_READS', reads));
+describe.each(['handle', 'net'])('relay, on real sockets (transport: %s)', (transport) => {
+  beforeEach(() => void vi.stubEnv('SLUICE_TRANSPORT', transport));
   afterEach(() => void vi.unstubAllEnvs());
 
   it('passes on all bytes, however they are split and however slowly they are read', async () => {

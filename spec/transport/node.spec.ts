@@ -6,9 +6,9 @@ import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { nodeTransport } from '../../lib/transport/node.ts';
+import { netTransport, nodeTransport } from '../../lib/transport/node.ts';
 import { NO_HANDLER } from '../../lib/transport/noHandler.ts';
-import type { Address, Port, TransportSocket } from '../../lib/transport/transport.ts';
+import type { Address, Port, Transport, TransportSocket } from '../../lib/transport/transport.ts';
 import { endPrograms, Program } from '../support/program.ts';
 import { quickest } from '../support/quickest.ts';
 import { dialTo, open, readAll } from '../support/sockets.ts';
@@ -32,22 +32,34 @@ function notifications(socket: TransportSocket): Promise<string[]> {
   });
 }
 
-const kinds = { 'a TCP socket': () => undefined, 'a unix socket': unixPath };
+const transports = [
+  ['handle', nodeTransport],
+  ['net', netTransport],
+] as const;
+
+const kinds = [
+  ...transports.map(([name, transport]) => [name, 'a TCP socket', transport, () => undefined] as const),
+  ...transports.map(([name, transport]) => [name, 'a unix socket', transport, unixPath] as const),
+];
 
 async function unixPath() {
   return { path: join(await mkdtemp(join(tmpdir(), 'sluice-')), 's') };
 }
 
-describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
+describe.each(kinds)('transport %s, %s', (_name, _kind, transport, place) => {
   const withPort = async (
     run: (opened: Awaited<ReturnType<typeof open>>, next: () => Promise<TransportSocket>) => Promise<void>,
   ) => {
     const where = await place();
     const waiting: ((socket: TransportSocket) => void)[] = [];
-    const opened = await open((socket) => {
-      socket.handler = NO_HANDLER;
-      waiting.shift()?.(socket);
-    }, where);
+    const opened = await open(
+      (socket) => {
+        socket.handler = NO_HANDLER;
+        waiting.shift()?.(socket);
+      },
+      where,
+      transport,
+    );
     await run(opened, () => new Promise((resolve) => waiting.push(resolve)));
     opened.port.close();
     if (where) await rm(join(where.path, '..'), { recursive: true });
@@ -90,32 +102,33 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
     });
   });
 
-  it('has a constant number of listeners while it is open', async () => {
-    await withPort(async ({ connect }, next) => {
-      const accepted = next();
-      const client = connect();
-      const socket = await accepted;
-      const resumed = vi.spyOn(Socket.prototype, 'resume');
-      socket.resume();
-      const [raw] = resumed.mock.contexts as Socket[];
-      resumed.mockRestore();
-      const count = () => raw?.eventNames().reduce((sum, name) => sum + (raw?.listenerCount(name) ?? 0), 0);
-      const freed = notifications(socket);
-      const before = count();
-      expect(before).toBeGreaterThan(0);
-      client.resume();
-      for (let round = 0; round < 50; round++) {
+  if (transport === netTransport)
+    it('has a constant number of listeners while it is open', async () => {
+      await withPort(async ({ connect }, next) => {
+        const accepted = next();
+        const client = connect();
+        const socket = await accepted;
+        const resumed = vi.spyOn(Socket.prototype, 'resume');
         socket.resume();
-        client.write('x');
-        socket.write(['y', Buffer.alloc(100_000), 'é']);
-        socket.pause();
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-      expect(count()).toBe(before);
-      socket.reset();
-      await freed;
+        const [raw] = resumed.mock.contexts as Socket[];
+        resumed.mockRestore();
+        const count = () => raw?.eventNames().reduce((sum, name) => sum + (raw?.listenerCount(name) ?? 0), 0);
+        const freed = notifications(socket);
+        const before = count();
+        expect(before).toBeGreaterThan(0);
+        client.resume();
+        for (let round = 0; round < 50; round++) {
+          socket.resume();
+          client.write('x');
+          socket.write(['y', Buffer.alloc(100_000), 'é']);
+          socket.pause();
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        expect(count()).toBe(before);
+        socket.reset();
+        await freed;
+      });
     });
-  });
 
   it('reports the bytes that were not taken, during a large write and after a reset', async () => {
     await withPort(async ({ connect }, next) => {
@@ -145,11 +158,11 @@ describe.each(Object.entries(kinds))('nodeTransport, %s', (_kind, place) => {
   });
 });
 
-describe('nodeTransport', () => {
+describe.each(transports)('transport %s', (name, transport) => {
   afterEach(endPrograms);
 
   it('copies the address of its peer at accept, so that it is known after the peer has closed', async () => {
-    const { port, address, socket, client } = await accept();
+    const { port, address, socket, client } = await accept(transport);
     const from = client.localPort;
     const freed = notifications(socket);
     expect(socket.local).toEqual({ address: '127.0.0.1', port: address.port });
@@ -162,7 +175,7 @@ describe('nodeTransport', () => {
 
   it('notices a RST within 50 ms while it is read', async () => {
     const noticed = async () => {
-      const { port, socket, client } = await accept();
+      const { port, socket, client } = await accept(transport);
       const freed = notifications(socket);
       socket.resume();
       const begun = performance.now();
@@ -186,7 +199,7 @@ describe('nodeTransport', () => {
     const accepted = (socket: TransportSocket) => void sockets.push(socket);
     let port: Port | undefined;
     const address = await new Promise<Address>((listening, error) => {
-      port = nodeTransport.listen(HERE, options, { listening, accepted, error });
+      port = transport.listen(HERE, options, { listening, accepted, error });
     });
     const client = dialTo(address.port as number);
     await once(client, 'connect');
@@ -198,7 +211,9 @@ describe('nodeTransport', () => {
   });
 
   it.skipIf(process.platform !== 'linux')('sets it in the worker of a cluster, too', async () => {
+    vi.stubEnv('SLUICE_TRANSPORT', name);
     const server = new Program('worker');
+    vi.unstubAllEnvs();
     const client = dialTo(await server.whenListening());
     await server.whenEmitted('opened');
     // The server may accept the connection before the client knows that it is connected.
@@ -221,7 +236,7 @@ describe('nodeTransport', () => {
     await new Promise((resolve) => setImmediate(resolve));
     const before = open();
     for (const where of [{ port: 0 }, { port: 0, host: '127.0.0.1' }, { port: 0, host: 'localhost' }])
-      nodeTransport.listen(where, options, handler).close();
+      transport.listen(where, options, handler).close();
     // Lookups are answered in order: after this one, that of the port has been answered.
     await lookup('localhost');
     await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
@@ -230,9 +245,91 @@ describe('nodeTransport', () => {
     expect(open()).toBeLessThanOrEqual(before);
   });
 
+  it('reports a large write as taken only when its peer has read', async () => {
+    const notified: string[] = [];
+    let socket: TransportSocket | undefined;
+    const accepted = (one: TransportSocket) => {
+      const writable = () => notified.push(`writable, ${one.pending} pending`);
+      one.handler = { ...NO_HANDLER, writable };
+      socket = one;
+    };
+    const { connect, port } = await open(accepted, HERE, transport);
+    const client = connect().pause();
+    await vi.waitFor(() => expect(socket).toBeDefined());
+    expect(socket?.write('a')).toBe(true);
+    expect(socket?.write(Buffer.alloc(16 * 1024 * 1024))).toBe(false);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(notified).toEqual([]);
+    client.resume();
+    await vi.waitFor(() => expect(notified).toEqual(['writable, 0 pending']), 10_000);
+    port.close();
+    client.destroy();
+  });
+
+  it('keeps the bytes of a write that waits, although other connections write small pieces meanwhile', async () => {
+    const accepted: TransportSocket[] = [];
+    const { connect, port } = await open(
+      (socket) => {
+        socket.handler = NO_HANDLER;
+        accepted.push(socket);
+      },
+      HERE,
+      transport,
+    );
+    const clients = [connect(), connect(), connect()];
+    await vi.waitFor(() => expect(accepted).toHaveLength(3));
+    const sent = accepted.map(() => '');
+    // Until no socket takes more. The last pieces of each are still in memory while those of the others are written.
+    const stuck = new Set<number>();
+    for (let n = 0; stuck.size < 3; n++) {
+      const which = n % 3;
+      if (stuck.has(which)) continue;
+      const pieces = [`${n}:`, Buffer.alloc(5000, 97 + (n % 26)), '\n'];
+      sent[which] += pieces.join('');
+      if (!accepted[which]?.write(pieces)) stuck.add(which);
+    }
+    const all = clients.map((client) => readAll(client));
+    for (const socket of accepted) socket.end();
+    const received = (await Promise.all(all)).map(String);
+    expect(received.map(({ length }) => length)).toEqual(sent.map(({ length }) => length));
+    expect(received.every((text, which) => text === sent[which])).toBe(true);
+    port.close();
+    for (const client of clients) client.destroy();
+  });
+
+  it('goes on after a read that filled the buffer and left nothing to read', async () => {
+    const { port, socket, client } = await accept(transport);
+    const notified: string[] = [];
+    const freed = new Promise<void>((resolve) => {
+      let length = 0;
+      socket.handler = {
+        ...NO_HANDLER,
+        received(chunk) {
+          length += chunk.length;
+          if (length === 64 * 1024) setImmediate(() => client.end('more'));
+          if (length > 64 * 1024) notified.push(String(chunk));
+        },
+        peerEnded() {
+          notified.push('peerEnded');
+          socket.end();
+        },
+        freed: resolve,
+      };
+    });
+    // All of it is in the kernel before the first read.
+    client.resume().write(Buffer.alloc(64 * 1024));
+    await vi.waitFor(() => expect(client.writableLength).toBe(0));
+    socket.resume();
+    await freed;
+    expect(notified).toEqual(['more', 'peerEnded']);
+    port.close();
+  });
+
   it('reports that a port is taken', async () => {
-    const { port, address } = await open(() => undefined);
-    await expect(open(() => undefined, { port: address.port as number, host: '127.0.0.1' })).rejects.toMatchObject({
+    const { port, address } = await open(() => undefined, HERE, transport);
+    await expect(
+      open(() => undefined, { port: address.port as number, host: '127.0.0.1' }, transport),
+    ).rejects.toMatchObject({
       code: 'EADDRINUSE',
     });
     port.close();
@@ -256,15 +353,19 @@ function timerOf({ localPort, remotePort }: Socket): string | undefined {
 }
 
 /** A client, and the socket at the other end. */
-async function accept() {
+async function accept(transport: Transport) {
   let accepted: (socket: TransportSocket) => void = () => undefined;
   const first = new Promise<TransportSocket>((resolve) => {
     accepted = resolve;
   });
-  const opened = await open((socket) => {
-    socket.handler = NO_HANDLER;
-    accepted(socket);
-  });
+  const opened = await open(
+    (socket) => {
+      socket.handler = NO_HANDLER;
+      accepted(socket);
+    },
+    HERE,
+    transport,
+  );
   const client = opened.connect();
   const socket = await first;
   if (client.connecting) await once(client, 'connect');

@@ -14,7 +14,7 @@ import {
   tap,
   toArray,
 } from 'rxjs';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
   type Connection,
   delimited,
@@ -112,15 +112,15 @@ const keepers: Record<string, OperatorFunction<unknown, unknown>> = {
     ),
 };
 
-describe.each(['shared', 'data'])('a read buffer (%s) that is overwritten after each read', (reads) => {
+describe.each(['handle', 'net'])('a read buffer that is overwritten after each read (transport: %s)', (transport) => {
   afterEach(() => {
-    delete process.env.SLUICE_READS;
+    vi.unstubAllEnvs();
   });
 
   for (const [name, [sent, operator]] of Object.entries(ours)) {
     for (const [keeper, keep] of Object.entries(keepers)) {
       it(`does not change the values of ${name} behind ${keeper}`, async () => {
-        process.env.SLUICE_READS = reads;
+        vi.stubEnv('SLUICE_TRANSPORT', transport);
         const { atOnce, kept } = await receive(sent, operator, keep);
         const expected =
           keeper === 'pairwise()' ? atOnce.flatMap((each, at) => (at === 0 ? [] : [atOnce[at - 1], each])) : atOnce;

@@ -1,0 +1,206 @@
+import { getSystemErrorName } from 'node:util';
+import type { Handle, HandleOwner, Handles, Written } from './nodeInternals.ts';
+import { NodeSocket } from './nodeSocket.ts';
+import { prefixes } from './sharedBuffer.ts';
+import type { Address, TransportSocket } from './transport.ts';
+
+/** What has become of our FIN. */
+const Fin = { open: 0, wanted: 1, leaving: 2, sent: 3 } as const;
+
+/** A socket on a handle of libuv, without a `net.Socket`. All such sockets read into one shared buffer. */
+export class HandleSocket extends NodeSocket implements TransportSocket, HandleOwner {
+  bytesRead = 0;
+  readonly #handles: Handles;
+  #handle: Handle | undefined;
+  readonly #isTcp: boolean;
+  /** Bytes that were not taken when the socket was closed, or when a write had failed. */
+  #pending = 0;
+  /** Bytes that were written when the socket was closed. */
+  #bytesWritten = 0;
+  #isReading = false;
+  #hasPeerEnded = false;
+  #fin: number = Fin.open;
+
+  /** @param path The path of the unix socket that was connected to, which the system does not report. */
+  constructor(handles: Handles, handle: Handle, path?: string) {
+    super(peerOf(handle, path));
+    this.#handles = handles;
+    this.#handle = handle;
+    this.#isTcp = handle.getpeername !== undefined;
+    handles.own(handle, this);
+  }
+
+  get borrows(): boolean {
+    return true;
+  }
+
+  protected get isTcp(): boolean {
+    return this.#isTcp;
+  }
+
+  protected get isClosed(): boolean {
+    return this.#handle === undefined;
+  }
+
+  /** Looked up on each call, because it is rarely needed. Unlike the peer's address it is known after the peer has closed. */
+  get local(): Address {
+    const answer: Partial<Address> = {};
+    this.#handle?.getsockname?.(answer);
+    return { address: answer.address, port: answer.port };
+  }
+
+  get descriptor(): number | undefined {
+    return this.#handle?.fd;
+  }
+
+  /** A failed write leaves libuv's queue, but it was not sent: so the number stays, as it does once the socket is closed. */
+  get pending(): number {
+    if (!this.hasFailed && this.#handle !== undefined) this.#pending = this.#handle.writeQueueSize;
+    return this.#pending;
+  }
+
+  get bytesWritten(): number {
+    return this.#handle?.bytesWritten ?? this.#bytesWritten;
+  }
+
+  get alive(): boolean | undefined {
+    // After a RST the kernel no longer knows the peer: ENOTCONN.
+    const status = this.#handle?.getpeername?.({});
+    return status === undefined ? undefined : status === 0;
+  }
+
+  resume(): void {
+    if (this.#isReading || this.#hasPeerEnded || this.#handle === undefined) return;
+    this.#isReading = true;
+    this.#check(this.#handle.readStart());
+  }
+
+  pause(): void {
+    if (!this.#isReading || this.#handle === undefined) return;
+    this.#isReading = false;
+    this.#check(this.#handle.readStop());
+  }
+
+  /** Reading could not be started or stopped. */
+  #check(status: number): void {
+    if (status < 0) process.nextTick(failRead, this, systemError('read', status));
+  }
+
+  write(data: Written): boolean {
+    // A closed socket takes nothing. The handler is notified of its end elsewhere.
+    if (this.#handle === undefined) return false;
+    const outcome = this.#handles.write(this.#handle, data, this);
+    if (outcome === 'now') return true;
+    if (typeof outcome === 'number') {
+      this.hasFailed = true;
+      process.nextTick(complete, this, outcome);
+    }
+    this.isStalled = true;
+    return false;
+  }
+
+  /** A handle that is to be shut down cannot be reset. So the FIN waits here for the write in flight, and not there. */
+  end(): void {
+    if (this.hasFailed || this.#fin !== Fin.open) return;
+    this.#fin = Fin.wanted;
+    if (!this.isStalled) this.#shutdown();
+  }
+
+  #shutdown(): void {
+    if (this.#handle === undefined) return;
+    this.#fin = Fin.leaving;
+    if (!this.#handles.shutdown(this.#handle, this)) process.nextTick(finish, this);
+  }
+
+  destroy(): void {
+    const handle = this.#release();
+    if (handle) this.#handles.close(handle);
+  }
+
+  /** A unix socket has no RST. libuv refuses to reset a socket whose FIN is being sent, and Node would then never free it. */
+  reset(): void {
+    if (!this.#isTcp || this.#fin === Fin.leaving) return this.destroy();
+    const handle = this.#release();
+    if (handle) this.#handles.reset(handle);
+  }
+
+  /** Keeps the figures of the handle, which loses them. @returns The handle, which is to be closed. */
+  #release(): Handle | undefined {
+    const handle = this.#handle;
+    if (handle === undefined) return undefined;
+    this.#pending = this.pending;
+    this.#bytesWritten = handle.bytesWritten;
+    this.#handle = undefined;
+    return handle;
+  }
+
+  // What the handle reports (HandleOwner) -----------------------------------------------------------------------------
+
+  bytesReceived(length: number): void {
+    if (this.#handle !== undefined) this.handler.received(prefixes.of(length));
+  }
+
+  readEnded(): void {
+    if (this.#handle === undefined) return;
+    this.#hasPeerEnded = true;
+    this.peerEnded();
+    this.#destroyIfOver();
+  }
+
+  readFailed(error: Error): void {
+    if (this.#handle === undefined) return;
+    this.destroy();
+    this.failed(error);
+  }
+
+  writeCompleted(status: number): void {
+    if (this.#handle === undefined) return;
+    if (status < 0) return this.writeFailed(systemError('write', status));
+    this.isStalled = false;
+    if (this.#fin === Fin.wanted) this.#shutdown();
+    this.handler.writable();
+  }
+
+  shutDown(): void {
+    if (this.#handle === undefined) return;
+    this.#fin = Fin.sent;
+    this.handler.finished();
+    this.#destroyIfOver();
+  }
+
+  /** Both sides have sent their FIN, so nothing can follow. */
+  #destroyIfOver(): void {
+    if (this.#hasPeerEnded && this.#fin === Fin.sent) this.destroy();
+  }
+
+  closed(): void {
+    this.freed();
+  }
+}
+
+/** Its port is unknown if the peer has reset the connection already. */
+function peerOf(handle: Handle, path?: string): Address {
+  const answer: Partial<Address> = {};
+  handle.getpeername?.(answer);
+  return { address: answer.address ?? path, port: answer.port };
+}
+
+/** The same error that Node makes for this error number. */
+function systemError(syscall: string, errno: number): Error {
+  const code = getSystemErrorName(errno);
+  return Object.assign(new Error(`${syscall} ${code}`), { errno, code, syscall });
+}
+
+// For `process.nextTick`, because a handler is not notified within the call that it makes.
+
+function failRead(socket: HandleSocket, error: Error): void {
+  socket.readFailed(error);
+}
+
+function complete(socket: HandleSocket, status: number): void {
+  socket.writeCompleted(status);
+}
+
+function finish(socket: HandleSocket): void {
+  socket.shutDown();
+}

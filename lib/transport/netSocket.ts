@@ -1,0 +1,103 @@
+import type { Socket } from 'node:net';
+import { isData } from '../options.ts';
+import { descriptorOf, isConnected, queuedOf, type Written } from './nodeInternals.ts';
+import { NodeSocket } from './nodeSocket.ts';
+import { own, type SocketOwner } from './ownedSocket.ts';
+import type { Address, TransportSocket } from './transport.ts';
+
+/** A `net.Socket`, as a transport offers it. */
+export class NetSocket extends NodeSocket implements TransportSocket, SocketOwner {
+  readonly #socket: Socket;
+  readonly #isTcp: boolean;
+  #pending = 0;
+
+  /** @param path The path of the unix socket that was connected to, which the system does not report. */
+  constructor(socket: Socket, path?: string) {
+    super({ address: socket.remoteAddress ?? path, port: socket.remotePort });
+    this.#socket = socket;
+    // The port of a peer that has already closed the connection is unknown, but the local one is still known.
+    this.#isTcp = this.peer.port !== undefined || socket.localPort !== undefined;
+    own(socket, this);
+  }
+
+  get borrows(): boolean {
+    return false;
+  }
+
+  protected get isTcp(): boolean {
+    return this.#isTcp;
+  }
+
+  protected get isClosed(): boolean {
+    return this.#socket.destroyed;
+  }
+
+  get local(): Address {
+    return { address: this.#socket.localAddress, port: this.#socket.localPort };
+  }
+
+  get descriptor(): number | undefined {
+    return descriptorOf(this.#socket);
+  }
+
+  get pending(): number {
+    // Once the socket is closed, the last known number is what was not sent. A failed write leaves the queue as well, but it was
+    // not sent either: so the number stays.
+    if (!this.hasFailed) this.#pending = queuedOf(this.#socket) ?? this.#pending;
+    return this.#pending;
+  }
+
+  get bytesWritten(): number {
+    return this.#socket.bytesWritten;
+  }
+
+  get alive(): boolean | undefined {
+    return this.#isTcp ? isConnected(this.#socket) : undefined;
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  write(data: Written): boolean {
+    const socket = this.#socket;
+    // Node calls back in a later iteration. More may have been written by then.
+    const taken = () => socket.writableLength === 0 && this.pending === 0 && this.#notifyWritable();
+    if (isData(data)) {
+      socket.write(data, taken);
+    } else {
+      socket.cork();
+      for (const piece of data) socket.write(piece, taken);
+      socket.uncork();
+    }
+    this.isStalled = socket.writableLength > 0;
+    return !this.isStalled;
+  }
+
+  #notifyWritable(): void {
+    if (!this.isStalled) return;
+    this.isStalled = false;
+    this.#pending = 0;
+    this.handler.writable();
+  }
+
+  end(): void {
+    if (!this.hasFailed) this.#socket.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  reset(): void {
+    const socket = this.#socket;
+    // libuv refuses to reset a socket that is shutting down, and Node would then never free the socket.
+    const isShuttingDown = socket.writableEnded && socket.writableLength === 0 && !socket.writableFinished;
+    if (!this.#isTcp || isShuttingDown) socket.destroy();
+    else socket.resetAndDestroy();
+  }
+}

@@ -1,0 +1,388 @@
+import { type Server, Socket } from 'node:net';
+import { isBytes, isData } from '../options.ts';
+import { gather, giveAway } from './gather.ts';
+import { sharedBuffer } from './sharedBuffer.ts';
+
+/**
+ * Everything that Sluice uses of Node and that Node does not document. No other file of the library relies on such a fact.
+ *
+ * A `net.Socket` costs more than a connection on it. So {@link HandleSocket} has only what Node's own sockets have beneath: a
+ * handle of libuv. The facts, in the releases 20, 22, 24 and 26:
+ *
+ * 1. A listening `net.Server` has a `_handle`, and calls `_handle.onconnection(status, handle)` for each connection. A connected
+ *    `net.Socket` has a `_handle`, and works without it once it is `null`.
+ * 2. A handle has the members of {@link Handle}. Those that return a number return the negative number of an error, or 0.
+ * 3. After `useUserBuffer(buffer)` each read goes into that buffer. Then `onread` is called, with the handle as `this`, and
+ *    without the number of bytes; `bytesRead` counts them all. If it has not grown, this was the end, an error, or nothing.
+ * 4. Which of these it was, the function knows that Node itself sets as `onread`. Its `this` has the stream under the one symbol
+ *    that is a key of the handle. It calls `push(null)` on the stream at the end, `destroy(error)` after an error, else neither.
+ * 5. `shutdown(request)` and each write use a request. Its `oncomplete(status)` is called when the kernel has taken everything.
+ *    There are two conventions for a write:
+ *    - the caller passes a request, and its `asyncId` shows whether it was used; the call returns an error number;
+ *    - in later releases the caller passes `null`; the call returns a request if one is needed, otherwise an error number.
+ * 6. `close(callback)` and `reset(callback)` free the descriptor at once, and call back when nothing else follows. A handle of TCP
+ *    that is being shut down refuses to be reset, and can then not be closed any more.
+ *
+ * The classes of requests, the symbol and the function of fact 4 are learnt from a `net.Socket` on a stand-in for a handle. It
+ * costs no system call. In another release, in another runtime, or if anything has another shape, {@link handles} is `undefined`,
+ * and the documented interface is used.
+ *
+ * That interface lacks three figures and one behaviour. The functions at the end take them from a `net.Socket`, if they exist.
+ */
+
+/** The releases in which the facts are tested. */
+const RELEASES = [20, 22, 24, 26];
+
+/** A handle of libuv: one end of a TCP connection or of a unix socket. */
+export interface Handle {
+  /** -1 once it is closed. */
+  readonly fd: number;
+  readonly bytesRead: number;
+  /** Bytes that were passed to write, whether or not the kernel has taken them. */
+  readonly bytesWritten: number;
+  /** Bytes that libuv holds, because the kernel has not taken them. */
+  readonly writeQueueSize: number;
+  onread: (this: Handle) => void;
+  useUserBuffer(buffer: Uint8Array): void;
+  readStart(): number;
+  readStop(): number;
+  shutdown(request: Request): number;
+  writeUtf8String(request: Request | null, text: string): number | Request;
+  writeBuffer(request: Request | null, bytes: Uint8Array): number | Request;
+  writev(request: Request | null, chunks: unknown[], allBuffers: boolean): number | Request;
+  close(callback: (this: Handle) => void): void;
+  /** Only of TCP, as the members below. */
+  reset?(callback: (this: Handle) => void): number;
+  getpeername?(out: object): number;
+  getsockname?(out: object): number;
+  setNoDelay?(on: boolean): void;
+  setKeepAlive?(on: boolean, seconds: number): void;
+}
+
+const METHODS = [
+  'useUserBuffer',
+  'readStart',
+  'readStop',
+  'shutdown',
+  'writeUtf8String',
+  'writeBuffer',
+  'writev',
+  'close',
+] as const;
+const FIGURES = ['fd', 'bytesRead', 'bytesWritten', 'writeQueueSize'] as const;
+
+interface Request {
+  getAsyncId(): number;
+  oncomplete: (this: Request, status: number) => void;
+  owner: HandleOwner;
+  /** Keeps the memory of the write in flight from being freed. */
+  data: unknown;
+  /** The outcome of the write, if it completed within the call. */
+  writeStatus?: number | null;
+}
+
+/** What can be written: one piece, or several that are written together. */
+export type Written = string | Uint8Array | readonly (string | Uint8Array)[];
+
+/** The object that a handle notifies. */
+export interface HandleOwner {
+  /** How many bytes the handle had read before; kept by this file. */
+  bytesRead: number;
+  /** Bytes were read, into the shared buffer. */
+  bytesReceived(length: number): void;
+  readEnded(): void;
+  readFailed(error: Error): void;
+  /** A write that returned `later` is complete, or has failed. @param status 0, or the number of an error. */
+  writeCompleted(status: number): void;
+  shutDown(): void;
+  closed(): void;
+}
+
+/** What can be done with handles. */
+export interface Handles {
+  /** Whether a handle has everything that is used of it. */
+  fits(handle: object | null | undefined): handle is Handle;
+  /** Makes a handle, which is not reading, notify its owner. */
+  own(handle: Handle, owner: HandleOwner): void;
+  /**
+   * Writes in one system call.
+   *
+   * @returns `now` if the kernel took everything, `later` if not, or the number of an error.
+   */
+  write(handle: Handle, data: Written, owner: HandleOwner): 'now' | 'later' | number;
+  /** Sends a FIN after what was written. @returns Whether `shutDown` follows. If not, nothing is left to be shut down. */
+  shutdown(handle: Handle, owner: HandleOwner): boolean;
+  /** Frees the descriptor. `closed` follows. */
+  close(handle: Handle): void;
+  /** The same with a RST, for a handle of TCP that is not being shut down. */
+  reset(handle: Handle): void;
+}
+
+let learnt: Handles | null | undefined;
+
+/** The handles of this release of Node; `undefined` if they are unknown. */
+export function handles(): Handles | undefined {
+  if (learnt === undefined) learnt = learn() ?? null;
+  return learnt ?? undefined;
+}
+
+function learn(): Handles | undefined {
+  const { node = '', bun, deno } = process.versions;
+  if (bun !== undefined || deno !== undefined || !RELEASES.includes(Number.parseInt(node, 10))) return undefined;
+  try {
+    const standIn = new StandIn();
+    const options = { handle: standIn, pauseOnCreate: true, readable: true, writable: true, allowHalfOpen: true };
+    const socket = new Socket(options as object);
+    socket._write('x', 'utf8', () => {});
+    socket._final(() => {});
+    const [key, ...others] = Object.getOwnPropertySymbols(standIn);
+    const { onread, written, shut } = standIn;
+    const { writer, Shutdown } = { writer: writerFor(written), Shutdown: classOf(shut) };
+    if (key === undefined || others.length > 0 || typeof onread !== 'function' || !writer || !Shutdown)
+      return undefined;
+    return handlesOf(key, onread as () => void, writer, Shutdown);
+  } catch {
+    // Node did with the stand-in what it does not do in the releases above.
+    return undefined;
+  }
+}
+
+/** Records how a `net.Socket` uses its handle. */
+class StandIn {
+  onread: unknown;
+  written: unknown;
+  shut: unknown;
+  getAsyncId(): number {
+    return 1;
+  }
+  readStart(): number {
+    return 0;
+  }
+  readStop(): number {
+    return 0;
+  }
+  writeUtf8String(request: unknown): number {
+    this.written = request;
+    return 0;
+  }
+  shutdown(request: unknown): number {
+    this.shut = request;
+    return 0;
+  }
+}
+
+function classOf(request: unknown): (new () => Request) | undefined {
+  const isKnown = typeof (request as Partial<Request> | null | undefined)?.getAsyncId === 'function';
+  return isKnown ? ((request as Request).constructor as new () => Request) : undefined;
+}
+
+function handlesOf(key: symbol, nodeReader: () => void, write: Writer, Shutdown: new () => Request): Handles {
+  type Owned = Handle & Record<symbol, HandleOwner | Stream>;
+
+  function onRead(this: Handle): void {
+    const owner = (this as Owned)[key] as HandleOwner;
+    const { bytesRead } = this;
+    const length = bytesRead - owner.bytesRead;
+    if (length === 0) return readNothing(this as Owned, owner);
+    owner.bytesRead = bytesRead;
+    owner.bytesReceived(length);
+  }
+
+  function readNothing(handle: Owned, owner: HandleOwner): void {
+    const stream = new Stream();
+    handle[key] = stream;
+    try {
+      nodeReader.call(handle);
+    } finally {
+      handle[key] = owner;
+    }
+    if (stream.error) owner.readFailed(stream.error);
+    else if (stream.isEnded) owner.readEnded();
+  }
+
+  function onClosed(this: Handle): void {
+    ((this as Owned)[key] as HandleOwner).closed();
+  }
+
+  /** The prototype of the last handle that passed the check: nearly always all handles have the same. */
+  let known: object | null = null;
+
+  return {
+    fits(handle): handle is Handle {
+      if (handle === null || handle === undefined) return false;
+      const prototype: object | null = Object.getPrototypeOf(handle);
+      if (prototype === known) return true;
+      const has = handle as Partial<Record<string, unknown>>;
+      const isKnown =
+        METHODS.every((name) => typeof has[name] === 'function') &&
+        FIGURES.every((name) => typeof has[name] === 'number');
+      if (isKnown) known = prototype;
+      return isKnown;
+    },
+    own(handle, owner) {
+      (handle as Owned)[key] = owner;
+      handle.onread = onRead;
+      handle.useUserBuffer(sharedBuffer);
+    },
+    write,
+    shutdown(handle, owner) {
+      const request = new Shutdown();
+      request.oncomplete = onShutdown;
+      request.owner = owner;
+      return handle.shutdown(request) === 0;
+    },
+    close: (handle) => handle.close(onClosed),
+    reset: (handle) => void handle.reset?.(onClosed),
+  };
+}
+
+/** A stand-in for the stream of a handle: records what Node's own reader calls. All that it inherits does nothing here. */
+class Stream {
+  error: Error | undefined;
+  isEnded = false;
+  readonly destroyed = false;
+  readonly _readableState = { endEmitted: false };
+
+  static {
+    // Node calls methods whose names are symbols, too.
+    Object.setPrototypeOf(Stream.prototype, Socket.prototype);
+  }
+
+  destroy(error: Error): void {
+    this.error = error;
+  }
+  push(): void {
+    this.isEnded = true;
+  }
+  read(): void {}
+  on(): void {}
+  _unrefTimer(): void {}
+}
+
+function onShutdown(this: Request): void {
+  this.owner.shutDown();
+}
+
+// Accept and connect -----------------------------------------------------------------------------------------------------
+
+type OnConnection = (this: object, status: number, handle: object | undefined) => void;
+
+/**
+ * Takes the handles that a listening server accepts.
+ *
+ * @param accepted Called with each handle. It returns whether it takes the handle. If not, the server makes a socket of it.
+ * @returns The handle of the server; `undefined` if it accepts in a way that is unknown, and will emit `connection`.
+ */
+export function takeAccepted(
+  server: Server,
+  accepted: (handle: object) => boolean,
+): Pick<Handle, 'setNoDelay' | 'setKeepAlive'> | undefined {
+  const listening = (server as { _handle?: { onconnection?: OnConnection } | null })._handle;
+  const original = listening?.onconnection;
+  if (!listening || typeof original !== 'function') return undefined;
+  listening.onconnection = function (status, handle) {
+    // An accept that failed is left to the server.
+    if (status !== 0 || handle === undefined || !accepted(handle)) original.call(this, status, handle);
+  };
+  return listening as object;
+}
+
+/** Takes the handle of a socket that has just connected, and is paused. The socket has none from then on. */
+export function takeConnected({ fits }: Handles, socket: Socket): Handle | undefined {
+  const from = socket as { _handle?: object | null };
+  const handle = from._handle;
+  if (!fits(handle)) return undefined;
+  from._handle = null;
+  return handle;
+}
+
+// Writes -------------------------------------------------------------------------------------------------------------
+
+type Writer = Handles['write'];
+
+function writerFor(request: unknown): Writer | undefined {
+  if (request === null) return withoutRequest;
+  const Request = classOf(request);
+  return Request && withRequest(Request);
+}
+
+function withRequest(Request: new () => Request): Writer {
+  /** A request that no write has used yet. */
+  let spare: Request | undefined;
+  return (handle, data, owner) => {
+    const request = spare ?? new Request();
+    const piece = inOne(data);
+    const status = call(handle, request, piece) as number;
+    // A request gets an id when it is used. One that was not used serves the next write.
+    if (request.getAsyncId() < 0) {
+      spare = request;
+      return status === 0 ? 'now' : status;
+    }
+    spare = undefined;
+    if (status !== 0) return status;
+    notifyLater(request, owner, piece, data);
+    return 'later';
+  };
+}
+
+const withoutRequest: Writer = (handle, data, owner) => {
+  const piece = inOne(data);
+  const answer = call(handle, null, piece);
+  if (typeof answer === 'number') return answer === 0 ? 'now' : answer;
+  notifyLater(answer, owner, piece, data);
+  // The write may have completed within the call, before the owner was set.
+  const { writeStatus: status } = answer;
+  if (typeof status !== 'number') return 'later';
+  answer.writeStatus = null;
+  return status === 0 ? 'now' : status;
+};
+
+const inOne = (data: Written): Written => (isData(data) ? data : (gather(data) ?? data));
+
+function call(handle: Handle, request: Request | null, data: Written): number | Request {
+  if (typeof data === 'string') return handle.writeUtf8String(request, data);
+  if (isBytes(data)) return handle.writeBuffer(request, data);
+  const allBuffers = data.every((piece) => typeof piece !== 'string');
+  if (allBuffers) return handle.writev(request, [...data], true);
+  const chunks: unknown[] = [];
+  for (const piece of data) chunks.push(piece, typeof piece === 'string' ? 'utf8' : 'buffer');
+  return handle.writev(request, chunks, false);
+}
+
+/** @param piece What was written: `data` itself, or what was gathered of it. */
+function notifyLater(request: Request, owner: HandleOwner, piece: Written, data: Written): void {
+  if (piece !== data) giveAway();
+  request.oncomplete = onWritten;
+  request.owner = owner;
+  // Node has copied a string. Keeping the string as well would take the memory of a large reply twice.
+  request.data = typeof piece === 'string' ? undefined : piece;
+}
+
+function onWritten(this: Request, status: number): void {
+  this.owner.writeCompleted(status);
+}
+
+// What a `net.Socket` does not tell ------------------------------------------------------------------------------------
+
+interface Internals {
+  readonly _handle?: Partial<Handle> | null;
+  readonly _readableState?: { errored: Error | null };
+}
+
+/** The descriptor of a socket. */
+export const descriptorOf = (socket: Socket): number | undefined => (socket as Internals)._handle?.fd;
+
+/** Bytes that the kernel has not taken. Unlike `writableLength` it decreases while a large write makes progress. */
+export const queuedOf = (socket: Socket): number | undefined => (socket as Internals)._handle?.writeQueueSize;
+
+/** Whether the kernel still knows the peer of a TCP socket. After a RST it does not: ENOTCONN. */
+export function isConnected(socket: Socket): boolean | undefined {
+  const status = (socket as Internals)._handle?.getpeername?.({});
+  return status === undefined ? undefined : status === 0;
+}
+
+/** A failed write marks the input of a socket as failed, too; such an input never emits its end. This undoes the mark. */
+export function keepReadable(socket: Socket): void {
+  const { _readableState: input } = socket as Internals;
+  if (input) input.errored = null;
+}
