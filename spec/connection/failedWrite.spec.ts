@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { finalize, firstValueFrom, ignoreElements, merge, NEVER, type Observable } from 'rxjs';
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { connect } from '../../lib/connect/connect.ts';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { PauseCause } from '../../lib/connection/pauses.ts';
@@ -9,7 +9,6 @@ import type { Data } from '../../lib/connection/writeQueue.ts';
 import type { Closed } from '../../lib/events.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
-import { netTransport, nodeTransport } from '../../lib/transport/node.ts';
 import { noteEnd, run } from '../support/peers.ts';
 
 const LAST_REPLY = '-ERR you are refused\n';
@@ -78,12 +77,12 @@ const readers: [string, Read][] = [
   ['that subscribes after the failure', late],
 ];
 
-describe.each([
-  ['handle', nodeTransport],
-  ['net', netTransport],
-])('a client (transport: %s)', (name, transport) => {
+describe.each(['handle', 'net'])('a client (transport: %s)', (transport) => {
+  beforeEach(() => void vi.stubEnv('SLUICE_TRANSPORT', transport));
+  afterEach(() => void vi.unstubAllEnvs());
+
   const dial = async (port: number) => {
-    const connection = await firstValueFrom(connect({ port, host: '127.0.0.1' }, { transport }));
+    const connection = await firstValueFrom(connect({ port, host: '127.0.0.1' }));
     await connection.write('hello\n');
     return connection;
   };
@@ -121,7 +120,7 @@ describe.each([
       );
       expect(ends.every(({ error }) => /^write E(PIPE|CONNRESET)$/.test((error as Error).message))).toBe(true);
       // Node does not report how much of its own writes was not sent.
-      const figures = name === 'net' ? [0, 6] : [5, 6];
+      const figures = transport === 'net' ? [0, 6] : [5, 6];
       expect(ends.map(({ unsent, bytesOut }) => [unsent, bytesOut])).toEqual(Array(20).fill(figures));
     },
   );
