@@ -138,6 +138,12 @@ export interface DrainReport {
   readonly duration: number;
 }
 
+/** A set that is current whenever it is read. Items may be added and deleted while it is iterated over. */
+export interface LiveSet<T> extends Iterable<T> {
+  readonly size: number;
+  has(item: T): boolean;
+}
+
 /** The port is open. `counters` and `connections` are live: they are current whenever they are read. */
 export interface ListeningEvent {
   readonly type: 'listening';
@@ -146,7 +152,7 @@ export interface ListeningEvent {
   readonly transport?: string | undefined;
   readonly counters: Counters;
   /** The connections that are being served, or closing. */
-  readonly connections: ReadonlySet<ConnectionView>;
+  readonly connections: LiveSet<ConnectionView>;
 }
 /** A connection was subscribed to: it is being served from now on. */
 export interface OpenedEvent {

@@ -62,6 +62,7 @@ export type {
   FailedEvent,
   ListenEvent,
   ListeningEvent,
+  LiveSet,
   OpenedEvent,
   Paused,
   RecoveredEvent,

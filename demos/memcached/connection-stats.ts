@@ -1,4 +1,4 @@
-import type { Address, ConnectionView, ServerEvent } from '../../lib/index.ts';
+import type { Address, ConnectionView, LiveSet, ServerEvent } from '../../lib/index.ts';
 import type { Traffic } from '../support/index.ts';
 import type { Stat } from './cache.ts';
 
@@ -14,7 +14,7 @@ export interface Activity {
 export class ConnectionStats {
   readonly #max: number;
   readonly #traffic: Traffic;
-  #connections: ReadonlySet<ConnectionView> = new Set();
+  #connections: LiveSet<ConnectionView> = new Set();
   #accepting = false;
   /** The addresses that the server listens on, in the order of the command line. */
   readonly #ports: Address[] = [];

@@ -1,4 +1,4 @@
-import type { ConnectionView, Counters, DrainedEvent, ServerEvent } from '../../lib/index.ts';
+import type { ConnectionView, Counters, DrainedEvent, LiveSet, ServerEvent } from '../../lib/index.ts';
 
 const NONE: Counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
 
@@ -11,7 +11,7 @@ export class Traffic {
   /** The outcome of the drain; `undefined` until it is over. */
   drained: DrainedEvent | undefined;
   #counters = NONE;
-  #connections: ReadonlySet<ConnectionView> = new Set();
+  #connections: LiveSet<ConnectionView> = new Set();
   /** Bytes of connections that are closed. */
   readonly #closed = { bytesIn: 0, bytesOut: 0 };
 

@@ -1,6 +1,7 @@
 import type { OperatorFunction, Subscription } from 'rxjs';
 import type { DeadlineError } from '../errors.ts';
 import type { Closed } from '../events.ts';
+import type { Linked } from '../linkedSet.ts';
 import { describe } from '../options.ts';
 import type { SocketHandler, TransportSocket } from '../transport/transport.ts';
 import { BudgetAccount, type BudgetAccountOwner } from './budgetAccount.ts';
@@ -53,7 +54,11 @@ type Roles = SocketHandler &
  *
  * How it ends, and why, is in `ClosableConnection`; its phase and its figures are in `ObservedConnection`.
  */
-export class SocketConnection extends ClosableConnection implements Roles {
+export class SocketConnection extends ClosableConnection implements Roles, Linked<SocketConnection> {
+  // For the set of the connections that are being served.
+  following: SocketConnection | undefined;
+  preceding: SocketConnection | undefined;
+  place = 0;
   readonly input: Input;
   readonly output: Output;
   readonly watchdog: Watchdog;

@@ -1,5 +1,6 @@
 import type { SocketConnection } from '../connection/socketConnection.ts';
-import type { Counters } from '../events.ts';
+import type { Counters, LiveSet } from '../events.ts';
+import { LinkedSet } from '../linkedSet.ts';
 
 /**
  * The connections of one open port and their counters. The listener keeps it, and the drain reads it.
@@ -8,7 +9,7 @@ import type { Counters } from '../events.ts';
  */
 export class Registry {
   readonly #counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
-  readonly #connections = new Set<SocketConnection>();
+  readonly #connections = new LinkedSet<SocketConnection>();
 
   /** Live: the object stays the same, and its numbers change. */
   get counters(): Counters {
@@ -16,7 +17,7 @@ export class Registry {
   }
 
   /** The connections that were taken and whose socket is not closed yet. */
-  get connections(): ReadonlySet<SocketConnection> {
+  get connections(): LiveSet<SocketConnection> {
     return this.#connections;
   }
 

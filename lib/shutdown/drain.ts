@@ -172,7 +172,7 @@ export class Drain implements ConnectionServer {
   /** A few in each iteration of the event loop: fifty thousand at once would delay connections that have something to finish. */
   #each(work: (connection: SocketConnection) => void): void {
     const { clock, registry } = this.#options;
-    const connections = registry.connections.values();
+    const connections = registry.connections[Symbol.iterator]();
     const quota = new IterationQuota(clock);
     const go = () => {
       for (let next = connections.next(); !next.done; next = connections.next()) {
