@@ -10,6 +10,8 @@ export interface Run {
   readonly date: string;
   readonly command: string;
   readonly machine: readonly string[];
+  /** The release of Node that runs the servers in JavaScript. */
+  readonly node: string;
   readonly effort: Effort;
   /** The version of each peer that took part, and the reason for each peer that did not. */
   readonly versions: Readonly<Record<string, string>>;
@@ -24,7 +26,7 @@ export interface Run {
 /** The tables of a run, aligned for a terminal. */
 export function tables(run: Run, peers: readonly Peer[]): string {
   const parts = run.cases.map((entry) => `### ${entry.title}\n\n${caseTable(entry, run.results, peers)}\n`);
-  return `${parts.join('\n')}\n### Targets\n\nMedians, over the rounds, of the ratio of two servers' figures in the same round.\n\n${targetTable(run.verdicts)}\n`;
+  return `Servers in JavaScript ran on Node ${run.node}.\n\n${parts.join('\n')}\n### Targets\n\nMedians, over the rounds, of the ratio of two servers' figures in the same round.\n\n${targetTable(run.verdicts)}\n`;
 }
 
 /** The page `RESULTS.md`. */
