@@ -1,7 +1,7 @@
 /**
  * The benchmark: the CPU time that each server needs for the same work.
  *
- *     npm run bench                  all cases, about a quarter of an hour; writes RESULTS.md, results.json, results.svg
+ *     npm run bench                  all cases, about half an hour; writes RESULTS.md, results.json, results.svg
  *     npm run bench -- --quick       one short round of all cases
  *     npm run bench -- --case lines --peer net-corked,go --starts 5
  *     npm run bench -- --node 26     the servers in JavaScript run on this release of Node, installed from the npm registry

@@ -18,7 +18,7 @@ export interface Options {
 
 export const usage = `npm run bench -- [options]
 
-  --quick          one short round of all cases, under two minutes; writes no files
+  --quick          one short round of all cases, some minutes; writes no files
   --case a,b       only these cases: echo, lines, async, prefixed, redis-set, redis-get, bulk-in, bulk-out, connect,
                    connect-server-first, connect-rst, burst, held, idle, value
   --peer a,b       only these servers: sluice, sluice-net, net, net-corked, net-joined, rxjs, handle, go, c, nest, redis,

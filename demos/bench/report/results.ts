@@ -56,13 +56,21 @@ ${absent.length === 0 ? '' : `\nLeft out:\n\n${list(absent)}\n`}${run.failures.l
   read from outside, from \`/proc/<pid>/task/*/schedstat\`, for all threads. Every reply is compared byte by byte with the
   expected one.
 - Servers are measured alternately, A B C A B C, for a fraction of a second each, and are idle in between. Memory, and the
-  case without a socket, use fresh processes each time. The tables show the median over the measurements, and the smallest
-  and the largest figure.
+  case without a socket, use fresh processes each time. Held connections are served by one server at a time, for whole
+  seconds. The tables show the median over the measurements, and the smallest and the largest figure.
 - The load is one Node process. It is slower than the fastest servers, which then wait for it. Their rate is that of the
   load, and a read has fewer requests in it than with a faster load. So compare the CPU time first; rates and latencies
   are those of the pair.
 - On loopback the kernel does part of the receiving in the sender's time. This is the same for all servers.
-- C does not parse frames: in every case it sends back the bytes that it has read. It is a floor, not a server for use.
+- C does not parse frames: it sends back the bytes that it has read, and sees only whether they end a line. It is a floor, not a server for use.
+- The handle alone is plain JavaScript on Node's handle of a connection, without a \`net.Socket\`, deadlines and
+  backpressure. It is the floor for a server in Node, not a server for use.
+- \`SLUICE_TRANSPORT=net\` is the same program of Sluice, on the transport that keeps to the documented API of Node.
+- In a burst the latency is the time from the SYN to the reply. The load opens all connections before it sends the first
+  request, so part of this time is the load's own. NestJS listens with Node's default backlog of 511: a SYN that finds the
+  queue full is sent again after a second. The other servers have 4096, or the limit of the kernel.
+- Nothing tells a client when the server has read a RST. Therefore a measurement with RSTs ends with one more connection,
+  which the server answers after it has read them.
 - NestJS has its own protocol: JSON after its length and a \`#\`, with the same 64 bytes as data, in the case of the lines as
   well. It has no other mode.
 - Memory is the growth of the resident set after the first 100 connections, once it is stable. No garbage collection is
