@@ -101,18 +101,18 @@ export function casesFor({ idle, held }: Pick<Effort, 'idle' | 'held'>): readonl
       mode: 'discard',
     },
     { ...bulk, name: 'bulk-out', title: 'Bulk out, 64 KiB chunks, 8 connections', kind: 'bulk-out', mode: 'source' },
-    { ...connects, name: 'connect', title: 'Connect, one request, the client closes first, 50 at once' },
+    { ...connects, name: 'connect', title: 'Connect, one request, client closes first, 50 at once' },
     {
       ...connects,
       name: 'connect-server-first',
-      title: 'Connect, one line, the server closes first, 50 at once',
+      title: 'Connect, one line, server closes first, 50 at once',
       mode: 'once',
       closing: 'server',
     },
     {
       ...connects,
       name: 'connect-rst',
-      title: 'Connect, one request, the client closes with a RST, 50 at once',
+      title: 'Connect, one request, client sends a RST, 50 at once',
       closing: 'reset',
     },
     {

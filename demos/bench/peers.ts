@@ -36,12 +36,12 @@ const redis: readonly Mode[] = ['redis-set', 'redis-get'];
 /** The servers in the order in which they are measured. To add a Node server, add a file in `peers` and a line here. */
 export const peers: readonly Peer[] = [
   node('sluice', 'Sluice', inNode),
-  node('sluice-net', 'Sluice, SLUICE_TRANSPORT=net', inNode, { of: 'sluice', env: { SLUICE_TRANSPORT: 'net' } }),
+  node('sluice-net', 'Sluice, documented API', inNode, { of: 'sluice', env: { SLUICE_TRANSPORT: 'net' } }),
   node('net', 'node:net, a write per reply', inNode),
   node('net-corked', 'node:net, corked by hand', ['lines', 'length-prefixed']),
   node('net-joined', 'node:net, one string a read', ['lines']),
   node('rxjs', 'Plain RxJS', inNode, { uses: 'rxjs' }),
-  node('handle', 'Handle alone (floor for Node)', ['echo', 'lines', 'once']),
+  node('handle', 'Node handle alone (floor)', ['echo', 'lines', 'once']),
   { name: 'go', title: 'Go', modes: every, protocol: 'plain', build: buildGo },
   { name: 'c', title: 'C, epoll, one buffer (floor)', modes: every, protocol: 'plain', build: buildC },
   { name: 'nest', title: 'NestJS (own protocol)', modes: ['echo', 'lines'], protocol: 'nest', build: findNest },

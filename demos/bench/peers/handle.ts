@@ -53,6 +53,7 @@ function accept(handle: TcpHandle, open: Handler, write: Write): void {
     const length = handle.bytesRead - before;
     before += length;
     if (length > 0) received(shared.subarray(0, length));
+    // After a read that filled the buffer, no growth could also mean that there was nothing more. The loads never fill it.
     else handle.close();
   };
   handle.readStart();

@@ -63,9 +63,10 @@ ${absent.length === 0 ? '' : `\nLeft out:\n\n${list(absent)}\n`}${run.failures.l
   are those of the pair.
 - On loopback the kernel does part of the receiving in the sender's time. This is the same for all servers.
 - C does not parse frames: it sends back the bytes that it has read, and sees only whether they end a line. It is a floor, not a server for use.
-- The handle alone is plain JavaScript on Node's handle of a connection, without a \`net.Socket\`, deadlines and
+- The Node handle alone is plain JavaScript on the handle of a connection, without a \`net.Socket\`, deadlines and
   backpressure. It is the floor for a server in Node, not a server for use.
-- \`SLUICE_TRANSPORT=net\` is the same program of Sluice, on the transport that keeps to the documented API of Node.
+- Sluice with the documented API is the same program with \`SLUICE_TRANSPORT=net\`: its transport uses only what Node
+  documents.
 - In a burst the latency is the time from the SYN to the reply. The load opens all connections before it sends the first
   request, so part of this time is the load's own. NestJS listens with Node's default backlog of 511: a SYN that finds the
   queue full is sent again after a second. The other servers have 4096, or the limit of the kernel.
