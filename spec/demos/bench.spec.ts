@@ -367,15 +367,14 @@ describe.runIf(existsSync('/proc/self/stat'))('a load', () => {
     },
   );
 
-  it.each(['connect', 'connect-server-first'])(
-    'of the case %s fails when a server sends a RST after its reply',
-    async (name) => {
-      const measuring = measure(name, (socket) => {
-        socket.on('data', (bytes) => socket.write(bytes, () => setImmediate(() => socket.resetAndDestroy())));
-      });
-      await expect(measuring).rejects.toThrow('ECONNRESET');
-    },
-  );
+  it('of the case connect fails when a server closes a connection with a RST', async () => {
+    const measuring = measure('connect', (socket) => {
+      socket.on('data', (bytes) => socket.write(bytes));
+      // Not earlier: a client may not see a RST that arrives together with the reply.
+      socket.on('end', () => socket.resetAndDestroy());
+    });
+    await expect(measuring).rejects.toThrow('ECONNRESET');
+  });
 
   it.each(['burst', 'held'])('of the case %s measures the same number of requests on each connection', async (name) => {
     const { count, p99 } = await measure(name, (socket) => socket.on('data', (bytes) => socket.write(bytes)));
