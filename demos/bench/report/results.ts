@@ -62,7 +62,8 @@ ${absent.length === 0 ? '' : `\nLeft out:\n\n${list(absent)}\n`}${run.failures.l
   load, and a read has fewer requests in it than with a faster load. So compare the CPU time first; rates and latencies
   are those of the pair.
 - On loopback the kernel does part of the receiving in the sender's time. This is the same for all servers.
-- C does not parse frames: it sends back the bytes that it has read, and sees only whether they end a line. It is a floor, not a server for use.
+- C does not parse frames: it sends back the bytes that it has read, and sees at most whether they end a line. It is a
+  floor, not a server for use.
 - The Node handle alone is plain JavaScript on the handle of a connection, without a \`net.Socket\`, deadlines and
   backpressure. It is the floor for a server in Node, not a server for use.
 - Sluice with the documented API is the same program with \`SLUICE_TRANSPORT=net\`: its transport uses only what Node
