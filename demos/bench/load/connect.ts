@@ -34,7 +34,7 @@ export function connects(job: Job): Load {
       while (!window.isOver()) await visit(job.closing);
     };
     await unlessStalled(Promise.all(Array.from({ length: job.connections }, repeat)), () => next);
-    // Nothing tells the client when the server has read a RST. It reads those of before, before it answers a new connection.
+    // Nothing tells the client when the server has read a RST. It has read all once it answers one more connection.
     if (job.closing === 'reset') await unlessStalled(visit('client'), () => next);
     return window.close(latencies);
   };
