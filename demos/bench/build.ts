@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Peer } from './peers.ts';
 import { succeed } from './proc/command.ts';
+import { ownNode } from './proc/node.ts';
 import type { Runner } from './rounds.ts';
 
 /** The peers that can run. */
@@ -14,8 +15,8 @@ export interface Builds {
   readonly absent: Readonly<Record<string, string>>;
 }
 
-/** Compiles the TypeScript of the load and the servers, then builds the program of each server. */
-export async function buildAll(peers: readonly Peer[]): Promise<Builds> {
+/** Compiles the TypeScript of the load and the servers, then builds the program of each server, on this `node`. */
+export async function buildAll(peers: readonly Peer[], node = ownNode): Promise<Builds> {
   const manifest = createRequire(import.meta.url).resolve('typescript/package.json');
   const project = fileURLToPath(new URL('tsconfig.json', import.meta.url));
   await succeed(process.execPath, [join(dirname(manifest), 'bin/tsc'), '-p', project]);
@@ -23,7 +24,7 @@ export async function buildAll(peers: readonly Peer[]): Promise<Builds> {
   const versions: Record<string, string> = {};
   const absent: Record<string, string> = {};
   for (const peer of peers) {
-    const built = await peer.build();
+    const built = await peer.build(node);
     if ('missing' in built) {
       absent[peer.name] = built.missing;
     } else {

@@ -1,4 +1,4 @@
-import type { Job, LoadKind, Mode } from './load/job.ts';
+import type { Closing, Job, LoadKind, Mode } from './load/job.ts';
 
 /** The unit of a case's figure. */
 export type Unit =
@@ -18,6 +18,12 @@ export interface Case {
   readonly mode: Mode;
   readonly connections: number;
   readonly inFlight: number;
+  /** How each short connection is closed. */
+  readonly closing: Closing;
+  /** Whether one server at a time runs, because each holds thousands of connections. @default false */
+  readonly alone?: boolean;
+  /** At most so many rounds after each start, because each takes seconds. @default Infinity */
+  readonly maxRounds?: number;
 }
 
 /** The extent of a run. */
@@ -34,59 +40,115 @@ export interface Effort {
   readonly settle: number;
   /** Idle connections to hold. */
   readonly idle: number;
+  /** Held connections that speak once a second. */
+  readonly held: number;
 }
 
-export const full: Effort = { starts: 3, rounds: 9, warm: 2000, duration: 300, settle: 3000, idle: 10_000 };
-export const quick: Effort = { starts: 1, rounds: 3, warm: 600, duration: 150, settle: 500, idle: 1000 };
+export const full: Effort = {
+  starts: 3,
+  rounds: 9,
+  warm: 2000,
+  duration: 300,
+  settle: 3000,
+  idle: 10_000,
+  held: 15_000,
+};
+export const quick: Effort = { starts: 1, rounds: 3, warm: 600, duration: 150, settle: 500, idle: 1000, held: 2000 };
 
-/** Every case; the number of idle connections is that of the `effort`. */
-export function casesFor({ idle }: Pick<Effort, 'idle'>): readonly Case[] {
-  const request = 'µs CPU / request';
+const shared = { connections: 50, inFlight: 1, closing: 'client' } as const;
+const requests = { ...shared, unit: 'µs CPU / request', kind: 'request-reply' } as const;
+const bulk = { ...shared, unit: 'µs CPU / MiB', connections: 8 } as const;
+const connects = { ...shared, unit: 'µs CPU / connection', kind: 'connect', mode: 'echo' } as const;
+
+/** Every case; the numbers of idle and of held connections are those of the `effort`. */
+export function casesFor({ idle, held }: Pick<Effort, 'idle' | 'held'>): readonly Case[] {
   return [
-    one('echo', '64 B echo, 1 in flight, 50 connections', request, 'request-reply', 'echo', 50, 1),
-    one('lines', '64 B lines, 16 in flight, 50 connections', request, 'request-reply', 'lines', 50, 16),
-    one(
-      'async',
-      '64 B lines, async functions, 16 in flight, 50 connections',
-      request,
-      'request-reply',
-      'async',
-      50,
-      16,
-    ),
-    one(
-      'prefixed',
-      '1 KiB length-prefixed, 4 in flight, 50 connections',
-      request,
-      'request-reply',
-      'length-prefixed',
-      50,
-      4,
-    ),
-    one('redis-set', 'Redis SET of 64 B, 16 in flight, 50 connections', request, 'request-reply', 'redis-set', 50, 16),
-    one('redis-get', 'Redis GET of 64 B, 16 in flight, 50 connections', request, 'request-reply', 'redis-get', 50, 16),
-    one('bulk-in', 'Bulk in, 64 KiB chunks, discarded, 8 connections', 'µs CPU / MiB', 'bulk-in', 'discard', 8, 1),
-    one('bulk-out', 'Bulk out, 64 KiB chunks, 8 connections', 'µs CPU / MiB', 'bulk-out', 'source', 8, 1),
-    one('connect', 'Connect, one request, close, 50 at once', 'µs CPU / connection', 'connect', 'echo', 50, 1),
-    one('idle', `Resident memory, ${idle} idle connections`, 'bytes / connection', 'idle', 'echo', idle, 1),
+    { ...requests, name: 'echo', title: '64 B echo, 1 in flight, 50 connections', mode: 'echo' },
+    { ...requests, name: 'lines', title: '64 B lines, 16 in flight, 50 connections', mode: 'lines', inFlight: 16 },
+    {
+      ...requests,
+      name: 'async',
+      title: '64 B lines, async functions, 16 in flight, 50 connections',
+      mode: 'async',
+      inFlight: 16,
+    },
+    {
+      ...requests,
+      name: 'prefixed',
+      title: '1 KiB length-prefixed, 4 in flight, 50 connections',
+      mode: 'length-prefixed',
+      inFlight: 4,
+    },
+    {
+      ...requests,
+      name: 'redis-set',
+      title: 'Redis SET of 64 B, 16 in flight, 50 connections',
+      mode: 'redis-set',
+      inFlight: 16,
+    },
+    {
+      ...requests,
+      name: 'redis-get',
+      title: 'Redis GET of 64 B, 16 in flight, 50 connections',
+      mode: 'redis-get',
+      inFlight: 16,
+    },
+    {
+      ...bulk,
+      name: 'bulk-in',
+      title: 'Bulk in, 64 KiB chunks, discarded, 8 connections',
+      kind: 'bulk-in',
+      mode: 'discard',
+    },
+    { ...bulk, name: 'bulk-out', title: 'Bulk out, 64 KiB chunks, 8 connections', kind: 'bulk-out', mode: 'source' },
+    { ...connects, name: 'connect', title: 'Connect, one request, client closes first, 50 at once' },
+    {
+      ...connects,
+      name: 'connect-server-first',
+      title: 'Connect, one line, server closes first, 50 at once',
+      mode: 'once',
+      closing: 'server',
+    },
+    {
+      ...connects,
+      name: 'connect-rst',
+      title: 'Connect, one request, client sends a RST, 50 at once',
+      closing: 'reset',
+    },
+    {
+      ...connects,
+      name: 'burst',
+      title: 'Burst: 2000 clients connect at once, one request each',
+      kind: 'burst',
+      connections: 2000,
+    },
+    {
+      ...requests,
+      name: 'held',
+      title: `${held} held connections, a 64 B line a second on each`,
+      kind: 'held',
+      mode: 'lines',
+      connections: held,
+      alone: true,
+      maxRounds: 2,
+    },
+    {
+      ...shared,
+      name: 'idle',
+      title: `Resident memory, ${idle} idle connections`,
+      unit: 'bytes / connection',
+      kind: 'idle',
+      mode: 'echo',
+      connections: idle,
+      alone: true,
+      maxRounds: 1,
+    },
   ];
-}
-
-function one(
-  name: string,
-  title: string,
-  unit: Unit,
-  kind: LoadKind,
-  mode: Mode,
-  connections: number,
-  inFlight: number,
-): Case {
-  return { name, title, unit, kind, mode, connections, inFlight };
 }
 
 /** The job of a load process: this case against this server. */
 export function jobFor(entry: Case, effort: Effort, server: Pick<Job, 'protocol' | 'port' | 'pid'>): Job {
-  const { kind, mode, connections, inFlight } = entry;
+  const { kind, mode, connections, inFlight, closing } = entry;
   const { settle } = effort;
-  return { kind, mode, connections, inFlight, settle, ...server };
+  return { kind, mode, connections, inFlight, closing, settle, ...server };
 }

@@ -1,9 +1,10 @@
 /**
  * The benchmark: the CPU time that each server needs for the same work.
  *
- *     npm run bench                  all cases, about a quarter of an hour; writes RESULTS.md, results.json, results.svg
+ *     npm run bench                  all cases, about half an hour; writes RESULTS.md, results.json, results.svg
  *     npm run bench -- --quick       one short round of all cases
  *     npm run bench -- --case lines --peer net-corked,go --starts 5
+ *     npm run bench -- --node 26     the servers in JavaScript run on this release of Node, installed from the npm registry
  */
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -13,6 +14,8 @@ import { buildAll } from './build.ts';
 import { casesFor } from './cases.ts';
 import { choose, readOptions, usage } from './options.ts';
 import { peers } from './peers.ts';
+import { checkDescriptors } from './proc/descriptors.ts';
+import { nodeFor } from './proc/node.ts';
 import { chart } from './report/chart.ts';
 import { describeMachine } from './report/machine.ts';
 import { show } from './report/numbers.ts';
@@ -30,7 +33,9 @@ async function main(args: readonly string[]): Promise<void> {
     throw new Error('The bench reads CPU time from /proc, which this system does not have');
   const cases = choose('case', [...casesFor(options.effort), valueCase], options.cases);
   const served = cases.filter((entry) => entry !== valueCase);
-  const builds = await buildAll(choose('peer', peers, options.peers));
+  await checkDescriptors(cases);
+  const node = await nodeFor(options.node);
+  const builds = await buildAll(choose('peer', peers, options.peers), node);
   for (const [name, why] of Object.entries(builds.absent)) console.error(`${name} is left out: ${why}`);
 
   const measurements: Measurement[] = [];
@@ -39,13 +44,14 @@ async function main(args: readonly string[]): Promise<void> {
     console.error(sentence(one));
   };
   for await (const one of measurementsOf(served, builds.runners, options.effort)) note(one);
-  if (cases.includes(valueCase)) for await (const one of valueMeasurements(options.effort.starts * 3)) note(one);
+  if (cases.includes(valueCase)) for await (const one of valueMeasurements(options.effort.starts * 3, node)) note(one);
 
   const results = gather(measurements);
   const run: Run = {
     date: new Date().toISOString(),
     command: ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' '),
-    machine: await describeMachine(),
+    machine: await describeMachine(node),
+    node: node.version,
     effort: options.effort,
     versions: builds.versions,
     absent: builds.absent,
@@ -77,4 +83,8 @@ async function write(folder: string, run: Run): Promise<void> {
   await writeFile(join(folder, 'results.svg'), chart(run.cases, run.results, allPeers));
 }
 
-await main(process.argv.slice(2));
+main(process.argv.slice(2)).catch((error: unknown) => {
+  // The message is a sentence for the user; a stack would hide it.
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+});

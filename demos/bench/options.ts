@@ -7,6 +7,8 @@ export interface Options {
   /** Names of cases and peers to run; undefined for all. */
   readonly cases: readonly string[] | undefined;
   readonly peers: readonly string[] | undefined;
+  /** Release or path of the Node that runs the servers; undefined for the one that runs the bench. */
+  readonly node: string | undefined;
   /** Whether the process fails when a target is missed. */
   readonly check: boolean;
   /** Folder for the results; undefined to write none. */
@@ -16,14 +18,19 @@ export interface Options {
 
 export const usage = `npm run bench -- [options]
 
-  --quick          one short round of all cases, under two minutes; writes no files
-  --case a,b       only these cases: echo, lines, prefixed, redis-set, redis-get, bulk-in, bulk-out, connect, idle, value, ...
-  --peer a,b       only these servers: net, net-corked, net-joined, rxjs, go, c, nest, redis, sluice-redis
+  --quick          one short round of all cases, some minutes; writes no files
+  --case a,b       only these cases: echo, lines, async, prefixed, redis-set, redis-get, bulk-in, bulk-out, connect,
+                   connect-server-first, connect-rst, burst, held, idle, value
+  --peer a,b       only these servers: sluice, sluice-net, net, net-corked, net-joined, rxjs, handle, go, c, nest, redis,
+                   sluice-redis
+  --node release   the Node that runs the servers in JavaScript: a release such as 26, which is installed once from the npm
+                   registry, or the path of a program
   --starts n       how often all servers of a case are restarted
   --rounds n       rounds after each start; in a round each server is measured once
   --warm ms        duration of the load before the first measurement
   --duration ms    duration of the load in each measurement
   --idle n         idle connections to hold
+  --held n         held connections that speak once a second
   --out folder     folder for RESULTS.md, results.json and results.svg; a full run writes them to its own folder
   --check          exit with 1 when a target is missed
   --help           print this`;
@@ -48,6 +55,8 @@ export function readOptions(args: readonly string[], home: string): Options {
       warm: { type: 'string' },
       duration: { type: 'string' },
       idle: { type: 'string' },
+      held: { type: 'string' },
+      node: { type: 'string' },
       out: { type: 'string' },
     },
   });
@@ -61,9 +70,11 @@ export function readOptions(args: readonly string[], home: string): Options {
       duration: positive('duration', values.duration) ?? base.duration,
       settle: base.settle,
       idle: positive('idle', values.idle) ?? base.idle,
+      held: positive('held', values.held) ?? base.held,
     },
     cases: values.case?.split(','),
     peers: values.peer?.split(','),
+    node: values.node,
     check: values.check,
     // A partial run must not replace the published results, unless a folder is given.
     out: values.out ?? (whole ? home : undefined),

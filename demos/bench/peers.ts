@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { Mode, Protocol } from './load/job.ts';
 import { firstLine, succeed } from './proc/command.ts';
+import type { NodeProgram } from './proc/node.ts';
 
 /** How a server is started. The bench's own servers have the options `--mode` and `--host`, and print their address. */
 export interface Program {
@@ -9,6 +10,8 @@ export interface Program {
   readonly command: readonly string[] | ((port: number) => readonly string[]);
   /** The line that such a server prints when it listens. */
   readonly ready?: RegExp;
+  /** Environment variables that the server has besides those of the bench. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A server program that can run, or the reason why it cannot. */
@@ -22,21 +25,23 @@ export interface Peer {
   /** The modes that it supports. */
   readonly modes: readonly Mode[];
   readonly protocol: Protocol;
-  /** Builds the program, once a run. */
-  readonly build: () => Promise<Built>;
+  /** Builds the program, once a run. A server in JavaScript runs on this `node`. */
+  readonly build: (node: NodeProgram) => Promise<Built>;
 }
 
-const every: readonly Mode[] = ['echo', 'lines', 'length-prefixed', 'discard', 'source'];
+const every: readonly Mode[] = ['echo', 'lines', 'once', 'length-prefixed', 'discard', 'source'];
 const inNode: readonly Mode[] = [...every, 'async'];
 const redis: readonly Mode[] = ['redis-set', 'redis-get'];
 
 /** The servers in the order in which they are measured. To add a Node server, add a file in `peers` and a line here. */
 export const peers: readonly Peer[] = [
   node('sluice', 'Sluice', inNode),
+  node('sluice-net', 'Sluice, documented API', inNode, { of: 'sluice', env: { SLUICE_TRANSPORT: 'net' } }),
   node('net', 'node:net, a write per reply', inNode),
   node('net-corked', 'node:net, corked by hand', ['lines', 'length-prefixed']),
   node('net-joined', 'node:net, one string a read', ['lines']),
-  node('rxjs', 'Plain RxJS', inNode, () => `rxjs ${versionOf('rxjs')}`),
+  node('rxjs', 'Plain RxJS', inNode, { uses: 'rxjs' }),
+  node('handle', 'Node handle alone (floor)', ['echo', 'lines', 'once']),
   { name: 'go', title: 'Go', modes: every, protocol: 'plain', build: buildGo },
   { name: 'c', title: 'C, epoll, one buffer (floor)', modes: every, protocol: 'plain', build: buildC },
   { name: 'nest', title: 'NestJS (own protocol)', modes: ['echo', 'lines'], protocol: 'nest', build: findNest },
@@ -44,10 +49,23 @@ export const peers: readonly Peer[] = [
   node('sluice-redis', 'Sluice, demos/redis', redis),
 ];
 
+/** How a TypeScript server differs from the others. */
+interface Variant {
+  /** The server whose program it runs. @default its own name */
+  readonly of?: string;
+  /** The package whose version matters. */
+  readonly uses?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** A TypeScript server. It is compiled first, so that it runs in plain Node without a loader. */
-function node(name: string, title: string, modes: readonly Mode[], version = () => `node ${process.version}`): Peer {
-  const command = [process.execPath, here(`dist/demos/bench/peers/${name}.js`)];
-  return { name, title, modes, protocol: 'plain', build: async () => ({ command, version: version() }) };
+function node(name: string, title: string, modes: readonly Mode[], { of = name, uses, env = {} }: Variant = {}): Peer {
+  const build = async (on: NodeProgram): Promise<Built> => ({
+    command: [on.path, here(`dist/demos/bench/peers/${of}.js`)],
+    env,
+    version: versionOf(on, uses),
+  });
+  return { name, title, modes, protocol: 'plain', build };
 }
 
 async function buildGo(): Promise<Built> {
@@ -66,13 +84,13 @@ async function buildC(): Promise<Built> {
   return { command: [program], version };
 }
 
-async function findNest(): Promise<Built> {
+async function findNest(on: NodeProgram): Promise<Built> {
   const needed = ['@nestjs/common', '@nestjs/core', '@nestjs/microservices', 'reflect-metadata'];
   const absent = needed.filter((name) => !isInstalled(name));
   if (absent.length > 0) return { missing: `not installed: ${absent.join(', ')}` };
   return {
-    command: [process.execPath, here('peers/nest.js')],
-    version: `@nestjs/microservices ${versionOf('@nestjs/microservices')}`,
+    command: [on.path, here('peers/nest.js')],
+    version: versionOf(on, '@nestjs/microservices'),
   };
 }
 
@@ -98,9 +116,12 @@ function isInstalled(name: string): boolean {
   }
 }
 
-function versionOf(name: string): string {
-  const manifest = createRequire(import.meta.url)(`${name}/package.json`) as { version: string };
-  return manifest.version;
+/** The release of Node that runs a server, and the version of the package that it uses. */
+function versionOf(on: NodeProgram, uses?: string): string {
+  const release = `node ${on.version}`;
+  if (uses === undefined) return release;
+  const manifest = createRequire(import.meta.url)(`${uses}/package.json`) as { version: string };
+  return `${uses} ${manifest.version}, ${release}`;
 }
 
 function here(path: string): string {

@@ -46,10 +46,9 @@ export async function* measurementsOf(
   for (const entry of cases) {
     const able = runners.filter(({ peer }) => peer.modes.includes(entry.mode));
     for (let start = 0; start < effort.starts; start++) {
-      // Only one server at a time holds its ten thousand idle connections, and each does so once per start.
-      const isIdle = entry.kind === 'idle';
-      for (const some of isIdle ? able.map((runner) => [runner]) : [able])
-        yield* roundsOf(entry, some, effort, start, isIdle ? 1 : effort.rounds);
+      const rounds = Math.min(effort.rounds, entry.maxRounds ?? effort.rounds);
+      for (const some of entry.alone ? able.map((runner) => [runner]) : [able])
+        yield* roundsOf(entry, some, effort, start, rounds);
     }
   }
 }

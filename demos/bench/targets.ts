@@ -10,18 +10,23 @@ export interface Target {
 }
 
 export const targets: readonly Target[] = [
-  { case: 'lines', peer: 'sluice', over: 'net-corked', limit: 0.8 },
+  { case: 'echo', peer: 'sluice', over: 'net', limit: 0.82 },
+  { case: 'echo', peer: 'sluice', over: 'handle', limit: 1.07 },
+  { case: 'echo', peer: 'sluice', over: 'go', limit: 0.98 },
+  { case: 'echo', peer: 'sluice', over: 'c', limit: 1.7 },
+  { case: 'lines', peer: 'sluice', over: 'net-corked', limit: 0.75 },
   { case: 'lines', peer: 'sluice', over: 'go', limit: 0.95 },
   { case: 'lines', peer: 'sluice', over: 'rxjs', limit: 0.1 },
-  { case: 'echo', peer: 'sluice', over: 'net', limit: 0.95 },
-  { case: 'echo', peer: 'sluice', over: 'go', limit: 1.05 },
-  { case: 'echo', peer: 'sluice', over: 'c', limit: 1.7 },
   { case: 'prefixed', peer: 'sluice', over: 'net-corked', limit: 0.9 },
-  { case: 'redis-set', peer: 'sluice-redis', over: 'redis', limit: 2.5 },
-  { case: 'redis-get', peer: 'sluice-redis', over: 'redis', limit: 2.5 },
+  { case: 'redis-set', peer: 'sluice-redis', over: 'redis', limit: 1.3 },
+  { case: 'redis-get', peer: 'sluice-redis', over: 'redis', limit: 1.3 },
   { case: 'bulk-in', peer: 'sluice', over: 'net', limit: 0.8 },
-  { case: 'connect', peer: 'sluice', over: 'net', limit: 1.15 },
-  { case: 'idle', peer: 'sluice', over: 'go', limit: 0.8 },
+  { case: 'bulk-out', peer: 'sluice', over: 'net', limit: 1 },
+  { case: 'connect', peer: 'sluice', over: 'net', limit: 0.85 },
+  { case: 'connect', peer: 'sluice', over: 'go', limit: 1.25 },
+  { case: 'burst', peer: 'sluice', over: 'net', limit: 0.85 },
+  { case: 'idle', peer: 'sluice', over: 'net', limit: 1 },
+  { case: 'idle', peer: 'sluice', over: 'go', limit: 0.5 },
   { case: 'value', peer: 'idle', over: 'timeout', limit: 0.15 },
 ];
 

@@ -5,6 +5,8 @@ const shared = Buffer.allocUnsafe(64 * 1024);
 
 /** The callbacks of one connection of a load. */
 export interface Ends {
+  /** Called right before the SYN is sent. */
+  readonly attempt?: () => void;
   readonly open: (socket: Socket) => void;
   /** Receives the bytes in the shared buffer; they are valid only during the call. */
   readonly read: (bytes: Buffer, length: number, socket: Socket) => void;
@@ -29,6 +31,7 @@ export function dial(port: number, index: number, ends: Ends): Socket {
       },
     },
   });
+  if (ends.attempt !== undefined) socket.once('connectionAttempt', ends.attempt);
   socket.once('connect', () => ends.open(socket));
   socket.once('error', ends.fail);
   socket.once('close', ends.close);

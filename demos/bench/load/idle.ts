@@ -1,7 +1,6 @@
-import type { Socket } from 'node:net';
 import { settledResident } from '../proc/memory.ts';
 import type { Job, Load, Sample } from './job.ts';
-import { once } from './once.ts';
+import { type Answered, once } from './once.ts';
 import { wireOf } from './wire.ts';
 
 /** How many connections are opened at the same time. */
@@ -14,7 +13,7 @@ export const idle = (job: Job): Load => ({ measure: () => hold(job) });
 
 async function hold(job: Job): Promise<Sample> {
   const wire = wireOf(job);
-  const held: Socket[] = [];
+  const held: Answered[] = [];
   let lost = 0;
   const open = async (count: number) => {
     let left = count;

@@ -1,11 +1,14 @@
 /** What a server of the bench does with the bytes that it reads. */
-export type BytesMode = 'echo' | 'lines' | 'async' | 'length-prefixed' | 'discard' | 'source';
+export type BytesMode = 'echo' | 'lines' | 'once' | 'async' | 'length-prefixed' | 'discard' | 'source';
 
 /** The modes of all servers, Redis included. */
 export type Mode = BytesMode | 'redis-set' | 'redis-get';
 
 /** The pattern of a load. */
-export type LoadKind = 'request-reply' | 'bulk-in' | 'bulk-out' | 'connect' | 'idle';
+export type LoadKind = 'request-reply' | 'bulk-in' | 'bulk-out' | 'connect' | 'burst' | 'held' | 'idle';
+
+/** How a short connection is closed: by a FIN of the client, by a FIN of the server, or by a RST of the client. */
+export type Closing = 'client' | 'server' | 'reset';
 
 /** The protocol on the wire: the frames of the mode, or those of NestJS's TCP transport. */
 export type Protocol = 'plain' | 'nest';
@@ -22,6 +25,8 @@ export interface Job {
   readonly connections: number;
   /** Requests kept in flight on each connection. */
   readonly inFlight: number;
+  /** How each short connection is closed. */
+  readonly closing: Closing;
   /** Wait before memory is read, in milliseconds. */
   readonly settle: number;
 }
@@ -34,6 +39,8 @@ export interface Sample {
   readonly count: number;
   /** `count` per second of wall time; absent for idle connections. */
   readonly rate?: number;
+  /** CPU milliseconds per second of wall time, where the load has a fixed rate. */
+  readonly busy?: number;
   /** Median latency of a request, in microseconds. */
   readonly p50?: number;
   /** 99th percentile of the latency of a request, in microseconds. */

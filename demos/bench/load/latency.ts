@@ -1,11 +1,16 @@
-/** Latencies, counted in steps of a microsecond. Those of more than a second count as a second. */
+/** Latencies from here on are counted in steps of a millisecond; those below, of a microsecond. */
+const second = 1_000_000;
+/** Those of more than a minute count as a minute. */
+const minute = 60 * second;
+
+/** Latencies, counted in steps. */
 export class Latencies {
-  readonly #counts = new Uint32Array(1_000_001);
+  readonly #counts = new Uint32Array(slotOf(minute) + 1);
   #total = 0;
 
   /** Adds one latency, in milliseconds. */
   add(milliseconds: number): void {
-    const slot = Math.min(1_000_000, Math.max(0, Math.round(milliseconds * 1000)));
+    const slot = slotOf(Math.min(minute, Math.max(0, Math.round(milliseconds * 1000))));
     this.#counts[slot] = (this.#counts[slot] ?? 0) + 1;
     this.#total++;
   }
@@ -16,7 +21,7 @@ export class Latencies {
     let seen = 0;
     for (let slot = 0; slot < this.#counts.length; slot++) {
       seen += this.#counts[slot] ?? 0;
-      if (seen >= rank) return slot;
+      if (seen >= rank) return microsecondsOf(slot);
     }
     return 0;
   }
@@ -25,4 +30,12 @@ export class Latencies {
     this.#counts.fill(0);
     this.#total = 0;
   }
+}
+
+function slotOf(microseconds: number): number {
+  return microseconds <= second ? microseconds : second + Math.ceil((microseconds - second) / 1000);
+}
+
+function microsecondsOf(slot: number): number {
+  return slot <= second ? slot : second + (slot - second) * 1000;
 }

@@ -5,7 +5,9 @@
  */
 import { createInterface } from 'node:readline';
 import { bulk } from './bulk.ts';
+import { burst } from './burst.ts';
 import { connects } from './connect.ts';
+import { held } from './held.ts';
 import { idle } from './idle.ts';
 import type { Job, Load, LoadKind } from './job.ts';
 import { requestReply } from './requestReply.ts';
@@ -15,6 +17,8 @@ const loads: Record<LoadKind, (job: Job) => Load | Promise<Load>> = {
   'bulk-in': bulk,
   'bulk-out': bulk,
   connect: connects,
+  burst,
+  held,
   idle,
 };
 

@@ -2,13 +2,35 @@ import type { Socket } from 'node:net';
 import { dial } from './dial.ts';
 import type { Wire } from './wire.ts';
 
-/** Connects, and sends the request with number `index`. Resolved when its whole reply has arrived and is correct. */
-export function once(port: number, wire: Wire, index: number, onClose: () => void): Promise<Socket> {
+/** A connection whose request was answered. */
+export interface Answered {
+  readonly socket: Socket;
+  /** Time from the SYN to the end of the reply, in milliseconds. */
+  readonly latency: number;
+}
+
+/**
+ * Connects, and sends the request with number `index`. Resolved when its whole reply has arrived and is correct; rejected if
+ * the connection is closed before.
+ *
+ * @param onClose Called when the connection is closed after the reply, with the error that closed it, if there was one.
+ */
+export function once(
+  port: number,
+  wire: Wire,
+  index: number,
+  onClose: (error: Error | undefined) => void,
+): Promise<Answered> {
   return new Promise((resolve, reject) => {
     const frame = index % wire.frames;
     const due = wire.replies.subarray(frame * wire.replySize, (frame + 1) * wire.replySize);
+    let since = 0;
     let seen = 0;
+    let failure: Error | undefined;
     dial(port, index, {
+      attempt: () => {
+        since = performance.now();
+      },
       open: (socket) => {
         socket.write(wire.requests.subarray(frame * wire.requestSize, (frame + 1) * wire.requestSize));
       },
@@ -19,13 +41,16 @@ export function once(port: number, wire: Wire, index: number, onClose: () => voi
           return;
         }
         seen += length;
-        if (seen === due.length) resolve(socket);
+        if (seen === due.length) resolve({ socket, latency: performance.now() - since });
       },
       close: () => {
-        reject(new Error('The server closed a connection before its reply'));
-        onClose();
+        if (seen === due.length) onClose(failure);
+        else reject(new Error('The server closed a connection before its reply'));
       },
-      fail: reject,
+      fail: (error) => {
+        failure = error;
+        reject(error);
+      },
     });
   });
 }

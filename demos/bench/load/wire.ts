@@ -24,7 +24,7 @@ export function wireOf({ mode, protocol }: Pick<Job, 'mode' | 'protocol'>): Wire
   if (mode === 'length-prefixed') return build(prefixed, prefixed);
   if (mode === 'redis-set') return build(set, stored);
   if (mode === 'redis-get') return { ...build(get, value), before: whole(build(set, stored)) };
-  if (mode === 'lines' || mode === 'async') return build(line, line);
+  if (mode === 'lines' || mode === 'once' || mode === 'async') return build(line, line);
   return build(raw, raw);
 }
 

@@ -80,6 +80,16 @@ static int echo(struct connection *c, uint32_t events) {
   return 0;
 }
 
+/* Ends the connection after the first line. A reply of this size always fits, because nothing was written before. */
+static int once(struct connection *c, uint32_t events) {
+  (void)events;
+  ssize_t n = read(c->fd, buffer, SIZE);
+  if (n < 0) return errno == EAGAIN ? 0 : -1;
+  if (n == 0) return -1;
+  if (write(c->fd, buffer, (size_t)n) != n) perror("write");
+  return buffer[n - 1] == '\n' ? -1 : 0;
+}
+
 static int discard(struct connection *c, uint32_t events) {
   (void)events;
   ssize_t n = read(c->fd, buffer, SIZE);
@@ -145,6 +155,7 @@ int main(int argc, char **argv) {
   int (*handle)(struct connection *, uint32_t) = NULL;
   /* A framed reply equals its request, byte for byte, so an echo serves these modes as well. */
   if (strcmp(mode, "echo") == 0 || strcmp(mode, "lines") == 0 || strcmp(mode, "length-prefixed") == 0) handle = echo;
+  if (strcmp(mode, "once") == 0) handle = once;
   if (strcmp(mode, "discard") == 0) handle = discard;
   if (strcmp(mode, "source") == 0) handle = source;
   if (handle == NULL) {

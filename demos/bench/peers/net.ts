@@ -21,6 +21,16 @@ const handlers: Record<BytesMode, (socket: Socket) => void> = {
     });
   },
 
+  once(socket) {
+    let rest = '';
+    socket.setEncoding('utf8');
+    socket.on('data', (text: string) => {
+      rest += text;
+      const end = rest.indexOf('\n');
+      if (end >= 0) socket.end(`${rest.slice(0, end)}\n`);
+    });
+  },
+
   async(socket) {
     let rest = '';
     socket.setEncoding('utf8');

@@ -31,10 +31,13 @@ export function readArguments(): Arguments {
 
 /** Listens, and prints the address, as every server of the bench does. */
 export function start(server: Server, { host, port }: Arguments): void {
-  server.listen({ host, port, backlog }, () => {
-    const address = server.address() as AddressInfo;
-    console.log(`listening on ${address.address}:${address.port}`);
-  });
+  server.listen({ host, port, backlog }, () => announce(server));
+}
+
+/** Prints the address of a server that listens. */
+export function announce(server: Server): void {
+  const { address, port } = server.address() as AddressInfo;
+  console.log(`listening on ${address}:${port}`);
 }
 
 /** The handler of a server for this mode. */

@@ -49,6 +49,13 @@ const handlers: Record<BytesMode, (socket: Socket) => Observable<unknown>> = {
     );
   },
 
+  once(socket) {
+    return lines(socket).pipe(
+      take(1),
+      tap((line) => socket.write(`${line}\n`)),
+    );
+  },
+
   async(socket) {
     return lines(socket).pipe(
       concatMap(async (line) => `${line}\n`),

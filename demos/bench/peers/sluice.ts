@@ -1,5 +1,5 @@
 /** Sluice, with all protections of `serve` at their defaults, except a limit that is high enough for the idle case. */
-import { map, reduce } from 'rxjs';
+import { map, reduce, take } from 'rxjs';
 import {
   encodeLengthPrefixed,
   encodeLine,
@@ -17,6 +17,8 @@ const handlers: Record<BytesMode, Handler> = {
   echo: (connection) => connection,
 
   lines: (connection) => connection.pipe(lines(), map(encodeLine)),
+
+  once: (connection) => connection.pipe(lines(), take(1), map(encodeLine)),
 
   async: exchange(lines(), async (line) => encodeLine(line)),
 

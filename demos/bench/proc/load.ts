@@ -25,7 +25,9 @@ export class LoadProcess implements Load {
   }
 
   static async start(job: Job): Promise<LoadProcess> {
-    return new LoadProcess(await spawnPinned(cores.load, [process.execPath, program, JSON.stringify(job)], 'pipe'));
+    return new LoadProcess(
+      await spawnPinned(cores.load, [process.execPath, program, JSON.stringify(job)], { input: 'pipe' }),
+    );
   }
 
   async measure(ms: number): Promise<Sample> {

@@ -28,11 +28,15 @@ export function canPin(): Promise<boolean> {
 export async function spawnPinned(
   core: number,
   command: readonly string[],
-  input: 'ignore' | 'pipe' = 'ignore',
+  {
+    input = 'ignore',
+    env = {},
+  }: { input?: 'ignore' | 'pipe'; env?: Readonly<Record<string, string>> | undefined } = {},
 ): Promise<ChildProcess> {
   const pinned = (await canPin()) ? ['taskset', '-c', String(core), ...command] : command;
   const child = spawn('sh', ['-c', 'ulimit -n "$(ulimit -Hn)" && exec "$@"', 'sh', ...pinned], {
     stdio: [input, 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
   });
   children.add(child);
   child.once('close', () => children.delete(child));

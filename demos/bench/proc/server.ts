@@ -18,10 +18,10 @@ export interface Running {
 
 /** Starts a server on its core, listening on all addresses, and waits until it has printed that it listens. */
 export async function startServer(program: Program, mode: Mode): Promise<Running> {
-  const { command: given, ready } = program;
+  const { command: given, ready, env } = program;
   const port = typeof given === 'function' ? await freePort() : 0;
   const command = typeof given === 'function' ? given(port) : [...given, '--mode', mode, '--host', '0.0.0.0'];
-  const child = await spawnPinned(cores.server, command);
+  const child = await spawnPinned(cores.server, command, { env });
   const errors = errorOutput(child);
   const closed = once(child, 'close');
   const stop = async () => {

@@ -11,7 +11,7 @@ const barHeight = 16;
 const rowHeight = 24;
 const headHeight = 46;
 /** The peers whose bars are highlighted. */
-const ours: readonly string[] = ['sluice', 'sluice-redis', 'idle'];
+const ours: readonly string[] = ['sluice', 'sluice-net', 'sluice-redis', 'idle'];
 
 /** A bar of a panel. */
 interface Bar {

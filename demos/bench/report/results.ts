@@ -10,6 +10,8 @@ export interface Run {
   readonly date: string;
   readonly command: string;
   readonly machine: readonly string[];
+  /** The release of Node that runs the servers in JavaScript. */
+  readonly node: string;
   readonly effort: Effort;
   /** The version of each peer that took part, and the reason for each peer that did not. */
   readonly versions: Readonly<Record<string, string>>;
@@ -24,7 +26,7 @@ export interface Run {
 /** The tables of a run, aligned for a terminal. */
 export function tables(run: Run, peers: readonly Peer[]): string {
   const parts = run.cases.map((entry) => `### ${entry.title}\n\n${caseTable(entry, run.results, peers)}\n`);
-  return `${parts.join('\n')}\n### Targets\n\nMedians, over the rounds, of the ratio of two servers' figures in the same round.\n\n${targetTable(run.verdicts)}\n`;
+  return `Servers in JavaScript ran on Node ${run.node}.\n\n${parts.join('\n')}\n### Targets\n\nMedians, over the rounds, of the ratio of two servers' figures in the same round.\n\n${targetTable(run.verdicts)}\n`;
 }
 
 /** The page `RESULTS.md`. */
@@ -54,13 +56,23 @@ ${absent.length === 0 ? '' : `\nLeft out:\n\n${list(absent)}\n`}${run.failures.l
   read from outside, from \`/proc/<pid>/task/*/schedstat\`, for all threads. Every reply is compared byte by byte with the
   expected one.
 - Servers are measured alternately, A B C A B C, for a fraction of a second each, and are idle in between. Memory, and the
-  case without a socket, use fresh processes each time. The tables show the median over the measurements, and the smallest
-  and the largest figure.
+  case without a socket, use fresh processes each time. Held connections are served by one server at a time, for whole
+  seconds. The tables show the median over the measurements, and the smallest and the largest figure.
 - The load is one Node process. It is slower than the fastest servers, which then wait for it. Their rate is that of the
   load, and a read has fewer requests in it than with a faster load. So compare the CPU time first; rates and latencies
   are those of the pair.
 - On loopback the kernel does part of the receiving in the sender's time. This is the same for all servers.
-- C does not parse frames: in every case it sends back the bytes that it has read. It is a floor, not a server for use.
+- C does not parse frames: it sends back the bytes that it has read, and sees at most whether they end a line. It is a
+  floor, not a server for use.
+- The Node handle alone is plain JavaScript on the handle of a connection, without a \`net.Socket\`, deadlines and
+  backpressure. It is the floor for a server in Node, not a server for use.
+- Sluice with the documented API is the same program with \`SLUICE_TRANSPORT=net\`: its transport uses only what Node
+  documents.
+- In a burst the latency is the time from the SYN to the reply. The load opens all connections before it sends the first
+  request, so part of this time is the load's own. NestJS listens with Node's default backlog of 511: a SYN that finds the
+  queue full is sent again after a second. The other servers have 4096, or the limit of the kernel.
+- Nothing tells a client when the server has read a RST. Therefore a measurement with RSTs ends with one more connection,
+  which the server answers after it has read them.
 - NestJS has its own protocol: JSON after its length and a \`#\`, with the same 64 bytes as data, in the case of the lines as
   well. It has no other mode.
 - Memory is the growth of the resident set after the first 100 connections, once it is stable. No garbage collection is

@@ -31,12 +31,13 @@ export function caseTable(entry: Case, results: readonly Result[], peers: readon
         show(median(figures)),
         spread(figures),
         show(median(of((sample) => sample.rate))),
+        show(median(of((sample) => sample.busy))),
         show(median(of((sample) => sample.p50))),
         show(median(of((sample) => sample.p99))),
       ];
     });
-  const head = ['server', entry.unit, 'min to max', rateName(entry), 'p50 µs', 'p99 µs'];
-  // A case without latencies or a rate has no columns for them.
+  const head = ['server', entry.unit, 'min to max', rateName(entry), 'ms CPU / s', 'p50 µs', 'p99 µs'];
+  // A column is left out if the case has no figures for it.
   const filled = head.map((_, column) => rows.length === 0 || rows.some((row) => row[column] !== none));
   const keep = (cells: readonly string[]) => cells.filter((_, column) => filled[column]);
   return table(keep(head), rows.map(keep));

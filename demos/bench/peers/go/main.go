@@ -97,6 +97,19 @@ func framed(c net.Conn, next func(*bufio.Reader, *bufio.Writer) error) error {
 	}
 }
 
+// once answers one line. The caller closes the connection.
+func once(c net.Conn) error {
+	r := readers.Get().(*bufio.Reader)
+	r.Reset(c)
+	defer func() { r.Reset(nil); readers.Put(r) }()
+	line, err := r.ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	_, err = c.Write(line)
+	return err
+}
+
 func line(r *bufio.Reader, w *bufio.Writer) error {
 	line, err := r.ReadSlice('\n')
 	if err != nil {
@@ -173,6 +186,7 @@ func main() {
 	handlers := map[string]func(net.Conn) error{
 		"echo":            echo,
 		"lines":           func(c net.Conn) error { return framed(c, line) },
+		"once":            once,
 		"length-prefixed": func(c net.Conn) error { return framed(c, lengthPrefixed) },
 		"discard":         discard,
 		"source":          source,
