@@ -11,13 +11,15 @@ import type { ConnectionSettings } from './settings.ts';
 import { StateObservers } from './stateObservers.ts';
 import type { Watchdog } from './watchdog.ts';
 
+/** V8 keeps a number of 31 bits in the field itself, and a larger one in an object of its own. */
+const LOADED_AT = Date.now();
+
 /**
  * What can be seen of a connection: its phase, its figures, and the Observables of its state. `SocketConnection` changes them.
  */
 export abstract class ObservedConnection extends Connection {
   readonly id: number;
   readonly peer: Address;
-  readonly openedAt = Date.now();
   abstract readonly input: Input;
   abstract readonly output: Output;
   abstract readonly watchdog: Watchdog;
@@ -28,6 +30,7 @@ export abstract class ObservedConnection extends Connection {
   protected readonly socket: TransportSocket;
   protected readonly settings: ConnectionSettings;
   protected phase: Phase = Phase.waiting;
+  readonly #openedAt = Date.now() - LOADED_AT;
   #isDraining = false;
   #closing: Closing | undefined;
   #observers: StateObservers | undefined;
@@ -41,6 +44,10 @@ export abstract class ObservedConnection extends Connection {
     this.peer = socket.peer;
     this.socket = socket;
     this.settings = settings;
+  }
+
+  get openedAt(): number {
+    return LOADED_AT + this.#openedAt;
   }
 
   get clock(): SchedulerLike {
@@ -82,13 +89,12 @@ export abstract class ObservedConnection extends Connection {
 
   /** Whether an operator has subscribed to it. */
   get taken(): boolean {
-    return this.watchdog.takenAt !== Number.POSITIVE_INFINITY;
+    return this.watchdog.isTaken;
   }
 
   /** Milliseconds from its accept until it was taken, or until now. */
   get waited(): number {
-    const { acceptedAt, takenAt } = this.watchdog;
-    return (this.taken ? takenAt : this.clock.now()) - acceptedAt;
+    return this.watchdog.waited;
   }
 
   /** Whether our side has ended or aborted it. */
@@ -150,7 +156,7 @@ export abstract class ObservedConnection extends Connection {
   /** Records the close, and returns it. */
   protected recordClose(): Closed {
     this.enter('closed');
-    this.#closed = this.closing.record(this, this.clock.now() - this.watchdog.acceptedAt);
+    this.#closed = this.closing.record(this, this.watchdog.age);
     return this.#closed;
   }
 

@@ -40,6 +40,13 @@ export interface WatchdogOwner {
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
+
+/**
+ * Moments are whole milliseconds, rounded up: V8 keeps such a number in the field itself, and a fraction in an object of its own. A
+ * deadline that is counted from it is up to a millisecond late, and never early.
+ */
+const wholeNow = (clock: SchedulerLike): number => Math.ceil(clock.now());
+
 const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, reply: NEVER, grace: NEVER };
 
 /**
@@ -60,9 +67,10 @@ const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, re
  */
 export class Watchdog extends LazyTimer {
   deadlines = NO_DEADLINES;
-  readonly acceptedAt: number;
-  /** When an operator subscribed to the connection; `Infinity` until then. */
-  takenAt = NEVER;
+  /** When the connection was accepted. */
+  readonly #acceptedAt: number;
+  /** When an operator subscribed to it. */
+  #takenAt: number | undefined;
   readonly #output: Output;
   readonly #owner: WatchdogOwner;
   /** When a byte last came or went, or our own work ended. */
@@ -74,7 +82,26 @@ export class Watchdog extends LazyTimer {
     super(clock);
     this.#output = output;
     this.#owner = owner;
-    this.acceptedAt = this.#activeAt = clock.now();
+    this.#acceptedAt = this.#activeAt = wholeNow(clock);
+  }
+
+  protected override get isShared(): boolean {
+    return true;
+  }
+
+  /** Milliseconds since it was accepted. */
+  get age(): number {
+    return wholeNow(this.clock) - this.#acceptedAt;
+  }
+
+  /** Whether an operator has subscribed to it. */
+  get isTaken(): boolean {
+    return this.#takenAt !== undefined;
+  }
+
+  /** Milliseconds from its accept until it was taken, or until now. */
+  get waited(): number {
+    return this.#takenAt === undefined ? this.age : this.#takenAt - this.#acceptedAt;
   }
 
   /** When a byte last came or went, or our own work last ended. */
@@ -96,11 +123,11 @@ export class Watchdog extends LazyTimer {
   }
 
   active(): void {
-    this.#activeAt = this.clock.now();
+    this.#activeAt = wholeNow(this.clock);
   }
 
   taken(): void {
-    this.takenAt = this.#activeAt = this.clock.now();
+    this.#takenAt = this.#activeAt = wholeNow(this.clock);
   }
 
   /** The idle time begins anew because our own work is over. */
@@ -116,13 +143,13 @@ export class Watchdog extends LazyTimer {
 
   /** @param lifetime Milliseconds from now. */
   expireAfter(lifetime: number): void {
-    this.#lifetimeEndsAt = this.clock.now() + lifetime;
+    this.#lifetimeEndsAt = wholeNow(this.clock) + lifetime;
     this.set();
   }
 
   /** Limits the time that is left, in milliseconds from now. It cannot be extended. `set` arms the timer. */
   destroyWithin(time: number): void {
-    const at = Math.min(this.#destroyAt ?? NEVER, this.clock.now() + time);
+    const at = Math.min(this.#destroyAt ?? NEVER, wholeNow(this.clock) + time);
     if (at !== NEVER) this.#destroyAt = at;
   }
 
@@ -130,7 +157,7 @@ export class Watchdog extends LazyTimer {
     this.#look();
     const { progress } = this.#output;
     const due = Math.min(this.#destroyAt ?? NEVER, progress?.stalledAt ?? NEVER, progress?.tooSlowAt ?? NEVER);
-    if (this.takenAt === NEVER || this.#owner.over || this.#destroyAt !== undefined) return due;
+    if (!this.isTaken || this.#owner.over || this.#destroyAt !== undefined) return due;
     return Math.min(due, this.#idleAt, this.#greetingAt, this.#lifetimeEndsAt ?? NEVER);
   }
 
@@ -157,7 +184,7 @@ export class Watchdog extends LazyTimer {
     } else if (owner.over || this.#destroyAt !== undefined) {
       // Only the deadlines above are left.
     } else if (this.#lifetimeEndsAt !== undefined && now >= this.#lifetimeEndsAt) {
-      const error = new DeadlineError('lifetime', this.#lifetimeEndsAt - this.takenAt);
+      const error = new DeadlineError('lifetime', this.#lifetimeEndsAt - (this.#takenAt ?? 0));
       this.destroyWithin(grace);
       // The lifetime ends once. With an infinite grace the timer would fire again and again otherwise.
       this.#lifetimeEndsAt = undefined;
@@ -172,7 +199,7 @@ export class Watchdog extends LazyTimer {
   }
 
   get #greetingAt(): number {
-    return this.#owner.bytesIn > 0 ? NEVER : this.takenAt + this.deadlines.greeting;
+    return this.#owner.bytesIn > 0 ? NEVER : (this.#takenAt ?? NEVER) + this.deadlines.greeting;
   }
 
   get #idleAt(): number {
