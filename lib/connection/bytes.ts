@@ -119,22 +119,25 @@ export abstract class Bytes extends Derived<Uint8Array> {
     return source instanceof Bytes ? source.borrow(sink) : source.subscribe(sink);
   }
 
+  /** Whether the chunks of `borrow` are borrowed. */
+  protected get areBorrowed(): boolean {
+    return this.control.borrowed;
+  }
+
   /** RxJS calls this with each subscriber. A function given to the constructor would be a closure for each connection. */
   protected _subscribe(subscriber: Subscriber<Uint8Array>): Subscription {
-    return this.borrow(new CopyingSink(subscriber, this.control));
+    return this.borrow(this.areBorrowed ? new CopyingSink(subscriber) : subscriber);
   }
 }
 
 /** Copies borrowed chunks, because a subscriber may keep what it receives. */
 class CopyingSink implements ByteSink {
   readonly #to: Subscriber<Uint8Array>;
-  readonly #control: SourceControl;
-  constructor(to: Subscriber<Uint8Array>, control: SourceControl) {
+  constructor(to: Subscriber<Uint8Array>) {
     this.#to = to;
-    this.#control = control;
   }
   next(chunk: Uint8Array): void {
-    this.#to.next(this.#control.borrowed ? Buffer.from(chunk) : chunk);
+    this.#to.next(Buffer.from(chunk));
   }
   error(error: unknown): void {
     this.#to.error(error);

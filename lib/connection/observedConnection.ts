@@ -19,7 +19,6 @@ const LOADED_AT = Date.now();
  */
 export abstract class ObservedConnection extends Connection {
   readonly id: number;
-  readonly peer: Address;
   abstract readonly input: Input;
   abstract readonly output: Output;
   abstract readonly watchdog: Watchdog;
@@ -28,22 +27,22 @@ export abstract class ObservedConnection extends Connection {
   /** The socket is closed. It may be so in any phase: the end of the input may still be retained for a paused handler. */
   isSocketClosed = false;
   protected readonly socket: TransportSocket;
-  protected readonly settings: ConnectionSettings;
+  readonly settings: ConnectionSettings;
   protected phase: Phase = Phase.waiting;
   readonly #openedAt = Date.now() - LOADED_AT;
   #isDraining = false;
   #closing: Closing | undefined;
   #observers: StateObservers | undefined;
-  /** The figures when it was detached. */
-  #final: Pick<Closed, 'bytesOut' | 'unsent' | 'paused'> | undefined;
-  #closed: Closed | undefined;
 
   constructor(id: number, socket: TransportSocket, settings: ConnectionSettings) {
     super();
     this.id = id;
-    this.peer = socket.peer;
     this.socket = socket;
     this.settings = settings;
+  }
+
+  get peer(): Address {
+    return this.socket.peer;
   }
 
   get openedAt(): number {
@@ -72,11 +71,11 @@ export abstract class ObservedConnection extends Connection {
   }
 
   get bytesOut(): number {
-    return this.#final?.bytesOut ?? this.output.bytesOut;
+    return this.#closing?.final?.bytesOut ?? this.output.bytesOut;
   }
 
   get unsent(): number {
-    return this.#final?.unsent ?? this.output.queue.unsent;
+    return this.#closing?.final?.unsent ?? this.output.queue.unsent;
   }
 
   get dropped(): number {
@@ -84,7 +83,7 @@ export abstract class ObservedConnection extends Connection {
   }
 
   get paused(): Paused {
-    return this.#final?.paused ?? this.input.paused;
+    return this.#closing?.final?.paused ?? this.input.paused;
   }
 
   /** Whether an operator has subscribed to it. */
@@ -107,6 +106,11 @@ export abstract class ObservedConnection extends Connection {
     return this.phase >= Phase.detached;
   }
 
+  /** Whether its handler has stopped and its socket is closed. */
+  get isClosed(): boolean {
+    return this.phase === Phase.closed;
+  }
+
   /** Whether its peer has left while it waited. */
   get abandoned(): boolean {
     return this.isDetached || this.socket.alive === false;
@@ -120,15 +124,16 @@ export abstract class ObservedConnection extends Connection {
     this.#observers ??= new StateObservers();
     return this.#observers.observe((to) => {
       if (this.#isDraining) to.next();
-      return this.#isDraining || this.#closed !== undefined;
+      return this.#isDraining || this.#closing?.closed !== undefined;
     });
   }
 
   get closed(): Observable<Closed> {
     this.#observers ??= new StateObservers();
     return this.#observers.observe((to) => {
-      if (this.#closed) to.next(this.#closed);
-      return this.#closed !== undefined;
+      const closed = this.#closing?.closed;
+      if (closed) to.next(closed);
+      return closed !== undefined;
     });
   }
 
@@ -150,14 +155,15 @@ export abstract class ObservedConnection extends Connection {
   /** Keeps the figures as they are now: once the socket is closed, it has none. */
   protected keepFigures(): void {
     const { bytesOut, unsent, paused } = this;
-    this.#final ??= { bytesOut, unsent, paused };
+    this.closing.final ??= { bytesOut, unsent, paused };
   }
 
   /** Records the close, and returns it. */
   protected recordClose(): Closed {
     this.enter('closed');
-    this.#closed = this.closing.record(this, this.watchdog.age);
-    return this.#closed;
+    const closed = this.closing.record(this, this.watchdog.age);
+    this.closing.closed = closed;
+    return closed;
   }
 
   /** Notifies the subscribers of `draining` and `closed`. @param call Calls one of them, and handles what it throws. */

@@ -52,6 +52,9 @@ export abstract class OutputSubscriber<Target extends SendTarget = SendTarget>
   /** The source or one of its teardowns failed. */
   abstract failed(error: unknown): void;
 
+  /** Does nothing, unless a subclass waits for the socket. */
+  freed(): void {}
+
   override next(data: Data | undefined): void {
     if (!this.closed) this.connection.output.push(data);
   }

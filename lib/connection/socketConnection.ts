@@ -66,8 +66,8 @@ export class SocketConnection extends ClosableConnection implements Roles {
     super(id, socket, settings);
     this.#owner = owner;
     this.output = new Output(socket, settings, this);
-    this.watchdog = new Watchdog(settings.clock, this.output, this);
-    this.input = new Input(socket, settings, this);
+    this.watchdog = new Watchdog(settings.clock, this);
+    this.input = new Input(socket, this);
     socket.handler = this;
   }
 
@@ -76,6 +76,11 @@ export class SocketConnection extends ClosableConnection implements Roles {
   override get control(): Control {
     this.#control ??= new Control(this);
     return this.#control;
+  }
+
+  /** Without a control, which a handler that only reads never needs. */
+  protected override get areBorrowed(): boolean {
+    return this.input.borrowed;
   }
 
   override borrow(sink: ByteSink): Subscription {

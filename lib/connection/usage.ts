@@ -13,6 +13,8 @@ export interface Sender {
   stop(): void;
   /** All that was written has been sent, or the connection is closed. */
   flushed(): void;
+  /** The socket is closed. Not called if it was closed before there was a sender. */
+  freed(): void;
   /** User code threw where only the connection could catch it. */
   fail(error: unknown): void;
 }

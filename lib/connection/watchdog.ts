@@ -19,6 +19,7 @@ export interface Deadlines {
 
 /** What a watchdog reads from its connection, and calls on it. */
 export interface WatchdogOwner {
+  readonly output: Output;
   /** Bytes received. */
   readonly bytesIn: number;
   /** Whether the library or the handler is working for the peer: then its silence is not idleness. */
@@ -71,16 +72,14 @@ export class Watchdog extends LazyTimer {
   readonly #acceptedAt: number;
   /** When an operator subscribed to it. */
   #takenAt: number | undefined;
-  readonly #output: Output;
   readonly #owner: WatchdogOwner;
   /** When a byte last came or went, or our own work ended. */
   #activeAt: number;
   #destroyAt: number | undefined;
   #lifetimeEndsAt: number | undefined;
 
-  constructor(clock: SchedulerLike, output: Output, owner: WatchdogOwner) {
+  constructor(clock: SchedulerLike, owner: WatchdogOwner) {
     super(clock);
-    this.#output = output;
     this.#owner = owner;
     this.#acceptedAt = this.#activeAt = wholeNow(clock);
   }
@@ -113,7 +112,7 @@ export class Watchdog extends LazyTimer {
   /** The same, or later while the peer may take pending output without our seeing it. */
   get silentSince(): number {
     this.#look();
-    return Math.max(this.#activeAt, this.#output.progress?.mayHaveMovedAt ?? 0);
+    return Math.max(this.#activeAt, this.#owner.output.progress?.mayHaveMovedAt ?? 0);
   }
 
   /** Bytes have come. What the peer has taken before that counts from now at the latest. */
@@ -155,7 +154,7 @@ export class Watchdog extends LazyTimer {
 
   due(): number {
     this.#look();
-    const { progress } = this.#output;
+    const { progress } = this.#owner.output;
     const due = Math.min(this.#destroyAt ?? NEVER, progress?.stalledAt ?? NEVER, progress?.tooSlowAt ?? NEVER);
     if (!this.isTaken || this.#owner.over || this.#destroyAt !== undefined) return due;
     return Math.min(due, this.#idleAt, this.#greetingAt, this.#lifetimeEndsAt ?? NEVER);
@@ -163,7 +162,7 @@ export class Watchdog extends LazyTimer {
 
   /** The process was stopped for so many milliseconds, which is not the peer's fault. */
   override forgive(lost: number): void {
-    this.#output.progress?.forgive(this.clock.now(), lost);
+    this.#owner.output.progress?.forgive(this.clock.now(), lost);
   }
 
   expire(): void {
@@ -173,7 +172,7 @@ export class Watchdog extends LazyTimer {
   #expire(): void {
     const now = this.clock.now();
     const owner = this.#owner;
-    const { progress } = this.#output;
+    const { progress } = this.#owner.output;
     const { idle, greeting, grace } = this.deadlines;
     if (now >= (this.#destroyAt ?? NEVER)) {
       owner.destroy();
@@ -209,9 +208,9 @@ export class Watchdog extends LazyTimer {
 
   /** Sees whether a large write has moved since the last look. */
   #look(): void {
-    const { progress } = this.#output;
+    const { progress } = this.#owner.output;
     if (progress === undefined || this.#owner.isDetached) return;
-    const { bytesOut } = this.#output;
+    const { bytesOut } = this.#owner.output;
     if (!progress.hasMoved(bytesOut)) return;
     this.active();
     progress.moved(this.#activeAt, bytesOut);
