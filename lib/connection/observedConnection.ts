@@ -11,7 +11,7 @@ import type { ConnectionSettings } from './settings.ts';
 import { StateObservers } from './stateObservers.ts';
 import type { Watchdog } from './watchdog.ts';
 
-/** V8 keeps a number of 31 bits in the field itself, and a larger one in an object of its own. */
+/** V8 keeps a whole number of 31 bits in the field itself, and any other number in an object of its own. */
 const LOADED_AT = Date.now();
 
 /**
@@ -29,7 +29,7 @@ export abstract class ObservedConnection extends Connection {
   protected readonly socket: TransportSocket;
   readonly settings: ConnectionSettings;
   protected phase: Phase = Phase.waiting;
-  readonly #openedAt = Date.now() - LOADED_AT;
+  readonly #openedAt = Math.trunc(Date.now() - LOADED_AT);
   #isDraining = false;
   #closing: Closing | undefined;
   #observers: StateObservers | undefined;

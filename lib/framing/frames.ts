@@ -40,7 +40,8 @@ export function frames<T>(decoder: () => Decoder<T>, options: FrameTimeOptions =
       const isInPlace = source instanceof Bytes;
       const loop = new FrameLoop(subscriber, decoder(), control, timeout, scheduler, !isInPlace);
       if (isInPlace) {
-        subscriber.add(() => loop.release());
+        // Itself, because a closure would keep all that is in scope here for as long as the connection lasts.
+        subscriber.add(loop);
         return borrow(source, loop);
       }
       // Made before the source is subscribed: an endless synchronous source does not return, and stops when this is closed.
