@@ -124,7 +124,7 @@ export abstract class ClosableConnection extends ObservedConnection {
   }
 
   #finishInput(): void {
-    this.notifyObservers((work) => this.call(work));
+    this.notifyObservers();
     this.input.drain();
   }
 
@@ -295,13 +295,19 @@ export abstract class ClosableConnection extends ObservedConnection {
     if (this.closing.mustNotify) this.#notifyAll();
     const closed = this.recordClose();
     this.reportClosed(closed);
-    const { sender } = this.usage;
-    if (sender) this.call(() => sender.freed());
-    this.notifyObservers((work) => this.call(work));
+    try {
+      this.usage.sender?.freed();
+    } catch (error) {
+      this.crashed(error);
+    }
+    this.notifyObservers();
   }
 
   #flushed(): void {
-    const { sender } = this.usage;
-    if (sender) this.call(() => sender.flushed());
+    try {
+      this.usage.sender?.flushed();
+    } catch (error) {
+      this.crashed(error);
+    }
   }
 }

@@ -37,6 +37,10 @@ const FULL_READS_PER_ITERATION = 16;
 /** They are served earlier if the work on one full read took so many milliseconds. */
 const TIME_PER_READ = 5;
 
+const complete = (sink: Pick<ByteSink, 'complete'>) => sink.complete();
+const drain = (sink: Pick<ByteSink, 'drain'>) => sink.drain?.();
+const resume = (sink: Pick<ByteSink, 'resume'>) => sink.resume?.();
+
 /**
  * The input of one connection: passes reads to a sink, and retains what comes while it is paused.
  *
@@ -153,7 +157,7 @@ export class Input extends OperatedReads {
 
   /** Completes the sink, if it has not ended. */
   complete(): void {
-    this.#finish((sink) => sink.complete());
+    this.#finish(complete);
   }
 
   /** The sink receives an error, if it has not ended. */
@@ -164,7 +168,7 @@ export class Input extends OperatedReads {
   /** Asks for the end at the next boundary: at that of the last framing operator, else at that of the sink. */
   drain(): void {
     const decides = [...this.followers].find(({ drain }) => drain) ?? this.#sink ?? this.#endedSink;
-    if (decides?.drain) this.#owner.output.corkWhile(() => decides.drain?.());
+    if (decides?.drain) this.#owner.output.corkWhile(drain, decides);
     else this.complete();
     // It may have ended a pause.
     if (this.#endRetained && !this.isPaused && this.#retained === undefined) this.#end();
@@ -285,9 +289,9 @@ export class Input extends OperatedReads {
    */
   #flow(): void {
     if (this.#mustWait()) return;
-    for (const follower of this.followers) this.#owner.output.corkWhile(() => follower.resume());
+    for (const follower of this.followers) this.#owner.output.corkWhile(resume, follower);
     const sink = this.#sink ?? this.#endedSink;
-    if (sink?.resume) this.#owner.output.corkWhile(() => sink.resume?.());
+    if (sink?.resume) this.#owner.output.corkWhile(resume, sink);
     const { holders } = this;
     const retained = this.#retained;
     if (!this.isPaused && retained !== undefined && !this.#mustWait()) {
@@ -323,14 +327,12 @@ export class Input extends OperatedReads {
     if (sink === undefined) {
       // We end the connection: what is held is dropped, and its subscriber is notified.
       const held = this.#owner.over ? this.#held() : undefined;
-      if (held) this.#owner.output.corkWhile(() => end(held));
+      if (held) this.#owner.output.corkWhile(end, held);
       return;
     }
-    this.#owner.output.corkWhile(() => {
-      this.#endedSink = sink;
-      this.#sink = undefined;
-      end(sink);
-    });
+    this.#endedSink = sink;
+    this.#sink = undefined;
+    this.#owner.output.corkWhile(end, sink);
     this.#owner.inputOver();
   }
 }

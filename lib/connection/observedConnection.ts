@@ -166,8 +166,11 @@ export abstract class ObservedConnection extends Connection {
     return closed;
   }
 
-  /** Notifies the subscribers of `draining` and `closed`. @param call Calls one of them, and handles what it throws. */
-  protected notifyObservers(call: (work: () => void) => void): void {
-    this.#observers?.notify(call);
+  /** Calls user code, and handles what it throws. */
+  abstract call(work: () => void): void;
+
+  /** Notifies the subscribers of `draining` and `closed`. */
+  protected notifyObservers(): void {
+    this.#observers?.notify((work) => this.call(work));
   }
 }

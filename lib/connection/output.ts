@@ -157,12 +157,12 @@ export class Output {
     }
   }
 
-  /** The same for any other call of the sink. */
-  corkWhile(work: () => void): void {
+  /** The same for any other call of the sink. @param on What the work is done on, so that it need not be a closure. */
+  corkWhile<T>(work: (on: T) => void, on: T): void {
     const isWithin = this.#isCorked;
     this.#isCorked = true;
     try {
-      work();
+      work(on);
     } catch (error) {
       this.#owner.crashed(error);
     } finally {

@@ -192,10 +192,12 @@ export class WriteQueue {
 
   #append(data: Data, length: number): void {
     if (this.#pieces === undefined) {
-      this.#pieces = this.#text === '' ? [] : [this.#text];
+      // With its first values: an empty array would make room for seventeen when the first one is pushed.
+      this.#pieces = this.#text === '' ? [data] : [this.#text, data];
       this.#text = '';
+    } else {
+      this.#pieces.push(data);
     }
-    this.#pieces.push(data);
     this.#length += length;
   }
 

@@ -7,6 +7,8 @@ import { type Decoder, type Input, PENDING } from './decoder.ts';
 import { frames } from './frames.ts';
 import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
 
+const checks = frameChecks(constants.MAX_LENGTH);
+
 /** The options of {@link delimited}. */
 export interface DelimitedOptions extends FrameOptions {
   /**
@@ -41,7 +43,7 @@ export function delimited(
   delimiter: string | Uint8Array,
   options: DelimitedOptions = {},
 ): OperatorFunction<Uint8Array, Buffer> {
-  const { maxLength = 64 * 1024, ...time } = checkFraming(options, frameChecks(constants.MAX_LENGTH));
+  const { maxLength = 64 * 1024, ...time } = checkFraming(options, checks);
   const mark = delimiterOf(delimiter);
   return frames(() => new DelimitedDecoder(mark, maxLength), time);
 }

@@ -60,10 +60,12 @@ export function lines(options: LinesOptions = {}): OperatorFunction<Uint8Array, 
   return frames(decoder, time);
 }
 
+/** Made once, because a handler calls `lines` for each connection. */
+const lineChecks = { ...frameChecks(constants.MAX_STRING_LENGTH), unterminated: oneOf('error', 'emit') };
+
 /** Validates the options of a format made of lines, and returns what decodes its lines. */
 export function lineFormat(options: LinesOptions) {
-  const checks = { ...frameChecks(constants.MAX_STRING_LENGTH), unterminated: oneOf('error', 'emit') };
-  const { maxLength = 64 * 1024, unterminated = 'error', ...time } = checkFraming(options, checks);
+  const { maxLength = 64 * 1024, unterminated = 'error', ...time } = checkFraming(options, lineChecks);
   return { decoder: () => new LineDecoder(maxLength, unterminated === 'emit'), time };
 }
 
