@@ -40,6 +40,15 @@ export interface OutputOwner {
   closedError(): Error;
 }
 
+/** What waits for room in the output of one connection. */
+class Waiting {
+  callbacks: (() => void)[] = [];
+  /** Limits how many promises of `write()` are resolved at once in one event-loop iteration. */
+  quota: IterationQuota | undefined;
+  /** The promise of `write()` calls that wait: one for all of them. */
+  promise: Promise<void> | undefined;
+}
+
 /** This much output of one callback, in characters or bytes, is flushed before the callback ends. */
 const EARLY = 64 * 1024;
 
@@ -65,12 +74,8 @@ export class Output {
   readonly #owner: OutputOwner;
   /** The sink of the input is called, and a flush follows. */
   #isCorked = false;
-  /** Callbacks that wait for room. */
-  #waiters: (() => void)[] | undefined;
-  /** Limits how many promises of `write()` are resolved at once in one event-loop iteration. */
-  #quota: IterationQuota | undefined;
-  /** The promise of `write()` calls that wait: one for all of them. */
-  #room: Promise<void> | undefined;
+  /** Made for a handler that writes, or that is asked for values. */
+  #waiting: Waiting | undefined;
 
   constructor(socket: TransportSocket, settings: OutputSettings, owner: OutputOwner) {
     this.queue = new WriteQueue(socket, settings);
@@ -181,17 +186,19 @@ export class Output {
     const isOver = () => this.#owner.isDetached || this.queue.ended;
     const mustWait = () => !isOver() && (this.congested || this.blocked);
     if (!isOver()) this.push(data);
+    this.#waiting ??= new Waiting();
+    const waiting = this.#waiting;
     // All calls that wait for room share one promise.
-    if (this.#room !== undefined) return this.#room;
+    if (waiting.promise !== undefined) return waiting.promise;
     const { clock } = this.#settings;
     // Promises that are resolved at once would keep the event loop from all other connections.
-    this.#quota ??= new IterationQuota(clock);
+    waiting.quota ??= new IterationQuota(clock);
     const hasRoom = !isOver() && !mustWait();
-    if (hasRoom && !this.#quota.spend()) return Promise.resolve();
+    if (hasRoom && !waiting.quota.spend()) return Promise.resolve();
     const room = new Promise<void>((resolve, reject) => {
       const look = () => {
         if (mustWait()) return this.whenRoom(look);
-        this.#room = undefined;
+        waiting.promise = undefined;
         if (isOver()) reject(this.#owner.closedError());
         else resolve();
       };
@@ -199,14 +206,14 @@ export class Output {
       else look();
     });
     room.catch(() => {});
-    if (!isOver()) this.#room = room;
+    if (!isOver()) waiting.promise = room;
     return room;
   }
 
   /** Calls back once, when there may be room or the output is closed. */
   whenRoom(waiter: () => void): void {
-    this.#waiters ??= [];
-    this.#waiters.push(waiter);
+    this.#waiting ??= new Waiting();
+    this.#waiting.callbacks.push(waiter);
     // Pending output makes room when the peer takes it. Without pending output, only the budget can make room.
     if (this.memoryIsShort) this.#owner.waitForMemory(!this.queue.isWriteInFlight);
   }
@@ -214,10 +221,11 @@ export class Output {
   /** There is room, or the output is closed: calls back what waits for that. */
   roomMade(): void {
     this.#owner.outputHasRoom();
-    const waiters = this.#waiters;
-    if (waiters === undefined) return;
-    this.#waiters = undefined;
-    for (const waiter of waiters) this.#owner.call(waiter);
+    const waiting = this.#waiting;
+    if (waiting === undefined || waiting.callbacks.length === 0) return;
+    const { callbacks } = waiting;
+    waiting.callbacks = [];
+    for (const callback of callbacks) this.#owner.call(callback);
   }
 
   /** Sends a FIN behind what is queued. What is written from then on is ignored. */

@@ -1,6 +1,6 @@
 import { type OperatorFunction, Subscriber } from 'rxjs';
 import { Bytes, borrow, controlOf, derive } from '../connection/bytes.ts';
-import { callable, checkArgument } from '../options.ts';
+import { callable, checkArgument, type Given } from '../options.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import type { Decoder } from './decoder.ts';
 import { FrameLoop } from './frameLoop.ts';
@@ -29,7 +29,14 @@ import { checkFraming, type FrameTimeOptions, timeChecks } from './options.ts';
  */
 export function frames<T>(decoder: () => Decoder<T>, options: FrameTimeOptions = {}): OperatorFunction<Uint8Array, T> {
   checkArgument('frame input', 'decoder', decoder, callable);
-  const given = checkFraming(options, timeChecks);
+  return framesOf(decoder, checkFraming(options, timeChecks));
+}
+
+/** As {@link frames}, for arguments that have been validated. */
+export function framesOf<T>(
+  decoder: () => Decoder<T>,
+  given: Given<FrameTimeOptions>,
+): OperatorFunction<Uint8Array, T> {
   return (source) =>
     derive(source, (subscriber) => {
       const control = controlOf(source);
