@@ -18,6 +18,7 @@ export interface OutputSettings extends OutputLimits, ProgressLimits {
 
 /** What an output reports to its connection. */
 export interface OutputOwner {
+  readonly settings: OutputSettings;
   /** Whether our side ends the connection: nothing more is queued. */
   readonly over: boolean;
   /** Whether the connection is detached: nothing more is sent. */
@@ -70,17 +71,15 @@ export class Output {
   /** How slowly the peer reads, from its first stall on. */
   progress: OutputProgress | undefined;
   readonly #socket: TransportSocket;
-  readonly #settings: OutputSettings;
   readonly #owner: OutputOwner;
   /** The sink of the input is called, and a flush follows. */
   #isCorked = false;
   /** Made for a handler that writes, or that is asked for values. */
   #waiting: Waiting | undefined;
 
-  constructor(socket: TransportSocket, settings: OutputSettings, owner: OutputOwner) {
-    this.queue = new WriteQueue(socket, settings);
+  constructor(socket: TransportSocket, owner: OutputOwner) {
+    this.queue = new WriteQueue(socket, owner.settings);
     this.#socket = socket;
-    this.#settings = settings;
     this.#owner = owner;
   }
 
@@ -95,7 +94,7 @@ export class Output {
     return (
       queue.isWriteInFlight &&
       !this.#owner.isDetached &&
-      (queue.unsent > this.#settings.highWaterMark || this.memoryIsShort)
+      (queue.unsent > this.#owner.settings.highWaterMark || this.memoryIsShort)
     );
   }
 
@@ -105,17 +104,17 @@ export class Output {
   }
 
   get limits(): OutputLimits {
-    return this.#settings;
+    return this.#owner.settings;
   }
 
   /** Whether all connections together hold more than the server's budget. */
   get memoryIsShort(): boolean {
-    return this.#settings.budget.isShort;
+    return this.#owner.settings.budget.isShort;
   }
 
   /** Whether all connections together hold so much output that no new work may begin. */
   get blocked(): boolean {
-    return this.#settings.budget.isShortOfOutput;
+    return this.#owner.settings.budget.isShortOfOutput;
   }
 
   /** Queues a value. */
@@ -125,14 +124,14 @@ export class Output {
     const { queue } = this;
     const isFirst = queue.waiting === 0;
     if (!queue.push(data)) {
-      this.#owner.abortWith(new SlowConsumerError(this.#settings.maxOutbound, queue.unsent + byteLength(data)));
+      this.#owner.abortWith(new SlowConsumerError(this.#owner.settings.maxOutbound, queue.unsent + byteLength(data)));
     } else if (queue.isWriteInFlight) {
       this.#track();
     } else if (queue.waiting >= EARLY || this.memoryIsShort) {
       // While memory is short, nothing may gather for a peer that may turn out to be stalled.
       this.flush();
     } else if (isFirst && !this.#isCorked) {
-      flushLater(this, this.#settings.clock);
+      flushLater(this, this.#owner.settings.clock);
     }
   }
 
@@ -190,7 +189,7 @@ export class Output {
     const waiting = this.#waiting;
     // All calls that wait for room share one promise.
     if (waiting.promise !== undefined) return waiting.promise;
-    const { clock } = this.#settings;
+    const { clock } = this.#owner.settings;
     // Promises that are resolved at once would keep the event loop from all other connections.
     waiting.quota ??= new IterationQuota(clock);
     const hasRoom = !isOver() && !mustWait();
@@ -258,9 +257,9 @@ export class Output {
   /** Measures progress once the network has not taken all. */
   #track(): void {
     if (!this.queue.isWriteInFlight) return;
-    this.progress ??= new OutputProgress(this.#socket, this.#settings);
+    this.progress ??= new OutputProgress(this.#socket, this.#owner.settings);
     const isFirst = !this.progress.isRunning;
-    if (isFirst) this.progress.begin(this.#settings.clock.now(), this.bytesOut);
+    if (isFirst) this.progress.begin(this.#owner.settings.clock.now(), this.bytesOut);
     this.#owner.writeInFlight(isFirst);
   }
 }

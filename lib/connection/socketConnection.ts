@@ -65,8 +65,8 @@ export class SocketConnection extends ClosableConnection implements Roles {
   constructor(id: number, socket: TransportSocket, settings: ConnectionSettings, owner: ConnectionOwner) {
     super(id, socket, settings);
     this.#owner = owner;
-    this.output = new Output(socket, settings, this);
-    this.watchdog = new Watchdog(settings.clock, this);
+    this.output = new Output(socket, this);
+    this.watchdog = new Watchdog(this);
     this.input = new Input(socket, this);
     socket.handler = this;
   }

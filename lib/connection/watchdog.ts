@@ -19,6 +19,7 @@ export interface Deadlines {
 
 /** What a watchdog reads from its connection, and calls on it. */
 export interface WatchdogOwner {
+  readonly clock: SchedulerLike;
   readonly output: Output;
   /** Bytes received. */
   readonly bytesIn: number;
@@ -78,10 +79,14 @@ export class Watchdog extends LazyTimer {
   #destroyAt: number | undefined;
   #lifetimeEndsAt: number | undefined;
 
-  constructor(clock: SchedulerLike, owner: WatchdogOwner) {
-    super(clock);
+  constructor(owner: WatchdogOwner) {
+    super();
     this.#owner = owner;
-    this.#acceptedAt = this.#activeAt = wholeNow(clock);
+    this.#acceptedAt = this.#activeAt = wholeNow(owner.clock);
+  }
+
+  protected get clock(): SchedulerLike {
+    return this.#owner.clock;
   }
 
   protected override get isShared(): boolean {

@@ -21,7 +21,6 @@ const ELSEWHERE = -2;
  * The timer does not keep the process alive, because what it watches does.
  */
 export abstract class LazyTimer implements Sleeper {
-  protected readonly clock: SchedulerLike;
   /** When it fires, in whole milliseconds of the clock, while its place is not `NOWHERE`. */
   wakesAt = 0;
   /** A timer of a fake clock is `NOWHERE`, because it may be dropped. */
@@ -29,9 +28,7 @@ export abstract class LazyTimer implements Sleeper {
   /** A timer of its own, or an action of another clock. */
   #own: NodeJS.Timeout | Subscription | undefined;
 
-  constructor(clock: SchedulerLike) {
-    this.clock = clock;
-  }
+  protected abstract readonly clock: SchedulerLike;
 
   /** The deadline, in milliseconds of the clock; `Infinity` for none. Called often: it must be cheap. */
   abstract due(): number;

@@ -9,11 +9,12 @@ afterEach(() => vi.restoreAllMocks());
 const until = (done: () => boolean) => vi.waitUntil(done, { timeout: 55_000, interval: 1 });
 
 class Timer extends LazyTimer {
+  protected readonly clock = monotonic;
   deadline: number;
   readonly #expired: () => void;
 
   constructor(deadline: number, expired: () => void) {
-    super(monotonic);
+    super();
     this.deadline = deadline;
     this.#expired = expired;
   }
