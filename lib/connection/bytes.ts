@@ -3,8 +3,8 @@ import {
   Observable,
   type OperatorFunction as Operator,
   type Subscriber,
-  type Subscription,
   type TeardownLogic,
+  type Unsubscribable,
 } from 'rxjs';
 import { iterate } from './iterate.ts';
 import type { ByteSink, SourceControl } from './source.ts';
@@ -112,10 +112,10 @@ const known = (result: unknown, control: SourceControl): unknown =>
  */
 export abstract class Bytes extends Derived<Uint8Array> {
   /** Subscribes in place. Protected, because only the library uses it: see {@link borrow}. */
-  protected abstract borrow(sink: ByteSink): Subscription;
+  protected abstract borrow(sink: ByteSink): Unsubscribable;
 
   /** Subscribes in place to Bytes, and as usual to any other Observable. */
-  static borrow(source: Observable<Uint8Array>, sink: ByteSink): Subscription {
+  static borrow(source: Observable<Uint8Array>, sink: ByteSink): Unsubscribable {
     return source instanceof Bytes ? source.borrow(sink) : source.subscribe(sink);
   }
 
@@ -125,7 +125,7 @@ export abstract class Bytes extends Derived<Uint8Array> {
   }
 
   /** RxJS calls this with each subscriber. A function given to the constructor would be a closure for each connection. */
-  protected _subscribe(subscriber: Subscriber<Uint8Array>): Subscription {
+  protected _subscribe(subscriber: Subscriber<Uint8Array>): Unsubscribable {
     return this.borrow(this.areBorrowed ? new CopyingSink(subscriber) : subscriber);
   }
 }
@@ -150,15 +150,15 @@ class CopyingSink implements ByteSink {
 /** The result of an operator from bytes to bytes, such as `idle`: the operators behind it still read in place. */
 export class LiftedBytes extends Bytes {
   protected readonly control: SourceControl;
-  readonly #subscribe: (sink: ByteSink) => Subscription;
+  readonly #subscribe: (sink: ByteSink) => Unsubscribable;
 
-  constructor(control: SourceControl, subscribe: (sink: ByteSink) => Subscription) {
+  constructor(control: SourceControl, subscribe: (sink: ByteSink) => Unsubscribable) {
     super();
     this.control = control;
     this.#subscribe = subscribe;
   }
 
-  protected borrow(sink: ByteSink): Subscription {
+  protected borrow(sink: ByteSink): Unsubscribable {
     return this.#subscribe(sink);
   }
 }

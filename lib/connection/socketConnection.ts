@@ -1,4 +1,4 @@
-import type { OperatorFunction, Subscription } from 'rxjs';
+import type { OperatorFunction, Unsubscribable } from 'rxjs';
 import type { DeadlineError } from '../errors.ts';
 import type { Closed } from '../events.ts';
 import { describe } from '../options.ts';
@@ -83,7 +83,7 @@ export class SocketConnection extends ClosableConnection implements Roles {
     return this.input.borrowed;
   }
 
-  override borrow(sink: ByteSink): Subscription {
+  override borrow(sink: ByteSink): Unsubscribable {
     return this.usage.read(sink);
   }
 
