@@ -154,7 +154,9 @@ function readInto(options: unknown, checks: Checks, into: Record<string, unknown
     if (!Object.hasOwn(checks, name))
       return `there is no option ${describe(name)}; the options are ${Object.keys(checks).join(', ')}`;
   }
-  for (const [name, check] of Object.entries(checks)) {
+  // By name, because a handler calls operators with options for each connection: entries would be an array for each.
+  for (const name in checks) {
+    const check = checks[name] as Check;
     const value = (options as Record<string, unknown>)[name];
     if (value === undefined) continue;
     const nested: Record<string, unknown> | undefined = 'checks' in check ? {} : undefined;

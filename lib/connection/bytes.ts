@@ -3,8 +3,8 @@ import {
   Observable,
   type OperatorFunction as Operator,
   type Subscriber,
-  type Subscription,
   type TeardownLogic,
+  type Unsubscribable,
 } from 'rxjs';
 import { iterate } from './iterate.ts';
 import type { ByteSink, SourceControl } from './source.ts';
@@ -112,29 +112,32 @@ const known = (result: unknown, control: SourceControl): unknown =>
  */
 export abstract class Bytes extends Derived<Uint8Array> {
   /** Subscribes in place. Protected, because only the library uses it: see {@link borrow}. */
-  protected abstract borrow(sink: ByteSink): Subscription;
+  protected abstract borrow(sink: ByteSink): Unsubscribable;
 
   /** Subscribes in place to Bytes, and as usual to any other Observable. */
-  static borrow(source: Observable<Uint8Array>, sink: ByteSink): Subscription {
+  static borrow(source: Observable<Uint8Array>, sink: ByteSink): Unsubscribable {
     return source instanceof Bytes ? source.borrow(sink) : source.subscribe(sink);
   }
 
+  /** Whether the chunks of `borrow` are borrowed. */
+  protected get areBorrowed(): boolean {
+    return this.control.borrowed;
+  }
+
   /** RxJS calls this with each subscriber. A function given to the constructor would be a closure for each connection. */
-  protected _subscribe(subscriber: Subscriber<Uint8Array>): Subscription {
-    return this.borrow(new CopyingSink(subscriber, this.control));
+  protected _subscribe(subscriber: Subscriber<Uint8Array>): Unsubscribable {
+    return this.borrow(this.areBorrowed ? new CopyingSink(subscriber) : subscriber);
   }
 }
 
 /** Copies borrowed chunks, because a subscriber may keep what it receives. */
 class CopyingSink implements ByteSink {
   readonly #to: Subscriber<Uint8Array>;
-  readonly #control: SourceControl;
-  constructor(to: Subscriber<Uint8Array>, control: SourceControl) {
+  constructor(to: Subscriber<Uint8Array>) {
     this.#to = to;
-    this.#control = control;
   }
   next(chunk: Uint8Array): void {
-    this.#to.next(this.#control.borrowed ? Buffer.from(chunk) : chunk);
+    this.#to.next(Buffer.from(chunk));
   }
   error(error: unknown): void {
     this.#to.error(error);
@@ -147,15 +150,15 @@ class CopyingSink implements ByteSink {
 /** The result of an operator from bytes to bytes, such as `idle`: the operators behind it still read in place. */
 export class LiftedBytes extends Bytes {
   protected readonly control: SourceControl;
-  readonly #subscribe: (sink: ByteSink) => Subscription;
+  readonly #subscribe: (sink: ByteSink) => Unsubscribable;
 
-  constructor(control: SourceControl, subscribe: (sink: ByteSink) => Subscription) {
+  constructor(control: SourceControl, subscribe: (sink: ByteSink) => Unsubscribable) {
     super();
     this.control = control;
     this.#subscribe = subscribe;
   }
 
-  protected borrow(sink: ByteSink): Subscription {
+  protected borrow(sink: ByteSink): Unsubscribable {
     return this.#subscribe(sink);
   }
 }

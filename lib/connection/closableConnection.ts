@@ -6,7 +6,6 @@ import { endOfCallback } from '../time/eventLoop.ts';
 import { closeReasonOf } from './closing.ts';
 import { ObservedConnection } from './observedConnection.ts';
 import { Phase } from './phase.ts';
-import type { ByteSink } from './source.ts';
 import { hasStack, onEmptyStack } from './stack.ts';
 import type { Usage } from './usage.ts';
 import type { Data } from './writeQueue.ts';
@@ -42,13 +41,6 @@ export abstract class ClosableConnection extends ObservedConnection {
    * callback that several connections share, or in a call of another handler. Reads have the context of their own socket.
    */
   readonly #context = new AsyncResource('SluiceConnection');
-  /** What an operator found wrong with the input, whether or not it is the close reason. */
-  #inputError: unknown;
-  #attended: { freed(): void } | undefined;
-  /** It is detached, and not all that take part have been notified. */
-  #mustNotify = false;
-  /** What read the input when it was detached, and is to receive an error. */
-  #lastReader: Pick<ByteSink, 'error'> | undefined;
 
   /** It holds nothing any more that the memory budget counts. */
   protected abstract releaseMemory(): void;
@@ -132,7 +124,7 @@ export abstract class ClosableConnection extends ObservedConnection {
   }
 
   #finishInput(): void {
-    this.notifyObservers((work) => this.call(work));
+    this.notifyObservers();
     this.input.drain();
   }
 
@@ -228,7 +220,7 @@ export abstract class ClosableConnection extends ObservedConnection {
   // The reason --------------------------------------------------------------------------------------------------------
 
   closeAs(error: unknown): void {
-    this.#inputError = error;
+    this.closing.inputError = error;
     this.closing.set(closeReasonOf(error), error);
   }
 
@@ -241,7 +233,7 @@ export abstract class ClosableConnection extends ObservedConnection {
 
   /** Whether an error is what is wrong with the connection's own input, and not a failure of the handler. */
   isInputError(error: unknown): boolean {
-    return error !== undefined && error === this.#inputError;
+    return error !== undefined && error === this.closing.inputError;
   }
 
   closedError(): ConnectionClosedError {
@@ -263,7 +255,7 @@ export abstract class ClosableConnection extends ObservedConnection {
 
   /** The socket is closed. */
   freed(): void {
-    if (this.phase === Phase.closed) return;
+    if (this.isClosed) return;
     this.isSocketClosed = true;
     // Both sides have sent a FIN, but the end of the input is still retained for a paused handler.
     if ((this.input.endRetained || this.input.holdsFrames) && !this.isDetached) return;
@@ -273,19 +265,14 @@ export abstract class ClosableConnection extends ObservedConnection {
     this.inContext(this.#finish);
   }
 
-  /** Calls back when the socket is closed, now or later, but not within this call. */
-  whenFreed(attended: { freed(): void }): void {
-    if (this.phase === Phase.closed) endOfCallback(this.clock, () => this.inContext(() => attended.freed()));
-    else this.#attended = attended;
-  }
-
   #detach(): void {
     this.keepFigures();
     this.enter('detached');
     this.output.queue.drop();
     this.releaseMemory();
-    this.#lastReader = this.input.leave() ?? this.#lastReader;
-    this.#mustNotify = true;
+    const { closing } = this;
+    closing.lastReader = this.input.leave() ?? closing.lastReader;
+    closing.mustNotify = true;
   }
 
   /** Notifies all that take part. If that is interrupted, it is done again, at the latest when the socket is closed. */
@@ -296,24 +283,31 @@ export abstract class ClosableConnection extends ObservedConnection {
   #notify(): void {
     this.usage.sender?.stop();
     this.#flushed();
-    const sink = this.#lastReader;
-    this.#lastReader = undefined;
+    const { closing } = this;
+    const sink = closing.lastReader;
+    closing.lastReader = undefined;
     if (sink) this.call(() => sink.error(this.closedError()));
     this.output.roomMade();
-    this.#mustNotify = false;
+    closing.mustNotify = false;
   }
 
   #finish(): void {
-    if (this.#mustNotify) this.#notifyAll();
+    if (this.closing.mustNotify) this.#notifyAll();
     const closed = this.recordClose();
     this.reportClosed(closed);
-    const attended = this.#attended;
-    if (attended) this.call(() => attended.freed());
-    this.notifyObservers((work) => this.call(work));
+    try {
+      this.usage.sender?.freed();
+    } catch (error) {
+      this.crashed(error);
+    }
+    this.notifyObservers();
   }
 
   #flushed(): void {
-    const { sender } = this.usage;
-    if (sender) this.call(() => sender.flushed());
+    try {
+      this.usage.sender?.flushed();
+    } catch (error) {
+      this.crashed(error);
+    }
   }
 }

@@ -9,6 +9,7 @@ import {
   SlowConsumerError,
 } from '../errors.ts';
 import type { Closed, CloseReason } from '../events.ts';
+import type { ByteSink } from './source.ts';
 
 /** What a close reason means. */
 interface Meaning {
@@ -55,10 +56,22 @@ type Figures = Pick<Closed, 'bytesIn' | 'bytesOut' | 'unsent' | 'dropped' | 'pau
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /**
- * Why one connection closes. The first reason wins, together with its error. Only a reason which states that everything was sent
- * is replaced, if it turns out to be false.
+ * Why one connection closes, and what is kept of it then. Most connections are open, and have none.
+ *
+ * The first reason wins, together with its error. Only a reason which states that everything was sent is replaced, if it turns out
+ * to be false.
  */
 export class Closing {
+  /** What an operator found wrong with the input, whether or not it is the close reason. */
+  inputError: unknown;
+  /** What read the input when the connection was detached, and is to receive an error. */
+  lastReader: Pick<ByteSink, 'error'> | undefined;
+  /** The connection is detached, and not all that take part have been notified. */
+  mustNotify = false;
+  /** The figures when the connection was detached: once the socket is closed, it has none. */
+  final: Pick<Closed, 'bytesOut' | 'unsent' | 'paused'> | undefined;
+  /** What `closed` emits, once the connection is closed. */
+  closed: Closed | undefined;
   #reason: CloseReason | undefined;
   #error: unknown;
   #detail: string | undefined;

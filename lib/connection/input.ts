@@ -12,6 +12,7 @@ import type { Watchdog } from './watchdog.ts';
 export interface InputOwner extends OperatedReadsOwner {
   readonly output: Output;
   readonly watchdog: Watchdog;
+  readonly settings: InputContext;
   /** Whether the input is to complete at its next boundary. */
   readonly isDraining: boolean;
   /** Whether we have ended or aborted the connection. */
@@ -36,6 +37,10 @@ const FULL_READS_PER_ITERATION = 16;
 /** They are served earlier if the work on one full read took so many milliseconds. */
 const TIME_PER_READ = 5;
 
+const complete = (sink: Pick<ByteSink, 'complete'>) => sink.complete();
+const drain = (sink: Pick<ByteSink, 'drain'>) => sink.drain?.();
+const resume = (sink: Pick<ByteSink, 'resume'>) => sink.resume?.();
+
 /**
  * The input of one connection: passes reads to a sink, and retains what comes while it is paused.
  *
@@ -46,7 +51,6 @@ export class Input extends OperatedReads {
   bytes = 0;
   /** The peer's FIN has been passed on. */
   peerEnded = false;
-  readonly #context: InputContext;
   readonly #owner: InputOwner;
   #sink: ByteSink | undefined;
   /** A sink that has ended. Operators behind it may still hold frames, which are passed on as pauses end. */
@@ -59,14 +63,13 @@ export class Input extends OperatedReads {
   /** Nothing can be sent any more, so the end of the input is the end of the connection. */
   #isLast = false;
 
-  constructor(socket: TransportSocket, context: InputContext, owner: InputOwner) {
+  constructor(socket: TransportSocket, owner: InputOwner) {
     super(socket);
-    this.#context = context;
     this.#owner = owner;
   }
 
   protected get context(): InputContext {
-    return this.#context;
+    return this.#owner.settings;
   }
 
   protected get owner(): InputOwner {
@@ -154,7 +157,7 @@ export class Input extends OperatedReads {
 
   /** Completes the sink, if it has not ended. */
   complete(): void {
-    this.#finish((sink) => sink.complete());
+    this.#finish(complete);
   }
 
   /** The sink receives an error, if it has not ended. */
@@ -165,7 +168,7 @@ export class Input extends OperatedReads {
   /** Asks for the end at the next boundary: at that of the last framing operator, else at that of the sink. */
   drain(): void {
     const decides = [...this.followers].find(({ drain }) => drain) ?? this.#sink ?? this.#endedSink;
-    if (decides?.drain) this.#owner.output.corkWhile(() => decides.drain?.());
+    if (decides?.drain) this.#owner.output.corkWhile(drain, decides);
     else this.complete();
     // It may have ended a pause.
     if (this.#endRetained && !this.isPaused && this.#retained === undefined) this.#end();
@@ -174,7 +177,7 @@ export class Input extends OperatedReads {
   protected unfollowed(): void {
     // Other operators may read the same input, and are asked next; but not before they have received the current chunk.
     if (this.#owner.isDraining && (this.open || this.holdsFrames))
-      endOfCallback(this.#context.clock, () => this.drain());
+      endOfCallback(this.context.clock, () => this.drain());
   }
 
   protected framesPassed(): void {
@@ -226,7 +229,7 @@ export class Input extends OperatedReads {
   yield(): void {
     if (this.pausedBy(PauseCause.yield)) return;
     this.pause(PauseCause.yield);
-    nextIteration(this.#context.clock, () => this.resume(PauseCause.yield));
+    nextIteration(this.context.clock, () => this.resume(PauseCause.yield));
   }
 
   received(chunk: Uint8Array): void {
@@ -234,15 +237,15 @@ export class Input extends OperatedReads {
     // Discarded bytes do not count as activity; otherwise a peer could stay connected by sending data that is never read.
     if (this.#sink === undefined && !this.pausedBy(PauseCause.unread)) return;
     this.#owner.watchdog.received();
-    if (this.isPaused || this.#context.budget.isShort) return this.#retain(chunk);
+    if (this.isPaused || this.context.budget.isShort) return this.#retain(chunk);
     const isFull = chunk.length >= FULL;
-    const began = isFull ? this.#context.clock.now() : 0;
+    const began = isFull ? this.context.clock.now() : 0;
     this.#deliver(chunk);
     // The sink may have unsubscribed as it was called; the rest is discarded.
     if (this.#sink === undefined) return;
     if (!isFull) {
       this.#fullReads = 0;
-    } else if (++this.#fullReads === FULL_READS_PER_ITERATION || this.#context.clock.now() - began >= TIME_PER_READ) {
+    } else if (++this.#fullReads === FULL_READS_PER_ITERATION || this.context.clock.now() - began >= TIME_PER_READ) {
       this.#fullReads = 0;
       this.yield();
     }
@@ -286,9 +289,9 @@ export class Input extends OperatedReads {
    */
   #flow(): void {
     if (this.#mustWait()) return;
-    for (const follower of this.followers) this.#owner.output.corkWhile(() => follower.resume());
+    for (const follower of this.followers) this.#owner.output.corkWhile(resume, follower);
     const sink = this.#sink ?? this.#endedSink;
-    if (sink?.resume) this.#owner.output.corkWhile(() => sink.resume?.());
+    if (sink?.resume) this.#owner.output.corkWhile(resume, sink);
     const { holders } = this;
     const retained = this.#retained;
     if (!this.isPaused && retained !== undefined && !this.#mustWait()) {
@@ -300,7 +303,7 @@ export class Input extends OperatedReads {
     if (!this.#endRetained) {
       if (this.#sink === undefined) return;
       // An operator that holds back what it has just received is resumed once more for that.
-      if (this.isStopped && this.#context.budget.isShort) this.#owner.pauseForMemory(this.holders > holders);
+      if (this.isStopped && this.context.budget.isShort) this.#owner.pauseForMemory(this.holders > holders);
       else this.startSocket();
     } else if (!this.#owner.output.isCorked) {
       // While the sink is called, it may pause again; then the caller of the sink sees to the end.
@@ -310,7 +313,7 @@ export class Input extends OperatedReads {
 
   /** Whether what could be worked off has to wait for memory. */
   #mustWait(): boolean {
-    if (!this.#hasWork || !this.#context.budget.isShortOfOutput) return false;
+    if (!this.#hasWork || !this.context.budget.isShortOfOutput) return false;
     this.#owner.pauseForMemory(true);
     return true;
   }
@@ -324,14 +327,12 @@ export class Input extends OperatedReads {
     if (sink === undefined) {
       // We end the connection: what is held is dropped, and its subscriber is notified.
       const held = this.#owner.over ? this.#held() : undefined;
-      if (held) this.#owner.output.corkWhile(() => end(held));
+      if (held) this.#owner.output.corkWhile(end, held);
       return;
     }
-    this.#owner.output.corkWhile(() => {
-      this.#endedSink = sink;
-      this.#sink = undefined;
-      end(sink);
-    });
+    this.#endedSink = sink;
+    this.#sink = undefined;
+    this.#owner.output.corkWhile(end, sink);
     this.#owner.inputOver();
   }
 }

@@ -11,13 +11,14 @@ import type { ConnectionSettings } from './settings.ts';
 import { StateObservers } from './stateObservers.ts';
 import type { Watchdog } from './watchdog.ts';
 
+/** V8 keeps a whole number of 31 bits in the field itself, and any other number in an object of its own. */
+const LOADED_AT = Date.now();
+
 /**
  * What can be seen of a connection: its phase, its figures, and the Observables of its state. `SocketConnection` changes them.
  */
 export abstract class ObservedConnection extends Connection {
   readonly id: number;
-  readonly peer: Address;
-  readonly openedAt = Date.now();
   abstract readonly input: Input;
   abstract readonly output: Output;
   abstract readonly watchdog: Watchdog;
@@ -26,21 +27,26 @@ export abstract class ObservedConnection extends Connection {
   /** The socket is closed. It may be so in any phase: the end of the input may still be retained for a paused handler. */
   isSocketClosed = false;
   protected readonly socket: TransportSocket;
-  protected readonly settings: ConnectionSettings;
+  readonly settings: ConnectionSettings;
   protected phase: Phase = Phase.waiting;
+  readonly #openedAt = Math.trunc(Date.now() - LOADED_AT);
   #isDraining = false;
   #closing: Closing | undefined;
   #observers: StateObservers | undefined;
-  /** The figures when it was detached. */
-  #final: Pick<Closed, 'bytesOut' | 'unsent' | 'paused'> | undefined;
-  #closed: Closed | undefined;
 
   constructor(id: number, socket: TransportSocket, settings: ConnectionSettings) {
     super();
     this.id = id;
-    this.peer = socket.peer;
     this.socket = socket;
     this.settings = settings;
+  }
+
+  get peer(): Address {
+    return this.socket.peer;
+  }
+
+  get openedAt(): number {
+    return LOADED_AT + this.#openedAt;
   }
 
   get clock(): SchedulerLike {
@@ -65,11 +71,11 @@ export abstract class ObservedConnection extends Connection {
   }
 
   get bytesOut(): number {
-    return this.#final?.bytesOut ?? this.output.bytesOut;
+    return this.#closing?.final?.bytesOut ?? this.output.bytesOut;
   }
 
   get unsent(): number {
-    return this.#final?.unsent ?? this.output.queue.unsent;
+    return this.#closing?.final?.unsent ?? this.output.queue.unsent;
   }
 
   get dropped(): number {
@@ -77,18 +83,17 @@ export abstract class ObservedConnection extends Connection {
   }
 
   get paused(): Paused {
-    return this.#final?.paused ?? this.input.paused;
+    return this.#closing?.final?.paused ?? this.input.paused;
   }
 
   /** Whether an operator has subscribed to it. */
   get taken(): boolean {
-    return this.watchdog.takenAt !== Number.POSITIVE_INFINITY;
+    return this.watchdog.isTaken;
   }
 
   /** Milliseconds from its accept until it was taken, or until now. */
   get waited(): number {
-    const { acceptedAt, takenAt } = this.watchdog;
-    return (this.taken ? takenAt : this.clock.now()) - acceptedAt;
+    return this.watchdog.waited;
   }
 
   /** Whether our side has ended or aborted it. */
@@ -99,6 +104,11 @@ export abstract class ObservedConnection extends Connection {
   /** Whether its handler is unsubscribed. */
   get isDetached(): boolean {
     return this.phase >= Phase.detached;
+  }
+
+  /** Whether its handler has stopped and its socket is closed. */
+  get isClosed(): boolean {
+    return this.phase === Phase.closed;
   }
 
   /** Whether its peer has left while it waited. */
@@ -114,15 +124,16 @@ export abstract class ObservedConnection extends Connection {
     this.#observers ??= new StateObservers();
     return this.#observers.observe((to) => {
       if (this.#isDraining) to.next();
-      return this.#isDraining || this.#closed !== undefined;
+      return this.#isDraining || this.#closing?.closed !== undefined;
     });
   }
 
   get closed(): Observable<Closed> {
     this.#observers ??= new StateObservers();
     return this.#observers.observe((to) => {
-      if (this.#closed) to.next(this.#closed);
-      return this.#closed !== undefined;
+      const closed = this.#closing?.closed;
+      if (closed) to.next(closed);
+      return closed !== undefined;
     });
   }
 
@@ -144,18 +155,22 @@ export abstract class ObservedConnection extends Connection {
   /** Keeps the figures as they are now: once the socket is closed, it has none. */
   protected keepFigures(): void {
     const { bytesOut, unsent, paused } = this;
-    this.#final ??= { bytesOut, unsent, paused };
+    this.closing.final ??= { bytesOut, unsent, paused };
   }
 
   /** Records the close, and returns it. */
   protected recordClose(): Closed {
     this.enter('closed');
-    this.#closed = this.closing.record(this, this.clock.now() - this.watchdog.acceptedAt);
-    return this.#closed;
+    const closed = this.closing.record(this, this.watchdog.age);
+    this.closing.closed = closed;
+    return closed;
   }
 
-  /** Notifies the subscribers of `draining` and `closed`. @param call Calls one of them, and handles what it throws. */
-  protected notifyObservers(call: (work: () => void) => void): void {
-    this.#observers?.notify(call);
+  /** Calls user code, and handles what it throws. */
+  abstract call(work: () => void): void;
+
+  /** Notifies the subscribers of `draining` and `closed`. */
+  protected notifyObservers(): void {
+    this.#observers?.notify((work) => this.call(work));
   }
 }

@@ -14,22 +14,28 @@ export interface OperatedReadsOwner {
   pauseForMemory(isReady: boolean): void;
 }
 
+/** What operators hold of the input of one connection. */
+class Held {
+  bytes = 0;
+  /** How many operators hold something that they can emit without a further read. */
+  holders = 0;
+  /** A report was wrong: it fails the connection once, and nothing is counted from then on. */
+  isMiscounted = false;
+}
+
 /** Reads whose bytes pass operators, which may hold some of them: of an unfinished frame, or what waits for the end of a pause. */
 export abstract class OperatedReads extends PausableReads {
   /** Operators behind other operators, those furthest downstream first. */
   #followers: Set<Follower> | undefined;
-  #heldBytes = 0;
-  /** How many operators hold something that they can emit without a further read. */
-  #holders = 0;
-  /** A report was wrong: it fails the connection once, and nothing is counted from then on. */
-  #isMiscounted = false;
+  /** Made when an operator first holds something. */
+  #held: Held | undefined;
 
   protected abstract readonly owner: OperatedReadsOwner;
   protected abstract override readonly context: ReadsContext & { readonly budget: { readonly isShort: boolean } };
 
   /** Bytes that operators hold. */
   protected get heldBytes(): number {
-    return this.#heldBytes;
+    return this.#held?.bytes ?? 0;
   }
 
   /** Operators that do not read in place. */
@@ -39,11 +45,11 @@ export abstract class OperatedReads extends PausableReads {
 
   /** Whether operators hold something that they emit when no pause holds, also after the end of the input. */
   get holdsFrames(): boolean {
-    return this.#holders > 0;
+    return this.holders > 0;
   }
 
   protected get holders(): number {
-    return this.#holders;
+    return this.#held?.holders ?? 0;
   }
 
   /** A follower has left. */
@@ -67,22 +73,24 @@ export abstract class OperatedReads extends PausableReads {
 
   /** See `SourceControl.reportBuffered`. */
   reportBuffered(change: number, frames: number): void {
-    if (this.#isMiscounted) return;
-    const bytes = this.#heldBytes + change;
+    this.#held ??= new Held();
+    const held = this.#held;
+    if (held.isMiscounted) return;
+    const bytes = held.bytes + change;
     // What a decoder reports goes into the sum of all connections, which a NaN would spoil for good.
     if (!Number.isSafeInteger(bytes) || bytes < 0) {
-      this.#isMiscounted = true;
-      this.#heldBytes = this.#holders = 0;
+      held.isMiscounted = true;
+      held.bytes = held.holders = 0;
       const message = `Cannot count what is held of the input: ${describe(bytes)} is not a number of bytes, 0 or more`;
       return this.owner.crashed(new TypeError(message));
     }
-    this.#heldBytes = bytes;
-    this.#holders += frames;
+    held.bytes = bytes;
+    held.holders += frames;
     this.owner.weigh();
     // While memory is short, an operator that has something to emit is resumed for that.
     const waits = this.pausedBy(PauseCause.budget) || (!this.isPaused && this.context.budget.isShort);
     if (frames > 0 && waits) this.owner.pauseForMemory(true);
     // Later, because what is no longer held may not have been emitted yet.
-    if (frames < 0 && this.#holders === 0 && !this.open) endOfCallback(this.context.clock, () => this.framesPassed());
+    if (frames < 0 && held.holders === 0 && !this.open) endOfCallback(this.context.clock, () => this.framesPassed());
   }
 }

@@ -1,4 +1,4 @@
-import { type Observable, type Observer, Subscriber, type Subscription } from 'rxjs';
+import { type Observable, type Observer, Subscriber, Subscription, type Unsubscribable } from 'rxjs';
 import { Bytes, borrow, controlOf, derive, LiftedBytes } from './bytes.ts';
 import type { ByteSink, SourceControl } from './source.ts';
 
@@ -12,7 +12,7 @@ export type Sink<T> = Observer<T> & Pick<ByteSink, 'uncoupled' | 'resume' | 'dra
 export abstract class Operation<T> implements Sink<T> {
   protected readonly sink: Sink<T>;
   #isOver = false;
-  #source: Subscription | undefined;
+  #source: Unsubscribable | undefined;
 
   constructor(sink: Sink<T>) {
     this.sink = sink;
@@ -57,7 +57,7 @@ export abstract class Operation<T> implements Sink<T> {
   }
 
   /** @param source The subscription that {@link stop} ends. */
-  attach(source: Subscription): void {
+  attach(source: Unsubscribable): void {
     this.#source = source;
     if (this.#isOver) source.unsubscribe();
   }
@@ -95,8 +95,13 @@ export function operate<T>(source: Observable<T>, make: Make<T>): Observable<T> 
       const operation = makeInPlace(sink, control, true);
       const reading = borrow(source, operation);
       operation.attach(reading);
-      reading.add(() => operation.end());
-      return reading;
+      return new Subscription(() => {
+        try {
+          reading.unsubscribe();
+        } finally {
+          operation.end();
+        }
+      });
     });
     return lifted as Observable<unknown> as Observable<T>;
   }

@@ -18,6 +18,7 @@ export interface OutputSettings extends OutputLimits, ProgressLimits {
 
 /** What an output reports to its connection. */
 export interface OutputOwner {
+  readonly settings: OutputSettings;
   /** Whether our side ends the connection: nothing more is queued. */
   readonly over: boolean;
   /** Whether the connection is detached: nothing more is sent. */
@@ -38,6 +39,15 @@ export interface OutputOwner {
   abortWith(error: Error): void;
   /** The error for a write that can never be sent. */
   closedError(): Error;
+}
+
+/** What waits for room in the output of one connection. */
+class Waiting {
+  callbacks: (() => void)[] = [];
+  /** Limits how many promises of `write()` are resolved at once in one event-loop iteration. */
+  quota: IterationQuota | undefined;
+  /** The promise of `write()` calls that wait: one for all of them. */
+  promise: Promise<void> | undefined;
 }
 
 /** This much output of one callback, in characters or bytes, is flushed before the callback ends. */
@@ -61,21 +71,15 @@ export class Output {
   /** How slowly the peer reads, from its first stall on. */
   progress: OutputProgress | undefined;
   readonly #socket: TransportSocket;
-  readonly #settings: OutputSettings;
   readonly #owner: OutputOwner;
   /** The sink of the input is called, and a flush follows. */
   #isCorked = false;
-  /** Callbacks that wait for room. */
-  #waiters: (() => void)[] | undefined;
-  /** Limits how many promises of `write()` are resolved at once in one event-loop iteration. */
-  #quota: IterationQuota | undefined;
-  /** The promise of `write()` calls that wait: one for all of them. */
-  #room: Promise<void> | undefined;
+  /** Made for a handler that writes, or that is asked for values. */
+  #waiting: Waiting | undefined;
 
-  constructor(socket: TransportSocket, settings: OutputSettings, owner: OutputOwner) {
-    this.queue = new WriteQueue(socket, settings);
+  constructor(socket: TransportSocket, owner: OutputOwner) {
+    this.queue = new WriteQueue(socket, owner.settings);
     this.#socket = socket;
-    this.#settings = settings;
     this.#owner = owner;
   }
 
@@ -90,7 +94,7 @@ export class Output {
     return (
       queue.isWriteInFlight &&
       !this.#owner.isDetached &&
-      (queue.unsent > this.#settings.highWaterMark || this.memoryIsShort)
+      (queue.unsent > this.#owner.settings.highWaterMark || this.memoryIsShort)
     );
   }
 
@@ -100,17 +104,17 @@ export class Output {
   }
 
   get limits(): OutputLimits {
-    return this.#settings;
+    return this.#owner.settings;
   }
 
   /** Whether all connections together hold more than the server's budget. */
   get memoryIsShort(): boolean {
-    return this.#settings.budget.isShort;
+    return this.#owner.settings.budget.isShort;
   }
 
   /** Whether all connections together hold so much output that no new work may begin. */
   get blocked(): boolean {
-    return this.#settings.budget.isShortOfOutput;
+    return this.#owner.settings.budget.isShortOfOutput;
   }
 
   /** Queues a value. */
@@ -120,14 +124,14 @@ export class Output {
     const { queue } = this;
     const isFirst = queue.waiting === 0;
     if (!queue.push(data)) {
-      this.#owner.abortWith(new SlowConsumerError(this.#settings.maxOutbound, queue.unsent + byteLength(data)));
+      this.#owner.abortWith(new SlowConsumerError(this.#owner.settings.maxOutbound, queue.unsent + byteLength(data)));
     } else if (queue.isWriteInFlight) {
       this.#track();
     } else if (queue.waiting >= EARLY || this.memoryIsShort) {
       // While memory is short, nothing may gather for a peer that may turn out to be stalled.
       this.flush();
     } else if (isFirst && !this.#isCorked) {
-      flushLater(this, this.#settings.clock);
+      flushLater(this, this.#owner.settings.clock);
     }
   }
 
@@ -157,12 +161,12 @@ export class Output {
     }
   }
 
-  /** The same for any other call of the sink. */
-  corkWhile(work: () => void): void {
+  /** The same for any other call of the sink. @param on What the work is done on, so that it need not be a closure. */
+  corkWhile<T>(work: (on: T) => void, on: T): void {
     const isWithin = this.#isCorked;
     this.#isCorked = true;
     try {
-      work();
+      work(on);
     } catch (error) {
       this.#owner.crashed(error);
     } finally {
@@ -181,17 +185,19 @@ export class Output {
     const isOver = () => this.#owner.isDetached || this.queue.ended;
     const mustWait = () => !isOver() && (this.congested || this.blocked);
     if (!isOver()) this.push(data);
+    this.#waiting ??= new Waiting();
+    const waiting = this.#waiting;
     // All calls that wait for room share one promise.
-    if (this.#room !== undefined) return this.#room;
-    const { clock } = this.#settings;
+    if (waiting.promise !== undefined) return waiting.promise;
+    const { clock } = this.#owner.settings;
     // Promises that are resolved at once would keep the event loop from all other connections.
-    this.#quota ??= new IterationQuota(clock);
+    waiting.quota ??= new IterationQuota(clock);
     const hasRoom = !isOver() && !mustWait();
-    if (hasRoom && !this.#quota.spend()) return Promise.resolve();
+    if (hasRoom && !waiting.quota.spend()) return Promise.resolve();
     const room = new Promise<void>((resolve, reject) => {
       const look = () => {
         if (mustWait()) return this.whenRoom(look);
-        this.#room = undefined;
+        waiting.promise = undefined;
         if (isOver()) reject(this.#owner.closedError());
         else resolve();
       };
@@ -199,14 +205,14 @@ export class Output {
       else look();
     });
     room.catch(() => {});
-    if (!isOver()) this.#room = room;
+    if (!isOver()) waiting.promise = room;
     return room;
   }
 
   /** Calls back once, when there may be room or the output is closed. */
   whenRoom(waiter: () => void): void {
-    this.#waiters ??= [];
-    this.#waiters.push(waiter);
+    this.#waiting ??= new Waiting();
+    this.#waiting.callbacks.push(waiter);
     // Pending output makes room when the peer takes it. Without pending output, only the budget can make room.
     if (this.memoryIsShort) this.#owner.waitForMemory(!this.queue.isWriteInFlight);
   }
@@ -214,10 +220,11 @@ export class Output {
   /** There is room, or the output is closed: calls back what waits for that. */
   roomMade(): void {
     this.#owner.outputHasRoom();
-    const waiters = this.#waiters;
-    if (waiters === undefined) return;
-    this.#waiters = undefined;
-    for (const waiter of waiters) this.#owner.call(waiter);
+    const waiting = this.#waiting;
+    if (waiting === undefined || waiting.callbacks.length === 0) return;
+    const { callbacks } = waiting;
+    waiting.callbacks = [];
+    for (const callback of callbacks) this.#owner.call(callback);
   }
 
   /** Sends a FIN behind what is queued. What is written from then on is ignored. */
@@ -250,9 +257,9 @@ export class Output {
   /** Measures progress once the network has not taken all. */
   #track(): void {
     if (!this.queue.isWriteInFlight) return;
-    this.progress ??= new OutputProgress(this.#socket, this.#settings);
+    this.progress ??= new OutputProgress(this.#socket, this.#owner.settings);
     const isFirst = !this.progress.isRunning;
-    if (isFirst) this.progress.begin(this.#settings.clock.now(), this.bytesOut);
+    if (isFirst) this.progress.begin(this.#owner.settings.clock.now(), this.bytesOut);
     this.#owner.writeInFlight(isFirst);
   }
 }

@@ -1,4 +1,11 @@
-import { Observable, type OperatorFunction, Subscriber, Subscription, type TeardownLogic, throwError } from 'rxjs';
+import {
+  Observable,
+  type OperatorFunction,
+  Subscriber,
+  type TeardownLogic,
+  throwError,
+  type Unsubscribable,
+} from 'rxjs';
 import type { Output } from './output.ts';
 import { hasStack, onEmptyStack } from './stack.ts';
 import type { Sender, Usage } from './usage.ts';
@@ -39,7 +46,7 @@ export abstract class OutputSubscriber<Target extends SendTarget = SendTarget>
   readonly connection: Target;
   #over = false;
   /** What it is subscribed to. RxJS would keep it in an array, which begins with room for seventeen. */
-  #source: Subscription | undefined;
+  #source: Unsubscribable | undefined;
 
   constructor(connection: Target) {
     super();
@@ -51,6 +58,9 @@ export abstract class OutputSubscriber<Target extends SendTarget = SendTarget>
 
   /** The source or one of its teardowns failed. */
   abstract failed(error: unknown): void;
+
+  /** Does nothing, unless a subclass waits for the socket. */
+  freed(): void {}
 
   override next(data: Data | undefined): void {
     if (!this.closed) this.connection.output.push(data);
@@ -70,7 +80,7 @@ export abstract class OutputSubscriber<Target extends SendTarget = SendTarget>
   }
 
   override add(teardown: TeardownLogic): void {
-    const isFirst = this.#source === undefined && !this.closed && teardown instanceof Subscription;
+    const isFirst = this.#source === undefined && !this.closed && typeof teardown === 'object' && teardown !== null;
     if (isFirst) this.#source = teardown;
     else super.add(teardown);
   }

@@ -1,4 +1,4 @@
-import type { OperatorFunction, Subscription } from 'rxjs';
+import type { OperatorFunction, Unsubscribable } from 'rxjs';
 import type { DeadlineError } from '../errors.ts';
 import type { Closed } from '../events.ts';
 import type { Linked } from '../linkedSet.ts';
@@ -70,9 +70,9 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
   constructor(id: number, socket: TransportSocket, settings: ConnectionSettings, owner: ConnectionOwner) {
     super(id, socket, settings);
     this.#owner = owner;
-    this.output = new Output(socket, settings, this);
-    this.watchdog = new Watchdog(settings.clock, this.output, this);
-    this.input = new Input(socket, settings, this);
+    this.output = new Output(socket, this);
+    this.watchdog = new Watchdog(this);
+    this.input = new Input(socket, this);
     socket.handler = this;
   }
 
@@ -83,7 +83,12 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
     return this.#control;
   }
 
-  override borrow(sink: ByteSink): Subscription {
+  /** Without a control, which a handler that only reads never needs. */
+  protected override get areBorrowed(): boolean {
+    return this.input.borrowed;
+  }
+
+  override borrow(sink: ByteSink): Unsubscribable {
     return this.usage.read(sink);
   }
 

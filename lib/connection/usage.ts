@@ -1,4 +1,4 @@
-import { type Observable, type SchedulerLike, Subscription } from 'rxjs';
+import { type Observable, type SchedulerLike, Subscription, type Unsubscribable } from 'rxjs';
 import { AlreadySubscribedError } from '../errors.ts';
 import { endOfCallback, nextIteration } from '../time/eventLoop.ts';
 import type { Input } from './input.ts';
@@ -13,6 +13,8 @@ export interface Sender {
   stop(): void;
   /** All that was written has been sent, or the connection is closed. */
   flushed(): void;
+  /** The socket is closed. Not called if it was closed before there was a sender. */
+  freed(): void;
   /** User code threw where only the connection could catch it. */
   fail(error: unknown): void;
 }
@@ -39,21 +41,29 @@ export interface UsageOwner {
   inContext(work: () => void): void;
 }
 
-/** The subscription of what reads the input. */
-class Reading extends Subscription {
+/** The subscription of what reads the input. It is not a Subscription of RxJS, which takes twice the memory. */
+class Reading implements Unsubscribable {
   readonly #input: Input;
   readonly #sink: ByteSink;
 
   constructor(input: Input, sink: ByteSink) {
-    super();
     this.#input = input;
     this.#sink = sink;
   }
 
-  override unsubscribe(): void {
-    if (!this.closed) this.#input.stop(this.#sink);
-    super.unsubscribe();
+  unsubscribe(): void {
+    this.#input.stop(this.#sink);
   }
+}
+
+/** The work for one peer, as far as it is seen. */
+class Work {
+  /** Pieces of work in progress, such as requests without a complete reply. */
+  readonly pieces = new Set<object>();
+  /** A generator that is the handler has been asked for its next value. */
+  isAsked = false;
+  /** Callbacks that wait for the end of the work. */
+  resting: (() => void)[] | undefined;
 }
 
 /**
@@ -69,12 +79,8 @@ export class Usage {
   #isMisused = false;
   /** What must be done before the connection ends by itself: the sender, and loops over its frames. */
   #users = 0;
-  /** Pieces of work in progress, such as requests without a complete reply. */
-  #works: Set<object> | undefined;
-  /** A generator that is the handler has been asked for its next value. */
-  #isAsked = false;
-  /** Callbacks that wait for the end of the work. */
-  #resting: (() => void)[] | undefined;
+  /** Made when the work for the peer can first be seen; a handler that only passes values on has none. */
+  #work: Work | undefined;
 
   constructor(connection: UsageOwner) {
     this.#connection = connection;
@@ -83,13 +89,14 @@ export class Usage {
   /** Whether the library or the handler works for the peer. */
   get busy(): boolean {
     const { input } = this.#connection;
-    if ((this.#works !== undefined && this.#works.size > 0) || input.pausedBy(LOCAL_CAUSES)) return true;
+    const work = this.#work;
+    if ((work !== undefined && work.pieces.size > 0) || input.pausedBy(LOCAL_CAUSES)) return true;
     // While the input is open, a generator or a loop may be waiting for just that.
-    return !input.open && (this.#isAsked || this.#loops > 0);
+    return !input.open && (work?.isAsked === true || this.#loops > 0);
   }
 
   /** Subscribes in place. */
-  read(sink: ByteSink): Subscription {
+  read(sink: ByteSink): Unsubscribable {
     const connection = this.#connection;
     if (this.isSubscribed) {
       const error = new AlreadySubscribedError(connection.id, 'subscribed to');
@@ -98,19 +105,21 @@ export class Usage {
       return Subscription.EMPTY;
     }
     this.isSubscribed = true;
-    const subscription = new Reading(connection.input, sink);
     if (!connection.take()) {
+      const subscription = new Subscription();
       // It was refused, or its peer left, while it waited. The sink completes later, because an inner stream that completes
       // while it is being subscribed makes mergeMap recurse, as deep as its buffer is long, and mergeMap may stop for ever.
       endOfCallback(connection.clock, () => connection.inContext(() => !subscription.closed && sink.complete()));
-    } else if (connection.isDraining || connection.over || connection.input.peerEnded) {
+      return subscription;
+    }
+    if (connection.isDraining || connection.over || connection.input.peerEnded) {
       connection.input.startAtEnd(sink);
     } else {
       connection.input.start(sink);
       // A generator that was asked for a value waits for the input now.
-      if (this.#isAsked) this.rested();
+      if (this.#work?.isAsked) this.rested();
     }
-    return subscription;
+    return new Reading(connection.input, sink);
   }
 
   /** Makes something the sender. @returns Whether there is a peer to send to. */
@@ -164,26 +173,27 @@ export class Usage {
 
   /** A piece of work begins: until it ends, the peer is not idle. */
   workBegun(piece: object): void {
-    this.#works ??= new Set();
-    this.#works.add(piece);
+    this.#seen.pieces.add(piece);
   }
 
   workEnded(piece: object): void {
-    if (this.#works?.delete(piece)) this.rested();
+    if (this.#work?.pieces.delete(piece)) this.rested();
   }
 
   /** Says whether the generator that is the handler is asked for its next value, or waits for room. */
   working(isAsked: boolean): void {
     // It has finished the value that it was asked for, and is not asked for another.
-    if (isAsked && this.#isAsked && this.#isDeserted && this.#loops === 0) return this.#connection.end();
-    this.#isAsked = isAsked;
+    const work = this.#seen;
+    if (isAsked && work.isAsked && this.#isDeserted && this.#loops === 0) return this.#connection.end();
+    work.isAsked = isAsked;
     if (!isAsked) this.rested();
   }
 
   /** Calls back, once, when the work is over. */
   whenRested(callback: () => void): void {
-    this.#resting ??= [];
-    this.#resting.push(callback);
+    const work = this.#seen;
+    work.resting ??= [];
+    work.resting.push(callback);
   }
 
   /** A piece of work, or a cause of a pause on our side, has ended: if it was the last, the idle time of the peer begins. */
@@ -191,10 +201,15 @@ export class Usage {
     if (this.#connection.over || this.busy) return;
     if (this.#isDeserted) this.#endDeserted();
     this.#connection.watchdog.rested();
-    const resting = this.#resting;
-    if (resting === undefined) return;
-    this.#resting = undefined;
+    const resting = this.#work?.resting;
+    if (this.#work === undefined || resting === undefined) return;
+    this.#work.resting = undefined;
     for (const callback of resting) callback();
+  }
+
+  get #seen(): Work {
+    this.#work ??= new Work();
+    return this.#work;
   }
 
   /** Loops over the frames that still hold the connection: the body of one is running when the input is over. */

@@ -19,6 +19,8 @@ export interface Deadlines {
 
 /** What a watchdog reads from its connection, and calls on it. */
 export interface WatchdogOwner {
+  readonly clock: SchedulerLike;
+  readonly output: Output;
   /** Bytes received. */
   readonly bytesIn: number;
   /** Whether the library or the handler is working for the peer: then its silence is not idleness. */
@@ -40,6 +42,13 @@ export interface WatchdogOwner {
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
+
+/**
+ * Moments are whole milliseconds, rounded up: V8 keeps such a number in the field itself, and a fraction in an object of its own. A
+ * deadline that is counted from it is up to a millisecond late, and never early.
+ */
+const wholeNow = (clock: SchedulerLike): number => Math.ceil(clock.now());
+
 const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, reply: NEVER, grace: NEVER };
 
 /**
@@ -60,21 +69,43 @@ const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, re
  */
 export class Watchdog extends LazyTimer {
   deadlines = NO_DEADLINES;
-  readonly acceptedAt: number;
-  /** When an operator subscribed to the connection; `Infinity` until then. */
-  takenAt = NEVER;
-  readonly #output: Output;
+  /** When the connection was accepted. */
+  readonly #acceptedAt: number;
+  /** When an operator subscribed to it. */
+  #takenAt: number | undefined;
   readonly #owner: WatchdogOwner;
   /** When a byte last came or went, or our own work ended. */
   #activeAt: number;
   #destroyAt: number | undefined;
   #lifetimeEndsAt: number | undefined;
 
-  constructor(clock: SchedulerLike, output: Output, owner: WatchdogOwner) {
-    super(clock);
-    this.#output = output;
+  constructor(owner: WatchdogOwner) {
+    super();
     this.#owner = owner;
-    this.acceptedAt = this.#activeAt = clock.now();
+    this.#acceptedAt = this.#activeAt = wholeNow(owner.clock);
+  }
+
+  protected get clock(): SchedulerLike {
+    return this.#owner.clock;
+  }
+
+  protected override get isShared(): boolean {
+    return true;
+  }
+
+  /** Milliseconds since it was accepted. */
+  get age(): number {
+    return wholeNow(this.clock) - this.#acceptedAt;
+  }
+
+  /** Whether an operator has subscribed to it. */
+  get isTaken(): boolean {
+    return this.#takenAt !== undefined;
+  }
+
+  /** Milliseconds from its accept until it was taken, or until now. */
+  get waited(): number {
+    return this.#takenAt === undefined ? this.age : this.#takenAt - this.#acceptedAt;
   }
 
   /** When a byte last came or went, or our own work last ended. */
@@ -86,7 +117,7 @@ export class Watchdog extends LazyTimer {
   /** The same, or later while the peer may take pending output without our seeing it. */
   get silentSince(): number {
     this.#look();
-    return Math.max(this.#activeAt, this.#output.progress?.mayHaveMovedAt ?? 0);
+    return Math.max(this.#activeAt, this.#owner.output.progress?.mayHaveMovedAt ?? 0);
   }
 
   /** Bytes have come. What the peer has taken before that counts from now at the latest. */
@@ -96,11 +127,11 @@ export class Watchdog extends LazyTimer {
   }
 
   active(): void {
-    this.#activeAt = this.clock.now();
+    this.#activeAt = wholeNow(this.clock);
   }
 
   taken(): void {
-    this.takenAt = this.#activeAt = this.clock.now();
+    this.#takenAt = this.#activeAt = wholeNow(this.clock);
   }
 
   /** The idle time begins anew because our own work is over. */
@@ -116,27 +147,27 @@ export class Watchdog extends LazyTimer {
 
   /** @param lifetime Milliseconds from now. */
   expireAfter(lifetime: number): void {
-    this.#lifetimeEndsAt = this.clock.now() + lifetime;
+    this.#lifetimeEndsAt = wholeNow(this.clock) + lifetime;
     this.set();
   }
 
   /** Limits the time that is left, in milliseconds from now. It cannot be extended. `set` arms the timer. */
   destroyWithin(time: number): void {
-    const at = Math.min(this.#destroyAt ?? NEVER, this.clock.now() + time);
+    const at = Math.min(this.#destroyAt ?? NEVER, wholeNow(this.clock) + time);
     if (at !== NEVER) this.#destroyAt = at;
   }
 
   due(): number {
     this.#look();
-    const { progress } = this.#output;
+    const { progress } = this.#owner.output;
     const due = Math.min(this.#destroyAt ?? NEVER, progress?.stalledAt ?? NEVER, progress?.tooSlowAt ?? NEVER);
-    if (this.takenAt === NEVER || this.#owner.over || this.#destroyAt !== undefined) return due;
+    if (!this.isTaken || this.#owner.over || this.#destroyAt !== undefined) return due;
     return Math.min(due, this.#idleAt, this.#greetingAt, this.#lifetimeEndsAt ?? NEVER);
   }
 
   /** The process was stopped for so many milliseconds, which is not the peer's fault. */
   override forgive(lost: number): void {
-    this.#output.progress?.forgive(this.clock.now(), lost);
+    this.#owner.output.progress?.forgive(this.clock.now(), lost);
   }
 
   expire(): void {
@@ -146,7 +177,7 @@ export class Watchdog extends LazyTimer {
   #expire(): void {
     const now = this.clock.now();
     const owner = this.#owner;
-    const { progress } = this.#output;
+    const { progress } = this.#owner.output;
     const { idle, greeting, grace } = this.deadlines;
     if (now >= (this.#destroyAt ?? NEVER)) {
       owner.destroy();
@@ -157,7 +188,7 @@ export class Watchdog extends LazyTimer {
     } else if (owner.over || this.#destroyAt !== undefined) {
       // Only the deadlines above are left.
     } else if (this.#lifetimeEndsAt !== undefined && now >= this.#lifetimeEndsAt) {
-      const error = new DeadlineError('lifetime', this.#lifetimeEndsAt - this.takenAt);
+      const error = new DeadlineError('lifetime', this.#lifetimeEndsAt - (this.#takenAt ?? 0));
       this.destroyWithin(grace);
       // The lifetime ends once. With an infinite grace the timer would fire again and again otherwise.
       this.#lifetimeEndsAt = undefined;
@@ -172,7 +203,7 @@ export class Watchdog extends LazyTimer {
   }
 
   get #greetingAt(): number {
-    return this.#owner.bytesIn > 0 ? NEVER : this.takenAt + this.deadlines.greeting;
+    return this.#owner.bytesIn > 0 ? NEVER : (this.#takenAt ?? NEVER) + this.deadlines.greeting;
   }
 
   get #idleAt(): number {
@@ -182,9 +213,9 @@ export class Watchdog extends LazyTimer {
 
   /** Sees whether a large write has moved since the last look. */
   #look(): void {
-    const { progress } = this.#output;
+    const { progress } = this.#owner.output;
     if (progress === undefined || this.#owner.isDetached) return;
-    const { bytesOut } = this.#output;
+    const { bytesOut } = this.#owner.output;
     if (!progress.hasMoved(bytesOut)) return;
     this.active();
     progress.moved(this.#activeAt, bytesOut);

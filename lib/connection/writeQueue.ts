@@ -33,27 +33,33 @@ export interface OutputLimits {
   readonly overrun: Overrun;
 }
 
+/** What only the output of a peer that reads too slowly has. */
+class Backlog {
+  /** Bytes of the write in flight: the network keeps all of them in memory until the last one is sent. */
+  handed = 0;
+  /** The index of the first queued piece that was not dropped. */
+  head = 0;
+  /** Values that were dropped. */
+  dropped = 0;
+}
+
 /**
  * The queue of one connection's output. Values that are queued before a flush leave in one write, and at most one write is in
  * flight. Values that are written meanwhile stay here, where they can be counted and, if necessary, dropped.
  */
 export class WriteQueue {
-  /** Values that were dropped. */
-  dropped = 0;
   readonly #socket: TransportSocket;
   readonly #limits: OutputLimits;
   /** While all queued values are strings they are concatenated, which costs almost nothing. */
   #text = '';
   #pieces: Data[] | undefined;
-  /** The index of the first of them that was not dropped. */
-  #head = 0;
   /**
    * The length of what is queued: in bytes, or, while no write is in flight, in characters, of which there are at most as many.
    */
   #length = 0;
   #inFlight = false;
-  /** Bytes of the write in flight: the network keeps all of them in memory until the last one is sent. */
-  #handed = 0;
+  /** Made when the network first does not take a write at once; most peers take every write. */
+  #backlog: Backlog | undefined;
   #ended = false;
   #finished = false;
   #failed = false;
@@ -83,6 +89,15 @@ export class WriteQueue {
     return this.#failed;
   }
 
+  /** Values that were dropped. */
+  get dropped(): number {
+    return this.#backlog?.dropped ?? 0;
+  }
+
+  set dropped(values: number) {
+    this.#slow.dropped = values;
+  }
+
   /** Bytes that were written and are not sent. */
   get unsent(): number {
     if (this.#failed) return this.#handed;
@@ -107,7 +122,7 @@ export class WriteQueue {
   push(data: Data): boolean {
     if (this.#ended || data.length === 0) return true;
     if (this.#failed) {
-      this.#handed += byteLength(data);
+      this.#slow.handed += byteLength(data);
       return true;
     }
     if (!this.#inFlight) {
@@ -135,11 +150,12 @@ export class WriteQueue {
   flush(): void {
     if (this.#inFlight || this.#failed) return;
     if (this.#length > 0) {
-      const pieces = this.#head > 0 ? this.#pieces?.slice(this.#head) : this.#pieces;
+      const head = this.#backlog?.head ?? 0;
+      const pieces = head > 0 ? this.#pieces?.slice(head) : this.#pieces;
       const data = pieces === undefined ? this.#text : pieces.length === 1 ? (pieces[0] as Data) : pieces;
       this.drop();
       this.#inFlight = !this.#socket.write(data);
-      if (this.#inFlight) this.#handed = lengthOf(data);
+      if (this.#inFlight) this.#slow.handed = lengthOf(data);
     }
     if (this.#ended && !this.#inFlight) this.#socket.end();
   }
@@ -160,7 +176,7 @@ export class WriteQueue {
   /** A write has failed: what is not sent never will be. */
   fail(): void {
     // Of a write that it rejected as a whole, the network has kept nothing.
-    this.#handed = this.#inFlight ? (this.#socket.pending || this.#handed) + this.#length : this.unsent;
+    this.#slow.handed = this.#inFlight ? (this.#socket.pending || this.#handed) + this.#length : this.unsent;
     this.#failed = true;
     this.#inFlight = false;
     this.drop();
@@ -175,7 +191,7 @@ export class WriteQueue {
   drop(): void {
     this.#text = '';
     this.#pieces = undefined;
-    this.#head = 0;
+    if (this.#backlog) this.#backlog.head = 0;
     this.#length = 0;
   }
 
@@ -192,25 +208,37 @@ export class WriteQueue {
 
   #append(data: Data, length: number): void {
     if (this.#pieces === undefined) {
-      this.#pieces = this.#text === '' ? [] : [this.#text];
+      // With its first values: an empty array would make room for seventeen when the first one is pushed.
+      this.#pieces = this.#text === '' ? [data] : [this.#text, data];
       this.#text = '';
+    } else {
+      this.#pieces.push(data);
     }
-    this.#pieces.push(data);
     this.#length += length;
+  }
+
+  get #slow(): Backlog {
+    this.#backlog ??= new Backlog();
+    return this.#backlog;
+  }
+
+  get #handed(): number {
+    return this.#backlog?.handed ?? 0;
   }
 
   /** Drops the oldest values until there is room for so many bytes, or nothing is left to drop. */
   #makeRoom(length: number): void {
     const pieces = this.#pieces ?? [];
-    while (this.#head < pieces.length && this.unsent + length > this.#limits.maxOutbound) {
-      this.#length -= byteLength(pieces[this.#head] as Data);
-      pieces[this.#head++] = '';
-      this.dropped++;
+    const slow = this.#slow;
+    while (slow.head < pieces.length && this.unsent + length > this.#limits.maxOutbound) {
+      this.#length -= byteLength(pieces[slow.head] as Data);
+      pieces[slow.head++] = '';
+      slow.dropped++;
     }
     // Removed in batches, because each removal at the front of an array moves all values behind it.
-    if (this.#head > pieces.length / 2) {
-      this.#pieces = pieces.slice(this.#head);
-      this.#head = 0;
+    if (slow.head > pieces.length / 2) {
+      this.#pieces = pieces.slice(slow.head);
+      slow.head = 0;
     }
   }
 }

@@ -1,4 +1,4 @@
-import { Observable, type Subscriber, Subscription } from 'rxjs';
+import { Observable, type Subscriber, Subscription, type Unsubscribable } from 'rxjs';
 import { closeReasonOf } from '../connection/closing.ts';
 import type { Connection } from '../connection/connection.ts';
 import { PauseCause } from '../connection/pauses.ts';
@@ -146,7 +146,7 @@ class Direction implements ByteSink {
   /** It ends at the next pause. */
   isDraining = false;
   readonly #relay: Relay;
-  #reading: Subscription | undefined;
+  #reading: Unsubscribable | undefined;
 
   constructor(from: SocketConnection, to: SocketConnection, relay: Relay) {
     this.from = from;

@@ -4,8 +4,10 @@ import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../er
 import { checkArgument, data } from '../options.ts';
 import { Carry, copyOf } from './carry.ts';
 import { type Decoder, type Input, PENDING } from './decoder.ts';
-import { frames } from './frames.ts';
+import { framesOf } from './frames.ts';
 import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
+
+const checks = frameChecks(constants.MAX_LENGTH);
 
 /** The options of {@link delimited}. */
 export interface DelimitedOptions extends FrameOptions {
@@ -41,9 +43,10 @@ export function delimited(
   delimiter: string | Uint8Array,
   options: DelimitedOptions = {},
 ): OperatorFunction<Uint8Array, Buffer> {
-  const { maxLength = 64 * 1024, ...time } = checkFraming(options, frameChecks(constants.MAX_LENGTH));
+  const given = checkFraming(options, checks);
+  const { maxLength = 64 * 1024 } = given;
   const mark = delimiterOf(delimiter);
-  return frames(() => new DelimitedDecoder(mark, maxLength), time);
+  return framesOf(() => new DelimitedDecoder(mark, maxLength), given);
 }
 
 /**

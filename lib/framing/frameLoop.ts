@@ -1,4 +1,4 @@
-import type { SchedulerLike, Subscriber } from 'rxjs';
+import type { SchedulerLike, Subscriber, Unsubscribable } from 'rxjs';
 import type { ByteSink, SourceControl } from '../connection/source.ts';
 import { FrameInvalidError, isA } from '../errors.ts';
 import { describe, isBytes } from '../options.ts';
@@ -44,7 +44,7 @@ const NEVER = Number.POSITIVE_INFINITY;
  *   has.
  * - `complete` completes when every frame of the input is emitted: after PAUSED and RUNNING, never from within them.
  */
-export class FrameLoop<T> implements ByteSink, Input {
+export class FrameLoop<T> implements ByteSink, Input, Unsubscribable {
   bytes: Buffer = NOTHING;
   at = 0;
 
@@ -285,6 +285,10 @@ export class FrameLoop<T> implements ByteSink, Input {
     const fault = isA(error, Error) ? error : new FrameInvalidError('the decoder failed', { cause: error });
     this.#control?.closeAs(fault);
     this.#to.error(fault);
+  }
+
+  unsubscribe(): void {
+    this.release();
   }
 
   /** Releases all memory: the source may outlive the subscription, and keep this object. */

@@ -1,6 +1,6 @@
 import { type OperatorFunction, Subscriber } from 'rxjs';
 import { Bytes, borrow, controlOf, derive } from '../connection/bytes.ts';
-import { callable, checkArgument } from '../options.ts';
+import { callable, checkArgument, type Given } from '../options.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import type { Decoder } from './decoder.ts';
 import { FrameLoop } from './frameLoop.ts';
@@ -29,7 +29,14 @@ import { checkFraming, type FrameTimeOptions, timeChecks } from './options.ts';
  */
 export function frames<T>(decoder: () => Decoder<T>, options: FrameTimeOptions = {}): OperatorFunction<Uint8Array, T> {
   checkArgument('frame input', 'decoder', decoder, callable);
-  const given = checkFraming(options, timeChecks);
+  return framesOf(decoder, checkFraming(options, timeChecks));
+}
+
+/** As {@link frames}, for arguments that have been validated. */
+export function framesOf<T>(
+  decoder: () => Decoder<T>,
+  given: Given<FrameTimeOptions>,
+): OperatorFunction<Uint8Array, T> {
   return (source) =>
     derive(source, (subscriber) => {
       const control = controlOf(source);
@@ -40,7 +47,8 @@ export function frames<T>(decoder: () => Decoder<T>, options: FrameTimeOptions =
       const isInPlace = source instanceof Bytes;
       const loop = new FrameLoop(subscriber, decoder(), control, timeout, scheduler, !isInPlace);
       if (isInPlace) {
-        subscriber.add(() => loop.release());
+        // Itself, because a closure would keep all that is in scope here for as long as the connection lasts.
+        subscriber.add(loop);
         return borrow(source, loop);
       }
       // Made before the source is subscribed: an endless synchronous source does not return, and stops when this is closed.

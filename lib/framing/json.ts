@@ -1,7 +1,7 @@
 import type { OperatorFunction } from 'rxjs';
 import { FrameInvalidError } from '../errors.ts';
 import { BLANK, type Decoder, type Input, PENDING } from './decoder.ts';
-import { frames } from './frames.ts';
+import { framesOf } from './frames.ts';
 import { type LineDecoder, type LinesOptions, lineFormat } from './lines.ts';
 
 /** The options of {@link json}. */
@@ -25,8 +25,8 @@ export interface JsonOptions extends LinesOptions {}
  * @throws TypeError or RangeError for an option that does not exist or has an invalid value.
  */
 export function json<T = unknown>(options: JsonOptions = {}): OperatorFunction<Uint8Array, T> {
-  const { decoder, time } = lineFormat(options);
-  return frames<T>(() => new JsonDecoder<T>(decoder()), time);
+  const { decoder, given } = lineFormat(options);
+  return framesOf<T>(() => new JsonDecoder<T>(decoder()), given);
 }
 
 /**

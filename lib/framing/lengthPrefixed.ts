@@ -4,9 +4,11 @@ import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../er
 import { Carry } from './carry.ts';
 import { Cutter } from './cutter.ts';
 import { type Decoder, type Input, PENDING } from './decoder.ts';
-import { frames } from './frames.ts';
+import { framesOf } from './frames.ts';
 import { type Header, headerOf, type LengthPrefix, prefixChecks } from './lengthPrefix.ts';
 import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
+
+const checks = { ...frameChecks(constants.MAX_LENGTH), ...prefixChecks };
 
 /** The options of {@link lengthPrefixed}. */
 export interface LengthPrefixedOptions extends FrameOptions, LengthPrefix {
@@ -41,10 +43,10 @@ export interface LengthPrefixedOptions extends FrameOptions, LengthPrefix {
  * @throws TypeError or RangeError for an option that does not exist or has an invalid value.
  */
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): OperatorFunction<Uint8Array, Buffer> {
-  const given = checkFraming(options, { ...frameChecks(constants.MAX_LENGTH), ...prefixChecks });
-  const { maxLength = 1024 * 1024, size, endian, includesHeader: _, ...time } = given;
+  const given = checkFraming(options, checks);
+  const { maxLength = 1024 * 1024 } = given;
   const { header, includesHeader } = headerOf(given);
-  return frames(() => new LengthPrefixedDecoder(header, includesHeader, maxLength), time);
+  return framesOf(() => new LengthPrefixedDecoder(header, includesHeader, maxLength), given);
 }
 
 class LengthPrefixedDecoder implements Decoder<Buffer> {

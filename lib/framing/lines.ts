@@ -4,7 +4,7 @@ import { FrameInvalidError, FrameTooLongError, FrameTruncatedError } from '../er
 import { describe, oneOf } from '../options.ts';
 import { Carry } from './carry.ts';
 import { type Decoder, type Input, PENDING } from './decoder.ts';
-import { frames } from './frames.ts';
+import { framesOf } from './frames.ts';
 import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
 
 /** The options of {@link lines}. */
@@ -56,15 +56,18 @@ const WINDOW = 4096;
  * @throws TypeError or RangeError for an option that does not exist or has an invalid value.
  */
 export function lines(options: LinesOptions = {}): OperatorFunction<Uint8Array, string> {
-  const { decoder, time } = lineFormat(options);
-  return frames(decoder, time);
+  const { decoder, given } = lineFormat(options);
+  return framesOf(decoder, given);
 }
+
+/** Made once, because a handler calls `lines` for each connection. */
+const lineChecks = { ...frameChecks(constants.MAX_STRING_LENGTH), unterminated: oneOf('error', 'emit') };
 
 /** Validates the options of a format made of lines, and returns what decodes its lines. */
 export function lineFormat(options: LinesOptions) {
-  const checks = { ...frameChecks(constants.MAX_STRING_LENGTH), unterminated: oneOf('error', 'emit') };
-  const { maxLength = 64 * 1024, unterminated = 'error', ...time } = checkFraming(options, checks);
-  return { decoder: () => new LineDecoder(maxLength, unterminated === 'emit'), time };
+  const given = checkFraming(options, lineChecks);
+  const { maxLength = 64 * 1024, unterminated = 'error' } = given;
+  return { decoder: () => new LineDecoder(maxLength, unterminated === 'emit'), given };
 }
 
 /**

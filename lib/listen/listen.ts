@@ -133,6 +133,10 @@ export function openPort(
   const { waiting: { max = 1000, timeout = 5000 } = {}, ahead = 1, backlog = 4096, farewell, events } = options;
   const { transport, ...socket } = transportOptions(options);
   return new Observable((subscriber) => {
+    // One for all connections, each of which it is called on.
+    function hand(this: SocketConnection): void {
+      subscriber.next(this);
+    }
     const listener = new Listener({
       settings: settings(options),
       waitingRoom: { max, timeout, ahead },
@@ -140,7 +144,7 @@ export function openPort(
       events,
       registry,
       lingering,
-      hand: (connection) => connection.inContext(() => subscriber.next(connection)),
+      hand: (connection) => connection.inContext(hand),
       fail: (error) => subscriber.error(error),
     });
     const port = transport.listen(where, { backlog, ...socket }, listener);

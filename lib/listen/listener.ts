@@ -1,4 +1,4 @@
-import { type NextObserver, Subject } from 'rxjs';
+import { type NextObserver, Observable, type Subscriber } from 'rxjs';
 import type { ConnectionSettings } from '../connection/settings.ts';
 import { type ConnectionOwner, SocketConnection } from '../connection/socketConnection.ts';
 import type { Closed, ListenEvent } from '../events.ts';
@@ -33,8 +33,8 @@ export class Listener implements PortHandler, ConnectionOwner {
   readonly #admission: Admission;
   readonly #waitingRoom: WaitingRoom<SocketConnection>;
   readonly #refusal: Refusal;
-  /** A Subject, because RxJS reports what an observer throws as unhandled: it disturbs nothing here. */
-  readonly #events = new Subject<ListenEvent>();
+  /** The observer, behind a subscriber of RxJS, which reports what it throws as unhandled: that disturbs nothing here. */
+  #events: Subscriber<ListenEvent> | undefined;
   #listening = false;
 
   constructor({ settings, waitingRoom, farewell, events, registry, lingering, hand, fail }: ListenerOptions) {
@@ -44,7 +44,11 @@ export class Listener implements PortHandler, ConnectionOwner {
     this.#registry = registry;
     this.#lingering = lingering;
     this.#fail = fail;
-    if (events) this.#events.subscribe(events);
+    if (events) {
+      new Observable<ListenEvent>((to) => {
+        this.#events = to;
+      }).subscribe(events);
+    }
     this.#admission = new Admission({ clock, budget, registry }, emit);
     this.#refusal = new Refusal({ clock, farewell, registry, lingering, emit });
     this.#waitingRoom = new WaitingRoom(
@@ -120,6 +124,6 @@ export class Listener implements PortHandler, ConnectionOwner {
   }
 
   #emit(event: ListenEvent): void {
-    this.#events.next(event);
+    this.#events?.next(event);
   }
 }

@@ -25,7 +25,6 @@ export function serveConnection(
 ): Observable<never> {
   return new Observable((subscriber) => {
     const served = new Served(connection, server, subscriber);
-    connection.whenFreed(served);
     if (connection.usage.attach(served)) {
       try {
         connection.inContext(() => reply(connection).subscribe(served));
@@ -33,9 +32,9 @@ export function serveConnection(
         served.error(error);
       }
       connection.usage.handlerStarted();
-    } else if (!connection.taken) {
+    } else if (!connection.taken || connection.isClosed) {
       // It was refused, or its peer left, before `mergeMap` subscribed to it: the slot is for the next connection.
-      endOfCallback(connection.clock, () => served.freed());
+      endOfCallback(connection.clock, () => connection.inContext(() => served.freed()));
     }
     // It was handed out before the port was closed, or the signal came while the handler was called.
     if (!server.isAccepting) connection.drain();
@@ -60,7 +59,7 @@ class Served extends OutputSubscriber<SocketConnection> {
     this.#server.failed(this.connection, error);
   }
 
-  freed(): void {
+  override freed(): void {
     this.#subscriber.complete();
   }
 }

@@ -18,10 +18,12 @@ export interface DeadlineOwner {
 
 /** A {@link LazyTimer} whose deadline another object knows. */
 export class DeadlineTimer extends LazyTimer {
+  protected readonly clock: SchedulerLike;
   readonly #owner: DeadlineOwner;
 
   constructor(clock: SchedulerLike, owner: DeadlineOwner) {
-    super(clock);
+    super();
+    this.clock = clock;
     this.#owner = owner;
   }
 

@@ -1,9 +1,14 @@
-import type { SchedulerLike, Subscription } from 'rxjs';
+import { type SchedulerLike, Subscription } from 'rxjs';
+import { afterPoll } from './eventLoop.ts';
 import { fires } from './fires.ts';
 import { monotonic } from './monotonic.ts';
+import { NOWHERE, type Sleeper, sharedTimer, timersAreOwn } from './sharedTimer.ts';
 
 /** A real timer that fires later than this, in milliseconds, shows that the process was frozen. */
 const FREEZE = 1000;
+
+/** The place of a timer that will fire, and that the shared timer does not hold: it has one of its own, or is being checked. */
+const ELSEWHERE = -2;
 
 /**
  * A timer for a deadline that moves. It is armed once and re-armed lazily: moving the deadline back, as each byte or value does,
@@ -11,22 +16,19 @@ const FREEZE = 1000;
  *
  * After a freeze of the process (a suspended machine, SIGSTOP, a long garbage collection) timers run before the reads that have
  * been waiting. Every connection would then be found silent. So a real timer whose deadline has passed lets the event loop poll
- * twice, and checks the deadline again before it expires.
+ * twice, and checks the deadline again before it expires. That also spreads the expiries of many over several iterations.
  *
  * The timer does not keep the process alive, because what it watches does.
  */
-export abstract class LazyTimer {
-  protected readonly clock: SchedulerLike;
-  /** When the timer will certainly fire. A timer of a fake clock does not count, because it may be dropped. */
-  #armedFor = Number.POSITIVE_INFINITY;
-  /** What is pending: the timer, one of the polls after it, or an action of another clock. */
-  #timer: NodeJS.Timeout | undefined;
-  #poll: NodeJS.Immediate | undefined;
-  #action: Subscription | undefined;
+export abstract class LazyTimer implements Sleeper {
+  /** When it fires, in whole milliseconds of the clock, while its place is not `NOWHERE`. */
+  wakesAt = 0;
+  /** A timer of a fake clock is `NOWHERE`, because it may be dropped. */
+  place = NOWHERE;
+  /** A timer of its own, or an action of another clock. */
+  #own: NodeJS.Timeout | Subscription | undefined;
 
-  constructor(clock: SchedulerLike) {
-    this.clock = clock;
-  }
+  protected abstract readonly clock: SchedulerLike;
 
   /** The deadline, in milliseconds of the clock; `Infinity` for none. Called often: it must be cheap. */
   abstract due(): number;
@@ -46,80 +48,76 @@ export abstract class LazyTimer {
   }
 
   /**
+   * Whether all such timers share one timer of the runtime. Then `expire` is called in no async context, and has to enter its own.
+   */
+  protected get isShared(): boolean {
+    return false;
+  }
+
+  /**
    * Arms the timer. To be called when a deadline is new, or has become earlier.
    *
    * @param due The deadline, in milliseconds of the clock, if the caller knows it. @default due()
    */
   set(due = this.due()): void {
-    if (due >= this.#armedFor) return;
+    const at = Math.ceil(due);
+    if (this.place !== NOWHERE && at >= this.wakesAt) return;
     this.clear();
-    this.#arm(due);
+    this.#arm(at);
   }
 
   /** Disarms the timer, until `set` is called again. */
   clear(): void {
-    this.#armedFor = Number.POSITIVE_INFINITY;
-    if (this.#timer) clearTimeout(this.#timer);
-    if (this.#poll) clearImmediate(this.#poll);
-    this.#action?.unsubscribe();
-    this.#timer = this.#poll = this.#action = undefined;
+    if (this.place >= 0) sharedTimer.remove(this);
+    this.place = NOWHERE;
+    const own = this.#own;
+    if (own === undefined) return;
+    this.#own = undefined;
+    if (own instanceof Subscription) own.unsubscribe();
+    else clearTimeout(own);
   }
 
-  #arm(due: number): void {
-    if (due === Number.POSITIVE_INFINITY) {
-      this.clear();
-      return;
-    }
-    this.#armedFor = due;
+  #arm(at: number): void {
+    if (at === Number.POSITIVE_INFINITY) return;
+    this.wakesAt = at;
+    if (this.clock === monotonic && this.isShared && timersAreOwn()) return sharedTimer.add(this);
     // Timers of Node, and so of RxJS, have 31 bits of milliseconds. A longer wait consists of several timers.
-    try {
-      const delay = Math.min(Math.max(0, due - this.clock.now()), 0x7fffffff);
-      if (this.clock === monotonic) {
-        // Rounded up, because a timer that fires a fraction early would have to be armed once more.
-        this.#timer = setTimeout(LazyTimer.#fired, Math.ceil(delay), this);
-        if (!this.holds) this.#timer.unref();
-        this.#rely(this.#timer);
-      } else {
-        this.#action = this.clock.schedule(() => LazyTimer.#fired(this), delay);
-      }
-    } catch (error) {
-      // No stack was left to make a timer. The timer counts as disarmed, so that the next `set` arms it.
-      this.#armedFor = Number.POSITIVE_INFINITY;
-      throw error;
+    const delay = Math.min(Math.max(0, at - this.clock.now()), 0x7fffffff);
+    if (this.clock === monotonic) {
+      // Rounded up, because a timer that fires a fraction early would have to be armed once more.
+      const timer = setTimeout(LazyTimer.#fired, Math.ceil(delay), this);
+      this.#own = timer;
+      if (!this.holds) timer.unref();
+      if (!fires(timer)) return;
+    } else {
+      this.#own = this.clock.schedule(() => this.wake(), delay);
     }
+    // Last: if no stack was left to make a timer, it counts as disarmed, and the next `set` arms it.
+    this.place = ELSEWHERE;
   }
 
-  /** Takes the timer as an argument, as `setTimeout` passes it. Each connection has a timer, and would need a closure as well. */
+  /** Takes the timer as an argument, as `setTimeout` passes it: that saves a closure. */
   static #fired(timer: LazyTimer): void {
-    const lost = timer.clock.now() - timer.#armedFor;
-    if (lost > FREEZE && timer.clock === monotonic) timer.forgive?.(lost);
-    const due = timer.due();
-    if (due > timer.clock.now()) timer.#arm(due);
-    else if (timer.clock === monotonic) timer.#checkAfter(2);
-    else timer.#expire();
+    timer.wake();
   }
 
-  /**
-   * Checks the deadline again after this many polls. Its immediates keep the process alive, because an event loop with nothing
-   * else to do would not wait for one that does not.
-   */
-  #checkAfter(polls: number): void {
-    this.#poll = setImmediate(() => (polls > 1 ? this.#checkAfter(polls - 1) : this.#check()));
-    this.#rely(this.#poll);
-  }
-
-  #rely(timer: object): void {
-    if (!fires(timer)) this.#armedFor = Number.POSITIVE_INFINITY;
+  wake(): void {
+    const { clock, wakesAt } = this;
+    this.clear();
+    const isReal = clock === monotonic;
+    const lost = clock.now() - wakesAt;
+    if (lost > FREEZE && isReal) this.forgive?.(lost);
+    const due = this.due();
+    if (due > clock.now()) return this.#arm(Math.ceil(due));
+    if (!isReal) return this.expire();
+    afterPoll(clock, () => this.place === ELSEWHERE && this.wakesAt === wakesAt && this.#check());
+    this.place = ELSEWHERE;
   }
 
   #check(): void {
+    this.place = NOWHERE;
     const due = this.due();
-    if (due > this.clock.now()) this.#arm(due);
-    else this.#expire();
-  }
-
-  #expire(): void {
-    this.clear();
-    this.expire();
+    if (due > this.clock.now()) this.#arm(Math.ceil(due));
+    else this.expire();
   }
 }

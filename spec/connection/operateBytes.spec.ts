@@ -10,6 +10,7 @@ import {
   of,
   pipe,
   Subject,
+  type Subscription,
   share,
   take,
   tap,
@@ -194,7 +195,7 @@ describe('an operator', () => {
       error: () => expect.fail('an error after the end'),
       complete() {},
     };
-    const reading = borrow(peer.pipe(passing()), sink);
+    const reading = borrow(peer.pipe(passing()), sink) as Subscription;
     expect(() => peer.push(bytes('a'))).toThrow(fault.message);
     expect(peer.released).toBe(true);
   });
