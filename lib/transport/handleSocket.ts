@@ -109,7 +109,8 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   #shutdown(): void {
     if (this.#handle === undefined) return;
     this.#fin = Fin.leaving;
-    if (!this.#handles.shutdown(this.#handle, this)) process.nextTick(finish, this);
+    // After the peer's FIN nothing can follow ours, which the close sends as well.
+    if (this.#hasPeerEnded || !this.#handles.shutdown(this.#handle, this)) process.nextTick(finish, this);
   }
 
   destroy(): void {
@@ -178,11 +179,13 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   }
 }
 
+/** Node sets the members of an answer one by one, which is faster if they are there already. */
+const answer: Address & { family: string | undefined } = { address: undefined, family: undefined, port: undefined };
+
 /** Its port is unknown if the peer has reset the connection already. */
 function peerOf(handle: Handle, path?: string): Address {
-  const answer: Partial<Address> = {};
-  handle.getpeername?.(answer);
-  return { address: answer.address ?? path, port: answer.port };
+  const isKnown = handle.getpeername?.(answer) === 0;
+  return isKnown ? { address: answer.address, port: answer.port } : { address: path, port: undefined };
 }
 
 /** The same error that Node makes for this error number. */
