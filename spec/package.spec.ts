@@ -56,6 +56,7 @@ describe('the package', () => {
       'lib/framing/DECODERS.md',
       'lib/shutdown/DRAINING.md',
       'lib/testing/TESTING.md',
+      'lib/transport/TRANSPORTS.md',
     ];
     expect(others.sort()).toEqual(
       ['CHANGELOG.md', 'LICENSE', 'README.md', ...guides, 'package.json'].map((name) => `package/${name}`),

@@ -98,7 +98,7 @@ export interface ConnectionOptions {
   readonly noDelay?: boolean | undefined;
   /** Milliseconds of silence before the kernel probes whether the peer is there, or `false` for no probes. @default 60000 */
   readonly keepAlive?: number | false | undefined;
-  /** The network. @default node:net */
+  /** The network; `netTransport` keeps to the documented interface of Node. @default nodeTransport */
   readonly transport?: Transport | undefined;
   /** The clock. @default monotonic */
   readonly scheduler?: SchedulerLike | undefined;
