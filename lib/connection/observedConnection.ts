@@ -171,6 +171,6 @@ export abstract class ObservedConnection extends Connection {
 
   /** Notifies the subscribers of `draining` and `closed`. */
   protected notifyObservers(): void {
-    this.#observers?.notify((work) => this.call(work));
+    this.#observers?.notify(this);
   }
 }

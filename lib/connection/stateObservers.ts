@@ -22,8 +22,8 @@ export class StateObservers {
     });
   }
 
-  /** The state has changed. @param call Calls a subscriber, and handles what it throws. */
-  notify(call: (work: () => void) => void): void {
-    for (const look of this.#waiting) call(look);
+  /** The state has changed. @param connection Calls a subscriber, and handles what it throws. */
+  notify(connection: { call(work: () => void): void }): void {
+    for (const look of this.#waiting) connection.call(look);
   }
 }

@@ -85,6 +85,9 @@ export function encodeLine(text: string): string {
   return `${text}\n`;
 }
 
+/** What a decoder holds before the first line that arrives in parts; most peers send none. */
+const NOTHING = new Carry();
+
 /**
  * Decodes whole lines, a window at a time, and cuts the text into lines. A line that does not end within the window, or that
  * began in an earlier chunk, is cut in bytes and then decoded.
@@ -92,7 +95,7 @@ export function encodeLine(text: string): string {
 export class LineDecoder implements Decoder<string> {
   readonly #maxLength: number;
   readonly #emitLast: boolean;
-  readonly #carry = new Carry();
+  #carry = NOTHING;
   /** Whole lines with their delimiters, emitted up to `#at`; empty when all are emitted. */
   #text = '';
   #at = 0;
@@ -156,12 +159,17 @@ export class LineDecoder implements Decoder<string> {
     if (length > this.#maxLength) throw new FrameTooLongError(this.#maxLength, this.#maxLength + 1);
     if (found < 0) {
       input.at = end;
-      if (end > at) carry.add(bytes, at, end, this.#maxLength + 1);
+      if (end > at) this.#own().add(bytes, at, end, this.#maxLength + 1);
       return PENDING;
     }
     input.at = end + 1;
     if (carry.length === 0) return bytes.toString('utf8', at, at + length);
     carry.add(bytes, at, end, this.#maxLength + 1);
     return carry.takeText(length);
+  }
+
+  #own(): Carry {
+    if (this.#carry === NOTHING) this.#carry = new Carry();
+    return this.#carry;
   }
 }
