@@ -57,7 +57,8 @@ const EARLY = 64 * 1024;
  * When the bytes of one connection leave:
  *
  * - what is written during a read, that is, in a call of the input's sink, leaves when that call returns ({@link corkWhile});
- * - what is written at any other time leaves when the current callback of the event loop ends ({@link flushLater});
+ * - what is written at any other time leaves when the current callback of the event loop ends, and the microtasks that follow it
+ *   ({@link flushLater});
  * - either leaves at once when 64 KiB have gathered, or while the server's memory budget is exceeded;
  * - while the network has not taken the last write, everything queues, and the next write begins when it has ({@link writable}).
  *
@@ -127,12 +128,17 @@ export class Output {
       this.#owner.abortWith(new SlowConsumerError(this.#owner.settings.maxOutbound, queue.unsent + byteLength(data)));
     } else if (queue.isWriteInFlight) {
       this.#track();
-    } else if (queue.waiting >= EARLY || this.memoryIsShort) {
+    } else if (queue.waiting >= this.#early || this.memoryIsShort) {
       // While memory is short, nothing may gather for a peer that may turn out to be stalled.
       this.flush();
     } else if (isFirst && !this.#isCorked) {
       flushLater(this, this.#owner.settings.clock);
     }
+  }
+
+  /** An async function may write again and again in one callback. It waits for room once more is unsent than is allowed. */
+  get #early(): number {
+    return this.#isCorked ? EARLY : Math.min(EARLY, this.#owner.settings.highWaterMark);
   }
 
   /** Hands what has gathered to the network. */
@@ -161,16 +167,23 @@ export class Output {
     }
   }
 
-  /** The same for any other call of the sink. @param on What the work is done on, so that it need not be a closure. */
+  /**
+   * The same for any other call of the sink. If something waits for the end of the callback already, what is written leaves with
+   * it: an async function that has replied causes such a call, and the next function may reply in the same callback.
+   *
+   * @param on What the work is done on, so that it need not be a closure.
+   */
   corkWhile<T>(work: (on: T) => void, on: T): void {
     const isWithin = this.#isCorked;
+    const flushes = this.gathered === 0;
     this.#isCorked = true;
     try {
       work(on);
     } catch (error) {
       this.#owner.crashed(error);
     } finally {
-      if (!isWithin) this.#uncork();
+      if (!isWithin && flushes) this.#uncork();
+      this.#isCorked = isWithin;
     }
   }
 

@@ -50,6 +50,8 @@ function onClose(this: Socket): void {
 function destroyUnlessUnread(this: Socket, error?: NodeJS.ErrnoException): Socket {
   if (error?.syscall !== 'write') return Socket.prototype.destroy.call(this, error);
   keepReadable(this);
+  // A read that was to begin meanwhile has not begun.
+  if (this.readableFlowing) this.read(0);
   (this as OwnedSocket)[OWNER].writeFailed(error);
   return this;
 }

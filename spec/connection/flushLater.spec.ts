@@ -1,24 +1,26 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { flushLater } from '../../lib/connection/flushLater.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
 import { Clock } from '../support/clock.ts';
 import { marbles } from '../support/marbles.ts';
 
-const microtask = () => new Promise<void>((resolve) => queueMicrotask(resolve));
+/** Resolves after the microtasks of this callback, and what they have added. */
+const tick = () => new Promise<void>((resolve) => process.nextTick(resolve));
 
-it('flushes all outputs of one event-loop iteration in one microtask, in the order of the calls', async () => {
+it('flushes all outputs of one callback together, in the order of the calls, after its microtasks', async () => {
   const flushed: string[] = [];
   for (const name of ['a', 'b', 'c']) flushLater({ flush: () => flushed.push(name) }, monotonic);
+  for (let depth = 0; depth < 20; depth++) await null;
   expect(flushed).toEqual([]);
-  await microtask();
+  await tick();
   expect(flushed).toEqual(['a', 'b', 'c']);
 });
 
-it('flushes in the next microtask an output that is added during a flush', async () => {
+it('flushes in the next tick an output that is added during a flush', async () => {
   const flushed: string[] = [];
   flushLater({ flush: () => flushLater({ flush: () => flushed.push('later') }, monotonic) }, monotonic);
-  await microtask();
-  await microtask();
+  await tick();
+  await tick();
   expect(flushed).toEqual(['later']);
 });
 
@@ -31,9 +33,25 @@ it('flushes on virtual time before the clock advances', () => {
   expect(flushed).toEqual([5]);
 });
 
-it('also flushes in a microtask with any other clock, however late that clock runs its actions', async () => {
+it('also flushes after the callback with any other clock, however late that clock runs its actions', async () => {
   let flushes = 0;
   flushLater({ flush: () => flushes++ }, new Clock());
-  await microtask();
+  await tick();
   expect(flushes).toBe(1);
+});
+
+it('flushes in a microtask if ticks were faked before the module was loaded', async () => {
+  vi.resetModules();
+  // What @sinonjs/fake-timers puts in place of a timer, for Jest and others, has the clock as a property.
+  const faked = vi.spyOn(process, 'nextTick').mockImplementation(() => {});
+  Object.assign(process.nextTick, { clock: {} });
+  try {
+    const fresh = await import('../../lib/connection/flushLater.ts');
+    let flushes = 0;
+    fresh.flushLater({ flush: () => flushes++ }, new Clock());
+    await null;
+    expect(flushes).toBe(1);
+  } finally {
+    faked.mockRestore();
+  }
 });
