@@ -156,6 +156,8 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   writeCompleted(status: number): void {
     if (this.#handle === undefined) return;
     if (status < 0) return this.writeFailed(systemError('write', status));
+    // Another write is in flight, or one that completed with this one has notified the handler.
+    if (!this.isStalled || this.#handle.writeQueueSize > 0) return;
     this.isStalled = false;
     if (this.#fin === Fin.wanted) this.#shutdown();
     this.handler.writable();

@@ -266,6 +266,23 @@ describe.each(transports)('transport %s', (name, transport) => {
     client.destroy();
   });
 
+  it('reports room once, when several writes are in flight, after the last of them', async () => {
+    const { port, socket, client } = await accept(transport);
+    const notified: string[] = [];
+    const writable = () => notified.push(`writable, ${socket.pending} pending`);
+    const finished = () => notified.push('finished');
+    socket.handler = { ...NO_HANDLER, writable, finished };
+    client.pause();
+    for (let round = 0; round < 3; round++) expect(socket.write(Buffer.alloc(8 * 1024 * 1024))).toBe(false);
+    socket.end();
+    expect((await readAll(client.resume())).length).toBe(24 * 1024 * 1024);
+    await vi.waitFor(() => expect(notified).toContain('finished'));
+    expect(notified).toEqual(['writable, 0 pending', 'finished']);
+    port.close();
+    client.destroy();
+    socket.destroy();
+  });
+
   it('keeps the bytes of a write that waits, although other connections write small pieces meanwhile', async () => {
     const accepted: TransportSocket[] = [];
     const { connect, port } = await open(
