@@ -87,8 +87,8 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   }
 
   write(data: Written): boolean {
-    // A closed socket takes nothing. The handler is notified of its end elsewhere.
-    if (this.#handle === undefined) return false;
+    // A closed socket takes nothing, and neither does one whose write has failed. The handler is notified of that elsewhere.
+    if (this.#handle === undefined || this.hasFailed) return false;
     const outcome = this.#handles.write(this.#handle, data, this);
     if (outcome === 'now') return true;
     if (typeof outcome === 'number') {
@@ -143,8 +143,11 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   readEnded(): void {
     if (this.#handle === undefined) return;
     this.#hasPeerEnded = true;
-    this.peerEnded();
-    this.#destroyIfOver();
+    try {
+      this.peerEnded();
+    } finally {
+      this.#destroyIfOver();
+    }
   }
 
   readFailed(error: Error): void {
@@ -166,8 +169,11 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   shutDown(): void {
     if (this.#handle === undefined) return;
     this.#fin = Fin.sent;
-    this.handler.finished();
-    this.#destroyIfOver();
+    try {
+      this.handler.finished();
+    } finally {
+      this.#destroyIfOver();
+    }
   }
 
   /** Both sides have sent their FIN, so nothing can follow. */

@@ -283,6 +283,21 @@ describe.each(transports)('transport %s', (name, transport) => {
     socket.destroy();
   });
 
+  it('reports once that writes fail, when several fail in one callback', async () => {
+    const { port, socket, client } = await accept(transport);
+    const failed: string[] = [];
+    socket.handler = { ...NO_HANDLER, writeFailed: (error) => failed.push(error.message) };
+    client.resetAndDestroy();
+    await vi.waitFor(() => expect(socket.alive).toBe(false));
+    for (let round = 0; round < 3; round++) socket.write(`${round}`);
+    expect(failed).toEqual([]);
+    await vi.waitFor(() => expect(failed).toHaveLength(1));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(failed).toEqual(['write ECONNRESET']);
+    port.close();
+    socket.destroy();
+  });
+
   it('keeps the bytes of a write that waits, although other connections write small pieces meanwhile', async () => {
     const accepted: TransportSocket[] = [];
     const { connect, port } = await open(
