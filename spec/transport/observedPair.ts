@@ -266,7 +266,7 @@ export class Pair {
 
   /** Waits until the network has done all that it must do. */
   async settle(): Promise<void> {
-    const until = performance.now() + Number(process.env.PAT ?? PATIENCE);
+    const until = performance.now() + PATIENCE;
     for (let unmet = this.#unmet(); unmet.length > 0; unmet = this.#unmet()) {
       if (performance.now() > until) throw new Error(`${this.broken.join()}; never came: ${unmet.join(', ')}; ${this}`);
       await iteration();
