@@ -88,13 +88,7 @@ const found: [Action[][]][] = [
   // A socket that is destroyed reports no room.
   [[[call('peer', 'pause')], [write('socket', bytes(9_000_000, 0)), call('socket', 'reset')]]],
   // The end of the input follows a write that failed in the callback that resumed the socket.
-  [
-    [
-      [call('socket', 'resume')],
-      [call('socket', 'pause'), write('peer', bytes(3_000_000, 0))],
-      [call('peer', 'reset'), call('socket', 'resume'), write('socket', 'a')],
-    ],
-  ],
+  [[[write('peer', 'abc')], [call('peer', 'reset')], [call('socket', 'resume'), write('socket', 'a')]]],
 ];
 
 /** Which parts of the outcome are determined. The others depend on what the kernel does first. */
