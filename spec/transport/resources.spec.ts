@@ -4,7 +4,11 @@ import { createServer, connect as dial, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { netTransport, nodeTransport } from '../../lib/transport/node.ts';
+import { NO_HANDLER } from '../../lib/transport/noHandler.ts';
 import { endPrograms, Program } from '../support/program.ts';
+import { open } from '../support/sockets.ts';
+import { PATIENCE } from '../support/waitable.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -80,4 +84,50 @@ describe.each([
     expect(ofHandle).toMatchObject({ exit: 0, errors: '', withoutPort: expect.arrayContaining([resource]) });
     expect(ofHandle).toEqual(ofNet);
   });
+});
+
+/** How a peer leaves: some of them before they are accepted. */
+const leaves: ((peer: Socket) => void)[] = [
+  (peer) => peer.end('hello'),
+  (peer) => peer.destroy(),
+  (peer) => peer.resetAndDestroy(),
+  (peer) => peer.write(Buffer.alloc(200_000), () => peer.resetAndDestroy()),
+  (peer) => peer.once('data', () => peer.resetAndDestroy()).write('hello'),
+  (peer) => peer.once('data', () => peer.end()).write('hello'),
+];
+
+it.each([
+  ['handle', nodeTransport],
+  ['net', netTransport],
+] as const)('every handle is freed, however its peer leaves (transport: %s)', async (_name, transport) => {
+  const sockets = () => process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length;
+  const before = sockets();
+  const count = { accepted: 0, freed: 0 };
+  const { port, connect } = await open(
+    (socket) => {
+      count.accepted++;
+      socket.handler = {
+        ...NO_HANDLER,
+        received: (chunk) => void socket.write(Buffer.from(chunk)),
+        peerEnded: () => socket.end(),
+        writeFailed: () => socket.destroy(),
+        freed: () => void count.freed++,
+      };
+      socket.resume();
+    },
+    { port: 0, host: '127.0.0.1' },
+    transport,
+  );
+  for (let round = 0; round < 20; round++) {
+    const peers = Array.from({ length: 10 * leaves.length }, (_, at) => {
+      const peer = connect().resume();
+      peer.on('connect', () => leaves[at % leaves.length]?.(peer)).on('end', () => peer.end());
+      return once(peer, 'close');
+    });
+    await Promise.all(peers);
+  }
+  const all = 20 * 10 * leaves.length;
+  await vi.waitFor(() => expect(count).toEqual({ accepted: all, freed: all }), PATIENCE);
+  expect(sockets()).toBeLessThanOrEqual(before);
+  port.close();
 });
