@@ -115,17 +115,14 @@ export class Pair {
         this.count.received += chunk.length;
       },
       peerEnded: () => this.#note('peerEnded', this.input, this.input.length === 0),
-      failed: (error) => this.#note(`failed ${codeOf(error)}`, this.input, !this.input.includes('failed')),
+      failed: (error) => this.#note(`failed ${codeOf(error)}`, this.input, this.input.length === 0),
       writable: () => {
         this.#expect('writable', this.isStalled && this.output.length === 0 && socket.pending === 0);
         this.isStalled = false;
       },
       finished: () => this.#note('finished', this.output, this.hasEnded && !this.isStalled && this.output.length === 0),
-      writeFailed: (error) =>
-        this.#note(`writeFailed ${codeOf(error)}`, this.output, !this.output.some((what) => what.startsWith('write'))),
-      freed: () => {
-        this.#note('freed', this.input, true, true);
-      },
+      writeFailed: (error) => this.#note(`writeFailed ${codeOf(error)}`, this.output, !this.hasWriteFailed),
+      freed: () => this.#note('freed', this.input, true),
     };
   }
 
@@ -158,7 +155,7 @@ export class Pair {
     return this.output.some((what) => what.startsWith('write'));
   }
 
-  /** Whether the peer's end of the input was notified. */
+  /** Whether the end of the input was notified. */
   get isInputOver(): boolean {
     return this.input.length > 0;
   }
@@ -186,10 +183,10 @@ export class Pair {
     if (!holds) this.broken.push(`${what} although ${state}`);
   }
 
-  #note(what: string, into: string[], holds: boolean, isFreed = false): void {
+  #note(what: string, into: string[], holds: boolean): void {
     this.#expect(what, holds);
     into.push(what);
-    if (isFreed || what.startsWith('failed') || what.startsWith('write')) this.isStalled = false;
+    if (what === 'freed' || what.startsWith('failed') || what.startsWith('write')) this.isStalled = false;
   }
 
   /** Does one action, unless the contract forbids it. */
