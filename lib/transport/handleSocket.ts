@@ -64,9 +64,8 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   }
 
   get alive(): boolean | undefined {
-    // After a RST the kernel no longer knows the peer: ENOTCONN.
     const status = this.#handle?.getpeername?.({});
-    return status === undefined ? undefined : status === 0;
+    return status === undefined ? undefined : this.aliveIf(status === 0, this.#fin >= Fin.leaving);
   }
 
   resume(): void {

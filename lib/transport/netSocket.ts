@@ -52,7 +52,11 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
   }
 
   get alive(): boolean | undefined {
-    return this.#isTcp ? isConnected(this.#socket) : undefined;
+    const socket = this.#socket;
+    const isKnown = this.#isTcp ? isConnected(socket) : undefined;
+    return isKnown === undefined
+      ? undefined
+      : this.aliveIf(isKnown, socket.writableEnded && socket.writableLength === 0);
   }
 
   resume(): void {

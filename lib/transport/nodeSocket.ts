@@ -37,6 +37,14 @@ export abstract class NodeSocket implements EndedSocket {
   }
 
   /**
+   * After a RST the kernel no longer knows the peer: ENOTCONN. Nor does it after both FINs, while it still holds bytes that were
+   * not read. So once our FIN was sent, this does not tell.
+   */
+  protected aliveIf(isPeerKnown: boolean, isFinSent: boolean): boolean | undefined {
+    return isPeerKnown || !isFinSent ? isPeerKnown : undefined;
+  }
+
+  /**
    * The socket stays open, because the kernel may still hold what the peer sent before it closed. The handler is notified of the
    * first of several writes that fail.
    */

@@ -298,6 +298,22 @@ describe.each(transports)('transport %s', (name, transport) => {
     socket.destroy();
   });
 
+  // The kernel no longer knows the peer then, as after a RST. A connection that was taken for reset would lose these bytes.
+  it('takes no socket for reset that has bytes to read after both FINs', async () => {
+    const { port, socket, client } = await accept(transport);
+    const freed = notifications(socket);
+    client.resume();
+    socket.end();
+    await once(client, 'end');
+    client.end('last words');
+    await once(client, 'close');
+    // The FIN has arrived, and the connection is over for the kernel.
+    await vi.waitFor(() => expect(socket.alive).toBe(undefined));
+    socket.resume();
+    expect(await freed).toEqual(['finished', 'received 10', 'peerEnded']);
+    port.close();
+  });
+
   it('keeps the bytes of a write that waits, although other connections write small pieces meanwhile', async () => {
     const accepted: TransportSocket[] = [];
     const { connect, port } = await open(

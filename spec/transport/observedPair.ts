@@ -300,7 +300,7 @@ export class Pair {
     }
     if (!isClosed && isPeerGone) {
       has['the outcome of the write'] = !this.isStalled;
-      if (this.isTcp && this.peerClosedBy === 'reset') has['the RST'] = socket.alive === false;
+      if (this.isTcp && this.peerClosedBy === 'reset') has['the RST'] = socket.alive !== true;
     }
     if (isClosed && !isPeerGone && !isPeerPaused) has['the end of the socket'] = peerEvents.length > 0;
     return [...new Set([...Object.keys(must), ...Object.keys(has)])].filter(
