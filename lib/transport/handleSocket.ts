@@ -64,9 +64,8 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   }
 
   get alive(): boolean | undefined {
-    // After a RST the kernel no longer knows the peer: ENOTCONN.
     const status = this.#handle?.getpeername?.({});
-    return status === undefined ? undefined : status === 0;
+    return status === undefined ? undefined : this.aliveIf(status === 0, this.#fin >= Fin.leaving);
   }
 
   resume(): void {
@@ -87,8 +86,8 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   }
 
   write(data: Written): boolean {
-    // A closed socket takes nothing. The handler is notified of its end elsewhere.
-    if (this.#handle === undefined) return false;
+    // A closed socket takes nothing, and neither does one whose write has failed. The handler is notified of that elsewhere.
+    if (this.#handle === undefined || this.hasFailed) return false;
     const outcome = this.#handles.write(this.#handle, data, this);
     if (outcome === 'now') return true;
     if (typeof outcome === 'number') {
@@ -144,8 +143,11 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   readEnded(): void {
     if (this.#handle === undefined) return;
     this.#hasPeerEnded = true;
-    this.peerEnded();
-    this.#destroyIfOver();
+    try {
+      this.peerEnded();
+    } finally {
+      this.#destroyIfOver();
+    }
   }
 
   readFailed(error: Error): void {
@@ -157,6 +159,8 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   writeCompleted(status: number): void {
     if (this.#handle === undefined) return;
     if (status < 0) return this.writeFailed(systemError('write', status));
+    // Another write is in flight, or one that completed with this one has notified the handler.
+    if (!this.isStalled || this.#handle.writeQueueSize > 0) return;
     this.isStalled = false;
     if (this.#fin === Fin.wanted) this.#shutdown();
     this.handler.writable();
@@ -165,8 +169,11 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   shutDown(): void {
     if (this.#handle === undefined) return;
     this.#fin = Fin.sent;
-    this.handler.finished();
-    this.#destroyIfOver();
+    try {
+      this.handler.finished();
+    } finally {
+      this.#destroyIfOver();
+    }
   }
 
   /** Both sides have sent their FIN, so nothing can follow. */

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { isData } from '../options.ts';
-import { descriptorOf, isConnected, queuedOf, type Written } from './nodeInternals.ts';
+import { descriptorOf, isConnected, keepReadable, queuedOf, type Written } from './nodeInternals.ts';
 import { NodeSocket } from './nodeSocket.ts';
 import { own, type SocketOwner } from './ownedSocket.ts';
 import type { Address, TransportSocket } from './transport.ts';
@@ -52,7 +52,11 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
   }
 
   get alive(): boolean | undefined {
-    return this.#isTcp ? isConnected(this.#socket) : undefined;
+    const socket = this.#socket;
+    const isKnown = this.#isTcp ? isConnected(socket) : undefined;
+    return isKnown === undefined
+      ? undefined
+      : this.aliveIf(isKnown, socket.writableEnded && socket.writableLength === 0);
   }
 
   resume(): void {
@@ -74,12 +78,15 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
       for (const piece of data) socket.write(piece, taken);
       socket.uncork();
     }
+    // A write that fails within the call is reported later. The input may be read before that.
+    keepReadable(socket);
     this.isStalled = socket.writableLength > 0;
     return !this.isStalled;
   }
 
   #notifyWritable(): void {
-    if (!this.isStalled) return;
+    // Node calls back for each write of a closed socket, too.
+    if (!this.isStalled || this.hasFailed || this.isClosed) return;
     this.isStalled = false;
     this.#pending = 0;
     this.handler.writable();

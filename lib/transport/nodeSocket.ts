@@ -15,6 +15,7 @@ export abstract class NodeSocket implements EndedSocket {
   protected isStalled = false;
   /** A write has failed. */
   protected hasFailed = false;
+  #isFailureReported = false;
   /** The notifications that wait for `notifyEnd`, which sends them in this order. */
   #deferred: { ended: boolean; error?: Error; freed: boolean } | undefined;
 
@@ -35,10 +36,23 @@ export abstract class NodeSocket implements EndedSocket {
     return this.isTcp ? TCP_STEP : UNIX_STEP;
   }
 
-  /** The socket stays open, because the kernel may still hold what the peer sent before it closed. */
+  /**
+   * After a RST the kernel no longer knows the peer: ENOTCONN. Nor does it after both FINs, while it still holds bytes that were
+   * not read. So once our FIN was sent, this does not tell.
+   */
+  protected aliveIf(isPeerKnown: boolean, isFinSent: boolean): boolean | undefined {
+    return isPeerKnown || !isFinSent ? isPeerKnown : undefined;
+  }
+
+  /**
+   * The socket stays open, because the kernel may still hold what the peer sent before it closed. The handler is notified of the
+   * first of several writes that fail.
+   */
   writeFailed(error: Error): void {
     this.hasFailed = true;
-    if (!this.isClosed) this.handler.writeFailed(error);
+    if (this.isClosed || this.#isFailureReported) return;
+    this.#isFailureReported = true;
+    this.handler.writeFailed(error);
   }
 
   peerEnded(): void {
@@ -68,8 +82,15 @@ export abstract class NodeSocket implements EndedSocket {
   notifyEnd(): void {
     const { ended = false, error, freed = false } = this.#deferred ?? {};
     this.#deferred = undefined;
-    if (ended) this.handler.peerEnded();
-    if (error) this.handler.failed(error);
-    if (freed) this.handler.freed();
+    // A notification that throws does not keep the next one from the handler.
+    try {
+      if (ended) this.handler.peerEnded();
+    } finally {
+      try {
+        if (error) this.handler.failed(error);
+      } finally {
+        if (freed) this.handler.freed();
+      }
+    }
   }
 }

@@ -31,19 +31,33 @@ export function own(connected: Socket, owner: SocketOwner): void {
 }
 
 function onData(this: Socket, chunk: Buffer): void {
-  (this as OwnedSocket)[OWNER].handler.received(chunk);
+  // A socket that is resumed and then destroyed, in one callback, still emits what Node has read before.
+  if (!this.destroyed) (this as OwnedSocket)[OWNER].handler.received(chunk);
 }
 function onError(this: Socket, error: Error): void {
   (this as OwnedSocket)[OWNER].failed(error);
 }
 function onEnd(this: Socket): void {
-  (this as OwnedSocket)[OWNER].peerEnded();
+  try {
+    (this as OwnedSocket)[OWNER].peerEnded();
+  } finally {
+    destroyIfOver(this);
+  }
 }
 function onFinish(this: Socket): void {
-  (this as OwnedSocket)[OWNER].handler.finished();
+  try {
+    (this as OwnedSocket)[OWNER].handler.finished();
+  } finally {
+    destroyIfOver(this);
+  }
 }
 function onClose(this: Socket): void {
   (this as OwnedSocket)[OWNER].freed();
+}
+
+/** Node does this itself, but not after a listener that throws. */
+function destroyIfOver(socket: Socket): void {
+  if (socket.readableEnded && socket.writableFinished) socket.destroy();
 }
 
 /** In place of `socket.destroy`: Node destroys a socket whose write failed, and drops what it has not read from it. */

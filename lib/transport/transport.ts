@@ -141,7 +141,7 @@ export interface TransportSocket {
   readonly roomStep?: number;
   /**
    * Whether the connection is still established, for a paused socket, which does not notice a reset. `undefined` if the transport
-   * does not know, or if its sockets notice a reset anyway.
+   * does not know, such as after our FIN, or if its sockets notice a reset anyway.
    */
   readonly alive: boolean | undefined;
   /** Starts reading, or continues. */

@@ -28,6 +28,7 @@ import {
   serve,
 } from '../../lib/index.ts';
 import { MemoryNetwork } from '../../lib/testing/index.ts';
+import { netTransport, nodeTransport } from '../../lib/transport/node.ts';
 import type { Transport } from '../../lib/transport/transport.ts';
 
 const MANY = 1500;
@@ -150,7 +151,8 @@ interface Clients {
   dial(port: number): { over(): boolean };
 }
 
-const real = (): Clients => ({
+const real = (transport: Transport) => (): Clients => ({
+  transport,
   dial(port) {
     const socket: Socket = connect({ port, allowHalfOpen: true }).on('error', () => {});
     sockets.push(socket);
@@ -181,7 +183,8 @@ const inMemory = (): Clients => {
 };
 
 describe.each([
-  ['sockets', real],
+  ['sockets of the handle transport', real(nodeTransport)],
+  ['sockets of the net transport', real(netTransport)],
   ['memory', inMemory],
 ])('on %s', (_kind, make) => {
   it.each([

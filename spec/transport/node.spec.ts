@@ -266,6 +266,54 @@ describe.each(transports)('transport %s', (name, transport) => {
     client.destroy();
   });
 
+  it('reports room once, when several writes are in flight, after the last of them', async () => {
+    const { port, socket, client } = await accept(transport);
+    const notified: string[] = [];
+    const writable = () => notified.push(`writable, ${socket.pending} pending`);
+    const finished = () => notified.push('finished');
+    socket.handler = { ...NO_HANDLER, writable, finished };
+    client.pause();
+    for (let round = 0; round < 3; round++) expect(socket.write(Buffer.alloc(8 * 1024 * 1024))).toBe(false);
+    socket.end();
+    expect((await readAll(client.resume())).length).toBe(24 * 1024 * 1024);
+    await vi.waitFor(() => expect(notified).toContain('finished'));
+    expect(notified).toEqual(['writable, 0 pending', 'finished']);
+    port.close();
+    client.destroy();
+    socket.destroy();
+  });
+
+  it('reports once that writes fail, when several fail in one callback', async () => {
+    const { port, socket, client } = await accept(transport);
+    const failed: string[] = [];
+    socket.handler = { ...NO_HANDLER, writeFailed: (error) => failed.push(error.message) };
+    client.resetAndDestroy();
+    await vi.waitFor(() => expect(socket.alive).toBe(false));
+    for (let round = 0; round < 3; round++) socket.write(`${round}`);
+    expect(failed).toEqual([]);
+    await vi.waitFor(() => expect(failed).toHaveLength(1));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(failed).toEqual(['write ECONNRESET']);
+    port.close();
+    socket.destroy();
+  });
+
+  // The kernel no longer knows the peer then, as after a RST. A connection that was taken for reset would lose these bytes.
+  it('takes no socket for reset that has bytes to read after both FINs', async () => {
+    const { port, socket, client } = await accept(transport);
+    const freed = notifications(socket);
+    client.resume();
+    socket.end();
+    await once(client, 'end');
+    client.end('last words');
+    await once(client, 'close');
+    // The FIN has arrived, and the connection is over for the kernel.
+    await vi.waitFor(() => expect(socket.alive).toBe(undefined));
+    socket.resume();
+    expect(await freed).toEqual(['finished', 'received 10', 'peerEnded']);
+    port.close();
+  });
+
   it('keeps the bytes of a write that waits, although other connections write small pieces meanwhile', async () => {
     const accepted: TransportSocket[] = [];
     const { connect, port } = await open(
