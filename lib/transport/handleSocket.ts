@@ -1,5 +1,7 @@
 import { getSystemErrorName } from 'node:util';
-import type { Handle, HandleOwner, Handles, Written } from './nodeInternals.ts';
+import { isData } from '../options.ts';
+import { gather, giveAway } from './gather.ts';
+import type { Handle, HandleOwner, Handles, Written } from './handle.ts';
 import { NodeSocket } from './nodeSocket.ts';
 import { prefixes } from './sharedBuffer.ts';
 import type { Address, TransportSocket } from './transport.ts';
@@ -88,8 +90,10 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   write(data: Written): boolean {
     // A closed socket takes nothing, and neither does one whose write has failed. The handler is notified of that elsewhere.
     if (this.#handle === undefined || this.hasFailed) return false;
-    const outcome = this.#handles.write(this.#handle, data, this);
+    const piece = isData(data) ? data : (gather(data) ?? data);
+    const outcome = this.#handles.write(this.#handle, piece, this);
     if (outcome === 'now') return true;
+    if (outcome === 'later' && piece !== data) giveAway();
     if (typeof outcome === 'number') {
       this.hasFailed = true;
       process.nextTick(complete, this, outcome);

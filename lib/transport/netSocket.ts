@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { isData } from '../options.ts';
-import { descriptorOf, isConnected, keepReadable, queuedOf, type Written } from './nodeInternals.ts';
+import type { Written } from './handle.ts';
+import { descriptorOf, isConnected, keepReadable, queuedOf } from './nodeInternals.ts';
 import { NodeSocket } from './nodeSocket.ts';
 import { own, type SocketOwner } from './ownedSocket.ts';
 import type { Address, TransportSocket } from './transport.ts';

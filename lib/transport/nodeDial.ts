@@ -1,7 +1,8 @@
 import { type NetConnectOpts, Socket } from 'node:net';
+import type { Handles } from './handle.ts';
 import { HandleSocket } from './handleSocket.ts';
 import { NetSocket } from './netSocket.ts';
-import { type Handles, takeConnected } from './nodeInternals.ts';
+import { takeConnected } from './nodeInternals.ts';
 import { HIGH_WATER_MARK, probeDelay } from './nodeOptions.ts';
 import type { Destination, Dial, DialHandler, SocketOptions } from './transport.ts';
 

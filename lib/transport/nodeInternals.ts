@@ -1,10 +1,11 @@
 import { type Server, Socket } from 'node:net';
-import { isBytes, isData } from '../options.ts';
-import { gather, giveAway } from './gather.ts';
+import { isBytes } from '../options.ts';
+import type { Handle, HandleOwner, Handles, Request, Written } from './handle.ts';
 import { sharedBuffer } from './sharedBuffer.ts';
 
 /**
- * Everything that Sluice uses of Node and that Node does not document. No other file of the library relies on such a fact.
+ * Everything that Sluice knows of Node and that Node does not document. The other files of the library use what this one checks:
+ * handles, by the types in `handle.ts`.
  *
  * A `net.Socket` costs more than a connection on it. So {@link HandleSocket} has only what Node's own sockets have beneath: a
  * handle of libuv. The facts, in the releases 20, 22, 24 and 26:
@@ -33,32 +34,6 @@ import { sharedBuffer } from './sharedBuffer.ts';
 /** The releases in which the facts are tested. */
 const RELEASES = [20, 22, 24, 26];
 
-/** A handle of libuv: one end of a TCP connection or of a unix socket. */
-export interface Handle {
-  /** -1 once it is closed. */
-  readonly fd: number;
-  readonly bytesRead: number;
-  /** Bytes that were passed to write, whether or not the kernel has taken them. */
-  readonly bytesWritten: number;
-  /** Bytes that libuv holds, because the kernel has not taken them. */
-  readonly writeQueueSize: number;
-  onread: (this: Handle) => void;
-  useUserBuffer(buffer: Uint8Array): void;
-  readStart(): number;
-  readStop(): number;
-  shutdown(request: Request): number;
-  writeUtf8String(request: Request | null, text: string): number | Request;
-  writeBuffer(request: Request | null, bytes: Uint8Array): number | Request;
-  writev(request: Request | null, chunks: unknown[], allBuffers: boolean): number | Request;
-  close(callback: (this: Handle) => void): void;
-  /** Only of TCP, as the members below. */
-  reset?(callback: (this: Handle) => void): number;
-  getpeername?(out: object): number;
-  getsockname?(out: object): number;
-  setNoDelay?(on: boolean): void;
-  setKeepAlive?(on: boolean, seconds: number): void;
-}
-
 const METHODS = [
   'useUserBuffer',
   'readStart',
@@ -70,53 +45,6 @@ const METHODS = [
   'close',
 ] as const;
 const FIGURES = ['fd', 'bytesRead', 'bytesWritten', 'writeQueueSize'] as const;
-
-interface Request {
-  getAsyncId(): number;
-  oncomplete: (this: Request, status: number) => void;
-  owner: HandleOwner;
-  /** Keeps the memory of the write in flight from being freed. */
-  data: unknown;
-  /** The outcome of the write, if it completed within the call. */
-  writeStatus?: number | null;
-}
-
-/** What can be written: one piece, or several that are written together. */
-export type Written = string | Uint8Array | readonly (string | Uint8Array)[];
-
-/** The object that a handle notifies. */
-export interface HandleOwner {
-  /** How many bytes the handle had read before; kept by this file. */
-  bytesRead: number;
-  /** Bytes were read, into the shared buffer. */
-  bytesReceived(length: number): void;
-  readEnded(): void;
-  readFailed(error: Error): void;
-  /** A write that returned `later` is complete, or has failed. @param status 0, or the number of an error. */
-  writeCompleted(status: number): void;
-  shutDown(): void;
-  closed(): void;
-}
-
-/** What can be done with handles. */
-export interface Handles {
-  /** Whether a handle has everything that is used of it. */
-  fits(handle: object | null | undefined): handle is Handle;
-  /** Makes a handle, which is not reading, notify its owner. */
-  own(handle: Handle, owner: HandleOwner): void;
-  /**
-   * Writes in one system call.
-   *
-   * @returns `now` if the kernel took everything, `later` if not, or the number of an error.
-   */
-  write(handle: Handle, data: Written, owner: HandleOwner): 'now' | 'later' | number;
-  /** Sends a FIN after what was written. @returns Whether `shutDown` follows. If not, nothing is left to be shut down. */
-  shutdown(handle: Handle, owner: HandleOwner): boolean;
-  /** Frees the descriptor. `closed` follows. */
-  close(handle: Handle): void;
-  /** The same with a RST, for a handle of TCP that is not being shut down. */
-  reset(handle: Handle): void;
-}
 
 let learnt: Handles | null | undefined;
 
@@ -311,8 +239,7 @@ function withRequest(Request: new () => Request): Writer {
   let spare: Request | undefined;
   return (handle, data, owner) => {
     const request = spare ?? new Request();
-    const piece = inOne(data);
-    const status = call(handle, request, piece) as number;
+    const status = call(handle, request, data) as number;
     // A request gets an id when it is used. One that was not used serves the next write.
     if (request.getAsyncId() < 0) {
       spare = request;
@@ -320,24 +247,21 @@ function withRequest(Request: new () => Request): Writer {
     }
     spare = undefined;
     if (status !== 0) return status;
-    notifyLater(request, owner, piece, data);
+    notifyLater(request, owner, data);
     return 'later';
   };
 }
 
 const withoutRequest: Writer = (handle, data, owner) => {
-  const piece = inOne(data);
-  const answer = call(handle, null, piece);
+  const answer = call(handle, null, data);
   if (typeof answer === 'number') return answer === 0 ? 'now' : answer;
-  notifyLater(answer, owner, piece, data);
+  notifyLater(answer, owner, data);
   // The write may have completed within the call, before the owner was set.
   const { writeStatus: status } = answer;
   if (typeof status !== 'number') return 'later';
   answer.writeStatus = null;
   return status === 0 ? 'now' : status;
 };
-
-const inOne = (data: Written): Written => (isData(data) ? data : (gather(data) ?? data));
 
 function call(handle: Handle, request: Request | null, data: Written): number | Request {
   if (typeof data === 'string') return handle.writeUtf8String(request, data);
@@ -349,13 +273,11 @@ function call(handle: Handle, request: Request | null, data: Written): number | 
   return handle.writev(request, chunks, false);
 }
 
-/** @param piece What was written: `data` itself, or what was gathered of it. */
-function notifyLater(request: Request, owner: HandleOwner, piece: Written, data: Written): void {
-  if (piece !== data) giveAway();
+function notifyLater(request: Request, owner: HandleOwner, data: Written): void {
   request.oncomplete = onWritten;
   request.owner = owner;
   // Node has copied a string. Keeping the string as well would take the memory of a large reply twice.
-  request.data = typeof piece === 'string' ? undefined : piece;
+  request.data = typeof data === 'string' ? undefined : data;
 }
 
 function onWritten(this: Request, status: number): void {

@@ -1,7 +1,8 @@
 import { createServer, type ListenOptions, type Socket } from 'node:net';
+import type { Handle, Handles } from './handle.ts';
 import { HandleSocket } from './handleSocket.ts';
 import { NetSocket } from './netSocket.ts';
-import { type Handle, type Handles, takeAccepted } from './nodeInternals.ts';
+import { takeAccepted } from './nodeInternals.ts';
 import { HIGH_WATER_MARK, probeDelay } from './nodeOptions.ts';
 import type { Address, Port, PortHandler, TransportOptions, Where } from './transport.ts';
 
