@@ -1,4 +1,4 @@
-import { setImmediate as nextIteration, setTimeout as pause } from 'node:timers/promises';
+import { setImmediate as nextIteration } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { report } from '../../demos/load/report.ts';
 import { Run } from '../../demos/load/run.ts';
@@ -38,10 +38,17 @@ const neverRead = (one: Client): Client => {
   return one.write(`${'x'.repeat(60_000)}\n`.repeat(400));
 };
 
-/** Waits until a client can write no more, because the kernel's buffers are full in both directions. */
-async function blocked({ socket }: Client): Promise<void> {
-  for (let before = -1; before !== socket.writableLength || before === 0; await pause(150))
+/**
+ * Waits until a client can write no more, because the kernel's buffers are full in both directions: while the server replies
+ * many times to another client, and so could have read.
+ */
+async function blocked({ socket }: Client, other: Client): Promise<void> {
+  let round = 0;
+  for (let before = -1; before !== socket.writableLength || before === 0; ) {
     before = socket.writableLength;
+    for (const until = round + 100; round < until; round++)
+      await other.write(`round ${round}.\n`).whenRead(`round ${round}.\n`);
+  }
 }
 
 describe('echo', () => {
@@ -118,9 +125,7 @@ describe('echo', () => {
     const { server, port } = await started('--grace 2000');
     const slow = neverRead(client(port));
     const [idle] = clients(1, port) as [Client];
-    idle.write('hello\n');
-    await idle.whenRead('hello\n');
-    await blocked(slow);
+    await blocked(slow, idle);
     const { duration, ...figures } = await drained(server);
     expect(figures).toMatchObject({ drained: 1, aborted: 1, refused: 0 });
     expect(figures.unsent).toBeGreaterThan(0);
