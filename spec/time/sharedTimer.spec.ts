@@ -54,19 +54,20 @@ it('wakes sleepers in the order of their moments, each once, and none that was r
   );
 });
 
-it('makes one timer of the runtime for a thousand deadlines', async () => {
+it('makes one timer of the runtime for a thousand sleepers, and another one for an earlier moment', async () => {
+  // A new one, for which nothing of another spec waits.
+  vi.resetModules();
+  const { sharedTimer: timer } = await import('../../lib/time/sharedTimer.ts');
   const made = vi.spyOn(globalThis, 'setTimeout');
   const now = monotonic.now();
-  // The first one looks whether timers are the runtime's own.
-  new Timer(now + 60_000, () => {}).set();
-  made.mockClear();
-  const timers = Array.from({ length: 1000 }, (_, index) => new Timer(now + 60_000 + index, () => {}));
-  for (const timer of timers) timer.set();
-  expect(made).toHaveBeenCalledTimes(0);
-  const first = new Timer(now + 50_000, () => {});
-  first.set();
+  const sleeping = (wakesAt: number): Sleeper => ({ wakesAt, place: NOWHERE, wake: () => expect.unreachable() });
+  const sleepers = Array.from({ length: 1000 }, (_, index) => sleeping(now + 60_000 + index));
+  for (const one of sleepers) timer.add(one);
   expect(made).toHaveBeenCalledTimes(1);
-  for (const timer of [first, ...timers]) timer.clear();
+  const first = sleeping(now + 50_000);
+  timer.add(first);
+  expect(made).toHaveBeenCalledTimes(2);
+  for (const one of [first, ...sleepers]) timer.remove(one);
 });
 
 it('expires at an earlier deadline once that is set, and not before a later one to which it was moved lazily', async () => {

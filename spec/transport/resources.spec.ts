@@ -56,7 +56,9 @@ async function dialled(transport: string, isUnix: boolean) {
 async function ask(peer: Socket, command: string): Promise<unknown> {
   peer.write(command);
   const [line] = await once(peer, 'data');
-  return JSON.parse(String(line));
+  const answer: unknown = JSON.parse(String(line));
+  // The program may still be loading modules, which are resources, too.
+  return Array.isArray(answer) ? answer.filter((kind) => /^(TCP|Pipe)/.test(kind)) : answer;
 }
 
 /** What keeps a program with one connection alive, and its exit code after the FIN of the peer. */
