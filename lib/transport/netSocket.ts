@@ -70,6 +70,8 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
 
   write(data: Written): boolean {
     const socket = this.#socket;
+    // A closed socket takes nothing, and neither does one whose write has failed. The handler is notified of that elsewhere.
+    if (socket.destroyed || this.hasFailed) return false;
     // Node calls back in a later iteration. More may have been written by then.
     const taken = () => socket.writableLength === 0 && this.pending === 0 && this.#notifyWritable();
     if (isData(data)) {

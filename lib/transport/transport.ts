@@ -151,7 +151,8 @@ export interface TransportSocket {
   /**
    * Writes the data, or all of its pieces together, in order.
    *
-   * @returns Whether the network took everything at once. If not, the handler's `writable` is called when it has.
+   * @returns Whether the network took everything at once. If not, the handler's `writable` is called when it has, unless the
+   *   socket is closed or a write has failed.
    */
   write(data: string | Uint8Array | readonly (string | Uint8Array)[]): boolean;
   /** Sends a FIN after everything that was written. The handler's `finished` follows. */

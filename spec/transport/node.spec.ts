@@ -373,6 +373,14 @@ describe.each(transports)('transport %s', (name, transport) => {
     port.close();
   });
 
+  it('takes nothing once it is closed', async () => {
+    const { port, socket, client } = await accept(transport);
+    socket.destroy();
+    expect([socket.write('text'), socket.write([Buffer.alloc(3), 'more'])]).toEqual([false, false]);
+    client.destroy();
+    port.close();
+  });
+
   it('reports that a port is taken', async () => {
     const { port, address } = await open(() => undefined, HERE, transport);
     await expect(
