@@ -1,9 +1,11 @@
 /** An item of a {@link LinkedSet}. It is in one such set at most, which keeps these fields. */
-export interface Linked<T> {
+export interface Linked<T extends Linked<T>> {
   following: T | undefined;
   preceding: T | undefined;
-  /** Its place in the order in which items were added, from 1; negative once it was deleted, 0 before it was added. */
+  /** Its place in the order in which items were added, from 1. */
   place: number;
+  /** The set that it is in. */
+  memberOf: LinkedSet<T> | undefined;
 }
 
 /**
@@ -29,11 +31,12 @@ export class LinkedSet<T extends Linked<T>> implements Iterable<T> {
   }
 
   has(item: T): boolean {
-    return item.place > 0;
+    return item?.memberOf === this;
   }
 
   /** Adds an item that is in no set. */
   add(item: T): void {
+    item.memberOf = this;
     item.place = ++this.#added;
     item.preceding = this.#last;
     if (this.#last === undefined) this.#first = item;
@@ -44,7 +47,7 @@ export class LinkedSet<T extends Linked<T>> implements Iterable<T> {
 
   /** @returns Whether the item was in the set. */
   delete(item: T): boolean {
-    if (item.place <= 0) return false;
+    if (!this.has(item)) return false;
     const { preceding, following } = item;
     if (preceding === undefined) this.#first = following;
     else preceding.following = following;
@@ -52,7 +55,7 @@ export class LinkedSet<T extends Linked<T>> implements Iterable<T> {
     else following.preceding = preceding;
     // Nothing may lead from a deleted item to one that is still there, or it would keep that one alive.
     item.preceding = item.following = undefined;
-    item.place = -item.place;
+    item.memberOf = undefined;
     this.#size--;
     return true;
   }
@@ -61,10 +64,17 @@ export class LinkedSet<T extends Linked<T>> implements Iterable<T> {
   *[Symbol.iterator](): Generator<T, undefined> {
     let item = this.#first;
     while (item !== undefined) {
-      const { place } = item;
+      const { place, preceding } = item;
       yield item;
-      item = item.place === place ? item.following : this.#after(place);
+      if (this.#isAt(item, place)) item = item.following;
+      // It was deleted. What preceded it is mostly still there, or else most of what came before was deleted, too.
+      else if (preceding !== undefined && this.has(preceding) && preceding.place < place) item = preceding.following;
+      else item = this.#after(place);
     }
+  }
+
+  #isAt(item: T, place: number): boolean {
+    return this.has(item) && item.place === place;
   }
 
   /** The first item behind a place that is free now. */

@@ -6,6 +6,7 @@ class Item implements Linked<Item> {
   following: Item | undefined;
   preceding: Item | undefined;
   place = 0;
+  memberOf: LinkedSet<Item> | undefined;
   readonly name: number;
 
   constructor(name: number) {
@@ -55,6 +56,37 @@ describe('LinkedSet', () => {
         },
       ),
     );
+  });
+
+  it('has no item of another set, and nothing else', () => {
+    const { set, toggle } = both();
+    toggle(0);
+    const [item] = items as [Item];
+    expect([set.has(item), new LinkedSet<Item>().has(item)]).toEqual([true, false]);
+    for (const other of [null, undefined, {}, 7]) expect(set.has(other as never)).toBe(false);
+  });
+
+  it('finds the next item at once although each that was passed was deleted meanwhile, and others before it were not', () => {
+    const set = new LinkedSet<Item>();
+    const all = Array.from({ length: 1000 }, (_, name) => new Item(name));
+    let looks = 0;
+    for (const item of all) {
+      let { following } = item;
+      Object.defineProperty(item, 'following', {
+        get() {
+          looks++;
+          return following;
+        },
+        set(to) {
+          following = to;
+        },
+      });
+      set.add(item);
+    }
+    looks = 0;
+    for (const item of set) if (item.name % 2 === 1) set.delete(item);
+    expect(set.size).toBe(500);
+    expect(looks).toBeLessThan(5000);
   });
 
   it('deletes an item once, and links nothing to it', () => {

@@ -7,30 +7,52 @@ interface Flushable {
   flush(): void;
 }
 
-let waiting: Flushable[] = [];
+/** Outputs that are flushed together. One call serves all of them, so that a broadcast to a thousand connections costs one. */
+class Flush {
+  #outputs: Flushable[] = [];
+  readonly #schedule: (work: () => void) => void;
+
+  constructor(schedule: (work: () => void) => void) {
+    this.#schedule = schedule;
+  }
+
+  add(output: Flushable): void {
+    if (this.#outputs.at(-1) === output) return;
+    // Before the output is in the list, because no stack may be left for the call: then the next output tries again.
+    if (this.#outputs.length === 0) this.#schedule(this.#all);
+    this.#outputs.push(output);
+  }
+
+  readonly #all = (): void => {
+    const outputs = this.#outputs;
+    this.#outputs = [];
+    for (const output of outputs) output.flush();
+  };
+}
 
 /** Node's own. A fake clock that was installed before this module was loaded might never call back. */
 const { nextTick } = process;
-const later = 'clock' in nextTick ? microtask : nextTick;
+
+/** Ticks run before the microtasks of a callback, but after those that one of these adds. So this is after all of them. */
+const afterMicrotasks = (work: () => void): void => microtask(() => nextTick(work));
+
+const later = new Flush('clock' in nextTick ? microtask : afterMicrotasks);
+const soon = new Flush(microtask);
 
 /**
  * Flushes an output after the current callback of the event loop, and after all microtasks that follow it. So the replies of
- * async functions to requests that came together leave together. One call serves all outputs, so that a broadcast to a thousand
- * connections costs one. Called once per output that has begun to queue.
+ * async functions to requests that came together leave together. Called once per output that has begun to queue.
  *
- * On virtual time, ticks run only after all actions, so an action of the clock flushes earlier.
+ * On virtual time, microtasks run only after all actions, so an action of the clock flushes earlier.
  *
  * @param clock The connection's clock.
  */
 export function flushLater(output: Flushable, clock: SchedulerLike): void {
   if (clock !== monotonic) clock.schedule(() => output.flush(), 0);
-  // Before the output is in the list, because no stack may be left for the call: then the next output tries again.
-  if (waiting.length === 0) later(flushAll);
-  waiting.push(output);
+  later.add(output);
 }
 
-function flushAll(): void {
-  const outputs = waiting;
-  waiting = [];
-  for (const output of outputs) output.flush();
+/** Flushes an output in a microtask: before an async function goes on that awaits its write. */
+export function flushSoon(output: Flushable): void {
+  soon.add(output);
 }

@@ -4,7 +4,7 @@ import { isData } from '../options.ts';
 import { nextIteration } from '../time/eventLoop.ts';
 import { IterationQuota } from '../time/iterationQuota.ts';
 import type { TransportSocket } from '../transport/transport.ts';
-import { flushLater } from './flushLater.ts';
+import { flushLater, flushSoon } from './flushLater.ts';
 import type { MemoryBudget } from './memoryBudget.ts';
 import { OutputProgress, type ProgressLimits } from './outputProgress.ts';
 import type { ByteSink } from './source.ts';
@@ -57,8 +57,9 @@ const EARLY = 64 * 1024;
  * When the bytes of one connection leave:
  *
  * - what is written during a read, that is, in a call of the input's sink, leaves when that call returns ({@link corkWhile});
- * - what is written at any other time leaves when the current callback of the event loop ends, and the microtasks that follow it
- *   ({@link flushLater});
+ * - what a stream, an `exchange` or a generator emits at any other time leaves when the current callback of the event loop ends,
+ *   and all microtasks that follow it ({@link flushLater});
+ * - what `write()` takes at any other time leaves in a microtask ({@link flushSoon});
  * - either leaves at once when 64 KiB have gathered, or while the server's memory budget is exceeded;
  * - while the network has not taken the last write, everything queues, and the next write begins when it has ({@link writable}).
  *
@@ -123,29 +124,32 @@ export class Output {
     if (this.#owner.over || data === undefined) return;
     if (!isData(data)) return this.#owner.crashed(notData(data));
     const { queue } = this;
-    const isFirst = queue.waiting === 0;
+    // Before the value is queued, because no stack may be left for the call: then nothing waits for a flush that never comes.
+    if (queue.waiting === 0 && !this.#isCorked && !queue.isWriteInFlight) flushLater(this, this.#owner.settings.clock);
     if (!queue.push(data)) {
       this.#owner.abortWith(new SlowConsumerError(this.#owner.settings.maxOutbound, queue.unsent + byteLength(data)));
     } else if (queue.isWriteInFlight) {
       this.#track();
-    } else if (queue.waiting >= this.#early || this.memoryIsShort) {
+    } else if (queue.waiting >= EARLY || this.memoryIsShort) {
       // While memory is short, nothing may gather for a peer that may turn out to be stalled.
       this.flush();
-    } else if (isFirst && !this.#isCorked) {
-      flushLater(this, this.#owner.settings.clock);
     }
-  }
-
-  /** An async function may write again and again in one callback. It waits for room once more is unsent than is allowed. */
-  get #early(): number {
-    return this.#isCorked ? EARLY : Math.min(EARLY, this.#owner.settings.highWaterMark);
   }
 
   /** Hands what has gathered to the network. */
   flush(): void {
     if (this.queue.waiting === 0 || this.#owner.isDetached) return;
     if (!this.#isCorked && !this.queue.isWriteInFlight) this.#owner.active();
-    this.queue.flush();
+    this.#send(this.queue.flush);
+  }
+
+  /** A write may throw, as that of bytes whose memory was transferred. That is a fault of this connection, and of no other. */
+  #send(step: (this: WriteQueue) => void): void {
+    try {
+      step.call(this.queue);
+    } catch (error) {
+      this.#owner.crashed(error);
+    }
     this.#track();
   }
 
@@ -189,8 +193,11 @@ export class Output {
 
   /** The flush counts as part of the read, so it comes first. */
   #uncork(): void {
-    this.flush();
-    this.#isCorked = false;
+    try {
+      this.flush();
+    } finally {
+      this.#isCorked = false;
+    }
   }
 
   /** Queues a value. @returns A promise that is resolved when there is room for more. See `Connection.write`. */
@@ -198,6 +205,8 @@ export class Output {
     const isOver = () => this.#owner.isDetached || this.queue.ended;
     const mustWait = () => !isOver() && (this.congested || this.blocked);
     if (!isOver()) this.push(data);
+    // What is awaited has been handed to the network, and counts as unsent, before the next value can be written.
+    if (this.gathered > 0 && !this.#isCorked) flushSoon(this);
     this.#waiting ??= new Waiting();
     const waiting = this.#waiting;
     // All calls that wait for room share one promise.
@@ -243,16 +252,14 @@ export class Output {
   /** Sends a FIN behind what is queued. What is written from then on is ignored. */
   end(): void {
     // The stall deadline is armed before user code runs.
-    this.queue.end();
-    this.#track();
+    this.#send(this.queue.end);
   }
 
   /** The network has taken the last write. */
   writable(): void {
     this.progress?.end();
     this.#owner.active();
-    this.queue.writable();
-    this.#track();
+    this.#send(this.queue.writable);
   }
 
   /** Our FIN is sent. */

@@ -1,7 +1,7 @@
 import type { OperatorFunction, Unsubscribable } from 'rxjs';
 import type { DeadlineError } from '../errors.ts';
 import type { Closed } from '../events.ts';
-import type { Linked } from '../linkedSet.ts';
+import type { Linked, LinkedSet } from '../linkedSet.ts';
 import { describe } from '../options.ts';
 import type { SocketHandler, TransportSocket } from '../transport/transport.ts';
 import { BudgetAccount, type BudgetAccountOwner } from './budgetAccount.ts';
@@ -59,6 +59,7 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
   following: SocketConnection | undefined;
   preceding: SocketConnection | undefined;
   place = 0;
+  memberOf: LinkedSet<SocketConnection> | undefined;
   readonly input: Input;
   readonly output: Output;
   readonly watchdog: Watchdog;

@@ -116,7 +116,7 @@ export class Drain implements ConnectionServer {
     const left = new Set(registry.connections);
     this.unsubscribe();
     if (this.#begun === undefined) return;
-    emit({ type: 'drained', ...this.#tally.report(left, clock.now() - this.#begun) });
+    emit({ type: 'drained', ...this.#tally.report(left, Math.round(clock.now() - this.#begun)) });
   }
 
   /**

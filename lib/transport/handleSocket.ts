@@ -17,8 +17,8 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   readonly #isTcp: boolean;
   /** Bytes that were not taken when the socket was closed, or when a write had failed. */
   #pending = 0;
-  /** Bytes that were written when the socket was closed. */
-  #bytesWritten = 0;
+  /** Bytes that were written when the socket was closed, or before a write that failed at once. */
+  #bytesWritten: number | undefined;
   #isReading = false;
   #hasPeerEnded = false;
   #fin: number = Fin.open;
@@ -62,7 +62,7 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   }
 
   get bytesWritten(): number {
-    return this.#handle?.bytesWritten ?? this.#bytesWritten;
+    return this.#bytesWritten ?? this.#handle?.bytesWritten ?? 0;
   }
 
   get alive(): boolean | undefined {
@@ -91,11 +91,14 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
     // A closed socket takes nothing, and neither does one whose write has failed. The handler is notified of that elsewhere.
     if (this.#handle === undefined || this.hasFailed) return false;
     const piece = isData(data) ? data : (gather(data) ?? data);
+    const { bytesWritten } = this.#handle;
     const outcome = this.#handles.write(this.#handle, piece, this);
     if (outcome === 'now') return true;
     if (outcome === 'later' && piece !== data) giveAway();
     if (typeof outcome === 'number') {
       this.hasFailed = true;
+      // The handle may count what it has not taken.
+      this.#bytesWritten = bytesWritten;
       process.nextTick(complete, this, outcome);
     }
     this.isStalled = true;
@@ -133,7 +136,7 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
     const handle = this.#handle;
     if (handle === undefined) return undefined;
     this.#pending = this.pending;
-    this.#bytesWritten = handle.bytesWritten;
+    this.#bytesWritten = this.bytesWritten;
     this.#handle = undefined;
     return handle;
   }

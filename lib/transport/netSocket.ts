@@ -11,6 +11,8 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
   readonly #socket: Socket;
   readonly #isTcp: boolean;
   #pending = 0;
+  /** Bytes that were written before a write that failed at once. */
+  #bytesWritten: number | undefined;
 
   /** @param path The path of the unix socket that was connected to, which the system does not report. */
   constructor(socket: Socket, path?: string) {
@@ -49,7 +51,7 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
   }
 
   get bytesWritten(): number {
-    return this.#socket.bytesWritten;
+    return this.#bytesWritten ?? this.#socket.bytesWritten;
   }
 
   get alive(): boolean | undefined {
@@ -72,6 +74,7 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
     const socket = this.#socket;
     // A closed socket takes nothing, and neither does one whose write has failed. The handler is notified of that elsewhere.
     if (socket.destroyed || this.hasFailed) return false;
+    const { bytesWritten } = socket;
     // Node calls back in a later iteration. More may have been written by then.
     const taken = () => socket.writableLength === 0 && this.pending === 0 && this.#notifyWritable();
     if (isData(data)) {
@@ -82,8 +85,10 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
       socket.uncork();
     }
     // A write that fails within the call is reported later. The input may be read before that.
+    this.hasFailed = socket.errored !== null;
     keepReadable(socket);
-    this.isStalled = socket.writableLength > 0;
+    if (this.hasFailed) this.#bytesWritten = bytesWritten;
+    this.isStalled = this.hasFailed || socket.writableLength > 0;
     return !this.isStalled;
   }
 

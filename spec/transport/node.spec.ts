@@ -373,6 +373,31 @@ describe.each(transports)('transport %s', (name, transport) => {
     port.close();
   });
 
+  it.each([
+    ['a string', 'x'.repeat(1000)],
+    ['a long string', 'x'.repeat(100_000)],
+    ['bytes', Buffer.alloc(1000)],
+    ['pieces', [Buffer.alloc(500), 'x'.repeat(500)]],
+    ['large pieces', [Buffer.alloc(50_000), 'x'.repeat(50_000)]],
+  ])('does not count as written what a write that fails at once has not written: %s', async (_what, data) => {
+    const { port, socket, client } = await accept(transport);
+    expect(socket.write('hello')).toBe(true);
+    client.resetAndDestroy();
+    // The kernel knows of the RST before the socket is read.
+    await vi.waitUntil(() => socket.alive === false, { interval: 1 });
+    const failed = new Promise<void>((resolve) => {
+      socket.handler = { ...NO_HANDLER, writeFailed: () => resolve(), writable: () => expect.unreachable() };
+    });
+    // The first one takes the error from the kernel.
+    expect(socket.write(data)).toBe(false);
+    expect(socket.bytesWritten).toBe(5);
+    await failed;
+    expect(socket.bytesWritten).toBe(5);
+    socket.destroy();
+    expect(socket.bytesWritten).toBe(5);
+    port.close();
+  });
+
   it('takes nothing once it is closed', async () => {
     const { port, socket, client } = await accept(transport);
     socket.destroy();
