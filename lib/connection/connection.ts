@@ -57,7 +57,8 @@ export abstract class Connection extends Bytes {
    * source.pipe(send()) -----------------|   all of it flushed
    * ```
    *
-   * Values that are emitted in one callback of the event loop leave in one write. While more than `highWaterMark` bytes are
+   * Values that are emitted in one callback of the event loop, or in the microtasks that follow, leave in one write as a rule, in
+   * several where they are large or come both within a read and after it. While more than `highWaterMark` bytes are
    * unsent, the connection's input is paused. A source that keeps emitting nevertheless reaches `maxOutbound`, and `overrun`
    * decides what happens then. When the source completes, the queue is flushed, our FIN follows, and the result completes. When
    * the source errors, the same happens, and the result errors at once. When the peer aborts, the source is unsubscribed in the
@@ -69,7 +70,8 @@ export abstract class Connection extends Bytes {
   abstract send(): OperatorFunction<Data | undefined, never>;
 
   /**
-   * Writes without a stream: for an `async` function that loops over the frames of the connection.
+   * Writes without a stream: for an `async` function that loops over the frames of the connection. The data leaves in a microtask,
+   * before a function goes on that awaits the promise.
    *
    * @param data A string or bytes.
    * @returns A promise that is resolved when there is room for more: at once, or when the peer has taken enough that fewer than
