@@ -211,8 +211,12 @@ describe.each([
       }),
     );
     await until(() => port !== undefined);
-    const all = Array.from({ length: handlers.length * endings.length }, () => dial(port as number));
-    await until(() => closed === all.length && all.every((one) => one.over()));
+    const all: { over(): boolean }[] = [];
+    // On a slow machine connections may arrive after others have filled the budget, and be refused: those that fail, for example.
+    do {
+      for (let left = handlers.length * endings.length; left > 0; left--) all.push(dial(port as number));
+      await until(() => closed === all.length && all.every((one) => one.over()));
+    } while (!checked.has('on an error'));
     // A few more connections, which are drained from the context of another one's code.
     for (let left = 2 * SLOTS; left > 0; left--) dial(port as number);
     await until(() => closed > all.length);
@@ -262,8 +266,12 @@ describe.each([
         .subscribe(),
     );
     await until(() => port !== undefined);
-    const all = Array.from({ length: handlers.length * endings.length }, () => dial(port as number));
-    await until(() => closed === all.length && all.every((one) => one.over()));
+    const all: { over(): boolean }[] = [];
+    // On a slow machine connections may arrive after others have filled the budget, and be refused: those that fail, for example.
+    do {
+      for (let left = handlers.length * endings.length; left > 0; left--) all.push(dial(port as number));
+      await until(() => closed === all.length && all.every((one) => one.over()));
+    } while (!checked.has('on an error'));
     expect([...strays]).toEqual([]);
   });
 
