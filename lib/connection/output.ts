@@ -186,15 +186,14 @@ export class Output {
     } catch (error) {
       this.#owner.crashed(error);
     } finally {
-      if (!isWithin && flushes) this.#uncork();
-      this.#isCorked = isWithin;
+      if (!isWithin) this.#uncork(flushes);
     }
   }
 
   /** The flush counts as part of the read, so it comes first. */
-  #uncork(): void {
+  #uncork(flushes = true): void {
     try {
-      this.flush();
+      if (flushes) this.flush();
     } finally {
       this.#isCorked = false;
     }

@@ -100,6 +100,11 @@ class SharedTimer {
     }
   }
 
+  #put(sleeper: Sleeper, place: number): void {
+    this.#heap[place] = sleeper;
+    sleeper.place = place;
+  }
+
   /** Puts it at this place, or nearer to the front. */
   #rise(sleeper: Sleeper, from: number): void {
     const heap = this.#heap;
@@ -108,12 +113,10 @@ class SharedTimer {
       const above = (place - 1) >> 1;
       const other = heap[above] as Sleeper;
       if (other.wakesAt <= sleeper.wakesAt) break;
-      heap[place] = other;
-      other.place = place;
+      this.#put(other, place);
       place = above;
     }
-    heap[place] = sleeper;
-    sleeper.place = place;
+    this.#put(sleeper, place);
   }
 
   /** Puts it at this place, or farther from the front. */
@@ -125,12 +128,10 @@ class SharedTimer {
       if (right !== undefined && right.wakesAt < (heap[below] as Sleeper).wakesAt) below++;
       const other = heap[below] as Sleeper;
       if (sleeper.wakesAt <= other.wakesAt) break;
-      heap[place] = other;
-      other.place = place;
+      this.#put(other, place);
       place = below;
     }
-    heap[place] = sleeper;
-    sleeper.place = place;
+    this.#put(sleeper, place);
   }
 }
 

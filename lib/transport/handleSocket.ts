@@ -2,6 +2,7 @@ import { getSystemErrorName } from 'node:util';
 import { isData } from '../options.ts';
 import { gather, giveAway } from './gather.ts';
 import type { Handle, HandleOwner, Handles, Written } from './handle.ts';
+import { isPeerKnown } from './nodeInternals.ts';
 import { NodeSocket } from './nodeSocket.ts';
 import { prefixes } from './sharedBuffer.ts';
 import type { Address, TransportSocket } from './transport.ts';
@@ -15,10 +16,6 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   readonly #handles: Handles;
   #handle: Handle | undefined;
   readonly #isTcp: boolean;
-  /** Bytes that were not taken when the socket was closed, or when a write had failed. */
-  #pending = 0;
-  /** Bytes that were written when the socket was closed, or before a write that failed at once. */
-  #bytesWritten: number | undefined;
   #isReading = false;
   #hasPeerEnded = false;
   #fin: number = Fin.open;
@@ -55,19 +52,20 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
     return this.#handle?.fd;
   }
 
-  /** A failed write leaves libuv's queue, but it was not sent: so the number stays, as it does once the socket is closed. */
-  get pending(): number {
-    if (!this.hasFailed && this.#handle !== undefined) this.#pending = this.#handle.writeQueueSize;
-    return this.#pending;
+  protected get queued(): number | undefined {
+    return this.#handle?.writeQueueSize;
   }
 
-  get bytesWritten(): number {
-    return this.#bytesWritten ?? this.#handle?.bytesWritten ?? 0;
+  protected get written(): number {
+    return this.#handle?.bytesWritten ?? 0;
   }
 
-  get alive(): boolean | undefined {
-    const status = this.#handle?.getpeername?.({});
-    return status === undefined ? undefined : this.aliveIf(status === 0, this.#fin >= Fin.leaving);
+  protected get isPeerKnown(): boolean | undefined {
+    return isPeerKnown(this.#handle);
+  }
+
+  protected get isFinSent(): boolean {
+    return this.#fin >= Fin.leaving;
   }
 
   resume(): void {
@@ -96,9 +94,7 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
     if (outcome === 'now') return true;
     if (outcome === 'later' && piece !== data) giveAway();
     if (typeof outcome === 'number') {
-      this.hasFailed = true;
-      // The handle may count what it has not taken.
-      this.#bytesWritten = bytesWritten;
+      this.failedAtOnce(bytesWritten);
       process.nextTick(complete, this, outcome);
     }
     this.isStalled = true;
@@ -135,8 +131,7 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   #release(): Handle | undefined {
     const handle = this.#handle;
     if (handle === undefined) return undefined;
-    this.#pending = this.pending;
-    this.#bytesWritten = this.bytesWritten;
+    this.keepFigures();
     this.#handle = undefined;
     return handle;
   }

@@ -10,9 +10,6 @@ import type { Address, TransportSocket } from './transport.ts';
 export class NetSocket extends NodeSocket implements TransportSocket, SocketOwner {
   readonly #socket: Socket;
   readonly #isTcp: boolean;
-  #pending = 0;
-  /** Bytes that were written before a write that failed at once. */
-  #bytesWritten: number | undefined;
 
   /** @param path The path of the unix socket that was connected to, which the system does not report. */
   constructor(socket: Socket, path?: string) {
@@ -43,23 +40,20 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
     return descriptorOf(this.#socket);
   }
 
-  get pending(): number {
-    // Once the socket is closed, the last known number is what was not sent. A failed write leaves the queue as well, but it was
-    // not sent either: so the number stays.
-    if (!this.hasFailed) this.#pending = queuedOf(this.#socket) ?? this.#pending;
-    return this.#pending;
+  protected get queued(): number | undefined {
+    return queuedOf(this.#socket);
   }
 
-  get bytesWritten(): number {
-    return this.#bytesWritten ?? this.#socket.bytesWritten;
+  protected get written(): number {
+    return this.#socket.bytesWritten;
   }
 
-  get alive(): boolean | undefined {
-    const socket = this.#socket;
-    const isKnown = this.#isTcp ? isConnected(socket) : undefined;
-    return isKnown === undefined
-      ? undefined
-      : this.aliveIf(isKnown, socket.writableEnded && socket.writableLength === 0);
+  protected get isPeerKnown(): boolean | undefined {
+    return this.#isTcp ? isConnected(this.#socket) : undefined;
+  }
+
+  protected get isFinSent(): boolean {
+    return this.#socket.writableEnded && this.#socket.writableLength === 0;
   }
 
   resume(): void {
@@ -85,10 +79,10 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
       socket.uncork();
     }
     // A write that fails within the call is reported later. The input may be read before that.
-    this.hasFailed = socket.errored !== null;
+    const hasFailed = socket.errored !== null;
     keepReadable(socket);
-    if (this.hasFailed) this.#bytesWritten = bytesWritten;
-    this.isStalled = this.hasFailed || socket.writableLength > 0;
+    if (hasFailed) this.failedAtOnce(bytesWritten);
+    else this.isStalled = socket.writableLength > 0;
     return !this.isStalled;
   }
 
@@ -96,7 +90,6 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
     // Node calls back for each write of a closed socket, too.
     if (!this.isStalled || this.hasFailed || this.isClosed) return;
     this.isStalled = false;
-    this.#pending = 0;
     this.handler.writable();
   }
 
@@ -111,7 +104,7 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
   reset(): void {
     const socket = this.#socket;
     // libuv refuses to reset a socket that is shutting down, and Node would then never free the socket.
-    const isShuttingDown = socket.writableEnded && socket.writableLength === 0 && !socket.writableFinished;
+    const isShuttingDown = this.isFinSent && !socket.writableFinished;
     if (!this.#isTcp || isShuttingDown) socket.destroy();
     else socket.resetAndDestroy();
   }

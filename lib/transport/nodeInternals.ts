@@ -298,8 +298,11 @@ export const descriptorOf = (socket: Socket): number | undefined => (socket as I
 export const queuedOf = (socket: Socket): number | undefined => (socket as Internals)._handle?.writeQueueSize;
 
 /** Whether the kernel still knows the peer of a TCP socket. After a RST it does not: ENOTCONN. */
-export function isConnected(socket: Socket): boolean | undefined {
-  const status = (socket as Internals)._handle?.getpeername?.({});
+export const isConnected = (socket: Socket): boolean | undefined => isPeerKnown((socket as Internals)._handle);
+
+/** The same for a handle. */
+export function isPeerKnown(handle: Partial<Handle> | null | undefined): boolean | undefined {
+  const status = handle?.getpeername?.({});
   return status === undefined ? undefined : status === 0;
 }
 

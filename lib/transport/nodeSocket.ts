@@ -16,6 +16,10 @@ export abstract class NodeSocket implements EndedSocket {
   /** A write has failed. */
   protected hasFailed = false;
   #isFailureReported = false;
+  /** The last known number of {@link queued} bytes. */
+  #pending = 0;
+  /** Bytes that were written when the socket was closed, or before a write that failed at once. */
+  #bytesWritten: number | undefined;
   /** The notifications that wait for `notifyEnd`, which sends them in this order. */
   #deferred: { ended: boolean; error?: Error; freed: boolean } | undefined;
 
@@ -27,6 +31,41 @@ export abstract class NodeSocket implements EndedSocket {
   protected abstract get isTcp(): boolean;
 
   protected abstract get isClosed(): boolean;
+
+  /** Bytes that libuv holds; `undefined` once the socket is closed. They decrease while a large write makes progress. */
+  protected abstract get queued(): number | undefined;
+
+  /** Bytes that were passed to write, while the socket is open. */
+  protected abstract get written(): number;
+
+  /** Whether the kernel knows the peer of a TCP socket; `undefined` if that is unknown. */
+  protected abstract get isPeerKnown(): boolean | undefined;
+
+  /** Whether our FIN was sent, or is being sent. */
+  protected abstract get isFinSent(): boolean;
+
+  /** A failed write leaves libuv's queue, but it was not sent: so the number stays, as it does once the socket is closed. */
+  get pending(): number {
+    if (!this.hasFailed) this.#pending = this.queued ?? this.#pending;
+    return this.#pending;
+  }
+
+  get bytesWritten(): number {
+    return this.#bytesWritten ?? this.written;
+  }
+
+  /** The socket is about to be closed, and loses its figures. */
+  protected keepFigures(): void {
+    this.#pending = this.pending;
+    this.#bytesWritten = this.bytesWritten;
+  }
+
+  /** A write failed within the call. What it has not written may be counted all the same. */
+  protected failedAtOnce(writtenBefore: number): void {
+    this.#bytesWritten = writtenBefore;
+    this.hasFailed = true;
+    this.isStalled = true;
+  }
 
   get needsPolling(): boolean {
     return this.isTcp;
@@ -40,8 +79,9 @@ export abstract class NodeSocket implements EndedSocket {
    * After a RST the kernel no longer knows the peer: ENOTCONN. Nor does it after both FINs, while it still holds bytes that were
    * not read. So once our FIN was sent, this does not tell.
    */
-  protected aliveIf(isPeerKnown: boolean, isFinSent: boolean): boolean | undefined {
-    return isPeerKnown || !isFinSent ? isPeerKnown : undefined;
+  get alive(): boolean | undefined {
+    const { isPeerKnown } = this;
+    return isPeerKnown === false && this.isFinSent ? undefined : isPeerKnown;
   }
 
   /**
