@@ -26,7 +26,13 @@ class Flush {
   readonly #all = (): void => {
     const outputs = this.#outputs;
     this.#outputs = [];
-    for (const output of outputs) output.flush();
+    let flushed = 0;
+    try {
+      while (flushed < outputs.length) outputs[flushed++]?.flush();
+    } finally {
+      // A flush has thrown. That of the other outputs must not depend on it, so they are flushed by another call.
+      if (flushed < outputs.length) for (const output of outputs.slice(flushed)) this.add(output);
+    }
   };
 }
 

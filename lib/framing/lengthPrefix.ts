@@ -61,15 +61,16 @@ export function encodeLengthPrefixed(prefix: LengthPrefix = {}): (frame: string 
   const { header, includesHeader } = headerOf(check('prefix frames', prefix, prefixChecks));
   return (frame) => {
     checkArgument('prefix a frame', 'frame', frame, data);
-    const body = typeof frame === 'string' ? Buffer.from(frame) : frame;
-    let size = header.sizeFor(body.length);
+    const length = typeof frame === 'string' ? Buffer.byteLength(frame) : frame.length;
+    let size = header.sizeFor(length);
     // A varint that includes its own size can become longer by that; to count again once is enough.
-    if (includesHeader) size = header.sizeFor(body.length + size);
+    if (includesHeader) size = header.sizeFor(length + size);
     const counted = includesHeader ? size : 0;
-    if (body.length + counted > header.most) throw new FrameTooLongError(header.most - counted, body.length);
-    const bytes = allocate(size + body.length);
-    header.write(bytes, body.length + counted);
-    bytes.set(body, size);
+    if (length + counted > header.most) throw new FrameTooLongError(header.most - counted, length);
+    const bytes = allocate(size + length);
+    header.write(bytes, length + counted);
+    if (typeof frame === 'string') bytes.write(frame, size);
+    else bytes.set(frame, size);
     return bytes;
   };
 }

@@ -3,6 +3,7 @@ import { flushLater } from '../../lib/connection/flushLater.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
 import { Clock } from '../support/clock.ts';
 import { marbles } from '../support/marbles.ts';
+import { uncaughtWhile } from '../support/uncaught.ts';
 
 /** Resolves after the microtasks of this callback, and what they have added. */
 const tick = () => new Promise<void>((resolve) => process.nextTick(resolve));
@@ -22,6 +23,25 @@ it('flushes in the next tick an output that is added during a flush', async () =
   await tick();
   await tick();
   expect(flushed).toEqual(['later']);
+});
+
+it('flushes the other outputs although the flush of one throws', async () => {
+  const flush = (output: { flush(): void }) => flushLater(output, monotonic);
+  const flushed: string[] = [];
+  const thrown = await uncaughtWhile(async () => {
+    flush({ flush: () => flushed.push('a') });
+    flush({
+      flush: () => {
+        throw new Error('no flush');
+      },
+    });
+    flush({ flush: () => flushed.push('b') });
+    flush({ flush: () => flushed.push('c') });
+    await tick();
+    await tick();
+  });
+  expect(flushed).toEqual(['a', 'b', 'c']);
+  expect(thrown).toEqual(['no flush']);
 });
 
 it('flushes on virtual time before the clock advances', () => {
