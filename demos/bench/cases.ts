@@ -20,6 +20,8 @@ export interface Case {
   readonly inFlight: number;
   /** How each short connection is closed. */
   readonly closing: Closing;
+  /** The warm-up, as a multiple of that of the run. @default 1 */
+  readonly warmth?: number;
   /** Whether one server at a time runs, because each holds thousands of connections. @default false */
   readonly alone?: boolean;
   /** At most so many rounds after each start, because each takes seconds. @default Infinity */
@@ -58,7 +60,18 @@ export const quick: Effort = { starts: 1, rounds: 3, warm: 600, duration: 150, s
 const shared = { connections: 50, inFlight: 1, closing: 'client' } as const;
 const requests = { ...shared, unit: 'µs CPU / request', kind: 'request-reply' } as const;
 const bulk = { ...shared, unit: 'µs CPU / MiB', connections: 8 } as const;
-const connects = { ...shared, unit: 'µs CPU / connection', kind: 'connect', mode: 'echo' } as const;
+/**
+ * A connection calls each function once or twice, a request on an open one some functions sixteen times. V8 compiles what is
+ * called often, so Node needs some 50,000 connections until a server's code is compiled.
+ */
+export const WARM_CONNECTS = 4;
+const connects = {
+  ...shared,
+  warmth: WARM_CONNECTS,
+  unit: 'µs CPU / connection',
+  kind: 'connect',
+  mode: 'echo',
+} as const;
 
 /** Every case; the numbers of idle and of held connections are those of the `effort`. */
 export function casesFor({ idle, held }: Pick<Effort, 'idle' | 'held'>): readonly Case[] {

@@ -27,7 +27,7 @@ export const usage = `npm run bench -- [options]
                    registry, or the path of a program
   --starts n       how often all servers of a case are restarted
   --rounds n       rounds after each start; in a round each server is measured once
-  --warm ms        duration of the load before the first measurement
+  --warm ms        duration of the load before the first measurement; four times as long for short connections
   --duration ms    duration of the load in each measurement
   --idle n         idle connections to hold
   --held n         held connections that speak once a second

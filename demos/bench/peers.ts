@@ -41,7 +41,7 @@ export const peers: readonly Peer[] = [
   node('net-corked', 'node:net, corked by hand', ['lines', 'length-prefixed']),
   node('net-joined', 'node:net, one string a read', ['lines']),
   node('rxjs', 'Plain RxJS', inNode, { uses: 'rxjs' }),
-  node('handle', 'Node handle alone (floor)', ['echo', 'lines', 'once']),
+  node('handle', 'Node handle alone (floor)', ['echo', 'lines', 'once', 'length-prefixed']),
   { name: 'go', title: 'Go', modes: every, protocol: 'plain', build: buildGo },
   { name: 'c', title: 'C, epoll, one buffer (floor)', modes: every, protocol: 'plain', build: buildC },
   { name: 'nest', title: 'NestJS (own protocol)', modes: ['echo', 'lines'], protocol: 'nest', build: findNest },

@@ -73,7 +73,7 @@ async function* roundsOf(
         const { pid, port } = server;
         const load = await LoadProcess.start(jobFor(entry, effort, { protocol: runner.peer.protocol, port, pid }));
         pairs.add({ runner, server, load });
-        if (rounds > 1) await load.measure(effort.warm);
+        if (rounds > 1) await load.measure(effort.warm * (entry.warmth ?? 1));
       } catch (error) {
         yield failed(runner, start * rounds, error);
         for (const pair of pairs) if (pair.runner === runner) pairs.delete(pair);

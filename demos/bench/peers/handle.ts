@@ -32,6 +32,19 @@ const handlers: Partial<Record<Mode, Handler>> = {
     };
   },
 
+  /** Whole frames are found, and written back together, with their headers. */
+  'length-prefixed'(handle, write) {
+    let rest: Buffer | undefined;
+    return (bytes) => {
+      const input = rest === undefined ? bytes : Buffer.concat([rest, bytes]);
+      let at = 0;
+      while (input.length - at >= 4 && at + 4 + input.readUInt32BE(at) <= input.length)
+        at += 4 + input.readUInt32BE(at);
+      rest = at < input.length ? Buffer.from(input.subarray(at)) : undefined;
+      if (at > 0) write(handle, input.subarray(0, at));
+    };
+  },
+
   once(handle, write) {
     let text = '';
     return (bytes) => {

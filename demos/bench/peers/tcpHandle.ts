@@ -1,5 +1,5 @@
 /**
- * The part of Node's TCP handle that the server `handle` uses. Node does not document it; `lib/transport/directWrites.ts`
+ * The part of Node's TCP handle that the server `handle` uses. Node does not document it; `lib/transport/nodeInternals.ts`
  * describes the two conventions of its writes.
  */
 import { once } from 'node:events';
