@@ -7,7 +7,7 @@ import { monotonic } from './monotonic.ts';
 export interface Sleeper {
   /** When it is to be woken, in milliseconds of the monotonic clock. It stays as it is while the shared timer holds it. */
   readonly wakesAt: number;
-  /** Its index in the heap of the shared timer, which writes it. Negative while the shared timer does not hold it. */
+  /** Where the shared timer, which writes it, holds it. Negative while it does not. */
   place: number;
   /** Called once, at that moment or later. It is not held any more. */
   wake(): void;
@@ -15,6 +15,9 @@ export interface Sleeper {
 
 /** The place of a sleeper that the shared timer does not hold. */
 export const NOWHERE = -1;
+
+/** Places from here on are in the list of those that wait for the next timer, all others in the heap. */
+const NEXT = 2 ** 30;
 
 /** A timer has the async context of its creation. Without this it would be that of the connection which happens to be first. */
 const NO_CONTEXT = new AsyncResource('SluiceTimer');
@@ -53,8 +56,19 @@ class SharedTimer {
   #timer: NodeJS.Timeout | undefined;
   /** When the timer fires. */
   #armedFor = Number.POSITIVE_INFINITY;
+  /** The moment until which sleepers are being woken; `-Infinity` while none are. */
+  #until = Number.NEGATIVE_INFINITY;
+  /**
+   * Added while sleepers are woken, for a moment that has been reached. They wait for the next timer. Otherwise one would be woken
+   * again and again where the clock is behind the timer: by a fraction of a millisecond, or because a test has stopped it.
+   */
+  readonly #next: (Sleeper | undefined)[] = [];
 
   add(sleeper: Sleeper): void {
+    if (sleeper.wakesAt <= this.#until) {
+      sleeper.place = NEXT + this.#next.push(sleeper) - 1;
+      return;
+    }
     // The timer first: if no stack is left to make one, nothing has changed.
     if (sleeper.wakesAt < this.#armedFor) this.#arm(sleeper.wakesAt);
     this.#rise(sleeper, this.#heap.length);
@@ -64,6 +78,10 @@ class SharedTimer {
   remove(sleeper: Sleeper): void {
     const { place } = sleeper;
     sleeper.place = NOWHERE;
+    if (place >= NEXT) {
+      this.#next[place - NEXT] = undefined;
+      return;
+    }
     const last = this.#heap.pop();
     if (last === undefined || last === sleeper) return;
     this.#sink(last, place);
@@ -87,6 +105,7 @@ class SharedTimer {
     if (!timersAreOwn()) return this.#arm(this.#armedFor, FAKED);
     // A test that has faked the time in between may have set the clock back. The timer has waited for as long as it was to.
     const until = Math.max(this.#armedFor, monotonic.now());
+    this.#until = until;
     this.#armedFor = Number.POSITIVE_INFINITY;
     try {
       for (let first = this.#heap[0]; first !== undefined && first.wakesAt <= until; first = this.#heap[0]) {
@@ -95,6 +114,8 @@ class SharedTimer {
         if (timeSliceIsSpent(monotonic)) break;
       }
     } finally {
+      this.#until = Number.NEGATIVE_INFINITY;
+      for (const sleeper of this.#next.splice(0)) if (sleeper !== undefined) this.#rise(sleeper, this.#heap.length);
       const first = this.#heap[0];
       if (first !== undefined && first.wakesAt < this.#armedFor) this.#arm(first.wakesAt);
     }

@@ -54,6 +54,29 @@ it('wakes sleepers in the order of their moments, each once, and none that was r
   );
 });
 
+it('wakes a sleeper once a timer, although it is added again for a moment that has passed and the clock stands still', async () => {
+  const now = Math.ceil(monotonic.now());
+  vi.spyOn(performance, 'now').mockReturnValue(now);
+  let timer = 0;
+  const woken: number[] = [];
+  const again: Sleeper = {
+    wakesAt: now,
+    place: NOWHERE,
+    wake() {
+      woken.push(timer);
+      setImmediate(() => timer++);
+      if (woken.length < 3) sharedTimer.add(again);
+    },
+  };
+  const removed: Sleeper = { wakesAt: now, place: NOWHERE, wake: () => expect.unreachable() };
+  const first: Sleeper = { wakesAt: now - 1, place: NOWHERE, wake: () => sharedTimer.add(removed) };
+  const second: Sleeper = { wakesAt: now, place: NOWHERE, wake: () => sharedTimer.remove(removed) };
+  for (const one of [first, second, again]) sharedTimer.add(one);
+  await until(() => woken.length === 3);
+  expect(woken).toEqual([0, 1, 2]);
+  expect(removed.place).toBe(NOWHERE);
+});
+
 it('makes one timer of the runtime for a thousand sleepers, and another one for an earlier moment', async () => {
   // A new one, for which nothing of another spec waits.
   vi.resetModules();
