@@ -126,13 +126,13 @@ export interface Counters {
 
 /** The outcome of a drain. */
 export interface DrainReport {
-  /** Connections that finished in time. */
+  /** All other connections that were closed: those that finished, and those that their peer reset or that missed a deadline. */
   readonly drained: number;
-  /** Connections that were aborted, including evicted ones. */
+  /** Connections that the server aborted, including evicted ones. */
   readonly aborted: number;
   /** Connections that were refused since the drain began. */
   readonly refused: number;
-  /** Bytes that handlers wrote and that were not sent, summed over all aborted connections. */
+  /** Bytes that handlers wrote and that were not sent, summed over all these connections. */
   readonly unsent: number;
   /** Milliseconds from the shutdown signal to the end. */
   readonly duration: number;

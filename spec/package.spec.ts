@@ -168,7 +168,7 @@ describe('the package', () => {
       expect(stdout.trim().split('\n')).toEqual([
         expect.stringContaining('listening on memory:0'),
         expect.stringContaining('draining: 0 active, 0 waiting'),
-        expect.stringContaining('drained: 0 finished, 0 aborted, 0 refused'),
+        expect.stringContaining('drained: 0 closed, 0 aborted, 0 refused'),
       ]);
       if (folder !== project) await rm(folder, { recursive: true });
     });

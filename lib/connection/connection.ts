@@ -76,7 +76,8 @@ export abstract class Connection extends Bytes {
    * @param data A string or bytes.
    * @returns A promise that is resolved when there is room for more: at once, or when the peer has taken enough that fewer than
    * `highWaterMark` bytes are unsent. The input is not paused meanwhile, unless a `send()` is active. It is rejected with
-   * {@link ConnectionClosedError} if the connection closes first; a caller need not await it.
+   * {@link ConnectionClosedError} if the connection closes or its output is ended first, by `end()` or `halfClose()`: what
+   * was written before is sent all the same. A caller need not await it.
    */
   abstract write(data: Data): Promise<void>;
 

@@ -110,6 +110,7 @@ const at = ({ address = 'unknown', port }: { address: string | undefined; port: 
 };
 
 const heldBytes = (held: number | undefined) => (held === undefined ? undefined : `it held ${held} bytes`);
+const lost = (unsent: number) => (unsent === 0 ? '' : `, ${unsent} bytes unsent`);
 const inBrackets = (text: string | undefined) => (text === undefined ? '' : ` (${text})`);
 
 function sentence(event: ServerEvent): string {
@@ -131,6 +132,6 @@ function sentence(event: ServerEvent): string {
     case 'draining':
       return `draining: ${event.active} active, ${event.waiting} waiting`;
     case 'drained':
-      return `drained: ${event.drained} finished, ${event.aborted} aborted, ${event.refused} refused`;
+      return `drained: ${event.drained} closed, ${event.aborted} aborted, ${event.refused} refused${lost(event.unsent)}`;
   }
 }

@@ -33,8 +33,13 @@ export function listen(
     handler.listening(boundTo(server.address(), where), isTaken ? 'handle' : 'net');
   });
   server.on('error', (error) => handler.error(error));
-  server.listen({ ...where, backlog } satisfies ListenOptions);
+  server.listen({ ...named(where), backlog } satisfies ListenOptions);
   return { close: () => server.close() };
+}
+
+/** Node 20 ignores `ipv6Only` without a host, and would accept IPv4 connections. */
+function named(where: Where): Where {
+  return 'port' in where && where.ipv6Only && where.host === undefined ? { ...where, host: '::' } : where;
 }
 
 interface HandleOptions {

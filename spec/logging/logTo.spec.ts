@@ -61,7 +61,7 @@ describe('logTo', () => {
     [
       { type: 'drained', drained: 2, aborted: 1, refused: 4, unsent: 5, duration: 6 },
       30,
-      'drained: 2 finished, 1 aborted, 4 refused',
+      'drained: 2 closed, 1 aborted, 4 refused, 5 bytes unsent',
     ],
   ])('logs one line, with its level and a sentence: %o', (event, level, msg) => {
     const lines = logged(event);

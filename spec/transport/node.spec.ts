@@ -417,6 +417,25 @@ describe.each(transports)('transport %s', (name, transport) => {
   });
 });
 
+it.each(transports)(
+  'transport %s accepts no IPv4 connection with `ipv6Only`, also without a host',
+  async (_name, transport) => {
+    const unreachable = () => expect.unreachable();
+    let opened: Awaited<ReturnType<typeof open>>;
+    try {
+      opened = await open(unreachable, { port: 0, ipv6Only: true }, transport);
+    } catch (error) {
+      // A machine without IPv6: the port is not opened at all.
+      expect(error).toMatchObject({ code: expect.stringMatching(/^(EAFNOSUPPORT|EADDRNOTAVAIL)$/) });
+      return;
+    }
+    const client = dialTo(Number(opened.address.port));
+    const [error] = await once(client, 'error');
+    expect(error).toMatchObject({ code: 'ECONNREFUSED' });
+    opened.port.close();
+  },
+);
+
 const HERE = { port: 0, host: '127.0.0.1' };
 
 /** The port of an address in `/proc/net/tcp`, such as `0100007F:1B58`. */

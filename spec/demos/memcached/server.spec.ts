@@ -303,7 +303,7 @@ describe('a shutdown', () => {
     // The server counts the requests that it executes; each client began with a `set` of its own.
     expect(acknowledged + 20).toBe(Number(/answered (\d+) requests/.exec(stdout)?.[1]));
     expect(sum(ended.map(({ sent }) => sent))).toBeGreaterThan(acknowledged);
-    expect(stdout).toContain('"msg":"drained: 20 finished, 0 aborted, 0 refused"');
+    expect(stdout).toContain('"msg":"drained: 20 closed, 0 aborted, 0 refused"');
   });
 
   it.each([
