@@ -211,10 +211,11 @@ export class MemorySocket implements TransportSocket, NearEnd {
 
   #close(): void {
     if (this.#isClosed) return;
-    this.#isClosed = true;
+    // Before it counts as closed, because no stack may be left for the call: then it is closed by the next one.
     this.#defer(() => {
       this.#freed(this);
       this.handler.freed();
     });
+    this.#isClosed = true;
   }
 }

@@ -23,8 +23,9 @@ export class MicrotaskQueue {
   push(work: () => void): void {
     this.#waiting.push(work);
     if (this.#armed) return;
-    this.#armed = true;
+    // The flag last, because no stack may be left for the call: then the next push arms it.
     void RESOLVED.then(() => this.#run());
+    this.#armed = true;
   }
 
   #run(): void {

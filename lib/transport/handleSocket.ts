@@ -116,24 +116,22 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   }
 
   destroy(): void {
-    const handle = this.#release();
-    if (handle) this.#handles.close(handle);
+    this.#close(this.#handles.close);
   }
 
   /** A unix socket has no RST. libuv refuses to reset a socket whose FIN is being sent, and Node would then never free it. */
   reset(): void {
-    if (!this.#isTcp || this.#fin === Fin.leaving) return this.destroy();
-    const handle = this.#release();
-    if (handle) this.#handles.reset(handle);
+    this.#close(this.#isTcp && this.#fin !== Fin.leaving ? this.#handles.reset : this.#handles.close);
   }
 
-  /** Keeps the figures of the handle, which loses them. @returns The handle, which is to be closed. */
-  #release(): Handle | undefined {
+  /** Keeps the figures of the handle, which loses them, and closes it. */
+  #close(close: (handle: Handle) => void): void {
     const handle = this.#handle;
-    if (handle === undefined) return undefined;
+    if (handle === undefined) return;
     this.keepFigures();
+    // Before the handle is forgotten, because no stack may be left for the call: then the next one closes it.
+    close(handle);
     this.#handle = undefined;
-    return handle;
   }
 
   // What the handle reports (HandleOwner) -----------------------------------------------------------------------------
