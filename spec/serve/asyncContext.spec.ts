@@ -182,6 +182,21 @@ const inMemory = (): Clients => {
   };
 };
 
+/** The kinds of callbacks that the connections of the first specs have before the drain. */
+const BEFORE_A_DRAIN = [
+  'after a promise of write()',
+  'at the start',
+  'in a generator',
+  'in a loop over frames',
+  'in a teardown',
+  'in an async generator',
+  'in an operator',
+  'on an error',
+  'on the completion',
+  'when it is closed',
+  'with a frame',
+];
+
 describe.each([
   ['sockets of the handle transport', real(nodeTransport)],
   ['sockets of the net transport', real(netTransport)],
@@ -196,6 +211,8 @@ describe.each([
     let port: number | undefined;
     let closed = 0;
     let isDrained = false;
+    let isLast = false;
+    let opened = 0;
     const shutdown = new Subject<void>();
     const handler: Handler = (connection) => watched(connection, enter);
     const server = serve({ port: 0, host: '127.0.0.1' }, handler, { ...LIMITS, ...options, shutdown, grace: 100 });
@@ -204,6 +221,10 @@ describe.each([
         next: (event) => {
           if (event.type === 'listening') port = event.address.port;
           if (event.type === 'closed' || event.type === 'refused') closed++;
+          // The first of them is being served then, whatever the machine does meanwhile.
+          if (isLast && event.type === 'opened' && ++opened === 2) {
+            queueMicrotask(() => store.run(-1, () => shutdown.next()));
+          }
         },
         complete: () => {
           isDrained = true;
@@ -216,27 +237,13 @@ describe.each([
     do {
       for (let left = handlers.length * endings.length; left > 0; left--) all.push(dial(port as number));
       await until(() => closed === all.length && all.every((one) => one.over()));
-    } while (!checked.has('on an error'));
+    } while (BEFORE_A_DRAIN.some((kind) => !checked.has(kind)));
     // A few more connections, which are drained from the context of another one's code.
+    isLast = true;
     for (let left = 2 * SLOTS; left > 0; left--) dial(port as number);
-    await until(() => closed > all.length);
-    store.run(-1, () => shutdown.next());
     await until(() => isDrained);
     expect([...strays]).toEqual([]);
-    expect([...checked].sort()).toEqual([
-      'after a promise of write()',
-      'at the start',
-      'in a generator',
-      'in a loop over frames',
-      'in a teardown',
-      'in an async generator',
-      'in an operator',
-      'on an error',
-      'on the completion',
-      'when it drains',
-      'when it is closed',
-      'with a frame',
-    ]);
+    expect([...checked].sort()).toEqual([...BEFORE_A_DRAIN, 'when it drains'].sort());
   });
 
   it('a handler behind `listen` does not start in the context of the connection that freed its slot', async () => {
@@ -271,7 +278,7 @@ describe.each([
     do {
       for (let left = handlers.length * endings.length; left > 0; left--) all.push(dial(port as number));
       await until(() => closed === all.length && all.every((one) => one.over()));
-    } while (!checked.has('on an error'));
+    } while (BEFORE_A_DRAIN.some((kind) => !checked.has(kind)));
     expect([...strays]).toEqual([]);
   });
 

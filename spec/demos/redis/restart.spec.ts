@@ -2,7 +2,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Waitable } from '../../support/waitable.ts';
 import { isInstalled } from './support/realRedis.ts';
 import { request } from './support/request.ts';
@@ -78,6 +78,10 @@ describe('the server', () => {
     const load = run('redis-benchmark', ['-p', port, '-q', '-n', '100000000', '-c', '20', '-P', '16', '-t', 'set']);
     const witness = new IncrementingClient(server.port, 'n');
     await witness.until(({ acknowledged }) => acknowledged >= 2000, '2000 replies');
+    // On a slow machine the clients of the benchmark may connect later. There is one more: the one that asks.
+    const connected = async () =>
+      Number(/connected_clients:(\d+)/.exec((await run('redis-cli', ['-p', port, 'info', 'clients'])).stdout)?.[1]);
+    await vi.waitUntil(async () => (await connected()) >= 22, { timeout: 30_000, interval: 50 });
     const { code } = await server.kill('SIGINT');
     expect(code).toBe(0);
     const report = await server.whenLogged('drained');
