@@ -62,7 +62,7 @@ const requests = { ...shared, unit: 'µs CPU / request', kind: 'request-reply' }
 const bulk = { ...shared, unit: 'µs CPU / MiB', connections: 8 } as const;
 /**
  * A connection calls each function once or twice, a request on an open one some functions sixteen times. V8 compiles what is
- * called often, so Node needs some 50,000 connections until a server's code is compiled.
+ * called often, so it takes far more connections than requests until a server's code is compiled.
  */
 export const WARM_CONNECTS = 4;
 const connects = {

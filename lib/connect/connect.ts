@@ -43,7 +43,7 @@ const connectChecks: Record<string, Check> = {
  * Unsubscribing before the connection is made cancels it. Afterwards it belongs to the subscriber, like a connection of
  * `listen`: it ends when its bytes are unsubscribed, or its `send()`. Unsubscribing `connect` leaves it as it is. So
  * `await firstValueFrom(connect(…))` is a connection to use. Call `end()` or `abort()` on a connection that you do not use.
- * A connection that nobody reads from, and that has nothing to send, does not keep the process alive.
+ * A connection whose bytes are not subscribed to, and whose output is empty, does not keep the process alive.
  *
  * @example Reconnects, each time after twice the delay with jitter, half a minute at most.
  * connect({ port: 7000 }).pipe(

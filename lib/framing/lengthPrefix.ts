@@ -1,3 +1,4 @@
+import { byteLength } from '../connection/writeQueue.ts';
 import { FrameInvalidError, FrameTooLongError } from '../errors.ts';
 import { type Checks, check, checkArgument, data, flag, oneOf } from '../options.ts';
 import { allocate } from './carry.ts';
@@ -61,7 +62,7 @@ export function encodeLengthPrefixed(prefix: LengthPrefix = {}): (frame: string 
   const { header, includesHeader } = headerOf(check('prefix frames', prefix, prefixChecks));
   return (frame) => {
     checkArgument('prefix a frame', 'frame', frame, data);
-    const length = typeof frame === 'string' ? Buffer.byteLength(frame) : frame.length;
+    const length = byteLength(frame);
     let size = header.sizeFor(length);
     // A varint that includes its own size can become longer by that; to count again once is enough.
     if (includesHeader) size = header.sizeFor(length + size);

@@ -197,6 +197,16 @@ const BEFORE_A_DRAIN = [
   'with a frame',
 ];
 
+/** Connects clients for all handlers and endings, and waits until they are closed, as often as it takes to see all kinds. */
+async function dialAll(dial: () => { over(): boolean }, closed: () => number): Promise<void> {
+  const all: { over(): boolean }[] = [];
+  // On a slow machine connections may arrive after others have filled the budget, and be refused: those that fail, for example.
+  do {
+    for (let left = handlers.length * endings.length; left > 0; left--) all.push(dial());
+    await until(() => closed() === all.length && all.every((one) => one.over()));
+  } while (BEFORE_A_DRAIN.some((kind) => !checked.has(kind)));
+}
+
 describe.each([
   ['sockets of the handle transport', real(nodeTransport)],
   ['sockets of the net transport', real(netTransport)],
@@ -232,12 +242,10 @@ describe.each([
       }),
     );
     await until(() => port !== undefined);
-    const all: { over(): boolean }[] = [];
-    // On a slow machine connections may arrive after others have filled the budget, and be refused: those that fail, for example.
-    do {
-      for (let left = handlers.length * endings.length; left > 0; left--) all.push(dial(port as number));
-      await until(() => closed === all.length && all.every((one) => one.over()));
-    } while (BEFORE_A_DRAIN.some((kind) => !checked.has(kind)));
+    await dialAll(
+      () => dial(port as number),
+      () => closed,
+    );
     // A few more connections, which are drained from the context of another one's code.
     isLast = true;
     for (let left = 2 * SLOTS; left > 0; left--) dial(port as number);
@@ -273,12 +281,10 @@ describe.each([
         .subscribe(),
     );
     await until(() => port !== undefined);
-    const all: { over(): boolean }[] = [];
-    // On a slow machine connections may arrive after others have filled the budget, and be refused: those that fail, for example.
-    do {
-      for (let left = handlers.length * endings.length; left > 0; left--) all.push(dial(port as number));
-      await until(() => closed === all.length && all.every((one) => one.over()));
-    } while (BEFORE_A_DRAIN.some((kind) => !checked.has(kind)));
+    await dialAll(
+      () => dial(port as number),
+      () => closed,
+    );
     expect([...strays]).toEqual([]);
   });
 
