@@ -1,6 +1,6 @@
 import { getSystemErrorName } from 'node:util';
 import { isData } from '../options.ts';
-import { gather, giveAway } from './gather.ts';
+import { gather, giveAway, joinIfTooMany } from './gather.ts';
 import type { Handle, HandleOwner, Handles, Written } from './handle.ts';
 import { isPeerKnown } from './nodeInternals.ts';
 import { NodeSocket } from './nodeSocket.ts';
@@ -88,11 +88,12 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   write(data: Written): boolean {
     // A closed socket takes nothing, and neither does one whose write has failed. The handler is notified of that elsewhere.
     if (this.#handle === undefined || this.hasFailed) return false;
-    const piece = isData(data) ? data : (gather(data) ?? data);
+    const gathered = isData(data) ? undefined : gather(data);
+    const piece = gathered ?? (isData(data) ? data : joinIfTooMany(data));
     const { bytesWritten } = this.#handle;
     const outcome = this.#handles.write(this.#handle, piece, this);
     if (outcome === 'now') return true;
-    if (outcome === 'later' && piece !== data) giveAway();
+    if (outcome === 'later' && gathered) giveAway();
     if (typeof outcome === 'number') {
       this.failedAtOnce(bytesWritten);
       process.nextTick(complete, this, outcome);

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { isData } from '../options.ts';
+import { joinIfTooMany } from './gather.ts';
 import type { Written } from './handle.ts';
 import { descriptorOf, isConnected, keepReadable, queuedOf } from './nodeInternals.ts';
 import { NodeSocket } from './nodeSocket.ts';
@@ -71,11 +72,12 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
     const { bytesWritten } = socket;
     // Node calls back in a later iteration. More may have been written by then.
     const taken = () => socket.writableLength === 0 && this.pending === 0 && this.#notifyWritable();
-    if (isData(data)) {
-      socket.write(data, taken);
+    const pieces = isData(data) ? data : joinIfTooMany(data);
+    if (isData(pieces)) {
+      socket.write(pieces, taken);
     } else {
       socket.cork();
-      for (const piece of data) socket.write(piece, taken);
+      for (const piece of pieces) socket.write(piece, taken);
       socket.uncork();
     }
     // A write that fails within the call is reported later. The input may be read before that.

@@ -2,6 +2,7 @@ import { expect, it, vi } from 'vitest';
 import { flushLater } from '../../lib/connection/flushLater.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
 import { Clock } from '../support/clock.ts';
+import { withFreshModules } from '../support/freshModules.ts';
 import { marbles } from '../support/marbles.ts';
 import { uncaughtWhile } from '../support/uncaught.ts';
 
@@ -61,16 +62,17 @@ it('also flushes after the callback with any other clock, however late that cloc
 });
 
 it('flushes in a microtask if ticks were faked before the module was loaded', async () => {
-  vi.resetModules();
   // What @sinonjs/fake-timers puts in place of a timer, for Jest and others, has the clock as a property.
   const faked = vi.spyOn(process, 'nextTick').mockImplementation(() => {});
   Object.assign(process.nextTick, { clock: {} });
   try {
-    const fresh = await import('../../lib/connection/flushLater.ts');
-    let flushes = 0;
-    fresh.flushLater({ flush: () => flushes++ }, new Clock());
-    await null;
-    expect(flushes).toBe(1);
+    await withFreshModules(async () => {
+      const fresh = await import('../../lib/connection/flushLater.ts');
+      let flushes = 0;
+      fresh.flushLater({ flush: () => flushes++ }, new Clock());
+      await null;
+      expect(flushes).toBe(1);
+    });
   } finally {
     faked.mockRestore();
   }

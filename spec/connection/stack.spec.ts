@@ -1,11 +1,11 @@
 import { NEVER } from 'rxjs';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
+import { withFreshModules } from '../support/freshModules.ts';
 import { TestServer } from '../support/testServer.ts';
 
 it('requires stack for a compilation of the code of a rare change, however often another change was made', async () => {
-  vi.resetModules();
-  const { hasStack } = await import('../../lib/connection/stack.ts');
+  const { hasStack } = await withFreshModules(() => import('../../lib/connection/stack.ts'));
   for (let ends = 0; ends < 1000; ends++) hasStack('end');
   let rare: boolean | undefined;
   // Fills the stack, and queries both while it unwinds: the first frame with room for an end has none for a compilation.

@@ -318,7 +318,9 @@ describe.each(['handle', 'net'])('relay, on real sockets (transport: %s)', (tran
     const pieces = fc.array(fc.integer({ min: 1, max: 300_000 }), { minLength: 1, maxLength: 5 });
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 0, max: 3_000_000 }), pieces, fc.boolean(), async (length, lengths, slow) => {
-        const sent = Buffer.alloc(length, Buffer.from(Array.from({ length: 251 }, (_, i) => i)));
+        // The client is a plain socket of Node, for which more than a million pieces are too many.
+        const most = 10_000 * Math.max(...lengths);
+        const sent = Buffer.alloc(Math.min(length, most), Buffer.from(Array.from({ length: 251 }, (_, i) => i)));
         const client = dial({ port: near.address.port ?? 0, host: '127.0.0.1', allowHalfOpen: true });
         const received = readAll(client);
         if (slow) {

@@ -3,6 +3,7 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { LazyTimer } from '../../lib/time/lazyTimer.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
 import { NOWHERE, type Sleeper, sharedTimer } from '../../lib/time/sharedTimer.ts';
+import { withFreshModules } from '../support/freshModules.ts';
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -79,8 +80,7 @@ it('wakes a sleeper once a timer, although it is added again for a moment that h
 
 it('makes one timer of the runtime for a thousand sleepers, and another one for an earlier moment', async () => {
   // A new one, for which nothing of another spec waits.
-  vi.resetModules();
-  const { sharedTimer: timer } = await import('../../lib/time/sharedTimer.ts');
+  const { sharedTimer: timer } = await withFreshModules(() => import('../../lib/time/sharedTimer.ts'));
   const made = vi.spyOn(globalThis, 'setTimeout');
   const now = monotonic.now();
   const sleeping = (wakesAt: number): Sleeper => ({ wakesAt, place: NOWHERE, wake: () => expect.unreachable() });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { gather, giveAway } from '../../lib/transport/gather.ts';
+import { gather, giveAway, joinIfTooMany, MOST_PIECES } from '../../lib/transport/gather.ts';
 
 const anyPieces = fc.array(fc.oneof(fc.string({ unit: 'binary' }), fc.uint8Array({ maxLength: 300 })), {
   maxLength: 20,
@@ -28,5 +28,15 @@ describe('gather', () => {
     giveAway();
     gather(['three', Buffer.from('four')]);
     expect(first?.toString()).toBe('onetwo');
+  });
+});
+
+describe('joinIfTooMany', () => {
+  it('leaves as many pieces as one write takes, and joins more', () => {
+    const pieces = new Array<string | Uint8Array>(MOST_PIECES).fill('x');
+    expect(joinIfTooMany(pieces)).toBe(pieces);
+    const joinedPieces = joinIfTooMany([Buffer.from('é'), ...pieces]);
+    expect(joinedPieces).toBeInstanceOf(Buffer);
+    expect(joinedPieces).toHaveLength(MOST_PIECES + 2);
   });
 });

@@ -6,6 +6,7 @@ import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { MOST_PIECES } from '../../lib/transport/gather.ts';
 import { netTransport, nodeTransport } from '../../lib/transport/node.ts';
 import { NO_HANDLER } from '../../lib/transport/noHandler.ts';
 import type { Address, Port, Transport, TransportSocket } from '../../lib/transport/transport.ts';
@@ -129,6 +130,25 @@ describe.each(kinds)('transport %s, %s', (_name, _kind, transport, place) => {
         await freed;
       });
     });
+
+  it('writes more pieces than libuv takes in one write, of bytes and of text', async () => {
+    await withPort(async ({ connect }, next) => {
+      const accepted = next();
+      const client = connect();
+      const socket = await accepted;
+      const received = readAll(client);
+      const pieces = new Array<string | Uint8Array>(MOST_PIECES + 1).fill(Buffer.of(7)).with(-1, 'é');
+      const freed = notifications(socket);
+      socket.write(pieces);
+      socket.end();
+      socket.resume();
+      const bytes = await received;
+      client.end();
+      expect((await freed).filter((what) => what !== 'writable')).toEqual(['finished', 'peerEnded']);
+      expect(bytes.length).toBe(MOST_PIECES + 2);
+      expect(bytes.subarray(-2).toString()).toBe('é');
+    });
+  });
 
   it('reports the bytes that were not taken, during a large write and after a reset', async () => {
     await withPort(async ({ connect }, next) => {

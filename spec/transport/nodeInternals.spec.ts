@@ -2,18 +2,17 @@ import { connect, createServer, Socket } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Handle, HandleOwner, Handles, Written } from '../../lib/transport/handle.ts';
 import type * as NodeInternals from '../../lib/transport/nodeInternals.ts';
+import { withFreshModules } from '../support/freshModules.ts';
 import { open } from '../support/sockets.ts';
 
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.resetModules();
-});
+afterEach(() => void vi.restoreAllMocks());
 
 /** What is learnt of this Node. It is learnt once by each instance of the module, therefore this is a new one. */
 async function learnt(): Promise<Handles | undefined> {
-  vi.resetModules();
-  const fresh: typeof NodeInternals = await import('../../lib/transport/nodeInternals.ts');
-  return fresh.handles();
+  return withFreshModules(async () => {
+    const fresh: typeof NodeInternals = await import('../../lib/transport/nodeInternals.ts');
+    return fresh.handles();
+  });
 }
 
 /** A handle that records its calls, and returns a given answer. */
