@@ -94,8 +94,9 @@ export class BroadcastMember {
 
   #waitForRoom(): void {
     if (this.#isWaiting) return;
-    this.#isWaiting = true;
     this.#connection.whenRoom(() => this.#sendQueued());
+    // After the call, which does not call back within itself, because no stack may be left for it.
+    this.#isWaiting = true;
   }
 
   #sendQueued(): void {

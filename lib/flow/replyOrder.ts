@@ -89,13 +89,14 @@ export class ReplyOrder {
   /** Goes on when the peer, or the memory budget, has made room. */
   waitForRoom(): void {
     if (this.#isWaiting) return;
-    this.#isWaiting = true;
     this.#connection.whenRoom(() => {
       this.#isWaiting = false;
       if (this.#to.closed) return;
       this.#advance();
       this.#advanced();
     });
+    // After the call, which does not call back within itself, because no stack may be left for it.
+    this.#isWaiting = true;
   }
 
   /** Unsubscribes the requests and all replies. */

@@ -7,7 +7,7 @@ import { connectionWith } from '../support/internals.ts';
 /** A member of which at most 20 bytes may wait, on a connection that counts what happens to it. */
 function member(overrun: Overrun) {
   const queue = { isWriteInFlight: true, unsent: 0, dropped: 0 };
-  const at = { elsewhere: 0, flushes: 0, waiters: [] as (() => void)[], sent: [] as string[] };
+  const at = { elsewhere: 0, flushes: 0, waiters: [] as (() => void)[], sent: [] as string[], isStackFull: false };
   const output = {
     queue,
     congested: false,
@@ -20,7 +20,10 @@ function member(overrun: Overrun) {
   const connection = connectionWith({
     output,
     holdElsewhere: output.holdElsewhere,
-    whenRoom: (waiter: () => void) => at.waiters.push(waiter),
+    whenRoom: (waiter: () => void) => {
+      if (at.isStackFull) throw new RangeError('Maximum call stack size exceeded');
+      at.waiters.push(waiter);
+    },
   });
   const to = new Subscriber<Uint8Array>({
     next: (value: Uint8Array) => at.sent.push(Buffer.from(value).toString()),
@@ -45,6 +48,16 @@ function member(overrun: Overrun) {
 }
 
 describe('a member of a broadcast', () => {
+  it('waits for room with the next value if no stack was left to wait with the last one', () => {
+    const { at, offer, makeRoom } = member('disconnect');
+    at.isStackFull = true;
+    expect(() => offer('a')).toThrow(RangeError);
+    at.isStackFull = false;
+    offer('b');
+    makeRoom();
+    expect(at.sent).toEqual(['a', 'b']);
+  });
+
   it('drops no more of the oldest values than the new one needs', () => {
     const { at, queue, offer, makeRoom } = member('drop-oldest');
     offer('11111', '22222', '33333', '44444', '55555');
