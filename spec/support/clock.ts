@@ -36,3 +36,9 @@ export class Clock extends VirtualTimeScheduler {
 
 /** Lets all pending microtasks run, and those that they queue. */
 export const microtasks = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
+
+/**
+ * Resolves in an iteration of the event loop whose time slice has not begun. A spec that stops the clock first awaits this:
+ * otherwise the slice may have begun at an earlier time, and is spent for as long as the clock stands still.
+ */
+export const freshIteration = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

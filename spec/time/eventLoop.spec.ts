@@ -1,11 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { afterPoll, nextIteration } from '../../lib/time/eventLoop.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
-
-const iteration = () => new Promise<void>((resolve) => setImmediate(resolve));
+import { freshIteration } from '../support/clock.ts';
 
 // The clock stands still unless a spec moves it, because a time slice is over after 1 ms.
-beforeEach(() => vi.spyOn(performance, 'now').mockReturnValue(performance.now()));
+beforeEach(async () => {
+  await freshIteration();
+  vi.spyOn(performance, 'now').mockReturnValue(performance.now());
+});
 afterEach(() => vi.restoreAllMocks());
 
 /** Lets `ms` pass between any two readings of the clock, as on a busy machine. */
@@ -22,7 +24,7 @@ describe('nextIteration', () => {
     const called: string[] = [];
     for (const name of ['a', 'b', 'c']) nextIteration(monotonic, () => called.push(name));
     expect(called).toEqual([]);
-    await iteration();
+    await freshIteration();
     expect(called).toEqual(['a', 'b', 'c']);
   });
 
@@ -32,9 +34,9 @@ describe('nextIteration', () => {
       called.push('a');
       nextIteration(monotonic, () => called.push('b'));
     });
-    await iteration();
+    await freshIteration();
     expect(called).toEqual(['a']);
-    await iteration();
+    await freshIteration();
     expect(called).toEqual(['a', 'b']);
   });
 
@@ -43,7 +45,7 @@ describe('nextIteration', () => {
     busy(5);
     const called: string[] = [];
     for (const name of ['a', 'b', 'c']) nextIteration(monotonic, () => called.push(name));
-    for (let iterations = 0; iterations < 3; iterations++) await iteration();
+    for (let iterations = 0; iterations < 3; iterations++) await freshIteration();
     expect(called).toEqual(['a', 'b', 'c']);
   });
 
@@ -57,8 +59,8 @@ describe('nextIteration', () => {
       throw new Error('a');
     });
     nextIteration(monotonic, () => called.push('b'));
-    await iteration();
-    await iteration();
+    await freshIteration();
+    await freshIteration();
     for (const listener of listeners) process.on('uncaughtException', listener);
     expect(thrown).toEqual([new Error('a')]);
     expect(called).toEqual(['b']);
@@ -71,9 +73,9 @@ describe('afterPoll', () => {
     afterPoll(monotonic, () => {
       called = true;
     });
-    await iteration();
+    await freshIteration();
     expect(called).toBe(false);
-    await iteration();
+    await freshIteration();
     expect(called).toBe(true);
   });
 });
