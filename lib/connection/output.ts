@@ -35,6 +35,8 @@ export interface OutputOwner {
   call(work: () => void): void;
   /** User code threw where RxJS does not catch it, or passed a value that cannot be sent. */
   crashed(error: unknown): void;
+  /** A write threw: what it was to send never will be. */
+  writeThrew(error: unknown): void;
   /** More is unsent than may be. */
   abortWith(error: Error): void;
   /** The error for a write that can never be sent. */
@@ -148,7 +150,7 @@ export class Output {
     try {
       step.call(this.queue);
     } catch (error) {
-      this.#owner.crashed(error);
+      this.#owner.writeThrew(error);
     }
     this.#track();
   }

@@ -257,6 +257,12 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
     if (this.usage.sender && this.input.coupled && this.output.congested) this.input.pause(PauseCause.peer);
   }
 
+  /** A connection that has ended was to send all, and has not. */
+  writeThrew(error: unknown): void {
+    this.abortAs('failed', error);
+    this.crashed(error);
+  }
+
   outputHasRoom(): void {
     if (!this.isDetached) this.input.resume(PauseCause.peer);
   }

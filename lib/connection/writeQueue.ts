@@ -149,15 +149,21 @@ export class WriteQueue {
   /** Hands what is queued to the network, unless the last write is still in flight. */
   flush(): void {
     if (this.#inFlight || this.#failed) return;
-    if (this.#length > 0) {
-      const head = this.#backlog?.head ?? 0;
-      const pieces = head > 0 ? this.#pieces?.slice(head) : this.#pieces;
-      const data = pieces === undefined ? this.#text : pieces.length === 1 ? (pieces[0] as Data) : pieces;
-      this.drop();
-      this.#inFlight = !this.#socket.write(data);
-      if (this.#inFlight) this.#slow.handed = lengthOf(data);
+    try {
+      if (this.#length > 0) this.#write();
+    } finally {
+      // Also after a write that throws, because no other call would end the socket.
+      if (this.#ended && !this.#inFlight) this.#socket.end();
     }
-    if (this.#ended && !this.#inFlight) this.#socket.end();
+  }
+
+  #write(): void {
+    const head = this.#backlog?.head ?? 0;
+    const pieces = head > 0 ? this.#pieces?.slice(head) : this.#pieces;
+    const data = pieces === undefined ? this.#text : pieces.length === 1 ? (pieces[0] as Data) : pieces;
+    this.drop();
+    this.#inFlight = !this.#socket.write(data);
+    if (this.#inFlight) this.#slow.handed = lengthOf(data);
   }
 
   /** The network has taken the last write. */

@@ -42,6 +42,7 @@ export class BroadcastMember {
   end(): void {
     this.#isEnding = true;
     if (this.#queuedBytes === 0) this.#notify('complete');
+    else this.#waitForRoom();
   }
 
   /** Errors at once. */

@@ -59,9 +59,8 @@ export class ReplyOrder {
   add(slot: ReplySlot, piece: Data): void {
     if (slot.isDirect && !this.#connection.congested) return this.#to.next(piece);
     slot.enqueue(piece);
-    if (!slot.isDirect) return;
-    slot.isDirect = false;
-    this.#waitForPeer(slot);
+    // Each time, because no stack may have been left for it before.
+    if (slot.isDirect || slot.waitsForPeer) this.#waitForPeer(slot);
   }
 
   /** A reply is complete. */
@@ -136,6 +135,7 @@ export class ReplyOrder {
   }
 
   #waitForPeer(slot: ReplySlot): void {
+    slot.isDirect = false;
     slot.waitsForPeer = true;
     this.waitForRoom();
   }

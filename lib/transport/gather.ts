@@ -1,8 +1,8 @@
 import { Prefixes } from './prefixes.ts';
 
 /**
- * Pieces of one write at most. With more, libuv 1.52 fails: EINVAL, also for a `net.Socket`. Measured on Node 24.22 and 26.12; Node
- * 22.23, which has libuv 1.51, and Node 20 write three million.
+ * Pieces of one write at most. With one more, a write fails with EINVAL in libuv 1.52 (Node 24.22 and 26.12), also that of a
+ * `net.Socket`. Node 20 and 22.23 (libuv 1.51) write three million. All of that was measured.
  */
 export const MOST_PIECES = 1024 * 1024;
 
@@ -44,7 +44,12 @@ export function giveAway(): void {
   prefixes = new Prefixes(buffer);
 }
 
-/** Copies pieces into one of their own memory, if they are too many for one write. Copying costs less than they did. */
+/**
+ * Copies pieces into one new buffer, if they are too many for one write. They are mostly small, and the copy costs less than
+ * queuing them did.
+ *
+ * @returns The buffer, or the pieces as they are.
+ */
 export function joinIfTooMany(pieces: readonly (string | Uint8Array)[]): Buffer | readonly (string | Uint8Array)[] {
   if (pieces.length <= MOST_PIECES) return pieces;
   return Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece)));

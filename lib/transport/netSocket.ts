@@ -77,8 +77,11 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
       socket.write(pieces, taken);
     } else {
       socket.cork();
-      for (const piece of pieces) socket.write(piece, taken);
-      socket.uncork();
+      try {
+        for (const piece of pieces) socket.write(piece, taken);
+      } finally {
+        socket.uncork();
+      }
     }
     // A write that fails within the call is reported later. The input may be read before that.
     const hasFailed = socket.errored !== null;

@@ -63,6 +63,8 @@ export abstract class NodeSocket implements EndedSocket {
   /** A write failed within the call. What it has not written may be counted all the same. */
   protected failedAtOnce(writtenBefore: number): void {
     this.#bytesWritten = writtenBefore;
+    // What was pending when it was last read may have been sent since.
+    this.#pending = this.pending;
     this.hasFailed = true;
     this.isStalled = true;
   }

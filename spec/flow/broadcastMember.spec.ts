@@ -28,7 +28,7 @@ function member(overrun: Overrun) {
   const to = new Subscriber<Uint8Array>({
     next: (value: Uint8Array) => at.sent.push(Buffer.from(value).toString()),
     error: () => {},
-    complete: () => {},
+    complete: () => at.sent.push('complete'),
   });
   const one = new BroadcastMember(connection, 20, overrun, to);
   return {
@@ -48,14 +48,15 @@ function member(overrun: Overrun) {
 }
 
 describe('a member of a broadcast', () => {
-  it('waits for room with the next value if no stack was left to wait with the last one', () => {
-    const { at, offer, makeRoom } = member('disconnect');
+  it.each(['the next value', 'the end'])('waits for room at %s if no stack was left to wait before', (next) => {
+    const { at, one, offer, makeRoom } = member('disconnect');
     at.isStackFull = true;
     expect(() => offer('a')).toThrow(RangeError);
     at.isStackFull = false;
-    offer('b');
+    if (next === 'the end') one.end();
+    else offer('b');
     makeRoom();
-    expect(at.sent).toEqual(['a', 'b']);
+    expect(at.sent).toEqual(next === 'the end' ? ['a', 'complete'] : ['a', 'b']);
   });
 
   it('drops no more of the oldest values than the new one needs', () => {

@@ -1,8 +1,8 @@
-import { Subject } from 'rxjs';
+import { Observable, Subject } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { serve } from '../../lib/serve.ts';
-import { clients, closeClients } from '../support/client.ts';
+import { client, clients, closeClients } from '../support/client.ts';
 import { Log } from '../support/log.ts';
 
 describe.each(['handle', 'net'])('what is written (transport: %s)', (transport) => {
@@ -54,5 +54,25 @@ describe.each(['handle', 'net'])('what is written (transport: %s)', (transport) 
     for (const at of [0, 2]) void connections[at]?.write(' and more');
     for (const at of [0, 2]) await others[at]?.whenRead(`${texts[at]} and more`);
     await end();
+  });
+
+  it('does not keep its connection open if that has ended, and its memory is transferred before it leaves', async () => {
+    const shutdown = new Subject<void>();
+    const handler = () =>
+      new Observable<string | Uint8Array>((subscriber) => {
+        const bytes = new Uint8Array(8);
+        // More than the kernel takes at once, so that the rest waits.
+        for (const value of [Buffer.alloc(8_000_000), bytes, 'x']) subscriber.next(value);
+        subscriber.complete();
+        structuredClone(bytes, { transfer: [bytes.buffer] });
+      });
+    const limits = { maxOutbound: 10_000_000, highWaterMark: 10_000_000 };
+    const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, handler, { shutdown, ...limits }));
+    const one = client(await log.whenListening());
+    await one.until(({ ended }) => ended);
+    await log.whenEmitted('closed');
+    expect(log.closes).toEqual(['failed']);
+    shutdown.next();
+    await log.whenCompleted();
   });
 });

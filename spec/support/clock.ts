@@ -38,7 +38,7 @@ export class Clock extends VirtualTimeScheduler {
 export const microtasks = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
 
 /**
- * Resolves in an iteration of the event loop whose time slice has not begun. A spec that stops the clock first awaits this:
- * otherwise the slice may have begun at an earlier time, and is spent for as long as the clock stands still.
+ * Resolves after the next iteration of the event loop has begun, which has a time slice of its own. A spec that stops the clock
+ * first awaits this: otherwise the slice may have begun at an earlier time, and is spent for the rest of the iteration.
  */
 export const freshIteration = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

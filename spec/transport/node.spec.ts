@@ -131,7 +131,7 @@ describe.each(kinds)('transport %s, %s', (_name, _kind, transport, place) => {
       });
     });
 
-  it('writes more pieces than libuv takes in one write, of bytes and of text', async () => {
+  it('writes more pieces than libuv 1.52 takes in one write, of bytes and of text', async () => {
     await withPort(async ({ connect }, next) => {
       const accepted = next();
       const client = connect();
