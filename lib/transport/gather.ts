@@ -1,3 +1,5 @@
+import { isData } from '../options.ts';
+import type { Written } from './handle.ts';
 import { Prefixes } from './prefixes.ts';
 
 /**
@@ -48,9 +50,9 @@ export function giveAway(): void {
  * Copies pieces into one new buffer, if they are too many for one write. They are mostly small, and the copy costs less than
  * queuing them did.
  *
- * @returns The buffer, or the pieces as they are.
+ * @returns The buffer, or what is to be written as it is.
  */
-export function joinIfTooMany(pieces: readonly (string | Uint8Array)[]): Buffer | readonly (string | Uint8Array)[] {
-  if (pieces.length <= MOST_PIECES) return pieces;
-  return Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece)));
+export function joinIfTooMany(data: Written): Written {
+  if (isData(data) || data.length <= MOST_PIECES) return data;
+  return Buffer.concat(data.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece)));
 }

@@ -89,7 +89,7 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
     // A closed socket takes nothing, and neither does one whose write has failed. The handler is notified of that elsewhere.
     if (this.#handle === undefined || this.hasFailed) return false;
     const gathered = isData(data) ? undefined : gather(data);
-    const piece = gathered ?? (isData(data) ? data : joinIfTooMany(data));
+    const piece = gathered ?? joinIfTooMany(data);
     const { bytesWritten } = this.#handle;
     const outcome = this.#handles.write(this.#handle, piece, this);
     if (outcome === 'now') return true;

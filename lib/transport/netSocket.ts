@@ -72,7 +72,7 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
     const { bytesWritten } = socket;
     // Node calls back in a later iteration. More may have been written by then.
     const taken = () => socket.writableLength === 0 && this.pending === 0 && this.#notifyWritable();
-    const pieces = isData(data) ? data : joinIfTooMany(data);
+    const pieces = joinIfTooMany(data);
     if (isData(pieces)) {
       socket.write(pieces, taken);
     } else {

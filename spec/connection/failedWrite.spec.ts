@@ -9,6 +9,7 @@ import type { Data } from '../../lib/connection/writeQueue.ts';
 import type { Closed } from '../../lib/events.ts';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { lines } from '../../lib/framing/lines.ts';
+import { iteration } from '../support/clock.ts';
 import { noteEnd, run } from '../support/peers.ts';
 
 const LAST_REPLY = '-ERR you are refused\n';
@@ -38,11 +39,9 @@ const replyAndReset = (socket: Socket) => {
   socket.destroy();
 };
 
-const nextIteration = () => new Promise((resolve) => setImmediate(resolve));
-
 /** Resolves when written bytes have reached the kernel of the peer, whose program does not read them. */
 const settled = async () => {
-  for (let iterations = 0; iterations < 5; iterations++) await nextIteration();
+  for (let iterations = 0; iterations < 5; iterations++) await iteration();
 };
 
 /** Passes each line to `next`. Resolves after the last one. */

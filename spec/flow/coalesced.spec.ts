@@ -6,7 +6,7 @@ import { type Handler, serve } from '../../lib/serve.ts';
 import { HandleSocket } from '../../lib/transport/handleSocket.ts';
 import { NetSocket } from '../../lib/transport/netSocket.ts';
 import { client, closeClients } from '../support/client.ts';
-import { freshIteration } from '../support/clock.ts';
+import { iteration } from '../support/clock.ts';
 import { Log } from '../support/log.ts';
 
 const requests = Array.from({ length: 16 }, (_, n) => `${n}\n`).join('');
@@ -33,7 +33,7 @@ describe.each(Object.entries(handlers))('%s', (_name, handler) => {
   });
 
   it('replies to the requests of one read in one write', async () => {
-    await freshIteration();
+    await iteration();
     // Otherwise a slow machine may spend the time slice of the iteration on the first requests.
     vi.spyOn(performance, 'now').mockReturnValue(performance.now());
     const writes = [vi.spyOn(HandleSocket.prototype, 'write'), vi.spyOn(NetSocket.prototype, 'write')];

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { isPullable, type Pullable, pull, type ReplyTarget } from '../../lib/flow/pull.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
 import { watch } from '../support/bytes.ts';
+import { iteration } from '../support/clock.ts';
 
 /** A target whose room is made and taken by hand. */
 class FakeTarget implements ReplyTarget {
@@ -27,8 +28,6 @@ class FakeTarget implements ReplyTarget {
     for (const waiter of this.#waiters.splice(0)) waiter();
   }
 }
-
-const iteration = () => new Promise((resolve) => setImmediate(resolve));
 
 /** On a busy machine a source yields after each value, so a few values may take as many iterations. */
 const settle = async () => {

@@ -12,7 +12,7 @@ import {
   serve,
 } from '../../lib/index.ts';
 import { MemoryNetwork } from '../../lib/testing/index.ts';
-import { freshIteration } from '../support/clock.ts';
+import { iteration } from '../support/clock.ts';
 
 /** The time that a slow handler takes for a frame, in milliseconds. */
 const SLOW = 20;
@@ -76,7 +76,7 @@ const ways: [string, Handler, Input][] = [
 
 /** Serves one client, and counts the frames of each event-loop iteration. */
 async function iterations(handler: Handler, input: Input): Promise<number[]> {
-  await freshIteration();
+  await iteration();
   done = 0;
   now = 0;
   vi.spyOn(performance, 'now').mockImplementation(() => now);

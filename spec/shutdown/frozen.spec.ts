@@ -2,6 +2,7 @@ import { connect, type Socket } from 'node:net';
 import { lastValueFrom, map, type Observable, Subject, tap } from 'rxjs';
 import { afterEach, expect, it } from 'vitest';
 import { exchange, type Handler, lines, type ServerEvent, serve } from '../../lib/index.ts';
+import { iteration } from '../support/clock.ts';
 
 const GRACE = 500;
 const CLIENTS = 50;
@@ -17,8 +18,6 @@ function freeze(ms: number): void {
   while (performance.now() < until);
 }
 
-const nextIteration = () => new Promise((resolve) => setImmediate(resolve));
-
 const handlers: [string, Handler][] = [
   [
     'at once',
@@ -31,7 +30,7 @@ const handlers: [string, Handler][] = [
   [
     'after a few iterations of the event loop',
     exchange(lines(), async (line) => {
-      for (let left = 5; left > 0; left--) await nextIteration();
+      for (let left = 5; left > 0; left--) await iteration();
       return `${line}\n`;
     }),
   ],

@@ -38,7 +38,8 @@ export class Clock extends VirtualTimeScheduler {
 export const microtasks = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
 
 /**
- * Resolves after the next iteration of the event loop has begun, which has a time slice of its own. A spec that stops the clock
- * first awaits this: otherwise the slice may have begun at an earlier time, and is spent for the rest of the iteration.
+ * Resolves in the next iteration of the event loop, after what was pending for it; that has a time slice of its own. A spec that
+ * stops the clock first awaits this: otherwise the slice may have begun at an earlier time, and is spent for the rest of the
+ * iteration.
  */
-export const freshIteration = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+export const iteration = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

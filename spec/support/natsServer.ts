@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { iteration } from './clock.ts';
 import { freePort } from './freePort.ts';
 
 const present = spawnSync('nats-server', ['--version']).status === 0;
@@ -82,8 +83,6 @@ function isSuspended(pid: number): boolean {
     /^State:\t(\w)/m.exec(readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8'))?.[1];
   return readdirSync(`/proc/${pid}/task`).every((thread) => state(thread) === 'T');
 }
-
-const iteration = () => new Promise((resolve) => setImmediate(resolve));
 
 async function kill(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;

@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { idle } from '../../lib/deadline/idle.ts';
 import { DeadlineTimer } from '../../lib/time/deadlineTimer.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
-import { freshIteration } from '../support/clock.ts';
+import { iteration } from '../support/clock.ts';
 import { marbles } from '../support/marbles.ts';
 import { openConnections } from '../support/sockets.ts';
 
@@ -114,7 +114,7 @@ describe('DeadlineTimer', () => {
     ['RxJS', asyncScheduler],
   ])('waits for longer than a timer of Node can, on the clock of %s', async (_of, clock) => {
     // A callback of another spec may be pending, and all wait for the one timer that was made for it, which is not fake.
-    await freshIteration();
+    await iteration();
     vi.useFakeTimers();
     try {
       const expired: number[] = [];

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { afterPoll, nextIteration } from '../../lib/time/eventLoop.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
-import { freshIteration } from '../support/clock.ts';
+import { iteration } from '../support/clock.ts';
 
 // The clock stands still unless a spec moves it, because a time slice is over after 1 ms.
 beforeEach(async () => {
-  await freshIteration();
+  await iteration();
   vi.spyOn(performance, 'now').mockReturnValue(performance.now());
 });
 afterEach(() => vi.restoreAllMocks());
@@ -24,7 +24,7 @@ describe('nextIteration', () => {
     const called: string[] = [];
     for (const name of ['a', 'b', 'c']) nextIteration(monotonic, () => called.push(name));
     expect(called).toEqual([]);
-    await freshIteration();
+    await iteration();
     expect(called).toEqual(['a', 'b', 'c']);
   });
 
@@ -34,9 +34,9 @@ describe('nextIteration', () => {
       called.push('a');
       nextIteration(monotonic, () => called.push('b'));
     });
-    await freshIteration();
+    await iteration();
     expect(called).toEqual(['a']);
-    await freshIteration();
+    await iteration();
     expect(called).toEqual(['a', 'b']);
   });
 
@@ -45,7 +45,7 @@ describe('nextIteration', () => {
     busy(5);
     const called: string[] = [];
     for (const name of ['a', 'b', 'c']) nextIteration(monotonic, () => called.push(name));
-    for (let iterations = 0; iterations < 3; iterations++) await freshIteration();
+    for (let iterations = 0; iterations < 3; iterations++) await iteration();
     expect(called).toEqual(['a', 'b', 'c']);
   });
 
@@ -59,8 +59,8 @@ describe('nextIteration', () => {
       throw new Error('a');
     });
     nextIteration(monotonic, () => called.push('b'));
-    await freshIteration();
-    await freshIteration();
+    await iteration();
+    await iteration();
     for (const listener of listeners) process.on('uncaughtException', listener);
     expect(thrown).toEqual([new Error('a')]);
     expect(called).toEqual(['b']);
@@ -73,9 +73,9 @@ describe('afterPoll', () => {
     afterPoll(monotonic, () => {
       called = true;
     });
-    await freshIteration();
+    await iteration();
     expect(called).toBe(false);
-    await freshIteration();
+    await iteration();
     expect(called).toBe(true);
   });
 });

@@ -3,7 +3,7 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { LazyTimer } from '../../lib/time/lazyTimer.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
 import { NOWHERE, type Sleeper, sharedTimer } from '../../lib/time/sharedTimer.ts';
-import { freshIteration } from '../support/clock.ts';
+import { iteration } from '../support/clock.ts';
 import { withFreshModules } from '../support/freshModules.ts';
 
 afterEach(() => vi.restoreAllMocks());
@@ -57,7 +57,7 @@ it('wakes sleepers in the order of their moments, each once, and none that was r
 });
 
 it('wakes a sleeper once a timer, although it is added again for a moment that has passed and the clock stands still', async () => {
-  await freshIteration();
+  await iteration();
   const now = Math.ceil(monotonic.now());
   vi.spyOn(performance, 'now').mockReturnValue(now);
   let timer = 0;

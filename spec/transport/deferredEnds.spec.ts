@@ -3,9 +3,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { serve } from '../../lib/serve.ts';
 import { defersEnd } from '../../lib/transport/deferredEnds.ts';
 import { clients, closeClients } from '../support/client.ts';
+import { iteration } from '../support/clock.ts';
 import { Log } from '../support/log.ts';
-
-const iteration = () => new Promise((resolve) => setImmediate(resolve));
 
 /** Blocks the event loop for some milliseconds. */
 function work(ms: number): void {

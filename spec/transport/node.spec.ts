@@ -9,7 +9,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { MOST_PIECES } from '../../lib/transport/gather.ts';
 import { netTransport, nodeTransport } from '../../lib/transport/node.ts';
 import { NO_HANDLER } from '../../lib/transport/noHandler.ts';
-import type { Address, Port, Transport, TransportSocket } from '../../lib/transport/transport.ts';
+import type { Address, Port, Transport, TransportSocket, Where } from '../../lib/transport/transport.ts';
 import { endPrograms, Program } from '../support/program.ts';
 import { quickest } from '../support/quickest.ts';
 import { dialTo, open, readAll } from '../support/sockets.ts';
@@ -48,29 +48,16 @@ async function unixPath() {
 }
 
 describe.each(kinds)('transport %s, %s', (_name, _kind, transport, place) => {
-  const withPort = async (
-    run: (opened: Awaited<ReturnType<typeof open>>, next: () => Promise<TransportSocket>) => Promise<void>,
-  ) => {
+  const withSocket = async (run: (client: Socket, socket: TransportSocket) => Promise<void>) => {
     const where = await place();
-    const waiting: ((socket: TransportSocket) => void)[] = [];
-    const opened = await open(
-      (socket) => {
-        socket.handler = NO_HANDLER;
-        waiting.shift()?.(socket);
-      },
-      where,
-      transport,
-    );
-    await run(opened, () => new Promise((resolve) => waiting.push(resolve)));
-    opened.port.close();
+    const { port, client, socket } = await accept(transport, where);
+    await run(client, socket);
+    port.close();
     if (where) await rm(join(where.path, '..'), { recursive: true });
   };
 
   it('frees a socket that is reset while its FIN is in flight', async () => {
-    await withPort(async ({ connect }, next) => {
-      const accepted = next();
-      const client = connect();
-      const socket = await accepted;
+    await withSocket(async (client, socket) => {
       const freed = notifications(socket);
       socket.resume();
       socket.write('last words');
@@ -84,10 +71,7 @@ describe.each(kinds)('transport %s, %s', (_name, _kind, transport, place) => {
   });
 
   it("notifies its handler once of bytes, of the peer's FIN and of its own, and last that it is freed", async () => {
-    await withPort(async ({ connect }, next) => {
-      const accepted = next();
-      const client = connect();
-      const socket = await accepted;
+    await withSocket(async (client, socket) => {
       const freed = notifications(socket);
       socket.resume();
       client.end('hello');
@@ -105,10 +89,7 @@ describe.each(kinds)('transport %s, %s', (_name, _kind, transport, place) => {
 
   if (transport === netTransport)
     it('has a constant number of listeners while it is open', async () => {
-      await withPort(async ({ connect }, next) => {
-        const accepted = next();
-        const client = connect();
-        const socket = await accepted;
+      await withSocket(async (client, socket) => {
         const resumed = vi.spyOn(Socket.prototype, 'resume');
         socket.resume();
         const [raw] = resumed.mock.contexts as Socket[];
@@ -132,10 +113,7 @@ describe.each(kinds)('transport %s, %s', (_name, _kind, transport, place) => {
     });
 
   it('writes more pieces than libuv 1.52 takes in one write, of bytes and of text', async () => {
-    await withPort(async ({ connect }, next) => {
-      const accepted = next();
-      const client = connect();
-      const socket = await accepted;
+    await withSocket(async (client, socket) => {
       const received = readAll(client);
       const pieces = new Array<string | Uint8Array>(MOST_PIECES + 1).fill(Buffer.of(7)).with(-1, 'é');
       const freed = notifications(socket);
@@ -151,10 +129,7 @@ describe.each(kinds)('transport %s, %s', (_name, _kind, transport, place) => {
   });
 
   it('reports the bytes that were not taken, during a large write and after a reset', async () => {
-    await withPort(async ({ connect }, next) => {
-      const accepted = next();
-      const client = connect();
-      const socket = await accepted;
+    await withSocket(async (client, socket) => {
       client.pause();
       const aborted = new Promise<number[]>((resolve) => {
         const figures = () => [socket.pending, socket.bytesWritten];
@@ -473,7 +448,7 @@ function timerOf({ localPort, remotePort }: Socket): string | undefined {
 }
 
 /** A client, and the socket at the other end. */
-async function accept(transport: Transport) {
+async function accept(transport: Transport, where: Where = HERE) {
   let accepted: (socket: TransportSocket) => void = () => undefined;
   const first = new Promise<TransportSocket>((resolve) => {
     accepted = resolve;
@@ -483,7 +458,7 @@ async function accept(transport: Transport) {
       socket.handler = NO_HANDLER;
       accepted(socket);
     },
-    HERE,
+    where,
     transport,
   );
   const client = opened.connect();

@@ -3,6 +3,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { isData } from '../../lib/options.ts';
 import { NO_HANDLER } from '../../lib/transport/noHandler.ts';
 import type { Address, Destination, Transport, TransportSocket } from '../../lib/transport/transport.ts';
+import { iteration } from '../support/clock.ts';
 import { open } from '../support/sockets.ts';
 import { PATIENCE } from '../support/waitable.ts';
 
@@ -16,9 +17,6 @@ export type Action = { readonly by: 'socket' | 'peer' } & (
   | { readonly does: 'write'; readonly data: Data }
   | { readonly does: 'pause' | 'resume' | 'end' | 'destroy' | 'reset' }
 );
-
-/** One iteration of the event loop. */
-export const iteration = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 const OPTIONS = { backlog: 511, noDelay: true, keepAlive: false as const };
 

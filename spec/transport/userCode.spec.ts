@@ -3,8 +3,9 @@ import type { Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { netTransport, nodeTransport } from '../../lib/transport/node.ts';
 import type { SocketHandler, TransportSocket } from '../../lib/transport/transport.ts';
+import { iteration } from '../support/clock.ts';
 import { uncaughtWhile } from '../support/uncaught.ts';
-import { acceptedPairs, iteration, type Pair, type Source } from './observedPair.ts';
+import { acceptedPairs, type Pair, type Source } from './observedPair.ts';
 
 type What = keyof SocketHandler;
 
