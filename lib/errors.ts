@@ -1,6 +1,8 @@
 /** The deadlines. Each has its own name, so that a log shows which one closed a connection. */
 export type DeadlineName =
   | 'connect'
+  | 'handshake'
+  | 'proxy'
   | 'idle'
   | 'greeting'
   | 'frame'
@@ -85,6 +87,27 @@ export class SlowConsumerError extends RangeError {
     super(`Cannot queue more output: ${unsent} bytes are unsent, at most ${limit} allowed`);
     this.limit = limit;
     this.unsent = unsent;
+  }
+}
+
+/** A TLS handshake failed, or a TLS connection was aborted. `cause` is the error of `node:tls`. */
+export class TlsError extends Error {
+  override readonly name = 'TlsError';
+  /** Node's code, such as `ERR_SSL_WRONG_VERSION_NUMBER` or `CERT_HAS_EXPIRED`. */
+  readonly code: string;
+  /** The alert that ended the connection, by its name in RFC 8446, such as `unknown_ca`; `undefined` if none is known. */
+  readonly alert: string | undefined;
+  /** Which side sent the alert. */
+  readonly sentBy: 'peer' | 'local' | undefined;
+
+  constructor(
+    message: string,
+    { code, alert, sentBy, cause }: { code: string; alert?: string; sentBy?: 'peer' | 'local'; cause?: unknown },
+  ) {
+    super(`Cannot secure the connection: ${message}`, { cause });
+    this.code = code;
+    this.alert = alert;
+    this.sentBy = sentBy;
   }
 }
 

@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto';
 import type { DeadlineName } from './errors.ts';
 import type { Address } from './transport/transport.ts';
 
@@ -12,6 +13,7 @@ import type { Address } from './transport/transport.ts';
  * - `failed`: the handler failed, perhaps with an error of another connection that it uses.
  * - `deadline`: the peer missed a deadline, or the lifetime of the connection was over; `deadline` names it.
  * - `frame-too-long`, `frame-truncated`, `frame-invalid`: the input could not be framed or decoded.
+ * - `tls`: the peer sent an alert, or what it sent is no TLS; `error` is a `TlsError` that names the alert.
  * - `slow-consumer`: the peer did not read what the handler wrote.
  * - `evicted`: all connections held more than the server's `budget`, and this one did not release its part, which is `held`.
  * - `aborted`: the server aborted the connection, by a call of `abort()` or because the drain's grace was over.
@@ -26,6 +28,7 @@ export type CloseReason =
   | 'frame-too-long'
   | 'frame-truncated'
   | 'frame-invalid'
+  | 'tls'
   | 'slow-consumer'
   | 'evicted'
   | 'aborted';
@@ -39,10 +42,49 @@ export type CloseReason =
  * - `exhausted`: the process was about to run out of descriptors.
  * - `budget`: all connections together held more bytes than the server's `budget`.
  * - `gone`: the peer closed it while it waited.
+ * - `deadline`: its PROXY header or its TLS handshake took too long; `deadline` says which.
+ * - `tls`: the TLS handshake failed; `error` is a `TlsError`.
+ * - `proxy`: the PROXY header was missing, malformed, or sent by an address that is not trusted; `error` says which.
  *
  * An operator behind `listen` that refuses a connection may give any other reason.
  */
-export type RefusalReason = 'full' | 'timeout' | 'draining' | 'exhausted' | 'budget' | 'gone' | (string & {});
+export type RefusalReason =
+  | 'full'
+  | 'timeout'
+  | 'draining'
+  | 'exhausted'
+  | 'budget'
+  | 'gone'
+  | 'deadline'
+  | 'tls'
+  | 'proxy'
+  | (string & {});
+
+/** What a TLS handshake has negotiated. */
+export interface Security {
+  /** The version, such as `TLSv1.3`. */
+  readonly protocol: string | undefined;
+  /** The cipher suite by the name of IANA, such as `TLS_AES_256_GCM_SHA384`. */
+  readonly cipher: string;
+  /** The protocol that both sides agreed on by ALPN. */
+  readonly alpn: string | undefined;
+  /** The host name that the client asked for (SNI). */
+  readonly servername: string | undefined;
+  /** Whether it resumed an earlier session: then the peer's certificate was verified in that one. */
+  readonly isResumed: boolean;
+  /** The peer's certificate, if it has sent one. */
+  readonly peerCertificate: X509Certificate | undefined;
+  /** Whether the peer has a certificate that was verified. */
+  readonly isVerified: boolean;
+  /** Why not, by the name of OpenSSL, where the options let such a peer in. */
+  readonly verifyError: string | undefined;
+  /** Whether the input ended by a FIN without `close_notify`. Then bytes at its end may be missing. */
+  readonly isTruncated: boolean;
+}
+
+/** The proxy through which a connection came. */
+export interface Via extends Address {}
+
 
 /** How long the input of a connection was paused, in milliseconds, for each cause. Several causes may apply at once. */
 export interface Paused {
@@ -60,6 +102,10 @@ export interface ConnectionView {
   readonly id: number;
   /** The remote address. */
   readonly peer: Address;
+  /** The proxy, if a PROXY header came first. Then `peer` is the client that it names. */
+  readonly via: Via | undefined;
+  /** What the TLS handshake negotiated; `undefined` without TLS. */
+  readonly security: Security | undefined;
   /** The local address, while the socket is open. */
   readonly local: Address;
   /** When the connection was accepted, in milliseconds since 1970. */
@@ -159,6 +205,10 @@ export interface OpenedEvent {
   readonly type: 'opened';
   readonly id: number;
   readonly peer: Address;
+  /** The proxy, if a PROXY header came first. */
+  readonly via?: Via;
+  /** What the TLS handshake negotiated. */
+  readonly security?: Security;
   /** Milliseconds it had waited. */
   readonly waited: number;
 }
@@ -176,6 +226,10 @@ export interface RefusedEvent {
   readonly reason: RefusalReason;
   /** Milliseconds it had waited. */
   readonly waited: number;
+  /** Which deadline was over, if the reason is `deadline`. */
+  readonly deadline?: DeadlineName;
+  /** What was wrong, if the reason is `tls`, `proxy` or `deadline`. */
+  readonly error?: unknown;
 }
 /**
  * A handler failed, and its connection with it; or the function for the last message to a refused connection failed; or one
@@ -205,6 +259,33 @@ export interface RecoveredEvent {
   /** Milliseconds since `exhausted`. */
   readonly duration: number;
 }
+/** One certificate of the server. */
+export interface CertificateInfo {
+  /** The DNS names and IP addresses that it is valid for. */
+  readonly hosts: readonly string[];
+  readonly subject: string;
+  readonly issuer: string;
+  readonly serialNumber: string;
+  /** The SHA-256 of the certificate, in hexadecimal with colons. */
+  readonly fingerprint256: string;
+  /** From when it is valid, in milliseconds since 1970. */
+  readonly validFrom: number;
+  /** Until when it is valid, in milliseconds since 1970. */
+  readonly validTo: number;
+}
+/**
+ * The certificates that new handshakes use: when the port opens, and after each renewal. Emitted again as a warning when a fifth
+ * of the validity is left, a twentieth, and nothing.
+ */
+export interface CertificateEvent {
+  readonly type: 'certificate';
+  /** Those that could be read; a `pfx` cannot be. */
+  readonly certificates: readonly CertificateInfo[];
+  /** Milliseconds until the first of them ends; negative if one has ended, `Infinity` if none could be read. */
+  readonly validFor: number;
+  /** Whether a fifth of its validity is left, or less. */
+  readonly isExpiring: boolean;
+}
 /** The shutdown has begun: a readiness probe should fail from now on. */
 export interface DrainingEvent {
   readonly type: 'draining';
@@ -226,6 +307,7 @@ export type ListenEvent =
   | RefusedEvent
   | ExhaustedEvent
   | RecoveredEvent
+  | CertificateEvent
   | FailedEvent;
 
 /** The events of `serve`. */

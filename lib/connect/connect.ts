@@ -1,4 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
+import type { Socket } from 'node:net';
 import { Observable, type Subscriber } from 'rxjs';
 import type { Connection } from '../connection/connection.ts';
 import { defaultBudget } from '../connection/defaultBudget.ts';
@@ -10,22 +11,40 @@ import {
   transportOptions,
 } from '../connection/settings.ts';
 import { type ConnectionOwner, SocketConnection } from '../connection/socketConnection.ts';
-import { DeadlineError } from '../errors.ts';
+import { DeadlineError, TlsError } from '../errors.ts';
+import type { Security } from '../events.ts';
 import { type Check, check, having, timeLimit } from '../options.ts';
+import { encodeProxyHeader, type ProxyHeaderOptions, proxyHeader } from '../proxyProtocol/encode.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { defaultClock } from '../time/monotonic.ts';
-import type { Destination, Dial, DialHandler, TransportSocket } from '../transport/transport.ts';
+import { SecureSocket } from '../tls/secureSocket.ts';
+import { type TlsClientOptions, type TlsSide, tlsClient, tlsClientOptions } from '../tls/tlsSide.ts';
+import type { Destination, Dial, DialHandler, SocketHandler, TransportSocket } from '../transport/transport.ts';
 import { whereToConnect } from './whereToConnect.ts';
 
 /** How to connect. Times are in milliseconds; `Infinity` for no limit. */
 export interface ConnectOptions extends ConnectionOptions {
-  /** How long connecting may take, the look-up of the name included. @default 5000 */
+  /** How long connecting may take, the look-up of the name and the TLS handshake included. @default 5000 */
   readonly timeout?: number | undefined;
+  /**
+   * TLS: what `tls.connect` takes (`ca`, `cert`, `key`, `servername`, `ALPNProtocols`, `minVersion` …), or `true` for its
+   * defaults. The server's certificate must be valid for the host, unless `servername` or `checkServerIdentity` say otherwise.
+   * @default no TLS
+   */
+  readonly tls?: TlsClientOptions | true | undefined;
+  /**
+   * The PROXY header to send first, before TLS: an object with the addresses of a client, such as its `Connection` is, or what
+   * {@link encodeProxyHeader} takes.
+   * @default no header
+   */
+  readonly proxy?: ProxyHeaderOptions | undefined;
 }
 
 const connectChecks: Record<string, Check> = {
   ...connectionChecks,
   timeout: timeLimit,
+  tls: tlsClientOptions,
+  proxy: proxyHeader,
   transport: having('a Transport that connects', 'connect'),
 };
 
@@ -60,7 +79,10 @@ const connectChecks: Record<string, Check> = {
 export function connect(where: Destination, options: ConnectOptions = {}): Observable<Connection> {
   const place = whereToConnect(where);
   const given = check('connect', options, connectChecks);
-  const { timeout = 5000 } = given;
+  const { timeout = 5000, tls, proxy } = given;
+  const host = 'path' in place ? undefined : (place.host ?? 'localhost');
+  const side = tls && tlsClient(tls === true ? {} : tls, host);
+  const header = proxy && encodeProxyHeader(proxy);
   const { transport, ...socket } = transportOptions(given);
   let common: ConnectionSettings | undefined;
   let ids = 0;
@@ -73,7 +95,7 @@ export function connect(where: Destination, options: ConnectOptions = {}): Obser
     const dialling = new Dialling(
       ++ids,
       { ...common, clock, context: new AsyncResource('SluiceConnect') },
-      timeout,
+      { timeout, tls: side, header },
       subscriber,
     );
     // A transport without `connect` was rejected when the options were validated; the default one has it.
@@ -85,20 +107,29 @@ export function connect(where: Destination, options: ConnectOptions = {}): Obser
 /** The default budget of outgoing connections, in bytes. */
 let defaultLimit: number | undefined;
 
+interface DialOptions {
+  /** Milliseconds. */
+  readonly timeout: number;
+  readonly tls: TlsSide | undefined;
+  /** The PROXY header. */
+  readonly header: Uint8Array | undefined;
+}
+
 /** One subscription of `connect`. */
 class Dialling implements DialHandler, ConnectionOwner, DeadlineOwner {
   readonly #id: number;
   readonly #settings: ConnectionSettings;
-  readonly #timeout: number;
+  readonly #options: DialOptions;
   readonly #to: Subscriber<Connection>;
   readonly #timer: DeadlineTimer;
   readonly #begun: number;
+  /** The connect, and then the handshake. */
   #dial: Dial | undefined;
 
-  constructor(id: number, settings: ConnectionSettings, timeout: number, to: Subscriber<Connection>) {
+  constructor(id: number, settings: ConnectionSettings, options: DialOptions, to: Subscriber<Connection>) {
     this.#id = id;
     this.#settings = settings;
-    this.#timeout = timeout;
+    this.#options = options;
     this.#to = to;
     this.#timer = new DeadlineTimer(settings.clock, this);
     this.#begun = settings.clock.now();
@@ -110,9 +141,32 @@ class Dialling implements DialHandler, ConnectionOwner, DeadlineOwner {
   }
 
   connected(socket: TransportSocket): void {
+    const { tls, header } = this.#options;
+    if (tls === undefined) return this.#emit(socket, header);
+    let raw: Socket;
+    try {
+      if (socket.detach === undefined) throw new TypeError('Cannot connect: the transport has no TLS');
+      raw = socket.detach();
+    } catch (error) {
+      socket.destroy();
+      return this.failed(error as Error);
+    }
+    // Node sends the first message of the handshake after it.
+    if (header) raw.write(header);
+    const secure = new SecureSocket(tls, raw, socket, () => this.#emit(secure, undefined, secure.security));
+    secure.handler = new HandshakeHandler((error) => this.failed(error));
+    this.#dial = { cancel: () => secure.destroy() };
+  }
+
+  #emit(socket: TransportSocket, header: Uint8Array | undefined, security?: Security): void {
     this.#timer.clear();
     this.#dial = undefined;
     const connection = new SocketConnection(this.#id, socket, this.#settings, this);
+    if (security) connection.originates({ security });
+    if (header) {
+      connection.output.queue.push(header);
+      connection.output.flush();
+    }
     connection.inContext(() => this.#to.next(connection));
   }
 
@@ -127,11 +181,12 @@ class Dialling implements DialHandler, ConnectionOwner, DeadlineOwner {
   }
 
   due(): number {
-    return this.#begun + this.#timeout;
+    return this.#begun + this.#options.timeout;
   }
 
   expire(): void {
-    this.#to.error(new DeadlineError('connect', this.#timeout));
+    this.#dial?.cancel();
+    this.#to.error(new DeadlineError('connect', this.#options.timeout));
   }
 
   // There is no waiting room here, and so there is no slot to free and nothing to count.
@@ -145,4 +200,29 @@ class Dialling implements DialHandler, ConnectionOwner, DeadlineOwner {
   closed(): void {
     this.#to.complete();
   }
+}
+
+/** Handles what the socket reports during the handshake. */
+class HandshakeHandler implements SocketHandler {
+  #fail: ((error: Error) => void) | undefined;
+
+  constructor(fail: (error: Error) => void) {
+    this.#fail = fail;
+  }
+
+  failed(error: Error): void {
+    const fail = this.#fail;
+    this.#fail = undefined;
+    fail?.(error);
+  }
+
+  freed(): void {
+    this.failed(new TlsError('the server closed the connection within the handshake', { code: 'ECONNRESET' }));
+  }
+
+  received(): void {}
+  peerEnded(): void {}
+  writable(): void {}
+  finished(): void {}
+  writeFailed(): void {}
 }

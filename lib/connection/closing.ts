@@ -7,6 +7,7 @@ import {
   FrameTruncatedError,
   isA,
   SlowConsumerError,
+  TlsError,
 } from '../errors.ts';
 import type { Closed, CloseReason } from '../events.ts';
 import type { ByteSink } from './source.ts';
@@ -30,6 +31,7 @@ export const closeReasons = {
   'frame-too-long': { flushed: false, fault: 'peer' },
   'frame-truncated': { flushed: false, fault: 'peer' },
   'frame-invalid': { flushed: false, fault: 'peer' },
+  tls: { flushed: false, fault: 'peer' },
   'slow-consumer': { flushed: false, fault: 'peer' },
   evicted: { flushed: false, fault: 'server' },
   aborted: { flushed: false, fault: 'server' },
@@ -45,6 +47,7 @@ export function closeReasonOf(error: unknown): CloseReason {
   if (isA(error, FrameTooLongError)) return 'frame-too-long';
   if (isA(error, FrameTruncatedError)) return 'frame-truncated';
   if (isA(error, FrameInvalidError)) return 'frame-invalid';
+  if (isA(error, TlsError)) return 'tls';
   if (isA(error, EvictedError)) return 'evicted';
   if (isA(error, SlowConsumerError)) return 'slow-consumer';
   return 'failed';

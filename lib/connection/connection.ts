@@ -1,5 +1,5 @@
 import type { Observable, OperatorFunction } from 'rxjs';
-import type { Closed, Paused } from '../events.ts';
+import type { Closed, Paused, Security, Via } from '../events.ts';
 import type { Address } from '../transport/transport.ts';
 import { Bytes } from './bytes.ts';
 import type { Data } from './writeQueue.ts';
@@ -24,8 +24,12 @@ import type { Data } from './writeQueue.ts';
 export abstract class Connection extends Bytes {
   /** Unique among the connections of one listener: 1, 2, 3 … in the order of accept. */
   abstract readonly id: number;
-  /** The remote address. */
+  /** The remote address: that of the client, also behind a proxy that sends a PROXY header. */
   abstract readonly peer: Address;
+  /** The proxy, if a PROXY header came first. */
+  abstract readonly via: Via | undefined;
+  /** What the TLS handshake negotiated; `undefined` without TLS. */
+  abstract readonly security: Security | undefined;
   /** When it was accepted, in milliseconds since 1970. */
   abstract readonly openedAt: number;
   /** The local address, while the socket is open. */

@@ -113,6 +113,14 @@ export class Input extends OperatedReads {
     else if (!this.isPaused) this.startSocket();
   }
 
+  /** Receives bytes that were read before the connection had a handler. They wait for the first sink. */
+  unshift(bytes: Uint8Array): void {
+    this.bytes += bytes.length;
+    this.pause(PauseCause.unread);
+    this.#retained = bytes;
+    this.#owner.weigh();
+  }
+
   /** A sink that comes after the end: it completes. */
   startAtEnd(sink: ByteSink): void {
     this.#sink = sink;

@@ -1,5 +1,5 @@
 import type { Observable, SchedulerLike } from 'rxjs';
-import type { Closed, Paused } from '../events.ts';
+import type { Closed, Paused, Security, Via } from '../events.ts';
 import type { Address, TransportSocket } from '../transport/transport.ts';
 import { Closing } from './closing.ts';
 import { Connection } from './connection.ts';
@@ -14,6 +14,14 @@ import type { Watchdog } from './watchdog.ts';
 /** V8 keeps a whole number of 31 bits in the field itself, and any other number in an object of its own. */
 const LOADED_AT = Date.now();
 
+/** What a PROXY header and a TLS handshake have shown of a connection. */
+export interface Origin {
+  readonly client?: Address | undefined;
+  readonly via?: Via | undefined;
+  readonly security?: Security | undefined;
+  readonly preamble?: number | undefined;
+}
+
 /**
  * What can be seen of a connection: its phase, its figures, and the Observables of its state. `SocketConnection` changes them.
  */
@@ -26,13 +34,14 @@ export abstract class ObservedConnection extends Connection {
   isCountedAsWaiting = true;
   /** The socket is closed. It may be so in any phase: the end of the input may still be retained for a paused handler. */
   isSocketClosed = false;
-  protected readonly socket: TransportSocket;
+  protected socket: TransportSocket;
   readonly settings: ConnectionSettings;
   protected phase: Phase = Phase.waiting;
   readonly #openedAt = Math.trunc(Date.now() - LOADED_AT);
   #isDraining = false;
   #closing: Closing | undefined;
   #observers: StateObservers | undefined;
+  #origin: Origin | undefined;
 
   constructor(id: number, socket: TransportSocket, settings: ConnectionSettings) {
     super();
@@ -42,7 +51,32 @@ export abstract class ObservedConnection extends Connection {
   }
 
   get peer(): Address {
-    return this.socket.peer;
+    return this.#origin?.client ?? this.socket.peer;
+  }
+
+  get via(): Via | undefined {
+    return this.#origin?.via;
+  }
+
+  get security(): Security | undefined {
+    return this.#origin?.security;
+  }
+
+  /** Milliseconds from the accept until the PROXY header was read and the TLS handshake was complete. */
+  get preamble(): number {
+    return this.#origin?.preamble ?? 0;
+  }
+
+  /** What a PROXY header or a TLS handshake has shown. */
+  originates(origin: Origin): void {
+    this.#origin = { ...this.#origin, ...origin };
+  }
+
+  /** Continues on another socket, because TLS has begun on the one so far. No write is in flight. */
+  replaceSocket(socket: TransportSocket): void {
+    this.socket = socket;
+    this.output.replaceSocket(socket);
+    this.input.replaceSocket(socket);
   }
 
   get openedAt(): number {

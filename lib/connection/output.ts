@@ -74,7 +74,7 @@ export class Output {
   readonly queue: WriteQueue;
   /** How slowly the peer reads, from its first stall on. */
   progress: OutputProgress | undefined;
-  readonly #socket: TransportSocket;
+  #socket: TransportSocket;
   readonly #owner: OutputOwner;
   /** The sink of the input is called, and a flush follows. */
   #isCorked = false;
@@ -85,6 +85,13 @@ export class Output {
     this.queue = new WriteQueue(socket, owner.settings);
     this.#socket = socket;
     this.#owner = owner;
+  }
+
+  /** Writes to another socket from now on. No write is in flight. */
+  replaceSocket(socket: TransportSocket): void {
+    this.#socket = socket;
+    this.progress = undefined;
+    this.queue.replaceSocket(socket);
   }
 
   /** Bytes that have been sent. */

@@ -18,7 +18,7 @@ export interface ReadsContext {
  * socket that is stopped notices neither, so the liveness poller asks for it.
  */
 export abstract class PausableReads implements Polled {
-  protected readonly socket: TransportSocket;
+  protected socket: TransportSocket;
   #causes = 0;
   #times: PauseTimes | undefined;
   #isStopped = true;
@@ -29,6 +29,12 @@ export abstract class PausableReads implements Polled {
   }
 
   protected abstract readonly context: ReadsContext;
+
+  /** Reads from another socket from now on, which is paused. */
+  replaceSocket(socket: TransportSocket): void {
+    this.socket = socket;
+    if (!this.#isStopped) socket.resume();
+  }
 
   /** The peer has reset the connection, unseen. */
   abstract died(): void;

@@ -1,5 +1,5 @@
 import type { OperatorFunction, Unsubscribable } from 'rxjs';
-import type { DeadlineError } from '../errors.ts';
+import { type DeadlineError, isA, TlsError } from '../errors.ts';
 import type { Closed } from '../events.ts';
 import type { Linked, LinkedSet } from '../linkedSet.ts';
 import { describe } from '../options.ts';
@@ -213,7 +213,7 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
   }
 
   failed(error: Error): void {
-    this.abortAs('reset', error);
+    this.abortAs(isA(error, TlsError) ? 'tls' : 'reset', error);
     this.stop();
   }
 

@@ -29,6 +29,8 @@ export interface WatchdogOwner {
   readonly over: boolean;
   /** Whether the handler is unsubscribed. */
   readonly isDetached: boolean;
+  /** Milliseconds that its PROXY header and its TLS handshake took. */
+  readonly preamble: number;
   /** Runs work in the connection's async context. */
   inContext(work: () => void): void;
   /** The time to end in good order is over: closes at once. */
@@ -60,12 +62,14 @@ const NO_DEADLINES: Deadlines = { idle: NEVER, greeting: NEVER, frame: NEVER, re
  * | `stall`    | while output is pending                  | any byte that is taken     | closed at once           |
  * | `pace.out` | while output is pending                  | each byte earns 1/rate s   | closed at once           |
  * | `lifetime` | from when the connection is taken        | nothing                    | drained within `grace`   |
- * | `greeting` | from when it is taken to the first byte  | nothing                    | the input errors         |
+ * | `greeting` | from when it is taken to the first byte (2) | nothing                 | the input errors         |
  * | `idle`     | unless work is in progress               | any byte in or out         | the input errors         |
  *
  * (1) It limits the linger after our FIN, a refusal, the last message after a missed deadline, the input that is still read after
  * a failed write, and the time to finish after the lifetime. The last three rows end when our side ends the connection. The frame
  * deadline is in `framing/`, the reply deadline in `flow/`.
+ *
+ * (2) A PROXY header and a TLS handshake count as part of it, but not the time in the waiting room.
  */
 export class Watchdog extends LazyTimer {
   deadlines = NO_DEADLINES;
@@ -203,7 +207,8 @@ export class Watchdog extends LazyTimer {
   }
 
   get #greetingAt(): number {
-    return this.#owner.bytesIn > 0 ? NEVER : (this.#takenAt ?? NEVER) + this.deadlines.greeting;
+    if (this.#owner.bytesIn > 0 || this.#takenAt === undefined) return NEVER;
+    return this.#takenAt - this.#owner.preamble + this.deadlines.greeting;
   }
 
   get #idleAt(): number {

@@ -48,7 +48,7 @@ class Backlog {
  * flight. Values that are written meanwhile stay here, where they can be counted and, if necessary, dropped.
  */
 export class WriteQueue {
-  readonly #socket: TransportSocket;
+  #socket: TransportSocket;
   readonly #limits: OutputLimits;
   /** While all queued values are strings they are concatenated, which costs almost nothing. */
   #text = '';
@@ -67,6 +67,11 @@ export class WriteQueue {
   constructor(socket: TransportSocket, limits: OutputLimits) {
     this.#socket = socket;
     this.#limits = limits;
+  }
+
+  /** Writes to another socket from now on. No write is in flight. */
+  replaceSocket(socket: TransportSocket): void {
+    this.#socket = socket;
   }
 
   /** Whether a write is in flight: the network has not taken all of it, because the peer reads too slowly. */

@@ -4,11 +4,14 @@ import { type ConnectionOptions, connectionChecks, settings, transportOptions } 
 import type { SocketConnection } from '../connection/socketConnection.ts';
 import type { Data } from '../connection/writeQueue.ts';
 import type { ListenEvent, RefusalReason } from '../events.ts';
-import { type Check, check, describe, having, isData, milliseconds, object, oneOf, whole } from '../options.ts';
-import type { Where } from '../transport/transport.ts';
+import { type Check, check, describe, having, isData, milliseconds, object, oneOf, timeLimit, whole } from '../options.ts';
+import { networks, trustedBy } from '../proxyProtocol/trusted.ts';
+import { type TlsOptions, tlsOptions } from '../tls/tlsSide.ts';
+import type { Port, Where } from '../transport/transport.ts';
 import { Lingering } from './lingering.ts';
 import { Listener } from './listener.ts';
 import { Registry } from './registry.ts';
+import { TlsSource } from './tlsSource.ts';
 import { whereToListen } from './whereToListen.ts';
 
 /** How to listen. Times are in milliseconds; `Infinity` for no limit. */
@@ -42,6 +45,41 @@ export interface ListenOptions extends ConnectionOptions {
    * @default 1
    */
   readonly ahead?: number | undefined;
+  /**
+   * TLS: what `tls.createServer` takes (`cert`, `key`, `ca`, `requestCert`, `ALPNProtocols`, `SNICallback`, `minVersion` …), or
+   * an Observable of that, such as `certificates({ cert, key })`. With an Observable the port opens when it first emits. Each
+   * further value holds for the handshakes that begin after it, and no connection is closed. A value that `node:tls` does not
+   * accept is refused with a `failed` event, and the one before stays.
+   *
+   * A connection is handed out when it is secured. At most 4 handshakes begin in one iteration of the event loop.
+   * @default no TLS
+   */
+  readonly tls?: TlsOptions | Observable<TlsOptions> | undefined;
+  /**
+   * How long a TLS handshake may take, from the accept; then the connection is refused as `deadline`. As many connections as may
+   * wait, `waiting.max`, may be in the handshake, too. The time also counts as part of `greeting`. @default 10000
+   */
+  readonly handshake?: number | undefined;
+  /**
+   * The PROXY protocol, version 1 and 2: `connection.peer` is the client that the header names, and `connection.via` the proxy.
+   * The header comes before TLS. A connection whose header is missing or malformed, or that comes from any other address, is
+   * refused as `proxy`.
+   * @default no header
+   */
+  readonly proxy?:
+    | {
+        /** The proxies: addresses and networks, such as `10.0.0.0/8` or `::1`; `unix` for all peers of a unix socket. */
+        readonly trusted: readonly string[];
+        /**
+         * With `optional`, connections without a header are served as well, those of other addresses included. It is then known
+         * only by the first bytes whether there is a header. So a client that sends nothing is handed out after `deadline`.
+         * @default 'required'
+         */
+        readonly mode?: 'required' | 'optional' | undefined;
+        /** How long the header may take, from the accept. @default 5000 */
+        readonly deadline?: number | undefined;
+      }
+    | undefined;
   /** Connections that the kernel completes before they are accepted. It has its own limit, `net.core.somaxconn`. @default 4096 */
   readonly backlog?: number | undefined;
 }
@@ -57,6 +95,9 @@ export const listenChecks: Record<string, Check> = {
       ? undefined
       : `must be a string, a Uint8Array or a function, not ${describe(value)}`,
   ahead: whole(1),
+  tls: tlsOptions,
+  handshake: timeLimit,
+  proxy: object({ trusted: networks, mode: oneOf('required', 'optional'), deadline: timeLimit }),
   backlog: whole(1, 0x7fffffff),
   transport: having('a Transport', 'listen'),
 };
@@ -131,15 +172,28 @@ export function openPort(
   lingering: Lingering,
 ): Observable<SocketConnection> {
   const { waiting: { max = 1000, timeout = 5000 } = {}, ahead = 1, backlog = 4096, farewell, events } = options;
+  const { tls, proxy, handshake = 10_000 } = options;
+  const isTrusted = proxy && trustedBy(proxy.trusted);
   const { transport, ...socket } = transportOptions(options);
   return new Observable((subscriber) => {
     // One for all connections, each of which it is called on.
     function hand(this: SocketConnection): void {
       subscriber.next(this);
     }
+    const common = settings(options);
+    const source =
+      tls &&
+      new TlsSource(tls, common.clock, {
+        ready: open,
+        failed: (error) => subscriber.error(error),
+        emit: (event) => listener.emit(event),
+      });
+    const proxied = proxy &&
+      isTrusted && { isTrusted, isRequired: proxy.mode !== 'optional', deadline: proxy.deadline ?? 5000 };
     const listener = new Listener({
-      settings: settings(options),
+      settings: common,
       waitingRoom: { max, timeout, ahead },
+      arrivals: source || proxied ? { max, handshake, tls: source, proxy: proxied } : undefined,
       farewell,
       events,
       registry,
@@ -147,9 +201,15 @@ export function openPort(
       hand: (connection) => connection.inContext(hand),
       fail: (error) => subscriber.error(error),
     });
-    const port = transport.listen(where, { backlog, ...socket }, listener);
+    let port: Port | undefined;
+    function open(): void {
+      port = transport.listen(where, { backlog, ...socket }, listener);
+    }
+    if (source) source.start();
+    else open();
     return () => {
-      port.close();
+      source?.close();
+      port?.close();
       listener.close();
     };
   });

@@ -1,9 +1,10 @@
 import { type NextObserver, Observable, type Subscriber } from 'rxjs';
 import type { ConnectionSettings } from '../connection/settings.ts';
 import { type ConnectionOwner, SocketConnection } from '../connection/socketConnection.ts';
-import type { Closed, ListenEvent } from '../events.ts';
+import type { CertificateEvent, Closed, FailedEvent, ListenEvent } from '../events.ts';
 import type { Address, PortHandler, TransportSocket } from '../transport/transport.ts';
 import { Admission } from './admission.ts';
+import { Arrivals, type ArrivalsOptions } from './arrivals.ts';
 import { closedEvent } from './closedEvent.ts';
 import type { Lingering } from './lingering.ts';
 import { type Farewell, Refusal } from './refusal.ts';
@@ -14,6 +15,8 @@ export interface ListenerOptions {
   /** What all its connections have in common. */
   readonly settings: ConnectionSettings;
   readonly waitingRoom: Omit<WaitingRoomOptions, 'clock'>;
+  /** What a connection has to pass before it can be handed out, if anything. */
+  readonly arrivals: Omit<ArrivalsOptions, 'clock'> | undefined;
   readonly farewell: Farewell | undefined;
   readonly events: NextObserver<ListenEvent> | undefined;
   readonly registry: Registry;
@@ -31,13 +34,14 @@ export class Listener implements PortHandler, ConnectionOwner {
   readonly #lingering: Lingering;
   readonly #fail: (error: Error) => void;
   readonly #admission: Admission;
+  readonly #arrivals: Arrivals | undefined;
   readonly #waitingRoom: WaitingRoom<SocketConnection>;
   readonly #refusal: Refusal;
   /** The observer, behind a subscriber of RxJS, which reports what it throws as unhandled: that disturbs nothing here. */
   #events: Subscriber<ListenEvent> | undefined;
   #listening = false;
 
-  constructor({ settings, waitingRoom, farewell, events, registry, lingering, hand, fail }: ListenerOptions) {
+  constructor({ settings, waitingRoom, arrivals, farewell, events, registry, lingering, hand, fail }: ListenerOptions) {
     const { clock, budget } = settings;
     const emit = (event: ListenEvent) => this.#emit(event);
     this.#settings = settings;
@@ -51,6 +55,16 @@ export class Listener implements PortHandler, ConnectionOwner {
     }
     this.#admission = new Admission({ clock, budget, registry }, emit);
     this.#refusal = new Refusal({ clock, farewell, registry, lingering, emit });
+    if (arrivals) {
+      this.#arrivals = new Arrivals(
+        { ...arrivals, clock },
+        {
+          refusal: () => undefined,
+          ready: (connection) => this.#waitingRoom.arrive(connection),
+          refuse: (connection, reason, error) => this.#refusal.refuseArrival(connection, reason, error),
+        },
+      );
+    }
     this.#waitingRoom = new WaitingRoom(
       { ...waitingRoom, clock },
       {
@@ -71,8 +85,15 @@ export class Listener implements PortHandler, ConnectionOwner {
   accepted(socket: TransportSocket): void {
     const connection = new SocketConnection(this.#registry.accept(), socket, this.#settings, this);
     const reason = this.#admission.refusal(socket);
-    if (reason === undefined) this.#waitingRoom.arrive(connection);
-    else this.#refusal.refuse(connection, reason);
+    if (this.#arrivals === undefined) {
+      if (reason === undefined) this.#waitingRoom.arrive(connection);
+      else this.#refusal.refuse(connection, reason);
+    } else if (reason === undefined) {
+      this.#arrivals.accept(connection, socket);
+    } else {
+      // A farewell would have to be encrypted.
+      this.#refusal.refuseArrival(connection, reason);
+    }
   }
 
   error(error: Error): void {
@@ -83,8 +104,8 @@ export class Listener implements PortHandler, ConnectionOwner {
 
   taken(connection: SocketConnection): void {
     this.#registry.take(connection);
-    const { id, peer, waited } = connection;
-    this.#emit({ type: 'opened', id, peer, waited });
+    const { id, peer, waited, via, security } = connection;
+    this.#emit({ type: 'opened', id, peer, waited, ...(via && { via }), ...(security && { security }) });
     this.#waitingRoom.taken(connection);
   }
 
@@ -98,6 +119,7 @@ export class Listener implements PortHandler, ConnectionOwner {
   }
 
   closed(connection: SocketConnection, closed: Closed): void {
+    this.#arrivals?.leave(connection);
     if (connection.isCountedAsWaiting) {
       // Its peer left while it waited. If an operator's buffer still references it, it keeps its slot.
       this.#waitingRoom.leave(connection, false);
@@ -114,6 +136,7 @@ export class Listener implements PortHandler, ConnectionOwner {
   /** The port is closed: refuses all connections that wait. */
   close(): void {
     this.#refusal.flush();
+    this.#arrivals?.close();
     this.#waitingRoom.close();
   }
 
@@ -121,6 +144,11 @@ export class Listener implements PortHandler, ConnectionOwner {
     if (!connection.abandoned) return false;
     this.#refusal.refuseAbandoned(connection);
     return true;
+  }
+
+  /** An event of the port, and not of a connection. */
+  emit(event: CertificateEvent | FailedEvent): void {
+    this.#emit(event);
   }
 
   #emit(event: ListenEvent): void {

@@ -1,6 +1,7 @@
 import type { SchedulerLike } from 'rxjs';
 import type { SocketConnection } from '../connection/socketConnection.ts';
 import type { Data } from '../connection/writeQueue.ts';
+import { DeadlineError, isA } from '../errors.ts';
 import type { FailedEvent, RefusalReason, RefusedEvent } from '../events.ts';
 import { data } from '../options.ts';
 import { Queue } from '../queue.ts';
@@ -29,6 +30,14 @@ export class Refusal {
 
   constructor(options: RefusalOptions) {
     this.#options = options;
+  }
+
+  /** Refuses a connection that has not sent its PROXY header, or is not secured: nothing is sent to it. */
+  refuseArrival(connection: SocketConnection, reason: RefusalReason, error?: Error): void {
+    if (!connection.isCountedAsWaiting) return;
+    this.#options.registry.refuse(connection);
+    connection.dismiss(undefined, 0);
+    this.#emitRefused(connection, reason, error);
   }
 
   /** Refuses a connection that waits. A connection that was taken or refused before is left as it is. */
@@ -96,8 +105,8 @@ export class Refusal {
     }
   }
 
-  #emitRefused(connection: SocketConnection, reason: RefusalReason): void {
-    const { id, peer, waited } = connection;
-    this.#options.emit({ type: 'refused', id, peer, reason, waited });
+  #emitRefused({ id, peer, waited }: SocketConnection, reason: RefusalReason, error?: Error): void {
+    const deadline = isA(error, DeadlineError) ? { deadline: error.deadline } : {};
+    this.#options.emit({ type: 'refused', id, peer, reason, waited, ...deadline, ...(error && { error }) });
   }
 }

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import type { NextObserver } from 'rxjs';
-import type { ServerEvent } from '../events.ts';
+import type { CertificateInfo, ServerEvent } from '../events.ts';
 import { type Check, checkArgument, describe } from '../options.ts';
 import { pinoLogger } from './pino.ts';
 import { plain, sentenceOf } from './plain.ts';
@@ -16,6 +16,7 @@ const LEVELS = {
   failed: 'error',
   exhausted: 'error',
   recovered: 'info',
+  certificate: 'info',
   draining: 'info',
   drained: 'info',
 } as const satisfies Record<ServerEvent['type'], Level>;
@@ -34,7 +35,7 @@ export type EventLogger = {
  *
  * - `debug`: `opened`
  * - `info`: `listening`, `closed`, which makes an access log, `recovered`, `draining` and `drained`
- * - `warn`: `refused`
+ * - `warn`: `refused`, and `certificate` if one of them ends soon; otherwise that is `info`
  * - `error`: `failed` and `exhausted`
  *
  * The line of `failed` includes the stack of the error. That of `closed` has the error in one sentence.
@@ -55,10 +56,13 @@ export function logTo(
   checkArgument('log', 'logger', logger, eventLogger);
   const write = writer(logger);
   return {
-    next: (event) => write(LEVELS[event.type], fields(event), printableLine(sentence(event))),
+    next: (event) => write(levelOf(event), fields(event), printableLine(sentence(event))),
     error: (error) => write('error', { type: 'error', err: plain(error) }, 'the server ended with an error'),
   };
 }
+
+const levelOf = (event: ServerEvent): Level =>
+  event.type === 'certificate' && event.isExpiring ? 'warn' : LEVELS[event.type];
 
 type Fields = { readonly type: string; readonly err?: unknown };
 type Write = (level: Level, fields: Fields, sentence: string) => void;
@@ -109,6 +113,9 @@ const at = ({ address = 'unknown', port }: { address: string | undefined; port: 
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 };
 
+const validity = ({ hosts, validTo }: CertificateInfo) =>
+  `the certificate of ${hosts.join(', ')} is valid until ${new Date(validTo).toISOString()}`;
+
 const heldBytes = (held: number | undefined) => (held === undefined ? undefined : `it held ${held} bytes`);
 const lost = (unsent: number) => (unsent === 0 ? '' : `, ${unsent} bytes unsent`);
 const inBrackets = (text: string | undefined) => (text === undefined ? '' : ` (${text})`);
@@ -129,6 +136,8 @@ function sentence(event: ServerEvent): string {
       return `out of descriptors: the process may have ${event.limit}`;
     case 'recovered':
       return `descriptors are free again: ${event.refused} refused meanwhile`;
+    case 'certificate':
+      return event.certificates.map(validity).join('; ') || 'certificates that cannot be read';
     case 'draining':
       return `draining: ${event.active} active, ${event.waiting} waiting`;
     case 'drained':

@@ -1,8 +1,9 @@
+import type { Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { isData } from '../options.ts';
 import { gather, giveAway, joinIfTooMany } from './gather.ts';
 import type { Handle, HandleOwner, Handles, Written } from './handle.ts';
-import { isPeerKnown } from './nodeInternals.ts';
+import { asSocket, isPeerKnown } from './nodeInternals.ts';
 import { NodeSocket } from './nodeSocket.ts';
 import { prefixes } from './sharedBuffer.ts';
 import type { Address, TransportSocket } from './transport.ts';
@@ -133,6 +134,15 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
     // Before the handle is forgotten, because no stack may be left for the call: then the next one closes it.
     close(handle);
     this.#handle = undefined;
+  }
+
+  detach(): Socket {
+    const handle = this.#handle;
+    if (handle === undefined) throw new Error('Cannot detach the socket: it is closed');
+    this.keepFigures();
+    this.pause();
+    this.#handle = undefined;
+    return asSocket(handle);
   }
 
   // What the handle reports (HandleOwner) -----------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import { joinIfTooMany } from './gather.ts';
 import type { Written } from './handle.ts';
 import { descriptorOf, isConnected, keepReadable, queuedOf } from './nodeInternals.ts';
 import { NodeSocket } from './nodeSocket.ts';
-import { own, type SocketOwner } from './ownedSocket.ts';
+import { disown, own, type SocketOwner } from './ownedSocket.ts';
 import type { Address, TransportSocket } from './transport.ts';
 
 /** A `net.Socket`, as a transport offers it. */
@@ -112,5 +112,10 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
     const isShuttingDown = this.isFinSent && !socket.writableFinished;
     if (!this.#isTcp || isShuttingDown) socket.destroy();
     else socket.resetAndDestroy();
+  }
+
+  detach(): Socket {
+    disown(this.#socket);
+    return this.#socket;
   }
 }

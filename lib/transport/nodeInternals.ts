@@ -59,8 +59,7 @@ function learn(): Handles | undefined {
   if (bun !== undefined || deno !== undefined || !RELEASES.includes(Number.parseInt(node, 10))) return undefined;
   try {
     const standIn = new StandIn();
-    const options = { handle: standIn, pauseOnCreate: true, readable: true, writable: true, allowHalfOpen: true };
-    const socket = new Socket(options as object);
+    const socket = asSocket(standIn as object as Handle);
     socket._write('x', 'utf8', () => {});
     socket._final(() => {});
     const [key, ...others] = Object.getOwnPropertySymbols(standIn);
@@ -224,6 +223,12 @@ export function takeConnected({ fits }: Handles, socket: Socket): Handle | undef
   return handle;
 }
 
+/** A paused `net.Socket` on a handle, which becomes its own. */
+export function asSocket(handle: Handle): Socket {
+  const options = { handle, pauseOnCreate: true, readable: true, writable: true, allowHalfOpen: true };
+  return new Socket(options as object);
+}
+
 // Writes -------------------------------------------------------------------------------------------------------------
 
 type Writer = Handles['write'];
@@ -287,7 +292,7 @@ function onWritten(this: Request, status: number): void {
 // What a `net.Socket` does not tell ------------------------------------------------------------------------------------
 
 interface Internals {
-  readonly _handle?: Partial<Handle> | null;
+  readonly _handle?: (Partial<Handle> & { readonly reading?: boolean }) | null;
   readonly _readableState?: { errored: Error | null };
 }
 
@@ -310,4 +315,25 @@ export function isPeerKnown(handle: Partial<Handle> | null | undefined): boolean
 export function keepReadable(socket: Socket): void {
   const { _readableState: input } = socket as Internals;
   if (input) input.errored = null;
+}
+
+/**
+ * Calls back at the end of a TLS connection's input, with whether it is truncated: the peer sent a FIN without `close_notify`.
+ *
+ * Both end the input of Node's socket. But after a FIN libuv reads no more from the socket beneath, and would begin anew. A
+ * socket that does not read at that moment has received no FIN, so `close_notify` was among the bytes that were read before.
+ */
+export function onEndOfInput(socket: Socket, raw: Socket, callback: (isTruncated: boolean) => void): void {
+  const { push } = socket;
+  socket.push = (chunk, encoding) => {
+    if (chunk === null) callback(endsByFin(socket, raw));
+    return push.call(socket, chunk, encoding);
+  };
+}
+
+function endsByFin(socket: object, raw: object): boolean {
+  const { _handle: handle } = raw as Internals;
+  if ((socket as Internals)._handle?.reading !== true || !handle?.readStart || handle.readStart() !== 0) return false;
+  handle.readStop?.();
+  return true;
 }

@@ -30,6 +30,18 @@ export function own(connected: Socket, owner: SocketOwner): void {
   socket.on('close', onClose);
 }
 
+/** Undoes {@link own}: the socket notifies its owner of nothing more. */
+export function disown(connected: Socket): void {
+  const socket: Partial<Pick<Socket, 'destroy'>> = connected;
+  // Uncovers the method of its class.
+  delete socket.destroy;
+  connected.off('error', onError);
+  connected.off('data', onData);
+  connected.off('end', onEnd);
+  connected.off('finish', onFinish);
+  connected.off('close', onClose);
+}
+
 function onData(this: Socket, chunk: Buffer): void {
   // A socket that is resumed and then destroyed, in one callback, still emits what Node has read before.
   if (!this.destroyed) (this as OwnedSocket)[OWNER].handler.received(chunk);

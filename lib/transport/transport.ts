@@ -1,3 +1,5 @@
+import type { Socket } from 'node:net';
+
 /**
  * A network, as Sluice uses it. `nodeTransport` is the real one. `MemoryNetwork` in `sluice/testing` has one in memory, which
  * can run on virtual time.
@@ -161,6 +163,11 @@ export interface TransportSocket {
   destroy(): void;
   /** Closes at once with a RST. Unsent bytes are dropped. */
   reset(): void;
+  /**
+   * Gives the connection away as a `net.Socket`, on which TLS can begin. The socket here must be paused, with no write in flight.
+   * From then on it does nothing, and notifies its handler of nothing. A transport without this method has no TLS.
+   */
+  detach?(): Socket;
 }
 
 /** Is notified of what happens to a socket. */

@@ -1,0 +1,210 @@
+import type { SocketConnection } from '../connection/socketConnection.ts';
+import { isA, ProxyHeaderError, TlsError } from '../errors.ts';
+import { decodeProxyHeader } from '../proxyProtocol/decode.ts';
+import { HelloReader } from '../tls/helloReader.ts';
+import { SecureSocket } from '../tls/secureSocket.ts';
+import type { TlsSide } from '../tls/tlsSide.ts';
+import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
+import { Gathered } from './gathered.ts';
+
+/** What an arrival reports, and what it is to do. */
+export interface ArrivalOwner {
+  /** Whether a PROXY header comes first; `undefined` if the port has none. */
+  readonly proxy: { readonly isRequired: boolean; isTrusted(address: Address): boolean } | undefined;
+  readonly hasTls: boolean;
+  /** The PROXY header was read. @returns Why the client is refused, or `undefined`. */
+  identified(arrival: Arrival): void;
+  /** The first message of the handshake is complete: begins the handshake, now or later. */
+  helloRead(arrival: Arrival): void;
+  /** The connection can be handed out. */
+  ready(arrival: Arrival): void;
+  refuse(arrival: Arrival, reason: 'proxy' | 'tls' | 'gone', error?: Error): void;
+  /** Its socket is closed, or about to be. */
+  left(arrival: Arrival): void;
+}
+
+/**
+ * What an arrival waits for, in this order.
+ *
+ * | stage       | waits for                                      | then                                       |
+ * |-------------|------------------------------------------------|--------------------------------------------|
+ * | `header`    | the PROXY header, on a port that has one       | the connection has the client's address    |
+ * | `hello`     | the first message of TLS, on a port with TLS   | the arrival queues for its handshake       |
+ * | `queued`    | its turn, because handshakes cost CPU time     | the socket becomes a {@link SecureSocket}  |
+ * | `handshake` | the end of the handshake                       | the connection has its `security`          |
+ * | `over`      | nothing: it was handed out, or refused         |                                            |
+ */
+type Stage = 'header' | 'hello' | 'queued' | 'handshake' | 'over';
+
+/**
+ * A connection from its accept until it can be handed out: reads its PROXY header, and secures it. Meanwhile this handles what
+ * its socket reports.
+ */
+export class Arrival implements SocketHandler {
+  readonly connection: SocketConnection;
+  readonly #owner: ArrivalOwner;
+  readonly #bytes = new Gathered();
+  #socket: TransportSocket;
+  #stage: Stage;
+  #hello: HelloReader | undefined;
+  /** Bytes that the PROXY header has at least. */
+  #needs = 1;
+
+  constructor(connection: SocketConnection, socket: TransportSocket, owner: ArrivalOwner) {
+    this.connection = connection;
+    this.#socket = socket;
+    this.#owner = owner;
+    this.#stage = owner.proxy ? 'header' : 'hello';
+  }
+
+  /** Whether the peer has sent something. */
+  get hasBegun(): boolean {
+    return this.#bytes.length > 0;
+  }
+
+  get isOver(): boolean {
+    return this.#stage === 'over';
+  }
+
+  begin(): void {
+    this.#socket.handler = this;
+    const { proxy } = this.#owner;
+    if (proxy?.isRequired && !proxy.isTrusted(this.#socket.peer)) return this.#refuseProxy(untrusted(this.#socket.peer));
+    this.#socket.resume();
+  }
+
+  // The stages ---------------------------------------------------------------------------------------------------------
+
+  #read(chunk: Uint8Array): void {
+    if (this.#stage === 'header') this.#readHeader();
+    else if (this.#stage === 'hello') this.#readHello(chunk);
+  }
+
+  #readHeader(): void {
+    if (this.#bytes.length < this.#needs) return;
+    const { proxy } = this.#owner;
+    const decoded = decodeProxyHeader(this.#bytes.bytes);
+    if (decoded.kind === 'more') {
+      this.#needs = decoded.needs;
+    } else if (decoded.kind === 'absent') {
+      if (proxy?.isRequired) throw new ProxyHeaderError('the connection does not begin with one');
+      this.goOn();
+    } else {
+      const { peer } = this.#socket;
+      if (!proxy?.isTrusted(peer)) throw untrusted(peer);
+      this.#bytes.drop(decoded.length);
+      const { header } = decoded;
+      // A health check of the proxy (LOCAL), or a client that it does not know.
+      this.connection.originates({ client: header.source, via: { ...peer, ...header } });
+      this.goOn();
+    }
+  }
+
+  /** The PROXY header was read, or there is none. */
+  goOn(): void {
+    this.#stage = 'hello';
+    this.#owner.identified(this);
+    if (this.#stage !== 'hello') return;
+    if (this.#owner.hasTls) this.#readHello(this.#bytes.bytes);
+    else this.#handOver();
+  }
+
+  #readHello(chunk: Uint8Array): void {
+    this.#hello ??= new HelloReader();
+    if (!this.#hello.take(chunk)) return;
+    this.#stage = 'queued';
+    this.#socket.pause();
+    this.#owner.helloRead(this);
+  }
+
+  /** Begins the handshake. */
+  secure(side: TlsSide): void {
+    this.#stage = 'handshake';
+    const before = this.#socket;
+    try {
+      if (before.detach === undefined) throw new TypeError('the transport has no TLS');
+      const raw = before.detach();
+      raw.unshift(this.#bytes.bytes);
+      const arrival = this;
+      this.#socket = new SecureSocket(side, raw, before, function secured() {
+        arrival.#secured(this);
+      });
+    } catch (error) {
+      return this.#refuse('tls', error as Error);
+    }
+    this.#socket.handler = this;
+    this.connection.replaceSocket(this.#socket);
+  }
+
+  #secured({ security }: SecureSocket): void {
+    this.connection.originates({ security });
+    this.connection.inContext(() => this.#handOver());
+  }
+
+  /** What was read and belongs to the handler is passed on with the connection. */
+  #handOver(): void {
+    const rest = this.#stage === 'handshake' ? undefined : this.#bytes.bytes;
+    this.#leave();
+    this.#socket.pause();
+    if (rest !== undefined && rest.length > 0) this.connection.input.unshift(rest);
+    this.#owner.ready(this);
+  }
+
+  #refuseProxy(error: unknown): void {
+    this.#refuse('proxy', error as Error);
+  }
+
+  #refuse(reason: 'proxy' | 'tls' | 'gone', error?: Error): void {
+    if (this.isOver) return;
+    this.#leave();
+    this.#owner.refuse(this, reason, error);
+  }
+
+  /** From now on the connection itself handles what its socket reports. */
+  leave(): void {
+    if (!this.isOver) this.#leave();
+  }
+
+  #leave(): void {
+    this.#stage = 'over';
+    this.#socket.handler = this.connection;
+    this.#owner.left(this);
+  }
+
+  // What the socket reports (SocketHandler) ------------------------------------------------------------------------------
+
+  received(chunk: Uint8Array): void {
+    this.#bytes.add(chunk);
+    try {
+      this.#read(chunk);
+    } catch (error) {
+      if (!isA(error, ProxyHeaderError)) throw error;
+      this.#refuseProxy(error);
+    }
+  }
+
+  peerEnded(): void {
+    if (this.#stage !== 'header' || this.#bytes.length === 0) return this.#refuse('gone');
+    this.#refuseProxy(new ProxyHeaderError(`the input ended after ${this.#bytes.length} bytes of it`));
+  }
+
+  failed(error: Error): void {
+    if (this.#stage === 'handshake' && isA(error, TlsError)) return this.#refuse('tls', error);
+    this.leave();
+    this.connection.failed(error);
+  }
+
+  freed(): void {
+    this.leave();
+    this.connection.freed();
+  }
+
+  // Nothing is written before the connection is handed out.
+  writable(): void {}
+  finished(): void {}
+  writeFailed(): void {}
+}
+
+function untrusted({ address }: Address): ProxyHeaderError {
+  return new ProxyHeaderError(`${address ?? 'the peer'} may not send one: its address is not trusted`);
+}

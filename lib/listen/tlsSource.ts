@@ -1,0 +1,119 @@
+import { randomBytes } from 'node:crypto';
+import { isObservable, type Observable, of, type SchedulerLike, type Subscription } from 'rxjs';
+import type { CertificateEvent, FailedEvent } from '../events.ts';
+import { certificateInfo } from '../tls/certificateInfo.ts';
+import { tlsServer, type TlsOptions, type TlsSide } from '../tls/tlsSide.ts';
+import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
+
+/** The shares of a certificate's validity that are left when the server warns: the renewal should have come before. */
+const WARNINGS = [0.2, 0.05, 0];
+
+export interface TlsSourceHandler {
+  /** The first certificates are there: the port can be opened. */
+  ready(): void;
+  /** There are none, and will be none. */
+  failed(error: unknown): void;
+  emit(event: CertificateEvent | FailedEvent): void;
+}
+
+/**
+ * The certificates and settings of TLS of one port, and their renewals.
+ *
+ * A renewal holds for the handshakes that begin after it. If `node:tls` does not accept one, the old ones stay.
+ */
+export class TlsSource implements DeadlineOwner {
+  readonly #options: Observable<TlsOptions>;
+  readonly #clock: SchedulerLike;
+  readonly #handler: TlsSourceHandler;
+  readonly #timer: DeadlineTimer;
+  /** Sessions are resumed across renewals, as one process would otherwise do only until the next one. */
+  readonly #ticketKeys = randomBytes(48);
+  #side: TlsSide | undefined;
+  #subscription: Subscription | undefined;
+  #certificates: CertificateEvent['certificates'] = [];
+  /** The wall clock at the begin of the clock: certificates are valid by the former, and timers run by the latter. */
+  readonly #epoch: number;
+  #warnings: number[] = [];
+
+  constructor(options: TlsOptions | Observable<TlsOptions>, clock: SchedulerLike, handler: TlsSourceHandler) {
+    this.#options = isObservable(options) ? options : of(options);
+    this.#clock = clock;
+    this.#handler = handler;
+    this.#epoch = Date.now() - clock.now();
+    this.#timer = new DeadlineTimer(clock, this);
+  }
+
+  /** The current ones. Not to be used before `ready`. */
+  get side(): TlsSide {
+    return this.#side as TlsSide;
+  }
+
+  start(): void {
+    this.#subscription = this.#options.subscribe({
+      next: (options) => this.#renew(options),
+      error: (error) => this.#fail(error),
+      complete: () => this.#side === undefined && this.#fail(new TypeError('Cannot listen: tls has emitted no options')),
+    });
+  }
+
+  close(): void {
+    this.#subscription?.unsubscribe();
+    this.#timer.clear();
+  }
+
+  #renew(options: TlsOptions): void {
+    const isFirst = this.#side === undefined;
+    try {
+      this.#side = tlsServer({ ticketKeys: this.#ticketKeys, ...options });
+      this.#certificates = certificateInfo(options);
+    } catch (error) {
+      return this.#fail(error);
+    }
+    const now = this.#now;
+    this.#warnings = WARNINGS.map((share) => this.#endsAt - share * this.#validity).filter((at) => at > now);
+    if (isFirst) this.#handler.ready();
+    this.#report();
+    this.#timer.clear();
+    this.#timer.set();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#side === undefined) this.#handler.failed(error);
+    else this.#handler.emit({ type: 'failed', error });
+  }
+
+  #report(): void {
+    const validFor = this.#endsAt - this.#now;
+    const isExpiring = validFor <= Math.max(...WARNINGS) * this.#validity;
+    this.#handler.emit({ type: 'certificate', certificates: this.#certificates, validFor, isExpiring });
+  }
+
+  get #now(): number {
+    return this.#epoch + this.#clock.now();
+  }
+
+  /** The certificate that ends first. */
+  get #first(): CertificateEvent['certificates'][number] | undefined {
+    return this.#certificates.reduce((first, one) => (one.validTo < first.validTo ? one : first), this.#certificates[0] as never);
+  }
+
+  get #endsAt(): number {
+    return this.#first?.validTo ?? Number.POSITIVE_INFINITY;
+  }
+
+  get #validity(): number {
+    return this.#first ? this.#first.validTo - this.#first.validFrom : 0;
+  }
+
+  // Deadlines (DeadlineOwner) ------------------------------------------------------------------------------------------
+
+  due(): number {
+    return (this.#warnings[0] ?? Number.POSITIVE_INFINITY) - this.#epoch;
+  }
+
+  expire(): void {
+    this.#warnings.shift();
+    this.#report();
+    this.#timer.set();
+  }
+}

@@ -1,0 +1,239 @@
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { isData } from '../options.ts';
+import { gather, joinIfTooMany } from '../transport/gather.ts';
+import type { Written } from '../transport/handle.ts';
+import { descriptorOf, isConnected, keepReadable, onEndOfInput, queuedOf } from '../transport/nodeInternals.ts';
+import { NodeSocket } from '../transport/nodeSocket.ts';
+import { own, type SocketOwner } from '../transport/ownedSocket.ts';
+import type { Address, TransportSocket } from '../transport/transport.ts';
+import { SocketSecurity } from './security.ts';
+import { tlsError } from './tlsError.ts';
+import type { HandshakeHandler, TlsSide } from './tlsSide.ts';
+
+/** A write of this many bytes at most is one record of TLS. The kernel has taken it if libuv holds nothing of it. */
+const RECORD = 16 * 1024;
+
+/** A TLS connection: the socket of a transport from the begin of its handshake. */
+export class SecureSocket extends NodeSocket implements TransportSocket, SocketOwner, HandshakeHandler {
+  /** What was negotiated; `undefined` during the handshake. */
+  security: SocketSecurity | undefined;
+  readonly #raw: Socket;
+  readonly #isTcp: boolean;
+  readonly #onSecured: (this: SecureSocket) => void;
+  #socket: TLSSocket | undefined;
+  #isReading = false;
+  /** What is written during the handshake. */
+  #early: Written | undefined;
+  #isFinWanted = false;
+  /** Bytes that were passed to write. */
+  #written: number;
+  /** Bytes of the write that the network has not taken at once. */
+  #inFlight = 0;
+  /** The most encrypted bytes that Node and libuv have held of it. */
+  #most = 0;
+  /** The handshake has failed, or the connection was closed before its end. */
+  #isOver = false;
+
+  /**
+   * Begins the handshake.
+   *
+   * @param side Our certificates and settings.
+   * @param raw A paused socket.
+   * @param before The socket of the connection so far, which has been detached.
+   * @param onSecured Called once, when the handshake is complete. If it fails, the handler is notified of that.
+   */
+  constructor(side: TlsSide, raw: Socket, before: TransportSocket, onSecured: (this: SecureSocket) => void) {
+    super(before.peer);
+    this.#raw = raw;
+    this.#isTcp = this.peer.port !== undefined || raw.localPort !== undefined;
+    this.#written = before.bytesWritten;
+    this.#onSecured = onSecured;
+    raw.on('error', ignore);
+    raw.on('close', () => this.#socket === undefined && this.freed());
+    // Otherwise Node would not notice a peer that sends a FIN within the handshake.
+    raw.allowHalfOpen = false;
+    side.begin(raw, this);
+  }
+
+  get borrows(): boolean {
+    return false;
+  }
+
+  protected get isTcp(): boolean {
+    return this.#isTcp;
+  }
+
+  protected get isClosed(): boolean {
+    return this.#isOver || (this.#socket ?? this.#raw).destroyed;
+  }
+
+  get local(): Address {
+    return { address: this.#raw.localAddress, port: this.#raw.localPort };
+  }
+
+  get descriptor(): number | undefined {
+    return descriptorOf(this.#raw);
+  }
+
+  /** The share of the write in flight that is not sent, estimated by its encrypted bytes, of which there are a few more. */
+  protected get queued(): number | undefined {
+    if (this.isClosed) return undefined;
+    if (this.#inFlight === 0) return 0;
+    const left = this.#encrypted;
+    this.#most = Math.max(this.#most, left);
+    return this.#most === 0 ? this.#inFlight : Math.ceil((this.#inFlight * left) / this.#most);
+  }
+
+  /** Encrypted bytes that Node or libuv hold; those that both hold count twice, as they do until the write is complete. */
+  get #encrypted(): number {
+    const inNode = this.#socket === undefined ? 0 : (queuedOf(this.#socket) ?? 0);
+    return inNode + (queuedOf(this.#raw) ?? 0);
+  }
+
+  protected get written(): number {
+    return this.#written;
+  }
+
+  protected get isPeerKnown(): boolean | undefined {
+    return this.#isTcp ? isConnected(this.#raw) : undefined;
+  }
+
+  protected get isFinSent(): boolean {
+    const socket = this.#socket;
+    return socket !== undefined && socket.writableEnded && socket.writableLength === 0;
+  }
+
+  resume(): void {
+    this.#isReading = true;
+    this.#socket?.resume();
+  }
+
+  pause(): void {
+    this.#isReading = false;
+    this.#socket?.pause();
+  }
+
+  write(data: Written): boolean {
+    if (this.isClosed || this.hasFailed) return false;
+    const length = lengthOf(data);
+    const before = this.#written;
+    this.#written += length;
+    this.#inFlight = length;
+    this.#most = 0;
+    this.isStalled = true;
+    if (this.#socket === undefined) this.#early = data;
+    else this.#send(this.#socket, data, before);
+    return !this.isStalled;
+  }
+
+  /** @param before Bytes that had been passed to write before this data. */
+  #send(socket: TLSSocket, data: Written, before: number): void {
+    // Node calls back in a later iteration. More may have been written by then.
+    const taken = () => socket.writableLength === 0 && this.#notifyWritable();
+    const isFirst = socket.writableLength === 0;
+    // If nothing is in flight Node encrypts the bytes within the call, so the shared buffer of `gather` can serve.
+    const pieces = isData(data) ? data : ((isFirst ? gather(data) : undefined) ?? joinIfTooMany(data));
+    if (isData(pieces)) {
+      socket.write(pieces, taken);
+    } else {
+      socket.cork();
+      try {
+        for (const piece of pieces) socket.write(piece, taken);
+      } finally {
+        socket.uncork();
+      }
+    }
+    const hasFailed = socket.errored !== null;
+    keepReadable(socket);
+    if (hasFailed) return this.failedAtOnce(before);
+    if (!isFirst || this.#inFlight > RECORD || queuedOf(this.#raw) !== 0) return;
+    this.#nothingPends();
+  }
+
+  #nothingPends(): void {
+    this.isStalled = false;
+    this.#inFlight = 0;
+    // Once the socket is closed, the number that was last read stays.
+    void this.pending;
+  }
+
+  #notifyWritable(): void {
+    // Node calls back for each write of a closed socket, too.
+    if (!this.isStalled || this.hasFailed || this.isClosed) return;
+    this.#nothingPends();
+    this.handler.writable();
+  }
+
+  end(): void {
+    if (this.hasFailed) return;
+    this.#isFinWanted = true;
+    this.#socket?.end();
+  }
+
+  destroy(): void {
+    this.#close(() => (this.#socket ?? this.#raw).destroy());
+  }
+
+  reset(): void {
+    const socket = this.#socket;
+    // libuv refuses to reset a socket that is shutting down, and Node would then never free the socket. The socket of TLS
+    // cannot be reset, but the one beneath can.
+    const isShuttingDown = socket?.writableEnded && !socket.writableFinished;
+    this.#close(() => {
+      if (!this.#isTcp || isShuttingDown || this.#raw.destroyed) (socket ?? this.#raw).destroy();
+      else this.#raw.resetAndDestroy();
+    });
+  }
+
+  #close(close: () => void): void {
+    if (this.#isOver) return;
+    this.keepFigures();
+    this.security?.keepCertificate();
+    this.#isOver = true;
+    close();
+  }
+
+  // The handshake (HandshakeHandler) ------------------------------------------------------------------------------------
+
+  secured(socket: TLSSocket): void {
+    if (this.#isOver) return void socket.destroy();
+    this.#socket = socket;
+    socket.allowHalfOpen = this.#raw.allowHalfOpen = true;
+    this.security = new SocketSecurity(socket);
+    // Otherwise the listener for `data` would make it flow.
+    socket.pause();
+    own(socket, this);
+    onEndOfInput(socket, this.#raw, (isTruncated) => {
+      if (this.security) this.security.isTruncated = isTruncated;
+    });
+    const early = this.#early;
+    this.#early = undefined;
+    if (early !== undefined) this.#send(socket, early, this.#written - this.#inFlight);
+    if (this.#isFinWanted) socket.end();
+    if (this.#isReading) socket.resume();
+    this.#onSecured();
+    // The handler was told that the write is not taken.
+    if (early !== undefined && !this.isStalled) {
+      this.isStalled = true;
+      this.#notifyWritable();
+    }
+  }
+
+  override failed(error: Error): void {
+    // After an error of TLS, Node leaves the socket open. Its alert has been passed to the kernel.
+    if (this.#socket) this.destroy();
+    else if (this.#isOver) return;
+    // Within a handshake Node destroys the socket when it has emitted the error.
+    this.#isOver = true;
+    super.failed(tlsError(error));
+  }
+}
+
+function lengthOf(data: Written): number {
+  if (typeof data === 'string') return Buffer.byteLength(data);
+  if (isData(data)) return data.length;
+  return data.reduce((sum, piece) => sum + (typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length), 0);
+}
+
+const ignore = () => undefined;
