@@ -6,7 +6,7 @@ const sample = process.env.SAMPLE !== undefined;
 
 /** @type {import('@stryker-mutator/api/core').PartialStrykerOptions} */
 export default {
-  mutate: ['lib/{connection,listen,shutdown,flow,framing}/**/*.ts'],
+  mutate: ['lib/{connection,listen,shutdown,flow,framing,proxyProtocol}/**/*.ts'],
   testRunner: 'vitest',
   plugins: ['@stryker-mutator/vitest-runner', './spec/support/sampleMutants.mjs'],
   checkers: sample ? ['sample'] : [],

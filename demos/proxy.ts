@@ -15,12 +15,11 @@
  * After SIGINT or SIGTERM it accepts no more connections, and each client is closed in the next pause of its conversation.
  */
 import { merge, mergeMap, type Observable, Subject, takeUntil } from 'rxjs';
-import { type Handler, logTo, relay, serve, signals } from '../lib/index.ts';
+import { encodeProxyHeader, type Handler, logTo, relay, serve, signals } from '../lib/index.ts';
 import { Backend } from './proxy/backend.ts';
 import { Balancer } from './proxy/balancer.ts';
 import { watchHealth } from './proxy/health.ts';
 import { type ProxyOptions, proxyOptions } from './proxy/options.ts';
-import { proxyHeader } from './proxy/proxyProtocol.ts';
 import { backendLines } from './proxy/status.ts';
 import { address, logger, program, reason, shown, statusLine, Traffic } from './support/index.ts';
 
@@ -46,7 +45,9 @@ for (const backend of backends) {
 const forward: Handler = (client): Observable<never> =>
   balancer.connect().pipe(
     mergeMap((backend) => {
-      if (proxyProtocol) void backend.write(proxyHeader(client.peer, client.local));
+      if (proxyProtocol) {
+        void backend.write(encodeProxyHeader({ source: client.peer, destination: client.local }));
+      }
       return relay(client, backend, { pause });
     }),
   );

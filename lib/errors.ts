@@ -63,6 +63,15 @@ export class FrameInvalidError extends Error {
   }
 }
 
+/** What was received as a header of the PROXY protocol is not one, or its checksum is wrong. */
+export class ProxyHeaderError extends Error {
+  override readonly name = 'ProxyHeaderError';
+
+  constructor(message: string) {
+    super(`Cannot read the PROXY header: ${message}`);
+  }
+}
+
 /**
  * A connection was subscribed to a second time. Its bytes are emitted once: if two subscribers need them, use `share()`. A pipe
  * that subscribes again after this error, as `retry()` does, fails the connection, and completes when the connection is closed.

@@ -48,6 +48,10 @@ export { boundedStdout } from './logging/boundedStdout.ts';
 export { type EventLogger, logTo } from './logging/logTo.ts';
 export { printable } from './logging/printable.ts';
 
+// The PROXY protocol.
+export { encodeProxyHeader, type ProxyHeaderOptions } from './proxyProtocol/encode.ts';
+export type { ProxyHeader, ProxySsl, ProxyTlv } from './proxyProtocol/header.ts';
+
 // Events.
 export type {
   Closed,
@@ -81,6 +85,7 @@ export {
   FrameInvalidError,
   FrameTooLongError,
   FrameTruncatedError,
+  ProxyHeaderError,
   SlowConsumerError,
 } from './errors.ts';
 

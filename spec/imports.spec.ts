@@ -9,19 +9,20 @@ import { circlesIn, importsIn, importsOf } from './support/imports.ts';
  * decides: `transport/transport.ts` belongs to the base, because every layer uses its types; the files beside it implement them.
  */
 const table = `
-  base       | errors.ts events.ts linkedSet.ts options.ts queue.ts time/ transport/transport.ts |
-  transport  | transport/   | base
-  logging    | logging/     | base
-  testing    | testing/     | base
-  connection | connection/  | base transport
-  framing    | framing/     | base connection
-  deadline   | deadline/    | base connection
-  flow       | flow/        | base connection
-  listen     | listen/      | base connection
-  connect    | connect/     | base connection
-  shutdown   | shutdown/    | base connection listen
-  serve      | serve.ts     | base connection listen flow shutdown
-  index      | index.ts     | base transport logging connection framing deadline flow listen connect shutdown serve
+  base          | errors.ts events.ts linkedSet.ts options.ts queue.ts time/ transport/transport.ts |
+  transport     | transport/     | base
+  proxyProtocol | proxyProtocol/ | base
+  logging       | logging/       | base
+  testing       | testing/       | base
+  connection    | connection/    | base transport
+  framing       | framing/       | base connection
+  deadline      | deadline/      | base connection
+  flow          | flow/          | base connection
+  listen        | listen/        | base connection proxyProtocol
+  connect       | connect/       | base connection proxyProtocol
+  shutdown      | shutdown/      | base connection listen
+  serve         | serve.ts       | base connection listen flow shutdown
+  index         | index.ts       | base transport proxyProtocol logging connection framing deadline flow listen connect shutdown serve
 `;
 
 const layers = table

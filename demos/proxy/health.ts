@@ -13,10 +13,9 @@ import {
   take,
   tap,
 } from 'rxjs';
-import { type Connection, DeadlineError, deadline } from '../../lib/index.ts';
+import { type Connection, DeadlineError, deadline, encodeProxyHeader } from '../../lib/index.ts';
 import { every } from '../support/index.ts';
 import type { Backend } from './backend.ts';
-import { localHeader } from './proxyProtocol.ts';
 
 export interface HealthOptions {
   /** Milliseconds from the start of one check to the start of the next; `Infinity` for one check. */
@@ -51,7 +50,7 @@ export function watchHealth(backend: Backend, options: HealthOptions): Observabl
 /** Emits once if the backend answers as expected, and errors otherwise. */
 function check(connection: Connection, options: HealthOptions): Observable<unknown> {
   const { ask, expect = '', timeout, proxyProtocol } = options;
-  if (proxyProtocol) void connection.write(localHeader());
+  if (proxyProtocol) void connection.write(encodeProxyHeader({ command: 'local' }));
   if (ask === undefined && expect === '') {
     // The connection was accepted, and nothing more is checked.
     connection.end();

@@ -2,10 +2,8 @@ import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_proces
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { promisify } from 'node:util';
-import fc from 'fast-check';
 import { firstValueFrom } from 'rxjs';
 import { afterEach, describe, expect, it } from 'vitest';
-import { bytesOf, proxyHeader } from '../../demos/proxy/proxyProtocol.ts';
 import { connect as dialled, lines } from '../../lib/index.ts';
 import { client, closeClients } from '../support/client.ts';
 import { freePort } from '../support/freePort.ts';
@@ -297,30 +295,5 @@ describe.skipIf(!redisIsHere)('proxy between redis-benchmark and two redis-serve
     for (const one of at(ports[1])) expect([one.closed, one.fault]).toEqual([false, undefined]);
     const { code } = await proxy.stop();
     expect(code).toBe(0);
-  });
-});
-
-describe('the PROXY header', () => {
-  it('has the bytes of an IPv6 address in any notation', () => {
-    fc.assert(
-      fc.property(fc.ipV6(), (address) => {
-        const bytes = bytesOf(address);
-        expect(bytes).toHaveLength(16);
-        const groups = Array.from({ length: 8 }, (_, i) =>
-          (((bytes?.[2 * i] ?? 0) << 8) | (bytes?.[2 * i + 1] ?? 0)).toString(16),
-        );
-        const same = (text: string) => new URL(`http://[${text}]/`).hostname;
-        expect(same(groups.join(':'))).toBe(same(address));
-      }),
-    );
-  });
-
-  it.each([
-    ['::ffff:10.0.0.1', '::ffff:10.0.0.2', '2111000c0a0000010a00000200010002'],
-    ['::1', '10.0.0.2', `21210024${'00'.repeat(15)}01${'00'.repeat(10)}ffff0a00000200010002`],
-    [undefined, '10.0.0.2', '21000000'],
-  ])('has the address family of %s and %s', (from, to, hex) => {
-    const header = proxyHeader({ address: from, port: 1 }, { address: to, port: 2 });
-    expect(header.subarray(12).toString('hex')).toBe(hex);
   });
 });
