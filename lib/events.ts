@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import type { DeadlineName } from './errors.ts';
+import type { ProxyHeader } from './proxyProtocol/header.ts';
 import type { Address } from './transport/transport.ts';
 
 /**
@@ -82,8 +83,10 @@ export interface Security {
   readonly isTruncated: boolean;
 }
 
-/** The proxy through which a connection came. */
-export interface Via extends Address {}
+/** The proxy through which a connection came: its own address, and what it says of the client. */
+export interface Via extends Address {
+  readonly header: ProxyHeader;
+}
 
 
 /** How long the input of a connection was paused, in milliseconds, for each cause. Several causes may apply at once. */

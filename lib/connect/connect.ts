@@ -14,7 +14,7 @@ import { type ConnectionOwner, SocketConnection } from '../connection/socketConn
 import { DeadlineError, TlsError } from '../errors.ts';
 import type { Security } from '../events.ts';
 import { type Check, check, having, timeLimit } from '../options.ts';
-import { encodeProxyHeader, type ProxyHeaderOptions, proxyHeader } from '../proxyProtocol/encode.ts';
+import { encodeProxyHeader, type ProxyHeaderOptions, proxyHeaderOptions } from '../proxyProtocol/encode.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import { SecureSocket } from '../tls/secureSocket.ts';
@@ -33,8 +33,8 @@ export interface ConnectOptions extends ConnectionOptions {
    */
   readonly tls?: TlsClientOptions | true | undefined;
   /**
-   * The PROXY header to send first, before TLS: an object with the addresses of a client, such as its `Connection` is, or what
-   * {@link encodeProxyHeader} takes.
+   * The PROXY header to send first, before TLS: what {@link encodeProxyHeader} takes. For a `client` whose bytes are relayed it is
+   * `{ source: client.peer, destination: client.local }`.
    * @default no header
    */
   readonly proxy?: ProxyHeaderOptions | undefined;
@@ -44,7 +44,7 @@ const connectChecks: Record<string, Check> = {
   ...connectionChecks,
   timeout: timeLimit,
   tls: tlsClientOptions,
-  proxy: proxyHeader,
+  proxy: proxyHeaderOptions,
   transport: having('a Transport that connects', 'connect'),
 };
 

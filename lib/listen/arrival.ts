@@ -95,7 +95,7 @@ export class Arrival implements SocketHandler {
       this.#bytes.drop(decoded.length);
       const { header } = decoded;
       // A health check of the proxy (LOCAL), or a client that it does not know.
-      this.connection.originates({ client: header.source, via: { ...peer, ...header } });
+      this.connection.originates({ client: header.source, via: { ...peer, header } });
       this.goOn();
     }
   }

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import type { NextObserver } from 'rxjs';
-import type { CertificateInfo, ServerEvent } from '../events.ts';
+import type { CertificateInfo, OpenedEvent, ServerEvent } from '../events.ts';
 import { type Check, checkArgument, describe } from '../options.ts';
 import { pinoLogger } from './pino.ts';
 import { plain, sentenceOf } from './plain.ts';
@@ -100,6 +100,7 @@ const ONE_LINE = { breakLength: Number.POSITIVE_INFINITY, depth: 5 };
 function fields(event: ServerEvent): Fields {
   if (event.type === 'listening')
     return plain({ type: event.type, address: event.address, transport: event.transport }) as Fields;
+  if (event.type === 'opened') return plain(shortened(event)) as Fields;
   if (!('error' in event)) return plain(event) as Fields;
   const { error, ...others } = event;
   // No stack: how a connection was closed is no fault of the program, or else `failed` has logged the stack.
@@ -112,6 +113,17 @@ const at = ({ address = 'unknown', port }: { address: string | undefined; port: 
   if (port === undefined) return address;
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 };
+
+/** Without the fields of the PROXY header, and without the certificate. */
+function shortened({ via, security, ...others }: OpenedEvent): Fields {
+  const shown = { via: undefined as unknown, security: undefined as unknown, ...others };
+  if (via) shown.via = { address: via.address, port: via.port };
+  if (security) {
+    const { protocol, cipher, alpn, servername, isVerified } = security;
+    shown.security = { protocol, cipher, alpn, servername, isVerified };
+  }
+  return shown;
+}
 
 const validity = ({ hosts, validTo }: CertificateInfo) =>
   `the certificate of ${hosts.join(', ')} is valid until ${new Date(validTo).toISOString()}`;

@@ -156,6 +156,9 @@ const checks: Checks = {
   checksum: flag,
 };
 
+/** The options of {@link encodeProxyHeader}, for a function that passes them on. */
+export const proxyHeaderOptions = object(checks);
+
 const NO_TLS = { tls: false, certOnConnection: false, certInSession: false, verified: false };
 
 const WHAT = 'encode the PROXY header';

@@ -1,1 +1,1 @@
-export const certificateInfo = (_o: unknown): any[] => [];
+export const certificateInfo = (_o: unknown): never[] => [];
