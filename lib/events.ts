@@ -88,7 +88,6 @@ export interface Via extends Address {
   readonly header: ProxyHeader;
 }
 
-
 /** How long the input of a connection was paused, in milliseconds, for each cause. Several causes may apply at once. */
 export interface Paused {
   /** The peer did not read what was written. */

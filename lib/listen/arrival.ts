@@ -69,7 +69,8 @@ export class Arrival implements SocketHandler {
   begin(): void {
     this.#socket.handler = this;
     const { proxy } = this.#owner;
-    if (proxy?.isRequired && !proxy.isTrusted(this.#socket.peer)) return this.#refuseProxy(untrusted(this.#socket.peer));
+    if (proxy?.isRequired && !proxy.isTrusted(this.#socket.peer))
+      return this.#refuseProxy(untrusted(this.#socket.peer));
     this.#socket.resume();
   }
 

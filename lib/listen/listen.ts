@@ -4,7 +4,18 @@ import { type ConnectionOptions, connectionChecks, settings, transportOptions } 
 import type { SocketConnection } from '../connection/socketConnection.ts';
 import type { Data } from '../connection/writeQueue.ts';
 import type { ListenEvent, RefusalReason } from '../events.ts';
-import { type Check, check, describe, having, isData, milliseconds, object, oneOf, timeLimit, whole } from '../options.ts';
+import {
+  type Check,
+  check,
+  describe,
+  having,
+  isData,
+  milliseconds,
+  object,
+  oneOf,
+  timeLimit,
+  whole,
+} from '../options.ts';
 import { networks, trustedBy } from '../proxyProtocol/trusted.ts';
 import { type TlsOptions, tlsOptions } from '../tls/tlsSide.ts';
 import type { Port, Where } from '../transport/transport.ts';

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { isObservable, type Observable, of, type SchedulerLike, type Subscription } from 'rxjs';
 import type { CertificateEvent, FailedEvent } from '../events.ts';
-import { certificateInfo } from '../tls/certificateInfo.ts';
-import { tlsServer, type TlsOptions, type TlsSide } from '../tls/tlsSide.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
+import { certificateInfo } from '../tls/certificateInfo.ts';
+import { type TlsOptions, type TlsSide, tlsServer } from '../tls/tlsSide.ts';
 
 /** The shares of a certificate's validity that are left when the server warns: the renewal should have come before. */
 const WARNINGS = [0.2, 0.05, 0];
@@ -52,7 +52,8 @@ export class TlsSource implements DeadlineOwner {
     this.#subscription = this.#options.subscribe({
       next: (options) => this.#renew(options),
       error: (error) => this.#fail(error),
-      complete: () => this.#side === undefined && this.#fail(new TypeError('Cannot listen: tls has emitted no options')),
+      complete: () =>
+        this.#side === undefined && this.#fail(new TypeError('Cannot listen: tls has emitted no options')),
     });
   }
 
@@ -94,7 +95,10 @@ export class TlsSource implements DeadlineOwner {
 
   /** The certificate that ends first. */
   get #first(): CertificateEvent['certificates'][number] | undefined {
-    return this.#certificates.reduce((first, one) => (one.validTo < first.validTo ? one : first), this.#certificates[0] as never);
+    return this.#certificates.reduce(
+      (first, one) => (one.validTo < first.validTo ? one : first),
+      this.#certificates[0] as never,
+    );
   }
 
   get #endsAt(): number {

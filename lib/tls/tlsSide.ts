@@ -5,8 +5,8 @@ import {
   connect,
   createSecureContext,
   createServer,
-  type SecureContextOptions,
   type TlsOptions as NodeTlsOptions,
+  type SecureContextOptions,
   type TLSSocket,
 } from 'node:tls';
 import { isObservable } from 'rxjs';
@@ -41,7 +41,8 @@ export const tlsClientOptions: Check = (value) =>
   value === true ? undefined : wrongTls(value, () => createSecureContext(value as SecureContextOptions));
 
 function wrongTls(value: unknown, use: () => unknown): string | undefined {
-  if (typeof value !== 'object' || value === null) return `must be an object with what node:tls takes, not ${describe(value)}`;
+  if (typeof value !== 'object' || value === null)
+    return `must be an object with what node:tls takes, not ${describe(value)}`;
   try {
     use();
     return undefined;
