@@ -12,17 +12,18 @@ const table = `
   base          | errors.ts events.ts linkedSet.ts options.ts queue.ts time/ transport/transport.ts proxyProtocol/header.ts |
   transport     | transport/     | base
   proxyProtocol | proxyProtocol/ | base
+  tls           | tls/           | base transport
   logging       | logging/       | base
   testing       | testing/       | base
   connection    | connection/    | base transport
   framing       | framing/       | base connection
   deadline      | deadline/      | base connection
   flow          | flow/          | base connection
-  listen        | listen/        | base connection proxyProtocol
-  connect       | connect/       | base connection proxyProtocol
+  listen        | listen/        | base connection proxyProtocol tls
+  connect       | connect/       | base connection proxyProtocol tls
   shutdown      | shutdown/      | base connection listen
   serve         | serve.ts       | base connection listen flow shutdown
-  index         | index.ts       | base transport proxyProtocol logging connection framing deadline flow listen connect shutdown serve
+  index         | index.ts       | base transport proxyProtocol tls logging connection framing deadline flow listen connect shutdown serve
 `;
 
 const layers = table
