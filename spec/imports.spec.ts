@@ -11,17 +11,18 @@ import { circlesIn, importsIn, importsOf } from './support/imports.ts';
 const table = `
   base       | errors.ts events.ts linkedSet.ts options.ts queue.ts time/ transport/transport.ts |
   transport  | transport/   | base
+  tls        | tls/         | base transport
   logging    | logging/     | base
   testing    | testing/     | base
-  connection | connection/  | base transport
+  connection | connection/  | base transport tls
   framing    | framing/     | base connection
   deadline   | deadline/    | base connection
   flow       | flow/        | base connection
-  listen     | listen/      | base connection
-  connect    | connect/     | base connection
+  listen     | listen/      | base tls connection
+  connect    | connect/     | base tls connection
   shutdown   | shutdown/    | base connection listen
   serve      | serve.ts     | base connection listen flow shutdown
-  index      | index.ts     | base transport logging connection framing deadline flow listen connect shutdown serve
+  index      | index.ts     | base transport tls logging connection framing deadline flow listen connect shutdown serve
 `;
 
 const layers = table
