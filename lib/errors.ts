@@ -150,6 +150,22 @@ export class ConnectionClosedError extends Error {
   }
 }
 
+/** A file of a certificate or its key cannot be read, is invalid, or does not belong to the other file. */
+export class CertificateError extends Error {
+  override readonly name = 'CertificateError';
+  /** The path of the file, which is absolute. */
+  readonly path: string;
+  /** The code of Node's error, such as `ENOENT`; `undefined` if there is none. */
+  readonly code: string | undefined;
+
+  constructor(path: string, why: string, options?: ErrorOptions) {
+    super(`Cannot use ${path}: ${why}`, options);
+    this.path = path;
+    const { code } = (options?.cause ?? {}) as { code?: unknown };
+    this.code = typeof code === 'string' ? code : undefined;
+  }
+}
+
 /**
  * Like `instanceof`, but false where that throws: a thrown value may be a revoked proxy. For the library only: `index.ts` does
  * not export it.

@@ -261,18 +261,21 @@ export interface RecoveredEvent {
   /** Milliseconds since `exhausted`. */
   readonly duration: number;
 }
-/** One certificate of the server. */
+/** What a certificate of the server says about itself. */
 export interface CertificateInfo {
-  /** The DNS names and IP addresses that it is valid for. */
+  /** The names and IP addresses that it is valid for, as in its subject alternative name; a name may begin with `*.`. */
   readonly hosts: readonly string[];
+  /** Such as `C=DE, O=Example, CN=example.org`. */
   readonly subject: string;
+  /** The name of the authority, as `subject` is written. */
   readonly issuer: string;
+  /** In hexadecimal digits. */
   readonly serialNumber: string;
-  /** The SHA-256 of the certificate, in hexadecimal with colons. */
+  /** The SHA-256 of the certificate: pairs of hexadecimal digits, with colons between them. */
   readonly fingerprint256: string;
-  /** From when it is valid, in milliseconds since 1970. */
+  /** In milliseconds since 1970. */
   readonly validFrom: number;
-  /** Until when it is valid, in milliseconds since 1970. */
+  /** In milliseconds since 1970. */
   readonly validTo: number;
 }
 /**

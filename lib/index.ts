@@ -40,6 +40,14 @@ export { deadline } from './deadline/deadline.ts';
 export { greeting } from './deadline/greeting.ts';
 export { idle } from './deadline/idle.ts';
 
+// TLS.
+export {
+  type CertificateFiles,
+  type CertificatePaths,
+  type CertificatesOptions,
+  certificates,
+} from './tls/certificates.ts';
+
 // Shutdown.
 export { signals } from './shutdown/signals.ts';
 
@@ -78,6 +86,7 @@ export type {
 // Errors.
 export {
   AlreadySubscribedError,
+  CertificateError,
   ConnectionClosedError,
   DeadlineError,
   type DeadlineName,

@@ -129,11 +129,13 @@ const separator = (wrong: string) => (wrong.startsWith('.') ? '' : wrong.startsW
 /** The check of an object of options. */
 interface ObjectCheck extends Check {
   readonly checks: Checks;
+  /** The options that must be given. */
+  readonly required: readonly string[];
 }
 
-/** An object of options, each with its own check. */
-export const object = (checks: Checks): ObjectCheck =>
-  Object.assign((value: unknown) => readInto(value, checks, {}), { checks });
+/** An object of options, each with its own check. @param required Those that must be given. */
+export const object = (checks: Checks, ...required: readonly string[]): ObjectCheck =>
+  Object.assign((value: unknown) => readInto(value, checks, {}, required), { checks, required });
 
 /** The checks of options, by name. */
 export type Checks = Readonly<Record<string, Check>>;
@@ -147,7 +149,12 @@ export type Given<T> = { readonly [K in keyof T]: Exclude<T[K], undefined> };
  * @param into Receives the options.
  * @returns What is wrong with them, or `undefined`.
  */
-function readInto(options: unknown, checks: Checks, into: Record<string, unknown>): Violation | undefined {
+function readInto(
+  options: unknown,
+  checks: Checks,
+  into: Record<string, unknown>,
+  required: readonly string[] = [],
+): Violation | undefined {
   if (typeof options !== 'object' || options === null) return `must be an object, not ${describe(options)}`;
   // Inherited names are included. Methods and getters of a class are not, because they are not enumerable: a class may have more.
   for (const name in options) {
@@ -158,9 +165,13 @@ function readInto(options: unknown, checks: Checks, into: Record<string, unknown
   for (const name in checks) {
     const check = checks[name] as Check;
     const value = (options as Record<string, unknown>)[name];
-    if (value === undefined) continue;
+    if (value === undefined) {
+      if (required.includes(name)) return `.${name} must be given`;
+      continue;
+    }
     const nested: Record<string, unknown> | undefined = 'checks' in check ? {} : undefined;
-    const wrong = nested ? readInto(value, (check as ObjectCheck).checks, nested) : check(value);
+    const { checks: inner, required: needed } = check as ObjectCheck;
+    const wrong = nested ? readInto(value, inner, nested, needed) : check(value);
     if (wrong) return inField(`.${name}`, wrong);
     into[name] = nested ?? value;
   }

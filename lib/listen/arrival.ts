@@ -47,8 +47,6 @@ export class Arrival implements SocketHandler {
   #socket: TransportSocket;
   #stage: Stage;
   #hello: HelloReader | undefined;
-  /** Bytes that the PROXY header has at least. */
-  #needs = 1;
 
   constructor(connection: SocketConnection, socket: TransportSocket, owner: ArrivalOwner) {
     this.connection = connection;
@@ -82,12 +80,10 @@ export class Arrival implements SocketHandler {
   }
 
   #readHeader(): void {
-    if (this.#bytes.length < this.#needs) return;
     const { proxy } = this.#owner;
     const decoded = decodeProxyHeader(this.#bytes.bytes);
-    if (decoded.kind === 'more') {
-      this.#needs = decoded.needs;
-    } else if (decoded.kind === 'absent') {
+    if (decoded.kind === 'more') return;
+    if (decoded.kind === 'absent') {
       if (proxy?.isRequired) throw new ProxyHeaderError('the connection does not begin with one');
       this.goOn();
     } else {
@@ -147,6 +143,7 @@ export class Arrival implements SocketHandler {
     const rest = this.#stage === 'handshake' ? undefined : this.#bytes.bytes;
     this.#leave();
     this.#socket.pause();
+    this.connection.originates({ preamble: this.connection.watchdog.age });
     if (rest !== undefined && rest.length > 0) this.connection.input.unshift(rest);
     this.#owner.ready(this);
   }

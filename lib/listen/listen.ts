@@ -108,7 +108,7 @@ export const listenChecks: Record<string, Check> = {
   ahead: whole(1),
   tls: tlsOptions,
   handshake: timeLimit,
-  proxy: object({ trusted: networks, mode: oneOf('required', 'optional'), deadline: timeLimit }),
+  proxy: object({ trusted: networks, mode: oneOf('required', 'optional'), deadline: timeLimit }, 'trusted'),
   backlog: whole(1, 0x7fffffff),
   transport: having('a Transport', 'listen'),
 };

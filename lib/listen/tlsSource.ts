@@ -65,6 +65,9 @@ export class TlsSource implements DeadlineOwner {
   #renew(options: TlsOptions): void {
     const isFirst = this.#side === undefined;
     try {
+      // What `certificates()` emits if the files are unusable.
+      const { error } = options as { readonly error?: unknown };
+      if (error !== undefined) throw error;
       this.#side = tlsServer({ ticketKeys: this.#ticketKeys, ...options });
       this.#certificates = certificateInfo(options);
     } catch (error) {

@@ -2,9 +2,9 @@ import { isIPv4, isIPv6 } from 'node:net';
 
 /** The 4 or 16 bytes of an IP address, in network order; `undefined` if the text is not an IP address. A zone is left out. */
 export function bytesOfIp(address: string): Uint8Array | undefined {
-  if (isIPv4(address)) return Uint8Array.from(address.split('.'), Number);
-  if (!isIPv6(address)) return undefined;
   const [text = ''] = address.split('%');
+  if (isIPv4(address)) return Uint8Array.from(text.split('.'), Number);
+  if (!isIPv6(address)) return undefined;
   const [head = '', tail] = text.split('::');
   const [before, after] = [groupsOf(head), groupsOf(tail ?? '')];
   const zeros = tail === undefined ? 0 : 8 - before.length - after.length;
