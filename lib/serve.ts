@@ -13,6 +13,7 @@ import { callable, check, checkArgument, describe, fraction, milliseconds, timeL
 import { Drain } from './shutdown/drain.ts';
 import { serveConnection } from './shutdown/serveConnection.ts';
 import { ShardedSubscriber } from './shutdown/shardedSubscriber.ts';
+import { endOfCallback } from './time/eventLoop.ts';
 import { defaultClock } from './time/monotonic.ts';
 import type { Where } from './transport/transport.ts';
 
@@ -118,7 +119,8 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
           drain.end();
           events.complete();
         };
-        events.add(lingering.over.subscribe({ complete: end }));
+        // `takeUntil` completes before it closes the port, which refuses those that wait or arrive: they may then linger.
+        endOfCallback(clock, () => events.add(lingering.over.subscribe({ complete: end })));
       },
     });
     // Before the drain, because teardowns run in this order: when the drain aborts the connections, no other may take a slot.
