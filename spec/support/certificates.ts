@@ -8,6 +8,7 @@ import {
   type Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
+  Name,
   SubjectAlternativeNameExtension,
   type X509Certificate,
   X509CertificateGenerator,
@@ -112,9 +113,15 @@ class Issuer implements Authority {
     return new Issuer(certificate, keys, this.ca, pem(certificate) + this.#chain);
   }
 
-  #signer() {
-    return { issuer: this.#certificate.subject, key: this.#keys.privateKey };
+  #signer(): Signer {
+    return { issuer: this.#certificate.subjectName, key: this.#keys.privateKey };
   }
+}
+
+/** The name and the key of an authority that signs. */
+interface Signer {
+  readonly issuer: Name;
+  readonly key: webcrypto.CryptoKey;
 }
 
 function certify(
@@ -122,7 +129,7 @@ function certify(
   keys: webcrypto.CryptoKeyPair,
   { notBefore = inDays(-1 / 24), notAfter = inDays(30) }: Validity,
   extensions: Extension[],
-  { issuer, key } = { issuer: commonName(name), key: keys.privateKey },
+  { issuer, key }: Signer = { issuer: commonName(name), key: keys.privateKey },
 ): Promise<X509Certificate> {
   return X509CertificateGenerator.create({
     // The first bit is 0, because a serial number is positive.
@@ -140,8 +147,8 @@ function certify(
 
 const nameOf = ({ name, hosts = HOSTS }: CertificateOptions): string => name ?? hosts[0] ?? 'nameless';
 
-/** As text, a name would have to be escaped. */
-const commonName = (name: string): string => `CN="${name.replace(/["\\]/g, '\\$&')}"`;
+/** Not as text, in which quotes and commas have a meaning. */
+const commonName = (name: string): Name => new Name([{ CN: [{ utf8String: name }] }]);
 
 const ofAuthority = (): Extension[] => [
   new BasicConstraintsExtension(true, undefined, true),
