@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** Demos beside real programs, and those that start many processes: minutes of real time, and real parts. */
+/** Specs with real programs, and demos that start many processes: minutes of real time, and real parts. */
 const real = [
   'spec/demos/bench.spec.ts',
   'spec/demos/chat.spec.ts',
@@ -9,6 +9,7 @@ const real = [
   'spec/demos/load.spec.ts',
   'spec/demos/proxy*.spec.ts',
   'spec/demos/redis/{server,clients,restart,differential,protocol.differential}.spec.ts',
+  'spec/proxyProtocol/haproxy.spec.ts',
 ];
 
 export default defineConfig({

@@ -25,6 +25,7 @@ export default defineConfig({
       'spec/{package,readme}.spec.ts',
       'spec/**/guide.spec.ts',
       'spec/logging/**',
+      'spec/proxyProtocol/haproxy.spec.ts',
       'spec/connect/sockets.spec.ts',
       'spec/connection/{failedWrite,sockets}.spec.ts',
       'spec/framing/work.spec.ts',

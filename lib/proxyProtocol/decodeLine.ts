@@ -10,13 +10,14 @@ const LF = 0x0a;
 
 /** How every line begins. */
 const BEGINNINGS = ['PROXY TCP4 ', 'PROXY TCP6 ', 'PROXY UNKNOWN'];
+const OTHER_PROTOCOL = 'its protocol is not TCP4, TCP6 or UNKNOWN';
 
 /** Decodes a header of version 1 (section 2.1). The first word has been compared. */
 export function decodeLine(bytes: Uint8Array): Decoded {
   const end = endOf(bytes);
   const received = Buffer.from(bytes.buffer, bytes.byteOffset, end ?? bytes.length).toString('latin1');
   if (!BEGINNINGS.some((beginning) => received.startsWith(beginning) || beginning.startsWith(received))) {
-    throw new ProxyHeaderError('its protocol is not TCP4, TCP6 or UNKNOWN');
+    throw new ProxyHeaderError(OTHER_PROTOCOL);
   }
   if (end !== undefined) return { kind: 'header', header: headerOf(received), length: end + 2 };
   const needs = bytes.length + (bytes[bytes.length - 1] === CR ? 1 : 2);
@@ -43,9 +44,9 @@ function headerOf(line: string): ProxyHeader {
   const common = { version: 1, command: 'proxy', tlvs: [] } as const;
   // Whatever follows the word is ignored.
   if (protocol === 'UNKNOWN') return { ...common, source: undefined, destination: undefined };
-  if (protocol !== 'TCP4' && protocol !== 'TCP6') throw new ProxyHeaderError(`its protocol is ${describe(protocol)}`);
+  if (protocol !== 'TCP4' && protocol !== 'TCP6') throw new ProxyHeaderError(OTHER_PROTOCOL);
   const [from, to, fromPort, toPort] = fields;
-  if (fields.length !== 4) throw new ProxyHeaderError(`its line has ${fields.length} fields after ${protocol}, not 4`);
+  if (fields.length !== 4) throw new ProxyHeaderError(`after ${protocol} there must be 4 fields, not ${fields.length}`);
   return {
     ...common,
     source: { address: addressOf(protocol, from), port: portOf(fromPort) },
