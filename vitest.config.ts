@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { overTls } from './spec/support/overTls/plugin.ts';
 
 /** Demos beside real programs, and those that start many processes: minutes of real time, and real parts. */
 const real = [
@@ -12,6 +13,7 @@ const real = [
 ];
 
 export default defineConfig({
+  plugins: process.env.SLUICE_TLS === '1' ? [overTls] : [],
   test: {
     // Processes, not threads: signals and process listeners are part of what is tested.
     pool: 'forks',
