@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { overTls } from './spec/support/overTls/plugin.ts';
 
 /** Specs with real programs, and demos that start many processes: minutes of real time, and real parts. */
 const real = [
@@ -13,6 +14,7 @@ const real = [
 ];
 
 export default defineConfig({
+  plugins: process.env.SLUICE_TLS === '1' ? [overTls] : [],
   test: {
     // Processes, not threads: signals and process listeners are part of what is tested.
     pool: 'forks',
