@@ -50,7 +50,8 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     this.#written = before.bytesWritten;
     this.#onSecured = onSecured;
     raw.on('error', ignore);
-    raw.on('close', () => this.#socket === undefined && this.freed());
+    // Later, because Node reports only after it why it has closed the connection of a client whose certificate it rejects.
+    raw.on('close', () => this.#socket === undefined && setImmediate(() => this.freed()));
     // Otherwise Node would not notice a peer that sends a FIN within the handshake.
     raw.allowHalfOpen = false;
     side.begin(raw, this);
@@ -189,7 +190,6 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
   #close(close: () => void): void {
     if (this.#isOver) return;
     this.keepFigures();
-    this.security?.keepCertificate();
     this.#isOver = true;
     close();
   }

@@ -12,11 +12,11 @@ export class SocketSecurity implements Security {
   readonly isVerified: boolean;
   readonly verifyError: string | undefined;
   isTruncated = false;
-  readonly #socket: TLSSocket;
-  #certificate: X509Certificate | undefined;
+  readonly peerCertificate: X509Certificate | undefined;
 
   constructor(socket: TLSSocket) {
-    this.#socket = socket;
+    // Read now: once the socket is closed, it does not have it.
+    this.peerCertificate = socket.getPeerX509Certificate();
     this.protocol = socket.getProtocol() ?? undefined;
     this.cipher = socket.getCipher().standardName;
     this.alpn = socket.alpnProtocol || undefined;
@@ -25,16 +25,5 @@ export class SocketSecurity implements Security {
     this.isVerified = socket.authorized;
     const { authorizationError } = socket;
     this.verifyError = authorizationError ? String(authorizationError) : undefined;
-  }
-
-  /** Parsed on the first call, because few handlers need it. */
-  get peerCertificate(): X509Certificate | undefined {
-    this.#certificate ??= this.#socket.getPeerX509Certificate();
-    return this.#certificate;
-  }
-
-  /** The socket is about to be closed, and would then not know the certificate. */
-  keepCertificate(): void {
-    if (!this.#socket.destroyed) void this.peerCertificate;
   }
 }

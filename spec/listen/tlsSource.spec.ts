@@ -1,0 +1,185 @@
+import { once } from 'node:events';
+import { connect, type TLSSocket } from 'node:tls';
+import { Subject } from 'rxjs';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { logTo } from '../../lib/logging/logTo.ts';
+import { serve } from '../../lib/serve.ts';
+import type { TlsOptions } from '../../lib/tls/tlsSide.ts';
+import { type Authority, authority, inDays } from '../support/certificates.ts';
+import { Log } from '../support/log.ts';
+import { TestServer } from '../support/testServer.ts';
+
+const HOST = '127.0.0.1';
+const DAY = 86_400_000;
+
+let root: Authority;
+beforeAll(async () => {
+  root = await authority();
+});
+
+const servers: Log[] = [];
+const sockets: TLSSocket[] = [];
+afterEach(() => {
+  for (const log of servers.splice(0)) log.subscription?.unsubscribe();
+  for (const socket of sockets.splice(0)) socket.destroy();
+});
+
+function open(tls: Subject<TlsOptions>) {
+  const log = Log.follow(serve({ port: 0, host: HOST }, (connection) => connection, { tls }));
+  servers.push(log);
+  return log;
+}
+
+/** A secured client, and the serial number of the certificate that it was shown. */
+async function client(port: number) {
+  const socket = connect({ port, host: HOST, ca: root.ca });
+  sockets.push(socket);
+  await once(socket, 'secureConnect');
+  return { socket, serialNumber: socket.getPeerCertificate().serialNumber };
+}
+
+async function echoes(socket: TLSSocket): Promise<void> {
+  socket.write('ping');
+  const [chunk] = await once(socket, 'data');
+  expect(String(chunk)).toBe('ping');
+}
+
+describe('a renewal of the certificate', () => {
+  it('holds for new connections, and closes none', async () => {
+    const tls = new Subject<TlsOptions>();
+    const log = open(tls);
+    const [one, two] = [await root.issue(), await root.issue({ type: 'rsa' })];
+    tls.next(one);
+    const port = await log.whenListening();
+    const before = await client(port);
+    tls.next(two);
+    const after = await client(port);
+    expect(after.serialNumber).not.toBe(before.serialNumber);
+    await echoes(before.socket);
+    await echoes(after.socket);
+    const shown = log.of('certificate').flatMap(({ certificates }) => certificates);
+    expect(shown.map(({ serialNumber }) => serialNumber)).toEqual([before.serialNumber, after.serialNumber]);
+    expect(log.closes).toEqual([]);
+  });
+
+  it('that node:tls does not accept is refused with an event, and the one before stays', async () => {
+    const tls = new Subject<TlsOptions>();
+    const log = open(tls);
+    const [one, two] = [await root.issue(), await root.issue()];
+    tls.next(one);
+    const port = await log.whenListening();
+    const { serialNumber } = await client(port);
+    const error = new Error('the files cannot be read');
+    for (const bad of [{ cert: one.cert, key: two.key }, { cert: 'x', key: 'y' }, { ...two, error }, undefined])
+      tls.next(bad as TlsOptions);
+    expect(log.of('failed')).toHaveLength(4);
+    expect(log.of('failed')[2]).toMatchObject({ error });
+    expect((await client(port)).serialNumber).toBe(serialNumber);
+    tls.next(two);
+    expect((await client(port)).serialNumber).not.toBe(serialNumber);
+  });
+
+  it('lets a client resume the session of the one before', async () => {
+    const tls = new Subject<TlsOptions>();
+    const log = open(tls);
+    const issued = await root.issue();
+    tls.next(issued);
+    const port = await log.whenListening();
+    const first = connect({ port, host: HOST, ca: root.ca, maxVersion: 'TLSv1.2' });
+    sockets.push(first);
+    const [session] = await once(first, 'session');
+    tls.next({ ...issued, ALPNProtocols: ['changed'] });
+    const second = connect({ port, host: HOST, ca: root.ca, maxVersion: 'TLSv1.2', session });
+    sockets.push(second);
+    await once(second, 'secureConnect');
+    expect(second.isSessionReused()).toBe(true);
+  });
+
+  it('that never comes leaves the last one: the Observable may complete, or error, which is an event', async () => {
+    const tls = new Subject<TlsOptions>();
+    const log = open(tls);
+    tls.next(await root.issue());
+    const port = await log.whenListening();
+    tls.error(new Error('no more'));
+    expect(log.of('failed')).toMatchObject([{ error: { message: 'no more' } }]);
+    await echoes((await client(port)).socket);
+  });
+});
+
+describe('the first certificate', () => {
+  it('opens the port', async () => {
+    const tls = new Subject<TlsOptions>();
+    const log = open(tls);
+    expect(tls.observed).toBe(true);
+    expect(log.types).toEqual([]);
+    tls.next(await root.issue());
+    await log.whenListening();
+    log.subscription?.unsubscribe();
+    expect(tls.observed).toBe(false);
+  });
+
+  it.each<[string, (tls: Subject<TlsOptions>) => void, RegExp]>([
+    ['is one that node:tls does not accept', (tls) => tls.next({ cert: 'x', key: 'y' }), /PEM|no start line/i],
+    ['is an error', (tls) => tls.error(new Error('no file')), /no file/],
+    ['does not come', (tls) => tls.complete(), /emitted no options/],
+  ])('that %s is an error of the server', async (_what, emit, message) => {
+    const tls = new Subject<TlsOptions>();
+    const log = open(tls);
+    emit(tls);
+    await log.whenCompleted();
+    expect(String(log.fault)).toMatch(message);
+    expect(tls.observed).toBe(false);
+  });
+
+  it('given as an object is checked at the call', () => {
+    expect(() => serve({ port: 0 }, (connection) => connection, { tls: { cert: 'x', key: 'y' } })).toThrow(TypeError);
+    expect(() => serve({ port: 0 }, (connection) => connection, { tls: 5 as never })).toThrow('tls must be');
+  });
+
+  it('that is given as an object opens the port at once', async () => {
+    const server = await TestServer.open((connection) => connection, { tls: await root.issue() });
+    expect(server.log.types).toEqual(['certificate', 'listening']);
+    server.log.subscription?.unsubscribe();
+  });
+});
+
+describe('the event `certificate`', () => {
+  it('warns when a fifth of the validity is left, a twentieth, and nothing', async () => {
+    const issued = await root.issue({ hosts: ['a.test', '10.0.0.1'], notBefore: inDays(-50), notAfter: inDays(50) });
+    const lines: [string, string][] = [];
+    const server = await TestServer.open((connection) => connection, { tls: issued });
+    const days = () =>
+      server.log.of('certificate').map(({ validFor, isExpiring }) => [Math.round(validFor / DAY), isExpiring]);
+    expect(days()).toEqual([[50, false]]);
+    expect(server.log.of('certificate')[0]?.certificates).toMatchObject([{ hosts: ['a.test', '10.0.0.1'] }]);
+    await server.clock.advance(29 * DAY);
+    expect(days()).toHaveLength(1);
+    await server.clock.advance(2 * DAY);
+    expect(days().slice(1)).toEqual([[20, true]]);
+    await server.clock.advance(15 * DAY);
+    expect(days().slice(2)).toEqual([[5, true]]);
+    await server.clock.advance(10 * DAY);
+    expect(days().slice(3)).toEqual([[0, true]]);
+    await server.clock.advance(100 * DAY);
+    expect(days()).toHaveLength(4);
+
+    const record = (level: string) => (line: string) => void lines.push([level, line]);
+    const logger = logTo({
+      debug: record('debug'),
+      info: record('info'),
+      warn: record('warn'),
+      error: record('error'),
+    });
+    for (const event of server.log.of('certificate').slice(0, 2)) logger.next(event);
+    expect(lines.map(([level]) => level)).toEqual(['info', 'warn']);
+    expect(lines[0]?.[1]).toContain('the certificate of a.test, 10.0.0.1 is valid until ');
+    server.log.subscription?.unsubscribe();
+  });
+
+  it('warns at once of a certificate that ends soon', async () => {
+    const issued = await root.issue({ notBefore: inDays(-99), notAfter: inDays(1) });
+    const server = await TestServer.open((connection) => connection, { tls: issued });
+    expect(server.log.of('certificate')).toMatchObject([{ isExpiring: true }]);
+    server.log.subscription?.unsubscribe();
+  });
+});
