@@ -58,7 +58,8 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
   readonly #byConnection = new Map<SocketConnection, Arrival>();
   /** Those whose handshake has its turn later. */
   readonly #queued = new Queue<Arrival>();
-  #isSecuring = false;
+  /** Handshakes that have begun in this iteration. */
+  #begun = 0;
   #isOpen = true;
 
   constructor(options: ArrivalsOptions, handler: ArrivalsHandler) {
@@ -111,7 +112,7 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
 
   helloRead(arrival: Arrival): void {
     this.#queued.push(arrival);
-    if (!this.#isSecuring) this.#secure();
+    this.#secure();
   }
 
   ready({ connection }: Arrival): void {
@@ -128,20 +129,20 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
     this.#byConnection.delete(arrival.connection);
   }
 
-  /** Begins as many handshakes as one iteration has time for. */
+  /** Begins as many handshakes as are left in this iteration. */
   #secure(): void {
-    this.#isSecuring = true;
-    for (let left = HANDSHAKES; left > 0 && this.#queued.size > 0; ) {
+    while (this.#begun < HANDSHAKES && this.#queued.size > 0) {
       const arrival = this.#queued.shift();
       if (arrival === undefined || arrival.isOver) continue;
-      left--;
+      if (this.#begun++ === 0) nextIteration(this.#options.clock, this.#nextHandshakes);
       arrival.connection.inContext(() => this.#secureOne(arrival));
     }
-    nextIteration(this.#options.clock, () => {
-      this.#isSecuring = false;
-      if (this.#queued.size > 0) this.#secure();
-    });
   }
+
+  readonly #nextHandshakes = (): void => {
+    this.#begun = 0;
+    this.#secure();
+  };
 
   #secureOne(arrival: Arrival): void {
     const { tls } = this.#options;
