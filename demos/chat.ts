@@ -28,6 +28,9 @@ import {
   address,
   logger,
   numberOption,
+  type PortOptions,
+  portOptions,
+  portSettings,
   program,
   reason,
   type ServerLimits,
@@ -38,7 +41,7 @@ import {
   Traffic,
 } from './support/index.ts';
 
-interface Options extends AddressOptions, ServerLimits {
+interface Options extends AddressOptions, PortOptions, ServerLimits {
   serverName: string;
   nats?: URL;
   ttl: number;
@@ -73,6 +76,7 @@ numberOption(command, '--max-line <bytes>', 'longest line, without its newline',
 numberOption(command, '--rate <lines>', 'lines a second read from each user', { min: 1, max: 1000, default: 10 });
 // Long, because people pause to think, and some only read.
 serverOptions(command, { idle: 30 * 60_000, greeting: 5 * 60_000 });
+portOptions(command);
 const { host, port, nats, serverName, verbose, ttl, history, maxLine, rate, ...limits } = command
   .parse()
   .opts<Options>();
@@ -80,6 +84,7 @@ const { host, port, nats, serverName, verbose, ttl, history, maxLine, rate, ...l
 const traffic = new Traffic();
 const status = statusLine();
 const log = logger({ status, fields: false, level: verbose ? 'debug' : 'info' });
+const settings = await portSettings(limits, [host], { fail: (sentence) => command.error(sentence), log });
 const warn = (err: unknown) => log.warn({ type: 'bus', err }, `NATS: ${reason(err)}`);
 
 // A random suffix, because each run of the program is a server of its own.
@@ -112,7 +117,7 @@ const talk = converse(chat, {
   pause: timer(1000 / rate, monotonic).pipe(ignoreElements()),
 });
 
-serve({ host, port }, talk, { ...serverLimits(limits), shutdown })
+serve({ host, port }, talk, { ...serverLimits(limits), ...settings, shutdown })
   .pipe(
     shown(traffic, status, verbose),
     finalize(() => {

@@ -6,6 +6,7 @@
  *     npm run load                                         keeps it busy, and checks every byte of every reply
  *     npm start -- --concurrency 3 --waiting 2             serves three clients, lets two wait, refuses the rest
  *     npm start -- --idle 2000 --frame 500                 has short deadlines: try `nc 127.0.0.1 7000`, and send nothing
+ *     npm start -- --tls-self-signed                       serves TLS: try `openssl s_client -quiet -connect 127.0.0.1:7000`
  *     npm start -- --help                                  lists every limit and deadline
  *
  * On a terminal it shows a live status; piped, each event is a line of JSON. Ctrl-C (or SIGTERM) drains it: requests in
@@ -22,6 +23,9 @@ import {
   address,
   logger,
   numberOption,
+  type PortOptions,
+  portOptions,
+  portSettings,
   program,
   reason,
   type ServerLimits,
@@ -32,7 +36,7 @@ import {
   Traffic,
 } from './support/index.ts';
 
-interface Options extends AddressOptions, ServerLimits {
+interface Options extends AddressOptions, PortOptions, ServerLimits {
   maxLine: number;
   verbose?: true;
 }
@@ -43,7 +47,7 @@ numberOption(command, '--max-line <bytes>', 'longest line, without its newline',
   max: 256 * 1024 * 1024,
   default: 64 * 1024,
 }).option('-v, --verbose', 'log connections that open, too');
-const { host, port, maxLine, verbose, ...limits } = serverOptions(command).parse().opts<Options>();
+const { host, port, maxLine, verbose, ...limits } = portOptions(serverOptions(command)).parse().opts<Options>();
 
 const traffic = new Traffic();
 const echo: Handler = (connection) =>
@@ -54,14 +58,16 @@ const echo: Handler = (connection) =>
   );
 
 const status = statusLine();
+const log = logger({ status, fields: false, level: verbose ? 'debug' : 'info' });
+const settings = await portSettings(limits, [host], { fail: (sentence) => command.error(sentence), log });
 const shutdown = signals();
 // Subscribed until the process exits: npm forwards a Ctrl-C that this process has already received, and the late one must not
 // kill it.
 shutdown.subscribe();
 
-serve({ host, port }, echo, { ...serverLimits(limits), shutdown })
+serve({ host, port }, echo, { ...serverLimits(limits), ...settings, shutdown })
   .pipe(shown(traffic, status, verbose))
   .subscribe({
-    ...logTo(logger({ status, fields: false, level: verbose ? 'debug' : 'info' })),
+    ...logTo(log),
     error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),
   });

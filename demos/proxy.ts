@@ -21,14 +21,34 @@ import { Balancer } from './proxy/balancer.ts';
 import { watchHealth } from './proxy/health.ts';
 import { type ProxyOptions, proxyOptions } from './proxy/options.ts';
 import { backendLines } from './proxy/status.ts';
-import { address, logger, program, reason, shown, statusLine, Traffic } from './support/index.ts';
+import {
+  address,
+  logger,
+  type PortOptions,
+  portOptions,
+  portSettings,
+  program,
+  reason,
+  shown,
+  statusLine,
+  Traffic,
+} from './support/index.ts';
 
-const command = proxyOptions(program('proxy', 'A load balancer for any TCP protocol.', { port: 7000 })).parse();
-const { host, port, backend: where = [], proxyProtocol = false, ...options } = command.opts<ProxyOptions>();
+const command = portOptions(
+  proxyOptions(program('proxy', 'A load balancer for any TCP protocol.', { port: 7000 })),
+).parse();
+const {
+  host,
+  port,
+  backend: where = [],
+  proxyProtocol = false,
+  ...options
+} = command.opts<PortOptions & ProxyOptions>();
 if (where.length === 0) command.error('there must be a --backend');
 
 const status = statusLine();
 const log = logger({ status, fields: false });
+const settings = await portSettings(options, [host], { fail: (sentence) => command.error(sentence), log });
 
 const { maxPerBackend: max, connectTimeout: timeout, fall, rise, pause, concurrency, idle, stall, grace } = options;
 const backends = where.map(({ host, port }) => new Backend(host, port, { max, timeout, stall, fall, rise }));
@@ -65,7 +85,7 @@ merge(...backends.map((backend) => watchHealth(backend, health)))
 
 // No greeting deadline: in some protocols the server sends first, and some clients connect long before they send.
 const greeting = Number.POSITIVE_INFINITY;
-serve({ host, port }, forward, { concurrency, idle, stall, grace, greeting, shutdown })
+serve({ host, port }, forward, { concurrency, idle, stall, grace, greeting, shutdown, ...settings })
   .pipe(shown(new Traffic(), status, false, { requests: false, lines: () => backendLines(backends) }))
   .subscribe({
     ...logTo(log),

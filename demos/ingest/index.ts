@@ -24,6 +24,9 @@ import {
   address,
   logger,
   numberOption,
+  type PortOptions,
+  portOptions,
+  portSettings,
   program,
   reason,
   type ServerLimits,
@@ -38,7 +41,7 @@ import type { Store } from './stores/store.ts';
 import { view } from './view.ts';
 import { MOST_SPANS } from './windows.ts';
 
-interface Options extends AddressOptions, ServerLimits {
+interface Options extends AddressOptions, PortOptions, ServerLimits {
   db: string;
   nats?: string;
   batch: number;
@@ -71,13 +74,14 @@ numberOption(command, '--most-windows <count>', 'open at once; any more devices 
   default: 100_000,
 });
 command.option('--windows', 'show windows: a table on a terminal, or lines of JSON');
-const options = serverOptions(command).parse().opts<Options>();
+const options = portOptions(serverOptions(command)).parse().opts<Options>();
 const { host, port, db, nats, batch, gather, patience, inFlight, maxLine, ...rest } = options;
 const { window, lateness = window, mostWindows, windows, ...limits } = rest;
 if (lateness > MOST_SPANS * window) command.error(`--lateness may be ${MOST_SPANS} times --window at most`);
 
 const status = statusLine();
 const log = logger({ status, fields: false });
+const settings = await portSettings(limits, [host], { fail: (sentence) => command.error(sentence), log });
 const shutdown = signals();
 // Subscribed until the process exits: npm forwards a Ctrl-C that this process has already received, and the late one must not
 // kill it.
@@ -97,7 +101,11 @@ const shown = view(status, { ingest, traffic, windows: windows === true });
 log.info({ type: 'store', store: store.name }, `stores in ${store.name}`);
 
 const events = logTo(log);
-serve({ host, port }, converse(ingest, { inFlight, maxLine }), { ...serverLimits(limits), shutdown }).subscribe({
+serve({ host, port }, converse(ingest, { inFlight, maxLine }), {
+  ...serverLimits(limits),
+  ...settings,
+  shutdown,
+}).subscribe({
   next: (event) => {
     traffic.see(event);
     // On a terminal the view shows their numbers.

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import type { PortOptions } from '../support/index.ts';
 
 /** The settings on the command line. */
 export interface Settings {
@@ -26,6 +27,8 @@ export interface Settings {
   readonly flushing: boolean;
   /** Whether `shutdown` is allowed. */
   readonly shutdown: boolean;
+  /** TLS, and proxies in front. */
+  readonly portOptions: PortOptions;
   /** How much to log: 0 to 3. */
   readonly verbosity: number;
   /** The given flags that have no effect here. */
@@ -53,6 +56,12 @@ const FLAGS = {
   'enable-shutdown': { type: 'boolean', short: 'A' },
   extended: { type: 'string', short: 'o', multiple: true },
   verbose: { type: 'boolean', short: 'v', multiple: true },
+  // The same flags as in every demo.
+  'tls-cert': { type: 'string' },
+  'tls-key': { type: 'string' },
+  'tls-ca': { type: 'string' },
+  'tls-self-signed': { type: 'boolean' },
+  'proxy-from': { type: 'string', multiple: true },
   version: { type: 'boolean', short: 'V' },
   help: { type: 'boolean', short: 'h' },
   // The flags below configure the inside of the original, which is different here: there is one thread, and no UDP.
@@ -86,6 +95,7 @@ export function readOptions(args: readonly string[]): Settings {
     evictions: values['disable-evictions'] !== true,
     flushing: values['disable-flush-all'] !== true,
     shutdown: values['enable-shutdown'] === true,
+    portOptions: portOptions(values),
     verbosity: Math.min(3, values.verbose?.length ?? 0),
     ignored: IGNORED.filter((name) => values[name] !== undefined).map((name) => `-${FLAGS[name].short}`),
     ...extended(values.extended ?? []),
@@ -98,6 +108,19 @@ function parse(args: readonly string[]) {
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
   }
+}
+
+/** The flags that every demo has. */
+function portOptions(values: ReturnType<typeof parse>): PortOptions {
+  const { 'tls-cert': tlsCert, 'tls-key': tlsKey, 'tls-ca': tlsCa } = values;
+  const { 'tls-self-signed': tlsSelfSigned, 'proxy-from': proxyFrom } = values;
+  return {
+    ...(tlsCert === undefined ? {} : { tlsCert }),
+    ...(tlsKey === undefined ? {} : { tlsKey }),
+    ...(tlsCa === undefined ? {} : { tlsCa }),
+    ...(tlsSelfSigned === undefined ? {} : { tlsSelfSigned }),
+    ...(proxyFrom === undefined ? {} : { proxyFrom }),
+  };
 }
 
 /** The sub-options of `-o`, separated by commas. */

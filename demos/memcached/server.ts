@@ -24,7 +24,7 @@ import {
   signals,
   type Where,
 } from '../../lib/index.ts';
-import { address, logger, oneLine, reason, shown, statusLine, Traffic } from '../support/index.ts';
+import { address, logger, oneLine, portSettings, reason, shown, statusLine, Traffic } from '../support/index.ts';
 import type { Cache } from './cache.ts';
 import { answer } from './commands.ts';
 import { ConnectionStats } from './connection-stats.ts';
@@ -44,7 +44,7 @@ const REQUEST_TIME = 60_000;
 /** The events of single connections. They are logged only with `-v`. */
 const CONNECTION_EVENTS: readonly ServerEvent['type'][] = ['opened', 'closed', 'refused'];
 
-function run(settings: Settings): void {
+async function run(settings: Settings): Promise<void> {
   const { maxConnections, maxItem, backlog, idleTimeout, path } = settings;
   const status = statusLine();
   const log = logger({ status, fields: false });
@@ -55,6 +55,9 @@ function run(settings: Settings): void {
   };
   setVerbosity(verbosity);
   if (settings.ignored.length > 0) log.warn(`ignored, because it has no effect here: ${settings.ignored.join(', ')}`);
+
+  const hosts = settings.listen.map(({ host = '' }) => host);
+  const port = await portSettings(settings.portOptions, hosts, { fail: refuse, log });
 
   const traffic = new Traffic();
   const connectionStats = new ConnectionStats(maxConnections, traffic);
@@ -119,6 +122,7 @@ function run(settings: Settings): void {
       log.info(`also listening on ${address(at.address ?? '', at.port ?? 0)}`);
     }),
     shutdown: merge(shutdown, shutdownCommand),
+    ...port,
   })
     .pipe(
       tap((event) => connectionStats.observe(event)),
@@ -157,6 +161,10 @@ function named(where: Where): string {
   return 'port' in where ? address(where.host ?? '*', where.port) : '';
 }
 
+function refuse(sentence: string): never {
+  throw new UsageError(sentence);
+}
+
 function fail(sentence: string): void {
   console.error(`memcached: ${oneLine(sentence)}`);
   process.exitCode = 1;
@@ -168,7 +176,7 @@ try {
   else if (settings.show === 'version') console.log(`memcached ${VERSION}`);
   else {
     if (settings.path !== undefined) await clearPath(settings.path);
-    run(settings);
+    await run(settings);
   }
 } catch (error) {
   if (!(error instanceof UsageError)) throw error;

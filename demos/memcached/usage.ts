@@ -18,5 +18,10 @@ export const USAGE = `Flags, as memcached has them:
        idle_timeout=<n>      seconds a connection may be silent (default: 0, no limit)
        maxconns_fast         close connections above the limit at once (default)
        no_maxconns_fast      let up to -b of them wait
+  --tls-cert=<file>          serve TLS with this certificate and its chain, in PEM; it is read again when renewed
+  --tls-key=<file>           the key of the certificate, in PEM
+  --tls-ca=<file>            clients must have a certificate of one of these authorities, in PEM
+  --tls-self-signed          serve TLS with a new certificate that no client trusts, for tries
+  --proxy-from=<cidr>        accept only proxies that send the PROXY protocol; can be repeated
   -t, -u, -U 0               accepted and ignored
 `;

@@ -1,11 +1,18 @@
 import { defer, finalize, interval, type Observable, type ObservableInput, tap } from 'rxjs';
-import { type Address, type Connection, type ServerEvent, serve, type Where } from '../../lib/index.ts';
+import {
+  type Address,
+  type Connection,
+  type ServeOptions,
+  type ServerEvent,
+  serve,
+  type Where,
+} from '../../lib/index.ts';
 import { address } from '../support/format.ts';
 import { converse, farewell } from './converse.ts';
 import type { Database } from './database.ts';
 import type { RequestLimits } from './resp/request.ts';
 
-export interface RedisOptions extends RequestLimits {
+export interface RedisOptions extends RequestLimits, Pick<ServeOptions, 'proxy' | 'tls'> {
   /** Clients at once; a further client is sent an error and closed. @default 10000 */
   readonly maxClients?: number;
   /** How long a request may take from its first byte to its last, in milliseconds. @default 60000 */
@@ -34,7 +41,16 @@ const TICK = 100;
 export function serveRedis(
   where: Where,
   db: Database,
-  { maxClients = 10_000, frame = 60_000, budget, grace = 10_000, shutdown = [], ...limits }: RedisOptions = {},
+  {
+    maxClients = 10_000,
+    frame = 60_000,
+    budget,
+    grace = 10_000,
+    shutdown = [],
+    tls,
+    proxy,
+    ...limits
+  }: RedisOptions = {},
 ): Observable<ServerEvent> {
   const handler = (connection: Connection): Observable<Uint8Array> =>
     converse(db, connection, {
@@ -59,6 +75,8 @@ export function serveRedis(
     grace,
     shutdown,
     ...(budget === undefined ? {} : { budget }),
+    ...(tls === undefined ? {} : { tls }),
+    ...(proxy === undefined ? {} : { proxy }),
   });
   return defer(() => {
     const ticking = interval(TICK).subscribe(() => db.tick());

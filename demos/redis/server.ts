@@ -23,6 +23,9 @@ import {
   address,
   logger,
   numberOption,
+  type PortOptions,
+  portOptions,
+  portSettings,
   program,
   reason,
   shown,
@@ -33,7 +36,7 @@ import { LogCorruptError, openLog } from './append/open.ts';
 import { Database } from './database.ts';
 import { serveRedis } from './serveRedis.ts';
 
-interface Options extends AddressOptions {
+interface Options extends AddressOptions, PortOptions {
   maxclients: number;
   append?: string;
   timeout: number;
@@ -83,6 +86,7 @@ numberOption(
   },
 );
 add('--grace <ms>', 'time for clients to finish when the server drains', 0, 10_000);
+portOptions(command);
 
 const options = command.parse().opts<Options>();
 const { host, port, maxclients, append, timeout, maxBulk, pubsubHard, pubsubSoft, pubsubSeconds } = options;
@@ -91,6 +95,7 @@ const held = options.held ?? (budget === undefined ? undefined : Math.floor(budg
 
 const status = statusLine();
 const log = logger({ status, fields: false });
+const settings = await portSettings(options, [host], { fail: (sentence) => command.error(sentence), log });
 const db = new Database({
   config: {
     port: String(port),
@@ -131,6 +136,7 @@ serveRedis({ host, port }, db, {
   frame,
   grace,
   shutdown,
+  ...settings,
   ...(budget === undefined ? {} : { budget }),
 })
   .pipe(

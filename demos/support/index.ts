@@ -2,6 +2,7 @@
 export { after, every } from './after.ts';
 export { address, bytes, count, duration, paint, rate } from './format.ts';
 export { type LoggerOptions, logger } from './logger.ts';
+export { type PortOptions, type PortSettings, portOptions, portSettings } from './portOptions.ts';
 export { type AddressOptions, type NumberRange, numberOption, type ProgramOptions, program } from './program.ts';
 export { codeOf, oneLine, reason } from './reason.ts';
 export { type ServerLimits, serverLimits, serverOptions } from './serverOptions.ts';

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { Overrun, ServeOptions } from '../../lib/index.ts';
+import type { PortOptions } from './portOptions.ts';
 import { type NumberRange, numberOption } from './program.ts';
 
 /** The options that {@link serverOptions} adds to a demo's command line. Times are in milliseconds, sizes in bytes. */
@@ -100,9 +101,10 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
   return command;
 }
 
-/** Converts them to the library's options. The caller removes the demo's own options first. */
-export function serverLimits(given: ServerLimits): ServeOptions {
-  const { waiting, wait, farewell, highWater, keepAlive, paceIn, paceOut, paceGrace, ...same } = given;
+/** Converts them to the library's options, without those of the port. The caller removes the demo's own options first. */
+export function serverLimits(given: ServerLimits & PortOptions): ServeOptions {
+  const { tlsCert, tlsKey, tlsCa, tlsSelfSigned, proxyFrom, ...limits } = given;
+  const { waiting, wait, farewell, highWater, keepAlive, paceIn, paceOut, paceGrace, ...same } = limits;
   return {
     ...same,
     waiting: { max: waiting, timeout: wait },

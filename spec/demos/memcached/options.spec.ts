@@ -17,6 +17,7 @@ describe('readOptions', () => {
       idleTimeout: Number.POSITIVE_INFINITY,
       flushing: true,
       shutdown: false,
+      portOptions: {},
       verbosity: 0,
       ignored: [],
     });
@@ -38,6 +39,7 @@ describe('readOptions', () => {
       idleTimeout: 30_000,
       flushing: false,
       shutdown: true,
+      portOptions: {},
       verbosity: 2,
       ignored: ['-t', '-u', '-U'],
     });
@@ -51,6 +53,21 @@ describe('readOptions', () => {
       maxConnections: 3,
       maxItem: 4 * 1024 * 1024,
       idleTimeout: Number.POSITIVE_INFINITY,
+    });
+    const tls = [
+      '--tls-cert=c',
+      '--tls-key=k',
+      '--tls-ca=a',
+      '--tls-self-signed',
+      '--proxy-from=::1',
+      '--proxy-from=::2',
+    ];
+    expect(readOptions(tls).portOptions).toEqual({
+      tlsCert: 'c',
+      tlsKey: 'k',
+      tlsCa: 'a',
+      tlsSelfSigned: true,
+      proxyFrom: ['::1', '::2'],
     });
     expect(readOptions(['--host', '::1']).listen).toEqual([{ host: '::1', port: 11211 }]);
     expect(readOptions(['-h'])).toMatchObject({ show: 'help' });
