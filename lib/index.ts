@@ -47,6 +47,7 @@ export {
   type CertificatesOptions,
   certificates,
 } from './tls/certificates.ts';
+export type { TlsClientOptions, TlsOptions } from './tls/tlsSide.ts';
 
 // Shutdown.
 export { signals } from './shutdown/signals.ts';
@@ -62,6 +63,8 @@ export type { ProxyHeader, ProxySsl, ProxyTlv } from './proxyProtocol/header.ts'
 
 // Events.
 export type {
+  CertificateEvent,
+  CertificateInfo,
   Closed,
   ConnectionView,
   ClosedEvent,
@@ -80,7 +83,9 @@ export type {
   RecoveredEvent,
   RefusalReason,
   RefusedEvent,
+  Security,
   ServerEvent,
+  Via,
 } from './events.ts';
 
 // Errors.
@@ -96,6 +101,7 @@ export {
   FrameTruncatedError,
   ProxyHeaderError,
   SlowConsumerError,
+  TlsError,
 } from './errors.ts';
 
 // The network and the clock, which are options of a server.

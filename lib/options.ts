@@ -127,7 +127,7 @@ const inField = (name: string, wrong: Violation): Violation => {
 const separator = (wrong: string) => (wrong.startsWith('.') ? '' : wrong.startsWith('there') ? ': ' : ' ');
 
 /** The check of an object of options. */
-interface ObjectCheck extends Check {
+export interface ObjectCheck extends Check {
   readonly checks: Checks;
   /** The options that must be given. */
   readonly required: readonly string[];

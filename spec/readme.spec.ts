@@ -14,6 +14,7 @@ const guides = [
   'lib/framing/DECODERS.md',
   'lib/shutdown/DRAINING.md',
   'lib/testing/TESTING.md',
+  'lib/tls/TLS.md',
 ];
 const pages = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'demos/README.md', ...guides];
 const readme = await readFile(join(home, 'README.md'), 'utf8');

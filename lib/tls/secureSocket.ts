@@ -101,8 +101,8 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
   }
 
   protected get isFinSent(): boolean {
-    const socket = this.#socket;
-    return socket !== undefined && socket.writableEnded && socket.writableLength === 0;
+    const { writableEnded = false, writableLength = 0 } = this.#socket ?? {};
+    return writableEnded && writableLength === 0;
   }
 
   resume(): void {

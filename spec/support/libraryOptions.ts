@@ -30,7 +30,7 @@ function fields(body: string): LibraryOption[] {
   const found: LibraryOption[] = [];
   let outer = '';
   for (const [, comment = '', margin = '', name = '', opens] of body.matchAll(
-    /\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*?\n( +)readonly (\w+)\?:( \{$|\n)?/gm,
+    /\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*?\n( +)readonly (\w+)\??:( \{$|\n)?/gm,
   )) {
     const preset = comment.match(/@default ([^\n]*?)\s*$/m)?.[1] ?? '';
     if (margin.length === 2) outer = name;

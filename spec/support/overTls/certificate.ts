@@ -18,4 +18,5 @@ async function make(): Promise<Certificate> {
 }
 
 /** Made once in a process. */
-export const certificate: Promise<Certificate> = (shared[KEY] ??= make());
+shared[KEY] ??= make();
+export const certificate: Promise<Certificate> = shared[KEY];
