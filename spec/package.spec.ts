@@ -56,6 +56,7 @@ describe('the package', () => {
       'lib/framing/DECODERS.md',
       'lib/shutdown/DRAINING.md',
       'lib/testing/TESTING.md',
+      'lib/tls/TLS.md',
       'lib/transport/TRANSPORTS.md',
     ];
     expect(others.sort()).toEqual(
@@ -92,7 +93,7 @@ describe('the package', () => {
     [
       'connection/connection',
       'abstract class Connection extends Bytes',
-      'id peer openedAt local bytesIn bytesOut unsent dropped paused isDraining draining closed',
+      'id peer via security openedAt local bytesIn bytesOut unsent dropped paused isDraining draining closed',
       'send write end halfClose abort refuse drain holdElsewhere',
     ],
     [
