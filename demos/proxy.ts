@@ -66,7 +66,9 @@ const forward: Handler = (client): Observable<never> =>
   balancer.connect().pipe(
     mergeMap((backend) => {
       if (proxyProtocol) {
-        void backend.write(encodeProxyHeader({ source: client.peer, destination: client.local }));
+        // Behind another proxy the client connected to that one.
+        const destination = client.via?.header.destination ?? client.local;
+        void backend.write(encodeProxyHeader({ source: client.peer, destination }));
       }
       return relay(client, backend, { pause });
     }),

@@ -67,6 +67,8 @@ export class Arrival implements SocketHandler {
   begin(): void {
     this.#socket.handler = this;
     const { proxy } = this.#owner;
+    // Such as a health check of the proxy that has reset the connection already: its address cannot be looked up.
+    if (this.connection.abandoned) return this.#refuse('gone');
     if (proxy?.isRequired && !proxy.isTrusted(this.#socket.peer))
       return this.#refuseProxy(untrusted(this.#socket.peer));
     this.#socket.resume();

@@ -7,7 +7,7 @@ import { ProxyHeaderError } from '../../lib/errors.ts';
 import { decodeProxyHeader } from '../../lib/proxyProtocol/decode.ts';
 import { encodeProxyHeader, type ProxyHeaderOptions } from '../../lib/proxyProtocol/encode.ts';
 import type { ProxyHeader } from '../../lib/proxyProtocol/header.ts';
-import { HAProxy, skipped } from './haproxy.ts';
+import { HAProxy, skipped } from '../support/haproxy.ts';
 import { binary } from './headers.ts';
 
 const everything = 'send-proxy-v2 proxy-v2-options ssl,cert-cn,ssl-cipher,cert-key,cert-sig,crc32c,authority,unique-id';

@@ -21,6 +21,8 @@ if (skipped)
 export interface Route {
   readonly bind?: string;
   readonly server: string;
+  /** The port of the server. @default that of the server here */
+  readonly to?: number;
 }
 
 /** What HAProxy sent on one connection, from its first byte on. */
@@ -54,7 +56,7 @@ export class HAProxy {
     this.certificate('server', 'server.example');
     this.certificate('known', 'client.example');
     this.certificate('stranger', 'stranger.example');
-    const ways = Object.entries(routes).map(([name, { bind = '', server }], i) => {
+    const ways = Object.entries(routes).map(([name, { bind = '', server, to = portOf(backend) }], i) => {
       const words = bind.replaceAll('FOLDER', this.folder);
       return `
         frontend ${name}
@@ -62,7 +64,7 @@ export class HAProxy {
           unique-id-format ${name}-%ci
           default_backend ${name}
         backend ${name}
-          server one 127.0.0.1:${portOf(backend)} ${server}`;
+          server one 127.0.0.1:${to} ${server}`;
     });
     const timeouts = ['connect', 'client', 'server'].map((what) => `timeout ${what} 60s`).join('\n');
     const file = join(this.folder, 'haproxy.cfg');
