@@ -73,8 +73,9 @@ export async function portSettings(
   return { ...proxy, tls: ca === undefined ? files : files.pipe(map((one) => ({ ...one, requestCert: true }))) };
 }
 
-/** An address alone is the subnet of one address. @returns `undefined` if it is not a subnet. */
+/** An address alone is the subnet of one address; `unix` stands for all peers of a unix socket. @returns `undefined` for all else. */
 function subnet(text: string): string | undefined {
+  if (text === 'unix') return text;
   const [, address = '', digits] = /^([\d.]+|[\da-f:.]+)(?:\/(\d{1,3}))?$/i.exec(text) ?? [];
   const version = isIP(address);
   const longest = version === 4 ? 32 : 128;

@@ -117,8 +117,10 @@ describe('the options of a port', () => {
   });
 
   it('trust proxies in subnets, and require their header', async () => {
-    const { result } = await settings('--proxy-from 10.0.0.0/8 --proxy-from ::1 --proxy-from 192.0.2.1');
-    expect(result).toEqual({ proxy: { trusted: ['10.0.0.0/8', '::1/128', '192.0.2.1/32'], mode: 'required' } });
+    const { result } = await settings(
+      '--proxy-from 10.0.0.0/8 --proxy-from ::1 --proxy-from 192.0.2.1 --proxy-from unix',
+    );
+    expect(result).toEqual({ proxy: { trusted: ['10.0.0.0/8', '::1/128', '192.0.2.1/32', 'unix'], mode: 'required' } });
   });
 
   it('combine TLS and proxies', async () => {
