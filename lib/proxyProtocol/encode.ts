@@ -175,6 +175,9 @@ const WHAT = 'encode the PROXY header';
  * those of a client that has already gone, are sent as UNSPEC, in version 1 as UNKNOWN. A path of a unix socket and an address that
  * is unknown are the two ends of a unix socket, because a client seldom has a path; version 1 sends those as UNKNOWN, too.
  *
+ * HAProxy as the receiver resets a connection whose header is of version 2 and has neither an IP address nor `command: 'local'`,
+ * although the specification allows it. HAProxy itself sends `'local'` for a client of a unix socket.
+ *
  * The format is that of HAProxy's specification, `doc/proxy-protocol.txt` of its repository, sections 2.1 and 2.2.
  *
  * @param options See {@link ProxyHeaderOptions}.
