@@ -3,12 +3,19 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { Log } from './log.ts';
 
+/** What the programs that serve need if the specs run over TLS. */
+const overTls = process.env.SLUICE_TLS === '1' ? await import('./overTls/certificate.ts') : undefined;
+const secured = overTls && { tls: overTls.serverOptions };
+
 const running = new Set<ChildProcess>();
 
 /** For `afterEach`: kills the programs that still run. */
 export function endPrograms(): void {
   for (const child of running) child.kill('SIGKILL');
 }
+
+/** The programs whose options are those of `serve`. */
+const SERVERS = ['server', 'thread', 'worker'];
 
 export interface Start {
   /** Passed to the program as JSON. */
@@ -27,8 +34,9 @@ export class Program extends Log {
   /** Its exit code, or the name of the signal that killed it. */
   exit: number | string | undefined;
 
-  constructor(name: string, { options = {}, descriptors, inherit = [] }: Start = {}) {
+  constructor(name: string, { options: given, descriptors, inherit = [] }: Start = {}) {
     super();
+    const options = { ...(SERVERS.includes(name) && secured), ...given };
     const file = fileURLToPath(new URL(`programs/${name}.ts`, import.meta.url));
     const node = [process.execPath, '--import', 'tsx', file, JSON.stringify(options)];
     const limited = descriptors === undefined ? [] : ['bash', '-c', `ulimit -n ${descriptors}; exec "$0" "$@"`];

@@ -1,5 +1,5 @@
 /** Milliseconds that a spec waits for a condition before it fails with a description of it. */
-export const PATIENCE = 150_000;
+export const PATIENCE = Number(process.env.PATIENCE ?? 150_000);
 
 /** An object whose changes a spec waits for: the condition is evaluated again at each change, and nothing sleeps. */
 export abstract class Waitable {

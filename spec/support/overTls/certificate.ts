@@ -1,9 +1,9 @@
-import { authority, type Issued } from '../certificates.ts';
+import { createSecureContext } from 'node:tls';
+import { authority } from '../certificates.ts';
 
-/** Whether the specs run over TLS. */
-export const isOverTls = process.env.SLUICE_TLS === '1';
-
-interface Certificate extends Issued {
+interface Certificate {
+  readonly cert: string;
+  readonly key: string;
   /** What clients trust. */
   readonly ca: string;
 }
@@ -13,10 +13,14 @@ const KEY = Symbol.for('sluice.overTls');
 const shared = globalThis as { [KEY]?: Promise<Certificate> };
 
 async function make(): Promise<Certificate> {
-  const { ca, issue } = await authority().then((root) => ({ ca: root.ca, issue: root.issue({}) }));
-  return { ca, ...(await issue) };
+  const root = await authority();
+  return { ca: root.ca, ...(await root.issue()) };
 }
 
 /** Made once in a process. */
 shared[KEY] ??= make();
-export const certificate: Promise<Certificate> = shared[KEY];
+const { ca, cert, key } = await shared[KEY];
+
+export const serverOptions = { cert, key };
+/** One context for all clients: it costs more than a handshake. */
+export const clientOptions = { ca, secureContext: createSecureContext({ ca }) };

@@ -1,21 +1,19 @@
+import { filter } from 'rxjs';
 import * as connecting from '../../../lib/connect/connect.ts';
+import type { ListenEvent, ServerEvent } from '../../../lib/events.ts';
 import * as listening from '../../../lib/listen/listen.ts';
 import * as serving from '../../../lib/serve.ts';
+import { NO_HANDLER } from '../../../lib/transport/noHandler.ts';
+import * as node from '../../../lib/transport/node.ts';
+import type { Transport, TransportSocket } from '../../../lib/transport/transport.ts';
 import { SecureSocket } from '../../../lib/tls/secureSocket.ts';
 import { type TlsSide, tlsClient, tlsServer } from '../../../lib/tls/tlsSide.ts';
-import * as node from '../../../lib/transport/node.ts';
-import { NO_HANDLER } from '../../../lib/transport/noHandler.ts';
-import type { Transport, TransportSocket } from '../../../lib/transport/transport.ts';
-import { certificate } from './certificate.ts';
+import { clientOptions, serverOptions } from './certificate.ts';
 
 export * from '../../../lib/connect/connect.ts';
 export * from '../../../lib/index.ts';
 export * from '../../../lib/listen/listen.ts';
 export * from '../../../lib/serve.ts';
-
-const { ca, cert, key } = await certificate;
-const server = { cert, key };
-const client = { ca };
 
 /** The transports over TLS, and what they are without it. */
 const plain = new Map<unknown, Transport | undefined>([[undefined, undefined]]);
@@ -26,13 +24,13 @@ function secured(transport: Transport): Transport {
       transport.listen(where, options, {
         listening: (address, name) => handler.listening(address, name),
         error: (error) => handler.error(error),
-        accepted: (socket) => begin(tlsServer(server), socket, (own) => handler.accepted(own)),
+        accepted: (socket) => begin(tlsServer(serverOptions), socket, (own) => handler.accepted(own)),
       }),
     connect: (where, options, handler) =>
       transport.connect?.(where, options, {
         failed: (error) => handler.failed(error),
         connected: (socket) =>
-          begin(tlsClient(client, 'localhost'), socket, (own) => handler.connected(own), handler.failed),
+          begin(tlsClient(clientOptions, 'localhost'), socket, (own) => handler.connected(own), handler.failed),
       }) as ReturnType<NonNullable<Transport['connect']>>,
   };
   plain.set(secure, transport);
@@ -55,18 +53,25 @@ export const nodeTransport = secured(node.nodeTransport);
 export const netTransport = secured(node.netTransport);
 
 /** Adds `tls` where the network is the real one. */
-function withTls<Options>(options: Options, tls: object): Options {
+function withTls<Options extends object>(options: Options, tls: object): Options {
   if (typeof options !== 'object' || options === null) return options;
   const { transport } = options as { transport?: unknown };
   if ('tls' in options || !plain.has(transport)) return options;
   return { ...options, tls, ...(transport !== undefined && { transport: plain.get(transport) }) };
 }
 
-export const serve: typeof serving.serve = (where, handler, options = {}) =>
-  serving.serve(where, handler, withTls(options, server));
+/** The specs compare lists of events, which are the same without TLS. */
+const isExpected = ({ type }: ListenEvent | ServerEvent) => type !== 'certificate';
 
-export const listen: typeof listening.listen = (where, options = {}) =>
-  listening.listen(where, withTls(options, server));
+export const serve: typeof serving.serve = (where, handler, options = {}) =>
+  serving.serve(where, handler, withTls(options, serverOptions)).pipe(filter(isExpected));
+
+export const listen: typeof listening.listen = (where, options = {}) => {
+  const { events } = options ?? {};
+  const next = (event: ListenEvent) => isExpected(event) && events?.next(event);
+  const filtered = typeof events?.next === 'function' ? { ...options, events: { next } } : options;
+  return listening.listen(where, withTls(filtered, serverOptions));
+};
 
 export const connect: typeof connecting.connect = (where, options = {}) =>
-  connecting.connect(where, withTls(options, client));
+  connecting.connect(where, withTls(options, clientOptions));

@@ -1,46 +1,54 @@
-import { connect as dial, type ListenOptions, type NetConnectOpts, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer, connect as secure, type TlsOptions } from 'node:tls';
-import { certificate } from './certificate.ts';
+import { connect as dial, type NetConnectOpts, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, connect as secure, type TLSSocket, type TlsOptions } from 'node:tls';
+import { clientOptions, serverOptions } from './certificate.ts';
 
 export * from 'node:net';
 
-const { ca, cert, key } = await certificate;
-
-/** As that of `node:net`, over TLS: it emits `connect` when it is secured, and its reset is that of the connection. */
+/** As that of `node:net`, over TLS. */
 export function connect(...how: Parameters<typeof dial>): Socket {
   const [where, host] = how as unknown[];
-  const callback = how.find((one) => typeof one === 'function') as (() => void) | undefined;
-  const options = (
-    typeof where === 'object' ? where : { port: where, host: typeof host === 'string' ? host : 'localhost' }
-  ) as NetConnectOpts;
-  const raw = dial(options);
-  const socket = secure({ ca, servername: 'localhost', socket: raw });
-  emitWhenSecured(socket, 'connect', 'secureConnect');
+  const address = { port: where, host: typeof host === 'string' ? host : 'localhost' };
+  const raw = dial((typeof where === 'object' ? where : address) as NetConnectOpts);
+  const socket = secure({ ...clientOptions, servername: 'localhost', socket: raw });
+  // A client is secured half a round trip before its server, which then sends the tickets of sessions. OpenSSL is still within
+  // a read when Node emits this.
+  socket.once('session', () => setImmediate(() => socket.emit(CONNECTED)));
+  rename(socket, 'connect', CONNECTED);
+  const listener = how.find((one) => typeof one === 'function');
+  if (listener) socket.on('connect', listener);
+  return withReset(socket, raw);
+}
+
+const CONNECTED = 'connected on both sides';
+
+/** As that of `node:net`, over TLS. With `pauseOnConnect` it closes connections as one does that reads nothing: with a RST. */
+export function createServer(...how: (TlsOptions | ((socket: Socket) => void))[]): Server {
+  const options = how.find((one) => typeof one === 'object');
+  const server = createTlsServer({ ...options, ...serverOptions });
+  rename(server, 'connection', 'secureConnection');
+  server.on('connection', (socket: TLSSocket & { _parent: Socket }) => {
+    withReset(socket, socket._parent);
+    if (options?.pauseOnConnect) socket.destroy = () => socket.resetAndDestroy();
+  });
+  const listener = how.find((one) => typeof one === 'function');
+  if (listener) server.on('connection', listener);
+  return server;
+}
+
+/** The socket of TLS cannot be reset, but the one beneath can. */
+function withReset(socket: Socket, raw: Socket): Socket {
   socket.resetAndDestroy = () => {
     raw.resetAndDestroy();
     return socket;
   };
-  if (callback) socket.on('connect', callback);
   return socket;
 }
 
-/** As that of `node:net`, over TLS: it emits `connection` when it is secured. */
-export function createServer(...how: (object | ((socket: Socket) => void))[]): Server {
-  const options = how.find((one) => typeof one === 'object') as TlsOptions | undefined;
-  const server = createTlsServer({ ...options, cert, key });
-  emitWhenSecured(server, 'connection', 'secureConnection');
-  const listener = how.find((one) => typeof one === 'function');
-  if (listener) server.on('connection', listener as (socket: Socket) => void);
-  return server;
-}
-
-/** Listeners that are added from now on for one event receive the other one. */
-function emitWhenSecured(emitter: Socket | Server, event: string, when: string): void {
+/** Listeners that are added from now on for one event receive another one. */
+function rename(emitter: Socket | Server, event: string, as: string): void {
   for (const name of ['on', 'once', 'off', 'addListener', 'removeListener'] as const) {
     const original = emitter[name] as (event: string, ...rest: unknown[]) => unknown;
     emitter[name] = ((to: string, ...rest: unknown[]) =>
-      original.call(emitter, to === event ? when : to, ...rest)) as never;
+      original.call(emitter, to === event ? as : to, ...rest)) as never;
   }
 }
-
-export type { ListenOptions };
