@@ -33,8 +33,11 @@ export type TlsClientOptions = Omit<
 >;
 
 /** Options for a server, or an Observable of them. */
-export const tlsOptions: Check = (value) =>
-  isObservable(value) ? undefined : wrongTls(value, () => tlsServer(value as TlsOptions));
+export const tlsOptions: Check = (value) => {
+  if (process.versions.bun !== undefined)
+    return 'cannot be used in Bun, where node:tls serves no socket that it is passed';
+  return isObservable(value) ? undefined : wrongTls(value, () => tlsServer(value as TlsOptions));
+};
 
 /** Options for a client; `true` for the defaults. */
 export const tlsClientOptions: Check = (value) =>
