@@ -10,6 +10,7 @@ export interface ServerLimits {
   farewell?: string;
   backlog: number;
   wait: number;
+  handshake: number;
   greeting: number;
   idle: number;
   frame: number;
@@ -61,6 +62,7 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
 
   command.optionsGroup('Deadlines, in milliseconds, or Infinity for none:');
   time('wait', 'to be served, once accepted', 5000);
+  time('handshake', 'to be secured by TLS, once accepted', 10_000, 1);
   time('greeting', 'for the first byte', 10_000, 1);
   time('idle', 'without a byte in or out', 30_000, 1);
   time('frame', 'for a request that has begun', 10_000, 1);

@@ -13,7 +13,7 @@ import { IndexedQueue } from './indexedQueue.ts';
 /** How connections arrive at a port with TLS, or behind a proxy. Times are in milliseconds from the accept. */
 export interface ArrivalsOptions {
   readonly clock: SchedulerLike;
-  /** How many may arrive at a time. */
+  /** How many may arrive at a time; one more is refused as `full`. */
   readonly max: number;
   /** How long a TLS handshake may take. */
   readonly handshake: number;

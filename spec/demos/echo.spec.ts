@@ -233,6 +233,8 @@ describe('echo', () => {
       keepAlive: 'keep-alive',
     };
     const apart = ['shutdown', 'random', 'overflow', 'noDelay', 'transport', 'scheduler', 'events', 'ahead'];
+    // `--tls-cert` and others, and `--proxy-from`.
+    apart.push('tls', 'proxy.trusted', 'proxy.mode', 'proxy.deadline');
     const without = ['farewell', 'budget'];
     for (const { name, preset } of await libraryOptions()) {
       if (apart.includes(name)) continue;

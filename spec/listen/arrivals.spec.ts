@@ -130,21 +130,6 @@ describe('the handshake', () => {
     await until(10);
   });
 
-  it('does not hold up other connections: those in it are limited, and one more is refused as full', async () => {
-    const { log, port } = await open({ waiting: { max: 2 }, farewell: 'full\n' });
-    const first = await rawClient(port);
-    await rawClient(port);
-    await log.whenAccepted(2);
-    const third = await rawClient(port);
-    await log.whenEmitted('refused');
-    expect(log.refusals).toEqual(['full']);
-    // Nothing is sent in clear text.
-    third.resume();
-    third.on('data', () => expect.unreachable());
-    expect(await talk(first)).toBe('HELLO\n');
-    expect(await talk(await rawClient(port))).toBe('HELLO\n');
-  });
-
   it('is ended by a drain, and its connection is refused as draining', async () => {
     const { Subject } = await import('rxjs');
     const shutdown = new Subject<void>();

@@ -247,14 +247,26 @@ describe('with mode `optional`', () => {
 });
 
 describe('connections that have not sent their header', () => {
-  it('are as many as may wait, and one more is refused as full', async () => {
-    const { server } = await echo({ trusted }, { waiting: { max: 3 }, farewell: 'full\n' });
-    await server.connect({ address: PROXY });
-    await server.connect({ address: PROXY });
-    await server.connect({ address: PROXY });
-    const fourth = await server.connect({ address: PROXY });
+  it.each([
+    [1500, 1500],
+    [0, 1000],
+  ])('are as many as may wait (%i), and at least a thousand: one more is refused as full', async (max, most) => {
+    const { server } = await echo({ trusted }, { waiting: { max }, farewell: 'full\n' });
+    for (let i = 0; i < most; i++) server.network.connect({ address: PROXY });
+    await server.clock.settle();
+    expect(server.log.refusals).toEqual([]);
+    const more = await server.connect({ address: PROXY });
     expect(server.log.refusals).toEqual(['full']);
-    expect(fourth.over).toBe(true);
+    // Nothing is sent: over TLS it could not be.
+    expect([more.over, more.text]).toEqual([true, '']);
+  });
+
+  it('come in although none may wait', async () => {
+    const { server } = await echo({ trusted }, { waiting: { max: 0 } });
+    const client = await server.connect({ address: PROXY });
+    client.write(Buffer.concat([header, Buffer.from('hello\n')]));
+    await server.clock.settle();
+    expect(client.text).toBe('hello\n');
   });
 
   it('are refused by a drain', async () => {
