@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { isObservable, type Observable, of, type SchedulerLike, type Subscription } from 'rxjs';
+import { TlsError } from '../errors.ts';
 import type { CertificateEvent, FailedEvent } from '../events.ts';
+import { describe } from '../options.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { certificateInfo } from '../tls/certificateInfo.ts';
 import { type TlsOptions, type TlsSide, tlsServer } from '../tls/tlsSide.ts';
@@ -82,8 +84,10 @@ export class TlsSource implements DeadlineOwner {
   }
 
   #fail(error: unknown): void {
-    if (this.#side === undefined) this.#handler.failed(error);
-    else this.#handler.emit({ type: 'failed', error });
+    if (this.#side === undefined) return this.#handler.failed(error);
+    const { code = 'ERR_TLS_OPTIONS' } = (error ?? {}) as NodeJS.ErrnoException;
+    const what = `a renewal of its certificate is not accepted, and the one before stays: ${messageOf(error)}`;
+    this.#handler.emit({ type: 'failed', error: new TlsError(what, { code, cause: error }) });
   }
 
   #report(): void {
@@ -124,3 +128,5 @@ export class TlsSource implements DeadlineOwner {
     this.#timer.set();
   }
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : describe(error));

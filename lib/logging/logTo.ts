@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import type { NextObserver } from 'rxjs';
+import { isA, TlsError } from '../errors.ts';
 import type { CertificateInfo, OpenedEvent, ServerEvent } from '../events.ts';
 import { type Check, checkArgument, describe } from '../options.ts';
 import { pinoLogger } from './pino.ts';
@@ -38,7 +39,8 @@ export type EventLogger = {
  * - `warn`: `refused`, and `certificate` if one of them ends soon; otherwise that is `info`
  * - `error`: `failed` and `exhausted`
  *
- * The line of `failed` includes the stack of the error. That of `closed` has the error in one sentence.
+ * The line of `failed` includes the stack of the error. Those of `closed` and `refused` have the
+ * error in one sentence.
  *
  * pino is called as `logger.info(fields, sentence)`; it is recognized by its methods `child` and `bindings`. Any other logger
  * receives one string, the sentence and the fields, with the stack of an error below: `logger.info(line)`, or
@@ -104,7 +106,7 @@ function fields(event: ServerEvent): Fields {
   if (!('error' in event)) return plain(event) as Fields;
   const { error, ...others } = event;
   // No stack: how a connection was closed is no fault of the program, or else `failed` has logged the stack.
-  if (event.type === 'closed') return plain({ ...others, error: sentenceOf(error) }) as Fields;
+  if (event.type === 'closed' || event.type === 'refused') return plain({ ...others, error: inShort(error) }) as Fields;
   // pino serializes an error by this name.
   return plain({ ...others, err: error }) as Fields;
 }
@@ -129,6 +131,11 @@ const validity = ({ hosts, validTo }: CertificateInfo) =>
   `the certificate of ${hosts.join(', ')} is valid until ${new Date(validTo).toISOString()}`;
 
 const heldBytes = (held: number | undefined) => (held === undefined ? undefined : `it held ${held} bytes`);
+/** The cause of an error of TLS names lines of OpenSSL's source. */
+const inShort = (error: unknown) => sentenceOf(error, !isA(error, TlsError));
+
+/** The name of the alert of TLS, or Node's code. */
+const faultOfTls = (error: unknown) => (isA(error, TlsError) ? (error.alert ?? error.code) : undefined);
 const lost = (unsent: number) => (unsent === 0 ? '' : `, ${unsent} bytes unsent`);
 const inBrackets = (text: string | undefined) => (text === undefined ? '' : ` (${text})`);
 
@@ -141,9 +148,10 @@ function sentence(event: ServerEvent): string {
     case 'closed':
       return `connection ${event.id} closed: ${event.reason}${inBrackets(event.deadline ?? event.detail ?? heldBytes(event.held))}`;
     case 'refused':
-      return `connection ${event.id} refused: ${event.reason}`;
+      return `connection ${event.id} refused: ${event.reason}${inBrackets(event.deadline ?? faultOfTls(event.error))}`;
     case 'failed':
-      return event.id === undefined ? 'an accept failed' : `connection ${event.id}: its handler failed`;
+      if (event.id !== undefined) return `connection ${event.id}: its handler failed`;
+      return isA(event.error, TlsError) ? 'the certificate was not renewed' : 'an accept failed';
     case 'exhausted':
       return `out of descriptors: the process may have ${event.limit}`;
     case 'recovered':

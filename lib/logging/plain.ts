@@ -52,10 +52,10 @@ function plainError(error: Error, depth: number): object {
   }
 }
 
-/** An error in one sentence: its class, its message, and the messages of its causes. */
-export function sentenceOf(error: unknown): string {
+/** An error in one sentence: its class, its message, and, unless that is left out, the messages of its causes. */
+export function sentenceOf(error: unknown, hasCauses = true): string {
   if (!isError(error)) return printableLine(short(error));
-  return printableLine(`${className(error)}: ${message(error)}`);
+  return printableLine(`${className(error)}: ${hasCauses ? message(error) : textOf(error, 'message')}`);
 }
 
 /** Fields of an error that are copied in another form. */

@@ -61,6 +61,16 @@ const SENT: Readonly<Record<string, string>> = {
   ERR_SSL_INAPPROPRIATE_FALLBACK: 'inappropriate_fallback',
 };
 
+/** What OpenSSL says in words that only its authors understand. */
+const MEANING: Readonly<Record<string, string>> = {
+  ERR_SSL_WRONG_VERSION_NUMBER: 'the peer sent something else than TLS',
+  ERR_SSL_HTTP_REQUEST: 'the peer sent an HTTP request in clear text',
+  ERR_SSL_UNSUPPORTED_PROTOCOL: 'the peer has only versions of TLS that are not allowed',
+  ERR_SSL_NO_SHARED_CIPHER: 'both sides have no cipher in common',
+  ERR_SSL_NO_APPLICATION_PROTOCOL: 'both sides have no protocol of ALPN in common',
+  ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE: 'the peer sent no certificate',
+};
+
 /** Codes of what the network does. */
 const NETWORK = ['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED', 'EHOSTUNREACH', 'ENETUNREACH'];
 
@@ -75,6 +85,6 @@ export function tlsError(error: NodeJS.ErrnoException & { reason?: string }): Er
   }
   const alert = SENT[code];
   // The message of OpenSSL has its thread, its function and the line of its source as well.
-  const what = code.startsWith('ERR_SSL_') ? (error.reason ?? message) : message;
+  const what = MEANING[code] ?? (code.startsWith('ERR_SSL_') ? (error.reason ?? message) : message);
   return new TlsError(what, { code, ...(alert !== undefined && { alert, sentBy: 'local' as const }), cause: error });
 }

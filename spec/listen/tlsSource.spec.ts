@@ -73,7 +73,7 @@ describe('a renewal of the certificate', () => {
     for (const bad of [{ cert: one.cert, key: two.key }, { cert: 'x', key: 'y' }, { ...two, error }, undefined])
       tls.next(bad as TlsOptions);
     expect(log.of('failed')).toHaveLength(4);
-    expect(log.of('failed')[2]).toMatchObject({ error });
+    expect(log.of('failed')[2]).toMatchObject({ error: { name: 'TlsError', cause: error } });
     expect((await client(port)).serialNumber).toBe(serialNumber);
     tls.next(two);
     expect((await client(port)).serialNumber).not.toBe(serialNumber);
@@ -101,7 +101,7 @@ describe('a renewal of the certificate', () => {
     tls.next(await root.issue());
     const port = await log.whenListening();
     tls.error(new Error('no more'));
-    expect(log.of('failed')).toMatchObject([{ error: { message: 'no more' } }]);
+    expect(log.of('failed')).toMatchObject([{ error: { name: 'TlsError', cause: { message: 'no more' } } }]);
     await echoes((await client(port)).socket);
   });
 });

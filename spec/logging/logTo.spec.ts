@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { pino } from 'pino';
 import { of, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { DeadlineError, FrameTooLongError } from '../../lib/errors.ts';
+import { DeadlineError, FrameTooLongError, TlsError } from '../../lib/errors.ts';
 import type { ServerEvent } from '../../lib/events.ts';
 import { type EventLogger, logTo } from '../../lib/logging/logTo.ts';
 
@@ -22,6 +22,25 @@ function logged(...events: ServerEvent[]) {
 
 const peer = { address: '192.0.2.7', port: 50_000 };
 const local = { address: '192.0.2.1', port: 7000 };
+const openSsl = new Error(
+  'C0FFEE:error:0A000418:SSL routines:ssl3_read_bytes:tlsv1 alert unknown ca:rec_layer_s3.c:1601',
+);
+const unknownCa = new TlsError('the peer sent the alert unknown_ca', {
+  code: 'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA',
+  alert: 'unknown_ca',
+  sentBy: 'peer',
+  cause: openSsl,
+});
+const certificate = {
+  hosts: ['a.test', 'b.test'],
+  subject: 'CN=a.test',
+  issuer: 'CN=root',
+  serialNumber: '1',
+  fingerprint256: '00',
+  validFrom: 0,
+  validTo: Date.UTC(2030, 0, 1),
+};
+
 const counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
 const closed = { type: 'closed', id: 7, peer, bytesIn: 1, bytesOut: 2, unsent: 0, duration: 3 } as const;
 
@@ -54,8 +73,25 @@ describe('logTo', () => {
       'connection 7 closed: evicted (it held 500 bytes)',
     ],
     [{ type: 'refused', id: 8, peer, reason: 'full', waited: 0 }, 40, 'connection 8 refused: full'],
+    [
+      { type: 'refused', id: 8, peer, reason: 'tls', waited: 0, error: unknownCa },
+      40,
+      'connection 8 refused: tls (unknown_ca)',
+    ],
+    [
+      { type: 'refused', id: 8, peer, reason: 'deadline', deadline: 'handshake', waited: 0 },
+      40,
+      'connection 8 refused: deadline (handshake)',
+    ],
+    [
+      { type: 'certificate', certificates: [certificate], validFor: 1, isExpiring: false },
+      30,
+      'the certificate of a.test, b.test is valid until 2030-01-01T00:00:00.000Z',
+    ],
+    [{ type: 'certificate', certificates: [], validFor: 1, isExpiring: true }, 40, 'certificates that cannot be read'],
     [{ type: 'failed', id: 7, peer, error: new Error('no') }, 50, 'connection 7: its handler failed'],
     [{ type: 'failed', error: new Error('no') }, 50, 'an accept failed'],
+    [{ type: 'failed', error: unknownCa }, 50, 'the certificate was not renewed'],
     [{ type: 'exhausted', limit: 1024 }, 50, 'out of descriptors: the process may have 1024'],
     [{ type: 'draining', active: 3, waiting: 1 }, 30, 'draining: 3 active, 1 waiting'],
     [
@@ -75,6 +111,30 @@ describe('logTo', () => {
     ]);
     const [line] = logged({ type: 'listening', address: local, counters } as ServerEvent);
     expect(Object.keys(line ?? {}).sort()).toEqual(['address', 'level', 'msg', 'type']);
+  });
+
+  it('logs of a secured connection what was negotiated, and of its proxy the address', () => {
+    const header = { version: 2, command: 'proxy', source: peer, destination: local, tlvs: [] } as const;
+    const shown = {
+      protocol: 'TLSv1.3',
+      cipher: 'TLS_AES_128_GCM_SHA256',
+      alpn: 'a',
+      servername: 'b',
+      isVerified: true,
+    };
+    const hidden = { isResumed: false, isTruncated: false, verifyError: undefined, peerCertificate: undefined };
+    const via = { ...local, header };
+    expect(logged({ type: 'opened', id: 1, peer, waited: 0, via, security: { ...shown, ...hidden } })).toMatchObject([
+      { type: 'opened', via: local, security: shown },
+    ]);
+    const [line] = logged({ type: 'opened', id: 1, peer, waited: 0, via, security: { ...shown, ...hidden } });
+    expect([line?.via, line?.security]).toEqual([local, shown]);
+  });
+
+  it('logs an error of TLS without the lines of the source of OpenSSL', () => {
+    const text = JSON.stringify(logged({ type: 'refused', id: 8, peer, reason: 'tls', waited: 0, error: unknownCa }));
+    expect(text).toContain('TlsError: Cannot secure the connection: the peer sent the alert unknown_ca');
+    expect(text).not.toContain('rec_layer');
   });
 
   it('logs an error with its class, message, stack and own fields', () => {
