@@ -36,6 +36,8 @@ export interface ArrivalsHandler {
   /** Can be handed out. */
   ready(connection: SocketConnection): void;
   refuse(connection: SocketConnection, reason: RefusalReason, error?: Error): void;
+  /** So many more handshakes have begun, or so many less. */
+  handshakes(change: number): void;
 }
 
 /**
@@ -59,6 +61,8 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
   /** Those whose handshake has its turn later. */
   readonly #queued = new Queue<Arrival>();
   #isSecuring = false;
+  /** Those whose handshake has begun, or has its turn later. */
+  readonly #securing = new Set<Arrival>();
   #isOpen = true;
 
   constructor(options: ArrivalsOptions, handler: ArrivalsHandler) {
@@ -111,6 +115,8 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
 
   helloRead(arrival: Arrival): void {
     this.#queued.push(arrival);
+    this.#securing.add(arrival);
+    this.#handler.handshakes(1);
     if (!this.#isSecuring) this.#secure();
   }
 
@@ -126,6 +132,7 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
     this.#unidentified.delete(arrival);
     this.#all.delete(arrival);
     this.#byConnection.delete(arrival.connection);
+    if (this.#securing.delete(arrival)) this.#handler.handshakes(-1);
   }
 
   /** Begins as many handshakes as one iteration has time for. */

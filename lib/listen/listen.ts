@@ -68,7 +68,8 @@ export interface ListenOptions extends ConnectionOptions {
   readonly tls?: TlsOptions | Observable<TlsOptions> | undefined;
   /**
    * How long a TLS handshake may take, from the accept; then the connection is refused as `deadline`. As many connections as may
-   * wait, `waiting.max`, may be in the handshake, too. The time also counts as part of `greeting`. @default 10000
+   * wait, `waiting.max`, may be in the handshake, too, but 1000 at least. The time also counts as part of `greeting`.
+   * @default 10000
    */
   readonly handshake?: number | undefined;
   /**
@@ -94,6 +95,9 @@ export interface ListenOptions extends ConnectionOptions {
   /** Connections that the kernel completes before they are accepted. It has its own limit, `net.core.somaxconn`. @default 4096 */
   readonly backlog?: number | undefined;
 }
+
+/** How many connections may arrive at a time, however few may wait: most need not wait once they have arrived. */
+const LEAST_ARRIVALS = 1000;
 
 /** How each option is validated. */
 export const listenChecks: Record<string, Check> = {
@@ -204,7 +208,7 @@ export function openPort(
     const listener = new Listener({
       settings: common,
       waitingRoom: { max, timeout, ahead },
-      arrivals: source || proxied ? { max, handshake, tls: source, proxy: proxied } : undefined,
+      arrivals: source || proxied ? { max: Math.max(max, LEAST_ARRIVALS), handshake, tls: source, proxy: proxied } : undefined,
       farewell,
       events,
       registry,
