@@ -36,6 +36,8 @@ export interface ArrivalsHandler {
   /** Can be handed out. */
   ready(connection: SocketConnection): void;
   refuse(connection: SocketConnection, reason: RefusalReason, error?: Error): void;
+  /** So many more handshakes have begun, or so many less. */
+  handshakes(change: number): void;
 }
 
 /**
@@ -60,6 +62,8 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
   readonly #queued = new Queue<Arrival>();
   /** Handshakes that have begun in this iteration. */
   #begun = 0;
+  /** Those whose handshake has begun, or has its turn later. */
+  readonly #securing = new Set<Arrival>();
   #isOpen = true;
 
   constructor(options: ArrivalsOptions, handler: ArrivalsHandler) {
@@ -112,6 +116,8 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
 
   helloRead(arrival: Arrival): void {
     this.#queued.push(arrival);
+    this.#securing.add(arrival);
+    this.#handler.handshakes(1);
     this.#secure();
   }
 
@@ -127,6 +133,7 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
     this.#unidentified.delete(arrival);
     this.#all.delete(arrival);
     this.#byConnection.delete(arrival.connection);
+    if (this.#securing.delete(arrival)) this.#handler.handshakes(-1);
   }
 
   /** Begins as many handshakes as are left in this iteration. */

@@ -62,6 +62,9 @@ export class Listener implements PortHandler, ConnectionOwner {
           refusal: () => undefined,
           ready: (connection) => this.#waitingRoom.arrive(connection),
           refuse: (connection, reason, error) => this.#refusal.refuseArrival(connection, reason, error),
+          handshakes: (change) => {
+            registry.handshakes += change;
+          },
         },
       );
     }

@@ -10,6 +10,8 @@ import { LinkedSet } from '../linkedSet.ts';
 export class Registry {
   readonly #counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
   readonly #connections = new LinkedSet<SocketConnection>();
+  /** Handshakes of TLS that have begun, or have their turn later. Such connections wait. */
+  handshakes = 0;
 
   /** Live: the object stays the same, and its numbers change. */
   get counters(): Counters {

@@ -30,6 +30,9 @@ const LAST_CALL = 100;
 /** Milliseconds for which the port stays open at most because connections keep arriving, if the grace is not shorter. */
 const LAST_ACCEPTS = 1000;
 
+/** Milliseconds between two looks at whether handshakes are complete. */
+const HANDSHAKE_POLL = 5;
+
 /** Milliseconds that one iteration of the event loop counts at most towards that. In a longer one the process was not running. */
 const LONG_ITERATION = 100;
 
@@ -139,17 +142,20 @@ export class Drain implements ConnectionServer {
 
   /**
    * Connections that the kernel has completed already are served, not reset. An iteration of the event loop may bring only one
-   * of them, so the port stays open until an iteration brings none.
+   * of them, so the port stays open until an iteration brings none, and the handshakes of TLS that have begun are complete.
    */
   #acceptTheLast(left: number): void {
     const { clock, registry } = this.#options;
     const { accepted } = registry.counters;
     const began = clock.now();
-    afterPoll(clock, () => {
+    const look = () => {
       const stillLeft = left - Math.min(clock.now() - began, LONG_ITERATION);
-      if (registry.counters.accepted > accepted && stillLeft > 0) this.#acceptTheLast(stillLeft);
+      const areMore = registry.counters.accepted > accepted || registry.handshakes > 0;
+      if (areMore && stillLeft > 0) this.#acceptTheLast(stillLeft);
       else this.#stopAccepting();
-    });
+    };
+    if (registry.handshakes > 0) this.#after(HANDSHAKE_POLL, look);
+    else afterPoll(clock, look);
   }
 
   #stopAccepting(): void {

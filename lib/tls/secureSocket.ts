@@ -147,7 +147,11 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     }
     const hasFailed = socket.errored !== null;
     keepReadable(socket);
-    if (hasFailed) return this.failedAtOnce(before);
+    if (hasFailed) {
+      // Nothing of it is counted as written, and so nothing of it is pending.
+      this.#inFlight = 0;
+      return this.failedAtOnce(before);
+    }
     if (!isFirst || this.#inFlight > RECORD || queuedOf(this.#raw) !== 0) return;
     this.#nothingPends();
   }

@@ -24,7 +24,8 @@ const CONNECTED = 'connected on both sides';
 /** As that of `node:net`, over TLS. With `pauseOnConnect` it closes connections as one does that reads nothing: with a RST. */
 export function createServer(...how: (TlsOptions | ((socket: Socket) => void))[]): Server {
   const options = how.find((one) => typeof one === 'object');
-  const server = createTlsServer({ ...options, ...serverOptions });
+  // Nothing may wait until the tickets of sessions are acknowledged: a reset would discard it.
+  const server = createTlsServer({ noDelay: true, ...options, ...serverOptions });
   rename(server, 'connection', 'secureConnection');
   server.on('connection', (socket: TLSSocket & { _parent: Socket }) => {
     withReset(socket, socket._parent);
