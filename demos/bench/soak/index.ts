@@ -10,12 +10,14 @@
 import { parseArgs } from 'node:util';
 import { table } from '../report/table.ts';
 import { churn } from './churn.ts';
+import { handshakeStorm } from './handshakeStorm.ts';
 import { leaveTogether } from './leave.ts';
 import { manyWrites } from './manyWrites.ts';
 import type { Finding, Soak } from './measure.ts';
 import { neverReading } from './neverReading.ts';
 import { published } from './published.ts';
 import { allAtOnce, confined, halfFrames, oneByOne, singleBytes } from './shortage.ts';
+import { silentHandshakes } from './silentHandshakes.ts';
 import { slowHandler, slowInPlace } from './slowHandler.ts';
 import { teardown } from './teardown.ts';
 import { tinyLines } from './tinyLines.ts';
@@ -37,6 +39,8 @@ const soaks: readonly Soak[] = [
   churn,
   teardown,
   leaveTogether,
+  silentHandshakes,
+  handshakeStorm,
 ];
 
 const { values } = parseArgs({
