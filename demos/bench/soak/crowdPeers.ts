@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { constants, setPriority } from 'node:os';
 import { Duplex } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
 import { connect as connectTls, createSecureContext } from 'node:tls';
 import type { CrowdReport, Manner } from './crowd.ts';
 
@@ -68,6 +69,8 @@ while (sockets.length < Number(count)) {
     if (manner !== 'storm') there++;
   }
   sockets.push(...some);
+  // What many peers that come together do is another soak: the storm.
+  if (manner !== 'storm') await pause(200);
 }
 
 process.on('message', (question: 'begin' | 'report') => {
