@@ -2,10 +2,10 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { constants, setPriority } from 'node:os';
-import { Duplex } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect as connectTls, createSecureContext } from 'node:tls';
 import type { CrowdReport, Manner } from './crowd.ts';
+import { hello } from './hello.ts';
 
 const [manner, port, count] = process.argv.slice(2) as [Manner, string, string];
 
@@ -14,14 +14,6 @@ let gone = 0;
 let failed = 0;
 let shortest = Number.POSITIVE_INFINITY;
 let longest = 0;
-
-/** The first message of a client of `node:tls`. */
-function hello(): Promise<Buffer> {
-  return new Promise((resolve) => {
-    const sink = new Duplex({ read: () => undefined, write: (chunk) => resolve(chunk) });
-    connectTls({ socket: sink, servername: 'localhost' }).on('error', () => undefined);
-  });
-}
 
 /** A connected peer. */
 async function dial(): Promise<Socket> {
