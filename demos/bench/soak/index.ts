@@ -1,9 +1,12 @@
 /**
  * The soaks: long runs under load that check what must stay bounded, measured from outside the server's process.
  *
- *     npm run soak                       all of them, a few minutes
- *     npm run soak -- --quick            the short form, a minute and a half; times may be three times as long
+ *     npm run soak                       all of them, a quarter of an hour
+ *     npm run soak -- --quick            the short form, two minutes and a half; times may be three times as long
  *     npm run soak -- --only reset       only soaks whose name contains a text
+ *
+ * Those over TLS are `silent-handshakes`, `handshake-storm`, `reload`, `tls-drains` and `tls-leak`; `--only tls` and `--only
+ * handshake` run two each.
  *
  * Prints each figure beside its limit, and exits with 1 if a limit is missed.
  */
