@@ -36,7 +36,8 @@ export async function visit(options: ConnectionOptions, look?: (socket: TLSSocke
 /** Clients that come one after the other, each at its time, whether or not the ones before are done. */
 export class Visitors {
   readonly times: number[] = [];
-  readonly errors: string[] = [];
+  /** Those that were not served, and when that was known. */
+  readonly errors: { readonly what: string; readonly at: number }[] = [];
   readonly #timer: NodeJS.Timeout;
   readonly #under = new Set<Promise<void>>();
 
@@ -45,7 +46,7 @@ export class Visitors {
       const one = visit(options)
         .then(
           (took) => void this.times.push(took),
-          (error) => void this.errors.push(String(error)),
+          (error) => void this.errors.push({ what: String(error), at: performance.now() }),
         )
         .finally(() => this.#under.delete(one));
       this.#under.add(one);

@@ -12,6 +12,9 @@ const IN_FLIGHT = 4;
 /** Lengths of replies: small ones, one byte less than a record of TLS, and many records. */
 const SIZES = [16, 200, 16_383, 100_000];
 
+/** Milliseconds that a refused client has for the end of its handshake. */
+const LINGER = 100;
+
 /** A client with some requests in flight, which compares each byte of each reply. */
 class Requester {
   readonly wire: Wire;
@@ -115,8 +118,9 @@ export const secureDrains: Soak = {
         if (one.isCut) cut++;
         early = Math.max(early, signal - one.unanswered);
       }
-      resets += visitors.errors.filter((error) => error.includes('ECONNRESET')).length;
-      late += visitors.errors.filter((error) => !error.includes('ECONNREFUSED')).length;
+      const notServed = visitors.errors.filter(({ what }) => !what.includes('ECONNREFUSED'));
+      late += notServed.length;
+      resets += notServed.filter(({ what, at }) => what.includes('ECONNRESET') && at - signal <= LINGER).length;
       visits += visitors.times.length;
       begun += answer.handled;
       refused += Object.values(answer.refused).reduce((all, each) => all + each, 0);
@@ -134,7 +138,7 @@ export const secureDrains: Soak = {
       exactly('requests that the handler began, and that have no whole reply', begun - visits - replies, 0),
       // The kernel resets those that it has completed when the port is closed, and that the server has never seen.
       exactly(
-        `new connections: ${visits} served, ${refused} refused, ${late - refused} that were never accepted; resets of others`,
+        `new connections: ${visits} served, ${refused} refused, ${late - refused} that were never accepted; resets of others within ${LINGER} ms`,
         Math.max(0, resets - (late - refused)),
         0,
       ),
