@@ -136,6 +136,8 @@ export class Arrival implements SocketHandler {
   }
 
   #secured({ security }: SecureSocket): void {
+    // It was refused meanwhile.
+    if (this.isOver) return;
     this.connection.originates({ security });
     this.connection.inContext(() => this.#handOver());
   }

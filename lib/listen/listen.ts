@@ -60,7 +60,7 @@ export interface ListenOptions extends ConnectionOptions {
    * TLS: what `tls.createServer` takes (`cert`, `key`, `ca`, `requestCert`, `ALPNProtocols`, `SNICallback`, `minVersion` …), or
    * an Observable of that, such as `certificates({ cert, key })`. With an Observable the port opens when it first emits. Each
    * further value holds for the handshakes that begin after it, and no connection is closed. A value that `node:tls` does not
-   * accept is refused with a `failed` event, and the one before stays.
+   * accept, or that lacks the key of a certificate, is refused with a `failed` event, and the one before stays.
    *
    * A connection is handed out when it is secured. At most 4 handshakes begin in one iteration of the event loop.
    * @default no TLS

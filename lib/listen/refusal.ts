@@ -22,6 +22,9 @@ export interface RefusalOptions {
   readonly emit: (event: RefusedEvent | FailedEvent) => void;
 }
 
+/** Reasons for which an arrival is closed at once, although a close with unread input sends a RST. */
+const AT_ONCE: ReadonlySet<RefusalReason> = new Set(['gone', 'exhausted', 'deadline', 'tls', 'proxy']);
+
 /** Refuses connections: counts them, sends a farewell and a FIN, lets them linger, and emits an event. */
 export class Refusal {
   readonly #options: RefusalOptions;
@@ -35,8 +38,13 @@ export class Refusal {
   /** Refuses a connection that has not sent its PROXY header, or is not secured: nothing is sent to it. */
   refuseArrival(connection: SocketConnection, reason: RefusalReason, error?: Error): void {
     if (!connection.isCountedAsWaiting) return;
-    this.#options.registry.refuse(connection);
-    connection.dismiss(undefined, 0);
+    const { registry, lingering } = this.#options;
+    registry.refuse(connection);
+    // The peer is at fault, has left, or nothing is to be kept for it. Any other client may be sending. A handshake that has begun
+    // may still be completed, and then ends by close_notify.
+    const linger = AT_ONCE.has(reason) ? 0 : lingering.time;
+    if (linger > 0) lingering.add(connection);
+    connection.dismiss(undefined, linger);
     this.#emitRefused(connection, reason, error);
   }
 

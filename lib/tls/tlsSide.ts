@@ -1,3 +1,4 @@
+import { createPrivateKey } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { isIP, type Server, type Socket } from 'node:net';
 import {
@@ -11,7 +12,8 @@ import {
 } from 'node:tls';
 import { isObservable } from 'rxjs';
 import { TlsError } from '../errors.ts';
-import { type Check, describe } from '../options.ts';
+import { type Check, describe, isBytes } from '../options.ts';
+import { certificatesIn } from './pem.ts';
 import { tlsError } from './tlsError.ts';
 
 /** What `node:tls` takes for a server, without what belongs to the port. */
@@ -72,9 +74,15 @@ export interface TlsSide {
 /** The longest timeout of Node. The library has a deadline of its own for a handshake. */
 const NEVER = 0x7fffffff;
 
-/** The server's side. @throws Node's error for options that `node:tls` does not take. */
+/**
+ * The server's side.
+ *
+ * @throws Node's error for options that `node:tls` does not take.
+ * @throws Error if the key of a certificate is missing.
+ */
 export function tlsServer(options: TlsOptions): TlsSide {
   const server: Server = createServer({ ...options, handshakeTimeout: NEVER });
+  checkKeys(options);
   return {
     begin(raw, handler) {
       // Node documents that a connection can be passed to the server by this event. The outcome is emitted on the same object,
@@ -83,6 +91,21 @@ export function tlsServer(options: TlsOptions): TlsSide {
       EventEmitter.prototype.emit.call(own, 'connection', raw);
     },
   };
+}
+
+/** Node notices the wrong key only if it is of the certificate's type. With one of another type every handshake would fail. */
+function checkKeys({ cert, key, passphrase }: TlsOptions): void {
+  if (cert === undefined || key === undefined) return;
+  const keys = [key].flat().map((one) => {
+    const [pem, own] = typeof one === 'string' || isBytes(one) ? [one] : [one.pem, one.passphrase];
+    const secret = own ?? passphrase;
+    return createPrivateKey({ key: pem as string | Buffer, ...(secret !== undefined && { passphrase: secret }) });
+  });
+  for (const chain of [cert].flat()) {
+    const [certificate] = certificatesIn(chain);
+    if (certificate && !keys.some((one) => certificate.checkPrivateKey(one)))
+      throw new Error(`no key belongs to the certificate of ${certificate.subject}`);
+  }
 }
 
 function outcomeTo(handler: HandshakeHandler): (event: string, ...values: unknown[]) => boolean {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { availableParallelism } from 'node:os';
-import { firstLine } from './command.ts';
+import { availableParallelism, cpus } from 'node:os';
+import { firstLine, succeed } from './command.ts';
 
 /** The core of the servers, and the core of the load. */
 export const cores = { server: 0, load: 1 } as const;
@@ -19,6 +19,11 @@ export function canPin(): Promise<boolean> {
     (version) => version !== undefined && availableParallelism() > 1,
   );
   return pinning;
+}
+
+/** Binds a running process, with all its threads, to a core; without one, to none. */
+export async function pin(pid: number, core?: number): Promise<void> {
+  if (await canPin()) await succeed('taskset', ['-acp', String(core ?? `0-${cpus().length - 1}`), String(pid)]);
 }
 
 /**

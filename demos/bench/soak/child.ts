@@ -3,12 +3,21 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { DrainReport } from '../../../lib/index.ts';
 import { parseResident } from '../proc/memory.ts';
+import { cores, pin } from '../proc/pinned.ts';
 
-export type Mode = 'slow' | 'slow-in-place' | 'echo' | 'topic' | 'published' | 'writes' | 'large';
+export type Mode = 'slow' | 'slow-in-place' | 'echo' | 'topic' | 'published' | 'writes' | 'large' | 'replies';
+
+/** As PEM. */
+export interface Certificate {
+  readonly cert: string;
+  readonly key: string;
+}
 
 export type Question = { readonly id: number } & (
-  | { readonly ask: 'figures' | 'heap' }
+  | { readonly ask: 'figures' | 'heap' | 'drain' }
+  | { readonly ask: 'renew'; readonly tls: Certificate }
   | { readonly ask: 'publish'; readonly count: number; readonly bytes: number; readonly rate: number }
 );
 type Asked = Question extends infer One ? (One extends Question ? Omit<One, 'id'> : never) : never;
@@ -23,7 +32,16 @@ export interface Answer {
   readonly members: number;
   /** Closed connections, by reason. */
   readonly closed: Record<string, number>;
+  /** Refused connections, by reason; for `deadline` also by the name of the deadline. */
   readonly refused: Record<string, number>;
+  /** `failed` events that concern no connection. */
+  readonly faults: number;
+  /** `certificate` events. */
+  readonly certificates: number;
+  /** The report of the drain, once it is over. */
+  readonly drained?: DrainReport;
+  /** Sockets and other resources that keep the process alive, without timers. */
+  readonly handles: number;
   /** In bytes; after a garbage collection if the question is `heap`. */
   readonly heap: number;
   /** Minimum and maximum. */
@@ -92,19 +110,32 @@ export class Child {
     throw new Error(`Not within ${within} ms: ${condition}`);
   }
 
+  /**
+   * Runs work with the server on one core, and this process, with the processes that it starts, on the other. So the clients
+   * take no CPU time from the server.
+   */
+  async apart<T>(work: () => Promise<T>): Promise<T> {
+    await Promise.all([pin(this.pid, cores.server), pin(process.pid, cores.load)]);
+    try {
+      return await work();
+    } finally {
+      await pin(process.pid);
+    }
+  }
+
   /** Starts to sample its memory, every 20 ms. @returns The present value, in bytes. */
   watch(): number {
     clearInterval(this.#watching);
-    const now = this.#resident();
+    const now = this.resident;
     this.peak = now;
     this.#watching = setInterval(() => {
-      this.peak = Math.max(this.peak, this.#resident());
+      this.peak = Math.max(this.peak, this.resident);
     }, 20);
     return now;
   }
 
-  /** Reads `status` instead of `smaps_rollup`, because a count page by page would stall the process. */
-  #resident(): number {
+  /** Its memory, in bytes. From `status` instead of `smaps_rollup`, because a count page by page would stall the process. */
+  get resident(): number {
     return parseResident(readFileSync(`/proc/${this.pid}/status`, 'utf8'));
   }
 

@@ -1,10 +1,11 @@
 /** The server of the soaks, in a process of its own: one handler for each mode. It answers the questions of its parent. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { merge } from 'rxjs';
+import { BehaviorSubject, merge, Subject } from 'rxjs';
 import {
   type Broadcast,
   broadcast,
   type Connection,
+  type DrainReport,
   exchange,
   type Handler,
   inPlace,
@@ -13,12 +14,15 @@ import {
   type ServerEvent,
   serve,
 } from '../../../lib/index.ts';
-import type { Answer, Mode, Question } from './child.ts';
+import type { Answer, Certificate, Mode, Question } from './child.ts';
 
-/** Bytes that the slow handler has processed, or that were published. */
+/** Bytes that the slow handler has processed, or that were published; or requests that the handler `replies` has begun. */
 let handled = 0;
 const closed: Record<string, number> = {};
 const refused: Record<string, number> = {};
+let faults = 0;
+let certificates = 0;
+let drained: DrainReport | undefined;
 let room: Broadcast | undefined;
 let publishing = false;
 /** Start of the last publication, and the time from it to the first close of a connection, in milliseconds. */
@@ -62,6 +66,17 @@ const handlers: Record<Mode, Handler> = {
   echo,
   /** A number is answered with that many bytes, newly allocated. */
   large: exchange(lines({ maxLength: 64 * KIB * KIB }), (line) => Buffer.alloc(Number(line) || 1, 'x')),
+  /** The request `7 2000` is answered after a while with 2000 bytes that begin with `7 `. */
+  replies: exchange(
+    lines(),
+    async (line) => {
+      handled++;
+      const [number, size] = line.split(' ');
+      await pause(Number(number) % 4);
+      return `${`${number} `.padEnd(Number(size) - 1, 'x')}\n`;
+    },
+    { concurrency: 4 },
+  ),
   topic: member,
   published: member,
   writes: async (connection: Connection) => {
@@ -134,6 +149,10 @@ function answer(ask: Question['ask']): Answer {
     handled,
     closed,
     refused,
+    faults,
+    certificates,
+    ...(drained && { drained }),
+    handles: process.getActiveResourcesInfo().filter((name) => !/^(Timeout|Immediate)$/.test(name)).length,
     publishing,
     ...(closedAfter !== undefined && { closedAfter }),
     members: room?.size ?? 0,
@@ -143,23 +162,40 @@ function answer(ask: Question['ask']): Answer {
 }
 
 const [mode, json = '{}'] = process.argv.slice(2) as [Mode, string?];
-const options = JSON.parse(json) as ServeOptions & { writes?: number };
-const { writes: _writes, ...serving } = options;
+const options = JSON.parse(json) as ServeOptions & { writes?: number; tls?: Certificate };
+const { writes: _writes, tls: certificate, ...serving } = options;
+const renewals = certificate && new BehaviorSubject(certificate);
+const shutdown = new Subject<void>();
 if (mode === 'topic' || mode === 'published') room = broadcast();
 
 process.on('message', (question: Question) => {
   if (question.ask === 'publish') void publish(question);
+  else if (question.ask === 'renew') renewals?.next(question.tls);
+  else if (question.ask === 'drain') shutdown.next();
   process.send?.({ id: question.id, ...answer(question.ask) });
 });
 process.on('disconnect', () => process.exit());
 
-serve({ port: 0, host: '127.0.0.1' }, handlers[mode], { concurrency: 20_000, ...serving }).subscribe(
-  (event: ServerEvent) => {
-    if (event.type === 'listening') process.send?.({ port: event.address.port });
-    else if (event.type === 'closed') {
-      closedAfter ??= performance.now() - publishedAt;
-      closed[event.reason] = (closed[event.reason] ?? 0) + 1;
-    } else if (event.type === 'refused') refused[event.reason] = (refused[event.reason] ?? 0) + 1;
-    else if (event.type === 'failed') console.error(event.error);
-  },
-);
+const count = (counts: Record<string, number>, reason: string) => {
+  counts[reason] = (counts[reason] ?? 0) + 1;
+};
+
+serve({ port: 0, host: '127.0.0.1' }, handlers[mode], {
+  concurrency: 20_000,
+  ...serving,
+  tls: renewals,
+  shutdown,
+}).subscribe((event: ServerEvent) => {
+  if (event.type === 'listening') process.send?.({ port: event.address.port });
+  else if (event.type === 'closed') {
+    closedAfter ??= performance.now() - publishedAt;
+    count(closed, event.reason);
+  } else if (event.type === 'refused') {
+    count(refused, event.deadline === undefined ? event.reason : `${event.reason}: ${event.deadline}`);
+  } else if (event.type === 'certificate') certificates++;
+  else if (event.type === 'drained') drained = event;
+  else if (event.type === 'failed') {
+    if (event.id === undefined) faults++;
+    else console.error(event.error);
+  }
+});
