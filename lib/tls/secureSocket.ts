@@ -102,7 +102,7 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
 
   resume(): void {
     this.#isReading = true;
-    this.#socket?.resume();
+    if (!this.isClosed) this.#socket?.resume();
   }
 
   pause(): void {
@@ -169,7 +169,7 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
   }
 
   end(): void {
-    if (this.hasFailed) return;
+    if (this.hasFailed || this.isClosed) return;
     this.#isFinWanted = true;
     this.#socket?.end();
   }
@@ -184,8 +184,10 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     // cannot be reset, but the one beneath can.
     const isShuttingDown = socket?.writableEnded && !socket.writableFinished;
     this.#close(() => {
-      if (!this.#isTcp || isShuttingDown || this.#raw.destroyed) (socket ?? this.#raw).destroy();
-      else this.#raw.resetAndDestroy();
+      if (!this.#isTcp || isShuttingDown || this.#raw.destroyed) return void (socket ?? this.#raw).destroy();
+      this.#raw.resetAndDestroy();
+      // Node destroys it in a later iteration, and would until then emit what it holds.
+      socket?.pause();
     });
   }
 
@@ -224,10 +226,14 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     }
   }
 
+  override peerEnded(): void {
+    if (!this.#isOver) super.peerEnded();
+  }
+
   override failed(error: Error): void {
+    if (this.#isOver) return;
     // After an error of TLS, Node leaves the socket open. Its alert has been passed to the kernel.
     if (this.#socket) this.destroy();
-    else if (this.#isOver) return;
     // Within a handshake Node destroys the socket when it has emitted the error.
     this.#isOver = true;
     super.failed(tlsError(error));
