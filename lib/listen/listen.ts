@@ -208,7 +208,8 @@ export function openPort(
     const listener = new Listener({
       settings: common,
       waitingRoom: { max, timeout, ahead },
-      arrivals: source || proxied ? { max: Math.max(max, LEAST_ARRIVALS), handshake, tls: source, proxy: proxied } : undefined,
+      arrivals:
+        source || proxied ? { max: Math.max(max, LEAST_ARRIVALS), handshake, tls: source, proxy: proxied } : undefined,
       farewell,
       events,
       registry,

@@ -3,7 +3,14 @@ import type { TLSSocket } from 'node:tls';
 import { isData } from '../options.ts';
 import { gather, joinIfTooMany } from '../transport/gather.ts';
 import type { Written } from '../transport/handle.ts';
-import { descriptorOf, isConnected, keepReadable, onEndOfInput, queuedOf, takenOf } from '../transport/nodeInternals.ts';
+import {
+  descriptorOf,
+  isConnected,
+  keepReadable,
+  onEndOfInput,
+  queuedOf,
+  takenOf,
+} from '../transport/nodeInternals.ts';
 import { NodeSocket } from '../transport/nodeSocket.ts';
 import { own, type SocketOwner } from '../transport/ownedSocket.ts';
 import type { Address, TransportSocket } from '../transport/transport.ts';

@@ -3,11 +3,11 @@ import * as connecting from '../../../lib/connect/connect.ts';
 import type { ListenEvent, ServerEvent } from '../../../lib/events.ts';
 import * as listening from '../../../lib/listen/listen.ts';
 import * as serving from '../../../lib/serve.ts';
-import { NO_HANDLER } from '../../../lib/transport/noHandler.ts';
-import * as node from '../../../lib/transport/node.ts';
-import type { Transport, TransportSocket } from '../../../lib/transport/transport.ts';
 import { SecureSocket } from '../../../lib/tls/secureSocket.ts';
 import { type TlsSide, tlsClient, tlsServer } from '../../../lib/tls/tlsSide.ts';
+import * as node from '../../../lib/transport/node.ts';
+import { NO_HANDLER } from '../../../lib/transport/noHandler.ts';
+import type { Transport, TransportSocket } from '../../../lib/transport/transport.ts';
 import { clientOptions, serverOptions } from './certificate.ts';
 
 export * from '../../../lib/connect/connect.ts';
