@@ -41,6 +41,8 @@ export function createServer(...how: (TlsOptions | ((socket: Socket) => void))[]
 /** The socket of TLS cannot be reset, but the one beneath can. */
 function withReset(socket: Socket, raw: Socket): Socket {
   socket.resetAndDestroy = () => {
+    // Node 26 emits EINVAL on the socket of TLS when the one beneath is reset.
+    socket.removeAllListeners('error').on('error', () => undefined);
     raw.resetAndDestroy();
     return socket;
   };
