@@ -3,7 +3,14 @@ import type { TLSSocket } from 'node:tls';
 import { isData } from '../options.ts';
 import { gather, joinIfTooMany } from '../transport/gather.ts';
 import type { Written } from '../transport/handle.ts';
-import { descriptorOf, isConnected, keepReadable, onEndOfInput, queuedOf } from '../transport/nodeInternals.ts';
+import {
+  descriptorOf,
+  isConnected,
+  keepReadable,
+  onEndOfInput,
+  queuedOf,
+  takenOf,
+} from '../transport/nodeInternals.ts';
 import { NodeSocket } from '../transport/nodeSocket.ts';
 import { own, type SocketOwner } from '../transport/ownedSocket.ts';
 import type { Address, TransportSocket } from '../transport/transport.ts';
@@ -13,6 +20,9 @@ import type { HandshakeHandler, TlsSide } from './tlsSide.ts';
 
 /** A write of this many bytes at most is one record of TLS. The kernel has taken it if libuv holds nothing of it. */
 const RECORD = 16 * 1024;
+
+/** The greatest share of a record that can be data: no cipher of TLS 1.2 or 1.3 adds less than 21 bytes to each. */
+const DATA = RECORD / (RECORD + 21);
 
 /** A TLS connection: the socket of a transport from the begin of its handshake. */
 export class SecureSocket extends NodeSocket implements TransportSocket, SocketOwner, HandshakeHandler {
@@ -30,8 +40,8 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
   #written: number;
   /** Bytes of the write that the network has not taken at once. */
   #inFlight = 0;
-  /** The most encrypted bytes that Node and libuv have held of it. */
-  #most = 0;
+  /** Encrypted bytes that the network had taken before it. */
+  #takenBefore: number | undefined;
   /** The handshake has failed, or the connection was closed before its end. */
   #isOver = false;
 
@@ -77,19 +87,12 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     return descriptorOf(this.#raw);
   }
 
-  /** The share of the write in flight that is not sent, estimated by its encrypted bytes, of which there are a few more. */
+  /** Of the write in flight only encrypted bytes are known. Counted as sent are the most bytes of data that they can contain. */
   protected get queued(): number | undefined {
     if (this.isClosed) return undefined;
-    if (this.#inFlight === 0) return 0;
-    const left = this.#encrypted;
-    this.#most = Math.max(this.#most, left);
-    return this.#most === 0 ? this.#inFlight : Math.ceil((this.#inFlight * left) / this.#most);
-  }
-
-  /** Encrypted bytes that Node or libuv hold; those that both hold count twice, as they do until the write is complete. */
-  get #encrypted(): number {
-    const inNode = this.#socket === undefined ? 0 : (queuedOf(this.#socket) ?? 0);
-    return inNode + (queuedOf(this.#raw) ?? 0);
+    const taken = takenOf(this.#raw);
+    if (this.#inFlight === 0 || taken === undefined || this.#takenBefore === undefined) return this.#inFlight;
+    return Math.max(0, this.#inFlight - Math.ceil((taken - this.#takenBefore) * DATA));
   }
 
   protected get written(): number {
@@ -107,7 +110,7 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
 
   resume(): void {
     this.#isReading = true;
-    this.#socket?.resume();
+    if (!this.isClosed) this.#socket?.resume();
   }
 
   pause(): void {
@@ -120,8 +123,11 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     const length = lengthOf(data);
     const before = this.#written;
     this.#written += length;
-    this.#inFlight = length;
-    this.#most = 0;
+    if (!this.isStalled) {
+      this.#inFlight = 0;
+      this.#takenBefore = this.#socket && takenOf(this.#raw);
+    }
+    this.#inFlight += length;
     this.isStalled = true;
     if (this.#socket === undefined) this.#early = data;
     else this.#send(this.#socket, data, before);
@@ -171,7 +177,7 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
   }
 
   end(): void {
-    if (this.hasFailed) return;
+    if (this.hasFailed || this.isClosed) return;
     this.#isFinWanted = true;
     this.#socket?.end();
   }
@@ -186,8 +192,10 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     // cannot be reset, but the one beneath can.
     const isShuttingDown = socket?.writableEnded && !socket.writableFinished;
     this.#close(() => {
-      if (!this.#isTcp || isShuttingDown || this.#raw.destroyed) (socket ?? this.#raw).destroy();
-      else this.#raw.resetAndDestroy();
+      if (!this.#isTcp || isShuttingDown || this.#raw.destroyed) return void (socket ?? this.#raw).destroy();
+      this.#raw.resetAndDestroy();
+      // Node destroys it in a later iteration, and would until then emit what it holds.
+      socket?.pause();
     });
   }
 
@@ -213,6 +221,7 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     });
     const early = this.#early;
     this.#early = undefined;
+    this.#takenBefore = takenOf(this.#raw);
     if (early !== undefined) this.#send(socket, early, this.#written - this.#inFlight);
     if (this.#isFinWanted) socket.end();
     if (this.#isReading) socket.resume();
@@ -224,10 +233,14 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     }
   }
 
+  override peerEnded(): void {
+    if (!this.#isOver) super.peerEnded();
+  }
+
   override failed(error: Error): void {
+    if (this.#isOver) return;
     // After an error of TLS, Node leaves the socket open. Its alert has been passed to the kernel.
     if (this.#socket) this.destroy();
-    else if (this.#isOver) return;
     // Within a handshake Node destroys the socket when it has emitted the error.
     this.#isOver = true;
     super.failed(tlsError(error));

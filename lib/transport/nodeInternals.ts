@@ -302,6 +302,12 @@ export const descriptorOf = (socket: Socket): number | undefined => (socket as I
 /** Bytes that the kernel has not taken. Unlike `writableLength` it decreases while a large write makes progress. */
 export const queuedOf = (socket: Socket): number | undefined => (socket as Internals)._handle?.writeQueueSize;
 
+/** Bytes that the kernel has taken of a socket, also of one on which TLS writes. */
+export function takenOf(socket: Socket): number | undefined {
+  const { bytesWritten, writeQueueSize } = (socket as Internals)._handle ?? {};
+  return bytesWritten === undefined || writeQueueSize === undefined ? undefined : bytesWritten - writeQueueSize;
+}
+
 /** Whether the kernel still knows the peer of a TCP socket. After a RST it does not: ENOTCONN. */
 export const isConnected = (socket: Socket): boolean | undefined => isPeerKnown((socket as Internals)._handle);
 

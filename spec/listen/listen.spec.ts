@@ -268,6 +268,7 @@ describe('listen', () => {
     first.end();
     await third.write('third').whenRead('third');
     await log.whenEmitted('refused');
+    await log.whenEmitted('closed');
     expect(log.closes).toEqual(['ended']);
     expect(log.refusals).toEqual(['gone']);
     expect(log.counters).toMatchObject({ waiting: 0, active: 1 });

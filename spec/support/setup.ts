@@ -1,4 +1,5 @@
-import { afterAll, afterEach, expect } from 'vitest';
+import { afterAll, afterEach, beforeEach, expect } from 'vitest';
+import { reasonToSkip } from './overTls/skipped.ts';
 
 /** Spec files share a process, and each loads this module anew. So the listeners of the process are added only once. */
 const KEY = Symbol.for('sluice.setup');
@@ -15,6 +16,11 @@ const timers = () => [setTimeout, setInterval, setImmediate];
 
 shared[KEY] ??= watch();
 const first = shared[KEY];
+
+beforeEach(({ task, skip }) => {
+  const reason = reasonToSkip(task.file.filepath, task.name);
+  if (reason !== undefined) skip(reason);
+});
 
 /** An uncaught error is a defect wherever it happens: it fails the spec that runs at that time. */
 afterEach(() => {

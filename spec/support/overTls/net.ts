@@ -1,5 +1,6 @@
 import { connect as dial, type NetConnectOpts, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, connect as secure, type TLSSocket, type TlsOptions } from 'node:tls';
+import { fromEvent, merge, take } from 'rxjs';
 import { clientOptions, serverOptions } from './certificate.ts';
 
 export * from 'node:net';
@@ -10,9 +11,10 @@ export function connect(...how: Parameters<typeof dial>): Socket {
   const address = { port: where, host: typeof host === 'string' ? host : 'localhost' };
   const raw = dial((typeof where === 'object' ? where : address) as NetConnectOpts);
   const socket = secure({ ...clientOptions, servername: 'localhost', socket: raw });
-  // A client is secured half a round trip before its server, which then sends the tickets of sessions. OpenSSL is still within
-  // a read when Node emits this.
-  socket.once('session', () => setImmediate(() => socket.emit(CONNECTED)));
+  // A client is secured half a round trip before its server, which then sends the tickets of sessions, or `close_notify`.
+  const signs = merge(fromEvent(socket, 'session'), fromEvent(socket, 'end'));
+  // OpenSSL is still within a read when Node emits this.
+  signs.pipe(take(1)).subscribe(() => setImmediate(() => socket.emit(CONNECTED)));
   rename(socket, 'connect', CONNECTED);
   const listener = how.find((one) => typeof one === 'function');
   if (listener) socket.on('connect', listener);
@@ -39,6 +41,8 @@ export function createServer(...how: (TlsOptions | ((socket: Socket) => void))[]
 /** The socket of TLS cannot be reset, but the one beneath can. */
 function withReset(socket: Socket, raw: Socket): Socket {
   socket.resetAndDestroy = () => {
+    // Node 26 emits EINVAL on the socket of TLS when the one beneath is reset.
+    socket.removeAllListeners('error').on('error', () => undefined);
     raw.resetAndDestroy();
     return socket;
   };
