@@ -44,7 +44,7 @@ export interface ArrivalsHandler {
  * Handshakes that begin in one iteration of the event loop. One costs up to a millisecond of CPU time (RSA with 2048 bits), and
  * meanwhile no other connection is served.
  */
-const HANDSHAKES = 4;
+const HANDSHAKES = 2;
 
 /**
  * The connections of a port that cannot be handed out yet: they have to send a PROXY header, or to be secured. Each has a

@@ -62,7 +62,7 @@ export interface ListenOptions extends ConnectionOptions {
    * further value holds for the handshakes that begin after it, and no connection is closed. A value that `node:tls` does not
    * accept, or that lacks the key of a certificate, is refused with a `failed` event, and the one before stays.
    *
-   * A connection is handed out when it is secured. At most 4 handshakes begin in one iteration of the event loop.
+   * A connection is handed out when it is secured. At most 2 handshakes begin in one iteration of the event loop.
    * @default no TLS
    */
   readonly tls?: TlsOptions | Observable<TlsOptions> | undefined;
