@@ -235,7 +235,7 @@ export interface RefusedEvent {
 }
 /**
  * A handler failed, and its connection with it; or the function for the last message to a refused connection failed; or one
- * accept failed, in which case there is no `id`. Nothing else is affected.
+ * accept failed, or a renewal of the certificate, in which cases there is no `id`. Nothing else is affected.
  */
 export interface FailedEvent {
   readonly type: 'failed';
