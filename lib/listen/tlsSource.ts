@@ -68,7 +68,7 @@ export class TlsSource implements DeadlineOwner {
     const isFirst = this.#side === undefined;
     try {
       // What `certificates()` emits if the files are unusable.
-      const { error } = options as { readonly error?: unknown };
+      const { error } = (options ?? {}) as { readonly error?: unknown };
       if (error !== undefined) throw error;
       this.#side = tlsServer({ ticketKeys: this.#ticketKeys, ...options });
       this.#certificates = certificateInfo(options);
@@ -91,7 +91,7 @@ export class TlsSource implements DeadlineOwner {
   }
 
   #report(): void {
-    const validFor = this.#endsAt - this.#now;
+    const validFor = Math.round(this.#endsAt - this.#now);
     const isExpiring = validFor <= Math.max(...WARNINGS) * this.#validity;
     this.#handler.emit({ type: 'certificate', certificates: this.#certificates, validFor, isExpiring });
   }

@@ -34,7 +34,7 @@ export type EventLogger = {
  *
  * Each event is one line: its type, its fields, and a sentence. The levels:
  *
- * - `debug`: `opened`
+ * - `debug`: `opened`, and `refused` as `gone`, as a health check is that only connects
  * - `info`: `listening`, `closed`, which makes an access log, `recovered`, `draining` and `drained`
  * - `warn`: `refused`, and `certificate` if one of them ends soon; otherwise that is `info`
  * - `error`: `failed` and `exhausted`
@@ -63,8 +63,12 @@ export function logTo(
   };
 }
 
-const levelOf = (event: ServerEvent): Level =>
-  event.type === 'certificate' && event.isExpiring ? 'warn' : LEVELS[event.type];
+function levelOf(event: ServerEvent): Level {
+  if (event.type === 'certificate' && event.isExpiring) return 'warn';
+  // Health checks and port scans only connect and close.
+  if (event.type === 'refused' && event.reason === 'gone') return 'debug';
+  return LEVELS[event.type];
+}
 
 type Fields = { readonly type: string; readonly err?: unknown };
 type Write = (level: Level, fields: Fields, sentence: string) => void;
@@ -128,7 +132,7 @@ function shortened({ via, security, ...others }: OpenedEvent): Fields {
 }
 
 const validity = ({ hosts, validTo }: CertificateInfo) =>
-  `the certificate of ${hosts.join(', ')} is valid until ${new Date(validTo).toISOString()}`;
+  `the certificate of ${hosts.join(', ')} ${validTo > Date.now() ? 'is' : 'was'} valid until ${new Date(validTo).toISOString()}`;
 
 const heldBytes = (held: number | undefined) => (held === undefined ? undefined : `it held ${held} bytes`);
 /** The cause of an error of TLS names lines of OpenSSL's source. */

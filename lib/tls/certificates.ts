@@ -15,7 +15,7 @@ export interface CertificatePaths {
   readonly cert: string | readonly string[];
   /** The private key in PEM, which may be in the same file. Several certificates have as many keys, in the same order. */
   readonly key: string | readonly string[];
-  /** The authorities in PEM that the certificate of a client is checked against. @default none */
+  /** The authorities in PEM. With them each client must have a certificate of one of them. @default none */
   readonly ca?: string | readonly string[];
   /** What decrypts the keys. @default none */
   readonly passphrase?: string;
@@ -40,6 +40,8 @@ export interface CertificateFiles {
   readonly cert: Buffer | Buffer[];
   readonly key: Buffer | Buffer[];
   readonly ca?: Buffer | Buffer[];
+  /** There is a `ca`, so a client must have a certificate. */
+  readonly requestCert?: true;
   readonly passphrase?: string;
   /** Why the files cannot be used. Then `cert` and `key` are empty, and `node:tls` refuses them. */
   readonly error?: CertificateError;
@@ -126,7 +128,7 @@ class Renewals {
     return {
       cert: contentsOf(cert, paths.cert),
       key: contentsOf(key, paths.key),
-      ...(paths.ca === undefined ? {} : { ca: contentsOf(ca, paths.ca) }),
+      ...(paths.ca === undefined ? {} : { ca: contentsOf(ca, paths.ca), requestCert: true }),
       ...(paths.passphrase === undefined ? {} : { passphrase: paths.passphrase }),
     };
   }
@@ -155,6 +157,9 @@ const isPath = (value: unknown): boolean => typeof value === 'string' && value !
 
 const path: Check = (value) => {
   const all: readonly unknown[] = Array.isArray(value) ? value : [value];
+  // Contents in its place may be a private key, which must not be shown.
+  if (all.some((one) => typeof one === 'string' && one.includes('-----BEGIN')))
+    return 'must be a path, not the contents of the file';
   return all.length > 0 && all.every(isPath) ? undefined : `must be a path, or a list of paths, not ${describe(value)}`;
 };
 

@@ -41,7 +41,6 @@ const ALERTS: Readonly<Record<number, string>> = {
 /** The alert that OpenSSL sends for each of the usual faults that it finds; Node does not tell it. */
 const SENT: Readonly<Record<string, string>> = {
   ERR_SSL_UNSUPPORTED_PROTOCOL: 'protocol_version',
-  ERR_SSL_WRONG_VERSION_NUMBER: 'protocol_version',
   ERR_SSL_VERSION_TOO_LOW: 'protocol_version',
   ERR_SSL_NO_SHARED_CIPHER: 'handshake_failure',
   ERR_SSL_NO_SUITABLE_SIGNATURE_ALGORITHM: 'handshake_failure',

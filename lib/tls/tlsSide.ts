@@ -45,14 +45,27 @@ export const tlsOptions: Check = (value) => {
 export const tlsClientOptions: Check = (value) =>
   value === true ? undefined : wrongTls(value, () => createSecureContext(value as SecureContextOptions));
 
+/** The value is never shown, because it may contain a private key. */
 function wrongTls(value: unknown, use: () => unknown): string | undefined {
-  if (typeof value !== 'object' || value === null)
-    return `must be an object with what node:tls takes, not ${describe(value)}`;
   try {
+    checkContents(value);
     use();
     return undefined;
   } catch (error) {
-    return `must be what node:tls takes, which says: ${error instanceof Error ? error.message : describe(error)}`;
+    return `must be what node:tls takes: ${error instanceof Error ? error.message : describe(error)}`;
+  }
+}
+
+/** What a user may pass by mistake, and Node either accepts or describes in words of OpenSSL. */
+function checkContents(options: unknown): asserts options is TlsOptions {
+  if (typeof options !== 'object' || options === null || Array.isArray(options) || 'then' in options) {
+    throw new TypeError(`it must be an object of options, not ${Array.isArray(options) ? 'an array' : typeof options}`);
+  }
+  for (const name of ['cert', 'key', 'ca'] as const) {
+    for (const one of [(options as TlsOptions)[name]].flat()) {
+      if (typeof one === 'string' && !one.includes('-----BEGIN'))
+        throw new TypeError(`${name} must be the contents of a PEM file, and not its path: see certificates()`);
+    }
   }
 }
 
@@ -78,9 +91,14 @@ const NEVER = 0x7fffffff;
  * The server's side.
  *
  * @throws Node's error for options that `node:tls` does not take.
+ * @throws TypeError if there is no certificate, or a path where the contents of a file belong.
  * @throws Error if the key of a certificate is missing.
  */
 export function tlsServer(options: TlsOptions): TlsSide {
+  checkContents(options);
+  const { cert, key, pfx, SNICallback, pskCallback } = options;
+  if (!(cert && key) && !pfx && !SNICallback && !pskCallback)
+    throw new TypeError('there must be a cert and its key, a pfx, an SNICallback or a pskCallback');
   const server: Server = createServer({ ...options, handshakeTimeout: NEVER });
   checkKeys(options);
   return {

@@ -70,9 +70,11 @@ describe('a renewal of the certificate', () => {
     const port = await log.whenListening();
     const { serialNumber } = await client(port);
     const error = new Error('the files cannot be read');
-    for (const bad of [{ cert: one.cert, key: two.key }, { cert: 'x', key: 'y' }, { ...two, error }, undefined])
+    const incomplete = [undefined, {}, { cert: two.cert }, 'x', []] as TlsOptions[];
+    for (const bad of [{ cert: one.cert, key: two.key }, { cert: 'x', key: 'y' }, { ...two, error }, ...incomplete])
       tls.next(bad as TlsOptions);
-    expect(log.of('failed')).toHaveLength(4);
+    expect(log.of('failed')).toHaveLength(8);
+    expect(log.of('certificate')).toHaveLength(1);
     expect(log.of('failed')[2]).toMatchObject({ error: { name: 'TlsError', cause: error } });
     expect((await client(port)).serialNumber).toBe(serialNumber);
     tls.next(two);
@@ -119,7 +121,11 @@ describe('the first certificate', () => {
   });
 
   it.each<[string, (tls: Subject<TlsOptions>) => void, RegExp]>([
-    ['is one that node:tls does not accept', (tls) => tls.next({ cert: 'x', key: 'y' }), /PEM|no start line/i],
+    [
+      'is one that node:tls does not accept',
+      (tls) => tls.next({ cert: 'x', key: 'y' }),
+      /cert must be the contents of a PEM file, and not its path/,
+    ],
     ['is an error', (tls) => tls.error(new Error('no file')), /no file/],
     ['does not come', (tls) => tls.complete(), /emitted no options/],
   ])('that %s is an error of the server', async (_what, emit, message) => {
@@ -133,7 +139,22 @@ describe('the first certificate', () => {
 
   it('given as an object is checked at the call', () => {
     expect(() => serve({ port: 0 }, (connection) => connection, { tls: { cert: 'x', key: 'y' } })).toThrow(TypeError);
-    expect(() => serve({ port: 0 }, (connection) => connection, { tls: 5 as never })).toThrow('tls must be');
+    expect(() => serve({ port: 0 }, (connection) => connection, { tls: 5 as never })).toThrow(
+      'tls must be what node:tls takes',
+    );
+  });
+
+  it.each<[string, unknown, string]>([
+    ['nothing', {}, 'there must be a cert and its key'],
+    ['a certificate without its key', { cert: '-----BEGIN' }, 'there must be a cert and its key'],
+    ['a path', { cert: '/etc/ssl/a.pem', key: '-----BEGIN' }, 'not its path'],
+    ['a Promise', Promise.resolve(), 'it must be an object of options'],
+    ['an array', [], 'not an array'],
+    ['the text of a key', '-----BEGIN PRIVATE KEY-----secret', 'not string'],
+  ])('given as %s is refused at the call, and not shown', (_what, tls, message) => {
+    const call = () => serve({ port: 0 }, (connection) => connection, { tls: tls as TlsOptions });
+    expect(call).toThrow(message);
+    expect(call).not.toThrow('secret');
   });
 
   it('that is given as an object opens the port at once', async () => {
