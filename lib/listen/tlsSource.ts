@@ -62,6 +62,8 @@ export class TlsSource implements DeadlineOwner {
 
   close(): void {
     this.#subscription?.unsubscribe();
+    // An observer of a certificate event may have closed the port: then the timer is not armed again.
+    this.#warnings = [];
     this.#timer.clear();
   }
 
