@@ -131,7 +131,8 @@ export class Input extends OperatedReads {
   /** The handler has not subscribed, and may never do so. One read is retained, and a peer that leaves is noticed meanwhile. */
   waitForHandler(): void {
     this.pause(PauseCause.unread);
-    this.startSocket();
+    // What came behind a PROXY header is such a read already.
+    if (this.#retained === undefined) this.startSocket();
   }
 
   /**

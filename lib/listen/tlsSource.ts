@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { isObservable, type Observable, of, type SchedulerLike, type Subscription } from 'rxjs';
 import { TlsError } from '../errors.ts';
 import type { CertificateEvent, FailedEvent } from '../events.ts';
@@ -29,7 +30,9 @@ export class TlsSource implements DeadlineOwner {
   readonly #handler: TlsSourceHandler;
   readonly #timer: DeadlineTimer;
   /** Sessions are resumed across renewals, as one process would otherwise do only until the next one. */
-  readonly #ticketKeys = randomBytes(48);
+  #ticketKeys = randomBytes(48);
+  /** The current options without the certificate and its key. */
+  #policy: object | undefined;
   #side: TlsSide | undefined;
   #subscription: Subscription | undefined;
   #certificates: CertificateEvent['certificates'] = [];
@@ -61,6 +64,8 @@ export class TlsSource implements DeadlineOwner {
 
   close(): void {
     this.#subscription?.unsubscribe();
+    // An observer of a certificate event may have closed the port: then the timer is not armed again.
+    this.#warnings = [];
     this.#timer.clear();
   }
 
@@ -70,7 +75,14 @@ export class TlsSource implements DeadlineOwner {
       // What `certificates()` emits if the files are unusable.
       const { error } = (options ?? {}) as { readonly error?: unknown };
       if (error !== undefined) throw error;
-      this.#side = tlsServer({ ticketKeys: this.#ticketKeys, ...options });
+      const policy = { ...options, cert: undefined, key: undefined, passphrase: undefined };
+      // A client whose session is resumed shows no certificate, and is not verified again. So where more than our certificate
+      // has changed, such as the authorities, no session from before may be resumed.
+      const isSame = this.#policy === undefined || isDeepStrictEqual(policy, this.#policy);
+      const ticketKeys = isSame ? this.#ticketKeys : randomBytes(48);
+      this.#side = tlsServer({ ticketKeys, ...options });
+      this.#policy = policy;
+      this.#ticketKeys = ticketKeys;
       this.#certificates = certificateInfo(options);
     } catch (error) {
       return this.#fail(error);

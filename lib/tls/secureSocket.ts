@@ -30,7 +30,7 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
   security: SocketSecurity | undefined;
   readonly #raw: Socket;
   readonly #isTcp: boolean;
-  readonly #onSecured: (this: SecureSocket) => void;
+  #onSecured: ((this: SecureSocket) => void) | undefined;
   #socket: TLSSocket | undefined;
   #isReading = false;
   /** What is written during the handshake. */
@@ -64,7 +64,14 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     raw.on('close', () => this.#socket === undefined && setImmediate(() => this.freed()));
     // Otherwise Node would not notice a peer that sends a FIN within the handshake.
     raw.allowHalfOpen = false;
-    side.begin(raw, this);
+    try {
+      side.begin(raw, this);
+    } catch (error) {
+      // Node validates some options only here, and leaves the socket open. It may have made a socket of TLS that reads in this
+      // iteration, which would fail, with an error that nothing handles.
+      setImmediate(() => raw.destroy());
+      process.nextTick(() => this.failed(error as Error));
+    }
   }
 
   get borrows(): boolean {
@@ -225,7 +232,10 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     if (early !== undefined) this.#send(socket, early, this.#written - this.#inFlight);
     if (this.#isFinWanted) socket.end();
     if (this.#isReading) socket.resume();
-    this.#onSecured();
+    const onSecured = this.#onSecured;
+    // It may hold what was read before, for which the connection has no more use.
+    this.#onSecured = undefined;
+    onSecured?.call(this);
     // The handler was told that the write is not taken.
     if (early !== undefined && !this.isStalled) {
       this.isStalled = true;

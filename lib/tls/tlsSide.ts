@@ -148,9 +148,11 @@ function refused(error: Error, { authorizationError }: TLSSocket): Error {
  */
 export function tlsClient(options: TlsClientOptions, host: string | undefined): TlsSide {
   const name = host !== undefined && isIP(host) === 0 ? { servername: host } : {};
+  const { checkServerIdentity: check } = options;
+  const checked = check && { checkServerIdentity: orError(check) };
   return {
     begin(raw, handler) {
-      const socket = connect({ ...(host !== undefined && { host }), ...name, ...options, socket: raw });
+      const socket = connect({ ...(host !== undefined && { host }), ...name, ...options, ...checked, socket: raw });
       const fail = (error: Error) => handler.failed(tlsError(error));
       socket.once('error', fail);
       socket.once('secureConnect', () => {
@@ -160,3 +162,16 @@ export function tlsClient(options: TlsClientOptions, host: string | undefined): 
     },
   };
 }
+
+/** Node does not catch what a check throws. Here it is what the check has found wrong. */
+function orError(check: CheckServerIdentity): CheckServerIdentity {
+  return (host, certificate) => {
+    try {
+      return check(host, certificate);
+    } catch (error) {
+      return error instanceof Error ? error : new Error(`the check of the server's identity threw ${describe(error)}`);
+    }
+  };
+}
+
+type CheckServerIdentity = NonNullable<ConnectionOptions['checkServerIdentity']>;

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { map } from 'rxjs';
+import { firstValueFrom, map, Subject } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { connect } from '../../lib/connect/connect.ts';
 import type { Connection } from '../../lib/connection/connection.ts';
@@ -75,6 +75,28 @@ describe('a connection with a PROXY header', () => {
       ),
       { numRuns: 60 },
     );
+  });
+
+  it('and bytes behind it is passed on whole to a handler that reads later', async () => {
+    const ready = new Subject<void>();
+    const received: string[] = [];
+    const server = await TestServer.open(
+      async (connection) => {
+        await firstValueFrom(ready);
+        for await (const text of connection.pipe(lines())) received.push(text);
+      },
+      { proxy: { trusted } },
+    );
+    const client = await server.connect({ address: PROXY });
+    client.write(Buffer.concat([header, Buffer.from('one\n')]));
+    await server.clock.settle();
+    client.write('two\n');
+    await server.clock.settle();
+    ready.next();
+    await server.clock.settle();
+    client.write('three\n');
+    await server.clock.settle();
+    expect(received).toEqual(['one', 'two', 'three']);
   });
 
   it('of LOCAL, a health check of the proxy, has the address of the proxy itself', async () => {

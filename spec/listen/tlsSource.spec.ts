@@ -84,18 +84,39 @@ describe('a renewal of the certificate', () => {
   it('lets a client resume the session of the one before', async () => {
     const tls = new Subject<TlsOptions>();
     const log = open(tls);
-    const issued = await root.issue();
-    tls.next(issued);
+    const policy = { ca: [Buffer.from(root.ca)], ALPNProtocols: ['echo'] };
+    tls.next({ ...(await root.issue()), ...policy });
     const port = await log.whenListening();
     const first = connect({ port, host: HOST, ca: root.ca, maxVersion: 'TLSv1.2' });
     sockets.push(first);
     const [session] = await once(first, 'session');
-    tls.next({ ...issued, ALPNProtocols: ['changed'] });
+    tls.next({ ...(await root.issue()), ...policy, ca: [Buffer.from(root.ca)] });
     const second = connect({ port, host: HOST, ca: root.ca, maxVersion: 'TLSv1.2', session });
     sockets.push(second);
     await once(second, 'secureConnect');
     expect(second.isSessionReused()).toBe(true);
   });
+
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'that asks for another certificate resumes no session, by %s',
+    async (version) => {
+      const tls = new Subject<TlsOptions>();
+      const log = open(tls);
+      const [issued, other] = [await root.issue(), await authority()];
+      const options = { host: HOST, ca: root.ca, ...(await root.issue({ usage: 'client' })), maxVersion: version };
+      // Client certificates of one authority, and then of another.
+      tls.next({ ...issued, ca: root.ca, requestCert: true });
+      const port = await log.whenListening();
+      const first = connect({ port, ...options });
+      sockets.push(first);
+      const [session] = await once(first, 'session');
+      tls.next({ ...issued, ca: other.ca, requestCert: true });
+      const second = connect({ port, ...options, session }).on('error', () => {});
+      sockets.push(second);
+      await log.whenEmitted('refused');
+      expect(log.refusals).toEqual(['tls']);
+    },
+  );
 
   it('that never comes leaves the last one: the Observable may complete, or error, which is an event', async () => {
     const tls = new Subject<TlsOptions>();

@@ -260,11 +260,38 @@ describe('certificates of a server', () => {
     await expect(dial(port)).rejects.toMatchObject({ name: 'TlsError', code });
   });
 
+  it('that a check of their identity throws for make connect fail with that error', async () => {
+    const { log, port } = await open();
+    const fault = new Error('no such host');
+    const checkServerIdentity = () => {
+      throw fault;
+    };
+    await expect(dial(port, { tls: { ca: root.ca, checkServerIdentity } })).rejects.toMatchObject({ cause: fault });
+    await log.until(({ counters }) => counters.waiting + counters.active === 0, 'no connection');
+  });
+
   it('are not checked if the options say so', async () => {
     const { port } = await open(await selfSigned());
     const connection = await dial(port, { tls: { rejectUnauthorized: false } });
     expect(connection.security).toMatchObject({ isVerified: false, verifyError: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
     connection.abort();
+  });
+});
+
+describe('options that node:tls rejects only when a handshake begins', () => {
+  it('make connect fail, and leave no connection', async () => {
+    const { log, port } = await open();
+    const tls = { ca: root.ca, ALPNProtocols: ['x'.repeat(300)] };
+    const failed = firstValueFrom(connect({ port, host: HOST }, { tls }));
+    await expect(failed).rejects.toMatchObject({ name: 'TlsError', code: 'ERR_OUT_OF_RANGE' });
+    expect(await refusal(log)).toMatchObject({ reason: 'gone' });
+  });
+
+  it('make the server refuse and close each connection', async () => {
+    const { log, port } = await open({ enableTrace: 'yes' as never });
+    const { socket } = tlsClient(port);
+    await once(socket, 'error');
+    expect(await refusal(log)).toMatchObject({ reason: 'tls', error: { code: 'ERR_INVALID_ARG_TYPE' } });
   });
 });
 
