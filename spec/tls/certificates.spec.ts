@@ -121,6 +121,7 @@ describe('certificates', () => {
         cert: Buffer.from(pair.cert),
         key: Buffer.from(pair.key),
         ca: Buffer.from(root.ca),
+        requestCert: true,
         passphrase: 'secret',
       },
     ]);
@@ -138,6 +139,7 @@ describe('certificates', () => {
         cert: [Buffer.from(first.cert), Buffer.from(rsa.cert + rsa.key)],
         key: [Buffer.from(first.key), Buffer.from(rsa.cert + rsa.key)],
         ca: [Buffer.from(first.cert)],
+        requestCert: true,
       },
     ]);
     expect(() => createSecureContext(emitted[0])).not.toThrow();
