@@ -118,6 +118,8 @@ export class Arrival implements SocketHandler {
 
   /** Begins the handshake. */
   secure(side: TlsSide): void {
+    // While it queued, its socket did not read.
+    if (this.connection.abandoned) return this.#refuse('gone');
     this.#stage = 'handshake';
     const before = this.#socket;
     try {
