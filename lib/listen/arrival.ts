@@ -12,7 +12,7 @@ export interface ArrivalOwner {
   /** Whether a PROXY header comes first; `undefined` if the port has none. */
   readonly proxy: { readonly isRequired: boolean; isTrusted(address: Address): boolean } | undefined;
   readonly hasTls: boolean;
-  /** The PROXY header was read. @returns Why the client is refused, or `undefined`. */
+  /** The PROXY header was read, or there is none: its deadline is over. */
   identified(arrival: Arrival): void;
   /** The first message of the handshake is complete: begins the handshake, now or later. */
   helloRead(arrival: Arrival): void;
@@ -103,7 +103,6 @@ export class Arrival implements SocketHandler {
   goOn(): void {
     this.#stage = 'hello';
     this.#owner.identified(this);
-    if (this.#stage !== 'hello') return;
     if (this.#owner.hasTls) this.#readHello(this.#bytes.bytes);
     else this.#handOver();
   }

@@ -31,8 +31,6 @@ export interface ArrivalsOptions {
 
 /** What happens to arrivals. */
 export interface ArrivalsHandler {
-  /** The client's address is known. @returns Why it is refused, or `undefined`. */
-  refusal(connection: SocketConnection): RefusalReason | undefined;
   /** Can be handed out. */
   ready(connection: SocketConnection): void;
   refuse(connection: SocketConnection, reason: RefusalReason, error?: Error): void;
@@ -110,8 +108,6 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
 
   identified(arrival: Arrival): void {
     this.#unidentified.delete(arrival);
-    const reason = this.#handler.refusal(arrival.connection);
-    if (reason !== undefined) this.#refuse(arrival, reason);
   }
 
   helloRead(arrival: Arrival): void {

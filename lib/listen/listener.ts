@@ -59,7 +59,6 @@ export class Listener implements PortHandler, ConnectionOwner {
       this.#arrivals = new Arrivals(
         { ...arrivals, clock },
         {
-          refusal: () => undefined,
           ready: (connection) => this.#waitingRoom.arrive(connection),
           refuse: (connection, reason, error) => this.#refusal.refuseArrival(connection, reason, error),
           handshakes: (change) => {

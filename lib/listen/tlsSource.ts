@@ -29,7 +29,7 @@ export class TlsSource implements DeadlineOwner {
   readonly #clock: SchedulerLike;
   readonly #handler: TlsSourceHandler;
   readonly #timer: DeadlineTimer;
-  /** Sessions are resumed across renewals, as one process would otherwise do only until the next one. */
+  /** Shared by renewals, because a client may resume a session that it began before one. */
   #ticketKeys = randomBytes(48);
   /** The current options without the certificate and its key. */
   #policy: object | undefined;
