@@ -29,10 +29,28 @@ export class HelloReader {
    * @returns Whether the handshake can begin: the hello is complete, or it is none, which OpenSSL reports to the peer.
    */
   take(bytes: Uint8Array): boolean {
-    for (const byte of bytes) {
-      if (this.#isComplete(byte)) return true;
+    for (let i = 0; i < bytes.length; ) {
+      const skipped = this.#skip(bytes.length - i);
+      i += skipped;
+      if (skipped > 0 ? this.#isOver : this.#isComplete(bytes[i++] as number)) return true;
     }
     return false;
+  }
+
+  /** Skips the content of the message, as far as it is there. @returns How many bytes. */
+  #skip(available: number): number {
+    if (this.#header < HEADER || this.#message < MESSAGE_HEADER) return 0;
+    const rest = MESSAGE_HEADER + this.#length - this.#message;
+    const count = Math.min(available, this.#left, rest, MOST - this.#read);
+    this.#read += count;
+    this.#message += count;
+    this.#left -= count;
+    if (this.#left === 0) this.#header = 0;
+    return count;
+  }
+
+  get #isOver(): boolean {
+    return this.#read >= MOST || (this.#message >= MESSAGE_HEADER && this.#message >= MESSAGE_HEADER + this.#length);
   }
 
   #isComplete(byte: number): boolean {
@@ -48,6 +66,6 @@ export class HelloReader {
     if (this.#message > 0 && this.#message < MESSAGE_HEADER) this.#length = this.#length * 256 + byte;
     this.#message++;
     if (--this.#left === 0) this.#header = 0;
-    return this.#message >= MESSAGE_HEADER && this.#message >= MESSAGE_HEADER + this.#length;
+    return this.#isOver;
   }
 }

@@ -35,7 +35,8 @@ async function storm(type: KeyType, count: number, calm: number): Promise<Findin
       atMost(
         `${what}: a round trip of an old connection, p99 of ${during.count} (before: ${before.p99.toFixed(1)} ms, p50 ${during.p50.toFixed(1)} ms, longest ${during.max.toFixed(0)} ms)`,
         during.p99,
-        100,
+        // On a busy machine a round trip takes long without the storm, too.
+        Math.max(5 * before.p99, 100),
         'ms',
       ),
     ];
