@@ -72,6 +72,8 @@ it('echo reads the PROXY header of a proxy that it trusts, before TLS, and serve
   const raw = connectPlain(port, '127.0.0.1');
   raw.write('PROXY TCP4 192.0.2.9 192.0.2.1 1234 443\r\n');
   expect(await ask(overTls(port, { socket: raw, ca: root.ca }), 'hello\n')).toBe('hello\n');
+  // Its log may come after its reply.
+  await server.whenEmitted('opened');
   expect(server.of('opened').map(({ peer }) => peer)).toEqual([
     expect.objectContaining({ address: '192.0.2.9', port: 1234 }),
   ]);
