@@ -1,8 +1,12 @@
-import { describe, isData } from '../options.ts';
+import { describe } from '../options.ts';
+import { byteLength, lengthOf } from '../transport/gather.ts';
 import type { TransportSocket } from '../transport/transport.ts';
 
 /** What can be written. Bytes must not be changed until they are sent. */
 export type Data = string | Uint8Array;
+
+// For the layers that do not see the transport.
+export { byteLength };
 
 /** The error for a value that cannot be written. */
 export const notData = (value: unknown): TypeError =>
@@ -15,11 +19,6 @@ export const notData = (value: unknown): TypeError =>
 export type Overrun = 'disconnect' | 'drop-oldest' | 'drop-newest';
 
 export const overruns: readonly Overrun[] = ['disconnect', 'drop-oldest', 'drop-newest'];
-
-const lengthOf = (data: Data | readonly Data[]): number =>
-  isData(data) ? byteLength(data) : data.reduce((sum, piece) => sum + byteLength(piece), 0);
-
-export const byteLength = (data: Data): number => (typeof data === 'string' ? Buffer.byteLength(data) : data.length);
 
 /** The limits of each connection's output. */
 export interface OutputLimits {

@@ -155,7 +155,7 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
   // Deadlines (DeadlineOwner) ------------------------------------------------------------------------------------------
 
   due(): number {
-    return Math.min(due(this.#unidentified), due(this.#all));
+    return Math.min(this.#unidentified.due, this.#all.due);
   }
 
   expire(): void {
@@ -177,8 +177,6 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
     this.#handler.refuse(arrival.connection, reason, error);
   }
 }
-
-const due = (queue: IndexedQueue<unknown>): number => queue.first?.[1] ?? Number.POSITIVE_INFINITY;
 
 /** Those whose deadline is over. Each is removed from the queue before it is returned. */
 function* overdue(queue: IndexedQueue<Arrival>, now: number): Generator<Arrival> {

@@ -27,6 +27,11 @@ export class IndexedQueue<T> {
     return this.#entries[this.#head];
   }
 
+  /** When the first wait is over; `Infinity` if the queue is empty. */
+  get due(): number {
+    return this.first?.[1] ?? Number.POSITIVE_INFINITY;
+  }
+
   add(item: T, until: number): void {
     // Cut here as well: `first` may never be asked for while many items are added and removed.
     this.#skipRemoved();

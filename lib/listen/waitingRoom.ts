@@ -108,9 +108,9 @@ export class WaitingRoom<T> implements DeadlineOwner {
   }
 
   due(): number {
-    const wait = Math.min(due(this.#queue), due(this.#handedOut));
+    const wait = Math.min(this.#queue.due, this.#handedOut.due);
     // A slot that expires matters only to a connection in the queue.
-    return this.#queue.size > 0 ? Math.min(wait, due(this.#slots)) : wait;
+    return this.#queue.size > 0 ? Math.min(wait, this.#slots.due) : wait;
   }
 
   expire(): void {
@@ -187,5 +187,3 @@ export class WaitingRoom<T> implements DeadlineOwner {
     return !this.#handedOut.has(oldest) && this.#slots.delete(oldest);
   }
 }
-
-const due = (queue: IndexedQueue<unknown>): number => queue.first?.[1] ?? Number.POSITIVE_INFINITY;

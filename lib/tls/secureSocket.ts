@@ -1,18 +1,11 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { isData } from '../options.ts';
-import { gather, joinIfTooMany } from '../transport/gather.ts';
+import { gather, joinIfTooMany, lengthOf } from '../transport/gather.ts';
 import type { Written } from '../transport/handle.ts';
-import {
-  descriptorOf,
-  isConnected,
-  keepReadable,
-  onEndOfInput,
-  queuedOf,
-  takenOf,
-} from '../transport/nodeInternals.ts';
+import { descriptorOf, isConnected, onEndOfInput, queuedOf, takenOf } from '../transport/nodeInternals.ts';
 import { NodeSocket } from '../transport/nodeSocket.ts';
-import { own, type SocketOwner } from '../transport/ownedSocket.ts';
+import { own, type SocketOwner, writeTo } from '../transport/ownedSocket.ts';
 import type { Address, TransportSocket } from '../transport/transport.ts';
 import { SocketSecurity } from './security.ts';
 import { tlsError } from './tlsError.ts';
@@ -148,18 +141,7 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     const isFirst = socket.writableLength === 0;
     // If nothing is in flight Node encrypts the bytes within the call, so the shared buffer of `gather` can serve.
     const pieces = isData(data) ? data : ((isFirst ? gather(data) : undefined) ?? joinIfTooMany(data));
-    if (isData(pieces)) {
-      socket.write(pieces, taken);
-    } else {
-      socket.cork();
-      try {
-        for (const piece of pieces) socket.write(piece, taken);
-      } finally {
-        socket.uncork();
-      }
-    }
-    const hasFailed = socket.errored !== null;
-    keepReadable(socket);
+    const hasFailed = writeTo(socket, pieces, taken);
     if (hasFailed) {
       // Nothing of it is counted as written, and so nothing of it is pending.
       this.#inFlight = 0;
@@ -255,12 +237,6 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     this.#isOver = true;
     super.failed(tlsError(error));
   }
-}
-
-function lengthOf(data: Written): number {
-  if (typeof data === 'string') return Buffer.byteLength(data);
-  if (isData(data)) return data.length;
-  return data.reduce((sum, piece) => sum + (typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length), 0);
 }
 
 const ignore = () => undefined;

@@ -8,6 +8,13 @@ import { Prefixes } from './prefixes.ts';
  */
 export const MOST_PIECES = 1024 * 1024;
 
+export const byteLength = (piece: string | Uint8Array): number =>
+  typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length;
+
+/** The length of one piece in bytes, or of several together. */
+export const lengthOf = (data: Written): number =>
+  isData(data) ? byteLength(data) : data.reduce((sum, piece) => sum + byteLength(piece), 0);
+
 /** Bytes that are gathered at most. Copying more costs more than to write the pieces one by one. */
 const MOST = 16 * 1024;
 

@@ -1,10 +1,9 @@
 import type { Socket } from 'node:net';
-import { isData } from '../options.ts';
 import { joinIfTooMany } from './gather.ts';
 import type { Written } from './handle.ts';
-import { descriptorOf, isConnected, keepReadable, queuedOf } from './nodeInternals.ts';
+import { descriptorOf, isConnected, queuedOf } from './nodeInternals.ts';
 import { NodeSocket } from './nodeSocket.ts';
-import { disown, own, type SocketOwner } from './ownedSocket.ts';
+import { disown, own, type SocketOwner, writeTo } from './ownedSocket.ts';
 import type { Address, TransportSocket } from './transport.ts';
 
 /** A `net.Socket`, as a transport offers it. */
@@ -72,20 +71,7 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
     const { bytesWritten } = socket;
     // Node calls back in a later iteration. More may have been written by then.
     const taken = () => socket.writableLength === 0 && this.pending === 0 && this.#notifyWritable();
-    const pieces = joinIfTooMany(data);
-    if (isData(pieces)) {
-      socket.write(pieces, taken);
-    } else {
-      socket.cork();
-      try {
-        for (const piece of pieces) socket.write(piece, taken);
-      } finally {
-        socket.uncork();
-      }
-    }
-    // A write that fails within the call is reported later. The input may be read before that.
-    const hasFailed = socket.errored !== null;
-    keepReadable(socket);
+    const hasFailed = writeTo(socket, joinIfTooMany(data), taken);
     if (hasFailed) this.failedAtOnce(bytesWritten);
     else this.isStalled = socket.writableLength > 0;
     return !this.isStalled;

@@ -1,4 +1,6 @@
 import { Socket } from 'node:net';
+import { isData } from '../options.ts';
+import type { Written } from './handle.ts';
 import { keepReadable } from './nodeInternals.ts';
 import type { SocketHandler } from './transport.ts';
 
@@ -28,6 +30,28 @@ export function own(connected: Socket, owner: SocketOwner): void {
   socket.on('end', onEnd);
   socket.on('finish', onFinish);
   socket.on('close', onClose);
+}
+
+/**
+ * Writes one piece, or several together.
+ *
+ * @param taken Called for each piece, in a later iteration.
+ * @returns Whether the write has failed within the call. Node reports that later, and the input may be read before that.
+ */
+export function writeTo(socket: Socket, pieces: Written, taken: () => void): boolean {
+  if (isData(pieces)) {
+    socket.write(pieces, taken);
+  } else {
+    socket.cork();
+    try {
+      for (const piece of pieces) socket.write(piece, taken);
+    } finally {
+      socket.uncork();
+    }
+  }
+  const hasFailed = socket.errored !== null;
+  keepReadable(socket);
+  return hasFailed;
 }
 
 /** Undoes {@link own}: the socket notifies its owner of nothing more. */

@@ -9,6 +9,7 @@ import { encodeProxyHeader } from '../../lib/proxyProtocol/encode.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import { HelloReader } from '../../lib/tls/helloReader.ts';
 import { type Authority, authority, type Issued } from '../support/certificates.ts';
+import { hello as clientHello } from '../support/clientHello.ts';
 import { Clock } from '../support/clock.ts';
 import { Log } from '../support/log.ts';
 
@@ -21,7 +22,7 @@ let hello: Buffer;
 beforeAll(async () => {
   root = await authority();
   good = await root.issue();
-  hello = await helloOf();
+  hello = await clientHello();
 });
 
 const servers: Log[] = [];
@@ -56,21 +57,6 @@ async function isClosed(socket: Socket): Promise<boolean> {
   socket.resume();
   if (!socket.closed) await new Promise((resolve) => socket.on('close', resolve));
   return true;
-}
-
-/** The first message of a client. */
-async function helloOf(): Promise<Buffer> {
-  const { createServer } = await import('node:net');
-  const server = createServer().listen(0, HOST);
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  const client = connectTls({ port, host: HOST, servername: 'localhost' }).on('error', () => {});
-  const [socket] = await once(server, 'connection');
-  const [bytes] = await once(socket, 'data');
-  socket.destroy();
-  server.close();
-  client.destroy();
-  return bytes;
 }
 
 /** Talks over TLS on a socket that may have sent something before. @returns The reply to a line. */

@@ -10,6 +10,7 @@ import { lines } from '../../lib/framing/lines.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import type { TlsOptions } from '../../lib/tls/tlsSide.ts';
 import { type Authority, authority, EXPIRED, type Issued, NOT_YET_VALID, selfSigned } from '../support/certificates.ts';
+import { hello as clientHello } from '../support/clientHello.ts';
 import { Log } from '../support/log.ts';
 
 const HOST = '127.0.0.1';
@@ -67,20 +68,6 @@ function watched<T extends Socket>(socket: T) {
     seen.error = error;
   });
   return seen;
-}
-
-/** A client's hello, as bytes, and a socket to go on with. */
-async function helloOf(): Promise<Buffer> {
-  const { createServer } = await import('node:net');
-  const server = createServer().listen(0, HOST);
-  await once(server, 'listening');
-  const client = tlsClient((server.address() as { port: number }).port, { servername: 'localhost' });
-  const [socket] = await once(server, 'connection');
-  const [hello] = await once(socket, 'data');
-  socket.destroy();
-  server.close();
-  client.socket.destroy();
-  return hello;
 }
 
 async function refusal(log: Log): Promise<RefusedEvent> {
@@ -338,7 +325,7 @@ describe('a handshake that cannot succeed', () => {
 
   it('because the peer leaves is refused as gone: before the hello, within it, and after it', async () => {
     const { log, port } = await open();
-    const hello = await helloOf();
+    const hello = await clientHello();
     for (const length of [0, 50, hello.length]) {
       const { socket } = rawClient(port);
       socket.write(hello.subarray(0, length));

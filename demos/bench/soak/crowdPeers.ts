@@ -4,8 +4,8 @@ import { connect, type Socket } from 'node:net';
 import { constants, setPriority } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect as connectTls, createSecureContext } from 'node:tls';
+import { hello } from '../../../spec/support/clientHello.ts';
 import type { CrowdReport, Manner } from './crowd.ts';
-import { hello } from './hello.ts';
 
 const [manner, port, count] = process.argv.slice(2) as [Manner, string, string];
 

@@ -3,8 +3,8 @@ import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { authority } from '../../../spec/support/certificates.ts';
+import { hello } from '../../../spec/support/clientHello.ts';
 import { Child } from './child.ts';
-import { hello } from './hello.ts';
 import { atMost, dial, exactly, MIB, type Soak } from './measure.ts';
 import { secured, visit } from './secureClients.ts';
 
