@@ -1,5 +1,9 @@
+import fc from 'fast-check';
 import { afterAll, afterEach, beforeEach, expect } from 'vitest';
 import { reasonToSkip } from './overTls/skipped.ts';
+
+// The report of a run has no causes. So the message of a failed property has to say what failed.
+fc.configureGlobal({ includeErrorInReport: true });
 
 /** Spec files share a process, and each loads this module anew. So the listeners of the process are added only once. */
 const KEY = Symbol.for('sluice.setup');
