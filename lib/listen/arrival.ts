@@ -1,11 +1,11 @@
 import type { SocketConnection } from '../connection/socketConnection.ts';
 import { isA, ProxyHeaderError, TlsError } from '../errors.ts';
 import { decodeProxyHeader } from '../proxyProtocol/decode.ts';
+import { Gathered } from '../tls/gathered.ts';
 import { HelloReader } from '../tls/helloReader.ts';
 import { SecureSocket } from '../tls/secureSocket.ts';
 import type { TlsSide } from '../tls/tlsSide.ts';
 import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
-import { Gathered } from './gathered.ts';
 
 /** What an arrival reports, and what it is to do. */
 export interface ArrivalOwner {

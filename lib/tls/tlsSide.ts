@@ -34,12 +34,16 @@ export type TlsClientOptions = Omit<
   'host' | 'port' | 'path' | 'socket' | 'allowHalfOpen' | 'timeout' | 'lookup'
 >;
 
+const inBun = () =>
+  process.versions.bun === undefined
+    ? undefined
+    : 'cannot be used in Bun, where node:tls serves no socket that it is passed';
+
+/** Options for a server. */
+export const tlsServerOptions: Check = (value) => inBun() ?? wrongTls(value, () => tlsServer(value as TlsOptions));
+
 /** Options for a server, or an Observable of them. */
-export const tlsOptions: Check = (value) => {
-  if (process.versions.bun !== undefined)
-    return 'cannot be used in Bun, where node:tls serves no socket that it is passed';
-  return isObservable(value) ? undefined : wrongTls(value, () => tlsServer(value as TlsOptions));
-};
+export const tlsOptions: Check = (value) => (isObservable(value) ? inBun() : tlsServerOptions(value));
 
 /** Options for a client; `true` for the defaults. */
 export const tlsClientOptions: Check = (value) =>
