@@ -2,7 +2,7 @@ import type { SocketConnection } from '../connection/socketConnection.ts';
 import { isA, ProxyHeaderError, TlsError } from '../errors.ts';
 import { decodeProxyHeader } from '../proxyProtocol/decode.ts';
 import { HelloReader } from '../tls/helloReader.ts';
-import { SecureSocket } from '../tls/secureSocket.ts';
+import { type SecuredSocket, SecureSocket } from '../tls/secureSocket.ts';
 import type { TlsSide } from '../tls/tlsSide.ts';
 import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
 import { Gathered } from './gathered.ts';
@@ -126,10 +126,7 @@ export class Arrival implements SocketHandler {
       if (before.detach === undefined) throw new TypeError('the transport has no TLS');
       const raw = before.detach();
       raw.unshift(this.#bytes.bytes);
-      const arrival = this;
-      this.#socket = new SecureSocket(side, raw, before, function secured() {
-        arrival.#secured(this);
-      });
+      this.#socket = new SecureSocket(side, raw, before, (socket) => this.#secured(socket));
     } catch (error) {
       return this.#refuse('tls', error as Error);
     }
@@ -137,8 +134,12 @@ export class Arrival implements SocketHandler {
     this.connection.replaceSocket(this.#socket);
   }
 
-  #secured({ security }: SecureSocket): void {
-    this.connection.originates({ security });
+  #secured(socket: SecuredSocket): void {
+    if (socket !== this.#socket) {
+      this.#socket = socket;
+      this.connection.replaceSocket(socket);
+    }
+    this.connection.originates({ security: socket.security });
     this.connection.inContext(() => this.#handOver());
   }
 
