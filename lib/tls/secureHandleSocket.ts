@@ -1,5 +1,3 @@
-import { isData } from '../options.ts';
-import { gather } from '../transport/gather.ts';
 import type { Written } from '../transport/handle.ts';
 import { isPeerKnown } from '../transport/nodeInternals.ts';
 import { NodeSocket } from '../transport/nodeSocket.ts';
@@ -12,12 +10,13 @@ import {
   type SecureOwner,
   shutdownSecured,
   stopAtEnd,
-  writeSecured,
 } from '../transport/nodeTlsInternals.ts';
 import { prefixes } from '../transport/sharedBuffer.ts';
 import { systemError } from '../transport/systemError.ts';
 import type { Address, TransportSocket } from '../transport/transport.ts';
 import { HeldInput } from './heldInput.ts';
+import { LargeRead } from './largeRead.ts';
+import { SecureWrites } from './secureWrites.ts';
 import type { SocketSecurity } from './security.ts';
 import { tlsError } from './tlsError.ts';
 
@@ -35,20 +34,12 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
   #isReading = false;
   /** What Node has passed on while the socket was paused. */
   #held: HeldInput | undefined;
+  #large: LargeRead | undefined;
   #hasPeerEnded = false;
   #fin: number = Fin.open;
   /** Bytes that were written before the handshake. */
   readonly #writtenBefore: number;
-  /** Node has not completed the last write. Another one would abort the process. */
-  #isBusy = false;
-  /** What waits for that, and its length in bytes. */
-  #next: (string | Uint8Array)[] = [];
-  #nextLength = 0;
-  /** Bytes of the write that the network has not taken at once; 0 if it has. */
-  #inFlight = 0;
-  /** As how many encrypted bytes they are sent, and how many had been passed to the handle beneath before them. */
-  #encrypted = 0;
-  #passedBefore = 0;
+  readonly #writes = new SecureWrites();
 
   /**
    * @param handle What is read from it is passed on after this call.
@@ -92,18 +83,12 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
     return this.#handle?.raw.fd;
   }
 
-  /** The share of the write in flight that is not sent, by its encrypted bytes, and what waits for its end. */
   protected get queued(): number | undefined {
-    if (this.#handle === undefined) return undefined;
-    if (this.#inFlight === 0) return this.#nextLength;
-    const { raw } = this.#handle;
-    const sent = raw.bytesWritten - raw.writeQueueSize - this.#passedBefore;
-    const left = 1 - Math.min(1, Math.max(0, sent / this.#encrypted));
-    return Math.ceil(this.#inFlight * left) + this.#nextLength;
+    return this.#handle && this.#writes.queued(this.#handle);
   }
 
   protected get written(): number {
-    return this.#handle === undefined ? 0 : this.#writtenBefore + this.#handle.tls.bytesWritten + this.#nextLength;
+    return this.#handle === undefined ? 0 : this.#writtenBefore + this.#handle.tls.bytesWritten + this.#writes.waiting;
   }
 
   protected get isPeerKnown(): boolean | undefined {
@@ -137,8 +122,31 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
   bytesReceived(length: number): void {
     if (this.#handle === undefined) return;
     const chunk = prefixes.of(length);
-    if (this.#isReading && this.#held === undefined) return this.handler.received(chunk);
-    this.#hold().push(chunk);
+    if (this.#large?.add(chunk) === true) this.flushLarge();
+    else if (this.#large !== undefined) return;
+    else if (!this.#isPassing) this.#hold().push(chunk);
+    else {
+      this.#large = LargeRead.begin(chunk, flushLarge, this);
+      if (this.#large === undefined) this.handler.received(chunk);
+    }
+  }
+
+  /** Whether what is received is passed on. */
+  get #isPassing(): boolean {
+    return this.#isReading && this.#held === undefined;
+  }
+
+  /** Passes on a large read as it is. */
+  flushLarge(): void {
+    const large = this.#large;
+    if (large === undefined) return;
+    this.#large = undefined;
+    try {
+      if (this.#isPassing) this.handler.received(large.bytes);
+      else this.#hold().push(large.bytes);
+    } finally {
+      large.release();
+    }
   }
 
   #hold(): HeldInput {
@@ -150,7 +158,8 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
     if (this.#handle === undefined) return;
     // While the socket is paused, no FIN can arrive.
     this.security.isTruncated = stopAtEnd(this.#handle) && this.#isReading;
-    if (this.#isReading && this.#held === undefined) return this.#end();
+    this.flushLarge();
+    if (this.#isPassing) return this.#end();
     this.#hold().hasEnded = true;
   }
 
@@ -183,6 +192,7 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
   }
 
   readFailed(error: Error): void {
+    this.flushLarge();
     if (this.#handle === undefined) return;
     this.destroy();
     this.failed(error);
@@ -197,72 +207,29 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
   write(data: Written): boolean {
     // A closed socket takes nothing, and neither does one whose write has failed. The handler is notified of that elsewhere.
     if (this.#handle === undefined || this.hasFailed) return false;
-    if (this.#isBusy) return this.#queue(data);
     const before = this.bytesWritten;
-    const status = this.#send(this.#handle, data);
-    if (status < 0) {
+    const outcome = this.#writes.write(this.#handle, data, this);
+    if (outcome === 'now') return true;
+    if (typeof outcome === 'number') {
       this.failedAtOnce(before);
-      process.nextTick(complete, this, status);
+      process.nextTick(complete, this, outcome);
     }
-    return !this.isStalled;
-  }
-
-  /** Node has not completed the last write, although the network may have taken it. */
-  #queue(data: Written): boolean {
-    const pieces = isData(data) ? [data] : data;
-    const length = pieces.reduce((sum, piece) => sum + byteLength(piece), 0);
-    if (length > 0) {
-      this.#next.push(...pieces);
-      this.#nextLength += length;
-      this.isStalled = true;
-    }
-    return !this.isStalled;
-  }
-
-  /** @returns The number of an error, or 0. */
-  #send(handle: SecureHandle, data: Written): number {
-    const pieces = isData(data) ? data : (gather(data) ?? data);
-    // Node would read within a write of nothing.
-    if (pieces.length === 0) return 0;
-    const { tls, raw } = handle;
-    const passedBefore = raw.bytesWritten;
-    const writtenBefore = tls.bytesWritten;
-    const status = writeSecured(handle, pieces, this);
-    if (status < 0) return status;
-    this.#isBusy = true;
-    const written = tls.bytesWritten - writtenBefore;
-    const encrypted = tls.writeQueueSize;
-    // Within a renegotiation, nothing is encrypted yet. Otherwise each byte is, and some more are added.
-    if (encrypted > written && raw.bytesWritten - passedBefore >= encrypted && raw.writeQueueSize === 0) return 0;
-    this.#inFlight = written;
-    this.#encrypted = Math.max(encrypted, written);
-    this.#passedBefore = passedBefore;
     this.isStalled = true;
-    return 0;
+    return false;
   }
 
   writeCompleted(status: number): void {
     if (this.#handle === undefined) return;
-    this.#isBusy = false;
     if (status < 0) return this.writeFailed(systemError('write', status));
-    this.#inFlight = 0;
-    if (this.#nextLength > 0) return this.#sendNext(this.#handle);
+    // If the write that waits fails, this is what stays.
+    if (this.#writes.waiting > 0) void this.pending;
+    const outcome = this.#writes.completed(this.#handle, this);
+    if (typeof outcome === 'number') return this.writeFailed(systemError('write', outcome));
+    if (outcome === 'later') return;
     const wasStalled = this.isStalled;
     this.isStalled = false;
-    if (this.#fin === Fin.wanted) this.#shutdown();
+    if (this.#fin === Fin.wanted && !this.#writes.isBusy) this.#shutdown();
     if (wasStalled) this.handler.writable();
-  }
-
-  #sendNext(handle: SecureHandle): void {
-    // If the write fails, this is what stays.
-    void this.pending;
-    const pieces = this.#next;
-    this.#next = [];
-    this.#nextLength = 0;
-    this.isStalled = false;
-    const status = this.#send(handle, pieces.length === 1 ? (pieces[0] as string | Uint8Array) : pieces);
-    if (status < 0) this.writeFailed(systemError('write', status));
-    else if (!this.isStalled) this.handler.writable();
   }
 
   // The end --------------------------------------------------------------------------------------------------------------
@@ -271,7 +238,7 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
   end(): void {
     if (this.hasFailed || this.#fin !== Fin.open) return;
     this.#fin = Fin.wanted;
-    if (!this.#isBusy) this.#shutdown();
+    if (!this.#writes.isBusy) this.#shutdown();
   }
 
   #shutdown(): void {
@@ -285,10 +252,9 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
 
   /** Waits for what Node has encrypted besides, such as tickets. */
   flush(): void {
-    if (this.#handle === undefined || this.#isBusy || this.hasFailed) return;
+    if (this.#handle === undefined || this.#writes.isBusy || this.hasFailed) return;
     if (this.#handle.tls.writeQueueSize === 0) return this.#shutdown();
-    this.#isBusy = true;
-    const status = writeSecured(this.#handle, NOTHING, this);
+    const status = this.#writes.flush(this.#handle, this);
     if (status < 0) this.writeCompleted(status);
   }
 
@@ -311,6 +277,8 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
     this.#closing = handle;
     this.#handle = undefined;
     this.#held = undefined;
+    this.#large?.release();
+    this.#large = undefined;
   }
 
   shutDown(): void {
@@ -335,16 +303,14 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
   }
 }
 
-/** A write of nothing. */
-const NOTHING = new Uint8Array(0);
-
-const byteLength = (piece: string | Uint8Array): number =>
-  typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length;
-
 // For `process.nextTick`, because a handler is not notified within the call that it makes.
 
 function passOn(socket: SecureHandleSocket): void {
   socket.passOn();
+}
+
+function flushLarge(socket: SecureHandleSocket): void {
+  socket.flushLarge();
 }
 
 function failRead(socket: SecureHandleSocket, error: Error): void {

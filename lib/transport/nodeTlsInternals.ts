@@ -95,8 +95,7 @@ function fits(wrap: WithParents | null | undefined): wrap is WithParents {
   if (prototype === known) return true;
   const has = wrap as Partial<Record<string, unknown>>;
   const isKnown =
-    METHODS.every((name) => typeof has[name] === 'function') &&
-    FIGURES.every((name) => typeof has[name] === 'number');
+    METHODS.every((name) => typeof has[name] === 'function') && FIGURES.every((name) => typeof has[name] === 'number');
   if (isKnown) known = prototype;
   return isKnown;
 }
