@@ -2,7 +2,8 @@ import type { SocketConnection } from '../connection/socketConnection.ts';
 import { isA, ProxyHeaderError, TlsError } from '../errors.ts';
 import { decodeProxyHeader } from '../proxyProtocol/decode.ts';
 import { HelloReader } from '../tls/helloReader.ts';
-import { type SecuredSocket, SecureSocket } from '../tls/secureSocket.ts';
+import { secure } from '../tls/secure.ts';
+import type { SecuredSocket, SecureSocket } from '../tls/secureSocket.ts';
 import type { TlsSide } from '../tls/tlsSide.ts';
 import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
 import { Gathered } from './gathered.ts';
@@ -121,12 +122,8 @@ export class Arrival implements SocketHandler {
   /** Begins the handshake. */
   secure(side: TlsSide): void {
     this.#stage = 'handshake';
-    const before = this.#socket;
     try {
-      if (before.detach === undefined) throw new TypeError('the transport has no TLS');
-      const raw = before.detach();
-      raw.unshift(this.#bytes.bytes);
-      this.#socket = new SecureSocket(side, raw, before, (socket) => this.#secured(socket));
+      this.#socket = secure(side, this.#socket, this.#bytes.bytes, (socket) => this.#secured(socket));
     } catch (error) {
       return this.#refuse('tls', error as Error);
     }

@@ -12,6 +12,7 @@ import {
 import { isObservable } from 'rxjs';
 import { TlsError } from '../errors.ts';
 import { type Check, describe } from '../options.ts';
+import { type BareServer, learnServer } from '../transport/nodeTlsHandshake.ts';
 import { tlsError } from './tlsError.ts';
 
 /** What `node:tls` takes for a server, without what belongs to the port. */
@@ -64,6 +65,8 @@ export interface TlsSide {
    * Destroying the socket ends the handshake.
    */
   begin(raw: Socket, handler: HandshakeHandler): void;
+  /** What handshakes on handles need. Of a server, once a first handshake has been completed; `undefined` if there are none. */
+  readonly bare?: BareServer | undefined;
 }
 
 /** The longest timeout of Node. The library has a deadline of its own for a handshake. */
@@ -72,8 +75,19 @@ const NEVER = 0x7fffffff;
 /** The server's side. @throws Node's error for options that `node:tls` does not take. */
 export function tlsServer(options: TlsOptions): TlsSide {
   const server: Server = createServer({ ...options, handshakeTimeout: NEVER });
+  let bare: BareServer | null | undefined;
   return {
-    begin(raw, handler) {
+    get bare() {
+      return bare ?? undefined;
+    },
+    begin(raw, given) {
+      const handler: HandshakeHandler = {
+        failed: (error) => given.failed(error),
+        secured(socket) {
+          if (bare === undefined) bare = learnServer(socket, server) ?? null;
+          given.secured(socket);
+        },
+      };
       // Node documents that a connection can be passed to the server by this event. The outcome is emitted on the same object,
       // and names the socket of TLS, but not the one beneath. So each connection has an object that inherits from the server.
       const own = Object.create(server, { emit: { value: outcomeTo(handler) } });
@@ -91,7 +105,7 @@ function outcomeTo(handler: HandshakeHandler): (event: string, ...values: unknow
 }
 
 /** Node ends the connection of a client whose certificate it does not accept, as if the client had hung up. */
-function refused(error: Error, { authorizationError }: TLSSocket): Error {
+export function refused(error: Error, { authorizationError }: TLSSocket): Error {
   if (!authorizationError) return tlsError(error);
   const code = String(authorizationError);
   return new TlsError(`the client's certificate is not accepted: ${code}`, { code, cause: error });

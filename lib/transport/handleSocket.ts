@@ -137,12 +137,17 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   }
 
   detach(): Socket {
+    return asSocket(this.release());
+  }
+
+  /** Gives the handle away. From then on this socket does nothing. */
+  release(): Handle {
     const handle = this.#handle;
     if (handle === undefined) throw new Error('Cannot detach the socket: it is closed');
     this.keepFigures();
     this.pause();
     this.#handle = undefined;
-    return asSocket(handle);
+    return handle;
   }
 
   // What the handle reports (HandleOwner) -----------------------------------------------------------------------------

@@ -73,7 +73,7 @@ const METHODS = [
 const FIGURES = ['bytesRead', 'bytesWritten', 'writeQueueSize'] as const;
 
 /** The key of the owner, on the wrap, on the handle beneath and on the socket. */
-const OWNER = Symbol('owner');
+export const OWNER = Symbol('owner');
 
 type Owned<T> = T & { [OWNER]: SecureOwner } & Record<symbol, unknown>;
 type WithParents = TlsWrap & { readonly _parent?: object; _parentWrap?: { _handle: object | null } | null };
@@ -89,7 +89,8 @@ interface Internals {
 /** The prototype of the last wrap that passed the check. */
 let known: object | null = null;
 
-function fits(wrap: WithParents | null | undefined): wrap is WithParents {
+/** Whether a wrap has everything that is used of it. */
+export function fitsTls(wrap: TlsWrap | null | undefined): wrap is WithParents {
   if (!wrap) return false;
   const prototype: object | null = Object.getPrototypeOf(wrap);
   if (prototype === known) return true;
@@ -108,7 +109,7 @@ function fits(wrap: WithParents | null | undefined): wrap is WithParents {
 export function takeSecured(socket: TLSSocket): TakenHandle | undefined {
   const known = handles();
   const { _handle: tls, _destroySSL: free, _readableState: input } = socket as Internals;
-  if (!known || !fits(tls) || typeof free !== 'function' || input?.ended !== false) return undefined;
+  if (!known || !fitsTls(tls) || typeof free !== 'function' || input?.ended !== false) return undefined;
   const { _parent: raw, _parentWrap: beneath } = tls;
   if (!known.fits(raw) || beneath?._handle !== raw) return undefined;
   const read: Buffer[] = [];
@@ -117,25 +118,28 @@ export function takeSecured(socket: TLSSocket): TakenHandle | undefined {
   beneath._handle = null;
   tls._parentWrap = null;
   (socket as Internals)._parent = null;
+  socket.on('error', onError);
+  socket.destroy = onDestroy;
   return { tls, raw, socket, read };
 }
 
 /** Makes a connection notify its owner. It does not read from then on. */
 export function ownSecured({ tls, raw, socket }: SecureHandle, owner: SecureOwner): void {
   const { key } = learnt();
+  const isOwned = (tls as Owned<TlsWrap>)[OWNER] !== undefined;
   (tls as Owned<TlsWrap>)[OWNER] = owner;
   (raw as Owned<Handle>)[OWNER] = owner;
   (raw as Owned<Handle>)[key] = owner;
   (socket as Owned<TLSSocket>)[OWNER] = owner;
   owner.bytesRead = tls.bytesRead;
+  tls.readStop();
+  if (isOwned) return;
   tls.onread = onRead;
   tls.useUserBuffer(sharedBuffer);
-  tls.readStop();
-  socket.on('error', onError);
-  socket.destroy = onDestroy;
 }
 
-const learnt = () => (handles() as Handles).learnt;
+/** What is learnt of this Node. Not to be called if that is nothing. */
+export const learnt = () => (handles() as Handles).learnt;
 
 function onRead(this: unknown): void {
   const tls = this as Owned<Handle>;
@@ -152,9 +156,12 @@ function onError(this: TLSSocket, error: Error): void {
 }
 
 function onDestroy<T>(this: T, error?: Error): T {
-  (this as Owned<T>)[OWNER].tlsFailed(error ?? new Error('The connection was closed by Node'));
+  (this as Owned<T>)[OWNER].tlsFailed(error ?? closedByNode());
   return this;
 }
+
+/** The error of a socket that Node has destroyed without one. */
+export const closedByNode = (): Error => new Error('Node has closed the connection');
 
 /** Stops reading at the end of the input. @returns Whether a FIN has ended it, without `close_notify`. */
 export function stopAtEnd({ raw }: SecureHandle): boolean {
