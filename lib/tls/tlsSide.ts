@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { isIP, type Server, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import {
   type ConnectionOptions,
   connect,
@@ -12,7 +13,7 @@ import {
 import { isObservable } from 'rxjs';
 import { TlsError } from '../errors.ts';
 import { type Check, describe } from '../options.ts';
-import { type BareServer, learnServer } from '../transport/nodeTlsHandshake.ts';
+import { type BareServer, canBeBare, learnServer } from '../transport/nodeTlsHandshake.ts';
 import { tlsError } from './tlsError.ts';
 
 /** What `node:tls` takes for a server, without what belongs to the port. */
@@ -35,7 +36,7 @@ export type TlsClientOptions = Omit<
 
 /** Options for a server, or an Observable of them. */
 export const tlsOptions: Check = (value) =>
-  isObservable(value) ? undefined : wrongTls(value, () => tlsServer(value as TlsOptions));
+  isObservable(value) ? undefined : wrongTls(value, () => nodeServer(value as TlsOptions));
 
 /** Options for a client; `true` for the defaults. */
 export const tlsClientOptions: Check = (value) =>
@@ -65,7 +66,7 @@ export interface TlsSide {
    * Destroying the socket ends the handshake.
    */
   begin(raw: Socket, handler: HandshakeHandler): void;
-  /** What handshakes on handles need. Of a server, once a first handshake has been completed; `undefined` if there are none. */
+  /** What handshakes on handles need; `undefined` if that is not known, or not yet. */
   readonly bare?: BareServer | undefined;
 }
 
@@ -74,29 +75,35 @@ const NEVER = 0x7fffffff;
 
 /** The server's side. @throws Node's error for options that `node:tls` does not take. */
 export function tlsServer(options: TlsOptions): TlsSide {
-  const server: Server = createServer({ ...options, handshakeTimeout: NEVER });
-  let bare: BareServer | null | undefined;
+  const server = nodeServer(options);
+  let bare: BareServer | undefined;
+  const begin = (raw: Duplex, emit: Emit) => {
+    // Node documents that a connection can be passed to the server by this event. The outcome is emitted on the same object, and
+    // names the socket of TLS, but not the one beneath. So each connection has an object that inherits from the server.
+    EventEmitter.prototype.emit.call(Object.create(server, { emit: { value: emit } }), 'connection', raw);
+  };
+  if (canBeBare()) {
+    const raw = new Duplex({ read() {}, write() {} });
+    begin(raw, (event, _error, socket) => {
+      if (event === 'tlsClientError') bare = learnServer(socket as TLSSocket, server);
+      return true;
+    });
+    // A socket of TLS is named once it is closed.
+    raw.destroy();
+  }
   return {
+    begin: (raw, handler) => begin(raw, outcomeTo(handler)),
     get bare() {
-      return bare ?? undefined;
-    },
-    begin(raw, given) {
-      const handler: HandshakeHandler = {
-        failed: (error) => given.failed(error),
-        secured(socket) {
-          if (bare === undefined) bare = learnServer(socket, server) ?? null;
-          given.secured(socket);
-        },
-      };
-      // Node documents that a connection can be passed to the server by this event. The outcome is emitted on the same object,
-      // and names the socket of TLS, but not the one beneath. So each connection has an object that inherits from the server.
-      const own = Object.create(server, { emit: { value: outcomeTo(handler) } });
-      EventEmitter.prototype.emit.call(own, 'connection', raw);
+      return bare;
     },
   };
 }
 
-function outcomeTo(handler: HandshakeHandler): (event: string, ...values: unknown[]) => boolean {
+const nodeServer = (options: TlsOptions): Server => createServer({ ...options, handshakeTimeout: NEVER });
+
+type Emit = (event: string, ...values: unknown[]) => boolean;
+
+function outcomeTo(handler: HandshakeHandler): Emit {
   return (event, first, second) => {
     if (event === 'secureConnection') handler.secured(first as TLSSocket);
     else if (event === 'tlsClientError') handler.failed(refused(first as Error, second as TLSSocket));

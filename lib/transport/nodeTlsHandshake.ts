@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import { TLSSocket } from 'node:tls';
 import type { Handle } from './handle.ts';
+import { handles } from './nodeInternals.ts';
 import {
   closedByNode,
   fitsTls,
@@ -23,23 +24,22 @@ import {
  *     make the server emit `tlsClientError` once, unless it has emitted `secureConnection`.
  * 17. `receive` of the wrap takes bytes that were read before.
  *
- * Options and listeners are those of the first socket, which is a `TLSSocket`. What cannot be done without one is left to it: the
- * trace of Node, the log of keys, and callbacks that are passed the socket.
+ * What cannot be done without a `TLSSocket` is left to it: the trace of Node, the log of keys, and callbacks that are passed it.
  */
 
 /** What all sockets of one server have. */
 export interface BareServer {
   readonly options: object;
-  readonly secure: readonly Listener[];
-  readonly tlsError: readonly Listener[];
-  readonly close: readonly Listener[];
+  readonly secure: Listener;
+  readonly tlsError: Listener;
+  readonly close: Listener;
 }
 
 type Listener = (this: object, ...values: unknown[]) => void;
 
 interface Internals {
   readonly _tlsOptions?: Readonly<Record<string, unknown>>;
-  _wrapHandle(wrap: null, handle: object, isWriting: boolean): TlsWrap & { receive?(bytes: Uint8Array): void };
+  _wrapHandle(wrap: null, handle: object | null, isWriting: boolean): TlsWrap & { receive?(bytes: Uint8Array): void };
   _init(socket: null, wrap: object): void;
 }
 
@@ -55,29 +55,45 @@ const methods = TLSSocket.prototype as unknown as Internals;
 /** Whether options of the process ask for what a {@link BareSocket} does not do. */
 const isLogged = /--(trace-tls|tls-keylog)/.test([...process.execArgv, process.env.NODE_OPTIONS ?? ''].join(' '));
 
+/** Whether handshakes need no `TLSSocket` in this release of Node, and with the options of the process. */
+export function canBeBare(): boolean {
+  isPossible ??= !isLogged && handles() !== undefined && typeof methods._wrapHandle === 'function';
+  return isPossible;
+}
+
+let isPossible: boolean | undefined;
+
 /**
- * Learns from the first socket of a server.
+ * Learns what the sockets of a server have.
  *
+ * @param socket One of them, that the server has emitted.
  * @param server An object that behaves as the server.
- * @returns `undefined` if the others must be such sockets, too.
+ * @returns `undefined` if anything has another shape.
  */
 export function learnServer(socket: TLSSocket, server: object): BareServer | undefined {
   const { _tlsOptions: options } = socket as unknown as Internals;
-  const isBare =
-    !isLogged &&
-    options !== undefined &&
-    options.isServer === true &&
-    !options.enableTrace &&
-    !options.pskCallback &&
-    typeof methods._wrapHandle === 'function' &&
-    typeof methods._init === 'function';
-  if (!isBare) return undefined;
-  const of = (event: string) => (socket as EventEmitter).listeners(event) as Listener[];
-  const own = of('close').filter(({ name }) => name === 'onSocketClose');
-  const secure = of('secure');
-  const tlsError = of('_tlsError');
-  if (secure.length !== 1 || tlsError.length !== 1 || own.length !== 1) return undefined;
-  return { options: { ...options, server: outcomeOf(server) }, secure, tlsError, close: own };
+  if (options?.isServer !== true || options.enableTrace || options.pskCallback) return undefined;
+  const listenersOf = (event: string) => (socket as EventEmitter).listeners(event) as Listener[];
+  const [secure, ...others] = listenersOf('secure');
+  const [tlsError] = listenersOf('_tlsError');
+  const close = listenersOf('close').find(({ name }) => name === 'onSocketClose');
+  if (!secure || others.length > 0 || !tlsError || !close) return undefined;
+  const learnt = { options: { ...options, server: outcomeOf(server) }, secure, tlsError, close };
+  return works(learnt) ? learnt : undefined;
+}
+
+/** Tries a handle that is never connected. */
+function works(server: BareServer): boolean {
+  try {
+    const socket = new BareSocket(server, null, undefined as never);
+    const { _handle: tls } = socket;
+    const { _parent: raw, receive } = tls as TlsWrap & { _parent?: Handle; receive?: unknown };
+    const fits = fitsTls(tls) && handles()?.fits(raw) === true && typeof receive === 'function';
+    raw?.close(() => (socket as { _destroySSL?(): void })._destroySSL?.());
+    return fits;
+  } catch {
+    return false;
+  }
 }
 
 const ignore = { on: () => undefined };
@@ -109,7 +125,8 @@ class BareSocket {
     Object.setPrototypeOf(BareSocket.prototype, TLSSocket.prototype);
   }
 
-  constructor(server: BareServer, handle: Handle, owner: HandshakeOwner) {
+  /** @param handle If it is `null`, Node makes one. */
+  constructor(server: BareServer, handle: Handle | null, owner: HandshakeOwner) {
     this.#server = server;
     this._tlsOptions = server.options;
     this[OWNER] = owner;
@@ -120,8 +137,8 @@ class BareSocket {
   // What Node calls ------------------------------------------------------------------------------------------------------
 
   emit(event: string, value?: unknown): boolean {
-    if (event === 'secure') for (const listener of this.#server.secure) listener.call(this);
-    else if (event === '_tlsError') for (const listener of this.#server.tlsError) listener.call(this, value);
+    if (event === 'secure') this.#server.secure.call(this);
+    else if (event === '_tlsError') this.#server.tlsError.call(this, value);
     else if (event === 'error') this[OWNER].tlsFailed(value as Error);
     return true;
   }
@@ -131,7 +148,7 @@ class BareSocket {
     this.destroyed = true;
     if (this._controlReleased) this[OWNER].tlsFailed(error ?? closedByNode());
     else if (error) this.emit('_tlsError', error);
-    else for (const listener of this.#server.close) listener.call(this);
+    else this.#server.close.call(this);
     return this;
   }
 
