@@ -271,7 +271,8 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
     const handle = this.#handle;
     if (handle === undefined) return;
     this.keepFigures();
-    this.security.keepCertificate();
+    // A closed socket does not know it.
+    void this.security.peerCertificate;
     // Before the handle is forgotten, because no stack may be left for the call: then the next one closes it.
     close(handle);
     this.#closing = handle;
