@@ -1,0 +1,19 @@
+/** A certificate for `localhost` that signs itself, valid for a hundred years, and its key. They protect nothing. */
+export const cert = `-----BEGIN CERTIFICATE-----
+MIIBmjCCAUGgAwIBAgIUd31jjyGhcrPXmuDl14rnfuere0AwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyOTA3MTAwMVoYDzIxMjYxMTA1
+MDcxMDAxWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAATlbAo1Api7nwup1APcnsKYXVs/+leqH0FmGY/wU50Lr1/7MNeaY8OL
+yL/SaEkoZgWQuVXCKrZjmzXchHRDQMUNo28wbTAdBgNVHQ4EFgQUvQi0OLi4kNGh
+gMD2eguKsnu3tDcwHwYDVR0jBBgwFoAUvQi0OLi4kNGhgMD2eguKsnu3tDcwDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDRwAwRAIgWDBtzeUAFcj486hK4DhXWKEzKfwy93kNGY9yC1jf63YCICT7
+Z9x6saum47mcZlRwnhZO67if6FtgPGSKBLEDHtIq
+-----END CERTIFICATE-----
+`;
+export const key = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgynJT9e8Z3yuh2moG
+md9BGGj2gCUj8lfYz8KV7tXU0FChRANCAATlbAo1Api7nwup1APcnsKYXVs/+leq
+H0FmGY/wU50Lr1/7MNeaY8OLyL/SaEkoZgWQuVXCKrZjmzXchHRDQMUN
+-----END PRIVATE KEY-----
+`;
