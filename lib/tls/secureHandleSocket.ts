@@ -159,6 +159,7 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
     // While the socket is paused, no FIN can arrive.
     this.security.isTruncated = stopAtEnd(this.#handle) && this.#isReading;
     this.flushLarge();
+    if (this.isClosed) return;
     if (this.#isPassing) return this.#end();
     this.#hold().hasEnded = true;
   }

@@ -325,6 +325,25 @@ describe.each([
     expect(report.events).toEqual(['freed']);
   });
 
+  it.each([
+    ['paused', false],
+    ['closed', true],
+  ])('is %s within the callback that receives full records, with the end behind them', async (_how, closes) => {
+    const { socket, peer, report } = await pair();
+    peer.on('error', () => {});
+    await new Promise<void>((sent) => peer.end(Buffer.alloc(32_768), sent));
+    await iterations();
+    report.onChunk = () => (closes ? socket.destroy() : socket.pause());
+    socket.resume();
+    await waitUntil(() => report.length > 0, 'the records');
+    await iterations(20);
+    if (isOnHandle) expect(report.events).toEqual(closes ? ['freed'] : []);
+    report.onChunk = () => {};
+    socket.resume();
+    await report.until(closes ? 'freed' : 'peerEnded');
+    if (!closes) expect(report.length).toBe(32_768);
+  });
+
   it.runIf(isServer)('serves a renegotiation of TLS 1.2, and fails at the fourth', async () => {
     const ends = await pair({ tls: { maxVersion: 'TLSv1.2' } });
     const { socket, peer, report } = ends;
