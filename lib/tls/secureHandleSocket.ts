@@ -20,6 +20,9 @@ import { SecureWrites } from './secureWrites.ts';
 import type { SocketSecurity } from './security.ts';
 import { tlsError } from './tlsError.ts';
 
+/** Node's own: a fake clock might never call back. */
+const { setImmediate } = globalThis;
+
 /** What has become of our FIN. */
 const Fin = { open: 0, wanted: 1, leaving: 2, sent: 3 } as const;
 
@@ -174,7 +177,7 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
       while (this.#isReading && this.#handle !== undefined && held.length > 0) this.handler.received(held.shift());
       hasThrown = false;
     } finally {
-      // What the handler throws keeps the rest not from it.
+      // What the handler throws does not keep the rest from it.
       if (hasThrown && held.schedules()) process.nextTick(passOn, this);
     }
     if (!this.#isReading || this.#handle === undefined) return;
