@@ -29,10 +29,22 @@ export class HelloReader {
    * @returns Whether the handshake can begin: the hello is complete, or it is none, which OpenSSL reports to the peer.
    */
   take(bytes: Uint8Array): boolean {
-    for (const byte of bytes) {
-      if (this.#isComplete(byte)) return true;
+    for (let at = 0; at < bytes.length; at++) {
+      if (this.#isComplete(bytes[at] as number)) return true;
+      at += this.#skip(bytes.length - at - 1);
     }
     return false;
+  }
+
+  /** Skips bytes of the message, which are only counted, but for the last one of the record, of the message and of all. */
+  #skip(available: number): number {
+    if (this.#header < HEADER || this.#message < MESSAGE_HEADER) return 0;
+    const ofMessage = MESSAGE_HEADER + this.#length - this.#message;
+    const skipped = Math.max(0, Math.min(available, this.#left - 1, ofMessage - 1, MOST - this.#read - 1));
+    this.#read += skipped;
+    this.#left -= skipped;
+    this.#message += skipped;
+    return skipped;
   }
 
   #isComplete(byte: number): boolean {
