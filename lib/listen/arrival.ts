@@ -134,8 +134,11 @@ export class Arrival implements SocketHandler {
   #secured(socket: SecuredSocket): void {
     if (socket !== this.#socket) {
       this.#socket = socket;
+      socket.handler = this.isOver ? this.connection : this;
       this.connection.replaceSocket(socket);
     }
+    // It was refused meanwhile.
+    if (this.isOver) return;
     this.connection.originates({ security: socket.security });
     this.connection.inContext(() => this.#handOver());
   }

@@ -1,3 +1,5 @@
+import { isData } from '../options.ts';
+import type { Written } from '../transport/handle.ts';
 import type { HandleSocket } from '../transport/handleSocket.ts';
 import { isPeerKnown } from '../transport/nodeInternals.ts';
 import { NodeSocket } from '../transport/nodeSocket.ts';
@@ -11,7 +13,7 @@ import { SocketSecurity } from './security.ts';
 import { tlsError } from './tlsError.ts';
 import { refused } from './tlsSide.ts';
 
-/** A connection within a server's handshake, on the handles of Node, without a `TLSSocket`. Nothing is written to it. */
+/** A connection within a server's handshake, on the handles of Node, without a `TLSSocket`. */
 export class HandshakeSocket extends NodeSocket implements TransportSocket, HandshakeOwner {
   bytesRead = 0;
   #handle: SecureHandle | undefined;
@@ -20,6 +22,11 @@ export class HandshakeSocket extends NodeSocket implements TransportSocket, Hand
   readonly #isTcp: boolean;
   readonly #writtenBefore: number;
   #onSecured: ((socket: SecureHandleSocket) => void) | undefined;
+  #isReading = false;
+  /** What is written within the handshake, for the end of it, and its length in bytes. */
+  readonly #early: (string | Uint8Array)[] = [];
+  #earlyLength = 0;
+  #isFinWanted = false;
   /** What Node has decrypted within the handshake. */
   #read: Uint8Array[] | undefined;
 
@@ -72,11 +79,11 @@ export class HandshakeSocket extends NodeSocket implements TransportSocket, Hand
   }
 
   protected get queued(): number | undefined {
-    return this.#handle && 0;
+    return this.#handle && this.#earlyLength;
   }
 
   protected get written(): number {
-    return this.#writtenBefore;
+    return this.#writtenBefore + this.#earlyLength;
   }
 
   protected get isPeerKnown(): boolean | undefined {
@@ -87,12 +94,25 @@ export class HandshakeSocket extends NodeSocket implements TransportSocket, Hand
     return false;
   }
 
-  // A handshake reads and writes what it needs.
-  resume(): void {}
-  pause(): void {}
-  end(): void {}
-  write(): boolean {
-    return false;
+  resume(): void {
+    this.#isReading = true;
+  }
+
+  pause(): void {
+    this.#isReading = false;
+  }
+
+  write(data: Written): boolean {
+    if (this.#handle === undefined) return false;
+    for (const piece of isData(data) ? [data] : data) {
+      this.#early.push(piece);
+      this.#earlyLength += typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length;
+    }
+    return this.#earlyLength === 0;
+  }
+
+  end(): void {
+    this.#isFinWanted = true;
   }
 
   destroy(): void {
@@ -122,10 +142,14 @@ export class HandshakeSocket extends NodeSocket implements TransportSocket, Hand
   secured(): void {
     const handle = this.#handle;
     if (handle === undefined) return;
-    const socket = new SecureHandleSocket(handle, this, new SocketSecurity(handle.socket), this.#read ?? []);
+    const before = { peer: this.peer, bytesWritten: this.#writtenBefore };
+    const socket = new SecureHandleSocket(handle, before, new SocketSecurity(handle.socket), this.#read ?? []);
     this.keepFigures();
     this.#handle = undefined;
     this.#onSecured?.(socket);
+    if (this.#earlyLength > 0) socket.sendEarly(this.#early);
+    if (this.#isFinWanted) socket.end();
+    if (this.#isReading) socket.resume();
   }
 
   handshakeFailed(error: Error): void {
@@ -158,7 +182,7 @@ export class HandshakeSocket extends NodeSocket implements TransportSocket, Hand
     this.freed();
   }
 
-  // Nothing is written, and nothing is shut down.
+  // Nothing is passed to the handle before the end of the handshake.
   writeCompleted(): void {}
   shutDown(): void {}
 }

@@ -222,6 +222,12 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
     return false;
   }
 
+  /** Sends what was written within the handshake. The handler waits for room. */
+  sendEarly(pieces: readonly (string | Uint8Array)[]): void {
+    this.write(pieces);
+    this.isStalled = true;
+  }
+
   writeCompleted(status: number): void {
     if (this.#handle === undefined) return;
     if (status < 0) return this.writeFailed(systemError('write', status));

@@ -383,4 +383,20 @@ describe.each([
     peer.write('abc');
     await waitUntil(() => report.text === 'abc', 'the bytes');
   });
+
+  it.runIf(isServer)('sends what was written within the handshake, and then a FIN', async () => {
+    vi.stubEnv('SLUICE_TRANSPORT', 'handle');
+    const ends = await accepted(transport, {}, (during) => {
+      expect(during.write(['early', Buffer.from(' and')])).toBe(false);
+      if (isOnHandle) expect(during.write(' late')).toBe(false);
+      expect(during.bytesWritten).toBe(isOnHandle ? 14 : 9);
+      during.end();
+    });
+    open.push(ends);
+    const read = reading(ends);
+    await waitUntil(() => read.hasEnded, 'the end');
+    expect(read.text).toBe(isOnHandle ? 'early and late' : 'early and');
+    await waitUntil(() => ends.socket.pending === 0, 'room');
+    expect(ends.socket.bytesWritten).toBe(read.text.length);
+  });
 });

@@ -28,7 +28,11 @@ export interface PairOptions {
 const OPTIONS = { backlog: 511, noDelay: true, keepAlive: false as const };
 
 /** A socket that the transport accepts. */
-export async function accepted(transport: Transport, { tls }: PairOptions = {}): Promise<Ends> {
+export async function accepted(
+  transport: Transport,
+  { tls }: PairOptions = {},
+  within: (during: TransportSocket) => void = () => {},
+): Promise<Ends> {
   const side = tlsServer({ cert, key, ...tls });
   // A server knows a moment after its start what it needs for handshakes on handles.
   for (let i = 0; i < 10; i++) await iteration();
@@ -41,6 +45,7 @@ export async function accepted(transport: Transport, { tls }: PairOptions = {}):
         });
         during.handler = { ...NO_HANDLER, failed: reject };
         expectsHandshakeOf(during, transport);
+        within(during);
       },
       undefined,
       transport,
