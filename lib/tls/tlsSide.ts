@@ -84,10 +84,14 @@ export function tlsServer(options: TlsOptions): TlsSide {
   };
   if (canBeBare()) {
     const raw = new Duplex({ read() {}, write() {} });
-    begin(raw, (event, _error, socket) => {
-      if (event === 'tlsClientError') bare = learnServer(socket as TLSSocket, server);
-      return true;
-    });
+    try {
+      begin(raw, (event, _error, socket) => {
+        if (event === 'tlsClientError') bare = learnServer(socket as TLSSocket, server);
+        return true;
+      });
+    } catch {
+      // Options that Node checks only for each connection. Each connection is refused for them.
+    }
     // A socket of TLS is named once it is closed.
     raw.destroy();
   }
