@@ -154,7 +154,7 @@ class Dialling implements DialHandler, ConnectionOwner, DeadlineOwner {
     }
     // Node sends the first message of the handshake after it.
     if (header) raw.write(header);
-    const secure = new SecureSocket(tls, raw, socket, () => this.#emit(secure, undefined, secure.security));
+    const secure = new SecureSocket(tls, raw, socket, (secured) => this.#emit(secured, undefined, secured.security));
     secure.handler = new HandshakeHandler((error) => this.failed(error));
     this.#dial = { cancel: () => secure.destroy() };
   }

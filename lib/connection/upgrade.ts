@@ -5,7 +5,8 @@ import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { endOfCallback } from '../time/eventLoop.ts';
 import { Gathered } from '../tls/gathered.ts';
 import { HelloReader } from '../tls/helloReader.ts';
-import { SecureSocket } from '../tls/secureSocket.ts';
+import { secure } from '../tls/secure.ts';
+import type { SecuredSocket } from '../tls/secureSocket.ts';
 import type { TlsSide } from '../tls/tlsSide.ts';
 import type { SocketHandler, TransportSocket } from '../transport/transport.ts';
 import type { Input } from './input.ts';
@@ -124,24 +125,24 @@ export class Upgrade implements SocketHandler, DeadlineOwner {
   /** Begins the handshake. */
   #secure(): void {
     this.#stage = 'handshake';
-    const before = this.#socket;
-    try {
-      if (before.detach === undefined) throw noTls();
-      const raw = before.detach();
-      if (this.#bytes) raw.unshift(this.#bytes.bytes);
-      const upgrade = this;
-      this.#socket = new SecureSocket(this.#side, raw, before, function secured() {
-        upgrade.#secured(this);
-      });
-    } catch (error) {
-      return this.#refuse(error as Error);
-    }
+    const hello = this.#bytes?.bytes ?? NOTHING;
     this.#bytes = this.#hello = undefined;
-    this.#socket.handler = this;
-    this.#owner.replaceSocket(this.#socket);
+    try {
+      this.#replace(secure(this.#side, this.#socket, hello, (socket) => this.#secured(socket)));
+    } catch (error) {
+      this.#refuse(error as Error);
+    }
   }
 
-  #secured({ security }: SecureSocket): void {
+  #replace(socket: TransportSocket): void {
+    this.#socket = socket;
+    socket.handler = this.#stage === 'over' ? this.#handler : this;
+    this.#owner.replaceSocket(socket);
+  }
+
+  #secured(socket: SecuredSocket): void {
+    if (socket !== this.#socket) this.#replace(socket);
+    const { security } = socket;
     if (this.#stage === 'over' || security === undefined) return;
     this.#end();
     this.#resolve(security);
@@ -207,5 +208,7 @@ const left = () => new TlsError('the peer closed it before the end of the handsh
 
 const injected = (bytes: number) =>
   new TlsError(`${bytes} bytes came in clear text, which may not be the peer's`, { code: 'ERR_TLS_CLEAR_TEXT' });
+
+const NOTHING = new Uint8Array(0);
 
 const ignore = () => undefined;
