@@ -153,6 +153,7 @@ export abstract class ClosableConnection extends ObservedConnection {
 
   abort(detail?: string): void {
     checkDetail('abort', detail);
+    if (this.isDetached && this.taken) return;
     if (!hasStack('abort')) return onEmptyStack(() => this.abort(detail));
     if (!this.isDetached) this.closing.explain(detail);
     this.abortAs('aborted');
@@ -161,6 +162,7 @@ export abstract class ClosableConnection extends ObservedConnection {
   }
 
   abortWith(error: Error): void {
+    if (this.isDetached) return;
     if (!hasStack('abortWith')) return onEmptyStack(() => this.abortWith(error));
     this.abortAs(closeReasonOf(error), error);
     this.destroy();

@@ -7,7 +7,10 @@ const ENOUGH = words(2 * 1024);
 const ENOUGH_TO_COMPILE = words(16 * 1024);
 const COLD = 1000;
 
-/** How often each change has been made. A rare change may not be compiled yet when the others are. */
+/**
+ * How often each change has been made. A rare change may not be compiled yet when the others are. A call that changes nothing
+ * must not count.
+ */
 const made = { abort: 0, abortWith: 0, complete: 0, drain: 0, end: 0, error: 0, fail: 0, halfClose: 0 };
 
 const nothing = () => undefined;
