@@ -89,6 +89,63 @@ describe('a WriteQueue', () => {
     );
   });
 
+  it('hands on what was pushed before hold, and keeps what is pushed later until release', () => {
+    fc.assert(
+      fc.property(
+        fc.array(steps(20), { maxLength: 30 }),
+        fc.array(steps(20), { maxLength: 30 }),
+        fc.infiniteStream(fc.nat(20)),
+        fc.boolean(),
+        (before, after, room, ends) => {
+          const { socket, queue } = open(() => room.next().value as number);
+          const pushed: Buffer[] = [];
+          const sum = (all: Buffer[]) => all.reduce((length, chunk) => length + chunk.length, 0);
+          const run = (step: (typeof before)[number]) => {
+            if (step === 'flush') queue.flush();
+            else if ('push' in step) {
+              queue.push(step.push);
+              pushed.push(Buffer.from(step.push as string));
+            } else if (socket.take(step.take)) queue.writable();
+            expect(queue.unsent).toBe(sum(pushed) - sum(socket.taken));
+          };
+          before.forEach(run);
+          const held = Buffer.concat(pushed);
+          queue.hold();
+          for (const step of after) {
+            run(step);
+            expect(sum(socket.taken) + socket.pending).toBeLessThanOrEqual(held.length);
+            expect(queue.isWriteInFlight).toBe(true);
+          }
+          if (ends) queue.end();
+          while (socket.pending > 0) if (socket.take(1000)) queue.writable();
+          expect(queue.isTaken).toBe(true);
+          expect(Buffer.concat(socket.taken)).toEqual(held);
+          expect(socket.ended).toBe(false);
+          queue.release();
+          if (!ends) queue.end();
+          while (socket.pending > 0) if (socket.take(1000)) queue.writable();
+          expect(Buffer.concat(socket.taken)).toEqual(Buffer.concat(pushed));
+          expect(queue.unsent).toBe(0);
+          expect(socket.ended).toBe(true);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  it('counts what it holds against the limit', () => {
+    const { queue } = open(() => 1, 10);
+    queue.push('abc');
+    queue.flush();
+    queue.push('def');
+    queue.hold();
+    expect(queue.weight).toBe(6);
+    expect(queue.push('ghij')).toBe(true);
+    expect(queue.push('kl')).toBe(false);
+    queue.fail();
+    expect(queue.unsent).toBe(9);
+  });
+
   it('makes one write of all that is queued, and none when it is empty', () => {
     const { socket, queue } = open(() => 100);
     queue.flush();
