@@ -22,17 +22,22 @@ export async function endNats(): Promise<void> {
 export class NatsServer {
   readonly port: number;
   readonly #streams: string | undefined;
+  readonly #certificate: string | undefined;
   #process: ChildProcess | undefined;
 
-  private constructor(port: number, streams: string | undefined) {
+  private constructor(port: number, streams: string | undefined, certificate: string | undefined) {
     this.port = port;
     this.#streams = streams;
+    this.#certificate = certificate;
   }
 
-  /** @param streams The folder for the streams of JetStream, which is disabled without it. */
-  static async start(streams?: string): Promise<NatsServer> {
+  /**
+   * @param streams The folder for the streams of JetStream, which is disabled without it.
+   * @param certificate The file of a certificate and its key, for TLS.
+   */
+  static async start(streams?: string, certificate?: string): Promise<NatsServer> {
     if (!present) throw new Error('nats-server is not installed, and CI needs it');
-    const server = new NatsServer(await freePort(), streams);
+    const server = new NatsServer(await freePort(), streams, certificate);
     await server.start();
     return server;
   }
@@ -44,7 +49,9 @@ export class NatsServer {
   /** Starts the server, also after it was killed. */
   async start(): Promise<void> {
     const jetstream = this.#streams === undefined ? [] : ['-js', '-sd', this.#streams];
-    const child = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(this.port), ...jetstream], {
+    const file = this.#certificate;
+    const tls = file === undefined ? [] : ['--tls', '--tlscert', file, '--tlskey', file];
+    const child = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(this.port), ...jetstream, ...tls], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     this.#process = child;

@@ -1,9 +1,12 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { DiscardPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect, nanos } from '@nats-io/transport-node';
 import { afterEach, describe, expect, it } from 'vitest';
 import { readJetStream } from '../../../demos/ingest/audit.ts';
 import type { Reading } from '../../../demos/ingest/reading.ts';
 import { JetStreamStore } from '../../../demos/ingest/stores/jetstream.ts';
+import { authority } from '../../support/certificates.ts';
 import { endNats, NatsServer, skipped } from '../../support/natsServer.ts';
 import { endAll, folder, Server } from './server.ts';
 
@@ -65,6 +68,26 @@ describe.skipIf(skipped)('ingest with JetStream', () => {
     await connection.close();
     expect(message?.subject).toBe('windows.d1');
     expect(message?.json()).toMatchObject({ device: 'd1', count: 2, min: 1, mean: 2, max: 3, late: 0 });
+  });
+
+  it('stores readings over TLS', async () => {
+    const root = await authority();
+    const { cert, key } = await root.issue();
+    const files = folder();
+    writeFileSync(join(files, 'server.pem'), cert + key);
+    writeFileSync(join(files, 'ca.pem'), root.ca);
+    const nats = await NatsServer.start(folder(), join(files, 'server.pem'));
+    process.env.NODE_EXTRA_CA_CERTS = join(files, 'ca.pem');
+    const server = new Server('--nats', nats.url);
+    delete process.env.NODE_EXTRA_CA_CERTS;
+    const client = await server.connect();
+    client.send(reading(1), reading(2));
+    await client.whenReceived(2);
+    expect(client.lines).toEqual(['ack 1', 'ack 2']);
+    client.socket.end();
+    server.signal('SIGTERM');
+    expect((await server.done).code).toBe(0);
+    expect(server.of('report')).toMatchObject([{ stored: 2 }]);
   });
 
   it('sends `wait` lines while NATS is down, and continues when it is back', async () => {
