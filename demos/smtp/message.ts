@@ -16,6 +16,8 @@ export class Message {
   #refusal: string | undefined;
   #blocks = 0;
   #isAbandoned = false;
+  /** Resolved when what was stored of a refused message is removed. */
+  #removed: Promise<void> | undefined;
 
   constructor(store: Store, arriving: Arriving) {
     this.#store = store;
@@ -51,7 +53,10 @@ export class Message {
   async finish(block: BlockFrame): Promise<string> {
     await this.add(block);
     const delivery = this.#delivery;
-    if (delivery === undefined) return this.#refusal ?? notStored(undefined);
+    if (delivery === undefined) {
+      await this.#removed;
+      return this.#refusal ?? notStored(undefined);
+    }
     // From here on the message is complete: a client that leaves now does not undo it.
     this.#delivery = undefined;
     try {
@@ -75,7 +80,7 @@ export class Message {
   }
 
   #drop(): void {
-    void this.#delivery?.abort();
+    this.#removed ??= this.#delivery?.abort();
     this.#delivery = undefined;
   }
 }
