@@ -15,7 +15,7 @@ const table = `
   tls           | tls/           | base transport
   logging       | logging/       | base
   testing       | testing/       | base
-  connection    | connection/    | base transport
+  connection    | connection/    | base transport tls
   framing       | framing/       | base connection
   deadline      | deadline/      | base connection
   flow          | flow/          | base connection

@@ -94,7 +94,7 @@ describe('the package', () => {
       'connection/connection',
       'abstract class Connection extends Bytes',
       'id peer via security openedAt local bytesIn bytesOut unsent dropped paused isDraining draining closed',
-      'send write end halfClose abort refuse drain holdElsewhere',
+      'send write upgrade end halfClose abort refuse drain holdElsewhere',
     ],
     [
       'testing/memoryClient',

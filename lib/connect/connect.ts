@@ -19,6 +19,7 @@ import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { defaultClock } from '../time/monotonic.ts';
 import { SecureSocket } from '../tls/secureSocket.ts';
 import { type TlsClientOptions, type TlsSide, tlsClient, tlsClientOptions } from '../tls/tlsSide.ts';
+import { clientUpgrades } from '../tls/upgrades.ts';
 import type { Destination, Dial, DialHandler, SocketHandler, TransportSocket } from '../transport/transport.ts';
 import { whereToConnect } from './whereToConnect.ts';
 
@@ -89,7 +90,7 @@ export function connect(where: Destination, options: ConnectOptions = {}): Obser
   return new Observable((subscriber) => {
     // Kept, because reading the limits of the system takes longer than connecting.
     defaultLimit ??= defaultBudget();
-    common ??= settings({ ...given, budget: given.budget ?? defaultLimit });
+    common ??= settings({ ...given, budget: given.budget ?? defaultLimit }, clientUpgrades(host, timeout));
     // The default clock is looked up on each subscription, because a subscription may be made on virtual time.
     const { scheduler: clock = defaultClock() } = given;
     const dialling = new Dialling(
@@ -153,7 +154,7 @@ class Dialling implements DialHandler, ConnectionOwner, DeadlineOwner {
     }
     // Node sends the first message of the handshake after it.
     if (header) raw.write(header);
-    const secure = new SecureSocket(tls, raw, socket, () => this.#emit(secure, undefined, secure.security));
+    const secure = new SecureSocket(tls, raw, socket, (secured) => this.#emit(secured, undefined, secured.security));
     secure.handler = new HandshakeHandler((error) => this.failed(error));
     this.#dial = { cancel: () => secure.destroy() };
   }

@@ -42,8 +42,8 @@ export abstract class ClosableConnection extends ObservedConnection {
    */
   readonly #context = new AsyncResource('SluiceConnection');
 
-  /** It holds nothing any more that the memory budget counts. */
-  protected abstract releaseMemory(): void;
+  /** It is detached: releases what it holds, and ends what it has begun. */
+  protected abstract release(): void;
 
   /** It is closed, and recorded. */
   protected abstract reportClosed(closed: Closed): void;
@@ -269,7 +269,7 @@ export abstract class ClosableConnection extends ObservedConnection {
     this.keepFigures();
     this.enter('detached');
     this.output.queue.drop();
-    this.releaseMemory();
+    this.release();
     const { closing } = this;
     closing.lastReader = this.input.leave() ?? closing.lastReader;
     closing.mustNotify = true;

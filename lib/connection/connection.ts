@@ -1,5 +1,6 @@
 import type { Observable, OperatorFunction } from 'rxjs';
 import type { Closed, Paused, Security, Via } from '../events.ts';
+import type { TlsClientOptions, TlsOptions } from '../tls/tlsSide.ts';
 import type { Address } from '../transport/transport.ts';
 import { Bytes } from './bytes.ts';
 import type { Data } from './writeQueue.ts';
@@ -121,6 +122,24 @@ export abstract class Connection extends Bytes {
    * progress are answered, and no further one begins.
    */
   abstract drain(): void;
+
+  /**
+   * Begins TLS in the middle of a conversation, as STARTTLS does. On a connection of `connect` our side is the client.
+   *
+   * What was written before is sent in clear text, and what is written meanwhile after the handshake. The input is paused
+   * meanwhile, and the same operators go on with it afterwards. Call it when the command that asks for TLS is read, and
+   * before the next one is: in a loop, a generator, or an `exchange` that handles one request at a time. What else has come in
+   * clear text may have been injected, so it is not passed on, and the connection is closed. Forget what the peer said before.
+   *
+   * @param tls What `node:tls` takes for a server, such as `cert` and `key`; for a client what `connect` takes as `tls`. An
+   * object is read once, so use the same one for many connections, and a new one for other certificates. @default true
+   * @returns What was negotiated, as {@link security} is from then on. It is rejected with {@link TlsError} if the handshake fails,
+   * or if bytes have come in clear text (`ERR_TLS_CLEAR_TEXT`): the connection is closed as `tls`. With {@link DeadlineError},
+   * `handshake`, if it takes longer than that option, for a client `timeout`. With {@link ConnectionClosedError} if the
+   * connection closes, or its output has been ended. With a TypeError for options that `node:tls` does not take, and if TLS
+   * has begun already; then the connection stays as it is. A caller need not await it.
+   */
+  abstract upgrade(tls?: TlsOptions | TlsClientOptions | true): Promise<Security>;
 
   /**
    * Reports bytes that are held for this connection outside of it, such as a transaction that its peer has begun. The server's

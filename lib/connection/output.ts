@@ -257,6 +257,17 @@ export class Output {
     for (const callback of callbacks) this.#owner.call(callback);
   }
 
+  /** Hands on what was written before, in clear text. What is written from now on waits for {@link release}. */
+  hold(): void {
+    this.#send(this.queue.hold);
+  }
+
+  release(): void {
+    this.#owner.active();
+    this.#send(this.queue.release);
+    if (!this.congested) this.roomMade();
+  }
+
   /** Sends a FIN behind what is queued. What is written from then on is ignored. */
   end(): void {
     // The stall deadline is armed before user code runs.
@@ -285,6 +296,8 @@ export class Output {
   /** Measures progress once the network has not taken all. */
   #track(): void {
     if (!this.queue.isWriteInFlight) return;
+    // What is held is no fault of the peer: the handshake has a deadline of its own.
+    if (this.queue.isHeld) return this.#owner.writeInFlight(false);
     this.progress ??= new OutputProgress(this.#socket, this.#owner.settings);
     const isFirst = !this.progress.isRunning;
     if (isFirst) this.progress.begin(this.#owner.settings.clock.now(), this.bytesOut);

@@ -36,6 +36,23 @@ export abstract class PausableReads implements Polled {
     if (!this.#isStopped) socket.resume();
   }
 
+  /** Reads nothing, until {@link restore}. @returns Whether it read before. */
+  suspend(): boolean {
+    const hasRead = !this.#isStopped;
+    this.pause(PauseCause.handshake);
+    this.stopSocket();
+    return hasRead;
+  }
+
+  /** @param reads Whether it read before. */
+  restore(reads: boolean): void {
+    if (reads) this.startSocket();
+    this.resume(PauseCause.handshake);
+  }
+
+  /** Ends a cause. */
+  abstract resume(cause: number): void;
+
   /** The peer has reset the connection, unseen. */
   abstract died(): void;
 

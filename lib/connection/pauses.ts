@@ -11,6 +11,7 @@ import type { Paused } from '../events.ts';
  * | `yield`    | `input.ts`: the input was read for long enough   | in the next event-loop iteration      | nothing          |
  * | `unread`   | `input.ts`: the handler has not subscribed       | when it subscribes                    | nothing          |
  * | `waiting`  | `socketConnection.ts`: no operator has taken it  | when an operator subscribes           | nothing          |
+ * | `handshake` | `upgrade.ts`: TLS begins on the connection     | when it is secured                    | nothing          |
  * | `operator` | `operateBytes.ts`: an operator of the user       | when that operator resumes, or ends   | `paused.handler` |
  */
 export const PauseCause = {
@@ -26,11 +27,13 @@ export const PauseCause = {
   unread: 16,
   /** No operator has subscribed to the connection. */
   waiting: 32,
+  /** TLS begins in the middle of the conversation. */
+  handshake: 64,
   /**
    * An operator of the user. It is a count and not a bit: the bits from here on are the number of operators that pause the input,
    * so that none of them resumes what another one has paused.
    */
-  operator: 64,
+  operator: 128,
 } as const;
 
 const OPERATORS = -PauseCause.operator;
@@ -45,8 +48,9 @@ export const withoutCause = (causes: number, cause: number): number => {
   return causes & OPERATORS ? causes - cause : causes;
 };
 
-/** The causes on our side: while one of them holds, the peer is silent because of us. */
-export const LOCAL_CAUSES = PauseCause.handler | PauseCause.budget | PauseCause.yield | OPERATORS;
+/** The causes on our side: while one of them holds, the peer is silent because of us, or has a deadline of its own. */
+export const LOCAL_CAUSES =
+  PauseCause.handler | PauseCause.budget | PauseCause.yield | PauseCause.handshake | OPERATORS;
 
 /** The causes that stop the clock of a frame. The budget does not: deadlines go on while memory is short. */
 export const FRAME_CLOCK_STOPS = PauseCause.peer | PauseCause.handler | PauseCause.yield | OPERATORS;

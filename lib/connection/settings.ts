@@ -2,6 +2,8 @@ import { AsyncResource } from 'node:async_hooks';
 import type { SchedulerLike } from 'rxjs';
 import { bytes, type Check, flag, milliseconds, object, oneOf, rate, schedulerLike, timeLimit } from '../options.ts';
 import { defaultClock } from '../time/monotonic.ts';
+import { HandshakeQueue } from '../tls/handshakeQueue.ts';
+import { HANDSHAKE, serverUpgrades, type Upgrades } from '../tls/upgrades.ts';
 import { nodeTransport } from '../transport/node.ts';
 import type { SocketOptions, Transport } from '../transport/transport.ts';
 import { defaultBudget } from './defaultBudget.ts';
@@ -22,6 +24,8 @@ export interface ConnectionSettings extends InputContext, OutputSettings {
    * stay.
    */
   readonly context: AsyncResource;
+  /** How connections are secured in the middle of a conversation. */
+  readonly upgrades: Upgrades;
 }
 
 /** Options of a connection, for `listen`, `serve` and `connect`. Times are in milliseconds; `Infinity` for no limit. */
@@ -119,8 +123,12 @@ export const connectionChecks: Record<string, Check> = {
   scheduler: schedulerLike,
 };
 
-/** What all connections with these options have in common. */
-export function settings(options: ConnectionOptions): ConnectionSettings {
+/**
+ * What all connections with these options have in common.
+ *
+ * @param upgrades Those of a server by default.
+ */
+export function settings(options: ConnectionOptions, upgrades?: Upgrades): ConnectionSettings {
   const { linger = 1000, stall = 10_000, highWaterMark = 64 * 1024, maxOutbound = 1024 * 1024 } = options;
   // A `stall` that is given decides alone, because the allowance of `pace.out` would overrule it.
   const { pace: { in: least = 240, out = options.stall === undefined ? 240 : 0, grace = 10_000 } = {} } = options;
@@ -137,6 +145,7 @@ export function settings(options: ConnectionOptions): ConnectionSettings {
     budget: new MemoryBudget(budget),
     livenessPoller: new LivenessPoller(),
     context: new AsyncResource('Sluice'),
+    upgrades: upgrades ?? serverUpgrades(new HandshakeQueue(scheduler), HANDSHAKE),
   };
 }
 

@@ -1,8 +1,9 @@
 import type { OperatorFunction, Unsubscribable } from 'rxjs';
 import { type DeadlineError, isA, TlsError } from '../errors.ts';
-import type { Closed } from '../events.ts';
+import type { Closed, Security } from '../events.ts';
 import type { Linked, LinkedSet } from '../linkedSet.ts';
 import { describe } from '../options.ts';
+import type { TlsClientOptions, TlsOptions } from '../tls/tlsSide.ts';
 import type { SocketHandler, TransportSocket } from '../transport/transport.ts';
 import { BudgetAccount, type BudgetAccountOwner } from './budgetAccount.ts';
 import { ClosableConnection, resetByPeer } from './closableConnection.ts';
@@ -15,6 +16,7 @@ import { Phase } from './phase.ts';
 import { type SendTarget, send } from './send.ts';
 import type { ConnectionSettings } from './settings.ts';
 import type { ByteSink } from './source.ts';
+import { noTls, Upgrade, type UpgradeOwner } from './upgrade.ts';
 import { Usage, type UsageOwner } from './usage.ts';
 import { Watchdog, type WatchdogOwner } from './watchdog.ts';
 import type { Data } from './writeQueue.ts';
@@ -37,6 +39,7 @@ type Roles = SocketHandler &
   WatchdogOwner &
   BudgetAccountOwner &
   ControlOwner &
+  UpgradeOwner &
   UsageOwner &
   SendTarget;
 
@@ -67,6 +70,8 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
   readonly #owner: ConnectionOwner;
   #account: BudgetAccount | undefined;
   #control: Control | undefined;
+  /** TLS begins. */
+  #upgrade: Upgrade | undefined;
 
   constructor(id: number, socket: TransportSocket, settings: ConnectionSettings, owner: ConnectionOwner) {
     super(id, socket, settings);
@@ -99,6 +104,29 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
 
   write(data: Data): Promise<void> {
     return this.output.write(data);
+  }
+
+  upgrade(tls: TlsOptions | TlsClientOptions | true = true): Promise<Security> {
+    const secured = this.#secure(tls);
+    // A caller need not await it: if the handshake fails, the connection is closed for the same error.
+    secured.catch(() => {});
+    return secured;
+  }
+
+  async #secure(tls: TlsOptions | TlsClientOptions | true): Promise<Security> {
+    const side = this.settings.upgrades.side(tls);
+    if (this.security || this.#upgrade) throw new TypeError('Cannot upgrade the connection: TLS has begun already');
+    if (this.socket.detach === undefined) throw noTls();
+    if (!this.take() || this.over || this.output.queue.ended) throw this.closedError();
+    this.#upgrade = new Upgrade(this, this, this.socket, side);
+    return this.#upgrade.begin();
+  }
+
+  upgraded(security: Security): void {
+    this.#upgrade = undefined;
+    this.originates({ security });
+    this.output.release();
+    this.account.update();
   }
 
   holdElsewhere(bytes: number): void {
@@ -158,8 +186,10 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
     return this.#account;
   }
 
-  protected releaseMemory(): void {
+  protected release(): void {
     this.#account?.close();
+    this.#upgrade?.cancel(this.closedError());
+    this.#upgrade = undefined;
   }
 
   protected reportClosed(closed: Closed): void {
@@ -189,6 +219,7 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
   #writable(): void {
     this.output.writable();
     this.account.update();
+    this.#upgrade?.taken();
     if (!this.output.congested) this.output.roomMade();
   }
 
@@ -205,7 +236,8 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
     if (this.isDetached || this.output.queue.failed) return;
     this.abortAs('reset', error);
     this.output.fail();
-    if (!this.input.readRemaining(!this.usage.isSubscribed && !this.over)) return this.lose();
+    const isOver = this.#upgrade !== undefined || !this.input.readRemaining(!this.usage.isSubscribed && !this.over);
+    if (isOver) return this.lose();
     this.watchdog.destroyWithin(this.settings.linger);
     this.watchdog.set();
     this.account.update();
@@ -239,7 +271,7 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
   /** A handler that works is stopped at once. One that only waits for a peer still receives what came. */
   lost(): void {
     const waits = this.output.queue.isWriteInFlight || this.input.pausedByPeerOnly;
-    if (waits && !this.output.queue.failed) this.writeFailed(resetByPeer());
+    if (waits && !this.#upgrade && !this.output.queue.failed) this.writeFailed(resetByPeer());
     else this.lose();
   }
 

@@ -32,8 +32,12 @@ export interface OutputLimits {
   readonly overrun: Overrun;
 }
 
-/** What only the output of a peer that reads too slowly has. */
+/** What only the output of a peer that reads too slowly has, or one that has to wait. */
 class Backlog {
+  /** Whether what is written is only queued. */
+  isHeld = false;
+  /** What was written before `hold`, and waits for the write in flight. */
+  ahead: Data | Data[] | undefined;
   /** Bytes of the write in flight: the network keeps all of them in memory until the last one is sent. */
   handed = 0;
   /** The index of the first queued piece that was not dropped. */
@@ -73,9 +77,19 @@ export class WriteQueue {
     this.#socket = socket;
   }
 
-  /** Whether a write is in flight: the network has not taken all of it, because the peer reads too slowly. */
+  /** Whether what is written has to wait: for the network, which has not taken the last write, or for `release`. */
   get isWriteInFlight(): boolean {
-    return this.#inFlight;
+    return this.#inFlight || this.isHeld;
+  }
+
+  /** Whether it waits for `release`. */
+  get isHeld(): boolean {
+    return this.#backlog?.isHeld === true;
+  }
+
+  /** Whether the network has taken all that was written before `hold`. */
+  get isTaken(): boolean {
+    return !this.#inFlight;
   }
 
   /** Whether nothing more can be written. */
@@ -105,12 +119,13 @@ export class WriteQueue {
   /** Bytes that were written and are not sent. */
   get unsent(): number {
     if (this.#failed) return this.#handed;
-    return this.#socket.pending + (this.#inFlight ? this.#length : this.#count());
+    return this.#socket.pending + this.#ahead + (this.#inFlight ? this.#length : this.#count());
   }
 
   /** Bytes of memory that a slow peer costs. */
   get weight(): number {
-    return this.#inFlight ? this.#handed + this.#length : 0;
+    if (!this.isWriteInFlight) return 0;
+    return (this.#inFlight ? this.#handed : 0) + this.#ahead + this.#length;
   }
 
   /** The length of what waits for a flush: in bytes, or in characters where bytes have not been counted. */
@@ -129,7 +144,7 @@ export class WriteQueue {
       this.#slow.handed += byteLength(data);
       return true;
     }
-    if (!this.#inFlight) {
+    if (!this.isWriteInFlight) {
       this.#join(data, data.length);
       return true;
     }
@@ -154,18 +169,41 @@ export class WriteQueue {
   flush(): void {
     if (this.#inFlight || this.#failed) return;
     try {
-      if (this.#length > 0) this.#write();
+      if (this.#backlog?.ahead !== undefined) this.#writeAhead(this.#backlog);
+      else if (this.#length > 0 && !this.isHeld) this.#write(this.#take());
     } finally {
       // Also after a write that throws, because no other call would end the socket.
-      if (this.#ended && !this.#inFlight) this.#socket.end();
+      if (this.#ended && !this.isWriteInFlight) this.#socket.end();
     }
   }
 
-  #write(): void {
+  /** Hands on what was written before. What is written from now on is only queued, until {@link release}. */
+  hold(): void {
+    this.flush();
+    this.#slow.isHeld = true;
+    if (this.#length > 0) this.#slow.ahead = this.#take();
+  }
+
+  release(): void {
+    this.#slow.isHeld = false;
+    this.flush();
+  }
+
+  #writeAhead(backlog: Backlog): void {
+    const { ahead = '' } = backlog;
+    backlog.ahead = undefined;
+    this.#write(ahead);
+  }
+
+  #take(): Data | Data[] {
     const head = this.#backlog?.head ?? 0;
     const pieces = head > 0 ? this.#pieces?.slice(head) : this.#pieces;
     const data = pieces === undefined ? this.#text : pieces.length === 1 ? (pieces[0] as Data) : pieces;
-    this.drop();
+    this.#clear();
+    return data;
+  }
+
+  #write(data: Data | Data[]): void {
     this.#inFlight = !this.#socket.write(data);
     if (this.#inFlight) this.#slow.handed = lengthOf(data);
   }
@@ -186,7 +224,8 @@ export class WriteQueue {
   /** A write has failed: what is not sent never will be. */
   fail(): void {
     // Of a write that it rejected as a whole, the network has kept nothing.
-    this.#slow.handed = this.#inFlight ? (this.#socket.pending || this.#handed) + this.#length : this.unsent;
+    const handed = (this.#socket.pending || this.#handed) + this.#ahead + this.#length;
+    this.#slow.handed = this.#inFlight ? handed : this.unsent;
     this.#failed = true;
     this.#inFlight = false;
     this.drop();
@@ -199,6 +238,11 @@ export class WriteQueue {
 
   /** Drops what is queued, without counting it as dropped. */
   drop(): void {
+    if (this.#backlog) this.#backlog.ahead = undefined;
+    this.#clear();
+  }
+
+  #clear(): void {
     this.#text = '';
     this.#pieces = undefined;
     if (this.#backlog) this.#backlog.head = 0;
@@ -230,6 +274,12 @@ export class WriteQueue {
   get #slow(): Backlog {
     this.#backlog ??= new Backlog();
     return this.#backlog;
+  }
+
+  /** Bytes that were written before `hold`, and wait. */
+  get #ahead(): number {
+    const ahead = this.#backlog?.ahead;
+    return ahead === undefined ? 0 : lengthOf(ahead);
   }
 
   get #handed(): number {

@@ -1,11 +1,12 @@
 import type { SocketConnection } from '../connection/socketConnection.ts';
 import { isA, ProxyHeaderError, TlsError } from '../errors.ts';
 import { decodeProxyHeader } from '../proxyProtocol/decode.ts';
+import { Gathered } from '../tls/gathered.ts';
 import { HelloReader } from '../tls/helloReader.ts';
-import { SecureSocket } from '../tls/secureSocket.ts';
+import { secure } from '../tls/secure.ts';
+import type { SecuredSocket, SecureSocket } from '../tls/secureSocket.ts';
 import type { TlsSide } from '../tls/tlsSide.ts';
 import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
-import { Gathered } from './gathered.ts';
 
 /** What an arrival reports, and what it is to do. */
 export interface ArrivalOwner {
@@ -120,15 +121,8 @@ export class Arrival implements SocketHandler {
     // While it queued, its socket did not read.
     if (this.connection.abandoned) return this.#refuse('gone');
     this.#stage = 'handshake';
-    const before = this.#socket;
     try {
-      if (before.detach === undefined) throw new TypeError('the transport has no TLS');
-      const raw = before.detach();
-      raw.unshift(this.#bytes.bytes);
-      const arrival = this;
-      this.#socket = new SecureSocket(side, raw, before, function secured() {
-        arrival.#secured(this);
-      });
+      this.#socket = secure(side, this.#socket, this.#bytes.bytes, (socket) => this.#secured(socket));
     } catch (error) {
       return this.#refuse('tls', error as Error);
     }
@@ -136,10 +130,15 @@ export class Arrival implements SocketHandler {
     this.connection.replaceSocket(this.#socket);
   }
 
-  #secured({ security }: SecureSocket): void {
+  #secured(socket: SecuredSocket): void {
+    if (socket !== this.#socket) {
+      this.#socket = socket;
+      socket.handler = this.isOver ? this.connection : this;
+      this.connection.replaceSocket(socket);
+    }
     // It was refused meanwhile.
     if (this.isOver) return;
-    this.connection.originates({ security });
+    this.connection.originates({ security: socket.security });
     this.connection.inContext(() => this.#handOver());
   }
 

@@ -2,9 +2,8 @@ import type { SchedulerLike } from 'rxjs';
 import type { SocketConnection } from '../connection/socketConnection.ts';
 import { DeadlineError } from '../errors.ts';
 import type { RefusalReason } from '../events.ts';
-import { Queue } from '../queue.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
-import { nextIteration } from '../time/eventLoop.ts';
+import type { HandshakeQueue } from '../tls/handshakeQueue.ts';
 import type { TlsSide } from '../tls/tlsSide.ts';
 import type { Address, TransportSocket } from '../transport/transport.ts';
 import { Arrival, type ArrivalOwner } from './arrival.ts';
@@ -19,6 +18,8 @@ export interface ArrivalsOptions {
   readonly handshake: number;
   /** The current certificates and settings. */
   readonly tls: { readonly side: TlsSide } | undefined;
+  /** Where connections wait for their handshakes. */
+  readonly handshakes: HandshakeQueue;
   readonly proxy:
     | {
         readonly isRequired: boolean;
@@ -39,12 +40,6 @@ export interface ArrivalsHandler {
 }
 
 /**
- * Handshakes that begin in one iteration of the event loop. One costs up to a millisecond of CPU time (RSA with 2048 bits), and
- * meanwhile no other connection is served.
- */
-const HANDSHAKES = 2;
-
-/**
  * The connections of a port that cannot be handed out yet: they have to send a PROXY header, or to be secured. Each has a
  * deadline from its accept, and their number is limited.
  */
@@ -56,10 +51,6 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
   readonly #unidentified = new IndexedQueue<Arrival>();
   readonly #all = new IndexedQueue<Arrival>();
   readonly #byConnection = new Map<SocketConnection, Arrival>();
-  /** Those whose handshake has its turn later. */
-  readonly #queued = new Queue<Arrival>();
-  /** Handshakes that have begun in this iteration. */
-  #begun = 0;
   /** Those whose handshake has begun, or has its turn later. */
   readonly #securing = new Set<Arrival>();
   #isOpen = true;
@@ -111,10 +102,13 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
   }
 
   helloRead(arrival: Arrival): void {
-    this.#queued.push(arrival);
     this.#securing.add(arrival);
     this.#handler.handshakes(1);
-    this.#secure();
+    this.#options.handshakes.add(() => {
+      if (arrival.isOver) return false;
+      arrival.connection.inContext(() => this.#secure(arrival));
+      return true;
+    });
   }
 
   ready({ connection }: Arrival): void {
@@ -132,22 +126,7 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
     if (this.#securing.delete(arrival)) this.#handler.handshakes(-1);
   }
 
-  /** Begins as many handshakes as are left in this iteration. */
-  #secure(): void {
-    while (this.#begun < HANDSHAKES && this.#queued.size > 0) {
-      const arrival = this.#queued.shift();
-      if (arrival === undefined || arrival.isOver) continue;
-      if (this.#begun++ === 0) nextIteration(this.#options.clock, this.#nextHandshakes);
-      arrival.connection.inContext(() => this.#secureOne(arrival));
-    }
-  }
-
-  readonly #nextHandshakes = (): void => {
-    this.#begun = 0;
-    this.#secure();
-  };
-
-  #secureOne(arrival: Arrival): void {
+  #secure(arrival: Arrival): void {
     const { tls } = this.#options;
     if (tls) arrival.secure(tls.side);
   }

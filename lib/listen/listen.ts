@@ -17,7 +17,10 @@ import {
   whole,
 } from '../options.ts';
 import { networks, trustedBy } from '../proxyProtocol/trusted.ts';
+import { defaultClock } from '../time/monotonic.ts';
+import { HandshakeQueue } from '../tls/handshakeQueue.ts';
 import { type TlsOptions, tlsOptions } from '../tls/tlsSide.ts';
+import { HANDSHAKE, serverUpgrades } from '../tls/upgrades.ts';
 import type { Port, Where } from '../transport/transport.ts';
 import { Lingering } from './lingering.ts';
 import { Listener } from './listener.ts';
@@ -187,7 +190,7 @@ export function openPort(
   lingering: Lingering,
 ): Observable<SocketConnection> {
   const { waiting: { max = 1000, timeout = 5000 } = {}, ahead = 1, backlog = 4096, farewell, events } = options;
-  const { tls, proxy, handshake = 10_000 } = options;
+  const { tls, proxy, handshake = HANDSHAKE, scheduler = defaultClock() } = options;
   const isTrusted = proxy && trustedBy(proxy.trusted);
   const { transport, ...socket } = transportOptions(options);
   return new Observable((subscriber) => {
@@ -195,7 +198,8 @@ export function openPort(
     function hand(this: SocketConnection): void {
       subscriber.next(this);
     }
-    const common = settings(options);
+    const handshakes = new HandshakeQueue(scheduler);
+    const common = settings({ ...options, scheduler }, serverUpgrades(handshakes, handshake));
     const source =
       tls &&
       new TlsSource(tls, common.clock, {
@@ -209,7 +213,9 @@ export function openPort(
       settings: common,
       waitingRoom: { max, timeout, ahead },
       arrivals:
-        source || proxied ? { max: Math.max(max, ARRIVALS), handshake, tls: source, proxy: proxied } : undefined,
+        source || proxied
+          ? { max: Math.max(max, ARRIVALS), handshake, handshakes, tls: source, proxy: proxied }
+          : undefined,
       farewell,
       events,
       registry,

@@ -3,13 +3,19 @@ import type { TLSSocket } from 'node:tls';
 import { isData } from '../options.ts';
 import { gather, joinIfTooMany, lengthOf } from '../transport/gather.ts';
 import type { Written } from '../transport/handle.ts';
+import { HandleSocket } from '../transport/handleSocket.ts';
 import { descriptorOf, isConnected, onEndOfInput, queuedOf, takenOf } from '../transport/nodeInternals.ts';
 import { NodeSocket } from '../transport/nodeSocket.ts';
+import { type TakenHandle, takeSecured } from '../transport/nodeTlsInternals.ts';
 import { own, type SocketOwner, writeTo } from '../transport/ownedSocket.ts';
 import type { Address, TransportSocket } from '../transport/transport.ts';
+import { SecureHandleSocket } from './secureHandleSocket.ts';
 import { SocketSecurity } from './security.ts';
 import { tlsError } from './tlsError.ts';
 import type { HandshakeHandler, TlsSide } from './tlsSide.ts';
+
+/** A TLS connection after its handshake. */
+export type SecuredSocket = TransportSocket & { readonly security: SocketSecurity };
 
 /** A write of this many bytes at most is one record of TLS. The kernel has taken it if libuv holds nothing of it. */
 const RECORD = 16 * 1024;
@@ -23,7 +29,8 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
   security: SocketSecurity | undefined;
   readonly #raw: Socket;
   readonly #isTcp: boolean;
-  #onSecured: ((this: SecureSocket) => void) | undefined;
+  readonly #isOnHandle: boolean;
+  #onSecured: ((socket: SecuredSocket) => void) | undefined;
   #socket: TLSSocket | undefined;
   #isReading = false;
   /** What is written during the handshake. */
@@ -44,10 +51,12 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
    * @param side Our certificates and settings.
    * @param raw A paused socket.
    * @param before The socket of the connection so far, which has been detached.
-   * @param onSecured Called once, when the handshake is complete. If it fails, the handler is notified of that.
+   * @param onSecured Called once, when the handshake is complete, with the socket to use from then on: this one, or one that
+   *   costs less, whose handler must be set within the call. If the handshake fails, the handler is notified of that.
    */
-  constructor(side: TlsSide, raw: Socket, before: TransportSocket, onSecured: (this: SecureSocket) => void) {
+  constructor(side: TlsSide, raw: Socket, before: TransportSocket, onSecured: (socket: SecuredSocket) => void) {
     super(before.peer);
+    this.#isOnHandle = before instanceof HandleSocket;
     this.#raw = raw;
     this.#isTcp = this.peer.port !== undefined || raw.localPort !== undefined;
     this.#written = before.bytesWritten;
@@ -199,6 +208,10 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
 
   secured(socket: TLSSocket): void {
     if (this.#isOver) return void socket.destroy();
+    if (this.#isOnHandle && this.#early === undefined && !this.#isReading && !this.#isFinWanted) {
+      const handle = takeSecured(socket);
+      if (handle) return this.#continueOn(handle);
+    }
     this.#socket = socket;
     socket.allowHalfOpen = this.#raw.allowHalfOpen = true;
     this.security = new SocketSecurity(socket);
@@ -214,15 +227,28 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     if (early !== undefined) this.#send(socket, early, this.#written - this.#inFlight);
     if (this.#isFinWanted) socket.end();
     if (this.#isReading) socket.resume();
-    const onSecured = this.#onSecured;
-    // It may hold what was read before, for which the connection has no more use.
-    this.#onSecured = undefined;
-    onSecured?.call(this);
+    this.#reportSecured(this as this & { security: SocketSecurity });
     // The handler was told that the write is not taken.
     if (early !== undefined && !this.isStalled) {
       this.isStalled = true;
       this.#notifyWritable();
     }
+  }
+
+  /** From now on this socket does nothing. */
+  #continueOn(handle: TakenHandle): void {
+    const security = new SocketSecurity(handle.socket);
+    const socket = new SecureHandleSocket(handle, this, security, handle.read);
+    this.keepFigures();
+    this.#isOver = true;
+    this.#reportSecured(socket);
+  }
+
+  #reportSecured(socket: SecuredSocket): void {
+    const onSecured = this.#onSecured;
+    // It may hold what was read before, for which the connection has no more use.
+    this.#onSecured = undefined;
+    onSecured?.(socket);
   }
 
   override peerEnded(): void {

@@ -1,6 +1,7 @@
 import { createPrivateKey } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { isIP, type Server, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import {
   type ConnectionOptions,
   connect,
@@ -13,6 +14,7 @@ import {
 import { isObservable } from 'rxjs';
 import { TlsError } from '../errors.ts';
 import { type Check, describe, isBytes } from '../options.ts';
+import { type BareServer, canBeBare, learnServer } from '../transport/nodeTlsHandshake.ts';
 import { certificatesIn } from './pem.ts';
 import { tlsError } from './tlsError.ts';
 
@@ -34,12 +36,16 @@ export type TlsClientOptions = Omit<
   'host' | 'port' | 'path' | 'socket' | 'allowHalfOpen' | 'timeout' | 'lookup'
 >;
 
+const inBun = () =>
+  process.versions.bun === undefined
+    ? undefined
+    : 'cannot be used in Bun, where node:tls serves no socket that it is passed';
+
+/** Options for a server. */
+export const tlsServerOptions: Check = (value) => inBun() ?? wrongTls(value, () => nodeServer(value as TlsOptions));
+
 /** Options for a server, or an Observable of them. */
-export const tlsOptions: Check = (value) => {
-  if (process.versions.bun !== undefined)
-    return 'cannot be used in Bun, where node:tls serves no socket that it is passed';
-  return isObservable(value) ? undefined : wrongTls(value, () => tlsServer(value as TlsOptions));
-};
+export const tlsOptions: Check = (value) => (isObservable(value) ? inBun() : tlsServerOptions(value));
 
 /** Options for a client; `true` for the defaults. */
 export const tlsClientOptions: Check = (value) =>
@@ -82,6 +88,8 @@ export interface TlsSide {
    * Destroying the socket ends the handshake.
    */
   begin(raw: Socket, handler: HandshakeHandler): void;
+  /** What handshakes on handles need; `undefined` if that is not known, or not yet. */
+  readonly bare?: BareServer | undefined;
 }
 
 /** The longest timeout of Node. The library has a deadline of its own for a handshake. */
@@ -95,20 +103,43 @@ const NEVER = 0x7fffffff;
  * @throws Error if the key of a certificate is missing.
  */
 export function tlsServer(options: TlsOptions): TlsSide {
+  const server = nodeServer(options);
+  let bare: BareServer | undefined;
+  const begin = (raw: Duplex, emit: Emit) => {
+    // Node documents that a connection can be passed to the server by this event. The outcome is emitted on the same object, and
+    // names the socket of TLS, but not the one beneath. So each connection has an object that inherits from the server.
+    EventEmitter.prototype.emit.call(Object.create(server, { emit: { value: emit } }), 'connection', raw);
+  };
+  if (canBeBare()) {
+    const raw = new Duplex({ read() {}, write() {} });
+    try {
+      begin(raw, (event, _error, socket) => {
+        if (event === 'tlsClientError') bare = learnServer(socket as TLSSocket, server);
+        return true;
+      });
+    } catch {
+      // Options that Node checks only for each connection. Each connection is refused for them.
+    }
+    // A socket of TLS is named once it is closed.
+    raw.destroy();
+  }
+  return {
+    begin: (raw, handler) => begin(raw, outcomeTo(handler)),
+    get bare() {
+      return bare;
+    },
+  };
+}
+
+/** Node's server, whose options are checked. */
+function nodeServer(options: TlsOptions): Server {
   checkContents(options);
   const { cert, key, pfx, SNICallback, pskCallback } = options;
   if (!(cert && key) && !pfx && !SNICallback && !pskCallback)
     throw new TypeError('there must be a cert and its key, a pfx, an SNICallback or a pskCallback');
-  const server: Server = createServer({ ...options, handshakeTimeout: NEVER });
+  const server = createServer({ ...options, handshakeTimeout: NEVER });
   checkKeys(options);
-  return {
-    begin(raw, handler) {
-      // Node documents that a connection can be passed to the server by this event. The outcome is emitted on the same object,
-      // and names the socket of TLS, but not the one beneath. So each connection has an object that inherits from the server.
-      const own = Object.create(server, { emit: { value: outcomeTo(handler) } });
-      EventEmitter.prototype.emit.call(own, 'connection', raw);
-    },
-  };
+  return server;
 }
 
 /** Node notices the wrong key only if it is of the certificate's type. With one of another type every handshake would fail. */
@@ -126,7 +157,9 @@ function checkKeys({ cert, key, passphrase }: TlsOptions): void {
   }
 }
 
-function outcomeTo(handler: HandshakeHandler): (event: string, ...values: unknown[]) => boolean {
+type Emit = (event: string, ...values: unknown[]) => boolean;
+
+function outcomeTo(handler: HandshakeHandler): Emit {
   return (event, first, second) => {
     if (event === 'secureConnection') handler.secured(first as TLSSocket);
     else if (event === 'tlsClientError') handler.failed(refused(first as Error, second as TLSSocket));
@@ -135,7 +168,7 @@ function outcomeTo(handler: HandshakeHandler): (event: string, ...values: unknow
 }
 
 /** Node ends the connection of a client whose certificate it does not accept, as if the client had hung up. */
-function refused(error: Error, { authorizationError }: TLSSocket): Error {
+export function refused(error: Error, { authorizationError }: TLSSocket): Error {
   if (!authorizationError) return tlsError(error);
   const code = String(authorizationError);
   return new TlsError(`the client's certificate is not accepted: ${code}`, { code, cause: error });

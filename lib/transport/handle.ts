@@ -72,4 +72,15 @@ export interface Handles {
   close(handle: Handle): void;
   /** The same with a RST, for a handle of TCP that is not being shut down. */
   reset(handle: Handle): void;
+  readonly learnt: Learnt;
+}
+
+/** What is learnt of this Node, for the handles of TLS. */
+export interface Learnt {
+  /** The symbol under which a handle has its stream. */
+  readonly key: symbol;
+  /** The class of the requests of writes; `undefined` if Node makes them itself. */
+  readonly WriteRequest: (new () => Request) | undefined;
+  /** Finds out why a handle called `onread` without bytes, and notifies its owner. */
+  readNothing(handle: Handle, owner: Pick<HandleOwner, 'readEnded' | 'readFailed'>): void;
 }

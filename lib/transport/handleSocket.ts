@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
-import { getSystemErrorName } from 'node:util';
 import { isData } from '../options.ts';
 import { gather, giveAway, joinIfTooMany } from './gather.ts';
 import type { Handle, HandleOwner, Handles, Written } from './handle.ts';
 import { asSocket, isPeerKnown } from './nodeInternals.ts';
 import { NodeSocket } from './nodeSocket.ts';
 import { prefixes } from './sharedBuffer.ts';
+import { systemError } from './systemError.ts';
 import type { Address, TransportSocket } from './transport.ts';
 
 /** What has become of our FIN. */
@@ -137,12 +137,17 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   }
 
   detach(): Socket {
+    return asSocket(this.release());
+  }
+
+  /** Gives the handle away. From then on this socket does nothing. */
+  release(): Handle {
     const handle = this.#handle;
     if (handle === undefined) throw new Error('Cannot detach the socket: it is closed');
     this.keepFigures();
     this.pause();
     this.#handle = undefined;
-    return asSocket(handle);
+    return handle;
   }
 
   // What the handle reports (HandleOwner) -----------------------------------------------------------------------------
@@ -204,12 +209,6 @@ const answer: Address & { family: string | undefined } = { address: undefined, f
 function peerOf(handle: Handle, path?: string): Address {
   const isKnown = handle.getpeername?.(answer) === 0;
   return isKnown ? { address: answer.address, port: answer.port } : { address: path, port: undefined };
-}
-
-/** The same error that Node makes for this error number. */
-function systemError(syscall: string, errno: number): Error {
-  const code = getSystemErrorName(errno);
-  return Object.assign(new Error(`${syscall} ${code}`), { errno, code, syscall });
 }
 
 // For `process.nextTick`, because a handler is not notified within the call that it makes.

@@ -1,6 +1,7 @@
 import { type Server, Socket } from 'node:net';
 import { isBytes } from '../options.ts';
 import type { Handle, HandleOwner, Handles, Request, Written } from './handle.ts';
+import { shape } from './shape.ts';
 import { sharedBuffer } from './sharedBuffer.ts';
 
 /**
@@ -67,7 +68,7 @@ function learn(): Handles | undefined {
     const { writer, Shutdown } = { writer: writerFor(written), Shutdown: classOf(shut) };
     if (key === undefined || others.length > 0 || typeof onread !== 'function' || !writer || !Shutdown)
       return undefined;
-    return handlesOf(key, onread as () => void, writer, Shutdown);
+    return handlesOf(key, onread as () => void, writer, Shutdown, classOf(written));
   } catch {
     // Node did with the stand-in what it does not do in the releases above.
     return undefined;
@@ -103,25 +104,33 @@ function classOf(request: unknown): (new () => Request) | undefined {
   return isKnown ? ((request as Request).constructor as new () => Request) : undefined;
 }
 
-function handlesOf(key: symbol, nodeReader: () => void, write: Writer, Shutdown: new () => Request): Handles {
+function handlesOf(
+  key: symbol,
+  nodeReader: () => void,
+  write: Writer,
+  Shutdown: new () => Request,
+  WriteRequest: (new () => Request) | undefined,
+): Handles {
   type Owned = Handle & Record<symbol, HandleOwner | Stream>;
 
   function onRead(this: Handle): void {
     const owner = (this as Owned)[key] as HandleOwner;
     const { bytesRead } = this;
     const length = bytesRead - owner.bytesRead;
-    if (length === 0) return readNothing(this as Owned, owner);
+    if (length === 0) return readNothing(this, owner);
     owner.bytesRead = bytesRead;
     owner.bytesReceived(length);
   }
 
-  function readNothing(handle: Owned, owner: HandleOwner): void {
+  function readNothing(given: Handle, owner: Pick<HandleOwner, 'readFailed' | 'readEnded'>): void {
+    const handle = given as Owned;
     const stream = new Stream();
+    const before = handle[key] as HandleOwner;
     handle[key] = stream;
     try {
       nodeReader.call(handle);
     } finally {
-      handle[key] = owner;
+      handle[key] = before;
     }
     if (stream.error) owner.readFailed(stream.error);
     else if (stream.isEnded) owner.readEnded();
@@ -131,21 +140,8 @@ function handlesOf(key: symbol, nodeReader: () => void, write: Writer, Shutdown:
     ((this as Owned)[key] as HandleOwner).closed();
   }
 
-  /** The prototype of the last handle that passed the check: nearly always all handles have the same. */
-  let known: object | null = null;
-
   return {
-    fits(handle): handle is Handle {
-      if (handle === null || handle === undefined) return false;
-      const prototype: object | null = Object.getPrototypeOf(handle);
-      if (prototype === known) return true;
-      const has = handle as Partial<Record<string, unknown>>;
-      const isKnown =
-        METHODS.every((name) => typeof has[name] === 'function') &&
-        FIGURES.every((name) => typeof has[name] === 'number');
-      if (isKnown) known = prototype;
-      return isKnown;
-    },
+    fits: shape<Handle>(METHODS, FIGURES),
     own(handle, owner) {
       (handle as Owned)[key] = owner;
       handle.onread = onRead;
@@ -160,6 +156,7 @@ function handlesOf(key: symbol, nodeReader: () => void, write: Writer, Shutdown:
     },
     close: (handle) => handle.close(onClosed),
     reset: (handle) => void handle.reset?.(onClosed),
+    learnt: { key, WriteRequest, readNothing },
   };
 }
 

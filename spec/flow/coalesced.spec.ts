@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { exchange } from '../../lib/flow/exchange.ts';
 import { encodeLine, lines } from '../../lib/framing/lines.ts';
 import { type Handler, serve } from '../../lib/serve.ts';
+import { SecureHandleSocket } from '../../lib/tls/secureHandleSocket.ts';
 import { SecureSocket } from '../../lib/tls/secureSocket.ts';
 import { HandleSocket } from '../../lib/transport/handleSocket.ts';
 import { NetSocket } from '../../lib/transport/netSocket.ts';
@@ -37,7 +38,8 @@ describe.each(Object.entries(handlers))('%s', (_name, handler) => {
     await iteration();
     // Otherwise a slow machine may spend the time slice of the iteration on the first requests.
     vi.spyOn(performance, 'now').mockReturnValue(performance.now());
-    const writes = [HandleSocket, NetSocket, SecureSocket].map(({ prototype }) => vi.spyOn(prototype, 'write'));
+    const kinds = [HandleSocket, NetSocket, SecureHandleSocket, SecureSocket];
+    const writes = kinds.map(({ prototype }) => vi.spyOn(prototype, 'write'));
     const shutdown = new Subject<void>();
     const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, handler, { shutdown }));
     await client(await log.whenListening())

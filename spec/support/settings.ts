@@ -3,6 +3,8 @@ import { LivenessPoller } from '../../lib/connection/livenessPoller.ts';
 import { MemoryBudget } from '../../lib/connection/memoryBudget.ts';
 import type { ConnectionSettings } from '../../lib/connection/settings.ts';
 import { monotonic } from '../../lib/time/monotonic.ts';
+import { HandshakeQueue } from '../../lib/tls/handshakeQueue.ts';
+import { HANDSHAKE, serverUpgrades } from '../../lib/tls/upgrades.ts';
 
 /** Settings of a connection. Those that a spec does not give are as `listen` has them. */
 export const settings = (some: Partial<ConnectionSettings> = {}): ConnectionSettings => ({
@@ -17,5 +19,6 @@ export const settings = (some: Partial<ConnectionSettings> = {}): ConnectionSett
   budget: new MemoryBudget(Number.POSITIVE_INFINITY),
   livenessPoller: new LivenessPoller(),
   context: new AsyncResource('Spec'),
+  upgrades: serverUpgrades(new HandshakeQueue(some.clock ?? monotonic), HANDSHAKE),
   ...some,
 });

@@ -19,7 +19,7 @@ describe('the guide on TLS', () => {
   });
 
   it('names how many handshakes begin in one iteration', async () => {
-    const text = await readFile(join(home, 'lib/listen/arrivals.ts'), 'utf8');
+    const text = await readFile(join(home, 'lib/tls/handshakeQueue.ts'), 'utf8');
     expect(text).toContain('const HANDSHAKES = 2;');
     expect(await readFile(join(home, page), 'utf8')).toContain('the handshake, two in one iteration');
   });

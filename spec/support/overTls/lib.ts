@@ -3,8 +3,9 @@ import * as connecting from '../../../lib/connect/connect.ts';
 import type { ListenEvent, ServerEvent } from '../../../lib/events.ts';
 import * as listening from '../../../lib/listen/listen.ts';
 import * as serving from '../../../lib/serve.ts';
-import { SecureSocket } from '../../../lib/tls/secureSocket.ts';
-import { type TlsSide, tlsClient, tlsServer } from '../../../lib/tls/tlsSide.ts';
+import { secure as secureServer } from '../../../lib/tls/secure.ts';
+import { type SecuredSocket, SecureSocket } from '../../../lib/tls/secureSocket.ts';
+import { tlsClient, tlsServer } from '../../../lib/tls/tlsSide.ts';
 import * as node from '../../../lib/transport/node.ts';
 import { NO_HANDLER } from '../../../lib/transport/noHandler.ts';
 import type { Transport, TransportSocket } from '../../../lib/transport/transport.ts';
@@ -24,29 +25,44 @@ function secured(transport: Transport): Transport {
       transport.listen(where, options, {
         listening: (address, name) => handler.listening(address, name),
         error: (error) => handler.error(error),
-        accepted: (socket) => begin(tlsServer(serverOptions), socket, (own) => handler.accepted(own)),
+        accepted: (socket) =>
+          begin(
+            (done) => secureServer(server, socket, NOTHING, done),
+            (own) => handler.accepted(own),
+          ),
       }),
     connect: (where, options, handler) =>
       transport.connect?.(where, options, {
         failed: (error) => handler.failed(error),
         connected: (socket) =>
-          begin(tlsClient(clientOptions, 'localhost'), socket, (own) => handler.connected(own), handler.failed),
+          begin(
+            (done) => secureClient(socket, done),
+            (own) => handler.connected(own),
+            (error) => handler.failed(error),
+          ),
       }) as ReturnType<NonNullable<Transport['connect']>>,
   };
   plain.set(secure, transport);
   return secure;
 }
 
+const server = tlsServer(serverOptions);
+/** Nothing was read before the handshake. */
+const NOTHING = new Uint8Array(0);
+
+function secureClient(socket: TransportSocket, onSecured: (socket: SecuredSocket) => void): TransportSocket {
+  const raw = socket.detach?.();
+  if (raw === undefined) throw new Error('the socket cannot be detached');
+  return new SecureSocket(tlsClient(clientOptions, 'localhost'), raw, socket, onSecured);
+}
+
 function begin(
-  side: TlsSide,
-  socket: TransportSocket,
+  handshake: (onSecured: (socket: SecuredSocket) => void) => TransportSocket,
   done: (socket: TransportSocket) => void,
   failed?: (error: Error) => void,
 ): void {
-  const raw = socket.detach?.();
-  if (raw === undefined) throw new Error('the socket cannot be detached');
-  const secure = new SecureSocket(side, raw, socket, () => done(secure));
-  secure.handler = { ...NO_HANDLER, peerEnded: () => secure.destroy(), failed: (error) => failed?.(error) };
+  const during = handshake(done);
+  during.handler = { ...NO_HANDLER, peerEnded: () => during.destroy(), failed: (error) => failed?.(error) };
 }
 
 export const nodeTransport = secured(node.nodeTransport);

@@ -1,0 +1,53 @@
+import { type Check, checkArgument } from '../options.ts';
+import type { HandshakeQueue } from './handshakeQueue.ts';
+import {
+  type TlsClientOptions,
+  type TlsOptions,
+  type TlsSide,
+  tlsClient,
+  tlsClientOptions,
+  tlsServer,
+  tlsServerOptions,
+} from './tlsSide.ts';
+
+/** How long a handshake with a server of ours may take by default, in milliseconds. */
+export const HANDSHAKE = 10_000;
+
+/** How the connections of one listener, or of one `connect`, are secured in the middle of a conversation. */
+export interface Upgrades {
+  /** How long a handshake may take, in milliseconds. */
+  readonly deadline: number;
+  /** Where connections wait for their handshakes; `undefined` for a client, whose side begins. */
+  readonly queue: HandshakeQueue | undefined;
+  /**
+   * Our side, made once for each object of options. For a client `true` stands for the defaults.
+   *
+   * @throws TypeError for options that `node:tls` does not take.
+   */
+  side(options: TlsOptions | TlsClientOptions | true): TlsSide;
+}
+
+export function serverUpgrades(queue: HandshakeQueue, deadline: number): Upgrades {
+  return { deadline, queue, side: onceFor(tlsServer, tlsServerOptions) };
+}
+
+/** @param host The name that the server's certificate must have. */
+export function clientUpgrades(host: string | undefined, deadline: number): Upgrades {
+  const side = onceFor((options: TlsClientOptions) => tlsClient(options, host), tlsClientOptions);
+  return { deadline, queue: undefined, side: (options) => side(options === true ? DEFAULTS : options) };
+}
+
+const DEFAULTS = {};
+
+/** To read certificates and keys takes longer than a handshake. */
+function onceFor<T>(make: (options: T) => TlsSide, allowed: Check): Upgrades['side'] {
+  const sides = new WeakMap<object, TlsSide>();
+  return (options) => {
+    const known = sides.get(options as object);
+    if (known) return known;
+    checkArgument('upgrade the connection', 'tls', options, allowed);
+    const side = make(options as T);
+    sides.set(options as object, side);
+    return side;
+  };
+}
