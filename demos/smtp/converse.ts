@@ -51,7 +51,8 @@ function lastWords(host: string, error: unknown): string {
 
 /** The store has not answered in time. What becomes of the message is unknown, so the client may have to send it again. */
 function lateStore(host: string, error: unknown): string {
-  if (error instanceof DeadlineError) return closing('4.3.0', host, 'cannot store messages now');
+  if (error instanceof DeadlineError && error.deadline === 'reply')
+    return closing('4.3.0', host, 'cannot store messages now');
   throw error;
 }
 
@@ -61,8 +62,8 @@ export function refusal(host: string, reason: RefusalReason, sentence?: string):
   return closing('4.3.2', host, sentence ?? own);
 }
 
-// TODO(upgrade): in place of `connection.upgrade`.
+/** Commands in clear text behind STARTTLS may have been injected. They are not executed: the connection is closed. */
 async function upgrade(connection: Connection, ready: string, tls: TlsOptions): Promise<void> {
   void connection.write(ready);
-  await (connection as unknown as { upgrade(tls: TlsOptions): Promise<unknown> }).upgrade(tls);
+  await connection.upgrade(tls);
 }

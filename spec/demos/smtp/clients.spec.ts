@@ -1,12 +1,14 @@
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect, type TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
 import { createTransport, type SendMailOptions } from 'nodemailer';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { authority } from '../../support/certificates.ts';
-import { client, closeClients } from '../../support/client.ts';
+import { type Client, client, closeClients } from '../../support/client.ts';
 import { DemoServer, endDemos } from '../../support/demoServer.ts';
 import { spawnDemo } from '../../support/spawnDemo.ts';
 
@@ -89,11 +91,14 @@ describe('nodemailer', () => {
   });
 
   it('sends a hundred messages at once, each of which is stored once', async () => {
-    const { port } = await serving();
+    const { port } = await serving(...withCertificate);
     const texts = Array.from({ length: 100 }, (_, i) => `number ${i}.`);
     const messages = texts.map((text) => ({ from: 'a@me.test', to: 'b@mx.test', subject: 'many', text }));
-    await send(port, {}, ...messages.slice(0, 50));
-    await send(port, { pool: true, maxConnections: 10 }, ...messages.slice(50));
+    // Half of them over STARTTLS, each on a connection of its own; the other half on ten connections in clear text.
+    await Promise.all([
+      send(port, { tls: { ca, servername: 'localhost' }, requireTLS: true }, ...messages.slice(0, 50)),
+      send(port, { ignoreTLS: true, pool: true, maxConnections: 10 }, ...messages.slice(50)),
+    ]);
     const stored = (await filesIn('new')).map((text) => /number \d+\./.exec(text)?.[0]);
     expect(stored.sort()).toEqual([...texts].sort());
     expect(await filesIn('tmp')).toEqual([]);
@@ -172,15 +177,63 @@ describe.runIf(isInstalled('openssl', 'version'))('openssl s_client -starttls sm
   });
 });
 
-describe('a command in clear text behind STARTTLS', () => {
-  it('is not executed, neither before nor after the handshake', async () => {
-    const { port, server } = await serving(...withCertificate);
+describe('a client that begins TLS', () => {
+  /** Sends STARTTLS, and what else comes in the same packet. */
+  async function startTls(port: number, more = ''): Promise<Client> {
     const one = client(port);
     await one.write('EHLO me.test\r\n').whenRead('250 ENHANCEDSTATUSCODES\r\n');
-    await one.write('STARTTLS\r\nMAIL FROM:<injected@me.test>\r\n').whenClosed();
+    return one.write(`STARTTLS\r\n${more}`);
+  }
+
+  /** Reads from a secured connection until a text comes. */
+  const reader = (socket: TLSSocket) => {
+    let text = '';
+    socket.on('data', (chunk) => {
+      text += chunk;
+    });
+    return async (awaited: string): Promise<string> => {
+      while (!text.includes(awaited)) await once(socket, 'data');
+      return text;
+    };
+  };
+
+  it('and has sent a command in clear text behind it is closed, and the command is not executed', async () => {
+    const { port, server } = await serving(...withCertificate);
+    const one = await startTls(port, 'MAIL FROM:<injected@me.test>\r\n');
+    await one.whenClosed();
     await server.whenEmitted('closed');
     expect(server.closes).toEqual(['tls']);
+    expect(server.of('failed')).toEqual([]);
     expect(one.text).not.toContain('250 2.1.0');
+  });
+
+  it('and does not speak TLS is closed, and others are served', async () => {
+    const { port, server } = await serving(...withCertificate);
+    const one = await startTls(port);
+    await one.whenRead('220 2.0.0 Ready to start TLS\r\n');
+    await one.write('NOOP\r\n').whenClosed();
+    await server.whenEmitted('closed');
+    expect(server.closes).toEqual(['tls']);
+    expect(server.of('failed')).toEqual([]);
+    await client(port).whenRead('220 ');
+  });
+
+  it('has its message finished at SIGTERM', async () => {
+    const { port, server } = await serving(...withCertificate);
+    const one = await startTls(port);
+    await one.whenRead('220 2.0.0 Ready to start TLS\r\n');
+    one.socket.removeAllListeners('data');
+    const socket = connect({ socket: one.socket, ca, servername: 'localhost' });
+    const whenRead = reader(socket);
+    socket.write(HELLO);
+    await whenRead(START);
+    server.kill('SIGTERM');
+    await server.whenEmitted('draining');
+    socket.write('hello\r\n.\r\n');
+    expect(await whenRead('421 4.3.2 mx.test is shutting down\r\n')).toContain('250 2.0.0 OK, accepted as');
+    expect(await server.whenEnded()).toMatchObject({ code: 0, stderr: '' });
+    expect(server.report).toMatchObject({ drained: 1, aborted: 0 });
+    expect(await filesIn('new')).toEqual([expect.stringContaining('hello\r\n')]);
   });
 });
 

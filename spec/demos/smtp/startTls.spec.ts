@@ -1,12 +1,16 @@
 import type { TlsOptions } from 'node:tls';
 import { type Observable, Subject } from 'rxjs';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
+import { converse } from '../../../demos/smtp/converse.ts';
 import type { Frame } from '../../../demos/smtp/frame.ts';
 import { READY_FOR_TLS } from '../../../demos/smtp/replies.ts';
 import { Session } from '../../../demos/smtp/session.ts';
 import { newest } from '../../../demos/smtp/startTls.ts';
-import { CertificateError, type CertificateFiles, type Security } from '../../../lib/index.ts';
-import { MemoryStore } from './support.ts';
+import { CertificateError, type CertificateFiles, type Security, serve } from '../../../lib/index.ts';
+import { authority } from '../../support/certificates.ts';
+import { client, closeClients } from '../../support/client.ts';
+import { Log } from '../../support/log.ts';
+import { MemoryStore, mailOptions } from './support.ts';
 
 const command = (line: string): Frame => ({ type: 'command', line, fault: undefined });
 const security = { protocol: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384' } as Security;
@@ -68,6 +72,34 @@ describe('STARTTLS', () => {
     await say('STARTTLS');
     await say(EHLO);
     expect(await say(FROM)).toBe('250 2.1.0 OK');
+  });
+});
+
+describe('what comes in clear text behind STARTTLS', () => {
+  afterEach(closeClients);
+
+  it.each([
+    ['a command', ['STARTTLS\r\nMAIL FROM:<a@b>\r\n']],
+    ['a part of a command', ['NOOP\r\nSTARTTLS\r', '\nM']],
+    ['a line end', ['STARTTLS\r\n\r\n']],
+    ['a command in a later read', ['STARTTLS\r\n', 'MAIL FROM:<a@b>\r\n']],
+  ])('is never executed, and closes the connection: %s', async (_, chunks) => {
+    const certificate = await (await authority()).issue();
+    const mail = converse({ ...mailOptions(new MemoryStore()), startTls: () => certificate });
+    const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, mail));
+    const one = client(await log.whenListening());
+    await one.write('EHLO me.test\r\n').whenRead('250 ENHANCEDSTATUSCODES\r\n');
+    for (const [index, chunk] of chunks.entries()) {
+      one.write(chunk);
+      if (index < chunks.length - 1)
+        await (chunk.endsWith('\n') ? one.whenRead('220 2.0.0') : one.whenRead('250 2.0.0'));
+    }
+    await one.whenClosed();
+    await log.whenEmitted('closed');
+    log.subscription?.unsubscribe();
+    expect(log.closes).toEqual(['tls']);
+    expect(log.of('failed')).toEqual([]);
+    expect(one.text).not.toMatch(/^250 2\.1\.0|^500/m);
   });
 });
 

@@ -63,6 +63,18 @@ export class MemoryStore implements Store {
   }
 }
 
+/** What a server of mail does, unless a spec says otherwise. */
+export const mailOptions = (store: Store): Mail => ({
+  host: 'mx.test',
+  store,
+  maxSize: 1_000_000,
+  maxRecipients: 3,
+  maxErrors: 5,
+  requireTls: false,
+  startTls: undefined,
+  isStopping: () => false,
+});
+
 /** A server of mail in memory, on virtual time. */
 export class MailServer {
   readonly store = new MemoryStore();
@@ -72,17 +84,7 @@ export class MailServer {
   #isStopping = false;
 
   private constructor(some: Partial<Mail>, options: ServeOptions) {
-    const mail = converse({
-      host: 'mx.test',
-      store: this.store,
-      maxSize: 1_000_000,
-      maxRecipients: 3,
-      maxErrors: 5,
-      requireTls: false,
-      startTls: undefined,
-      isStopping: () => this.#isStopping,
-      ...some,
-    });
+    const mail = converse({ ...mailOptions(this.store), isStopping: () => this.#isStopping, ...some });
     const handler = (connection: Connection) => {
       this.connections.push(connection);
       return mail(connection);
