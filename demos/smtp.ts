@@ -19,7 +19,7 @@
  * tolerated. There is no AUTH.
  */
 import { hostname } from 'node:os';
-import { logTo, printable, serve, signals } from '../lib/index.ts';
+import { type CertificateError, logTo, printable, serve, signals } from '../lib/index.ts';
 import { converse, refusal } from './smtp/converse.ts';
 import { isClientName } from './smtp/mailbox.ts';
 import { maildir } from './smtp/maildir.ts';
@@ -114,7 +114,7 @@ const mail = converse({
   maxRecipients,
   maxErrors,
   requireTls,
-  startTls: tls === undefined || implicitTls ? undefined : await newest(tls),
+  startTls: tls === undefined || implicitTls ? undefined : await newest(tls, warn),
   isStopping: () => isStopping,
   received,
 });
@@ -131,6 +131,10 @@ serve({ host, port }, mail, {
     ...logTo(log),
     error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),
   });
+
+function warn(error: CertificateError): void {
+  log.warn({ type: 'certificate', err: error }, `the certificate stays as it is: ${reason(error)}`);
+}
 
 function received({ id, from, to }: Arriving, size: number): void {
   traffic.requests++;

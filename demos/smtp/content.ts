@@ -56,6 +56,9 @@ export class ContentReader {
     const { bytes } = input;
     this.#grow(bytes.length - input.at);
     while (input.at < bytes.length) {
+      if (this.#state === State.text) this.#addText(input);
+      if (this.#length === BLOCK) return this.#emit(false);
+      if (input.at === bytes.length) return undefined;
       const byte = bytes[input.at++] ?? 0;
       if (this.#isEnd(byte)) return this.#emit(true);
       if (this.#length === BLOCK) return this.#emit(false);
@@ -85,6 +88,21 @@ export class ContentReader {
     }
     this.#add(byte);
     return false;
+  }
+
+  /** Adds the bytes up to the end of the line at once, as far as no limit is near: most of the content goes this way. */
+  #addText(input: Input): void {
+    const { bytes, at } = input;
+    if (this.#fault !== undefined) return;
+    const most = Math.min(BLOCK - this.#length, LONGEST_LINE - this.#line, this.#maxSize - this.#size);
+    const end = Math.min(bytes.length, at + most);
+    let to = at;
+    while (to < end && bytes[to] !== CR && bytes[to] !== LF) to++;
+    bytes.copy(this.#block, this.#length, at, to);
+    this.#length += to - at;
+    this.#line += to - at;
+    this.#size += to - at;
+    input.at = to;
   }
 
   #add(byte: number): void {

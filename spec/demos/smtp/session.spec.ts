@@ -1,6 +1,8 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BLOCK } from '../../../demos/smtp/content.ts';
 import { Message } from '../../../demos/smtp/message.ts';
+import { chop, chunkings } from '../../support/bytes.ts';
 import { MailServer, MemoryStore } from './support.ts';
 
 const HELLO = 'EHLO me.test';
@@ -61,6 +63,28 @@ describe('a session', () => {
       [250, 250, 354, 250, 250, 250, 354, 250, 250, 221].map(String),
     );
     expect(mail.store.stored.map(({ content }) => content)).toEqual(['hello\r\n', 'hello\r\n']);
+  });
+
+  it('answers the same, however its input is cut', async () => {
+    const part = fc.constantFrom(
+      ...[HELLO, FROM, TO, `${FROM}\r\n${TO}\r\nDATA\r\n..a\r\nRSET\r\n.`, 'DATA\r\nNOOP\r\n.', 'DATA\r\na\nb\r\n.'],
+      ...['NOOP', 'RSET', 'nonsense', 'VRFY b', 'x'.repeat(600), `DATA\r\n${'x'.repeat(998)}\r\n.`, 'QUIT'],
+    );
+    const outcome = async (chunks: readonly Buffer[]) => {
+      const mail = await MailServer.open({ maxErrors: 50 });
+      const client = await mail.connect();
+      for (const chunk of chunks) await client.send(chunk);
+      // The id of each message is another one.
+      const text = client.client.text.replace(/accepted as .*/g, 'accepted');
+      return { text, contents: mail.store.stored.map(({ content }) => content), ended: client.client.ended };
+    };
+    await fc.assert(
+      fc.asyncProperty(fc.array(part, { maxLength: 30 }), chunkings, async (parts, lengths) => {
+        const bytes = Buffer.from(parts.map((one) => `${one}\r\n`).join(''));
+        expect(await outcome(chop(bytes, lengths))).toEqual(await outcome([bytes]));
+      }),
+      { numRuns: 40 },
+    );
   });
 
   it('puts lines before a message that say where it came from', async () => {

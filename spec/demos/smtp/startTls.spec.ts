@@ -107,7 +107,8 @@ describe('the newest certificate', () => {
   it('is the one that was emitted last, unless that cannot be used', async () => {
     const files = new Subject<CertificateFiles>();
     const of = (name: string) => ({ cert: Buffer.from(name), key: Buffer.from(name) });
-    const waiting = newest(files as Observable<TlsOptions>);
+    const errors: unknown[] = [];
+    const waiting = newest(files as Observable<TlsOptions>, (error) => errors.push(error));
     files.next(of('one'));
     const current = await waiting;
     expect(current()).toEqual(of('one'));
@@ -117,10 +118,11 @@ describe('the newest certificate', () => {
     const error = new CertificateError('/cert.pem', 'it is not whole');
     files.next({ cert: Buffer.alloc(0), key: Buffer.alloc(0), error });
     expect(current()).toEqual(of('two'));
+    expect(errors).toEqual([error]);
   });
 
   it('is the only one, if it is not watched', async () => {
     const options = { cert: 'cert', key: 'key' };
-    expect((await newest(options))()).toBe(options);
+    expect((await newest(options, () => undefined))()).toBe(options);
   });
 });
