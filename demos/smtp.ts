@@ -13,7 +13,8 @@
  * answered. A message is written to the disk in blocks as it arrives; while the disk is busy, the client has to wait.
  *
  * Ctrl-C (or SIGTERM) drains it: a message whose content has begun is taken to its end and stored, within `--grace`. All other
- * clients get 421, as do those whose deadline passes and those that find the house full. A second Ctrl-C aborts the rest.
+ * clients get 421, as do those whose deadline passes, and those above `--concurrency` and `--waiting`. A second Ctrl-C aborts
+ * the rest.
  *
  * It accepts mail for every recipient, and delivers all of it to the same place. A client that speaks before the banner is
  * tolerated. There is no AUTH.

@@ -14,8 +14,8 @@ export interface Mail extends Omit<SessionOptions, 'peer' | 'security' | 'upgrad
 }
 
 /**
- * SMTP as a handler. The server speaks first; then it answers the frames of the client, each before it reads the next one, until
- * QUIT. A client whose deadline passes and one that is asked to finish are told so by 421.
+ * SMTP as a handler. The server speaks first. Then it answers each frame of the client before it reads the next one, until QUIT.
+ * Where a deadline passes, or the connection is asked to finish, the last reply is 421.
  */
 export const converse =
   (mail: Mail) =>
@@ -56,7 +56,7 @@ function lateStore(host: string, error: unknown): string {
   throw error;
 }
 
-/** What a client is told that is not served. */
+/** The reply to a client that is not served. */
 export function refusal(host: string, reason: RefusalReason, sentence?: string): string {
   const own = reason === 'draining' ? 'is shutting down' : 'has too many connections';
   return closing('4.3.2', host, sentence ?? own);

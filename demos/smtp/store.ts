@@ -1,4 +1,4 @@
-/** Who a message is from, and to whom it goes: what the commands said, not its header. */
+/** The sender and the recipients of a message: those of the commands, not those of its header. */
 export interface Envelope {
   /** `''` for a bounce. */
   readonly from: string;
@@ -19,12 +19,15 @@ export interface Store {
   begin(message: Arriving): Promise<Delivery>;
 }
 
-/** A message that is being stored. Nobody sees it before `commit`. The methods are called one after the other, but for `abort`. */
+/**
+ * A message that is being stored. Before `commit` no reader sees it. The methods are called one after the other; only `abort` may
+ * be called at any time.
+ */
 export interface Delivery {
   /** Stores a piece of the content. While the promise is not resolved, no further piece is read from the client. */
   write(bytes: Uint8Array): Promise<void>;
   /** Completes the message. When the promise is resolved, the message survives a loss of power, if the store can do that at all. */
   commit(): Promise<void>;
-  /** Removes what was stored of it. It may be called during `write`, and is never rejected. */
+  /** Removes what was stored of it. The promise is never rejected. */
   abort(): Promise<void>;
 }

@@ -404,8 +404,8 @@ describe('a deadline', () => {
   });
 });
 
-describe('a full house', () => {
-  it('refuses by 421, and serves again when there is room', async () => {
+describe('a client above the limits', () => {
+  it('is refused by 421, and served again when there is room', async () => {
     const mail = await MailServer.open({}, { concurrency: 1, waiting: { max: 0 } });
     const one = await mail.connect();
     const two = await mail.connect();
