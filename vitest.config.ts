@@ -11,6 +11,7 @@ const real = [
   'spec/demos/load.spec.ts',
   'spec/demos/proxy*.spec.ts',
   'spec/demos/redis/{server,clients,restart,differential,protocol.differential}.spec.ts',
+  'spec/demos/smtp/clients.spec.ts',
   'spec/proxyProtocol/haproxy.spec.ts',
 ];
 

@@ -85,6 +85,7 @@ it('echo reads the PROXY header of a proxy that it trusts, before TLS, and serve
 it.each([
   ['echo', 'echo'],
   ['memcached/server', 'memcached'],
+  ['smtp', 'smtp'],
 ])('%s ends with a sentence if it cannot use a certificate', async (name, called) => {
   const { code, stderr, stdout } = await spawnDemo(name, ['--port=0', '--tls-cert=/none', '--tls-key=/none']).done;
   expect({ code, stderr, stdout }).toEqual({
