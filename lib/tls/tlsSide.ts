@@ -1,4 +1,4 @@
-import { createPrivateKey } from 'node:crypto';
+import { constants, createPrivateKey } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { isIP, type Server, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
@@ -92,6 +92,14 @@ export interface TlsSide {
   readonly bare?: BareServer | undefined;
 }
 
+/**
+ * A peer that begins a further handshake on a connection, as it can up to TLS 1.2, costs CPU time at will, and is answered in the
+ * middle of a write. As in Go and in TLS 1.3, there is none: OpenSSL declines with the alert `no_renegotiation`.
+ */
+const withoutRenegotiation = ({ secureOptions = 0 }: Pick<SecureContextOptions, 'secureOptions'>) => ({
+  secureOptions: secureOptions | constants.SSL_OP_NO_RENEGOTIATION,
+});
+
 /** The longest timeout of Node. The library has a deadline of its own for a handshake. */
 const NEVER = 0x7fffffff;
 
@@ -137,7 +145,7 @@ function nodeServer(options: TlsOptions): Server {
   const { cert, key, pfx, SNICallback, pskCallback } = options;
   if (!(cert && key) && !pfx && !SNICallback && !pskCallback)
     throw new TypeError('there must be a cert and its key, a pfx, an SNICallback or a pskCallback');
-  const server = createServer({ ...options, handshakeTimeout: NEVER });
+  const server = createServer({ ...options, ...withoutRenegotiation(options), handshakeTimeout: NEVER });
   checkKeys(options);
   return server;
 }
@@ -185,7 +193,8 @@ export function tlsClient(options: TlsClientOptions, host: string | undefined): 
   const checked = check && { checkServerIdentity: orError(check) };
   return {
     begin(raw, handler) {
-      const socket = connect({ ...(host !== undefined && { host }), ...name, ...options, ...checked, socket: raw });
+      const own = { ...name, ...options, ...withoutRenegotiation(options), ...checked, socket: raw };
+      const socket = connect({ ...(host !== undefined && { host }), ...own });
       const fail = (error: Error) => handler.failed(tlsError(error));
       socket.once('error', fail);
       socket.once('secureConnect', () => {

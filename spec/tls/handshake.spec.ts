@@ -114,6 +114,26 @@ describe('a connection with TLS', () => {
     expect(served[0]?.security).toBeUndefined();
   });
 
+  it('does not begin a further handshake on a connection', async () => {
+    const { log, port } = await open({ maxVersion: 'TLSv1.2' });
+    const other = tlsClient(port);
+    await once(other.socket, 'secureConnect');
+    const client = tlsClient(port);
+    await once(client.socket, 'secureConnect');
+    let isRenegotiated = false;
+    client.socket.renegotiate({}, (error) => {
+      isRenegotiated = error === null;
+    });
+    client.socket.write('one\n');
+    await log.whenEmitted('closed');
+    expect(isRenegotiated).toBe(false);
+    // Its own TLS gives up when it is declined.
+    expect(client).toMatchObject({ text: '', error: { code: 'EPROTO' } });
+    other.socket.end('two\n');
+    await once(other.socket, 'end');
+    expect(other.text).toBe('TWO\n');
+  });
+
   it('resumes a session', async () => {
     const { served, port } = await open({ minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' });
     const first = tlsClient(port);
