@@ -344,29 +344,6 @@ describe.each([
     if (!closes) expect(report.length).toBe(32_768);
   });
 
-  it.runIf(isServer)('serves a renegotiation of TLS 1.2, and fails at the fourth', async () => {
-    const ends = await pair({ tls: { maxVersion: 'TLSv1.2' } });
-    const { socket, peer, report } = ends;
-    const read = reading(ends);
-    socket.resume();
-    const renegotiate = () =>
-      new Promise<string>((resolve) => {
-        peer.once('close', () => resolve('closed'));
-        peer.renegotiate({}, (error) => resolve(error ? 'failed' : 'done'));
-      });
-    for (let i = 1; i <= 3; i++) {
-      const done = renegotiate();
-      const events = report.events.length;
-      if (!socket.write('reply')) await waitUntil(() => report.events.length > events, 'room');
-      expect(await done).toBe('done');
-      peer.write('more');
-      await waitUntil(() => report.text === 'more'.repeat(i) && read.text === 'reply'.repeat(i), 'the bytes');
-    }
-    void renegotiate();
-    await report.until('freed');
-    expect(report.error).toMatchObject({ code: 'ERR_TLS_SESSION_ATTACK' });
-  });
-
   it('resumes a session', async () => {
     const tls = { ticketKeys: randomBytes(48) };
     let session: Buffer | undefined;
