@@ -220,9 +220,12 @@ export class FrameLoop<T> implements ByteSink, Input, Unsubscribable {
     control.reportBuffered(change, more);
   }
 
-  /** Keeps the rest of the chunk, because the next read overwrites it. What is a copy already is not copied again. */
+  /**
+   * Keeps the rest of the chunk, because the next read overwrites it. What is a copy already is not copied again. A copy of which
+   * nothing is left is released, because it would count as input that has not been passed on.
+   */
   #retain(): void {
-    if (this.#isPaused) return;
+    if (this.#isPaused && this.at < this.bytes.length) return;
     this.bytes = copyOf(this.bytes, this.at, this.bytes.length);
     this.at = 0;
     this.#isPaused = true;

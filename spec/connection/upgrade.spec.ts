@@ -167,6 +167,22 @@ describe('a connection that is upgraded', () => {
     expect(log.of('closed')[0]).toMatchObject({ bytesIn: 4 + 9 + 4 + 6, bytesOut: 10 + 10 + 12 + 14, unsent: 0 });
   });
 
+  it.each(Object.entries(handlers))('may have asked in one read with other commands: %s', async (_name, make) => {
+    const { served, log, port } = await open(make);
+    // Longer than what `lines` decodes at a time.
+    const long = 'x'.repeat(5000);
+    const one = raw(port);
+    one.socket.write(`one\n${long}\nSTARTTLS\n`);
+    await received(one, '220 ready\n');
+    const tls = await secured(one, { servername: 'localhost' });
+    tls.socket.end('two\n');
+    await once(tls.socket, 'close');
+    // What works side by side replies to earlier commands after the upgrade has begun.
+    expect(tls.text).toMatch(/secured two\n$/);
+    await log.whenEmitted('closed');
+    expect(served.commands).toEqual(['one', long, 'STARTTLS', 'two']);
+  });
+
   it('can be the client', async () => {
     const { served, port } = await open();
     const connection = await client(port);
