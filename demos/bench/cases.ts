@@ -18,6 +18,8 @@ export interface Case {
   readonly mode: Mode;
   readonly connections: number;
   readonly inFlight: number;
+  /** Bytes of a request in an echo. @default 64 */
+  readonly size?: number;
   /** How each short connection is closed. */
   readonly closing: Closing;
   /** The warm-up, as a multiple of that of the run. @default 1 */
@@ -128,6 +130,21 @@ export function casesFor({ idle, held }: Pick<Effort, 'idle' | 'held'>): readonl
       title: 'Connect, one request, client sends a RST, 50 at once',
       closing: 'reset',
     },
+    { ...requests, name: 'tls-echo', title: '64 B echo over TLS, 1 in flight, 50 connections', mode: 'tls' },
+    {
+      ...requests,
+      name: 'tls-bulk',
+      title: '64 KiB echo over TLS, 1 in flight, 8 connections',
+      mode: 'tls',
+      connections: 8,
+      size: 64 * 1024,
+    },
+    {
+      ...connects,
+      name: 'tls-handshake',
+      title: 'Handshake of TLS, one request, client closes first, 50 at once',
+      mode: 'tls',
+    },
     {
       ...connects,
       name: 'burst',
@@ -161,7 +178,7 @@ export function casesFor({ idle, held }: Pick<Effort, 'idle' | 'held'>): readonl
 
 /** The job of a load process: this case against this server. */
 export function jobFor(entry: Case, effort: Effort, server: Pick<Job, 'protocol' | 'port' | 'pid'>): Job {
-  const { kind, mode, connections, inFlight, closing } = entry;
+  const { kind, mode, connections, inFlight, size, closing } = entry;
   const { settle } = effort;
-  return { kind, mode, connections, inFlight, closing, settle, ...server };
+  return { kind, mode, connections, inFlight, size, closing, settle, ...server };
 }

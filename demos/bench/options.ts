@@ -20,9 +20,9 @@ export const usage = `npm run bench -- [options]
 
   --quick          one short round of all cases, some minutes; writes no files
   --case a,b       only these cases: echo, lines, async, prefixed, redis-set, redis-get, bulk-in, bulk-out, connect,
-                   connect-server-first, connect-rst, burst, held, idle, value
-  --peer a,b       only these servers: sluice, sluice-net, net, net-corked, net-joined, rxjs, handle, go, c, nest, redis,
-                   sluice-redis
+                   connect-server-first, connect-rst, tls-echo, tls-bulk, tls-handshake, burst, held, idle, value
+  --peer a,b       only these servers: sluice, sluice-net, net, net-corked, net-joined, tls, rxjs, handle, go, c, nest,
+                   redis, sluice-redis
   --node release   the Node that runs the servers in JavaScript: a release such as 26, which is installed once from the npm
                    registry, or the path of a program
   --starts n       how often all servers of a case are restarted

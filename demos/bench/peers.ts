@@ -31,18 +31,20 @@ export interface Peer {
 
 const every: readonly Mode[] = ['echo', 'lines', 'once', 'length-prefixed', 'discard', 'source'];
 const inNode: readonly Mode[] = [...every, 'async'];
+const inSluice: readonly Mode[] = [...inNode, 'tls'];
 const redis: readonly Mode[] = ['redis-set', 'redis-get'];
 
 /** The servers in the order in which they are measured. To add a Node server, add a file in `peers` and a line here. */
 export const peers: readonly Peer[] = [
-  node('sluice', 'Sluice', inNode),
-  node('sluice-net', 'Sluice, documented API', inNode, { of: 'sluice', env: { SLUICE_TRANSPORT: 'net' } }),
+  node('sluice', 'Sluice', inSluice),
+  node('sluice-net', 'Sluice, documented API', inSluice, { of: 'sluice', env: { SLUICE_TRANSPORT: 'net' } }),
   node('net', 'node:net, a write per reply', inNode),
   node('net-corked', 'node:net, corked by hand', ['lines', 'length-prefixed']),
   node('net-joined', 'node:net, one string a read', ['lines']),
+  node('tls', 'node:tls, a write per reply', ['tls']),
   node('rxjs', 'Plain RxJS', inNode, { uses: 'rxjs' }),
   node('handle', 'Node handle alone (floor)', ['echo', 'lines', 'once', 'length-prefixed']),
-  { name: 'go', title: 'Go', modes: every, protocol: 'plain', build: buildGo },
+  { name: 'go', title: 'Go', modes: [...every, 'tls'], protocol: 'plain', build: buildGo },
   { name: 'c', title: 'C, epoll, one buffer (floor)', modes: every, protocol: 'plain', build: buildC },
   { name: 'nest', title: 'NestJS (own protocol)', modes: ['echo', 'lines'], protocol: 'nest', build: findNest },
   { name: 'redis', title: 'Redis', modes: redis, protocol: 'plain', build: findRedis },

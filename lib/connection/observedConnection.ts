@@ -30,6 +30,8 @@ export abstract class ObservedConnection extends Connection {
   abstract readonly input: Input;
   abstract readonly output: Output;
   abstract readonly watchdog: Watchdog;
+  /** What it has to do before it can be handed out; it leaves that when it is closed. */
+  arrival: { leave(): void } | undefined;
   /** Its listener counts it as waiting: neither taken, nor refused, nor closed. */
   isCountedAsWaiting = true;
   /** The socket is closed. It may be so in any phase: the end of the input may still be retained for a paused handler. */

@@ -1,5 +1,6 @@
 import type { SocketConnection } from '../connection/socketConnection.ts';
 import { isA, ProxyHeaderError, TlsError } from '../errors.ts';
+import type { Linked, LinkedSet } from '../linkedSet.ts';
 import { decodeProxyHeader } from '../proxyProtocol/decode.ts';
 import { Gathered } from '../tls/gathered.ts';
 import { HelloReader } from '../tls/helloReader.ts';
@@ -41,16 +42,27 @@ type Stage = 'header' | 'hello' | 'queued' | 'handshake' | 'over';
  * A connection from its accept until it can be handed out: reads its PROXY header, and secures it. Meanwhile this handles what
  * its socket reports.
  */
-export class Arrival implements SocketHandler {
+export class Arrival implements SocketHandler, Linked<Arrival> {
+  following: Arrival | undefined;
+  preceding: Arrival | undefined;
+  place = 0;
+  memberOf: LinkedSet<Arrival> | undefined;
   readonly connection: SocketConnection;
+  /** When the deadline of its handshake is over. */
+  readonly until: number;
+  /** Its wait for the PROXY header, on a port that has one. */
+  headerWait: HeaderWait | undefined;
+  /** Its handshake has begun, or has its turn later. */
+  isSecuring = false;
   readonly #owner: ArrivalOwner;
   readonly #bytes = new Gathered();
   #socket: TransportSocket;
   #stage: Stage;
   #hello: HelloReader | undefined;
 
-  constructor(connection: SocketConnection, socket: TransportSocket, owner: ArrivalOwner) {
+  constructor(connection: SocketConnection, socket: TransportSocket, owner: ArrivalOwner, until: number) {
     this.connection = connection;
+    this.until = until;
     this.#socket = socket;
     this.#owner = owner;
     this.#stage = owner.proxy ? 'header' : 'hello';
@@ -69,7 +81,7 @@ export class Arrival implements SocketHandler {
     this.#socket.handler = this;
     const { proxy } = this.#owner;
     // Such as a health check of the proxy that has reset the connection already: its address cannot be looked up.
-    if (this.connection.abandoned) return this.#refuse('gone');
+    if (this.#socket.peer.port === undefined && this.connection.abandoned) return this.#refuse('gone');
     if (proxy?.isRequired && !proxy.isTrusted(this.#socket.peer))
       return this.#refuseProxy(untrusted(this.#socket.peer));
     this.#socket.resume();
@@ -112,14 +124,13 @@ export class Arrival implements SocketHandler {
     this.#hello ??= new HelloReader();
     if (!this.#hello.take(chunk)) return;
     this.#stage = 'queued';
-    this.#socket.pause();
     this.#owner.helloRead(this);
+    if (this.#stage === 'queued') this.#socket.pause();
   }
 
-  /** Begins the handshake. */
-  secure(side: TlsSide): void {
-    // While it queued, its socket did not read.
-    if (this.connection.abandoned) return this.#refuse('gone');
+  /** Begins the handshake. @param hasWaited It has waited for its turn, and its socket did not read meanwhile. */
+  secure(side: TlsSide, hasWaited: boolean): void {
+    if (hasWaited && this.connection.abandoned) return this.#refuse('gone');
     this.#stage = 'handshake';
     try {
       this.#socket = secure(side, this.#socket, this.#bytes.bytes, (socket) => this.#secured(socket));
@@ -205,6 +216,21 @@ export class Arrival implements SocketHandler {
   writable(): void {}
   finished(): void {}
   writeFailed(): void {}
+}
+
+/** The wait of an arrival for its PROXY header. */
+export class HeaderWait implements Linked<HeaderWait> {
+  following: HeaderWait | undefined;
+  preceding: HeaderWait | undefined;
+  place = 0;
+  memberOf: LinkedSet<HeaderWait> | undefined;
+  readonly arrival: Arrival;
+  readonly until: number;
+
+  constructor(arrival: Arrival, until: number) {
+    this.arrival = arrival;
+    this.until = until;
+  }
 }
 
 function untrusted({ address }: Address): ProxyHeaderError {

@@ -2,12 +2,12 @@ import type { SchedulerLike } from 'rxjs';
 import type { SocketConnection } from '../connection/socketConnection.ts';
 import { DeadlineError } from '../errors.ts';
 import type { RefusalReason } from '../events.ts';
+import { type Linked, LinkedSet } from '../linkedSet.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import type { HandshakeQueue } from '../tls/handshakeQueue.ts';
 import type { TlsSide } from '../tls/tlsSide.ts';
 import type { Address, TransportSocket } from '../transport/transport.ts';
-import { Arrival, type ArrivalOwner } from './arrival.ts';
-import { IndexedQueue } from './indexedQueue.ts';
+import { Arrival, type ArrivalOwner, HeaderWait } from './arrival.ts';
 
 /** How connections arrive at a port with TLS, or behind a proxy. Times are in milliseconds from the accept. */
 export interface ArrivalsOptions {
@@ -47,12 +47,12 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
   readonly #options: ArrivalsOptions;
   readonly #handler: ArrivalsHandler;
   readonly #timer: DeadlineTimer;
-  /** Those that have to send a PROXY header, and all, each with the time at which its deadline is over. */
-  readonly #unidentified = new IndexedQueue<Arrival>();
-  readonly #all = new IndexedQueue<Arrival>();
-  readonly #byConnection = new Map<SocketConnection, Arrival>();
-  /** Those whose handshake has begun, or has its turn later. */
-  readonly #securing = new Set<Arrival>();
+  /**
+   * Those that have to send a PROXY header, and all, in the order of their accept. Not a `Map` or a `Set`: it is copied again and
+   * again as items come and go. A copy in V8's old space keeps its items, with their connections, until the next full collection.
+   */
+  readonly #unidentified = new LinkedSet<HeaderWait>();
+  readonly #all = new LinkedSet<Arrival>();
   #isOpen = true;
 
   constructor(options: ArrivalsOptions, handler: ArrivalsHandler) {
@@ -73,40 +73,38 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
   accept(connection: SocketConnection, socket: TransportSocket): void {
     const { clock, max, proxy, handshake } = this.#options;
     if (!this.#isOpen) return this.#handler.refuse(connection, 'draining');
-    if (this.#byConnection.size >= max) return this.#handler.refuse(connection, 'full');
-    const arrival = new Arrival(connection, socket, this);
-    this.#byConnection.set(connection, arrival);
+    if (this.#all.size >= max) return this.#handler.refuse(connection, 'full');
     const now = clock.now();
-    if (proxy) this.#unidentified.add(arrival, now + proxy.deadline);
-    this.#all.add(arrival, this.hasTls ? now + handshake : Number.POSITIVE_INFINITY);
+    const arrival = new Arrival(connection, socket, this, this.hasTls ? now + handshake : Number.POSITIVE_INFINITY);
+    connection.arrival = arrival;
+    this.#all.add(arrival);
+    if (proxy) {
+      arrival.headerWait = new HeaderWait(arrival, now + proxy.deadline);
+      this.#unidentified.add(arrival.headerWait);
+    }
     this.#timer.set();
     arrival.begin();
-  }
-
-  /** A connection is closed, or refused. */
-  leave(connection: SocketConnection): void {
-    this.#byConnection.get(connection)?.leave();
   }
 
   /** The port is closed: refuses all. */
   close(): void {
     this.#isOpen = false;
     this.#timer.clear();
-    for (let next = this.#all.first; next !== undefined; next = this.#all.first) this.#refuse(next[0], 'draining');
+    for (let next = this.#all.first; next !== undefined; next = this.#all.first) this.#refuse(next, 'draining');
   }
 
   // What an arrival reports (ArrivalOwner) -------------------------------------------------------------------------------
 
-  identified(arrival: Arrival): void {
-    this.#unidentified.delete(arrival);
+  identified({ headerWait }: Arrival): void {
+    if (headerWait) this.#unidentified.delete(headerWait);
   }
 
   helloRead(arrival: Arrival): void {
-    this.#securing.add(arrival);
+    arrival.isSecuring = true;
     this.#handler.handshakes(1);
-    this.#options.handshakes.add(() => {
+    this.#options.handshakes.add((hasWaited) => {
       if (arrival.isOver) return false;
-      arrival.connection.inContext(() => this.#secure(arrival));
+      arrival.connection.inContext(() => this.#secure(arrival, hasWaited));
       return true;
     });
   }
@@ -120,27 +118,28 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
   }
 
   left(arrival: Arrival): void {
-    this.#unidentified.delete(arrival);
+    this.identified(arrival);
     this.#all.delete(arrival);
-    this.#byConnection.delete(arrival.connection);
-    if (this.#securing.delete(arrival)) this.#handler.handshakes(-1);
+    arrival.connection.arrival = undefined;
+    if (arrival.isSecuring) this.#handler.handshakes(-1);
+    arrival.isSecuring = false;
   }
 
-  #secure(arrival: Arrival): void {
+  #secure(arrival: Arrival, hasWaited: boolean): void {
     const { tls } = this.#options;
-    if (tls) arrival.secure(tls.side);
+    if (tls) arrival.secure(tls.side, hasWaited);
   }
 
   // Deadlines (DeadlineOwner) ------------------------------------------------------------------------------------------
 
   due(): number {
-    return Math.min(this.#unidentified.due, this.#all.due);
+    return Math.min(dueOf(this.#unidentified), dueOf(this.#all));
   }
 
   expire(): void {
     const { clock, proxy, handshake } = this.#options;
     const now = clock.now();
-    for (const arrival of overdue(this.#unidentified, now)) {
+    for (const { arrival } of overdue(this.#unidentified, now)) {
       // It may be a client of a protocol in which the server speaks first.
       if (proxy?.isRequired === false && !arrival.hasBegun) arrival.connection.inContext(() => arrival.goOn());
       else this.#refuse(arrival, 'deadline', new DeadlineError('proxy', proxy?.deadline ?? 0));
@@ -157,10 +156,15 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
   }
 }
 
-/** Those whose deadline is over. Each is removed from the queue before it is returned. */
-function* overdue(queue: IndexedQueue<Arrival>, now: number): Generator<Arrival> {
-  for (let first = queue.first; first !== undefined && first[1] <= now; first = queue.first) {
-    queue.delete(first[0]);
-    yield first[0];
+type Waiting<T extends Linked<T>> = Linked<T> & { readonly until: number };
+
+/** When the first deadline is over; `Infinity` if there is none. */
+const dueOf = <T extends Waiting<T>>(waits: LinkedSet<T>): number => waits.first?.until ?? Number.POSITIVE_INFINITY;
+
+/** Those whose deadline is over. Each is removed before it is returned. */
+function* overdue<T extends Waiting<T>>(waits: LinkedSet<T>, now: number): Generator<T> {
+  for (let { first } = waits; first !== undefined && first.until <= now; first = waits.first) {
+    waits.delete(first);
+    yield first;
   }
 }

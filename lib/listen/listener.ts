@@ -121,7 +121,7 @@ export class Listener implements PortHandler, ConnectionOwner {
   }
 
   closed(connection: SocketConnection, closed: Closed): void {
-    this.#arrivals?.leave(connection);
+    connection.arrival?.leave();
     if (connection.isCountedAsWaiting) {
       // Its peer left while it waited. If an operator's buffer still references it, it keeps its slot.
       this.#waitingRoom.leave(connection, false);

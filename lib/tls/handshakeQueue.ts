@@ -8,10 +8,13 @@ import { nextIteration } from '../time/eventLoop.ts';
  */
 const HANDSHAKES = 2;
 
+/** Begins a handshake. It returns whether it has, because there may be no use for it any more. */
+type Begin = (hasWaited: boolean) => boolean;
+
 /** Where the connections of one listener wait for their handshakes, first in, first out. */
 export class HandshakeQueue {
   readonly #clock: SchedulerLike;
-  readonly #queued = new Queue<() => boolean>();
+  readonly #queued = new Queue<Begin>();
   /** Handshakes that have begun in this iteration. */
   #begun = 0;
 
@@ -22,23 +25,23 @@ export class HandshakeQueue {
   /**
    * Begins a handshake: now, or in a later iteration.
    *
-   * @param begin Called once. It returns whether it has begun a handshake, for which there may be no use any more.
+   * @param begin Called once.
    */
-  add(begin: () => boolean): void {
+  add(begin: Begin): void {
     this.#queued.push(begin);
-    this.#next();
+    this.#next(false);
   }
 
   /** Begins as many handshakes as are left in this iteration. */
-  #next(): void {
+  #next(haveWaited: boolean): void {
     while (this.#begun < HANDSHAKES && this.#queued.size > 0) {
-      const hasBegun = this.#queued.shift()?.();
+      const hasBegun = this.#queued.shift()?.(haveWaited);
       if (hasBegun && this.#begun++ === 0) nextIteration(this.#clock, this.#nextIteration);
     }
   }
 
   readonly #nextIteration = (): void => {
     this.#begun = 0;
-    this.#next();
+    this.#next(true);
   };
 }

@@ -31,7 +31,7 @@ export class HandshakeSocket extends NodeSocket implements TransportSocket, Hand
   #read: Uint8Array[] | undefined;
 
   /**
-   * @param before The socket of the connection so far, which is paused.
+   * @param before The socket of the connection so far. From then on it does nothing.
    * @param hello What was read from it.
    * @param onSecured Called once, when the handshake is complete, with the socket to use from then on, whose handler must be set
    *   within the call. If the handshake fails, the handler is notified of that.
@@ -44,12 +44,13 @@ export class HandshakeSocket extends NodeSocket implements TransportSocket, Hand
   ) {
     super(before.peer);
     this.#onSecured = onSecured;
+    const { isReading } = before;
     const handle = before.release();
     this.#writtenBefore = before.bytesWritten;
     this.#isTcp = handle.getpeername !== undefined;
     try {
       this.#handle = wrapHandle(server, handle, this);
-      process.nextTick(begin, this, hello);
+      process.nextTick(begin, this, hello, isReading);
     } catch (error) {
       handle.close(() => this.freed());
       process.nextTick(fail, this, error);
@@ -135,21 +136,22 @@ export class HandshakeSocket extends NodeSocket implements TransportSocket, Hand
 
   // The handshake --------------------------------------------------------------------------------------------------------
 
-  begin(hello: Uint8Array): void {
-    if (this.#handle) beginHandshake(this.#handle, hello);
+  begin(hello: Uint8Array, isReading: boolean): void {
+    if (this.#handle) beginHandshake(this.#handle, hello, isReading);
   }
 
   secured(): void {
     const handle = this.#handle;
     if (handle === undefined) return;
     const before = { peer: this.peer, bytesWritten: this.#writtenBefore };
-    const socket = new SecureHandleSocket(handle, before, new SocketSecurity(handle.socket), this.#read ?? []);
+    const socket = new SecureHandleSocket(handle, before, new SocketSecurity(handle.socket), this.#read ?? [], true);
     this.keepFigures();
     this.#handle = undefined;
     this.#onSecured?.(socket);
     if (this.#earlyLength > 0) socket.sendEarly(this.#early);
     if (this.#isFinWanted) socket.end();
     if (this.#isReading) socket.resume();
+    socket.settle();
   }
 
   handshakeFailed(error: Error): void {
@@ -187,8 +189,8 @@ export class HandshakeSocket extends NodeSocket implements TransportSocket, Hand
   shutDown(): void {}
 }
 
-function begin(socket: HandshakeSocket, hello: Uint8Array): void {
-  socket.begin(hello);
+function begin(socket: HandshakeSocket, hello: Uint8Array, isReading: boolean): void {
+  socket.begin(hello, isReading);
 }
 
 function fail(socket: HandshakeSocket, error: Error): void {

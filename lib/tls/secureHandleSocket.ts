@@ -35,6 +35,8 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
   #closing: SecureHandle | undefined;
   readonly #isTcp: boolean;
   #isReading = false;
+  /** Whether the handle reads. Within the call that ends the handshake it may read although the socket is paused. */
+  #isStarted: boolean;
   /** What Node has passed on while the socket was paused. */
   #held: HeldInput | undefined;
   #large: LargeRead | undefined;
@@ -48,15 +50,18 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
    * @param handle What is read from it is passed on after this call.
    * @param before The socket of the connection during the handshake.
    * @param read What Node has decrypted already.
+   * @param isStarted Whether the handle reads. If so, {@link settle} is to be called in the same callback.
    */
   constructor(
     handle: SecureHandle,
     before: Pick<TransportSocket, 'peer' | 'bytesWritten'>,
     security: SocketSecurity,
     read: readonly Uint8Array[],
+    isStarted: boolean,
   ) {
     super(before.peer);
     this.#handle = handle;
+    this.#isStarted = isStarted;
     this.#isTcp = handle.raw.getpeername !== undefined;
     this.#writtenBefore = before.bytesWritten - handle.tls.bytesWritten;
     this.security = security;
@@ -107,13 +112,26 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
   resume(): void {
     if (this.#isReading || this.#hasPeerEnded || this.#handle === undefined) return;
     this.#isReading = true;
-    if (this.#held === undefined) this.#check(this.#handle.tls.readStart());
+    if (this.#held === undefined) this.#start(this.#handle);
     else if (this.#held.schedules()) process.nextTick(passOn, this);
   }
 
   pause(): void {
     if (!this.#isReading || this.#handle === undefined) return;
     this.#isReading = false;
+    this.settle();
+  }
+
+  #start(handle: SecureHandle): void {
+    if (this.#isStarted) return;
+    this.#isStarted = true;
+    this.#check(handle.tls.readStart());
+  }
+
+  /** Stops the handle if the socket is paused. */
+  settle(): void {
+    if (this.#isReading || !this.#isStarted || this.#handle === undefined) return;
+    this.#isStarted = false;
     this.#check(this.#handle.tls.readStop());
   }
 
@@ -183,7 +201,7 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
     if (!this.#isReading || this.#handle === undefined) return;
     this.#held = undefined;
     if (held.hasEnded) this.#end();
-    else this.#check(this.#handle.tls.readStart());
+    else this.#start(this.#handle);
   }
 
   #end(): void {
@@ -314,26 +332,9 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
 
 // For `process.nextTick`, because a handler is not notified within the call that it makes.
 
-function passOn(socket: SecureHandleSocket): void {
-  socket.passOn();
-}
-
-function flushLarge(socket: SecureHandleSocket): void {
-  socket.flushLarge();
-}
-
-function failRead(socket: SecureHandleSocket, error: Error): void {
-  socket.readFailed(error);
-}
-
-function complete(socket: SecureHandleSocket, status: number): void {
-  socket.writeCompleted(status);
-}
-
-function flush(socket: SecureHandleSocket): void {
-  socket.flush();
-}
-
-function finish(socket: SecureHandleSocket): void {
-  socket.shutDown();
-}
+const passOn = (socket: SecureHandleSocket): void => socket.passOn();
+const flushLarge = (socket: SecureHandleSocket): void => socket.flushLarge();
+const failRead = (socket: SecureHandleSocket, error: Error): void => socket.readFailed(error);
+const complete = (socket: SecureHandleSocket, status: number): void => socket.writeCompleted(status);
+const flush = (socket: SecureHandleSocket): void => socket.flush();
+const finish = (socket: SecureHandleSocket): void => socket.shutDown();

@@ -238,7 +238,7 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
   /** From now on this socket does nothing. */
   #continueOn(handle: TakenHandle): void {
     const security = new SocketSecurity(handle.socket);
-    const socket = new SecureHandleSocket(handle, this, security, handle.read);
+    const socket = new SecureHandleSocket(handle, this, security, handle.read, false);
     this.keepFigures();
     this.#isOver = true;
     this.#reportSecured(socket);

@@ -137,15 +137,20 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
   }
 
   detach(): Socket {
+    this.pause();
     return asSocket(this.release());
   }
 
-  /** Gives the handle away. From then on this socket does nothing. */
+  /** Whether the handle reads. */
+  get isReading(): boolean {
+    return this.#isReading;
+  }
+
+  /** Gives the handle away as it is. From then on this socket does nothing. */
   release(): Handle {
     const handle = this.#handle;
     if (handle === undefined) throw new Error('Cannot detach the socket: it is closed');
     this.keepFigures();
-    this.pause();
     this.#handle = undefined;
     return handle;
   }

@@ -119,7 +119,7 @@ class BareSocket {
   _hadError = false;
   _SNICallback: unknown = null;
   readonly #server: BareServer;
-  [OWNER]: SecureOwner;
+  [OWNER]: SecureOwner | undefined;
 
   static {
     Object.setPrototypeOf(BareSocket.prototype, TLSSocket.prototype);
@@ -139,14 +139,14 @@ class BareSocket {
   emit(event: string, value?: unknown): boolean {
     if (event === 'secure') this.#server.secure.call(this);
     else if (event === '_tlsError') this.#server.tlsError.call(this, value);
-    else if (event === 'error') this[OWNER].tlsFailed(value as Error);
+    else if (event === 'error') this[OWNER]?.tlsFailed(value as Error);
     return true;
   }
 
   destroy(error?: Error): this {
     if (this.destroyed) return this;
     this.destroyed = true;
-    if (this._controlReleased) this[OWNER].tlsFailed(error ?? closedByNode());
+    if (this._controlReleased) this[OWNER]?.tlsFailed(error ?? closedByNode());
     else if (error) this.emit('_tlsError', error);
     else this.#server.close.call(this);
     return this;
@@ -171,17 +171,17 @@ class BareSocket {
 
 /** An object that behaves as the server of bare sockets: passes the outcome of a handshake on to the owner of its socket. */
 function outcomeOf(server: object): object {
-  const ownerOf = (socket: unknown) => (socket as BareSocket)[OWNER] as HandshakeOwner;
+  const ownerOf = (socket: unknown) => (socket as BareSocket)[OWNER] as HandshakeOwner | undefined;
   const emit = (event: string, first: unknown, second: unknown): boolean => {
-    if (event === 'secureConnection') ownerOf(first).secured();
-    else if (event === 'tlsClientError') ownerOf(second).handshakeFailed(first as Error);
+    if (event === 'secureConnection') ownerOf(first)?.secured();
+    else if (event === 'tlsClientError') ownerOf(second)?.handshakeFailed(first as Error);
     return true;
   };
   return Object.create(server, { emit: { value: emit } });
 }
 
 /**
- * Makes the wrap of a handle that does not read.
+ * Makes the wrap of a handle. If the handle reads, it goes on.
  *
  * @param owner Not notified before {@link beginHandshake}.
  */
@@ -196,10 +196,13 @@ export function wrapHandle(server: BareServer, handle: Handle, owner: HandshakeO
   return secure;
 }
 
-/** @param read What was read from the handle before. */
-export function beginHandshake({ tls }: SecureHandle, read: Uint8Array): void {
+/**
+ * @param read What was read from the handle before.
+ * @param isReading The handle reads: to stop and to start again would cost system calls.
+ */
+export function beginHandshake({ tls }: SecureHandle, read: Uint8Array, isReading: boolean): void {
   (tls as { receive?(bytes: Uint8Array): void }).receive?.(read);
-  tls.readStart();
+  if (!isReading) tls.readStart();
 }
 
 /** Ends a handshake as Node does when the peer closes the connection, or when reading fails. `handshakeFailed` is called. */

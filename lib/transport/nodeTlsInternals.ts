@@ -76,7 +76,9 @@ const FIGURES = ['bytesRead', 'bytesWritten', 'writeQueueSize'] as const;
 /** The key of the owner, on the wrap, on the handle beneath and on the socket. */
 export const OWNER = Symbol('owner');
 
+/** Without an owner once it is freed. */
 type Owned<T> = T & { [OWNER]: SecureOwner } & Record<symbol, unknown>;
+type Freed = { [OWNER]?: SecureOwner | undefined };
 type WithParents = TlsWrap & { readonly _parent?: object; _parentWrap?: { _handle: object | null } | null };
 
 interface Internals {
@@ -91,7 +93,7 @@ interface Internals {
 export const fitsTls: (wrap: object | null | undefined) => wrap is WithParents = shape(METHODS, FIGURES);
 
 /**
- * Takes the handles of a socket whose handshake is complete. From then on the socket reads and writes nothing.
+ * Takes the handles of a socket whose handshake is complete. From then on the socket reads and writes nothing, nor does the handle.
  *
  * @returns `undefined` if anything has another shape.
  */
@@ -109,10 +111,11 @@ export function takeSecured(socket: TLSSocket): TakenHandle | undefined {
   (socket as Internals)._parent = null;
   socket.on('error', onError);
   socket.destroy = onDestroy;
+  tls.readStop();
   return { tls, raw, socket, read };
 }
 
-/** Makes a connection notify its owner. It does not read from then on. */
+/** Makes a connection notify its owner. If it reads, it goes on. */
 export function ownSecured({ tls, raw, socket }: SecureHandle, owner: SecureOwner): void {
   const { key } = learnt();
   const isOwned = (tls as Owned<TlsWrap>)[OWNER] !== undefined;
@@ -121,7 +124,6 @@ export function ownSecured({ tls, raw, socket }: SecureHandle, owner: SecureOwne
   (raw as Owned<Handle>)[key] = owner;
   (socket as Owned<TLSSocket>)[OWNER] = owner;
   owner.bytesRead = tls.bytesRead;
-  tls.readStop();
   if (isOwned) return;
   tls.onread = onRead;
   tls.useUserBuffer(sharedBuffer);
@@ -141,11 +143,11 @@ function onRead(this: unknown): void {
 }
 
 function onError(this: TLSSocket, error: Error): void {
-  (this as Owned<TLSSocket>)[OWNER].tlsFailed(error);
+  (this as TLSSocket & Freed)[OWNER]?.tlsFailed(error);
 }
 
 function onDestroy<T>(this: T, error?: Error): T {
-  (this as Owned<T>)[OWNER].tlsFailed(error ?? closedByNode());
+  (this as T & Freed)[OWNER]?.tlsFailed(error ?? closedByNode());
   return this;
 }
 
@@ -214,11 +216,16 @@ function onWritten(this: Request, status: number): void {
 export const shutdownSecured = ({ tls }: SecureHandle, owner: SecureOwner): boolean =>
   (handles() as Handles).shutdown(tls as Handle, owner);
 
-/** Frees what OpenSSL holds. */
-export function freeSecured({ socket }: SecureHandle): void {
+/**
+ * Frees what OpenSSL holds, and the owner. V8 keeps a wrap, with all that it refers to, until its next full collection, unlike
+ * other garbage. That would be the whole connection, and what its handler holds.
+ */
+export function freeSecured({ tls, raw, socket }: SecureHandle): void {
+  const { key } = learnt();
   const shell = socket as { -readonly [K in keyof Internals]: Internals[K] };
   shell._destroySSL?.();
   shell._handle = null;
+  for (const one of [tls, raw, socket] as object[] as Record<symbol, unknown>[]) one[OWNER] = one[key] = undefined;
 }
 
 /** Closes the handle beneath. `closed` follows. */

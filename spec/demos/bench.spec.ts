@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { createServer as createTlsServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
@@ -27,6 +28,7 @@ import { caseTable, table } from '../../demos/bench/report/table.ts';
 import type { Result } from '../../demos/bench/rounds.ts';
 import { judge, ratioOf, targets } from '../../demos/bench/targets.ts';
 import { valueCase, valuePeers } from '../../demos/bench/values.ts';
+import { selfSigned } from '../support/certificates.ts';
 
 const samples = (...figures: (number | undefined)[]): (Sample | undefined)[] =>
   figures.map((figure) => (figure === undefined ? undefined : { figure, count: 1 }));
@@ -171,6 +173,8 @@ describe('the wire', () => {
   it('has frames of the size in the title of the case', () => {
     expect(wireOf({ mode: 'echo', protocol: 'plain' }).requestSize).toBe(64);
     expect(wireOf({ mode: 'lines', protocol: 'plain' }).requestSize).toBe(64);
+    expect(wireOf({ mode: 'tls', protocol: 'plain' }).requestSize).toBe(64);
+    expect(wireOf({ mode: 'tls', protocol: 'plain', size: 65_536 }).requestSize).toBe(65_536);
     expect(wireOf({ mode: 'once', protocol: 'plain' })).toEqual(wireOf({ mode: 'lines', protocol: 'plain' }));
     expect(wireOf({ mode: 'length-prefixed', protocol: 'plain' }).requestSize).toBe(4 + 1024);
   });
@@ -343,7 +347,7 @@ describe.runIf(existsSync('/proc/self/stat'))('a run', () => {
 describe.runIf(existsSync('/proc/self/stat'))('a load', () => {
   let builds: Builds;
   beforeAll(async () => {
-    builds = await buildAll(peers.filter(({ modes }) => modes.includes('once')));
+    builds = await buildAll(peers.filter(({ modes }) => modes.includes('once') || modes.includes('tls')));
   });
 
   it.each([
@@ -354,12 +358,15 @@ describe.runIf(existsSync('/proc/self/stat'))('a load', () => {
     ['connect-server-first', 'sends different bytes', louder],
     ['burst', 'sends different bytes', louder],
     ['held', 'sends different bytes', louder],
+    ['tls-echo', 'sends different bytes', louder],
+    ['tls-bulk', 'sends more bytes', twice],
+    ['tls-handshake', 'sends different bytes', louder],
   ])('of the case %s fails when a server %s', async (name, _, reply) => {
     const measuring = measure(name, (socket) => socket.on('data', (bytes) => socket.write(reply(bytes))));
     await expect(measuring).rejects.toThrow('Wrong reply');
   });
 
-  it.each(['connect', 'connect-server-first', 'connect-rst', 'burst', 'held'])(
+  it.each(['connect', 'connect-server-first', 'connect-rst', 'tls-handshake', 'burst', 'held'])(
     'of the case %s fails when a server closes a connection before its reply',
     async (name) => {
       const measuring = measure(name, (socket) => socket.on('data', () => socket.end()));
@@ -385,31 +392,46 @@ describe.runIf(existsSync('/proc/self/stat'))('a load', () => {
   it.for(peers.filter(({ modes }) => modes.includes('once')).map(({ name }) => name))(
     'is answered by the server %s, whichever side closes first',
     async (name, { skip }) => {
-      const runner = builds.runners.find(({ peer }) => peer.name === name);
-      skip(runner === undefined && process.env.CI === undefined, builds.absent[name]);
-      if (runner === undefined) throw new Error(`${name} cannot run, and CI needs it: ${builds.absent[name]}`);
-      const answered = async (mode: Mode, cases: readonly string[]) => {
-        const { pid, port, stop } = await startServer(runner.program, mode);
-        try {
-          for (const entry of cases) {
-            const { count } = await measureOn(entry, { protocol: 'plain', port, pid });
-            expect(count).toBeGreaterThan(0);
-          }
-        } finally {
-          await stop();
-        }
-      };
-      await answered('echo', ['connect', 'connect-rst', 'burst']);
-      await answered('once', ['connect-server-first']);
+      await answered(name, skip, 'echo', ['connect', 'connect-rst', 'burst']);
+      await answered(name, skip, 'once', ['connect-server-first']);
     },
   );
+
+  it.for(peers.filter(({ modes }) => modes.includes('tls')).map(({ name }) => name))(
+    'is answered by the server %s over TLS',
+    async (name, { skip }) => {
+      await answered(name, skip, 'tls', ['tls-echo', 'tls-bulk', 'tls-handshake']);
+    },
+  );
+
+  async function answered(
+    name: string,
+    skip: (is: boolean, why?: string) => void,
+    mode: Mode,
+    cases: readonly string[],
+  ): Promise<void> {
+    const runner = builds.runners.find(({ peer }) => peer.name === name);
+    skip(runner === undefined && process.env.CI === undefined, builds.absent[name]);
+    if (runner === undefined) throw new Error(`${name} cannot run, and CI needs it: ${builds.absent[name]}`);
+    const { pid, port, stop } = await startServer(runner.program, mode);
+    try {
+      for (const entry of cases) {
+        const { count } = await measureOn(entry, { protocol: 'plain', port, pid });
+        expect(count).toBeGreaterThan(0);
+      }
+    } finally {
+      await stop();
+    }
+  }
 });
 
 const few = 20;
 
 /** A measurement of this case, with few connections, against a server in this process. */
 async function measure(name: string, serve: (socket: Socket) => void): Promise<Sample> {
-  const server = createServer((socket) => serve(socket.on('error', () => socket.destroy())));
+  const begin = (socket: Socket) => serve(socket.on('error', () => socket.destroy()));
+  const isSecure = choose('case', casesFor(quick), [name])[0]?.mode === 'tls';
+  const server = isSecure ? createTlsServer(await selfSigned({}), begin) : createServer(begin);
   await new Promise<void>((resolve) => server.listen(0, '0.0.0.0', resolve));
   try {
     const { port } = server.address() as AddressInfo;

@@ -5,7 +5,7 @@ import { tlsServer } from '../../lib/tls/tlsSide.ts';
 import { netTransport } from '../../lib/transport/node.ts';
 import { handles } from '../../lib/transport/nodeInternals.ts';
 import { canBeBare, learnServer } from '../../lib/transport/nodeTlsHandshake.ts';
-import { takeSecured } from '../../lib/transport/nodeTlsInternals.ts';
+import { closeSecured, freeSecured, ownSecured, takeSecured } from '../../lib/transport/nodeTlsInternals.ts';
 import { iteration } from '../support/clock.ts';
 import { accepted, cert, type Ends, key } from './securePair.ts';
 
@@ -55,6 +55,31 @@ describe.runIf(handles())('the handles of a TLS connection', () => {
     const taken = takeSecured(ends.peer);
     expect(String(Buffer.concat(taken?.read ?? []))).toBe('abc');
     close(taken);
+  });
+
+  it('refer to nothing of the connection once they are freed', async () => {
+    const { _parent } = wrapOf(await connected());
+    const { socket, peer } = open.at(-1) as Ends;
+    const taken = takeSecured(peer);
+    if (taken === undefined) return expect.unreachable();
+    const owner = Object.create({ bytesRead: 0 });
+    ownSecured(taken, owner);
+    const holders = [taken.tls, taken.raw, taken.socket] as object[] as Record<symbol, unknown>[];
+    const held = () =>
+      holders.map((holder) => Object.getOwnPropertySymbols(holder).some((key) => holder[key] === owner));
+    expect(held()).toEqual([true, true, true]);
+    await new Promise<void>((resolve) => {
+      owner.closed = resolve;
+      closeSecured(taken);
+    });
+    freeSecured(taken);
+    expect(held()).toEqual([false, false, false]);
+    // Node may still report something, which reaches nothing.
+    taken.socket.emit('error', new Error('late'));
+    taken.socket.destroy();
+    expect(taken.raw).toBe(_parent);
+    open.pop();
+    socket.destroy();
   });
 
   it.each([

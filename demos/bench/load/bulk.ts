@@ -37,7 +37,7 @@ function send(job: Job, index: number, bytes: number, progress: (bytes: number) 
   return new Promise((resolve, reject) => {
     const reply: Buffer[] = [];
     let left = bytes;
-    const socket = dial(job.port, index, {
+    const socket = dial(job, index, {
       open: fill,
       read: (read, length) => reply.push(Buffer.from(read.subarray(0, length))),
       close: () => {
@@ -66,7 +66,7 @@ function receive(job: Job, index: number, bytes: number, progress: (bytes: numbe
     let seen = 0;
     const request = Buffer.alloc(8);
     request.writeBigUInt64BE(BigInt(bytes));
-    dial(job.port, index, {
+    dial(job, index, {
       open: (opened) => opened.write(request),
       read: (read, length, socket) => {
         const due = seen & 255;

@@ -17,7 +17,7 @@ export function burst(job: Job): Load {
     latencies.clear();
     const window = new Window(job.pid, ms);
     const visit = async () => {
-      latencies.add(await visitOnce(job.port, wire, next++, job.closing));
+      latencies.add(await visitOnce(job, wire, next++, job.closing));
       window.count++;
     };
     do {

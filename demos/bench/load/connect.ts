@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { unlessStalled } from './dial.ts';
+import { type Target, unlessStalled } from './dial.ts';
 import type { Closing, Job, Load } from './job.ts';
 import { Latencies } from './latency.ts';
 import { once } from './once.ts';
@@ -26,7 +26,7 @@ export function connects(job: Job): Load {
     const window = new Window(job.pid, ms);
     const visit = async (closing: Closing) => {
       const since = performance.now();
-      await visitOnce(job.port, wire, next++, closing);
+      await visitOnce(job, wire, next++, closing);
       latencies.add(performance.now() - since);
       window.count++;
     };
@@ -45,11 +45,11 @@ export function connects(job: Job): Load {
  * Connects, sends the request with number `index`, receives its reply, and closes. Resolved with the latency of the reply,
  * once the client knows that the connection is closed.
  */
-export function visitOnce(port: number, wire: Wire, index: number, closing: Closing): Promise<number> {
+export function visitOnce(target: Target, wire: Wire, index: number, closing: Closing): Promise<number> {
   return new Promise((resolve, reject) => {
     let latency = 0;
     const closed = (error: Error | undefined) => (error === undefined ? resolve(latency) : reject(error));
-    once(port, wire, index, closed).then((answered) => {
+    once(target, wire, index, closed).then((answered) => {
       latency = answered.latency;
       closings[closing](answered.socket);
     }, reject);

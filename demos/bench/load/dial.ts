@@ -1,7 +1,21 @@
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls, createSecureContext } from 'node:tls';
+import type { Job } from './job.ts';
 
 /** The read buffer of all connections. One is enough, because each read is checked before the next one. */
 const shared = Buffer.allocUnsafe(64 * 1024);
+
+/** The server of a connection. */
+export type Target = Pick<Job, 'port' | 'mode'>;
+
+/**
+ * One context for all clients: to make it costs more than a handshake. All servers use the same version and the same cipher.
+ * No client has a ticket, so each handshake is a full one. No client checks the certificate, which costs the server nothing.
+ */
+const secure = {
+  secureContext: createSecureContext({ minVersion: 'TLSv1.3', ciphers: 'TLS_AES_128_GCM_SHA256' }),
+  rejectUnauthorized: false,
+};
 
 /** The callbacks of one connection of a load. */
 export interface Ends {
@@ -18,8 +32,8 @@ export interface Ends {
  * Connects to the server at one of 64 loopback addresses, chosen by `index`. Each address has its own client ports; with one
  * address, ten thousand connections, or many short ones in succession, would use up the ports.
  */
-export function dial(port: number, index: number, ends: Ends): Socket {
-  const socket = connect({
+export function dial({ port, mode }: Target, index: number, ends: Ends): Socket {
+  const how = {
     port,
     host: `127.0.0.${1 + (index % 64)}`,
     noDelay: true,
@@ -30,9 +44,11 @@ export function dial(port: number, index: number, ends: Ends): Socket {
         return true;
       },
     },
-  });
+  };
+  const isSecure = mode === 'tls';
+  const socket: Socket = isSecure ? connectTls({ ...how, ...secure }) : connect(how);
   if (ends.attempt !== undefined) socket.once('connectionAttempt', ends.attempt);
-  socket.once('connect', () => ends.open(socket));
+  socket.once(isSecure ? 'secureConnect' : 'connect', () => ends.open(socket));
   socket.once('error', ends.fail);
   socket.once('close', ends.close);
   return socket;

@@ -18,7 +18,7 @@ async function hold(job: Job): Promise<Sample> {
   const open = async (count: number) => {
     let left = count;
     const opener = async () => {
-      while (left-- > 0) held.push(await once(job.port, wire, held.length, () => lost++));
+      while (left-- > 0) held.push(await once(job, wire, held.length, () => lost++));
     };
     await Promise.all(Array.from({ length: atOnce }, opener));
   };

@@ -1,8 +1,8 @@
 /** What a server of the bench does with the bytes that it reads. */
 export type BytesMode = 'echo' | 'lines' | 'once' | 'async' | 'length-prefixed' | 'discard' | 'source';
 
-/** The modes of all servers, Redis included. */
-export type Mode = BytesMode | 'redis-set' | 'redis-get';
+/** The modes of all servers, Redis included. `tls` is an echo over TLS. */
+export type Mode = BytesMode | 'redis-set' | 'redis-get' | 'tls';
 
 /** The pattern of a load. */
 export type LoadKind = 'request-reply' | 'bulk-in' | 'bulk-out' | 'connect' | 'burst' | 'held' | 'idle';
@@ -18,6 +18,8 @@ export interface Job {
   readonly kind: LoadKind;
   readonly mode: Mode;
   readonly protocol: Protocol;
+  /** Bytes of a request in an echo. @default 64 */
+  readonly size?: number | undefined;
   readonly port: number;
   /** Process id of the server, whose CPU and memory are read. */
   readonly pid: number;

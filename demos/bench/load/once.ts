@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { dial } from './dial.ts';
+import { dial, type Target } from './dial.ts';
 import type { Wire } from './wire.ts';
 
 /** A connection whose request was answered. */
@@ -16,7 +16,7 @@ export interface Answered {
  * @param onClose Called when the connection is closed after the reply, with the error that closed it, if there was one.
  */
 export function once(
-  port: number,
+  target: Target,
   wire: Wire,
   index: number,
   onClose: (error: Error | undefined) => void,
@@ -27,7 +27,7 @@ export function once(
     let since = 0;
     let seen = 0;
     let failure: Error | undefined;
-    dial(port, index, {
+    dial(target, index, {
       attempt: () => {
         since = performance.now();
       },

@@ -13,7 +13,7 @@ import { type Wire, wireOf } from './wire.ts';
  */
 export async function requestReply(job: Job): Promise<Load> {
   const wire = wireOf(job);
-  if (wire.before !== undefined) (await once(job.port, wire.before, 0, () => {})).socket.destroy();
+  if (wire.before !== undefined) (await once(job, wire.before, 0, () => {})).socket.destroy();
   const load = new RequestReply(job, wire);
   await load.connected;
   return load;

@@ -32,7 +32,7 @@ export class RingConnection {
     fail: (error: unknown) => void,
   ): Promise<RingConnection> {
     return new Promise((open) => {
-      const socket = dial(job.port, index, {
+      const socket = dial(job, index, {
         open: () => open(connection),
         read: (bytes, length) => {
           try {

@@ -1,7 +1,9 @@
 import type { Job } from './job.ts';
 
 /** Frames in a ring: enough that the replies of different connections and requests differ. */
-const frames = 256;
+const many = 256;
+/** The same for frames of more than a KiB, whose ring would take too much memory. */
+const some = 8;
 const letters = 'abcdefghijklmnopqrstuvwxyz0123456789';
 
 /**
@@ -18,17 +20,18 @@ export interface Wire {
   readonly before?: Wire;
 }
 
-/** The wire of a job: frames of 64 bytes; 1 KiB after a length of four bytes; or, for Redis, values of 64 bytes. */
-export function wireOf({ mode, protocol }: Pick<Job, 'mode' | 'protocol'>): Wire {
+/** The wire of a job: frames of 64 bytes, or of its `size`; 1 KiB after a length of four bytes; or, for Redis, values of 64 bytes. */
+export function wireOf({ mode, protocol, size = 64 }: Pick<Job, 'mode' | 'protocol' | 'size'>): Wire {
   if (protocol === 'nest') return build(nestRequest, nestReply);
   if (mode === 'length-prefixed') return build(prefixed, prefixed);
   if (mode === 'redis-set') return build(set, stored);
   if (mode === 'redis-get') return { ...build(get, value), before: whole(build(set, stored)) };
   if (mode === 'lines' || mode === 'once' || mode === 'async') return build(line, line);
-  return build(raw, raw);
+  const raw = (index: number) => Buffer.from(text(index, size));
+  return build(raw, raw, size > 1024 ? some : many);
 }
 
-function build(request: (index: number) => Buffer, reply: (index: number) => Buffer): Wire {
+function build(request: (index: number) => Buffer, reply: (index: number) => Buffer, frames = many): Wire {
   const all = (make: (index: number) => Buffer) =>
     Array.from({ length: frames * 2 }, (_, index) => make(index % frames));
   const requests = all(request);
@@ -69,7 +72,6 @@ function text(index: number, length: number): string {
   return out;
 }
 
-const raw = (index: number) => Buffer.from(text(index, 64));
 const line = (index: number) => Buffer.from(`${text(index, 63)}\n`);
 
 /** A bulk string of Redis: its length, then its bytes. */

@@ -1,7 +1,7 @@
 /** node:net, a `write` per reply: the straightforward version, which pauses its input while the peer does not read. */
 import { createServer, type Socket } from 'node:net';
 import type { BytesMode } from '../load/job.ts';
-import { count64, pattern, pick, readArguments, start } from './program.ts';
+import { count64, pattern, pick, readArguments, start, waitForDrain } from './program.ts';
 
 const handlers: Record<BytesMode, (socket: Socket) => void> = {
   echo(socket) {
@@ -83,11 +83,6 @@ const handlers: Record<BytesMode, (socket: Socket) => void> = {
     });
   },
 };
-
-function waitForDrain(socket: Socket): void {
-  socket.pause();
-  socket.once('drain', () => socket.resume());
-}
 
 const answer = async (line: string) => `${line}\n`;
 

@@ -1,4 +1,4 @@
-import type { AddressInfo, Server } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { parseArgs } from 'node:util';
 import type { Mode } from '../load/job.ts';
 
@@ -38,6 +38,19 @@ export function start(server: Server, { host, port }: Arguments): void {
 export function announce(server: Server): void {
   const { address, port } = server.address() as AddressInfo;
   console.log(`listening on ${address}:${port}`);
+}
+
+/** The certificate of a server over TLS and its key, in PEM, which the bench passes in the environment. */
+export function readCertificate(): { readonly cert: string; readonly key: string } {
+  const { BENCH_CERT: cert, BENCH_KEY: key } = process.env;
+  if (cert === undefined || key === undefined) throw new TypeError('Cannot start: BENCH_CERT or BENCH_KEY is missing');
+  return { cert, key };
+}
+
+/** Reads no more until everything that was written has left. */
+export function waitForDrain(socket: Socket): void {
+  socket.pause();
+  socket.once('drain', () => socket.resume());
 }
 
 /** The handler of a server for this mode. */

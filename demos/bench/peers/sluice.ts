@@ -11,10 +11,12 @@ import {
   serve,
 } from '../../../lib/index.ts';
 import type { BytesMode } from '../load/job.ts';
-import { count64, limit, pattern, pick, readArguments } from './program.ts';
+import { count64, limit, pattern, pick, readArguments, readCertificate } from './program.ts';
 
-const handlers: Record<BytesMode, Handler> = {
+const handlers: Record<BytesMode | 'tls', Handler> = {
   echo: (connection) => connection,
+
+  tls: (connection) => connection,
 
   lines: (connection) => connection.pipe(lines(), map(encodeLine)),
 
@@ -44,6 +46,7 @@ function* blocks(bytes: number): Iterable<Uint8Array> {
 }
 
 const { mode, host, port } = readArguments();
-serve({ host, port }, pick(handlers, mode), { concurrency: limit }).subscribe((event) => {
+const tls = mode === 'tls' ? { tls: readCertificate() } : {};
+serve({ host, port }, pick(handlers, mode), { concurrency: limit, ...tls }).subscribe((event) => {
   if (event.type === 'listening') console.log(`listening on ${event.address.address}:${event.address.port}`);
 });

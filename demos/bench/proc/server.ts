@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
+import { type SelfSigned, selfSigned } from '../../support/selfSigned.ts';
 import type { Mode } from '../load/job.ts';
 import type { Program } from '../peers.ts';
 import { cores, errorOutput, spawnPinned } from './pinned.ts';
@@ -21,7 +22,9 @@ export async function startServer(program: Program, mode: Mode): Promise<Running
   const { command: given, ready, env } = program;
   const port = typeof given === 'function' ? await freePort() : 0;
   const command = typeof given === 'function' ? given(port) : [...given, '--mode', mode, '--host', '0.0.0.0'];
-  const child = await spawnPinned(cores.server, command, { env });
+  const child = await spawnPinned(cores.server, command, {
+    env: { ...env, ...(mode === 'tls' && (await certificate())) },
+  });
   const errors = errorOutput(child);
   const closed = once(child, 'close');
   const stop = async () => {
@@ -39,6 +42,15 @@ export async function startServer(program: Program, mode: Mode): Promise<Running
     });
   }
 }
+
+/** The certificate of all servers over TLS, ECDSA with the curve P-256, in the environment variables that they read. */
+async function certificate(): Promise<Readonly<Record<string, string>>> {
+  issued ??= selfSigned(['localhost']);
+  const { cert, key } = await issued;
+  return { BENCH_CERT: cert, BENCH_KEY: key };
+}
+
+let issued: Promise<SelfSigned> | undefined;
 
 /** A port that is free at present. */
 async function freePort(): Promise<number> {

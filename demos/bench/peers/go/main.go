@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"flag"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -190,6 +192,7 @@ func main() {
 		"length-prefixed": func(c net.Conn) error { return framed(c, lengthPrefixed) },
 		"discard":         discard,
 		"source":          source,
+		"tls":             echo,
 	}
 	handle, ok := handlers[*mode]
 	if !ok {
@@ -198,6 +201,14 @@ func main() {
 	listener, err := net.Listen("tcp4", fmt.Sprintf("%s:%d", *host, *port))
 	if err != nil {
 		log.Fatal(err)
+	}
+	if *mode == "tls" {
+		certificate, err := tls.X509KeyPair([]byte(os.Getenv("BENCH_CERT")), []byte(os.Getenv("BENCH_KEY")))
+		if err != nil {
+			log.Fatal(err)
+		}
+		// An accepted connection begins its handshake with its first read.
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate}})
 	}
 	fmt.Printf("listening on %s\n", listener.Addr())
 	semaphore := make(chan struct{}, limit)
