@@ -7,7 +7,16 @@ import type { DrainReport } from '../../../lib/index.ts';
 import { parseResident } from '../proc/memory.ts';
 import { cores, pin } from '../proc/pinned.ts';
 
-export type Mode = 'slow' | 'slow-in-place' | 'echo' | 'topic' | 'published' | 'writes' | 'large' | 'replies';
+export type Mode =
+  | 'slow'
+  | 'slow-in-place'
+  | 'echo'
+  | 'topic'
+  | 'published'
+  | 'writes'
+  | 'large'
+  | 'replies'
+  | 'starttls';
 
 /** As PEM. */
 export interface Certificate {

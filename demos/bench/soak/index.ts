@@ -21,7 +21,7 @@ import { neverReading } from './neverReading.ts';
 import { published } from './published.ts';
 import { reload } from './reload.ts';
 import { secureDrains } from './secureDrains.ts';
-import { secureLeak } from './secureLeak.ts';
+import { secureLeak, upgradeLeak } from './secureLeak.ts';
 import { allAtOnce, confined, halfFrames, oneByOne, singleBytes } from './shortage.ts';
 import { silentHandshakes } from './silentHandshakes.ts';
 import { slowHandler, slowInPlace } from './slowHandler.ts';
@@ -50,6 +50,7 @@ const soaks: readonly Soak[] = [
   reload,
   secureDrains,
   secureLeak,
+  upgradeLeak,
 ];
 
 const { values } = parseArgs({

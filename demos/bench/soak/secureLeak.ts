@@ -51,66 +51,105 @@ const failures: ((port: number) => Promise<void>)[] = [
   },
 ];
 
-/** Connections that fail in the handshake, are reset in the middle of a reply, or end in good order. Nothing is leaked. */
-export const secureLeak: Soak = {
-  name: 'tls-leak',
-  async run({ quick }) {
-    const count = quick ? 1500 : 20_000;
-    const warmth = quick ? 900 : 3000;
-    const root = await authority();
-    const child = await Child.start('echo', { tls: { ...(await root.issue()), minVersion: 'TLSv1.3' } });
-    const client = { port: child.port, ca: root.ca, servername: 'localhost' };
-    const came = { failing: 0, reset: 0, served: 0 };
-    const one = async (index: number) => {
-      const kind = index % 3;
-      if (kind === 0) {
-        came.failing++;
-        await failures[(index / 3) % failures.length]?.(child.port);
-      } else if (kind === 1) {
-        came.reset++;
-        const raw = await dial(child.port);
-        const socket = await secured({ ...client, socket: raw });
-        socket.write('endless\n');
-        await once(socket, 'data', { signal: AbortSignal.timeout(20_000) });
-        raw.resetAndDestroy();
-      } else {
-        came.served++;
-        await visit(client);
-      }
-    };
-    const comeAndGo = async (count: number) => {
-      for (let at = 0; at < count; at += AT_A_TIME) {
-        await Promise.all(Array.from({ length: AT_A_TIME }, (_, i) => one(at + i)));
-      }
-      const sum = (counts: Record<string, number>) => Object.values(counts).reduce((all, each) => all + each, 0);
-      const all = came.failing + came.reset + came.served;
-      await child.until(({ closed, refused }) => sum(closed) + sum(refused) === all, 30_000, 'all are closed');
-      await pause(500);
-      const answer = await child.ask({ ask: 'heap' });
-      return { ...answer, resident: child.resident, descriptors: child.descriptors };
-    };
-    const before = await comeAndGo(warmth);
-    const after = await comeAndGo(count);
-    await child.stop();
-    const refused = Object.values(after.refused).reduce((all, each) => all + each, 0);
-    return [
-      exactly('closed, by reason', after.closed, { ...after.closed, ended: came.served, reset: came.reset }),
-      exactly(`refused (${JSON.stringify(after.refused)})`, refused, came.failing),
-      exactly('descriptors grow by', after.descriptors - before.descriptors, 0),
-      exactly('handles grow by', after.handles - before.handles, 0),
-      // 8 bytes for each connection, and the noise of the heap.
-      atMost(
-        `heap grows by, in ${count} connections`,
-        (after.heap - before.heap) / 1024,
-        (8 * count) / 1024 + 1024,
-        'KiB',
-      ),
-      atMost(
-        `RSS grows by (from ${(before.resident / MIB).toFixed(0)} MiB)`,
-        (after.resident - before.resident) / MIB,
-        24,
-        'MiB',
-      ),
-    ];
+/** Asks for TLS on a new connection. @param more Sent behind the command, in clear text. */
+async function asked(port: number, more = ''): Promise<Socket> {
+  const socket = await dial(port);
+  socket.write(`STARTTLS\n${more}`);
+  if (more === '') await once(socket, 'data', { signal: AbortSignal.timeout(20_000) });
+  return socket;
+}
+
+/** Ways to fail when TLS begins in the middle of a conversation. */
+const failedUpgrades: ((port: number) => Promise<void>)[] = [
+  async (port) => whenClosed(await asked(port, 'a command in clear text\n')),
+  async (port) => {
+    const socket = await asked(port);
+    socket.write('no TLS\n');
+    await whenClosed(socket);
   },
-};
+  async (port) => {
+    const socket = await asked(port);
+    socket.end();
+    await whenClosed(socket);
+  },
+  async (port) => {
+    const socket = await asked(port);
+    socket.end(Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252]));
+    await whenClosed(socket);
+  },
+];
+
+/** Connections that fail in the handshake, are reset in the middle of a reply, or end in good order. Nothing is leaked. */
+export const secureLeak: Soak = leak('tls-leak', false);
+
+/** The same where TLS begins in the middle of a conversation. */
+export const upgradeLeak: Soak = leak('starttls-leak', true);
+
+function leak(name: string, upgrades: boolean): Soak {
+  return { name, run: ({ quick }) => comeAndGo(upgrades, quick) };
+}
+
+const sum = (counts: Record<string, number>) => Object.values(counts).reduce((all, each) => all + each, 0);
+
+async function comeAndGo(upgrades: boolean, quick: boolean) {
+  const count = quick ? 1500 : 20_000;
+  const warmth = quick ? 900 : 3000;
+  const root = await authority();
+  const tls = { ...(await root.issue()), minVersion: 'TLSv1.3' };
+  const child = await Child.start(upgrades ? 'starttls' : 'echo', { tls });
+  const ways = upgrades ? failedUpgrades : failures;
+  const begin = upgrades ? asked : dial;
+  const client = { port: child.port, ca: root.ca, servername: 'localhost' };
+  const came = { failing: 0, reset: 0, served: 0 };
+  const one = async (index: number) => {
+    const kind = index % 3;
+    if (kind === 0) {
+      came.failing++;
+      await ways[(index / 3) % ways.length]?.(child.port);
+    } else if (kind === 1) {
+      came.reset++;
+      const raw = await begin(child.port);
+      const socket = await secured({ ...client, socket: raw });
+      socket.write(upgrades ? 'a line\n' : 'endless\n');
+      await once(socket, 'data', { signal: AbortSignal.timeout(20_000) });
+      raw.resetAndDestroy();
+    } else {
+      came.served++;
+      await visit(upgrades ? { ...client, socket: await asked(child.port) } : client);
+    }
+  };
+  const round = async (count: number) => {
+    for (let at = 0; at < count; at += AT_A_TIME) {
+      await Promise.all(Array.from({ length: AT_A_TIME }, (_, i) => one(at + i)));
+    }
+    const all = came.failing + came.reset + came.served;
+    await child.until(({ closed, refused }) => sum(closed) + sum(refused) === all, 30_000, 'all are closed');
+    await pause(500);
+    const answer = await child.ask({ ask: 'heap' });
+    return { ...answer, resident: child.resident, descriptors: child.descriptors };
+  };
+  const before = await round(warmth);
+  const after = await round(count);
+  await child.stop();
+  // A connection that fails in an upgrade was served before, so it is closed and not refused.
+  const failed = { ...after.refused, ...(after.closed.tls !== undefined && { tls: after.closed.tls }) };
+  return [
+    exactly('closed, by reason', after.closed, { ...after.closed, ended: came.served, reset: came.reset }),
+    exactly(`failed (${JSON.stringify(failed)})`, sum(failed), came.failing),
+    exactly('descriptors grow by', after.descriptors - before.descriptors, 0),
+    exactly('handles grow by', after.handles - before.handles, 0),
+    // 8 bytes for each connection, and the noise of the heap.
+    atMost(
+      `heap grows by, in ${count} connections`,
+      (after.heap - before.heap) / 1024,
+      (8 * count) / 1024 + 1024,
+      'KiB',
+    ),
+    atMost(
+      `RSS grows by (from ${(before.resident / MIB).toFixed(0)} MiB)`,
+      (after.resident - before.resident) / MIB,
+      24,
+      'MiB',
+    ),
+  ];
+}

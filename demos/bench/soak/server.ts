@@ -77,6 +77,12 @@ const handlers: Record<Mode, Handler> = {
     },
     { concurrency: 4 },
   ),
+  starttls: exchange(lines(), async (line, connection) => {
+    if (line !== 'STARTTLS') return `${line}\n`;
+    void connection.write('go ahead\n');
+    await connection.upgrade(certificate);
+    return undefined;
+  }),
   topic: member,
   published: member,
   writes: async (connection: Connection) => {
@@ -164,7 +170,7 @@ function answer(ask: Question['ask']): Answer {
 const [mode, json = '{}'] = process.argv.slice(2) as [Mode, string?];
 const options = JSON.parse(json) as ServeOptions & { writes?: number; tls?: Certificate };
 const { writes: _writes, tls: certificate, ...serving } = options;
-const renewals = certificate && new BehaviorSubject(certificate);
+const renewals = certificate && mode !== 'starttls' ? new BehaviorSubject(certificate) : undefined;
 const shutdown = new Subject<void>();
 if (mode === 'topic' || mode === 'published') room = broadcast();
 
