@@ -90,9 +90,9 @@ export class Upgrade implements SocketHandler, DeadlineOwner {
 
   #check(): void {
     if (this.#stage !== 'clear') return;
-    const { weight, endRetained } = this.#owner.input;
+    const { weight, endRetained, peerEnded } = this.#owner.input;
     if (weight > 0) return this.#refuse(injected(weight));
-    if (endRetained) return this.#refuse(left());
+    if (endRetained || peerEnded) return this.#refuse(left());
     this.#isChecked = true;
     this.taken();
   }

@@ -552,6 +552,20 @@ describe('an upgrade that fails', () => {
     expect(served.failures).toHaveLength(1);
   });
 
+  it('because the peer has ended its side before, is rejected at once', async () => {
+    const failed = new Subject<unknown>();
+    const handler: Handler = (connection) => {
+      connection.subscribe({ complete: () => connection.upgrade(good).catch((error) => failed.next(error)) });
+      return NEVER;
+    };
+    const { log, port } = await open(() => handler, { handshake: 600_000 });
+    const rejected = firstValueFrom(failed);
+    raw(port).socket.end('one\n');
+    expect(await rejected).toMatchObject({ code: 'ECONNRESET' });
+    await log.whenEmitted('closed');
+    expect(log.closes).toEqual(['tls']);
+  });
+
   it('need not be awaited', async () => {
     const { log, port } = await open(() => (one) => {
       void one.upgrade(good);
