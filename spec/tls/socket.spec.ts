@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect as dialPlain, type Socket } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
-import { firstValueFrom, ReplaySubject, Subject } from 'rxjs';
+import { asyncScheduler, firstValueFrom, ReplaySubject, type SchedulerLike, Subject } from 'rxjs';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { type ServeOptions, serve } from '../../lib/serve.ts';
@@ -96,9 +96,15 @@ it('a server in which no connection may wait lets connections arrive', async () 
   expect(log.refusals).toEqual(['full']);
 });
 
+/** A clock on which the server has ten times as long: a busy machine does not complete many handshakes within a second. */
+const slowly: SchedulerLike = {
+  now: () => asyncScheduler.now() / 10,
+  schedule: (work, delay = 0, state) => asyncScheduler.schedule(work, 10 * delay, state),
+};
+
 it('a drain completes the handshakes that have begun', async () => {
   const shutdown = new Subject<void>();
-  const { log, port } = await serving({ shutdown, grace: 60_000 });
+  const { log, port } = await serving({ shutdown, grace: 60_000, scheduler: slowly });
   const burst = Array.from({ length: 50 }, async () => {
     const events: string[] = [];
     const socket = dial(port);
