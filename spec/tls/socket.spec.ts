@@ -99,7 +99,8 @@ it('a server in which no connection may wait lets connections arrive', async () 
 /** A clock on which the server has ten times as long: a busy machine does not complete many handshakes within a second. */
 const slowly: SchedulerLike = {
   now: () => asyncScheduler.now() / 10,
-  schedule: (work, delay = 0, state) => asyncScheduler.schedule(work, 10 * delay, state),
+  schedule: (work: (this: SchedulerAction<unknown>, state?: unknown) => void, delay = 0, state?: unknown) =>
+    asyncScheduler.schedule(work, 10 * delay, state),
 };
 
 it('a drain completes the handshakes that have begun', async () => {
