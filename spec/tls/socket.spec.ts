@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect as dialPlain, type Socket } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
-import { asyncScheduler, firstValueFrom, ReplaySubject, type SchedulerLike, Subject } from 'rxjs';
+import { asyncScheduler, firstValueFrom, ReplaySubject, type SchedulerAction, type SchedulerLike, Subject } from 'rxjs';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Connection } from '../../lib/connection/connection.ts';
 import { type ServeOptions, serve } from '../../lib/serve.ts';
