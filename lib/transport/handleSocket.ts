@@ -34,6 +34,10 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
     return true;
   }
 
+  get copies(): boolean {
+    return true;
+  }
+
   protected get isTcp(): boolean {
     return this.#isTcp;
   }
