@@ -126,7 +126,8 @@ export abstract class Bytes extends Derived<Uint8Array> {
 
   /** RxJS calls this with each subscriber. A function given to the constructor would be a closure for each connection. */
   protected _subscribe(subscriber: Subscriber<Uint8Array>): Unsubscribable {
-    return this.borrow(this.areBorrowed ? new CopyingSink(subscriber) : subscriber);
+    if (!this.areBorrowed) return this.borrow(subscriber);
+    return this.borrow(isBorrower(subscriber) ? new BorrowingSink(subscriber) : new CopyingSink(subscriber));
   }
 }
 
@@ -138,6 +139,28 @@ class CopyingSink implements ByteSink {
   }
   next(chunk: Uint8Array): void {
     this.#to.next(Buffer.from(chunk));
+  }
+  error(error: unknown): void {
+    this.#to.error(error);
+  }
+  complete(): void {
+    this.#to.complete();
+  }
+}
+
+/** A subscriber of the library that can be passed borrowed chunks: the output of a connection. */
+type Borrower = Subscriber<Uint8Array> & { nextBorrowed(chunk: Uint8Array): void };
+
+const isBorrower = (subscriber: Subscriber<Uint8Array>): subscriber is Borrower => 'nextBorrowed' in subscriber;
+
+/** Passes borrowed chunks on as they are. */
+class BorrowingSink implements ByteSink {
+  readonly #to: Borrower;
+  constructor(to: Borrower) {
+    this.#to = to;
+  }
+  next(chunk: Uint8Array): void {
+    this.#to.nextBorrowed(chunk);
   }
   error(error: unknown): void {
     this.#to.error(error);

@@ -7,6 +7,7 @@ import type { TransportSocket } from '../transport/transport.ts';
 import { flushLater, flushSoon } from './flushLater.ts';
 import type { MemoryBudget } from './memoryBudget.ts';
 import { OutputProgress, type ProgressLimits } from './outputProgress.ts';
+import { passCopy } from './passedOn.ts';
 import type { ByteSink } from './source.ts';
 import { byteLength, type Data, notData, type OutputLimits, WriteQueue } from './writeQueue.ts';
 
@@ -143,6 +144,16 @@ export class Output {
       // While memory is short, nothing may gather for a peer that may turn out to be stalled.
       this.flush();
     }
+  }
+
+  /** Queues a borrowed chunk, which is copied. */
+  pushBorrowed(chunk: Uint8Array): void {
+    if (chunk.length < EARLY || this.#socket.copies !== true) return this.push(Buffer.from(chunk));
+    passCopy(chunk, (copy) => {
+      this.push(copy);
+      // So much is flushed at once. If the network has taken it, nothing refers to it any more.
+      return this.queue.waiting === 0 && !this.queue.isWriteInFlight && !this.queue.failed;
+    });
   }
 
   /** Hands what has gathered to the network. */

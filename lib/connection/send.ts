@@ -66,6 +66,11 @@ export abstract class OutputSubscriber<Target extends SendTarget = SendTarget>
     if (!this.closed) this.connection.output.push(data);
   }
 
+  /** The same for a chunk that is borrowed: it is overwritten after the call. */
+  nextBorrowed(chunk: Uint8Array): void {
+    if (!this.closed) this.connection.output.pushBorrowed(chunk);
+  }
+
   override error(error: unknown): void {
     if (!this.closed) this.fail(error);
   }

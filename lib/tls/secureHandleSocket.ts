@@ -73,6 +73,10 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
     return true;
   }
 
+  get copies(): boolean {
+    return true;
+  }
+
   protected get isTcp(): boolean {
     return this.#isTcp;
   }

@@ -34,6 +34,10 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
     return true;
   }
 
+  get copies(): boolean {
+    return true;
+  }
+
   protected get isTcp(): boolean {
     return this.#isTcp;
   }
@@ -141,9 +145,9 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
     return asSocket(this.release());
   }
 
-  /** Whether the handle reads. */
+  /** Whether the handle reads. After a FIN it does not. */
   get isReading(): boolean {
-    return this.#isReading;
+    return this.#isReading && !this.#hasPeerEnded;
   }
 
   /** Gives the handle away as it is. From then on this socket does nothing. */

@@ -22,7 +22,7 @@ import {
  * 16. All sockets of one `tls.Server` have the same `_tlsOptions` and the same listeners. `secure` finds out whether the peer's
  *     certificate is accepted, and destroys the socket, or the server emits `secureConnection` with it. `_tlsError` and `close`
  *     make the server emit `tlsClientError` once, unless it has emitted `secureConnection`.
- * 17. `receive` of the wrap takes bytes that were read before.
+ * 17. `receive` of the wrap takes bytes that were read before. A handle that reads goes on, and what it reads goes to the wrap.
  *
  * What cannot be done without a `TLSSocket` is left to it: the trace of Node, the log of keys, and callbacks that are passed it.
  */

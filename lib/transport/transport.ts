@@ -127,6 +127,8 @@ export interface TransportSocket {
   readonly descriptor: number | undefined;
   /** Whether the chunks that are passed to `received` are borrowed: they are overwritten after the call. */
   readonly borrows: boolean;
+  /** Whether a write that returns `true` refers to its bytes no more, so that they can be overwritten. @default false */
+  readonly copies?: boolean;
   /** Bytes that were written, and that the network has not taken. Decreases while a large write makes progress. */
   readonly pending: number;
   /** Bytes that were written: those that the network has taken, and those that wait for it. */
