@@ -118,6 +118,7 @@ const mail = converse({
   startTls: tls === undefined || implicitTls ? undefined : await newest(tls, warn),
   isStopping: () => isStopping,
   received,
+  failed: (error) => log.error({ type: 'store', err: error }, `a message cannot be stored: ${reason(error)}`),
 });
 const { farewell, ...others } = serverLimits(limits);
 serve({ host, port }, mail, {
