@@ -81,7 +81,7 @@ command
   .option('--require-tls', 'accept mail over TLS only')
   .option('--implicit-tls', 'serve TLS from the first byte, instead of offering STARTTLS')
   .option('-v, --verbose', 'log connections that open, too');
-serverOptions(command, { greeting: PATIENCE, idle: PATIENCE, frame: PATIENCE, paceGrace: 60_000 });
+serverOptions(command, { greeting: PATIENCE, idle: PATIENCE, frame: PATIENCE, paceGrace: PATIENCE });
 portOptions(command);
 const options = command.parse().opts<Options>();
 const { host, port, verbose, maxSize, maxRecipients, maxErrors, ...more } = options;
@@ -118,6 +118,7 @@ const mail = converse({
   startTls: tls === undefined || implicitTls ? undefined : await newest(tls, warn),
   isStopping: () => isStopping,
   received,
+  failed: (error) => log.error({ type: 'store', err: error }, `a message cannot be stored: ${reason(error)}`),
 });
 const { farewell, ...others } = serverLimits(limits);
 serve({ host, port }, mail, {

@@ -30,7 +30,7 @@ export const converse =
     const answers = exchange(
       frames(() => new SmtpDecoder(session, maxSize)),
       (frame) => session.execute(frame),
-      { onError: (error) => lateStore(host, error) },
+      { onError: (error) => lateStore(mail, error) },
     );
     const last = defer(() => {
       if (!connection.isDraining) return EMPTY;
@@ -50,10 +50,10 @@ function lastWords(host: string, error: unknown): string {
 }
 
 /** The store has not answered in time. What becomes of the message is unknown, so the client may have to send it again. */
-function lateStore(host: string, error: unknown): string {
-  if (error instanceof DeadlineError && error.deadline === 'reply')
-    return closing('4.3.0', host, 'cannot store messages now');
-  throw error;
+function lateStore({ host, failed }: Mail, error: unknown): string {
+  if (!(error instanceof DeadlineError) || error.deadline !== 'reply') throw error;
+  failed?.(error);
+  return closing('4.3.0', host, 'cannot store messages now');
 }
 
 /** The reply to a client that is not served. */

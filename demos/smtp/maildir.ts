@@ -1,4 +1,4 @@
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { access, constants, type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Delivery, Store } from './store.ts';
 
@@ -6,7 +6,7 @@ import type { Delivery, Store } from './store.ts';
 const escaped = (host: string): string => host.replaceAll('/', '\\057').replaceAll(':', '\\072');
 
 /**
- * Opens a maildir, and makes its folders: a message is written to a file in `tmp`, flushed to the disk, and renamed into `new`. So
+ * Opens a maildir, and makes its folders. It is rejected if they cannot be used, before a client finds that out. A message is written to a file in `tmp`, flushed to the disk, and renamed into `new`. So
  * readers see whole messages only, and what is in `new` survives a loss of power.
  *
  * @param folder The maildir.
@@ -14,6 +14,7 @@ const escaped = (host: string): string => host.replaceAll('/', '\\057').replaceA
  */
 export async function maildir(folder: string, host: string): Promise<Store> {
   for (const name of ['tmp', 'new', 'cur']) await mkdir(join(folder, name), { recursive: true, mode: 0o700 });
+  for (const name of ['tmp', 'new']) await access(join(folder, name), constants.R_OK | constants.W_OK | constants.X_OK);
   return {
     begin: async (message) => {
       const name = `${message.id}.${escaped(host)}`;

@@ -11,6 +11,7 @@ export class Message {
   /** Bytes of the content so far. */
   size = 0;
   readonly #store: Store;
+  readonly #failed: (error: unknown) => void;
   #delivery: Delivery | undefined;
   /** The reply that refuses the message. */
   #refusal: string | undefined;
@@ -19,9 +20,11 @@ export class Message {
   /** Resolved when what was stored of a refused message is removed. */
   #removed: Promise<void> | undefined;
 
-  constructor(store: Store, arriving: Arriving) {
+  /** @param failed Called with the error of the store, of which the client learns no more than that there is one. */
+  constructor(store: Store, arriving: Arriving, failed: (error: unknown) => void) {
     this.#store = store;
     this.arriving = arriving;
+    this.#failed = failed;
   }
 
   /** @returns The reply to DATA. */
@@ -32,7 +35,7 @@ export class Message {
       else this.#delivery = delivery;
       return START_MESSAGE;
     } catch (error) {
-      return notStored(error);
+      return this.#notStored(error);
     }
   }
 
@@ -45,7 +48,7 @@ export class Message {
     try {
       await this.#delivery.write(block.bytes);
     } catch (error) {
-      this.#refuse(notStored(error));
+      this.#refuse(this.#notStored(error));
     }
   }
 
@@ -63,7 +66,7 @@ export class Message {
       await delivery.commit();
     } catch (error) {
       await delivery.abort();
-      return notStored(error);
+      return this.#notStored(error);
     }
     return reply(250, `2.0.0 OK, accepted as ${this.arriving.id}`);
   }
@@ -72,6 +75,12 @@ export class Message {
   abandon(): void {
     this.#isAbandoned = true;
     this.#drop();
+  }
+
+  /** Once a message is abandoned its file is closed, so a write that fails then is no fault of the store. */
+  #notStored(error: unknown): string {
+    if (!this.#isAbandoned) this.#failed(error);
+    return notStored(error);
   }
 
   #refuse(text: string): void {

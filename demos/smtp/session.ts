@@ -32,6 +32,8 @@ export interface SessionOptions extends SessionLimits {
   readonly requireTls: boolean;
   /** Called with each message that is stored. */
   readonly received?: (message: Arriving, size: number) => void;
+  /** Called when a message cannot be stored, or not in time. */
+  readonly failed?: (error: unknown) => void;
 }
 
 interface Transaction {
@@ -154,7 +156,7 @@ export class Session implements Dialog {
   }
 
   #data(argument: string): Answer {
-    const { host, peer, store, security } = this.#options;
+    const { host, peer, store, security, failed } = this.#options;
     if (argument !== '') return syntax('DATA');
     if (this.#transaction === undefined) return outOfOrder('MAIL comes first');
     if (this.#transaction.to.length === 0) return reply(554, '5.5.1 There are no valid recipients');
@@ -163,7 +165,7 @@ export class Session implements Dialog {
     const introduction = this.#introduction;
     const lines = trace({ from, to, id, isUtf8, host, peer, introduction, security: security() });
     // At once, and not when the store has answered: from here on a drain waits.
-    const message = new Message(store, { from, to, id, trace: lines });
+    const message = new Message(store, { from, to, id, trace: lines }, (error) => failed?.(error));
     this.#message = message;
     this.#transaction = undefined;
     return message.begin().then((answer) => {

@@ -62,7 +62,8 @@ export interface CertificateFiles {
  *
  * Files that stay unusable for `patience` are emitted once, with an `error` and with an empty `cert` and `key`. A server refuses
  * these, emits an event that says so, and keeps the certificate that it has. Reading goes on, and what is usable again is emitted,
- * even if it has not changed. Only the first reading can fail: nothing has been emitted by then.
+ * even if it has not changed. Only the first reading can fail: nothing has been emitted by then. For `connection.upgrade` skip
+ * those with an `error`, because it has no certificate to keep.
  *
  * ```ts
  * serve({ port: 8443 }, handler, { tls: certificates({ cert: '/etc/tls/tls.crt', key: '/etc/tls/tls.key' }) });

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -28,6 +28,14 @@ describe('a maildir', () => {
     const path = join(folder, 'file');
     await writeFile(path, '');
     await expect(maildir(path, 'mx.test')).rejects.toMatchObject({ code: 'ENOTDIR' });
+  });
+
+  it.skipIf(process.getuid?.() === 0)('must be writable from the start', async () => {
+    for (const name of ['tmp', 'new']) {
+      await chmod(join(folder, name), 0o500);
+      await expect(maildir(folder, 'mx.test')).rejects.toMatchObject({ code: 'EACCES' });
+      await chmod(join(folder, name), 0o700);
+    }
   });
 
   it('has a message in tmp until it is committed, and then whole in new', async () => {

@@ -275,6 +275,34 @@ describe('a message', () => {
     expect(mail.store).toMatchObject({ stored: [], begun: 0 });
   });
 
+  it('that cannot be stored is reported to the server with the error, once', async () => {
+    for (const step of ['begin', 'write', 'commit'] as const) {
+      const errors: unknown[] = [];
+      const mail = await MailServer.open({ failed: (error) => errors.push(error) });
+      mail.store.fail(step, 'EIO');
+      const client = await mail.connect();
+      await client.data();
+      if (step !== 'begin') await client.send(`${'x\r\n'.repeat(50_000)}.\r\n`);
+      expect(errors).toEqual([expect.objectContaining({ code: 'EIO' })]);
+    }
+  });
+
+  it('that its sender leaves is no fault of the store', async () => {
+    const errors: unknown[] = [];
+    const mail = await MailServer.open({ failed: (error) => errors.push(error) });
+    const client = await mail.connect();
+    await client.data();
+    const release = mail.store.hold('write');
+    await client.send('x\r\n'.repeat(50_000));
+    client.client.break();
+    await mail.server.clock.settle();
+    mail.store.fail('write', 'EBADF');
+    release();
+    await mail.server.clock.settle();
+    expect(errors).toEqual([]);
+    expect(mail.store).toMatchObject({ stored: [], removed: 1 });
+  });
+
   it('is read as fast as it is stored', async () => {
     const mail = await MailServer.open();
     const client = await mail.connect();
@@ -380,12 +408,14 @@ describe('a deadline', () => {
   });
 
   it('of the store is told by 421, and what it stores later is removed', async () => {
-    const mail = await MailServer.open({}, { reply: 5000, idle: 60_000 });
+    const errors: unknown[] = [];
+    const mail = await MailServer.open({ failed: (error) => errors.push(error) }, { reply: 5000, idle: 60_000 });
     const client = await mail.connect();
     const release = mail.store.hold('begin');
     await client.data();
     await mail.server.clock.advance(5000);
     expect(client.replies()).toEqual(['421 4.3.0 mx.test cannot store messages now']);
+    expect(errors).toEqual([expect.objectContaining({ deadline: 'reply' })]);
     release();
     await mail.server.clock.settle();
     expect(mail.store).toMatchObject({ stored: [], begun: 1, removed: 1 });
@@ -539,7 +569,7 @@ describe('a drain', () => {
 describe('a block that is missing', () => {
   it('makes the message one that cannot be stored', async () => {
     const store = new MemoryStore();
-    const message = new Message(store, { from: '', to: [], id: '1', trace: '' });
+    const message = new Message(store, { from: '', to: [], id: '1', trace: '' }, () => undefined);
     expect(await message.begin()).toContain('354');
     const block = { type: 'block', bytes: Buffer.from('a'), isLast: false, fault: undefined } as const;
     await message.add({ ...block, index: 0 });
