@@ -20,12 +20,11 @@
  * tolerated. There is no AUTH.
  */
 import { hostname } from 'node:os';
-import { type CertificateError, logTo, printable, serve, signals } from '../lib/index.ts';
+import { logTo, printable, serve, signals } from '../lib/index.ts';
 import { converse, refusal } from './smtp/converse.ts';
 import { isClientName } from './smtp/mailbox.ts';
 import { maildir } from './smtp/maildir.ts';
 import { type Printed, printing } from './smtp/printing.ts';
-import { newest } from './smtp/startTls.ts';
 import type { Arriving } from './smtp/store.ts';
 import {
   type AddressOptions,
@@ -115,7 +114,7 @@ const mail = converse({
   maxRecipients,
   maxErrors,
   requireTls,
-  startTls: tls === undefined || implicitTls ? undefined : await newest(tls, warn),
+  startTls: tls !== undefined && !implicitTls,
   isStopping: () => isStopping,
   received,
   failed: (error) => log.error({ type: 'store', err: error }, `a message cannot be stored: ${reason(error)}`),
@@ -124,7 +123,7 @@ const { farewell, ...others } = serverLimits(limits);
 serve({ host, port }, mail, {
   ...others,
   ...settings,
-  ...(tls !== undefined && implicitTls ? { tls } : {}),
+  ...(tls !== undefined ? { tls, startTls: !implicitTls } : {}),
   farewell: (why) => refusal(name, why, limits.farewell),
   shutdown,
 })
@@ -133,10 +132,6 @@ serve({ host, port }, mail, {
     ...logTo(log),
     error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),
   });
-
-function warn(error: CertificateError): void {
-  log.warn({ type: 'certificate', err: error }, `the certificate stays as it is: ${reason(error)}`);
-}
 
 function received({ id, from, to }: Arriving, size: number): void {
   traffic.requests++;

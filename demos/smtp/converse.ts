@@ -1,4 +1,3 @@
-import type { TlsOptions } from 'node:tls';
 import { catchError, concat, defer, EMPTY, finalize, type Observable, of, takeWhile } from 'rxjs';
 import { type Connection, type Data, DeadlineError, exchange, frames, type RefusalReason } from '../../lib/index.ts';
 import { SmtpDecoder } from './decoder.ts';
@@ -7,8 +6,8 @@ import { Session, type SessionOptions } from './session.ts';
 
 /** A server of mail. */
 export interface Mail extends Omit<SessionOptions, 'peer' | 'security' | 'upgrade'> {
-  /** What STARTTLS secures a connection with; `undefined` if it is not offered. */
-  readonly startTls: (() => TlsOptions) | undefined;
+  /** Whether STARTTLS is offered. Then the server needs the options `tls` and `startTls`. */
+  readonly startTls: boolean;
   /** Whether the server is stopping. Otherwise a connection that is asked to finish has reached its `lifetime`. */
   readonly isStopping: () => boolean;
 }
@@ -25,7 +24,7 @@ export const converse =
       ...mail,
       peer: connection.peer.address,
       security: () => connection.security,
-      upgrade: startTls && ((ready) => upgrade(connection, ready, startTls())),
+      upgrade: startTls ? (ready) => upgrade(connection, ready) : undefined,
     });
     const answers = exchange(
       frames(() => new SmtpDecoder(session, maxSize)),
@@ -63,7 +62,7 @@ export function refusal(host: string, reason: RefusalReason, sentence?: string):
 }
 
 /** Commands in clear text behind STARTTLS may have been injected. They are not executed: the connection is closed. */
-async function upgrade(connection: Connection, ready: string, tls: TlsOptions): Promise<void> {
+async function upgrade(connection: Connection, ready: string): Promise<void> {
   void connection.write(ready);
-  await connection.upgrade(tls);
+  await connection.upgrade();
 }

@@ -132,7 +132,8 @@ export abstract class Connection extends Bytes {
    * clear text may have been injected, so it is not passed on, and the connection is closed. Forget what the peer said before.
    *
    * @param tls What `node:tls` takes for a server, such as `cert` and `key`; for a client what `connect` takes as `tls`. An
-   * object is read once, so use the same one for many connections, and a new one for other certificates. @default true
+   * object is read once, so use the same one for many connections, and a new one for other certificates. `true` stands for the
+   * option `tls` of a server with `startTls`, and for the defaults of a client. @default true
    * @returns What was negotiated, as {@link security} is from then on. It is rejected with {@link TlsError} if the handshake fails,
    * or if bytes have come in clear text (`ERR_TLS_CLEAR_TEXT`): the connection is closed as `tls`. With {@link DeadlineError},
    * `handshake`, if it takes longer than that option, for a client `timeout`. With {@link ConnectionClosedError} if the

@@ -70,7 +70,6 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
   readonly #owner: ConnectionOwner;
   #account: BudgetAccount | undefined;
   #control: Control | undefined;
-  /** TLS begins. */
   #upgrade: Upgrade | undefined;
 
   constructor(id: number, socket: TransportSocket, settings: ConnectionSettings, owner: ConnectionOwner) {
@@ -114,8 +113,8 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
   }
 
   async #secure(tls: TlsOptions | TlsClientOptions | true): Promise<Security> {
-    const side = this.settings.upgrades.side(tls);
     if (this.security || this.#upgrade) throw new TypeError('Cannot upgrade the connection: TLS has begun already');
+    const side = this.settings.upgrades.side(tls);
     if (this.socket.detach === undefined) throw noTls();
     if (!this.take() || this.over || this.output.queue.ended) throw this.closedError();
     this.#upgrade = new Upgrade(this, this, this.socket, side);
@@ -189,7 +188,6 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
   protected release(): void {
     this.#account?.close();
     this.#upgrade?.cancel(this.closedError());
-    this.#upgrade = undefined;
   }
 
   protected reportClosed(closed: Closed): void {
@@ -236,8 +234,7 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
     if (this.isDetached || this.output.queue.failed) return;
     this.abortAs('reset', error);
     this.output.fail();
-    const isOver = this.#upgrade !== undefined || !this.input.readRemaining(!this.usage.isSubscribed && !this.over);
-    if (isOver) return this.lose();
+    if (this.#upgrade || !this.input.readRemaining(!this.usage.isSubscribed && !this.over)) return this.lose();
     this.watchdog.destroyWithin(this.settings.linger);
     this.watchdog.set();
     this.account.update();

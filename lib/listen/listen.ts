@@ -8,6 +8,7 @@ import {
   type Check,
   check,
   describe,
+  flag,
   having,
   isData,
   milliseconds,
@@ -70,6 +71,11 @@ export interface ListenOptions extends ConnectionOptions {
    */
   readonly tls?: TlsOptions | Observable<TlsOptions> | undefined;
   /**
+   * Whether connections begin in clear text, for protocols that begin TLS in the middle of a conversation (STARTTLS): then `tls`
+   * holds for `connection.upgrade()`, with its renewals and the event `certificate`. @default false
+   */
+  readonly startTls?: boolean | undefined;
+  /**
    * How long a TLS handshake may take, from the accept; then the connection is refused as `deadline`. As many connections as
    * `waiting.max`, and at least 1000, may be in the handshake, besides those that wait. The time also counts as part of
    * `greeting`. @default 10000
@@ -114,6 +120,7 @@ export const listenChecks: Record<string, Check> = {
       : `must be a string, a Uint8Array or a function, not ${describe(value)}`,
   ahead: whole(1),
   tls: tlsOptions,
+  startTls: flag,
   handshake: timeLimit,
   proxy: object({ trusted: networks, mode: oneOf('required', 'optional'), deadline: timeLimit }, 'trusted'),
   backlog: whole(1, 0x7fffffff),
@@ -190,7 +197,7 @@ export function openPort(
   lingering: Lingering,
 ): Observable<SocketConnection> {
   const { waiting: { max = 1000, timeout = 5000 } = {}, ahead = 1, backlog = 4096, farewell, events } = options;
-  const { tls, proxy, handshake = HANDSHAKE, scheduler = defaultClock() } = options;
+  const { tls, startTls = false, proxy, handshake = HANDSHAKE, scheduler = defaultClock() } = options;
   const isTrusted = proxy && trustedBy(proxy.trusted);
   const { transport, ...socket } = transportOptions(options);
   return new Observable((subscriber) => {
@@ -198,23 +205,24 @@ export function openPort(
     function hand(this: SocketConnection): void {
       subscriber.next(this);
     }
-    const handshakes = new HandshakeQueue(scheduler);
-    const common = settings({ ...options, scheduler }, serverUpgrades(handshakes, handshake));
     const source =
       tls &&
-      new TlsSource(tls, common.clock, {
+      new TlsSource(tls, scheduler, {
         ready: open,
         failed: (error) => subscriber.error(error),
         emit: (event) => listener.emit(event),
       });
+    const handshakes = new HandshakeQueue(scheduler);
+    const upgrades = serverUpgrades(handshakes, handshake, startTls ? source : undefined);
+    const secured = startTls ? undefined : source;
     const proxied = proxy &&
       isTrusted && { isTrusted, isRequired: proxy.mode !== 'optional', deadline: proxy.deadline ?? 5000 };
     const listener = new Listener({
-      settings: common,
+      settings: settings({ ...options, scheduler }, upgrades),
       waitingRoom: { max, timeout, ahead },
       arrivals:
-        source || proxied
-          ? { max: Math.max(max, ARRIVALS), handshake, handshakes, tls: source, proxy: proxied }
+        secured || proxied
+          ? { max: Math.max(max, ARRIVALS), handshake, handshakes, tls: secured, proxy: proxied }
           : undefined,
       farewell,
       events,

@@ -71,7 +71,7 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     } catch (error) {
       // Node validates some options only here, and leaves the socket open. It may have made a socket of TLS that reads in this
       // iteration, which would fail, with an error that nothing handles.
-      setImmediate(() => raw.destroy());
+      later(() => raw.destroy());
       process.nextTick(() => this.failed(error as Error));
     }
   }
@@ -181,7 +181,8 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
   }
 
   destroy(): void {
-    this.#close(() => (this.#socket ?? this.#raw).destroy());
+    const socket = this.#socket;
+    if (this.#leave()) later(() => (socket ?? this.#raw).destroy());
   }
 
   reset(): void {
@@ -189,25 +190,25 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     // libuv refuses to reset a socket that is shutting down, and Node would then never free the socket. The socket of TLS
     // cannot be reset, but the one beneath can.
     const isShuttingDown = socket?.writableEnded && !socket.writableFinished;
-    this.#close(() => {
-      if (!this.#isTcp || isShuttingDown || this.#raw.destroyed) return void (socket ?? this.#raw).destroy();
-      this.#raw.resetAndDestroy();
-      // Node destroys it in a later iteration, and would until then emit what it holds.
-      socket?.pause();
-    });
+    if (!this.#isTcp || isShuttingDown) return this.destroy();
+    if (this.#leave()) later(() => (this.#raw.destroyed ? socket?.destroy() : this.#raw.resetAndDestroy()));
   }
 
-  #close(close: () => void): void {
-    if (this.#isOver) return;
+  /** From now on nothing is reported but the close. @returns Whether it is to be closed. */
+  #leave(): boolean {
+    if (this.#isOver) return false;
     this.keepFigures();
     this.#isOver = true;
-    close();
+    // Otherwise it would emit what it holds.
+    this.#socket?.pause();
+    return true;
   }
 
   // The handshake (HandshakeHandler) ------------------------------------------------------------------------------------
 
   secured(socket: TLSSocket): void {
-    if (this.#isOver) return void socket.destroy();
+    // It was closed within this handshake: the close of the socket beneath ends that of TLS.
+    if (this.#isOver) return void socket.on('error', ignore);
     if (this.#isOnHandle && this.#early === undefined && !this.#isReading && !this.#isFinWanted) {
       const handle = takeSecured(socket);
       if (handle) return this.#continueOn(handle);
@@ -264,5 +265,14 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     super.failed(tlsError(error));
   }
 }
+
+/**
+ * In a later phase of the event loop: if the socket beneath is destroyed in a callback of TLS, such as that of a check, and Node
+ * destroys the socket of TLS behind it, then the process ends with a segmentation fault (seen on 20, 22, 24 and 26).
+ */
+const later = (close: () => void) => void setImmediate(close);
+
+/** Node's own: a fake clock might never call back. */
+const { setImmediate } = globalThis;
 
 const ignore = () => undefined;

@@ -20,15 +20,23 @@ export interface Upgrades {
   /** Where connections wait for their handshakes; `undefined` for a client, whose side begins. */
   readonly queue: HandshakeQueue | undefined;
   /**
-   * Our side, made once for each object of options. For a client `true` stands for the defaults.
+   * Our side, made once for each object of options. For a client `true` stands for the defaults, for a server for those of the port.
    *
    * @throws TypeError for options that `node:tls` does not take.
    */
   side(options: TlsOptions | TlsClientOptions | true): TlsSide;
 }
 
-export function serverUpgrades(queue: HandshakeQueue, deadline: number): Upgrades {
-  return { deadline, queue, side: onceFor(tlsServer, tlsServerOptions) };
+/** @param port The current options of the port, if it has some for this. */
+export function serverUpgrades(queue: HandshakeQueue, deadline: number, port?: { readonly side: TlsSide }): Upgrades {
+  const given = onceFor(tlsServer, tlsServerOptions);
+  const side = (options: Parameters<Upgrades['side']>[0]) => {
+    if (options !== true) return given(options);
+    if (port === undefined)
+      throw new TypeError('Cannot upgrade the connection: it takes tls, or the options tls and startTls');
+    return port.side;
+  };
+  return { deadline, queue, side };
 }
 
 /** @param host The name that the server's certificate must have. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ConnectionOptions, connect as tlsConnect } from 'node:tls';
 import fc from 'fast-check';
-import { firstValueFrom, mergeMap, NEVER, of, Subject } from 'rxjs';
+import { BehaviorSubject, firstValueFrom, mergeMap, NEVER, of, Subject } from 'rxjs';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
   type Connection,
@@ -36,7 +36,8 @@ const logs: Log[] = [];
 const sockets: Socket[] = [];
 afterEach(() => {
   for (const log of logs.splice(0)) log.subscription?.unsubscribe();
-  for (const socket of sockets.splice(0)) socket.destroy();
+  // Those of TLS first: Node ends the process if the one beneath is destroyed before.
+  for (const socket of sockets.splice(0).reverse()) socket.destroy();
 });
 
 /** What one server has done for its clients. */
@@ -287,6 +288,34 @@ describe('a connection that is upgraded', () => {
       }),
       { numRuns: 10 },
     );
+  });
+
+  it('uses the option `tls` of a server with `startTls`, with its renewals and events', async () => {
+    const tls = new BehaviorSubject<TlsOptions>(good);
+    const handler = exchange(lines(), async (line, one) => {
+      if (line !== 'STARTTLS') return `${line}\n`;
+      void one.write('220 ready\n');
+      await one.upgrade();
+      return undefined;
+    });
+    const { port, log } = await open(() => handler, { tls, startTls: true });
+    const fingerprint = async () => {
+      const one = raw(port);
+      one.socket.write('STARTTLS\n');
+      await received(one, '220 ready\n');
+      return (await secured(one)).socket.getPeerX509Certificate()?.fingerprint256;
+    };
+    const first = await fingerprint();
+    expect(await fingerprint()).toBe(first);
+    tls.next({ cert: 'broken', key: 'broken' });
+    expect(await fingerprint()).toBe(first);
+    tls.next(await root.issue());
+    expect(await fingerprint()).not.toBe(first);
+    expect(log.types.filter((type) => type === 'certificate' || type === 'failed')).toEqual([
+      'certificate',
+      'failed',
+      'certificate',
+    ]);
   });
 
   it('are many at once', async () => {
@@ -601,7 +630,7 @@ describe('a connection is not upgraded', () => {
     ['a path in place of a certificate', { cert: 'cert.pem', key: 'key.pem' }, 'and not its path'],
     ['no certificate', {}, 'there must be a cert and its key'],
     ['a number', 5, 'it must be an object of options, not number'],
-    ['nothing', undefined, 'it must be an object of options, not boolean'],
+    ['nothing', undefined, 'it takes tls, or the options tls and startTls'],
   ])('with %s, and goes on', async (_what, tls, message) => {
     const { outcome, one } = await refused((connection) => connection.upgrade(tls as TlsOptions));
     await expect(outcome()).rejects.toThrow(message);

@@ -14,7 +14,7 @@ afterAll(() => code.remove());
 
 describe('the guide on TLS', () => {
   it('has programs that the compiler accepts', async () => {
-    expect(code.programs).toHaveLength(4);
+    expect(code.programs).toHaveLength(3);
     expect(await code.compile()).toEqual({ code: 0, output: '' });
   });
 

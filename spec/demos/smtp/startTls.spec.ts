@@ -1,12 +1,9 @@
-import type { TlsOptions } from 'node:tls';
-import { type Observable, Subject } from 'rxjs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { converse } from '../../../demos/smtp/converse.ts';
 import type { Frame } from '../../../demos/smtp/frame.ts';
 import { READY_FOR_TLS } from '../../../demos/smtp/replies.ts';
 import { Session } from '../../../demos/smtp/session.ts';
-import { newest } from '../../../demos/smtp/startTls.ts';
-import { CertificateError, type CertificateFiles, type Security, serve } from '../../../lib/index.ts';
+import { type Security, serve } from '../../../lib/index.ts';
 import { authority } from '../../support/certificates.ts';
 import { client, closeClients } from '../../support/client.ts';
 import { Log } from '../../support/log.ts';
@@ -85,8 +82,8 @@ describe('what comes in clear text behind STARTTLS', () => {
     ['a command in a later read', ['STARTTLS\r\n', 'MAIL FROM:<a@b>\r\n']],
   ])('is never executed, and closes the connection: %s', async (_, chunks) => {
     const certificate = await (await authority()).issue();
-    const mail = converse({ ...mailOptions(new MemoryStore()), startTls: () => certificate });
-    const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, mail));
+    const mail = converse({ ...mailOptions(new MemoryStore()), startTls: true });
+    const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, mail, { tls: certificate, startTls: true }));
     const one = client(await log.whenListening());
     await one.write('EHLO me.test\r\n').whenRead('250 ENHANCEDSTATUSCODES\r\n');
     for (const [index, chunk] of chunks.entries()) {
@@ -100,29 +97,5 @@ describe('what comes in clear text behind STARTTLS', () => {
     expect(log.closes).toEqual(['tls']);
     expect(log.of('failed')).toEqual([]);
     expect(one.text).not.toMatch(/^250 2\.1\.0|^500/m);
-  });
-});
-
-describe('the newest certificate', () => {
-  it('is the one that was emitted last, unless that cannot be used', async () => {
-    const files = new Subject<CertificateFiles>();
-    const of = (name: string) => ({ cert: Buffer.from(name), key: Buffer.from(name) });
-    const errors: unknown[] = [];
-    const waiting = newest(files as Observable<TlsOptions>, (error) => errors.push(error));
-    files.next(of('one'));
-    const current = await waiting;
-    expect(current()).toEqual(of('one'));
-    expect(current()).toBe(current());
-    files.next(of('two'));
-    expect(current()).toEqual(of('two'));
-    const error = new CertificateError('/cert.pem', 'it is not whole');
-    files.next({ cert: Buffer.alloc(0), key: Buffer.alloc(0), error });
-    expect(current()).toEqual(of('two'));
-    expect(errors).toEqual([error]);
-  });
-
-  it('is the only one, if it is not watched', async () => {
-    const options = { cert: 'cert', key: 'key' };
-    expect((await newest(options, () => undefined))()).toBe(options);
   });
 });

@@ -71,7 +71,7 @@ export const mailOptions = (store: Store): Mail => ({
   maxRecipients: 3,
   maxErrors: 5,
   requireTls: false,
-  startTls: undefined,
+  startTls: false,
   isStopping: () => false,
 });
 
