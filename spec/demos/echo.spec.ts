@@ -234,7 +234,7 @@ describe('echo', () => {
     };
     const apart = ['shutdown', 'random', 'overflow', 'noDelay', 'transport', 'scheduler', 'events', 'ahead'];
     // `--tls-cert` and others, and `--proxy-from`.
-    apart.push('tls', 'proxy.trusted', 'proxy.mode', 'proxy.deadline');
+    apart.push('tls', 'startTls', 'proxy.trusted', 'proxy.mode', 'proxy.deadline');
     const without = ['farewell', 'budget'];
     for (const { name, preset } of await libraryOptions()) {
       if (apart.includes(name)) continue;
