@@ -182,7 +182,9 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
 
   destroy(): void {
     const socket = this.#socket;
-    if (this.#leave()) later(() => (socket ?? this.#raw).destroy());
+    if (!this.#leave()) return;
+    if (socket) socket.destroy();
+    else later(() => this.#raw.destroy());
   }
 
   reset(): void {
@@ -190,8 +192,11 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
     // libuv refuses to reset a socket that is shutting down, and Node would then never free the socket. The socket of TLS
     // cannot be reset, but the one beneath can.
     const isShuttingDown = socket?.writableEnded && !socket.writableFinished;
-    if (!this.#isTcp || isShuttingDown) return this.destroy();
-    if (this.#leave()) later(() => (this.#raw.destroyed ? socket?.destroy() : this.#raw.resetAndDestroy()));
+    if (!this.#isTcp || isShuttingDown || this.#raw.destroyed) return this.destroy();
+    if (!this.#leave()) return;
+    if (socket === undefined) return later(() => this.#raw.resetAndDestroy());
+    destroyAfter(this.#raw, socket);
+    this.#raw.resetAndDestroy();
   }
 
   /** From now on nothing is reported but the close. @returns Whether it is to be closed. */
@@ -267,10 +272,20 @@ export class SecureSocket extends NodeSocket implements TransportSocket, SocketO
 }
 
 /**
- * In a later phase of the event loop: if the socket beneath is destroyed in a callback of TLS, such as that of a check, and Node
- * destroys the socket of TLS behind it, then the process ends with a segmentation fault (seen on 20, 22, 24 and 26).
+ * In a later phase of the event loop. If the socket beneath is destroyed in a callback of TLS, such as that of a check, and Node
+ * destroys the socket of TLS in the same tick, the process ends with a segmentation fault (seen on Node 20, 22, 24 and 26).
  */
 const later = (close: () => void) => void setImmediate(close);
+
+/** Keeps a socket of TLS from being destroyed before the one beneath is closed, for the same reason. */
+function destroyAfter(raw: Socket, socket: TLSSocket): void {
+  const { destroy } = socket;
+  socket.destroy = () => socket;
+  raw.once('close', () => {
+    socket.destroy = destroy;
+    socket.destroy();
+  });
+}
 
 /** Node's own: a fake clock might never call back. */
 const { setImmediate } = globalThis;
