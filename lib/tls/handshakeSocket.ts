@@ -1,20 +1,20 @@
 import { isData } from '../options.ts';
-import type { Written } from '../transport/handle.ts';
+import { byteLength } from '../transport/gather.ts';
+import type { Handle, Written } from '../transport/handle.ts';
 import type { HandleSocket } from '../transport/handleSocket.ts';
-import { isPeerKnown } from '../transport/nodeInternals.ts';
-import { NodeSocket } from '../transport/nodeSocket.ts';
 import type { BareServer, HandshakeOwner } from '../transport/nodeTlsHandshake.ts';
 import { beginHandshake, endHandshake, wrapHandle } from '../transport/nodeTlsHandshake.ts';
 import { closeSecured, freeSecured, resetSecured, type SecureHandle } from '../transport/nodeTlsInternals.ts';
+import { OnHandle } from '../transport/onHandle.ts';
 import { prefixes } from '../transport/sharedBuffer.ts';
-import type { Address, TransportSocket } from '../transport/transport.ts';
+import type { TransportSocket } from '../transport/transport.ts';
 import { SecureHandleSocket } from './secureHandleSocket.ts';
 import { SocketSecurity } from './security.ts';
 import { tlsError } from './tlsError.ts';
 import { refused } from './tlsSide.ts';
 
 /** A connection within a server's handshake, on the handles of Node, without a `TLSSocket`. */
-export class HandshakeSocket extends NodeSocket implements TransportSocket, HandshakeOwner {
+export class HandshakeSocket extends OnHandle implements TransportSocket, HandshakeOwner {
   bytesRead = 0;
   #handle: SecureHandle | undefined;
   /** The handle, from the close until it is freed. */
@@ -57,26 +57,12 @@ export class HandshakeSocket extends NodeSocket implements TransportSocket, Hand
     }
   }
 
-  get borrows(): boolean {
-    return true;
-  }
-
   protected get isTcp(): boolean {
     return this.#isTcp;
   }
 
-  protected get isClosed(): boolean {
-    return this.#handle === undefined;
-  }
-
-  get local(): Address {
-    const answer: Partial<Address> = {};
-    this.#handle?.raw.getsockname?.(answer);
-    return { address: answer.address, port: answer.port };
-  }
-
-  get descriptor(): number | undefined {
-    return this.#handle?.raw.fd;
+  protected get raw(): Handle | undefined {
+    return this.#handle?.raw;
   }
 
   protected get queued(): number | undefined {
@@ -85,10 +71,6 @@ export class HandshakeSocket extends NodeSocket implements TransportSocket, Hand
 
   protected get written(): number {
     return this.#writtenBefore + this.#earlyLength;
-  }
-
-  protected get isPeerKnown(): boolean | undefined {
-    return isPeerKnown(this.#handle?.raw);
   }
 
   protected get isFinSent(): boolean {
@@ -107,7 +89,7 @@ export class HandshakeSocket extends NodeSocket implements TransportSocket, Hand
     if (this.#handle === undefined) return false;
     for (const piece of isData(data) ? [data] : data) {
       this.#early.push(piece);
-      this.#earlyLength += typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length;
+      this.#earlyLength += byteLength(piece);
     }
     return this.#earlyLength === 0;
   }

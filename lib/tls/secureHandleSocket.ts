@@ -1,6 +1,4 @@
-import type { Written } from '../transport/handle.ts';
-import { isPeerKnown } from '../transport/nodeInternals.ts';
-import { NodeSocket } from '../transport/nodeSocket.ts';
+import type { Handle, Written } from '../transport/handle.ts';
 import {
   closeSecured,
   freeSecured,
@@ -11,9 +9,10 @@ import {
   shutdownSecured,
   stopAtEnd,
 } from '../transport/nodeTlsInternals.ts';
+import { OnHandle } from '../transport/onHandle.ts';
 import { prefixes } from '../transport/sharedBuffer.ts';
 import { systemError } from '../transport/systemError.ts';
-import type { Address, TransportSocket } from '../transport/transport.ts';
+import type { TransportSocket } from '../transport/transport.ts';
 import { HeldInput } from './heldInput.ts';
 import { LargeRead } from './largeRead.ts';
 import { SecureWrites } from './secureWrites.ts';
@@ -27,7 +26,7 @@ const { setImmediate } = globalThis;
 const Fin = { open: 0, wanted: 1, leaving: 2, sent: 3 } as const;
 
 /** A TLS connection after its handshake, on the handles of Node, without a `TLSSocket`'s streams. */
-export class SecureHandleSocket extends NodeSocket implements TransportSocket, SecureOwner {
+export class SecureHandleSocket extends OnHandle implements TransportSocket, SecureOwner {
   readonly security: SocketSecurity;
   bytesRead = 0;
   #handle: SecureHandle | undefined;
@@ -69,10 +68,6 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
     ownSecured(handle, this);
   }
 
-  get borrows(): boolean {
-    return true;
-  }
-
   get copies(): boolean {
     return true;
   }
@@ -81,18 +76,8 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
     return this.#isTcp;
   }
 
-  protected get isClosed(): boolean {
-    return this.#handle === undefined;
-  }
-
-  get local(): Address {
-    const answer: Partial<Address> = {};
-    this.#handle?.raw.getsockname?.(answer);
-    return { address: answer.address, port: answer.port };
-  }
-
-  get descriptor(): number | undefined {
-    return this.#handle?.raw.fd;
+  protected get raw(): Handle | undefined {
+    return this.#handle?.raw;
   }
 
   protected get queued(): number | undefined {
@@ -101,10 +86,6 @@ export class SecureHandleSocket extends NodeSocket implements TransportSocket, S
 
   protected get written(): number {
     return this.#handle === undefined ? 0 : this.#writtenBefore + this.#handle.tls.bytesWritten + this.#writes.waiting;
-  }
-
-  protected get isPeerKnown(): boolean | undefined {
-    return isPeerKnown(this.#handle?.raw);
   }
 
   protected get isFinSent(): boolean {

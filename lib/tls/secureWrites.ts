@@ -1,5 +1,5 @@
 import { isData } from '../options.ts';
-import { gather } from '../transport/gather.ts';
+import { gather, lengthOf } from '../transport/gather.ts';
 import type { Written } from '../transport/handle.ts';
 import { type SecureHandle, type SecureOwner, writeSecured } from '../transport/nodeTlsInternals.ts';
 
@@ -45,10 +45,9 @@ export class SecureWrites {
   }
 
   #queue(data: Written): 'now' | 'later' {
-    const pieces = isData(data) ? [data] : data;
-    const length = pieces.reduce((sum, piece) => sum + byteLength(piece), 0);
+    const length = lengthOf(data);
     if (length > 0) {
-      this.#next.push(...pieces);
+      this.#next.push(...(isData(data) ? [data] : data));
       this.#nextLength += length;
     }
     return this.#inFlight + this.#nextLength === 0 ? 'now' : 'later';
@@ -92,6 +91,3 @@ export class SecureWrites {
     return this.#send(handle, pieces.length === 1 ? (pieces[0] as string | Uint8Array) : pieces, owner);
   }
 }
-
-const byteLength = (piece: string | Uint8Array): number =>
-  typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length;

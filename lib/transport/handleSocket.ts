@@ -2,8 +2,8 @@ import type { Socket } from 'node:net';
 import { isData } from '../options.ts';
 import { gather, giveAway, joinIfTooMany } from './gather.ts';
 import type { Handle, HandleOwner, Handles, Written } from './handle.ts';
-import { asSocket, isPeerKnown } from './nodeInternals.ts';
-import { NodeSocket } from './nodeSocket.ts';
+import { asSocket } from './nodeInternals.ts';
+import { OnHandle } from './onHandle.ts';
 import { prefixes } from './sharedBuffer.ts';
 import { systemError } from './systemError.ts';
 import type { Address, TransportSocket } from './transport.ts';
@@ -12,7 +12,7 @@ import type { Address, TransportSocket } from './transport.ts';
 const Fin = { open: 0, wanted: 1, leaving: 2, sent: 3 } as const;
 
 /** A socket on a handle of libuv, without a `net.Socket`. All such sockets read into one shared buffer. */
-export class HandleSocket extends NodeSocket implements TransportSocket, HandleOwner {
+export class HandleSocket extends OnHandle implements TransportSocket, HandleOwner {
   bytesRead = 0;
   readonly #handles: Handles;
   #handle: Handle | undefined;
@@ -30,10 +30,6 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
     handles.own(handle, this);
   }
 
-  get borrows(): boolean {
-    return true;
-  }
-
   get copies(): boolean {
     return true;
   }
@@ -42,19 +38,8 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
     return this.#isTcp;
   }
 
-  protected get isClosed(): boolean {
-    return this.#handle === undefined;
-  }
-
-  /** Looked up on each call, because it is rarely needed. Unlike the peer's address it is known after the peer has closed. */
-  get local(): Address {
-    const answer: Partial<Address> = {};
-    this.#handle?.getsockname?.(answer);
-    return { address: answer.address, port: answer.port };
-  }
-
-  get descriptor(): number | undefined {
-    return this.#handle?.fd;
+  protected get raw(): Handle | undefined {
+    return this.#handle;
   }
 
   protected get queued(): number | undefined {
@@ -63,10 +48,6 @@ export class HandleSocket extends NodeSocket implements TransportSocket, HandleO
 
   protected get written(): number {
     return this.#handle?.bytesWritten ?? 0;
-  }
-
-  protected get isPeerKnown(): boolean | undefined {
-    return isPeerKnown(this.#handle);
   }
 
   protected get isFinSent(): boolean {
