@@ -16,7 +16,8 @@ import type { Address } from './transport/transport.ts';
  * - `frame-too-long`, `frame-truncated`, `frame-invalid`: the input could not be framed or decoded.
  * - `tls`: the peer sent an alert, or what it sent is no TLS; `error` is a `TlsError` that names the alert.
  * - `slow-consumer`: the peer did not read what the handler wrote.
- * - `evicted`: all connections held more than the server's `budget`, and this one did not release its part, which is `held`.
+ * - `evicted`: all connections held more than the server's `budget`, and this one did not release its part, which is `held`; or,
+ *   without `held`, the server was full, and closed this one in good order for a new one (`overflow: 'evict'`).
  * - `aborted`: the server aborted the connection, by a call of `abort()` or because the drain's grace was over.
  */
 export type CloseReason =
@@ -42,12 +43,15 @@ export type CloseReason =
  * - `draining`: the server was shutting down.
  * - `exhausted`: the process was about to run out of descriptors.
  * - `budget`: all connections together held more bytes than the server's `budget`.
+ * - `denied`: its address is on the list `deny`, or is not on `allow`; or the function `admit` failed.
+ * - `per-address`: its address has as many connections as it may have, which is `limit`. The option `perAddress` changes that.
+ * - `rate`, `rate-per-address`: more connections came in a second than `accepts` allows, in all or from its address.
  * - `gone`: the peer closed it while it waited.
  * - `deadline`: its PROXY header or its TLS handshake took too long; `deadline` says which.
  * - `tls`: the TLS handshake failed; `error` is a `TlsError`.
  * - `proxy`: the PROXY header was missing, malformed, or sent by an address that is not trusted; `error` says which.
  *
- * An operator behind `listen` that refuses a connection may give any other reason.
+ * An operator behind `listen` that refuses a connection may give any other reason, and so may the function `admit`.
  */
 export type RefusalReason =
   | 'full'
@@ -55,6 +59,10 @@ export type RefusalReason =
   | 'draining'
   | 'exhausted'
   | 'budget'
+  | 'denied'
+  | 'per-address'
+  | 'rate'
+  | 'rate-per-address'
   | 'gone'
   | 'deadline'
   | 'tls'
@@ -172,6 +180,16 @@ export interface Counters {
   readonly refused: number;
 }
 
+/** The limits of a port that may change while it is open. */
+export interface Limits {
+  /** Connections served at a time; `undefined` with `listen`, where operators decide. */
+  readonly concurrency: number | undefined;
+  /** Connections that may wait. */
+  readonly waiting: number;
+  /** Whether the port does not accept now, and lets clients wait in the queue of the kernel (`overflow: 'park'`). */
+  readonly isParked: boolean;
+}
+
 /** The outcome of a drain. */
 export interface DrainReport {
   /** All other connections that were closed: those that finished, and those that their peer reset or that missed a deadline. */
@@ -199,6 +217,10 @@ export interface ListeningEvent {
   /** What serves the port: `handle` or `net` on the real network. Another transport may name itself, or not. */
   readonly transport?: string | undefined;
   readonly counters: Counters;
+  /** How many connections were refused for each reason. Live. At most 100 reasons are counted apart, and others as `other`. */
+  readonly refusals: ReadonlyMap<RefusalReason, number>;
+  /** The limits that hold. Live. */
+  readonly limits: Limits;
   /** The connections that are being served, or closing. */
   readonly connections: LiveSet<ConnectionView>;
 }
@@ -228,6 +250,8 @@ export interface RefusedEvent {
   readonly reason: RefusalReason;
   /** Milliseconds it had waited. */
   readonly waited: number;
+  /** How many connections its address may have at the time, if the reason is `per-address`. */
+  readonly limit?: number | undefined;
   /** Which deadline was over, if the reason is `deadline`. */
   readonly deadline?: DeadlineName;
   /** What was wrong, if the reason is `tls`, `proxy` or `deadline`. */
@@ -260,6 +284,19 @@ export interface RecoveredEvent {
   readonly refused: number;
   /** Milliseconds since `exhausted`. */
   readonly duration: number;
+}
+/**
+ * The limits allow more connections than the process may have descriptors, less 32 for other uses: so connections will be refused as
+ * `exhausted`. Emitted when the port opens, and when a limit is raised beyond that.
+ */
+export interface OvercommittedEvent {
+  readonly type: 'overcommitted';
+  /** How many connections may be served at a time. */
+  readonly concurrency: number;
+  /** How many may wait besides. */
+  readonly waiting: number;
+  /** How many descriptors the process may have open. */
+  readonly limit: number;
 }
 /** What a certificate of the server says about itself. */
 export interface CertificateInfo {
@@ -312,6 +349,7 @@ export type ListenEvent =
   | RefusedEvent
   | ExhaustedEvent
   | RecoveredEvent
+  | OvercommittedEvent
   | CertificateEvent
   | FailedEvent;
 

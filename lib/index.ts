@@ -4,7 +4,14 @@
 export { type Handler, type ServeOptions, serve } from './serve.ts';
 
 // The port.
-export { type ListenOptions, listen } from './listen/listen.ts';
+export { listen } from './listen/listen.ts';
+export type { ListenOptions } from './listen/listenOptions.ts';
+export type { Admit } from './listen/admission.ts';
+export type { Worth } from './listen/eviction.ts';
+export type { Order } from './listen/handOutOrder.ts';
+export type { Overflow } from './listen/listener.ts';
+export type { Live } from './listen/live.ts';
+export type { Farewell, RefusalInfo } from './listen/refusal.ts';
 
 // The client's side.
 export { type ConnectOptions, connect } from './connect/connect.ts';

@@ -44,6 +44,12 @@ export const whole = (min: number, max = Number.MAX_SAFE_INTEGER): Check =>
     },
   );
 
+/** A number of at least 1; `Infinity` for no limit. */
+export const limit: Check = number(
+  'a whole number of 1 or more, or Infinity for no limit',
+  (value) => value >= 1 && (Number.isInteger(value) || value === Number.POSITIVE_INFINITY),
+);
+
 /** A time in milliseconds; `Infinity` for no limit. */
 export const milliseconds: Check = number('milliseconds, 0 or more', (value) => value >= 0);
 
@@ -61,6 +67,9 @@ export const rate: Check = number(
   'bytes a second, 0 for no minimum',
   (value) => value >= 0 && value < Number.POSITIVE_INFINITY,
 );
+
+/** How often something may happen in a second; `Infinity` for no limit. */
+export const perSecond: Check = number('a number a second, 0 or more', (value) => value >= 0);
 
 /** A number from 0 to 1. */
 export const fraction: Check = number('from 0 to 1', (value) => value >= 0 && value <= 1);

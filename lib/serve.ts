@@ -5,12 +5,16 @@ import type { Deadlines } from './connection/watchdog.ts';
 import type { Data } from './connection/writeQueue.ts';
 import type { ServerEvent } from './events.ts';
 import { onDemand } from './flow/reply.ts';
+import { defaultLimits } from './listen/limits.ts';
 import { Lingering } from './listen/lingering.ts';
-import { type ListenOptions, listenChecks, openPort } from './listen/listen.ts';
+import { openPort } from './listen/listen.ts';
+import { type ListenOptions, listenChecks } from './listen/listenOptions.ts';
+import { type Live, type LiveOptions, live } from './listen/live.ts';
 import { Registry } from './listen/registry.ts';
 import { whereToListen } from './listen/whereToListen.ts';
 import { callable, check, checkArgument, describe, fraction, milliseconds, timeLimit, whole } from './options.ts';
 import { Drain } from './shutdown/drain.ts';
+import { LiveDeadlines } from './shutdown/liveDeadlines.ts';
 import { serveConnection } from './shutdown/serveConnection.ts';
 import { ShardedSubscriber } from './shutdown/shardedSubscriber.ts';
 import { endOfCallback } from './time/eventLoop.ts';
@@ -29,8 +33,12 @@ export type Handler = (connection: Connection) => Data | ObservableInput<Data | 
 
 /** How to serve. Times are in milliseconds; `Infinity` for no limit. */
 export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
-  /** Connections that are served at a time; further ones wait. @default 1000 */
-  readonly concurrency?: number | undefined;
+  /**
+   * Connections that are served at a time; further ones wait. If it is lowered, those that are served finish. If it is raised, those
+   * that wait come in at once.
+   * @default 1000, or less if the process may have few descriptors: half of those that are left
+   */
+  readonly concurrency?: Live<number> | undefined;
   /**
    * The first value begins the drain, and a second one ends it at once. If this errors, the server ends at once, with that error.
    * @default never
@@ -45,13 +53,21 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
    * library can see that, or in which its input is paused, does not count: see {@link idle}.
    * @default 30000
    */
-  readonly idle?: number | undefined;
+  readonly idle?: Live<number> | undefined;
   /** How long a peer may take to send its first byte. @default 10000 */
-  readonly greeting?: number | undefined;
-  /** How long a frame may take from its first byte to its last, for framing operators that set no `timeout`. @default 10000 */
-  readonly frame?: number | undefined;
-  /** How long the work on one request of an `exchange` may take, if that sets no `timeout`. @default 60000 */
-  readonly reply?: number | undefined;
+  readonly greeting?: Live<number> | undefined;
+  /**
+   * How long a frame may take from its first byte to its last, for framing operators that set no `timeout`. Another value of an
+   * Observable holds for connections that are taken later.
+   * @default 10000
+   */
+  readonly frame?: Live<number> | undefined;
+  /**
+   * How long the work on one request of an `exchange` may take, if that sets no `timeout`. Another value of an Observable holds for
+   * connections that are taken later.
+   * @default 60000
+   */
+  readonly reply?: Live<number> | undefined;
   /** How long a connection lasts before it is asked to finish, as in a drain. @default Infinity */
   readonly lifetime?: number | undefined;
   /** The share of `lifetime` that is random, so that connections do not all end at the same time. @default 0.1 */
@@ -86,16 +102,22 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
   const place = whereToListen('serve', where);
   checkArgument('serve', 'the handler', handler, callable);
   const given = check('serve', options, serveChecks);
-  const { concurrency = 1000, shutdown = EMPTY, announce = 0, grace = 10_000, ...more } = given;
+  const { concurrency = defaultLimits().concurrency, shutdown = EMPTY, announce = 0, grace = 10_000, ...more } = given;
   const { idle = 30_000, greeting = 10_000, frame = 10_000, reply: replying = 60_000, ...others } = more;
   const { lifetime = Number.POSITIVE_INFINITY, jitter = 0.1, random = Math.random, ...listening } = others;
-  const deadlines: Deadlines = { idle, greeting, frame, reply: replying, grace };
+  const times = { idle, greeting, frame, reply: replying };
+  // An Observable is obeyed where connections are handed out.
+  const limit = typeof concurrency === 'number' ? concurrency : Number.POSITIVE_INFINITY;
 
   return new Observable((events) => {
     const { scheduler: clock = defaultClock() } = given;
     const registry = new Registry();
     const lingering = new Lingering();
     const emit = (event: ServerEvent) => events.next(event);
+    let deadlines: Deadlines;
+    const addTo = (options: LiveOptions) => {
+      deadlines = new LiveDeadlines(times, grace, options, registry.connections, clock);
+    };
     const drain = new Drain({ announce, grace, clock, registry, lingering, emit });
 
     const reply = (connection: SocketConnection) => {
@@ -106,9 +128,10 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
       return onDemand(handler(connection) as Data | ObservableInput<Data | undefined>, connection);
     };
 
-    const server = openPort(place, { ...listening, scheduler: clock, events: drain }, registry, lingering).pipe(
+    const options = { ...listening, scheduler: clock, events: drain };
+    const server = openPort(place, options, registry, lingering, { concurrency, random, addTo }).pipe(
       takeUntil(drain.closePort),
-      mergeMap((connection) => serveConnection(connection, drain, reply), concurrency),
+      mergeMap((connection) => serveConnection(connection, drain, reply), limit),
       takeUntil(drain.overdue),
     );
 
@@ -141,7 +164,7 @@ const serveChecks = (() => {
   const { events: _events, ahead: _ahead, ...others } = listenChecks;
   return {
     ...others,
-    concurrency: whole(1),
+    concurrency: live(whole(1)),
     shutdown: (value: unknown) => {
       try {
         from(value as ObservableInput<unknown>);
@@ -152,10 +175,10 @@ const serveChecks = (() => {
     },
     announce: milliseconds,
     grace: milliseconds,
-    idle: timeLimit,
-    greeting: timeLimit,
-    frame: timeLimit,
-    reply: timeLimit,
+    idle: live(timeLimit),
+    greeting: live(timeLimit),
+    frame: live(timeLimit),
+    reply: live(timeLimit),
     lifetime: timeLimit,
     jitter: fraction,
     random: callable,

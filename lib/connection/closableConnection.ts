@@ -24,6 +24,7 @@ export const resetByPeer = () => new Error('the peer has reset the connection');
  * | `end`       | the handler, or the end of its output | `completed`, `ended` or `drained` | what is queued, FIN, linger     |
  * | `fail`      | the handler, with an error            | `failed`                          | what is queued, FIN, linger     |
  * | `crashed`   | a teardown that throws                | `failed`                          | what is queued, FIN, linger     |
+ * | `evict`     | a full server, for a new connection   | `evicted`                         | what is queued, FIN, linger     |
  * | `abort`     | the user, a drain after its grace     | `aborted`                         | RST                             |
  * | `abortWith` | a limit: `stall`, `pace`, the budget  | that of the error                 | RST                             |
  * | `destroy`   | the watchdog                          | the one it has                    | RST; after our FIN, nothing     |
@@ -47,6 +48,11 @@ export abstract class ClosableConnection extends ObservedConnection {
 
   /** It is closed, and recorded. */
   protected abstract reportClosed(closed: Closed): void;
+
+  /** Whether it is at a frame boundary, with nothing to do for its peer and nothing to send. */
+  get isAtRest(): boolean {
+    return !this.over && !this.usage.busy && this.input.weight === 0 && this.output.queue.unsent === 0;
+  }
 
   /** Runs work in the connection's async context, with the connection as `this`. */
   inContext<T>(work: (this: this) => T): T {
@@ -98,6 +104,14 @@ export abstract class ClosableConnection extends ObservedConnection {
     if (!hasStack('drain')) return onEmptyStack(() => this.drain());
     this.setDraining();
     this.inContext(this.#finishInput);
+  }
+
+  /** Its place is for another connection: asks it to finish, within the grace of the server. */
+  evict(): void {
+    this.closing.set('evicted');
+    this.watchdog.destroyWithin(this.watchdog.deadlines.grace);
+    this.watchdog.set();
+    this.drain();
   }
 
   /**

@@ -34,6 +34,8 @@ export abstract class ObservedConnection extends Connection {
   arrival: { leave(): void } | undefined;
   /** Its listener counts it as waiting: neither taken, nor refused, nor closed. */
   isCountedAsWaiting = true;
+  /** The name of the peer for which it counts, if its listener counts connections for peers. */
+  addressKey: string | undefined;
   /** The socket is closed. It may be so in any phase: the end of the input may still be retained for a paused handler. */
   isSocketClosed = false;
   protected socket: TransportSocket;

@@ -1,3 +1,4 @@
+import { plainAddress } from '../address.ts';
 import type { SocketConnection } from '../connection/socketConnection.ts';
 import { isA, ProxyHeaderError, TlsError } from '../errors.ts';
 import type { Linked, LinkedSet } from '../linkedSet.ts';
@@ -14,8 +15,8 @@ export interface ArrivalOwner {
   /** Whether a PROXY header comes first; `undefined` if the port has none. */
   readonly proxy: { readonly isRequired: boolean; isTrusted(address: Address): boolean } | undefined;
   readonly hasTls: boolean;
-  /** The PROXY header was read, or there is none: its deadline is over. */
-  identified(arrival: Arrival): void;
+  /** The PROXY header was read, or there is none: its deadline is over. @returns Whether the client comes in, or else it is refused. */
+  identified(arrival: Arrival): boolean;
   /** The first message of the handshake is complete: begins the handshake, now or later. */
   helloRead(arrival: Arrival): void;
   /** The connection can be handed out. */
@@ -107,7 +108,7 @@ export class Arrival implements SocketHandler, Linked<Arrival> {
       this.#bytes.drop(decoded.length);
       const { header } = decoded;
       // A health check of the proxy (LOCAL), or a client that it does not know.
-      this.connection.originates({ client: header.source, via: { ...peer, header } });
+      this.connection.originates({ client: header.source && plain(header.source), via: { ...peer, header } });
       this.goOn();
     }
   }
@@ -115,7 +116,7 @@ export class Arrival implements SocketHandler, Linked<Arrival> {
   /** The PROXY header was read, or there is none. */
   goOn(): void {
     this.#stage = 'hello';
-    this.#owner.identified(this);
+    if (!this.#owner.identified(this)) return;
     if (this.#owner.hasTls) this.#readHello(this.#bytes.bytes);
     else this.#handOver();
   }
@@ -232,6 +233,9 @@ export class HeaderWait implements Linked<HeaderWait> {
     this.until = until;
   }
 }
+
+/** The same client, whether or not the proxy maps its address into IPv6. */
+const plain = ({ address, port }: Address): Address => ({ address: plainAddress(address), port });
 
 function untrusted({ address }: Address): ProxyHeaderError {
   return new ProxyHeaderError(`${address ?? 'the peer'} may not send one: its address is not trusted`);

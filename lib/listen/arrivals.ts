@@ -12,9 +12,9 @@ import { Arrival, type ArrivalOwner, HeaderWait } from './arrival.ts';
 /** How connections arrive at a port with TLS, or behind a proxy. Times are in milliseconds from the accept. */
 export interface ArrivalsOptions {
   readonly clock: SchedulerLike;
-  /** How many may arrive at a time; one more is refused as `full`. */
+  /** How many may arrive at a time now; one more is refused as `full`. */
   readonly max: number;
-  /** How long a TLS handshake may take. */
+  /** How long a TLS handshake may take, for those that are accepted now. */
   readonly handshake: number;
   /** The current certificates and settings. */
   readonly tls: { readonly side: TlsSide } | undefined;
@@ -35,6 +35,8 @@ export interface ArrivalsHandler {
   /** Can be handed out. */
   ready(connection: SocketConnection): void;
   refuse(connection: SocketConnection, reason: RefusalReason, error?: Error): void;
+  /** The address of the client is known. @returns Why it is refused; `undefined` if it comes in. */
+  admit(connection: SocketConnection): RefusalReason | undefined;
   /** So many more handshakes have begun, or so many less. */
   handshakes(change: number): void;
 }
@@ -61,6 +63,16 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
     this.#timer = new DeadlineTimer(options.clock, this);
   }
 
+  /** How many there are. */
+  get size(): number {
+    return this.#all.size;
+  }
+
+  /** Whether one more would be refused. */
+  get isFull(): boolean {
+    return this.#all.size >= this.#options.max;
+  }
+
   get proxy(): ArrivalsOptions['proxy'] {
     return this.#options.proxy;
   }
@@ -71,9 +83,9 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
 
   /** A connection was accepted. */
   accept(connection: SocketConnection, socket: TransportSocket): void {
-    const { clock, max, proxy, handshake } = this.#options;
+    const { clock, proxy, handshake } = this.#options;
     if (!this.#isOpen) return this.#handler.refuse(connection, 'draining');
-    if (this.#all.size >= max) return this.#handler.refuse(connection, 'full');
+    if (this.isFull) return this.#handler.refuse(connection, 'full');
     const now = clock.now();
     const arrival = new Arrival(connection, socket, this, this.hasTls ? now + handshake : Number.POSITIVE_INFINITY);
     connection.arrival = arrival;
@@ -95,7 +107,15 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
 
   // What an arrival reports (ArrivalOwner) -------------------------------------------------------------------------------
 
-  identified({ headerWait }: Arrival): void {
+  identified(arrival: Arrival): boolean {
+    this.#stopWaiting(arrival);
+    const reason = this.#handler.admit(arrival.connection);
+    // The user's code was asked, and may have closed it.
+    if (reason !== undefined && !arrival.isOver) this.#refuse(arrival, reason);
+    return !arrival.isOver;
+  }
+
+  #stopWaiting({ headerWait }: Arrival): void {
     if (headerWait) this.#unidentified.delete(headerWait);
   }
 
@@ -118,7 +138,7 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
   }
 
   left(arrival: Arrival): void {
-    this.identified(arrival);
+    this.#stopWaiting(arrival);
     this.#all.delete(arrival);
     arrival.connection.arrival = undefined;
     if (arrival.isSecuring) this.#handler.handshakes(-1);

@@ -2,7 +2,7 @@ import type { SchedulerLike } from 'rxjs';
 import type { ExhaustedEvent, RecoveredEvent } from '../events.ts';
 
 /** Descriptors that are kept for all other uses in the process: files, sockets of its own, those that a drain needs. */
-const RESERVE = 32;
+export const RESERVE = 32;
 
 /**
  * Whether the process is about to run out of descriptors. Emits an event at the begin and at the end of each shortage.

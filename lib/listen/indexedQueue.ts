@@ -1,11 +1,14 @@
+/** An item, and since when it waits. */
+export type Entry<T> = readonly [item: T, since: number];
+
 /**
  * A queue, first in, first out, from which any item can be removed. Each operation takes constant time.
  *
  * A Map keeps the order too, but its iterator passes all removed entries at the front each time that the first is asked for.
  */
 export class IndexedQueue<T> {
-  /** Each item with the time at which its wait is over; `undefined` where an item was removed. */
-  #entries: (readonly [item: T, until: number] | undefined)[] = [];
+  /** `undefined` where an item was removed. */
+  #entries: (Entry<T> | undefined)[] = [];
   /** The number of each item: how many items were ever added before it. */
   readonly #numbers = new Map<T, number>();
   /** How many entries have been cut off at the front of `#entries`: the number of the entry at index 0. */
@@ -21,18 +24,33 @@ export class IndexedQueue<T> {
     return this.#numbers.has(item);
   }
 
-  /** The item that has been in the queue longest, with the time at which its wait is over. */
-  get first(): readonly [item: T, until: number] | undefined {
+  /** The item that has been in the queue longest. */
+  get first(): Entry<T> | undefined {
     this.#skipRemoved();
     return this.#entries[this.#head];
   }
 
-  /** When the first wait is over; `Infinity` if the queue is empty. */
-  get due(): number {
+  /** The item that was added last. */
+  get last(): Entry<T> | undefined {
+    while (this.#entries.length > this.#head && this.#entries.at(-1) === undefined) this.#entries.pop();
+    return this.#entries.length > this.#head ? this.#entries.at(-1) : undefined;
+  }
+
+  /** Since when the first item waits; `Infinity` if the queue is empty. */
+  get since(): number {
     return this.first?.[1] ?? Number.POSITIVE_INFINITY;
   }
 
-  add(item: T, until: number): void {
+  /** The item that has waited longest, where items are not added in that order. Takes as long as the queue. */
+  get longest(): Entry<T> | undefined {
+    let longest = this.first;
+    for (const entry of this.#entries) {
+      if (entry !== undefined && entry[1] < (longest?.[1] ?? 0)) longest = entry;
+    }
+    return longest;
+  }
+
+  add(item: T, since: number): void {
     // Cut here as well: `first` may never be asked for while many items are added and removed.
     this.#skipRemoved();
     if (this.#head > 1024 && this.#head * 2 > this.#entries.length) {
@@ -40,7 +58,7 @@ export class IndexedQueue<T> {
       this.#offset += this.#head;
       this.#head = 0;
     }
-    this.#numbers.set(item, this.#offset + this.#entries.push([item, until]) - 1);
+    this.#numbers.set(item, this.#offset + this.#entries.push([item, since]) - 1);
   }
 
   /** @returns Whether the item was in the queue. */

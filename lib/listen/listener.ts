@@ -1,23 +1,36 @@
 import { type NextObserver, Observable, type Subscriber } from 'rxjs';
 import type { ConnectionSettings } from '../connection/settings.ts';
 import { type ConnectionOwner, SocketConnection } from '../connection/socketConnection.ts';
-import type { CertificateEvent, Closed, FailedEvent, ListenEvent } from '../events.ts';
-import type { Address, PortHandler, TransportSocket } from '../transport/transport.ts';
-import { Admission } from './admission.ts';
+import type { CertificateEvent, Closed, FailedEvent, ListenEvent, RefusalReason } from '../events.ts';
+import type { Address, Port, PortHandler, TransportSocket } from '../transport/transport.ts';
+import { Admission, type AdmissionRules } from './admission.ts';
 import { Arrivals, type ArrivalsOptions } from './arrivals.ts';
 import { closedEvent } from './closedEvent.ts';
+import { Eviction, type Worth } from './eviction.ts';
+import type { CurrentLimits } from './limits.ts';
 import type { Lingering } from './lingering.ts';
+import { Pace } from './pace.ts';
+import { Parking } from './parking.ts';
 import { type Farewell, Refusal } from './refusal.ts';
 import type { Registry } from './registry.ts';
 import { WaitingRoom, type WaitingRoomOptions } from './waitingRoom.ts';
 
+/** What happens to a connection for which there is no place. */
+export type Overflow = 'refuse' | 'park' | 'evict' | { readonly evict: Worth };
+
 export interface ListenerOptions {
   /** What all its connections have in common. */
   readonly settings: ConnectionSettings;
-  readonly waitingRoom: Omit<WaitingRoomOptions, 'clock'>;
+  readonly waitingRoom: WaitingRoomOptions;
   /** What a connection has to pass before it can be handed out, if anything. */
   readonly arrivals: Omit<ArrivalsOptions, 'clock'> | undefined;
+  readonly rules: AdmissionRules;
+  readonly limits: CurrentLimits;
+  /** Whether the limit on connections that are served holds here, and not in the operators. */
+  readonly holdsConcurrency: boolean;
+  readonly overflow: Overflow;
   readonly farewell: Farewell | undefined;
+  readonly random: () => number;
   readonly events: NextObserver<ListenEvent> | undefined;
   readonly registry: Registry;
   readonly lingering: Lingering;
@@ -29,86 +42,109 @@ export interface ListenerOptions {
 
 /** One open port: counts the connections, lets them in or refuses them, hands them out, and emits the events. */
 export class Listener implements PortHandler, ConnectionOwner {
-  readonly #settings: ConnectionSettings;
+  /** Set when the port is being opened. */
+  port: Port | undefined;
+  readonly #options: ListenerOptions;
   readonly #registry: Registry;
-  readonly #lingering: Lingering;
-  readonly #fail: (error: Error) => void;
   readonly #admission: Admission;
   readonly #arrivals: Arrivals | undefined;
   readonly #waitingRoom: WaitingRoom<SocketConnection>;
   readonly #refusal: Refusal;
+  readonly #parking: Parking | undefined;
+  readonly #eviction: Eviction | undefined;
+  /** Measured only where a farewell is made of it. */
+  readonly #pace: Pace | undefined;
   /** The observer, behind a subscriber of RxJS, which reports what it throws as unhandled: that disturbs nothing here. */
   #events: Subscriber<ListenEvent> | undefined;
   #listening = false;
 
-  constructor({ settings, waitingRoom, arrivals, farewell, events, registry, lingering, hand, fail }: ListenerOptions) {
+  constructor(options: ListenerOptions) {
+    const { settings, waitingRoom, arrivals, rules, farewell, random, events, registry, lingering, hand } = options;
     const { clock, budget } = settings;
     const emit = (event: ListenEvent) => this.#emit(event);
-    this.#settings = settings;
+    this.#options = options;
     this.#registry = registry;
-    this.#lingering = lingering;
-    this.#fail = fail;
     if (events) {
       new Observable<ListenEvent>((to) => {
         this.#events = to;
       }).subscribe(events);
     }
-    this.#admission = new Admission({ clock, budget, registry }, emit);
-    this.#refusal = new Refusal({ clock, farewell, registry, lingering, emit });
+    this.#admission = new Admission({ clock, budget, registry }, emit, rules);
+    if (typeof farewell === 'function') this.#pace = new Pace(clock);
+    this.#refusal = new Refusal({
+      clock,
+      farewell,
+      registry,
+      lingering,
+      emit,
+      random,
+      limit: () => this.#admission.limit,
+      predict: (reason, peer) => this.#predict(reason, peer),
+    });
     if (arrivals) {
       this.#arrivals = new Arrivals(
         { ...arrivals, clock },
         {
           ready: (connection) => this.#waitingRoom.arrive(connection),
           refuse: (connection, reason, error) => this.#refusal.refuseArrival(connection, reason, error),
+          admit: (connection) => this.#admit(connection),
           handshakes: (change) => {
             registry.handshakes += change;
           },
         },
       );
     }
-    this.#waitingRoom = new WaitingRoom(
-      { ...waitingRoom, clock },
-      {
-        hand,
-        refuse: (connection, reason) => this.#refusal.refuse(connection, reason),
-        waits: (connection) => connection.wait(),
-        isAbandoned: (connection) => this.#isAbandoned(connection),
-      },
-    );
+    this.#waitingRoom = new WaitingRoom(waitingRoom, {
+      hand,
+      refuse: (connection, reason) => this.#refusal.refuse(connection, reason),
+      waits: (connection) => this.#waits(connection),
+      isAbandoned: (connection) => this.#isAbandoned(connection),
+      ...(options.holdsConcurrency && { hasPlace: () => !this.#isFull }),
+    });
+    this.#parking = this.#makeParking();
+    this.#eviction = this.#makeEviction();
   }
 
   listening(address: Address, transport?: string): void {
     this.#listening = true;
-    const { counters, connections } = this.#registry;
-    this.#emit({ type: 'listening', address, transport, counters, connections });
+    const { limits } = this.#options;
+    const { counters, refusals, connections } = this.#registry;
+    this.#emit({ type: 'listening', address, transport, counters, refusals, limits, connections });
+    this.#checkDescriptors();
+    if (this.port) this.#parking?.opened(this.port);
   }
 
   accepted(socket: TransportSocket): void {
-    const connection = new SocketConnection(this.#registry.accept(), socket, this.#settings, this);
-    const reason = this.#admission.refusal(socket);
-    if (this.#arrivals === undefined) {
-      if (reason === undefined) this.#waitingRoom.arrive(connection);
-      else this.#refusal.refuse(connection, reason);
-    } else if (reason === undefined) {
-      this.#arrivals.accept(connection, socket);
-    } else {
-      // A farewell would have to be encrypted.
-      this.#refusal.refuseArrival(connection, reason);
+    const id = this.#registry.accept();
+    const isIdentified = this.#arrivals?.proxy === undefined;
+    const key = isIdentified ? this.#admission.keyOf(socket.peer) : undefined;
+    let reason = this.#admission.refusal(socket);
+    if (reason === undefined && isIdentified) reason = this.#admission.refusalOf(socket.peer, key);
+    if (reason !== undefined && (this.#arrivals || !this.#refusal.hasFarewell(reason))) {
+      // Over TLS a farewell would have to be encrypted.
+      return this.#refusal.refuseAtAccept(id, socket, reason);
     }
+    const connection = new SocketConnection(id, socket, this.#options.settings, this);
+    if (reason !== undefined) return this.#refusal.refuse(connection, reason);
+    this.#admission.enter(connection, key);
+    if (this.#arrivals) this.#arrivals.accept(connection, socket);
+    else this.#waitingRoom.arrive(connection);
+    this.#parking?.update();
   }
 
   error(error: Error): void {
     // A server does not end because one accept failed: the client may have given up, or memory was short.
     if (this.#listening) this.#emit({ type: 'failed', error });
-    else this.#fail(error);
+    else this.#options.fail(error);
   }
 
   taken(connection: SocketConnection): void {
     this.#registry.take(connection);
+    this.#pace?.taken();
     const { id, peer, waited, via, security } = connection;
     this.#emit({ type: 'opened', id, peer, waited, ...(via && { via }), ...(security && { security }) });
     this.#waitingRoom.taken(connection);
+    this.#parking?.update();
   }
 
   missed(connection: SocketConnection): void {
@@ -118,6 +154,7 @@ export class Listener implements PortHandler, ConnectionOwner {
   refuse(connection: SocketConnection, reason: string): void {
     this.#refusal.refuse(connection, reason);
     this.#waitingRoom.leave(connection, true);
+    this.#parking?.update();
   }
 
   closed(connection: SocketConnection, closed: Closed): void {
@@ -130,16 +167,52 @@ export class Listener implements PortHandler, ConnectionOwner {
       this.#registry.close(connection);
       this.#emit(closedEvent(connection, closed));
     } else {
-      this.#lingering.delete(connection);
+      this.#options.lingering.delete(connection);
     }
-    this.#admission.closed();
+    this.#admission.closed(connection);
+    this.#eviction?.closed(connection);
+    this.#parking?.update();
+    if (this.#options.holdsConcurrency) this.#waitingRoom.update();
+  }
+
+  /** The limits have changed: what they allow now is done at once. */
+  limitsChanged(): void {
+    this.#waitingRoom.update();
+    this.#parking?.update();
+    this.#checkDescriptors();
   }
 
   /** The port is closed: refuses all connections that wait. */
   close(): void {
+    this.#parking?.end();
+    this.#eviction?.close();
     this.#refusal.flush();
     this.#arrivals?.close();
     this.#waitingRoom.close();
+  }
+
+  /** An event of the port, and not of a connection. */
+  emit(event: CertificateEvent | FailedEvent): void {
+    this.#emit(event);
+  }
+
+  get #isFull(): boolean {
+    const { concurrency } = this.#options.limits;
+    return concurrency === undefined || this.#registry.counters.active >= concurrency;
+  }
+
+  /** The client behind a proxy is known. */
+  #admit(connection: SocketConnection): RefusalReason | undefined {
+    const { peer } = connection;
+    const key = this.#admission.keyOf(peer);
+    const reason = this.#admission.refusalOf(peer, key);
+    if (reason === undefined) this.#admission.enter(connection, key);
+    return reason;
+  }
+
+  #waits(connection: SocketConnection): void {
+    connection.wait();
+    this.#eviction?.makeRoom();
   }
 
   #isAbandoned(connection: SocketConnection): boolean {
@@ -148,9 +221,40 @@ export class Listener implements PortHandler, ConnectionOwner {
     return true;
   }
 
-  /** An event of the port, and not of a connection. */
-  emit(event: CertificateEvent | FailedEvent): void {
-    this.#emit(event);
+  #predict(reason: RefusalReason, peer: Address): number | undefined {
+    if (reason === 'full' || reason === 'timeout') return this.#pace?.wait(this.#waitingRoom.size + 1);
+    return this.#admission.wait(reason, peer);
+  }
+
+  #makeParking(): Parking | undefined {
+    const { overflow, waitingRoom, registry } = this.#options;
+    if (overflow !== 'park') return undefined;
+    const parking = new Parking({
+      waiting: () => this.#waitingRoom.size + (this.#arrivals?.size ?? 0),
+      max: () => waitingRoom.max,
+      cannot: (error) => this.#emit({ type: 'failed', error }),
+    });
+    this.#options.limits.parking = parking;
+    registry.parking = parking;
+    return parking;
+  }
+
+  #makeEviction(): Eviction | undefined {
+    const { overflow, settings, registry } = this.#options;
+    if (overflow === 'refuse' || overflow === 'park') return undefined;
+    return new Eviction({
+      clock: settings.clock,
+      registry,
+      worth: overflow === 'evict' ? undefined : overflow.evict,
+      waiting: () => this.#waitingRoom.size,
+      isFull: () => this.#isFull,
+      failed: (error) => this.#emit({ type: 'failed', error }),
+    });
+  }
+
+  #checkDescriptors(): void {
+    const event = this.#options.limits.overcommitted();
+    if (event) this.#emit(event);
   }
 
   #emit(event: ListenEvent): void {

@@ -7,11 +7,26 @@ import { data } from '../options.ts';
 import { Queue } from '../queue.ts';
 import { nextIteration } from '../time/eventLoop.ts';
 import { IterationQuota } from '../time/iterationQuota.ts';
+import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
 import type { Lingering } from './lingering.ts';
 import type { Registry } from './registry.ts';
 
-/** What is sent to a refused connection before our FIN, or a function from the reason to that. */
-export type Farewell = Data | ((reason: RefusalReason) => Data | undefined);
+/** A refusal, for a farewell that says more than the reason. */
+export interface RefusalInfo {
+  readonly reason: RefusalReason;
+  readonly peer: Address;
+  /** Milliseconds that the connection had waited. */
+  readonly waited: number;
+  /**
+   * Milliseconds after which the client may come again, as far as that can be known: the time in which as many connections as wait now
+   * find a place, at the pace of the last ones; for a rate, the time until it allows one more. Up to a half of it is added at
+   * random, because clients that come again together would be refused again. `undefined` for reasons that time does not change.
+   */
+  readonly retryAfter: number | undefined;
+}
+
+/** What is sent to a refused connection before our FIN, or a function from the reason, and the refusal, to that. */
+export type Farewell = Data | ((reason: RefusalReason, refusal: RefusalInfo) => Data | undefined);
 
 export interface RefusalOptions {
   readonly clock: SchedulerLike;
@@ -20,10 +35,18 @@ export interface RefusalOptions {
   /** Where refused connections stay until their sockets are closed. */
   readonly lingering: Lingering;
   readonly emit: (event: RefusedEvent | FailedEvent) => void;
+  /** Milliseconds after which a peer that is refused may find a place; `undefined` if that is unknown. */
+  readonly predict: (reason: RefusalReason, peer: Address) => number | undefined;
+  /** How many connections a peer may have, for refusals as `per-address`. */
+  readonly limit: () => number | undefined;
+  readonly random: () => number;
 }
 
 /** Reasons for which an arrival is closed at once, although a close with unread input sends a RST. */
 const AT_ONCE: ReadonlySet<RefusalReason> = new Set(['gone', 'exhausted', 'deadline', 'tls', 'proxy']);
+
+/** The share of a predicted wait that is random. */
+const JITTER = 0.5;
 
 /** Refuses connections: counts them, sends a farewell and a FIN, lets them linger, and emits an event. */
 export class Refusal {
@@ -35,11 +58,25 @@ export class Refusal {
     this.#options = options;
   }
 
+  /** Whether a connection that is refused at accept is sent something. If not, nothing is allocated for it. */
+  hasFarewell(reason: RefusalReason): boolean {
+    return this.#options.farewell !== undefined && !AT_ONCE.has(reason);
+  }
+
+  /** Refuses a socket when it is accepted, and closes it at once. The registry counts it as waiting. */
+  refuseAtAccept(id: number, socket: TransportSocket, reason: RefusalReason): void {
+    this.#options.registry.refuseAtAccept(reason);
+    socket.handler = IGNORED;
+    const { peer } = socket;
+    socket.destroy();
+    this.#emitRefused({ id, peer, waited: 0 }, reason);
+  }
+
   /** Refuses a connection that has not sent its PROXY header, or is not secured: nothing is sent to it. */
   refuseArrival(connection: SocketConnection, reason: RefusalReason, error?: Error): void {
     if (!connection.isCountedAsWaiting) return;
     const { registry, lingering } = this.#options;
-    registry.refuse(connection);
+    registry.refuse(connection, reason);
     // The peer is at fault, has left, or nothing is to be kept for it. Any other client may be sending. A handshake that has begun
     // may still be completed, and then ends by close_notify.
     const linger = AT_ONCE.has(reason) ? 0 : lingering.time;
@@ -52,7 +89,7 @@ export class Refusal {
   refuse(connection: SocketConnection, reason: RefusalReason): void {
     if (!connection.isCountedAsWaiting) return;
     const { registry, lingering } = this.#options;
-    registry.refuse(connection);
+    registry.refuse(connection, reason);
     // A connection that lingers keeps its descriptor, and a peer that has left reads no farewell.
     const linger = reason === 'exhausted' || reason === 'gone' ? 0 : lingering.time;
     if (linger > 0) lingering.add(connection);
@@ -73,7 +110,7 @@ export class Refusal {
 
   /** The socket of a connection that waits is closed: there is nothing left to send or to close. */
   closed(connection: SocketConnection): void {
-    this.#options.registry.refuse(connection);
+    this.#options.registry.refuse(connection, 'gone');
     this.#emitRefused(connection, 'gone');
   }
 
@@ -99,11 +136,12 @@ export class Refusal {
     if (connection) this.refuse(connection, 'gone');
   }
 
-  #farewell({ id, peer }: SocketConnection, reason: RefusalReason): Data | undefined {
-    const { farewell, emit } = this.#options;
+  #farewell({ id, peer, waited }: SocketConnection, reason: RefusalReason): Data | undefined {
+    const { farewell, emit, predict } = this.#options;
     if (typeof farewell !== 'function') return farewell;
     try {
-      const value = farewell(reason);
+      const retryAfter = this.#jittered(predict(reason, peer));
+      const value = farewell(reason, { reason, peer, waited, retryAfter });
       const wrong = value === undefined ? undefined : data(value);
       if (wrong === undefined) return value;
       throw new TypeError(`Cannot send farewell: what the function returns ${wrong}`);
@@ -113,8 +151,31 @@ export class Refusal {
     }
   }
 
-  #emitRefused({ id, peer, waited }: SocketConnection, reason: RefusalReason, error?: Error): void {
-    const deadline = isA(error, DeadlineError) ? { deadline: error.deadline } : {};
-    this.#options.emit({ type: 'refused', id, peer, reason, waited, ...deadline, ...(error && { error }) });
+  #jittered(wait: number | undefined): number | undefined {
+    return wait === undefined || wait === Number.POSITIVE_INFINITY
+      ? undefined
+      : Math.ceil(wait * (1 + JITTER * this.#options.random()));
+  }
+
+  #emitRefused({ id, peer, waited }: Refused, reason: RefusalReason, error?: Error): void {
+    const event: Writable<RefusedEvent> = { type: 'refused', id, peer, reason, waited };
+    if (isA(error, DeadlineError)) event.deadline = error.deadline;
+    if (error !== undefined) event.error = error;
+    if (reason === 'per-address') event.limit = this.#options.limit();
+    this.#options.emit(event);
   }
 }
+
+type Refused = Pick<RefusedEvent, 'id' | 'peer' | 'waited'>;
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/** Of a socket that was closed when it was accepted, nothing is heard. */
+const IGNORED: SocketHandler = {
+  received() {},
+  peerEnded() {},
+  writable() {},
+  finished() {},
+  writeFailed() {},
+  failed() {},
+  freed() {},
+};

@@ -1,6 +1,9 @@
 import type { SocketConnection } from '../connection/socketConnection.ts';
-import type { Counters, LiveSet } from '../events.ts';
+import type { Counters, LiveSet, RefusalReason } from '../events.ts';
 import { LinkedSet } from '../linkedSet.ts';
+
+/** Reasons that are counted apart. Any more, which only a user's function can give, are counted as `other`. */
+const REASONS = 100;
 
 /**
  * The connections of one open port and their counters. The listener keeps it, and the drain reads it.
@@ -9,13 +12,22 @@ import { LinkedSet } from '../linkedSet.ts';
  */
 export class Registry {
   readonly #counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
+  readonly #refusals = new Map<RefusalReason, number>();
   readonly #connections = new LinkedSet<SocketConnection>();
   /** Handshakes of TLS that have begun, or have their turn later. Such connections wait. */
   handshakes = 0;
 
+  /** Whether and how the port stops accepting, if it may. */
+  parking: { end(): void } | undefined;
+
   /** Live: the object stays the same, and its numbers change. */
   get counters(): Counters {
     return this.#counters;
+  }
+
+  /** How many connections were refused for each reason. Live, too. */
+  get refusals(): ReadonlyMap<RefusalReason, number> {
+    return this.#refusals;
   }
 
   /** The connections that were taken and whose socket is not closed yet. */
@@ -42,9 +54,15 @@ export class Registry {
   }
 
   /** A connection that waited will not be served. */
-  refuse(connection: SocketConnection): void {
+  refuse(connection: SocketConnection, reason: RefusalReason): void {
     this.#stopWaiting(connection);
-    this.#counters.refused++;
+    this.#countRefusal(reason);
+  }
+
+  /** A connection was refused when it was accepted. */
+  refuseAtAccept(reason: RefusalReason): void {
+    this.#counters.waiting--;
+    this.#countRefusal(reason);
   }
 
   /** The socket of a connection that was taken is closed. */
@@ -52,6 +70,12 @@ export class Registry {
     this.#connections.delete(connection);
     this.#counters.active--;
     this.#counters.closed++;
+  }
+
+  #countRefusal(reason: RefusalReason): void {
+    this.#counters.refused++;
+    const counted = this.#refusals.has(reason) || this.#refusals.size < REASONS ? reason : 'other';
+    this.#refusals.set(counted, (this.#refusals.get(counted) ?? 0) + 1);
   }
 
   #stopWaiting(connection: SocketConnection): void {

@@ -2,15 +2,18 @@ import type { SchedulerLike } from 'rxjs';
 import type { RefusalReason } from '../events.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { endOfCallback } from '../time/eventLoop.ts';
-import { IndexedQueue } from './indexedQueue.ts';
+import { HandOutOrder, type Order } from './handOutOrder.ts';
+import { type Entry, IndexedQueue } from './indexedQueue.ts';
 
 export interface WaitingRoomOptions {
-  /** How many connections may wait. */
+  /** How many connections may wait now. */
   readonly max: number;
-  /** Milliseconds that each of them may wait. */
+  /** Milliseconds that each of them may wait now. */
   readonly timeout: number;
   /** Slots: how many connections may be handed out and not taken. */
   readonly ahead: number;
+  /** @default 'fifo' */
+  readonly order?: Order | undefined;
   readonly clock: SchedulerLike;
 }
 
@@ -22,6 +25,8 @@ export interface WaitingRoomHandler<T> {
   refuse(item: T, reason: RefusalReason): void;
   /** It was not taken in the call that handed it out, and waits. */
   waits?(item: T): void;
+  /** Whether one more may be served, where the operators do not limit that. @default true */
+  hasPlace?(): boolean;
   /** Whether its peer has left. Asked before a connection that waited is handed out; if so, the handler refuses it. */
   isAbandoned?(item: T): boolean;
 }
@@ -30,8 +35,8 @@ export interface WaitingRoomHandler<T> {
  * A bounded queue of accepted connections: how a limit downstream reaches the port.
  *
  * An operator at its limit does not subscribe to a connection that it is handed. So at most {@link WaitingRoomOptions.ahead}
- * connections are handed out and not yet taken; each of them has a slot. All further ones wait here, first in, first out,
- * bounded in number and time. A connection that is taken frees its slot, and the next one is handed out.
+ * connections are handed out and not yet taken; each of them has a slot. All further ones wait here, bounded in number and time,
+ * and are handed out in the order of {@link HandOutOrder}. A connection that is taken frees its slot, and the next one is handed out.
  *
  * A connection that is refused after it was handed out is still referenced by the operator's buffer. It keeps its slot until
  * the operator subscribes to it (and finds it closed); otherwise that buffer would grow by one per timeout, without bound.
@@ -41,11 +46,12 @@ export class WaitingRoom<T> implements DeadlineOwner {
   readonly #options: WaitingRoomOptions;
   readonly #handler: WaitingRoomHandler<T>;
   readonly #timer: DeadlineTimer;
-  /** Connections that are not handed out, with the time at which their wait is over. */
+  readonly #order: HandOutOrder;
+  /** Connections that are not handed out, with the time since which they wait. */
   readonly #queue = new IndexedQueue<T>();
-  /** Connections that have a slot, with the time at which the slot expires. */
+  /** Connections that have a slot, with the time since which they have it. */
   readonly #slots = new IndexedQueue<T>();
-  /** Those of them that are not refused yet, with the time at which their wait is over. */
+  /** Those of them that are not refused yet, with the time since which they wait. */
   readonly #handedOut = new IndexedQueue<T>();
   /** The connection that is being handed out in this call, until it is taken. */
   #handing: T | undefined;
@@ -56,6 +62,7 @@ export class WaitingRoom<T> implements DeadlineOwner {
     this.#options = options;
     this.#handler = handler;
     this.#timer = new DeadlineTimer(options.clock, this);
+    this.#order = new HandOutOrder(options.order ?? 'fifo', options.clock);
   }
 
   /** How many connections wait, those with a slot included. */
@@ -66,12 +73,26 @@ export class WaitingRoom<T> implements DeadlineOwner {
   /** Hands out a new connection, queues it, or refuses it. */
   arrive(item: T): void {
     if (!this.#open) return this.#handler.refuse(item, 'draining');
-    if (this.#releasing || this.#queue.size > 0 || !this.#hasSlot()) this.#queue.add(item, this.#waitsUntil());
+    if (this.#releasing || this.#queue.size > 0 || !this.#hasSlot()) this.#queue.add(item, this.#now);
     else this.#hand(item);
     this.#release();
-    if (this.size > this.#options.max && this.#remove(item)) this.#handler.refuse(item, 'full');
-    else if (this.#queue.has(item) || this.#handedOut.has(item)) this.#handler.waits?.(item);
+    if (this.size > this.#options.max) this.#makeRoom(item);
+    if (this.#queue.has(item) || this.#handedOut.has(item)) this.#handler.waits?.(item);
     this.#timer.set();
+  }
+
+  /** A connection too many waits: the new one is refused, or the one that has waited longest if the newest is next. */
+  #makeRoom(newest: T): void {
+    const longest = this.#queue.first;
+    const last = longest && this.#order.isNewestFirst(longest[1]) ? longest[0] : newest;
+    if (this.#remove(last)) this.#handler.refuse(last, 'full');
+  }
+
+  /** The limits have changed, or a place is free: refuses those that have waited too long by now, and hands out the next ones. */
+  update(): void {
+    if (!this.#open) return;
+    this.#timer.set();
+    endOfCallback(this.#options.clock, () => this.#release());
   }
 
   /** An operator has subscribed to a connection that was handed out: its slot is free. */
@@ -108,9 +129,10 @@ export class WaitingRoom<T> implements DeadlineOwner {
   }
 
   due(): number {
-    const wait = Math.min(this.#queue.due, this.#handedOut.due);
+    const handedOut = this.#firstHandedOut?.[1] ?? Number.POSITIVE_INFINITY;
+    const since = Math.min(this.#queue.since, handedOut);
     // A slot that expires matters only to a connection in the queue.
-    return this.#queue.size > 0 ? Math.min(wait, this.#slots.due) : wait;
+    return (this.#queue.size > 0 ? Math.min(since, this.#slots.since) : since) + this.#options.timeout;
   }
 
   expire(): void {
@@ -121,21 +143,27 @@ export class WaitingRoom<T> implements DeadlineOwner {
 
   /** Refuses the connections whose wait is over at a time. */
   #refuseDue(reason: RefusalReason, now: number): void {
-    for (const waiting of [this.#handedOut, this.#queue]) {
-      for (let first = waiting.first; first !== undefined && first[1] <= now; first = waiting.first) {
-        waiting.delete(first[0]);
-        this.#handler.refuse(first[0], reason);
-      }
+    const next = (): Entry<T> | undefined =>
+      [this.#firstHandedOut, this.#queue.first].find((entry) => entry && entry[1] + this.#options.timeout <= now);
+    for (let entry = next(); entry !== undefined; entry = next()) {
+      this.#remove(entry[0]);
+      this.#handler.refuse(entry[0], reason);
     }
   }
 
-  /** When a wait is over that begins now. */
-  #waitsUntil(): number {
-    return this.#options.clock.now() + this.#options.timeout;
+  /** The one of those that were handed out and not taken that has waited longest. */
+  get #firstHandedOut(): Entry<T> | undefined {
+    return this.#options.order === undefined || this.#options.order === 'fifo'
+      ? this.#handedOut.first
+      : this.#handedOut.longest;
   }
 
-  /** @param until When the wait of the connection is over, if it was in the queue. */
-  #hand(item: T, until?: number): void {
+  get #now(): number {
+    return this.#options.clock.now();
+  }
+
+  /** @param since Since when it has waited, if it was in the queue. */
+  #hand(item: T, since?: number): void {
     const within = this.#releasing;
     this.#releasing = true;
     this.#handing = item;
@@ -146,9 +174,9 @@ export class WaitingRoom<T> implements DeadlineOwner {
       const taken = this.#handing !== item;
       this.#handing = undefined;
       if (!taken) {
-        const expires = this.#waitsUntil();
-        this.#slots.add(item, expires);
-        if (this.#open) this.#handedOut.add(item, until ?? expires);
+        const now = this.#now;
+        this.#slots.add(item, now);
+        if (this.#open) this.#handedOut.add(item, since ?? now);
         else this.#handler.refuse(item, 'draining');
       }
     }
@@ -168,22 +196,29 @@ export class WaitingRoom<T> implements DeadlineOwner {
     if (this.#releasing) return;
     this.#releasing = true;
     try {
-      for (let next = this.#queue.first; next !== undefined && this.#hasSlot(); next = this.#queue.first) {
-        const [item, until] = next;
+      while (this.#queue.size > 0 && this.#hasSlot()) {
+        const next = this.#next();
+        if (next === undefined) return;
+        const [item, since] = next;
         this.#queue.delete(item);
-        if (!this.#handler.isAbandoned?.(item)) this.#hand(item, until);
+        if (!this.#handler.isAbandoned?.(item)) this.#hand(item, since);
       }
     } finally {
       this.#releasing = false;
     }
   }
 
+  #next(): Entry<T> | undefined {
+    const { first } = this.#queue;
+    return this.#order.isNewestFirst(first?.[1]) ? this.#queue.last : first;
+  }
+
   /** Whether a slot is free, or the oldest one has expired; that one is freed. */
   #hasSlot(): boolean {
-    if (!this.#open) return false;
+    if (!this.#open || this.#handler.hasPlace?.() === false) return false;
     if (this.#slots.size < this.#options.ahead) return true;
-    const [oldest, until] = this.#slots.first ?? [];
-    if (oldest === undefined || until === undefined || until > this.#options.clock.now()) return false;
+    const [oldest, since] = this.#slots.first ?? [];
+    if (oldest === undefined || since === undefined || since + this.#options.timeout > this.#now) return false;
     return !this.#handedOut.has(oldest) && this.#slots.delete(oldest);
   }
 }

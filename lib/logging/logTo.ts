@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import type { NextObserver } from 'rxjs';
 import { isA, TlsError } from '../errors.ts';
-import type { CertificateInfo, OpenedEvent, ServerEvent } from '../events.ts';
+import type { CertificateInfo, OpenedEvent, RefusedEvent, ServerEvent } from '../events.ts';
 import { type Check, checkArgument, describe } from '../options.ts';
 import { pinoLogger } from './pino.ts';
 import { plain, sentenceOf } from './plain.ts';
@@ -17,6 +17,7 @@ const LEVELS = {
   failed: 'error',
   exhausted: 'error',
   recovered: 'info',
+  overcommitted: 'warn',
   certificate: 'info',
   draining: 'info',
   drained: 'info',
@@ -36,7 +37,7 @@ export type EventLogger = {
  *
  * - `debug`: `opened`, and `refused` as `gone`, as a health check is that only connects
  * - `info`: `listening`, `closed`, which makes an access log, `recovered`, `draining` and `drained`
- * - `warn`: `refused`, and `certificate` if one of them ends soon; otherwise that is `info`
+ * - `warn`: `refused`, `overcommitted`, and `certificate` if one of them ends soon; otherwise that is `info`
  * - `error`: `failed` and `exhausted`
  *
  * The line of `failed` includes the stack of the error. Those of `closed` and `refused` have the
@@ -138,6 +139,11 @@ const heldBytes = (held: number | undefined) => (held === undefined ? undefined 
 /** The cause of an error of TLS names lines of OpenSSL's source. */
 const inShort = (error: unknown) => sentenceOf(error, !isA(error, TlsError));
 
+const whyRefused = ({ deadline, error, limit, peer }: RefusedEvent) =>
+  limit === undefined
+    ? (deadline ?? faultOfTls(error))
+    : `${peer.address} may have ${limit} connections now; perAddress.connections sets another limit`;
+
 /** The name of the alert of TLS, or Node's code. */
 const faultOfTls = (error: unknown) => (isA(error, TlsError) ? (error.alert ?? error.code) : undefined);
 const lost = (unsent: number) => (unsent === 0 ? '' : `, ${unsent} bytes unsent`);
@@ -152,7 +158,7 @@ function sentence(event: ServerEvent): string {
     case 'closed':
       return `connection ${event.id} closed: ${event.reason}${inBrackets(event.deadline ?? event.detail ?? heldBytes(event.held))}`;
     case 'refused':
-      return `connection ${event.id} refused: ${event.reason}${inBrackets(event.deadline ?? faultOfTls(event.error))}`;
+      return `connection ${event.id} refused: ${event.reason}${inBrackets(whyRefused(event))}`;
     case 'failed':
       if (event.id !== undefined) return `connection ${event.id}: its handler failed`;
       return isA(event.error, TlsError) ? 'the certificate was not renewed' : 'an accept failed';
@@ -160,6 +166,8 @@ function sentence(event: ServerEvent): string {
       return `out of descriptors: the process may have ${event.limit}`;
     case 'recovered':
       return `descriptors are free again: ${event.refused} refused meanwhile`;
+    case 'overcommitted':
+      return `concurrency ${event.concurrency} and ${event.waiting} waiting need more descriptors than the process may have: ${event.limit}`;
     case 'certificate':
       return event.certificates.map(validity).join('; ') || 'certificates that cannot be read';
     case 'draining':

@@ -35,18 +35,23 @@ function networkOf(text: string): Network | Violation {
   return { family: mapped === bytes ? 'ipv4' : 'ipv6', address, bits };
 }
 
+const listOf =
+  (least: number, what: string): Check =>
+  (value) => {
+    if (!Array.isArray(value) || value.length < least) return `must be ${what} 'unix', not ${describe(value)}`;
+    for (const item of value) {
+      if (typeof item !== 'string') return `must have strings only, not ${describe(item)}`;
+      const network = item === UNIX ? undefined : networkOf(item);
+      if (network !== undefined && !isNetwork(network)) return network;
+    }
+    return undefined;
+  };
+
 /** A list of IP addresses, networks and the word `unix`, which is not empty, because that would trust no peer. */
-export const networks: Check = (value) => {
-  if (!Array.isArray(value) || value.length === 0) {
-    return `must be a list of at least one IP address, network such as 10.0.0.0/8, or 'unix', not ${describe(value)}`;
-  }
-  for (const item of value) {
-    if (typeof item !== 'string') return `must have strings only, not ${describe(item)}`;
-    const network = item === UNIX ? undefined : networkOf(item);
-    if (network !== undefined && !isNetwork(network)) return network;
-  }
-  return undefined;
-};
+export const networks: Check = listOf(1, 'a list of at least one IP address, network such as 10.0.0.0/8, or');
+
+/** The same, or an empty list. */
+export const networkList: Check = listOf(0, 'a list of IP addresses, networks such as 10.0.0.0/8, and');
 
 const isNetwork = (network: Network | Violation): network is Network =>
   typeof network === 'object' && 'family' in network;
@@ -66,6 +71,11 @@ const isNetwork = (network: Network | Violation): network is Network =>
  */
 export function trustedBy(trusted: readonly string[]): (peer: Address) => boolean {
   checkArgument('trust peers', 'networks', trusted, networks);
+  return onList(trusted);
+}
+
+/** Makes the test whether a peer is on a list that has been checked, as {@link trustedBy} explains. */
+export function onList(trusted: readonly string[]): (peer: Address) => boolean {
   const trustsUnix = trusted.includes(UNIX);
   // One list for each family: otherwise Node would find an IPv4 address in `::/0`.
   const lists = { ipv4: new BlockList(), ipv6: new BlockList() };

@@ -146,6 +146,7 @@ export class Drain implements ConnectionServer {
    */
   #acceptTheLast(left: number): void {
     const { clock, registry } = this.#options;
+    registry.parking?.end();
     const { accepted } = registry.counters;
     const began = clock.now();
     const look = () => {

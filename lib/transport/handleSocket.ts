@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { plainAddress } from '../address.ts';
 import { isData } from '../options.ts';
 import { gather, giveAway, joinIfTooMany } from './gather.ts';
 import type { Handle, HandleOwner, Handles, Written } from './handle.ts';
@@ -198,7 +199,7 @@ const answer: Address & { family: string | undefined } = { address: undefined, f
 /** Its port is unknown if the peer has reset the connection already. */
 function peerOf(handle: Handle, path?: string): Address {
   const isKnown = handle.getpeername?.(answer) === 0;
-  return isKnown ? { address: answer.address, port: answer.port } : { address: path, port: undefined };
+  return isKnown ? { address: plainAddress(answer.address), port: answer.port } : { address: path, port: undefined };
 }
 
 // For `process.nextTick`, because a handler is not notified within the call that it makes.

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { plainAddress } from '../address.ts';
 import { joinIfTooMany } from './gather.ts';
 import type { Written } from './handle.ts';
 import { descriptorOf, isConnected, queuedOf } from './nodeInternals.ts';
@@ -13,7 +14,7 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
 
   /** @param path The path of the unix socket that was connected to, which the system does not report. */
   constructor(socket: Socket, path?: string) {
-    super({ address: socket.remoteAddress ?? path, port: socket.remotePort });
+    super({ address: plainAddress(socket.remoteAddress) ?? path, port: socket.remotePort });
     this.#socket = socket;
     // The port of a peer that has already closed the connection is unknown, but the local one is still known.
     this.#isTcp = this.peer.port !== undefined || socket.localPort !== undefined;
@@ -33,7 +34,7 @@ export class NetSocket extends NodeSocket implements TransportSocket, SocketOwne
   }
 
   get local(): Address {
-    return { address: this.#socket.localAddress, port: this.#socket.localPort };
+    return { address: plainAddress(this.#socket.localAddress), port: this.#socket.localPort };
   }
 
   get descriptor(): number | undefined {

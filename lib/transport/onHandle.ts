@@ -1,3 +1,4 @@
+import { plainAddress } from '../address.ts';
 import type { Handle } from './handle.ts';
 import { isPeerKnown } from './nodeInternals.ts';
 import { NodeSocket } from './nodeSocket.ts';
@@ -20,7 +21,7 @@ export abstract class OnHandle extends NodeSocket {
   get local(): Address {
     const answer: Partial<Address> = {};
     this.raw?.getsockname?.(answer);
-    return { address: answer.address, port: answer.port };
+    return { address: plainAddress(answer.address), port: answer.port };
   }
 
   get descriptor(): number | undefined {

@@ -82,6 +82,8 @@ export interface Address {
 export interface Port {
   /** Stops listening. Accepted sockets stay open. */
   close(): void;
+  pause?(): boolean;
+  resume?(): void;
 }
 
 /** Is notified of what happens at a port. */

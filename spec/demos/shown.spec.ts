@@ -29,7 +29,8 @@ const figures: Closed = {
 };
 const closed = (reason: CloseReason): ServerEvent => ({ type: 'closed', id: 1, peer: end, ...figures, reason });
 
-const l: ServerEvent = { type: 'listening', address: end, counters, connections };
+const limits = { concurrency: 5000, waiting: 1000, isParked: false };
+const l: ServerEvent = { type: 'listening', address: end, counters, refusals: new Map(), limits, connections };
 const o: ServerEvent = { type: 'opened', id: 1, peer: end, waited: 0 };
 const c = closed('ended');
 const r = closed('reset');

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ExhaustedEvent, RecoveredEvent } from '../../lib/events.ts';
+import type { ListenEvent } from '../../lib/events.ts';
 import { Admission } from '../../lib/listen/admission.ts';
 import { descriptorLimit } from '../../lib/listen/descriptorLimit.ts';
 import { serve } from '../../lib/serve.ts';
@@ -13,8 +13,8 @@ function admission() {
   const clock = new Clock();
   const budget = { isPastHardLimit: false };
   const registry = { open: 900 };
-  const events: (ExhaustedEvent | RecoveredEvent)[] = [];
-  const one = new Admission({ clock, budget, registry }, (event) => events.push(event), 1024);
+  const events: ListenEvent[] = [];
+  const one = new Admission({ clock, budget, registry }, (event) => events.push(event), {}, 1024);
   const refusal = (descriptor: number | undefined) => one.refusal({ descriptor } as TransportSocket);
   return { admission: one, budget, registry, events, refusal };
 }

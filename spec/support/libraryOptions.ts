@@ -12,7 +12,7 @@ export interface LibraryOption {
 export async function libraryOptions(): Promise<LibraryOption[]> {
   const bodies = await Promise.all([
     interfaceBody('lib/serve.ts', 'ServeOptions'),
-    interfaceBody('lib/listen/listen.ts', 'ListenOptions'),
+    interfaceBody('lib/listen/listenOptions.ts', 'ListenOptions'),
     interfaceBody('lib/connection/settings.ts', 'ConnectionOptions'),
   ]);
   return bodies.flatMap(fields);

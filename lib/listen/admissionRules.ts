@@ -1,0 +1,41 @@
+import { limit, perSecond } from '../options.ts';
+import { networkList, onList } from '../proxyProtocol/trusted.ts';
+import { PREFIX } from './addressKey.ts';
+import type { AdmissionRules } from './admission.ts';
+import type { ListenOptions } from './listenOptions.ts';
+import type { Current, Live, LiveOptions } from './live.ts';
+
+/**
+ * The rules of admission that the options of a port give.
+ *
+ * @param live Where those that are Observables are added.
+ * @param concurrency How many connections are served at a time: with it, `perAddress` has a default.
+ */
+export function admissionRules(
+  { allow, deny, perAddress, accepts, admit }: ListenOptions,
+  live: LiveOptions,
+  concurrency: Current<number> | undefined,
+): AdmissionRules {
+  const list = (name: string, given: Live<readonly string[]> | undefined) =>
+    given === undefined ? undefined : live.add(given, { name, allowed: networkList, read: onList });
+  const rate = (name: string, given: Live<number> = Number.POSITIVE_INFINITY) =>
+    live.add(given, { name, allowed: perSecond });
+  const connections =
+    perAddress?.connections === undefined
+      ? undefined
+      : live.add(perAddress.connections, { name: 'perAddress.connections', allowed: limit });
+  const each = accepts?.perAddress;
+  return {
+    deny: list('deny', deny),
+    allow: list('allow', allow),
+    prefix: { 4: perAddress?.prefix?.[4] ?? PREFIX[4], 6: perAddress?.prefix?.[6] ?? PREFIX[6] },
+    perAddress: connections || concurrency ? { connections, concurrency } : undefined,
+    accepts: accepts && {
+      perSecond: rate('accepts.perSecond', accepts.perSecond),
+      burst: accepts.burst,
+      perAddress: each && { perSecond: rate('accepts.perAddress.perSecond', each.perSecond), burst: each.burst },
+      ramp: accepts.ramp ?? 0,
+    },
+    admit,
+  };
+}

@@ -1,0 +1,68 @@
+import type { Port } from '../transport/transport.ts';
+
+export interface ParkingOptions {
+  /** How many connections wait: those that can be handed out, and those that have to be secured or to send a PROXY header. */
+  readonly waiting: () => number;
+  /** How many may wait now. */
+  readonly max: () => number;
+  /** The port cannot stop accepting, so connections are refused. */
+  readonly cannot: (error: Error) => void;
+}
+
+/** The share of the waiting room that has to be free before the port accepts again. */
+const FREE = 1 / 4;
+
+/**
+ * Backpressure at accept: while as many connections wait as may, the port stops accepting. Clients then wait in the queue of the
+ * kernel, which is `backlog` long, and notice nothing.
+ *
+ * It goes on when a quarter of the room is free, so that a full server does not stop and go for each connection. One place is
+ * enough in a room of three or fewer.
+ */
+export class Parking {
+  readonly #options: ParkingOptions;
+  #port: Port | undefined;
+  #isParked = false;
+
+  constructor(options: ParkingOptions) {
+    this.#options = options;
+  }
+
+  get isParked(): boolean {
+    return this.#isParked;
+  }
+
+  /** The port is open. */
+  opened(port: Port): void {
+    // Seen now, and not at the first overload: an operator can still do something about it.
+    if (port.pause?.() === true) {
+      port.resume?.();
+      this.#port = port;
+    } else {
+      const where = 'it needs a TCP port of Linux and the transport by handles';
+      this.#options.cannot(new Error(`Cannot park: this port cannot stop accepting, so clients are refused; ${where}`));
+    }
+  }
+
+  /** A connection has come, or has left, or the limit has changed. */
+  update(): void {
+    if (this.#port === undefined) return;
+    const { waiting, max } = this.#options;
+    const most = max();
+    if (!this.#isParked) {
+      if (waiting() < most) return;
+      this.#isParked = this.#port.pause?.() === true;
+    } else if (waiting() <= most - Math.max(1, Math.floor(most * FREE))) {
+      this.#isParked = false;
+      this.#port.resume?.();
+    }
+  }
+
+  /** The server drains: who waits in the queue of the kernel is accepted, and served or refused like all others. */
+  end(): void {
+    const port = this.#port;
+    this.#port = undefined;
+    if (this.#isParked) port?.resume?.();
+    this.#isParked = false;
+  }
+}
