@@ -2,7 +2,7 @@
  * Loads a TCP server that echoes lines, and checks every byte of every reply.
  *
  *     npm run load -- --port 7000                    50 connections, 16 requests in flight on each, for 10 s
- *     npm run load -- -c 1000 -n 1 -d 30             many connections, one request at a time
+ *     npm run load -- -c 500 -n 1 -d 30              many connections, one request at a time
  *     npm run load -- --expect-drain                 stop the server meanwhile: a drain may leave requests unanswered, but a
  *                                                    reset is a failure
  *     npm run -s load -- --json | jq .throughput     for scripts

@@ -77,6 +77,7 @@ export type {
   ClosedEvent,
   CloseReason,
   Counters,
+  Limits,
   DrainedEvent,
   DrainingEvent,
   DrainReport,

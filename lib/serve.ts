@@ -35,8 +35,9 @@ export type Handler = (connection: Connection) => Data | ObservableInput<Data | 
 export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
   /**
    * Connections that are served at a time; further ones wait. If it is lowered, those that are served finish. If it is raised, those
-   * that wait come in at once.
-   * @default 1000, or less if the process may have few descriptors: half of those that are left
+   * that wait come in at once. By default half of the descriptors that the process may have and does not use, if that is less than
+   * 1000.
+   * @default 1000
    */
   readonly concurrency?: Live<number> | undefined;
   /**

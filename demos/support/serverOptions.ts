@@ -7,6 +7,15 @@ import { type NumberRange, numberOption } from './program.ts';
 export interface ServerLimits {
   concurrency: number;
   waiting: number;
+  order: 'fifo' | 'newest' | 'adaptive';
+  overflow: 'refuse' | 'park' | 'evict';
+  perAddress?: number;
+  accepts: number;
+  burst?: number;
+  acceptsPerAddress?: number;
+  ramp: number;
+  allow?: readonly string[];
+  deny?: readonly string[];
   farewell?: string;
   backlog: number;
   wait: number;
@@ -51,12 +60,32 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
   };
   const time = (name: string, description: string, preset: number, min = 0) =>
     add(`--${name} <ms>`, description, { min, max: Number.POSITIVE_INFINITY, default: preset, whole: false });
+  const choice = (flags: string, description: string, choices: readonly string[], preset: string) =>
+    command.addOption(new Option(flags, description).choices(choices).default(preset));
   const many = 1_000_000;
   const much = Number.MAX_SAFE_INTEGER;
 
   command.optionsGroup('Connections:');
   add('--concurrency <count>', 'served at once; any more wait', { min: 1, max: many, default: 1000 });
-  add('--waiting <count>', 'that may wait; any more are refused', { min: 0, max: many, default: 1000 });
+  add('--waiting <count>', 'that may wait', { min: 0, max: many, default: 1000 });
+  choice('--order <order>', 'in which they are served', ['fifo', 'newest', 'adaptive'], 'fifo');
+  choice('--overflow <policy>', 'for those for which there is no place', ['refuse', 'park', 'evict'], 'refuse');
+  add('--per-address <count>', 'from one address (default: none, until three quarters of the places are taken)', {
+    min: 1,
+    max: Number.POSITIVE_INFINITY,
+  });
+  command
+    .addOption(new Option('--allow <networks...>', 'addresses and networks to serve, and no others'))
+    .addOption(new Option('--deny <networks...>', 'addresses and networks to refuse'));
+  add('--accepts <count>', 'accepted in a second', {
+    min: 0,
+    max: Number.POSITIVE_INFINITY,
+    default: Number.POSITIVE_INFINITY,
+    whole: false,
+  });
+  add('--burst <count>', 'accepted at once after a pause (default: as many as in a second)', { min: 1, max: many });
+  add('--accepts-per-address <count>', 'accepted in a second from one address', { min: 0, max: many, whole: false });
+  time('ramp', 'in which the rate grows from nothing after the start, in ms', 0);
   command.option('--farewell <line>', 'line that a refused connection is sent');
   add('--backlog <count>', 'that the kernel may queue', { min: 1, max: 0x7fffffff, default: 4096 });
 
@@ -106,10 +135,18 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
 /** Converts them to the library's options, without those of the port. The caller removes the demo's own options first. */
 export function serverLimits(given: ServerLimits & PortOptions): ServeOptions {
   const { tlsCert, tlsKey, tlsCa, tlsSelfSigned, proxyFrom, ...limits } = given;
-  const { waiting, wait, farewell, highWater, keepAlive, paceIn, paceOut, paceGrace, ...same } = limits;
+  const { waiting, wait, order, perAddress, accepts, burst, acceptsPerAddress, ramp, ...others } = limits;
+  const { farewell, highWater, keepAlive, paceIn, paceOut, paceGrace, ...same } = others;
   return {
     ...same,
-    waiting: { max: waiting, timeout: wait },
+    waiting: { max: waiting, timeout: wait, order },
+    ...(perAddress !== undefined && { perAddress: { connections: perAddress } }),
+    accepts: {
+      perSecond: accepts,
+      burst,
+      perAddress: acceptsPerAddress === undefined ? undefined : { perSecond: acceptsPerAddress },
+      ramp,
+    },
     pace: { in: paceIn, out: paceOut, grace: paceGrace },
     highWaterMark: highWater,
     keepAlive: keepAlive === Number.POSITIVE_INFINITY ? false : keepAlive,

@@ -8,7 +8,7 @@ import {
   tap,
   timeInterval,
 } from 'rxjs';
-import type { CloseReason, ServerEvent } from '../../lib/index.ts';
+import { type CloseReason, printable, type ServerEvent } from '../../lib/index.ts';
 import { bytes, count, duration, paint } from './format.ts';
 import type { StatusLine } from './statusLine.ts';
 import type { Traffic } from './traffic.ts';
@@ -18,6 +18,8 @@ const EVERY = 200;
 /** Events printed on a terminal in that time. More would scroll past unread. */
 const MOST = 10;
 const BAR = 40;
+/** Reasons of refusals that are shown. */
+const MOST_REASONS = 3;
 
 /** The events of a single connection. A server may emit thousands of them a second. */
 const ONE_OF_MANY: readonly ServerEvent['type'][] = ['opened', 'closed', 'refused', 'failed'];
@@ -88,12 +90,24 @@ export function shown(
 
 function figures(traffic: Traffic, requests: number | undefined, ms: number): string[] {
   const { active, waiting, refused } = traffic.counters;
+  const { concurrency, isParked = false } = traffic.limits ?? {};
   const perSecond = requests === undefined || ms === 0 ? 0 : (requests * 1000) / ms;
   return [
-    `  ${paint('bold', count(active))} active   ${count(waiting)} waiting   ${count(refused)} refused`,
+    `  ${paint('bold', count(active))}${concurrency === undefined ? '' : ` of ${count(concurrency)}`} active   ${count(waiting)} waiting   ${count(refused)} refused${isParked ? '   parked' : ''}`,
+    ...reasons(traffic),
     `  ${requests === undefined ? '' : `${paint('bold', count(perSecond))} requests/s   `}${moved(traffic)}`,
   ];
 }
+
+/** The reasons of most refusals, if there were any. */
+function reasons({ refusals }: Traffic): string[] {
+  const most = [...refusals].sort(([, a], [, b]) => b - a).slice(0, MOST_REASONS);
+  if (most.length === 0) return [];
+  return [paint('dim', `  refused: ${most.map(([reason, times]) => `${count(times)} ${short(reason)}`).join(', ')}`)];
+}
+
+/** A reason may be any text of the user's. */
+const short = (reason: string) => printable(reason).slice(0, 16);
 
 const moved = ({ bytesIn, bytesOut }: Traffic) => `${bytes(bytesIn)} in   ${bytes(bytesOut)} out`;
 

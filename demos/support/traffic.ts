@@ -1,4 +1,12 @@
-import type { ConnectionView, Counters, DrainedEvent, LiveSet, ServerEvent } from '../../lib/index.ts';
+import type {
+  ConnectionView,
+  Counters,
+  DrainedEvent,
+  Limits,
+  ListeningEvent,
+  LiveSet,
+  ServerEvent,
+} from '../../lib/index.ts';
 
 const NONE: Counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
 
@@ -12,6 +20,10 @@ export class Traffic {
   drained: DrainedEvent | undefined;
   #counters = NONE;
   #connections: LiveSet<ConnectionView> = new Set();
+  /** How many connections were refused for each reason. Live. */
+  refusals: ListeningEvent['refusals'] = new Map();
+  /** The limits of the server; `undefined` before it listens. */
+  limits: Limits | undefined;
   /** Bytes of connections that are closed. */
   readonly #closed = { bytesIn: 0, bytesOut: 0 };
 
@@ -19,6 +31,8 @@ export class Traffic {
     if (event.type === 'listening') {
       this.#counters = event.counters;
       this.#connections = event.connections;
+      this.refusals = event.refusals;
+      this.limits = event.limits;
     } else if (event.type === 'closed') {
       this.#closed.bytesIn += event.bytesIn;
       this.#closed.bytesOut += event.bytesOut;

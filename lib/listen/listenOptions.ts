@@ -32,8 +32,9 @@ export interface ListenOptions extends ConnectionOptions {
   readonly waiting?:
     | {
         /**
-         * How many may wait; one more is refused as `full`. @default 1000, or less if the process may have few descriptors: half of
-         * those that are left
+         * How many may wait; one more is refused as `full`. By default half of the descriptors that the process may have and does not
+         * use, if that is less than 1000.
+         * @default 1000
          */
         readonly max?: Live<number> | undefined;
         /** How long each may wait; then it is refused as `timeout`. @default 5000 */
@@ -82,25 +83,28 @@ export interface ListenOptions extends ConnectionOptions {
   readonly perAddress?:
     | {
         /**
-         * @default no limit with `listen`; with `serve`, while three quarters of its `concurrency` are taken, a tenth of it, and 100
-         * at least
+         * The default is no fixed number, because many honest clients may share an address. With `serve`, while three quarters of
+         * its `concurrency` are taken, no peer gets more than a tenth of it, or than 100 if that is more. With `listen` there is none.
+         * @default a tenth of concurrency, 100 at least, while it is three quarters full
          */
         readonly connections?: Live<number> | undefined;
         /** How many first bits of an address make a peer, of IPv4 and of IPv6. @default { 4: 32, 6: 64 } */
         readonly prefix?: { readonly 4?: number | undefined; readonly 6?: number | undefined } | undefined;
       }
     | undefined;
-  /**
-   * How many connections are accepted in a second; others are refused as `rate`. `burst` is how many may come at once after a pause:
-   * by default as many as in a second. `perAddress` is the same for each peer, whose connections are refused as `rate-per-address`;
-   * it remembers the last 16 384 peers. With `ramp` the rate grows from nothing in so many milliseconds after the port opens.
-   * @default no limits
-   */
+  /** How many connections are accepted in a second. */
   readonly accepts?:
     | {
+        /** Of all peers; others are refused as `rate`. @default Infinity */
         readonly perSecond?: Live<number> | undefined;
+        /** How many may come at once after a pause. @default as many as in a second */
         readonly burst?: number | undefined;
+        /**
+         * The same for each peer: `{ perSecond, burst }`. Others are refused as `rate-per-address`. The last 16 384 peers are
+         * remembered. @default no limit
+         */
         readonly perAddress?: { readonly perSecond: Live<number>; readonly burst?: number | undefined } | undefined;
+        /** Milliseconds after the port opens in which the rate grows from nothing. @default 0 */
         readonly ramp?: number | undefined;
       }
     | undefined;

@@ -225,6 +225,12 @@ describe('echo', () => {
     const flags: Record<string, string> = {
       'waiting.max': 'waiting',
       'waiting.timeout': 'wait',
+      'waiting.order': 'order',
+      'perAddress.connections': 'per-address',
+      'accepts.perSecond': 'accepts',
+      'accepts.burst': 'burst',
+      'accepts.perAddress': 'accepts-per-address',
+      'accepts.ramp': 'ramp',
       'pace.in': 'pace-in',
       'pace.out': 'pace-out',
       'pace.grace': 'pace-grace',
@@ -232,10 +238,13 @@ describe('echo', () => {
       maxOutbound: 'max-outbound',
       keepAlive: 'keep-alive',
     };
-    const apart = ['shutdown', 'random', 'overflow', 'noDelay', 'transport', 'scheduler', 'events', 'ahead'];
+    const apart = ['shutdown', 'random', 'noDelay', 'transport', 'scheduler', 'events', 'ahead'];
     // `--tls-cert` and others, and `--proxy-from`.
     apart.push('tls', 'startTls', 'proxy.trusted', 'proxy.mode', 'proxy.deadline');
-    const without = ['farewell', 'budget'];
+    apart.push('admit', 'perAddress.prefix');
+    // The help says what the default is in other words.
+    const without = ['farewell', 'budget', 'allow', 'deny', 'perAddress.connections', 'accepts.burst'];
+    without.push('accepts.perAddress');
     for (const { name, preset } of await libraryOptions()) {
       if (apart.includes(name)) continue;
       if (name === 'halfOpen') {

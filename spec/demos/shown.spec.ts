@@ -29,8 +29,12 @@ const figures: Closed = {
 };
 const closed = (reason: CloseReason): ServerEvent => ({ type: 'closed', id: 1, peer: end, ...figures, reason });
 
+const refusals = new Map([
+  ['full', 1],
+  ['a reason that somebody has made long', 2],
+]);
 const limits = { concurrency: 5000, waiting: 1000, isParked: false };
-const l: ServerEvent = { type: 'listening', address: end, counters, refusals: new Map(), limits, connections };
+const l: ServerEvent = { type: 'listening', address: end, counters, refusals, limits, connections };
 const o: ServerEvent = { type: 'opened', id: 1, peer: end, waited: 0 };
 const c = closed('ended');
 const r = closed('reset');
@@ -60,9 +64,11 @@ describe('shown', () => {
       traffic.requests = 2000;
       flush();
       expect(terminal.shown).toEqual([
-        '  1,000 active   1 waiting   3 refused\n  10,000 requests/s   1.00 KiB in   1.00 KiB out',
-        '  1,000 active   1 waiting   3 refused\n  0 requests/s   1.00 KiB in   1.00 KiB out',
-        expect.stringMatching(/^ {2}1,000 active.*\n.*out\n {2}━{30}─{10} 3,000 of 4,000 closed, .*\n {2}Ctrl-C again/),
+        '  1,000 of 5,000 active   1 waiting   3 refused\n  refused: 2 a reason that so, 1 full\n  10,000 requests/s   1.00 KiB in   1.00 KiB out',
+        '  1,000 of 5,000 active   1 waiting   3 refused\n  refused: 2 a reason that so, 1 full\n  0 requests/s   1.00 KiB in   1.00 KiB out',
+        expect.stringMatching(
+          /^ {2}1,000 of 5,000 active.*\n.*1 full\n.*out\n {2}━{30}─{10} 3,000 of 4,000 closed, .*\n {2}Ctrl-C again/,
+        ),
         '',
       ]);
       expect(terminal.printed).toBe(`
@@ -87,7 +93,8 @@ describe('shown', () => {
         .pipe(shown(new Traffic(), terminal, false, options))
         .subscribe();
       flush();
-      const text = '  1,000 active   1 waiting   3 refused\n  1.00 KiB in   1.00 KiB out\n  one of mine';
+      const text =
+        '  1,000 of 5,000 active   1 waiting   3 refused\n  refused: 2 a reason that so, 1 full\n  1.00 KiB in   1.00 KiB out\n  one of mine';
       expect(terminal.shown).toEqual([text, '']);
       expect(terminal.printed).toContain('    1,234 connections   1.00 KiB in   1.00 KiB out in all\n');
     }),

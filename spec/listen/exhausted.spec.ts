@@ -8,7 +8,9 @@ afterEach(() => {
 });
 
 describe('a server with a limit of 100 descriptors', () => {
-  it.each([{}, { farewell: 'come back later\n' }])(
+  // Limits that do not fit the descriptors.
+  const limits = { concurrency: 1000, waiting: { max: 1000 } };
+  it.each([limits, { ...limits, farewell: 'come back later\n' }])(
     // Without the check, on Node 20 to 26, some 223 of 300 connections are accepted and closed, with neither a `drop` nor an
     // `error` event.
     'emits `exhausted` when 300 clients connect, refuses those past the limit, and serves again when clients have left (%o)',
@@ -20,6 +22,9 @@ describe('a server with a limit of 100 descriptors', () => {
       await Promise.all(all.map((one) => one.until(({ closed, text }) => closed || text === 'hello\n')));
       const served = all.filter(({ text }) => text === 'hello\n');
       await server.until(({ events }) => server.of('opened').length + server.of('refused').length === 300 && !!events);
+      expect(server.of('overcommitted')).toEqual([
+        { type: 'overcommitted', concurrency: 1000, waiting: 1000, limit: 100 },
+      ]);
       expect(server.of('exhausted')[0]).toEqual({ type: 'exhausted', limit: 100 });
       expect(server.of('opened')).toHaveLength(served.length);
       expect(served.length).toBeGreaterThan(20);

@@ -19,6 +19,9 @@ afterEach(() => {
 
 const echo: Handler = (connection) => connection;
 
+/** All clients have one address. */
+const perAddress = { connections: Number.POSITIVE_INFINITY };
+
 /** A server with one slot, which is in use, and a waiting room for `max` connections. */
 async function taken(max: number) {
   const served: number[] = [];
@@ -26,7 +29,7 @@ async function taken(max: number) {
     served.push(connection.id);
     return connection;
   };
-  const options: ServeOptions = { concurrency: 1, waiting: { max, timeout: 60_000 } };
+  const options: ServeOptions = { concurrency: 1, waiting: { max, timeout: 60_000 }, perAddress };
   const log = Log.follow(serve({ port: 0, host: '127.0.0.1' }, handler, options));
   servers.push(log);
   const port = await log.whenListening();
@@ -94,7 +97,7 @@ describe('in memory', () => {
       served.push(connection.id);
       return connection;
     };
-    const options = { concurrency: 1, waiting: { max: 5000, timeout: 60_000 } };
+    const options = { concurrency: 1, waiting: { max: 5000, timeout: 60_000 }, perAddress };
     const server = await TestServer.open(handler, options, withResets(dead));
     const [first] = await server.connectAll(1);
     await server.connectAll(2000);
@@ -113,7 +116,7 @@ describe('in memory', () => {
     const dead = new Set<number>();
     const server = await TestServer.open(
       echo,
-      { concurrency: 1, waiting: { max: 5000, timeout: 60_000 } },
+      { concurrency: 1, waiting: { max: 5000, timeout: 60_000 }, perAddress },
       withResets(dead),
     );
     const [first] = await server.connectAll(1);
@@ -133,6 +136,7 @@ async function crowded() {
   const options: ServeOptions = {
     concurrency: BUSY,
     waiting: { max: CLOSED + 100, timeout: 600_000 },
+    perAddress,
     shutdown,
     grace: GRACE,
   };

@@ -72,7 +72,7 @@ describe('a drain', () => {
         connection.draining.subscribe({ complete: () => seen.push(server.clock.now()) });
         return NEVER;
       },
-      { concurrency: 3000 },
+      { concurrency: 3000, perAddress: { connections: 3000 } },
     );
     await server.connectAll(count);
     const { clock } = server;

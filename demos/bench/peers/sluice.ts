@@ -47,6 +47,10 @@ function* blocks(bytes: number): Iterable<Uint8Array> {
 
 const { mode, host, port } = readArguments();
 const tls = mode === 'tls' ? { tls: readCertificate() } : {};
-serve({ host, port }, pick(handlers, mode), { concurrency: limit, ...tls }).subscribe((event) => {
+serve({ host, port }, pick(handlers, mode), {
+  concurrency: limit,
+  perAddress: { connections: limit },
+  ...tls,
+}).subscribe((event) => {
   if (event.type === 'listening') console.log(`listening on ${event.address.address}:${event.address.port}`);
 });

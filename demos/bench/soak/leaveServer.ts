@@ -43,10 +43,12 @@ if (kind === 'node:net') {
   server.listen(where, () => listening((server.address() as { port: number }).port));
 } else {
   const { backlog, ...at } = where;
-  serve(at, (connection) => connection.pipe(lines(), map(encodeLine)), { concurrency: 50_000, backlog }).subscribe(
-    (event) => {
-      if (event.type === 'listening') listening(event.address.port as number);
-      if (event.type === 'closed') left++;
-    },
-  );
+  serve(at, (connection) => connection.pipe(lines(), map(encodeLine)), {
+    concurrency: 50_000,
+    perAddress: { connections: 50_000 },
+    backlog,
+  }).subscribe((event) => {
+    if (event.type === 'listening') listening(event.address.port as number);
+    if (event.type === 'closed') left++;
+  });
 }

@@ -188,6 +188,8 @@ const count = (counts: Record<string, number>, reason: string) => {
 
 serve({ port: 0, host: '127.0.0.1' }, handlers[mode], {
   concurrency: 20_000,
+  // All clients have one address.
+  perAddress: { connections: 20_000 },
   ...serving,
   tls: renewals,
   shutdown,

@@ -16,7 +16,12 @@ async function tearDown(count: number) {
   };
   const done = new Promise<number>((resolve, reject) => {
     let aborted = 0;
-    serve({ port: 0 }, () => NEVER, { transport, shutdown, concurrency: count }).subscribe({
+    serve({ port: 0 }, () => NEVER, {
+      transport,
+      shutdown,
+      concurrency: count,
+      perAddress: { connections: count },
+    }).subscribe({
       next: (event) => {
         if (event.type === 'drained') ({ aborted } = event);
       },
