@@ -79,7 +79,7 @@ describe('a refused connection', () => {
   });
 
   it('is closed at once when 1000 linger already', async () => {
-    const server = await full();
+    const server = await full({ perAddress: { connections: 5000 } });
     for (let count = 0; count < 1200; count++) server.network.connect({ allowHalfOpen: true }).write('a request');
     await server.clock.settle();
     expect(server.log.counters).toMatchObject({ active: 1, refused: 1200 });
