@@ -73,7 +73,11 @@ export class MemoryPort implements Port {
 
   close(): void {
     this.isOpen = false;
-    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) this.#defer(next.refused);
+    for (let next = this.#queue.first; next !== undefined; next = this.#queue.first) {
+      // Before it leaves the queue, because no stack may be left for the call: then the next close continues.
+      this.#defer(next.refused);
+      this.#queue.shift();
+    }
   }
 
   /** Each connection of the queue is accepted in a task of its own, because the port may be paused after each. */

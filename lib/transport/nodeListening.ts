@@ -60,7 +60,7 @@ export class Accepting {
   #pausable: Pausable | null | undefined;
   #isPaused = false;
   #isClosed = false;
-  /** Keeps the process alive during a pause, as a handle that accepts does (fact 23). */
+  /** Keeps the process alive from the first pause on, as a handle that accepts does (fact 23). */
   #keepAlive: NodeJS.Timeout | undefined;
 
   constructor(listening: ListeningHandle) {
@@ -74,7 +74,6 @@ export class Accepting {
     if (this.#pausable?.readStop() !== 0) return false;
     this.#isPaused = true;
     this.#keepAlive ??= setInterval(() => {}, LONGEST);
-    this.#keepAlive.ref();
     return true;
   }
 
@@ -84,7 +83,6 @@ export class Accepting {
     const status = this.#pausable?.readStart() ?? 0;
     if (status !== 0) return status;
     this.#isPaused = false;
-    this.#keepAlive?.unref();
     return 0;
   }
 
