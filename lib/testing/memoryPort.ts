@@ -32,7 +32,6 @@ export class MemoryPort implements Port {
   #isPaused = false;
   /** What arrived during a pause and is not accepted yet, as in the queue of a kernel. It has no limit. */
   readonly #queue = new Queue<Incoming>();
-  #isAcceptDue = false;
   /** The async context of the call of `listen`, in which a kernel's sockets are accepted, too. */
   readonly #context = new AsyncResource('SluiceMemoryPort');
 
@@ -82,15 +81,11 @@ export class MemoryPort implements Port {
 
   /** Each connection of the queue is accepted in a task of its own, because the port may be paused after each. */
   #acceptLater(): void {
-    if (this.#isAcceptDue || this.#queue.size === 0) return;
-    this.#defer(() => this.#acceptNext());
-    this.#isAcceptDue = true;
+    if (this.#queue.size > 0) this.#defer(() => this.#acceptNext());
   }
 
   #acceptNext(): void {
-    this.#isAcceptDue = false;
-    if (this.#isPaused) return;
-    const next = this.#queue.shift();
+    const next = this.#isPaused ? undefined : this.#queue.shift();
     if (next === undefined) return;
     this.#acceptLater();
     this.#accept(next);

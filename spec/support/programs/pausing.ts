@@ -35,7 +35,8 @@ function serve(socket: TransportSocket): void {
     finished: nothing,
     writeFailed: () => socket.destroy(),
     failed: nothing,
-    freed: nothing,
+    // Only a process that something else keeps alive prints this.
+    freed: () => isFirst && setTimeout(() => process.stdout.write('alive\n'), 100).unref(),
   };
   socket.resume();
 }
