@@ -40,6 +40,8 @@ export class MemoryNetwork {
   readonly sockets = new Set<object>();
   /** Whether a connect by the transport is answered. If not, it waits, as for a machine that does not respond. */
   answers = true;
+  /** Whether a port can pause. Not every transport can. */
+  canPause = true;
 
   /**
    * @param scheduler Runs the tasks of the network. @default microtasks, which leave time to the event loop
@@ -64,7 +66,8 @@ export class MemoryNetwork {
   }
 
   /**
-   * Connects a client. The server accepts it in a later task. If no server listens by then, the client is reset.
+   * Connects a client. The server accepts it in a later task, or after a pause of its port. If no server listens by then, the
+   * client is reset.
    *
    * @throws TypeError for an option that does not exist or is of the wrong type.
    * @throws RangeError for a number out of its range.
@@ -81,18 +84,16 @@ export class MemoryNetwork {
     const late = this.#lateReplies;
     const sends = late && (() => late.check(peer, end.fail));
     const socket = new MemorySocket(end, { peer, defer: this.#defer, freed: this.#freed, sends });
+    const refused = () => end.rst();
     this.#defer(() => {
-      const port = this.#port;
-      port?.listening();
-      if (!port?.isOpen) return end.rst();
-      this.sockets.add(socket);
-      port.accept(socket);
+      if (this.#port) this.#port.arrive({ socket, accepted: () => this.sockets.add(socket), refused });
+      else refused();
     });
     return socket;
   }
 
   #listen(handler: PortHandler): MemoryPort {
-    const port = new MemoryPort(handler);
+    const port = new MemoryPort(handler, { defer: this.#defer, canPause: () => this.canPause });
     if (this.#port?.isOpen) {
       const error = new Error('listen EADDRINUSE: address already in use');
       this.#defer(() => handler.error(Object.assign(error, { code: 'EADDRINUSE' })));
@@ -131,12 +132,8 @@ export class MemoryNetwork {
     toServer.receiver = socket;
     toClient.receiver = client;
     this.sockets.add(client);
-    this.#defer(() => {
-      port.listening();
-      if (!port.isOpen) return client.arriveRst();
-      this.sockets.add(socket);
-      port.accept(socket);
-    });
+    const refused = () => client.arriveRst();
+    this.#defer(() => port.arrive({ socket, accepted: () => this.sockets.add(socket), refused }));
     return client;
   }
 

@@ -1,4 +1,4 @@
-// Types only. The facts behind them are in `nodeInternals.ts`, the only file that relies on them.
+// Types only. The facts behind them are in `nodeInternals.ts` and in the files that continue it.
 
 /** A handle of libuv: one end of a TCP connection or of a unix socket. */
 export interface Handle {

@@ -1,18 +1,18 @@
-import { type Server, Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { isBytes } from '../options.ts';
 import type { Handle, HandleOwner, Handles, Request, Written } from './handle.ts';
 import { shape } from './shape.ts';
 import { sharedBuffer } from './sharedBuffer.ts';
 
 /**
- * Everything that Sluice knows of Node and that Node does not document. The other files of the library use what this one checks:
+ * What Sluice knows of Node's sockets and that Node does not document. The other files of the library use what this one checks:
  * handles, by the types in `handle.ts`.
  *
  * A `net.Socket` costs more than a connection on it. So {@link HandleSocket} has only what Node's own sockets have beneath: a
  * handle of libuv. The facts, in the releases 20, 22, 24 and 26:
  *
- * 1. A listening `net.Server` has a `_handle`, and calls `_handle.onconnection(status, handle)` for each connection. A connected
- *    `net.Socket` has a `_handle`, and works without it once it is `null`.
+ * 1. A connected `net.Socket` has a `_handle`, and works without it once it is `null`. What a listening server has is in
+ *    `nodeListening.ts`.
  * 2. A handle has the members of {@link Handle}. Those that return a number return the negative number of an error, or 0.
  * 3. After `useUserBuffer(buffer)` each read goes into that buffer. Then `onread` is called, with the handle as `this`, and
  *    without the number of bytes; `bytesRead` counts them all. If it has not grown, this was the end, an error, or nothing.
@@ -187,29 +187,7 @@ function onShutdown(this: Request): void {
   this.owner.shutDown();
 }
 
-// Accept and connect -----------------------------------------------------------------------------------------------------
-
-type OnConnection = (this: object, status: number, handle: object | undefined) => void;
-
-/**
- * Takes the handles that a listening server accepts.
- *
- * @param accepted Called with each handle. It returns whether it takes the handle. If not, the server makes a socket of it.
- * @returns The handle of the server; `undefined` if it accepts in a way that is unknown, and will emit `connection`.
- */
-export function takeAccepted(
-  server: Server,
-  accepted: (handle: object) => boolean,
-): Pick<Handle, 'setNoDelay' | 'setKeepAlive'> | undefined {
-  const listening = (server as { _handle?: { onconnection?: OnConnection } | null })._handle;
-  const original = listening?.onconnection;
-  if (!listening || typeof original !== 'function') return undefined;
-  listening.onconnection = function (status, handle) {
-    // An accept that failed is left to the server.
-    if (status !== 0 || handle === undefined || !accepted(handle)) original.call(this, status, handle);
-  };
-  return listening as object;
-}
+// Sockets and their handles ---------------------------------------------------------------------------------------------
 
 /** Takes the handle of a socket that has just connected, and is paused. The socket has none from then on. */
 export function takeConnected({ fits }: Handles, socket: Socket): Handle | undefined {

@@ -2,8 +2,9 @@ import { createServer, type ListenOptions, type Socket } from 'node:net';
 import type { Handle, Handles } from './handle.ts';
 import { HandleSocket } from './handleSocket.ts';
 import { NetSocket } from './netSocket.ts';
-import { takeAccepted } from './nodeInternals.ts';
+import { Accepting, type ListeningHandle, takeAccepted } from './nodeListening.ts';
 import { HIGH_WATER_MARK, probeDelay } from './nodeOptions.ts';
+import { systemError } from './systemError.ts';
 import type { Address, Port, PortHandler, TransportOptions, Where } from './transport.ts';
 
 /**
@@ -28,13 +29,31 @@ export function listen(
   });
   // Also of a server whose handles are taken: an accepted handle may have another shape.
   server.on('connection', (socket: Socket) => handler.accepted(new NetSocket(socket)));
+  let accepting: Accepting | undefined;
   server.on('listening', () => {
-    const isTaken = handles !== undefined && take(server, handles, { noDelay, keepAlive: delay }, handler);
-    handler.listening(boundTo(server.address(), where), isTaken ? 'handle' : 'net');
+    const listening = handles && take(server, handles, { noDelay, keepAlive: delay }, handler);
+    accepting = listening && new Accepting(listening);
+    handler.listening(boundTo(server.address(), where), accepting ? 'handle' : 'net');
   });
   server.on('error', (error) => handler.error(error));
   server.listen({ ...named(where), backlog } satisfies ListenOptions);
-  return { close: () => server.close() };
+  if (handles === undefined) return { close: () => server.close() };
+  return {
+    close() {
+      server.close();
+      accepting?.close();
+    },
+    pause: () => accepting?.pause() ?? false,
+    resume() {
+      const status = accepting?.resume() ?? 0;
+      if (status !== 0) process.nextTick(fail, handler, systemError('accept', status));
+    },
+  };
+}
+
+/** For `process.nextTick`, because a handler is not notified within the call that it makes. */
+function fail(handler: PortHandler, error: Error): void {
+  handler.error(error);
 }
 
 /** Node 20 ignores `ipv6Only` without a host, and would accept IPv4 connections. */
@@ -48,13 +67,13 @@ interface HandleOptions {
   readonly keepAlive: number | false;
 }
 
-/** @returns Whether the handles that the server accepts become sockets without the server. */
+/** @returns The handle of the server, if what it accepts becomes sockets without the server. */
 function take(
   server: ReturnType<typeof createServer>,
   handles: Handles,
   options: HandleOptions,
   handler: PortHandler,
-): boolean {
+): ListeningHandle | undefined {
   const listening = takeAccepted(server, (handle) => {
     if (!handles.fits(handle)) return false;
     if (!isInherited) set(handle, options);
@@ -65,7 +84,7 @@ function take(
   // worker of a cluster the listening socket is the primary's, and options cannot be set on the handle that represents it here.
   const isInherited = process.platform === 'linux' && typeof listening?.setNoDelay === 'function';
   if (isInherited) set(listening, options);
-  return listening !== undefined;
+  return listening;
 }
 
 function set(handle: Pick<Handle, 'setNoDelay' | 'setKeepAlive'>, { noDelay, keepAlive }: HandleOptions): void {

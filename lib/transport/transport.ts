@@ -82,7 +82,17 @@ export interface Address {
 export interface Port {
   /** Stops listening. Accepted sockets stay open. */
   close(): void;
+  /**
+   * Stops accepting: clients still connect, and wait in the queue of the network, whose length is the option `backlog`. `accepted`
+   * is not called until `resume`. Can be called within `accepted`, and again during a pause. After `close` it does nothing.
+   *
+   * A port that is paused keeps the process alive, as one that accepts does. If it closes, the clients in the queue are reset.
+   *
+   * @returns Whether the port is paused. If not, it cannot pause, is closed, or is not open yet. A port that can never pause may lack
+   *   this method.
+   */
   pause?(): boolean;
+  /** Continues to accept after a pause, beginning with the clients in the queue. `accepted` is called later, never within the call. */
   resume?(): void;
 }
 
@@ -96,7 +106,7 @@ export interface PortHandler {
   listening(address: Address, transport?: string): void;
   /** A socket was accepted. It is paused, and its `handler` must be set within this call. */
   accepted(socket: TransportSocket): void;
-  /** The port could not be opened, or one accept failed. */
+  /** The port could not be opened, one accept failed, or the port cannot continue to accept after a pause. */
   error(error: Error): void;
 }
 
