@@ -44,7 +44,8 @@ export type CloseReason =
  * - `exhausted`: the process was about to run out of descriptors.
  * - `budget`: all connections together held more bytes than the server's `budget`.
  * - `denied`: its address is on the list `deny`, or is not on `allow`; or the function `admit` failed.
- * - `per-address`: its address has as many connections as it may have, which is `limit`. The option `perAddress` changes that.
+ * - `per-address`: its address has as many connections as it may have, which is `limit`; or, by default, more than its share, and it has
+ *   given way to others for too long. The option `perAddress` changes that.
  * - `rate`, `rate-per-address`: more connections came in a second than `accepts` allows, in all or from its address.
  * - `gone`: the peer closed it while it waited.
  * - `deadline`: its PROXY header or its TLS handshake took too long; `deadline` says which.
@@ -250,7 +251,7 @@ export interface RefusedEvent {
   readonly reason: RefusalReason;
   /** Milliseconds it had waited. */
   readonly waited: number;
-  /** How many connections its address may have at the time, if the reason is `per-address`. */
+  /** How many connections its address may have, or are its share, if the reason is `per-address`. */
   readonly limit?: number | undefined;
   /** Which deadline was over, if the reason is `deadline`. */
   readonly deadline?: DeadlineName;

@@ -28,7 +28,7 @@ export interface AdmissionContext {
 export interface AdmissionRules {
   readonly allow?: Current<OnList> | undefined;
   readonly deny?: Current<OnList> | undefined;
-  readonly perAddress?: Omit<PerAddressOptions, 'registry'> | undefined;
+  readonly perAddress?: PerAddressOptions | undefined;
   readonly prefix?: Prefix | undefined;
   readonly accepts?: Omit<AcceptRatesOptions, 'clock'> | undefined;
   readonly admit?: Admit | undefined;
@@ -79,7 +79,7 @@ export class Admission {
     rules: AdmissionRules = {},
     limit = descriptorLimit(),
   ) {
-    const { clock, registry } = context;
+    const { clock } = context;
     this.#context = context;
     this.#shortage = new DescriptorShortage(limit, clock, emit);
     const { allow, deny, perAddress, prefix = PREFIX, accepts, admit } = rules;
@@ -87,7 +87,7 @@ export class Admission {
     if (deny) checks.push((peer) => (deny.value(peer) ? 'denied' : undefined));
     if (allow) checks.push((peer) => (allow.value(peer) ? undefined : 'denied'));
     if (perAddress) {
-      const counted = new PerAddress({ ...perAddress, registry });
+      const counted = new PerAddress(perAddress);
       this.#perAddress = counted;
       // Before the rates: a peer that has too many takes none of the tokens.
       checks.push((_peer, key) => (key !== undefined && counted.isFull(key) ? 'per-address' : undefined));
@@ -136,9 +136,14 @@ export class Admission {
     connection.addressKey = undefined;
   }
 
-  /** How many connections a peer may have now; `undefined` if none is refused for that. */
+  /** Whether a connection that has come in gives way to those of other peers now. @param busy How many places are taken. */
+  yields({ addressKey }: Counted, busy: number): boolean {
+    return addressKey !== undefined && this.#perAddress?.yields(addressKey, busy) === true;
+  }
+
+  /** How many connections a peer may have; `undefined` if none is refused for that. */
   get limit(): number | undefined {
-    return this.#perAddress?.limit;
+    return this.#perAddress?.share;
   }
 
   /** Milliseconds after which a peer that is refused for a rate may come again. */

@@ -83,9 +83,11 @@ export interface ListenOptions extends ConnectionOptions {
   readonly perAddress?:
     | {
         /**
-         * The default is no fixed number, because many honest clients may share an address. With `serve`, while three quarters of
-         * its `concurrency` are taken, no peer gets more than a tenth of it, or than 100 if that is more. With `listen` there is none.
-         * @default a tenth of concurrency, 100 at least, while it is three quarters full
+         * The default is no fixed number, because many honest clients may share an address: with `serve`, a peer that has more than
+         * its share, a tenth of `concurrency` and at least 100 connections, gives way. Once three quarters of the places are taken
+         * its further connections wait, and others pass by. Those that wait too long, or for which the waiting room is too full,
+         * are refused as `per-address`. With `listen` there is no limit.
+         * @default a share, beyond which peers give way
          */
         readonly connections?: Live<number> | undefined;
         /** How many first bits of an address make a peer, of IPv4 and of IPv6. @default { 4: 32, 6: 64 } */

@@ -40,6 +40,9 @@ export interface ListenerOptions {
   readonly fail: (error: Error) => void;
 }
 
+/** The reasons for which a place that becomes free helps. */
+const PLACES: ReadonlySet<RefusalReason> = new Set(['full', 'timeout', 'per-address']);
+
 /** One open port: counts the connections, lets them in or refuses them, hands them out, and emits the events. */
 export class Listener implements PortHandler, ConnectionOwner {
   /** Set when the port is being opened. */
@@ -96,7 +99,9 @@ export class Listener implements PortHandler, ConnectionOwner {
     }
     this.#waitingRoom = new WaitingRoom(waitingRoom, {
       hand,
-      refuse: (connection, reason) => this.#refusal.refuse(connection, reason),
+      refuse: (connection, reason, yielded) =>
+        this.#refusal.refuse(connection, yielded && reason !== 'draining' ? 'per-address' : reason),
+      yields: (connection) => this.#admission.yields(connection, registry.counters.active),
       waits: (connection) => this.#waits(connection),
       isAbandoned: (connection) => this.#isAbandoned(connection),
       ...(options.holdsConcurrency && { hasPlace: () => !this.#isFull }),
@@ -173,6 +178,7 @@ export class Listener implements PortHandler, ConnectionOwner {
     this.#eviction?.closed(connection);
     this.#parking?.update();
     if (this.#options.holdsConcurrency) this.#waitingRoom.update();
+    else this.#waitingRoom.updateYielding();
   }
 
   /** The limits have changed: what they allow now is done at once. */
@@ -222,7 +228,7 @@ export class Listener implements PortHandler, ConnectionOwner {
   }
 
   #predict(reason: RefusalReason, peer: Address): number | undefined {
-    if (reason === 'full' || reason === 'timeout') return this.#pace?.wait(this.#waitingRoom.size + 1);
+    if (PLACES.has(reason)) return this.#pace?.wait(this.#waitingRoom.size + 1);
     return this.#admission.wait(reason, peer);
   }
 
@@ -246,7 +252,8 @@ export class Listener implements PortHandler, ConnectionOwner {
       clock: settings.clock,
       registry,
       worth: overflow === 'evict' ? undefined : overflow.evict,
-      waiting: () => this.#waitingRoom.size,
+      // One that gives way is not worth the place of another.
+      waiting: () => this.#waitingRoom.size - this.#waitingRoom.yielding,
       isFull: () => this.#isFull,
       failed: (error) => this.#emit({ type: 'failed', error }),
     });

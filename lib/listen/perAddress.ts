@@ -2,27 +2,26 @@ import type { Current } from './live.ts';
 
 /** How many connections of one peer are open at a time. */
 export interface PerAddressOptions {
-  /** The limit; `undefined` for the default. */
+  /** The limit, beyond which connections are refused; `undefined` for the default, by which they give way. */
   readonly connections: Current<number> | undefined;
-  /** How many connections are served at a time, which the default needs; `undefined` for no limit. */
+  /** How many connections are served at a time, which the default needs. */
   readonly concurrency: Current<number> | undefined;
-  /** How many connections are open. */
-  readonly registry: { readonly open: number };
 }
 
-/** The share of the places that one peer may have for itself, and the share from which a limit holds for each peer. */
-const ONE_PEER = 0.1;
+/** The share of the places from which those that are left are kept for peers that have less than their own share. */
 const SCARCE = 0.75;
-/** So many connections one peer may always have, unless the option says otherwise. */
+/** The share of one peer. */
+const SHARE = 0.1;
+/** So many connections are within the share of a peer in any case. */
 const ALWAYS = 100;
 
 /**
  * Counts the connections of each peer, and says whether one more may come in.
  *
  * The default is no fixed number, because many honest clients may share an address: an office, a mobile network, or a proxy that
- * sends no PROXY header. While fewer than three quarters of the places are taken, each peer may have as many as it asks for. What
- * is left is for peers that have fewer than a tenth of all places, or fewer than 100. So a few peers that hold on to all that they
- * get leave a quarter of the places to the others.
+ * sends no PROXY header. Nobody is refused for it. But a peer that has more than its share, a tenth of all places and at least 100,
+ * gives way to others: once three quarters of the places are taken, its further connections wait, and the places that are left are for
+ * peers that have less. So a few peers that hold on to all that they get do not shut out the rest.
  */
 export class PerAddress {
   readonly #options: PerAddressOptions;
@@ -42,17 +41,23 @@ export class PerAddress {
     return this.#open.get(key) ?? 0;
   }
 
-  /** Whether a peer has as many connections as it may have now. */
+  /** Whether a peer has as many connections as it may have. */
   isFull(key: string): boolean {
-    return this.count(key) >= this.limit;
+    const { connections } = this.#options;
+    return connections !== undefined && this.count(key) >= connections.value;
   }
 
-  /** How many it may have now. */
-  get limit(): number {
-    const { connections, concurrency, registry } = this.#options;
-    if (connections) return connections.value;
-    if (concurrency === undefined || registry.open < SCARCE * concurrency.value) return Number.POSITIVE_INFINITY;
-    return Math.max(ALWAYS, ONE_PEER * concurrency.value);
+  /** Whether a peer has to give way to others now. @param busy How many places are taken. */
+  yields(key: string, busy: number): boolean {
+    const { connections, concurrency } = this.#options;
+    if (connections !== undefined || concurrency === undefined) return false;
+    return busy >= SCARCE * concurrency.value && this.count(key) > this.share;
+  }
+
+  /** The number of connections that a peer may have, or that are within its share. */
+  get share(): number {
+    const { connections, concurrency } = this.#options;
+    return connections?.value ?? Math.max(ALWAYS, SHARE * (concurrency?.value ?? 0));
   }
 
   enter(key: string): void {

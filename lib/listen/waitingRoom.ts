@@ -21,12 +21,17 @@ export interface WaitingRoomOptions {
 export interface WaitingRoomHandler<T> {
   /** Hands it to the operators downstream, which may take it in this call, later, or never. */
   hand(item: T): void;
-  /** Refuses it. */
-  refuse(item: T, reason: RefusalReason): void;
+  /** Refuses it. @param yielded Whether it gave way to others until then. */
+  refuse(item: T, reason: RefusalReason, yielded: boolean): void;
   /** It was not taken in the call that handed it out, and waits. */
   waits?(item: T): void;
   /** Whether one more may be served, where the operators do not limit that. @default true */
   hasPlace?(): boolean;
+  /**
+   * Whether it gives way to others: it then waits apart, and is handed out only while nothing else waits and this is false.
+   * @default false
+   */
+  yields?(item: T): boolean;
   /** Whether its peer has left. Asked before a connection that waited is handed out; if so, the handler refuses it. */
   isAbandoned?(item: T): boolean;
 }
@@ -49,6 +54,8 @@ export class WaitingRoom<T> implements DeadlineOwner {
   readonly #order: HandOutOrder;
   /** Connections that are not handed out, with the time since which they wait. */
   readonly #queue = new IndexedQueue<T>();
+  /** The same, of connections that give way to those. */
+  readonly #yielding = new IndexedQueue<T>();
   /** Connections that have a slot, with the time since which they have it. */
   readonly #slots = new IndexedQueue<T>();
   /** Those of them that are not refused yet, with the time since which they wait. */
@@ -67,25 +74,48 @@ export class WaitingRoom<T> implements DeadlineOwner {
 
   /** How many connections wait, those with a slot included. */
   get size(): number {
-    return this.#queue.size + this.#handedOut.size;
+    return this.#queue.size + this.#yielding.size + this.#handedOut.size;
+  }
+
+  /** How many of them give way to others. */
+  get yielding(): number {
+    return this.#yielding.size;
   }
 
   /** Hands out a new connection, queues it, or refuses it. */
   arrive(item: T): void {
-    if (!this.#open) return this.#handler.refuse(item, 'draining');
-    if (this.#releasing || this.#queue.size > 0 || !this.#hasSlot()) this.#queue.add(item, this.#now);
+    if (!this.#open) return this.#handler.refuse(item, 'draining', false);
+    if (this.#handler.yields?.(item)) this.#yielding.add(item, this.#now);
+    else if (this.#releasing || this.#queue.size > 0 || !this.#hasSlot()) this.#queue.add(item, this.#now);
     else this.#hand(item);
     this.#release();
     if (this.size > this.#options.max) this.#makeRoom(item);
-    if (this.#queue.has(item) || this.#handedOut.has(item)) this.#handler.waits?.(item);
+    if (this.#waits(item)) this.#handler.waits?.(item);
     this.#timer.set();
   }
 
-  /** A connection too many waits: the new one is refused, or the one that has waited longest if the newest is next. */
+  #waits(item: T): boolean {
+    return this.#queue.has(item) || this.#yielding.has(item) || this.#handedOut.has(item);
+  }
+
+  /**
+   * A connection too many waits: the last one that gives way to others is refused, or else the new one, or the one that has waited
+   * longest if the newest is next.
+   */
   #makeRoom(newest: T): void {
     const longest = this.#queue.first;
     const last = longest && this.#order.isNewestFirst(longest[1]) ? longest[0] : newest;
-    if (this.#remove(last)) this.#handler.refuse(last, 'full');
+    this.#refuse(this.#yielding.last?.[0] ?? last, 'full');
+  }
+
+  #refuse(item: T, reason: RefusalReason): void {
+    const yielded = this.#yielding.has(item);
+    if (this.#remove(item)) this.#handler.refuse(item, reason, yielded);
+  }
+
+  /** Places may be free for those that give way. */
+  updateYielding(): void {
+    if (this.#yielding.size > 0) this.update();
   }
 
   /** The limits have changed, or a place is free: refuses those that have waited too long by now, and hands out the next ones. */
@@ -103,7 +133,7 @@ export class WaitingRoom<T> implements DeadlineOwner {
       return;
     }
     this.#handedOut.delete(item);
-    if (!this.#slots.delete(item) || this.#queue.size === 0) return;
+    if (!this.#slots.delete(item) || this.#queue.size + this.#yielding.size === 0) return;
     // Not within this call. A `mergeMap` that is done with a connection at once would subscribe to the next one before it
     // has returned from this one, and recurse as deep as the queue is long.
     endOfCallback(this.#options.clock, () => this.#release());
@@ -130,9 +160,11 @@ export class WaitingRoom<T> implements DeadlineOwner {
 
   due(): number {
     const handedOut = this.#firstHandedOut?.[1] ?? Number.POSITIVE_INFINITY;
-    const since = Math.min(this.#queue.since, handedOut);
-    // A slot that expires matters only to a connection in the queue.
-    return (this.#queue.size > 0 ? Math.min(since, this.#slots.since) : since) + this.#options.timeout;
+    const since = Math.min(this.#queue.since, this.#yielding.since, handedOut);
+    // A slot that expires matters only to a connection in a queue.
+    return (
+      (this.#queue.size + this.#yielding.size > 0 ? Math.min(since, this.#slots.since) : since) + this.#options.timeout
+    );
   }
 
   expire(): void {
@@ -144,11 +176,10 @@ export class WaitingRoom<T> implements DeadlineOwner {
   /** Refuses the connections whose wait is over at a time. */
   #refuseDue(reason: RefusalReason, now: number): void {
     const next = (): Entry<T> | undefined =>
-      [this.#firstHandedOut, this.#queue.first].find((entry) => entry && entry[1] + this.#options.timeout <= now);
-    for (let entry = next(); entry !== undefined; entry = next()) {
-      this.#remove(entry[0]);
-      this.#handler.refuse(entry[0], reason);
-    }
+      [this.#firstHandedOut, this.#queue.first, this.#yielding.first].find(
+        (entry) => entry && entry[1] + this.#options.timeout <= now,
+      );
+    for (let entry = next(); entry !== undefined; entry = next()) this.#refuse(entry[0], reason);
   }
 
   /** The one of those that were handed out and not taken that has waited longest. */
@@ -177,7 +208,7 @@ export class WaitingRoom<T> implements DeadlineOwner {
         const now = this.#now;
         this.#slots.add(item, now);
         if (this.#open) this.#handedOut.add(item, since ?? now);
-        else this.#handler.refuse(item, 'draining');
+        else this.#handler.refuse(item, 'draining', false);
       }
     }
   }
@@ -185,7 +216,7 @@ export class WaitingRoom<T> implements DeadlineOwner {
   /** @returns Whether the connection waited. */
   #remove(item: T): boolean {
     if (item === this.#handing) return false;
-    return this.#queue.delete(item) || this.#handedOut.delete(item);
+    return this.#queue.delete(item) || this.#yielding.delete(item) || this.#handedOut.delete(item);
   }
 
   /**
@@ -196,11 +227,11 @@ export class WaitingRoom<T> implements DeadlineOwner {
     if (this.#releasing) return;
     this.#releasing = true;
     try {
-      while (this.#queue.size > 0 && this.#hasSlot()) {
+      while (this.#queue.size + this.#yielding.size > 0 && this.#hasSlot()) {
         const next = this.#next();
         if (next === undefined) return;
         const [item, since] = next;
-        this.#queue.delete(item);
+        this.#remove(item);
         if (!this.#handler.isAbandoned?.(item)) this.#hand(item, since);
       }
     } finally {
@@ -210,6 +241,10 @@ export class WaitingRoom<T> implements DeadlineOwner {
 
   #next(): Entry<T> | undefined {
     const { first } = this.#queue;
+    if (first === undefined) {
+      const one = this.#yielding.first;
+      return one && !this.#handler.yields?.(one[0]) ? one : undefined;
+    }
     return this.#order.isNewestFirst(first?.[1]) ? this.#queue.last : first;
   }
 

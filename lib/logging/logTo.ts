@@ -142,7 +142,7 @@ const inShort = (error: unknown) => sentenceOf(error, !isA(error, TlsError));
 const whyRefused = ({ deadline, error, limit, peer }: RefusedEvent) =>
   limit === undefined
     ? (deadline ?? faultOfTls(error))
-    : `${peer.address} may have ${limit} connections now; perAddress.connections sets another limit`;
+    : `the limit for ${peer.address} is ${limit}; perAddress.connections sets another one`;
 
 /** The name of the alert of TLS, or Node's code. */
 const faultOfTls = (error: unknown) => (isA(error, TlsError) ? (error.alert ?? error.code) : undefined);
