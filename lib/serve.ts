@@ -93,7 +93,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
 
   return new Observable((events) => {
     const { scheduler: clock = defaultClock() } = given;
-    const registry = new Registry();
+    const registry = new Registry({ announce, grace });
     const lingering = new Lingering();
     const emit = (event: ServerEvent) => events.next(event);
     const drain = new Drain({ announce, grace, clock, registry, lingering, emit });

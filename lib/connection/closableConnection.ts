@@ -45,6 +45,9 @@ export abstract class ClosableConnection extends ObservedConnection {
   /** It is detached: releases what it holds, and ends what it has begun. */
   protected abstract release(): void;
 
+  /** It was asked to finish. */
+  protected abstract reportDraining(): void;
+
   /** It is closed, and recorded. */
   protected abstract reportClosed(closed: Closed): void;
 
@@ -93,9 +96,11 @@ export abstract class ClosableConnection extends ObservedConnection {
     this.output.end();
   }
 
-  drain(): void {
+  drain(detail?: string): void {
+    checkDetail('drain', detail);
     if (this.isDraining || this.over) return;
-    if (!hasStack('drain')) return onEmptyStack(() => this.drain());
+    if (!hasStack('drain')) return onEmptyStack(() => this.drain(detail));
+    if (detail !== undefined) this.closing.explain(detail);
     this.setDraining();
     this.inContext(this.#finishInput);
   }
@@ -124,6 +129,7 @@ export abstract class ClosableConnection extends ObservedConnection {
   }
 
   #finishInput(): void {
+    this.reportDraining();
     this.notifyObservers();
     this.input.drain();
   }

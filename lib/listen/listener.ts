@@ -80,7 +80,7 @@ export class Listener implements PortHandler, ConnectionOwner {
 
   listening(address: Address, transport?: string): void {
     this.#listening = true;
-    const { counters, connections } = this.#registry;
+    const { counters, table: connections } = this.#registry;
     this.#emit({ type: 'listening', address, transport, counters, connections });
   }
 
@@ -120,6 +120,10 @@ export class Listener implements PortHandler, ConnectionOwner {
     this.#waitingRoom.leave(connection, true);
   }
 
+  drains(connection: SocketConnection): void {
+    this.#registry.table.drains(connection);
+  }
+
   closed(connection: SocketConnection, closed: Closed): void {
     connection.arrival?.leave();
     if (connection.isCountedAsWaiting) {
@@ -127,8 +131,9 @@ export class Listener implements PortHandler, ConnectionOwner {
       this.#waitingRoom.leave(connection, false);
       this.#refusal.closed(connection);
     } else if (connection.taken) {
-      this.#registry.close(connection);
-      this.#emit(closedEvent(connection, closed));
+      const event = closedEvent(connection, closed);
+      this.#registry.close(connection, event);
+      this.#emit(event);
     } else {
       this.#lingering.delete(connection);
     }
@@ -140,6 +145,7 @@ export class Listener implements PortHandler, ConnectionOwner {
     this.#refusal.flush();
     this.#arrivals?.close();
     this.#waitingRoom.close();
+    this.#registry.table.portClosed();
   }
 
   #isAbandoned(connection: SocketConnection): boolean {

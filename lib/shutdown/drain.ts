@@ -4,31 +4,22 @@ import type { SocketConnection } from '../connection/socketConnection.ts';
 import type { ListenEvent, ServerEvent } from '../events.ts';
 import type { Lingering } from '../listen/lingering.ts';
 import type { Registry } from '../listen/registry.ts';
-import { afterPoll, nextIteration } from '../time/eventLoop.ts';
-import { IterationQuota } from '../time/iterationQuota.ts';
+import { type DrainPlan, LAST_ACCEPTS, LAST_CALL } from '../listen/rehearse.ts';
+import { afterPoll } from '../time/eventLoop.ts';
+import { inSlices } from '../time/inSlices.ts';
 import { afterDelay } from './delay.ts';
 import { DrainTally } from './drainTally.ts';
 import type { ConnectionServer } from './serveConnection.ts';
 
-export interface DrainOptions {
-  /** Milliseconds to go on accepting after the signal. */
-  readonly announce: number;
-  /** Milliseconds that connections have to finish, from when the port is closed. */
-  readonly grace: number;
+export interface DrainOptions extends DrainPlan {
   readonly clock: SchedulerLike;
-  /** The connections of the port. */
+  /** The connections of the port, and how many there are and were. */
   readonly registry: Registry;
   /** Refused connections whose sockets are not closed. */
   readonly lingering: Lingering;
   /** Where events go. */
   readonly emit: (event: ServerEvent) => void;
 }
-
-/** Milliseconds after the grace in which the sockets of aborted connections may still close. Then the drain ends without them. */
-const LAST_CALL = 100;
-
-/** Milliseconds for which the port stays open at most because connections keep arriving, if the grace is not shorter. */
-const LAST_ACCEPTS = 1000;
 
 /** Milliseconds between two looks at whether handshakes are complete. */
 const HANDSHAKE_POLL = 5;
@@ -128,8 +119,10 @@ export class Drain implements ConnectionServer {
    */
   unsubscribe(): void {
     this.#timers.unsubscribe();
-    for (const connection of this.#options.registry.connections) connection.abort();
-    this.#options.lingering.close();
+    const { registry, lingering } = this.#options;
+    for (const connection of registry.connections) connection.abort();
+    lingering.close();
+    registry.table.end();
   }
 
   #begin(): void {
@@ -178,15 +171,7 @@ export class Drain implements ConnectionServer {
   /** A few in each iteration of the event loop: fifty thousand at once would delay connections that have something to finish. */
   #each(work: (connection: SocketConnection) => void): void {
     const { clock, registry } = this.#options;
-    const connections = registry.connections[Symbol.iterator]();
-    const quota = new IterationQuota(clock);
-    const go = () => {
-      for (let next = connections.next(); !next.done; next = connections.next()) {
-        work(next.value);
-        if (quota.spend()) return nextIteration(clock, go);
-      }
-    };
-    go();
+    inSlices(clock, registry.connections, work);
   }
 
   #after(delay: number, work: () => void): void {
