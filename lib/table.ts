@@ -55,6 +55,8 @@ export interface RehearsalOptions {
   readonly announce?: number | undefined;
   /** That connections have to finish; then they are aborted. @default that of the server, 10000 for `listen` */
   readonly grace?: number | undefined;
+  /** Over which connections are asked to finish, one by one. @default that of the server */
+  readonly spread?: number | undefined;
 }
 
 /**
@@ -67,7 +69,7 @@ export interface RehearsalOptions {
  * - A peer answers our FIN at once. One that does not makes the drain longer by up to `linger`.
  */
 export interface Rehearsal {
-  /** Connections that would end as soon as they are asked. */
+  /** Connections that would end as soon as it is their turn to be asked. */
   readonly idle: number;
   /** Connections that would end when their work is done, or by a deadline of their own, within the grace. */
   readonly busy: number;

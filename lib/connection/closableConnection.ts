@@ -135,6 +135,9 @@ export abstract class ClosableConnection extends ObservedConnection {
   }
 
   #finishOutput(): void {
+    if (this.isDraining) this.#sendLastCall();
+    // That may have aborted it.
+    if (this.isDetached) return;
     // The FIN is queued, and the stall deadline before it armed, before user code runs.
     this.output.end();
     if (this.output.queue.finished) {
@@ -144,6 +147,14 @@ export abstract class ClosableConnection extends ObservedConnection {
     this.input.complete();
     this.usage.sender?.stop();
     if (!this.isDetached) this.input.discard();
+  }
+
+  /** Nothing is written from now on, so this is behind all replies. It is not sent if more is unsent than may be. */
+  #sendLastCall(): void {
+    const { queue } = this.output;
+    if (queue.ended || queue.failed || !this.closing.hasFinished) return;
+    const last = this.usage.sender?.lastCall?.();
+    if (last !== undefined && !this.isDetached) queue.push(last);
   }
 
   /** All is sent, our FIN included: waits for the peer's. */
@@ -236,6 +247,7 @@ export abstract class ClosableConnection extends ObservedConnection {
    * Whatever the error: one of another connection, or one that only looks like an error of this input, is the handler's fault.
    */
   closeAsFailed(error: unknown): void {
+    this.closing.hasFailed = true;
     this.closing.set('failed', error);
   }
 

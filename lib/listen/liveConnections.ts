@@ -3,7 +3,7 @@ import { Phase } from '../connection/phase.ts';
 import type { SocketConnection } from '../connection/socketConnection.ts';
 import type { ConnectionView } from '../connectionView.ts';
 import { LinkedSet } from '../linkedSet.ts';
-import { callable, check, checkArgument, describe, milliseconds, text } from '../options.ts';
+import { callable, check, checkArgument, describe, finiteMilliseconds, milliseconds, text } from '../options.ts';
 import type {
   ClosedChange,
   ConnectionRow,
@@ -14,7 +14,7 @@ import type {
   TableChange,
 } from '../table.ts';
 import { inSlices } from '../time/inSlices.ts';
-import { type DrainPlan, rehearse } from './rehearse.ts';
+import { type DrainPlan, isToBeAsked, rehearse } from './rehearse.ts';
 
 type Predicate = (connection: ConnectionView) => boolean;
 
@@ -49,7 +49,7 @@ export class LiveConnections implements ConnectionTable {
   readonly #plan: DrainPlan;
 
   /** @param plan How the server drains. */
-  constructor(plan: DrainPlan = { announce: 0, grace: 10_000 }) {
+  constructor(plan: DrainPlan = { announce: 0, grace: 10_000, spread: 0 }) {
     this.#plan = plan;
   }
 
@@ -118,8 +118,7 @@ export class LiveConnections implements ConnectionTable {
 
   drain(predicate: Predicate, reason?: string): number {
     const chosen = this.#choose('drain connections', predicate, reason);
-    const asked = chosen.filter(({ isDraining, over }) => !isDraining && !over);
-    return this.#each(asked, (connection) => connection.drain(reason));
+    return this.#each(chosen.filter(isToBeAsked), (connection) => connection.drain(reason));
   }
 
   abort(predicate: Predicate, reason?: string): number {
@@ -129,7 +128,7 @@ export class LiveConnections implements ConnectionTable {
   }
 
   rehearse(options: RehearsalOptions = {}): Rehearsal {
-    const given = check('rehearse a drain', options, { announce: milliseconds, grace: milliseconds });
+    const given = check('rehearse a drain', options, rehearsalChecks);
     return rehearse(this.all, { ...this.#plan, ...given });
   }
 
@@ -184,6 +183,8 @@ export class LiveConnections implements ConnectionTable {
     }
   }
 }
+
+const rehearsalChecks = { announce: milliseconds, grace: milliseconds, spread: finiteMilliseconds };
 
 /** RxJS catches what an observer throws, but not what a Subscriber of the user does. */
 function attempt(work: () => void): void {

@@ -231,11 +231,12 @@ describe('echo', () => {
       highWaterMark: 'high-water',
       maxOutbound: 'max-outbound',
       keepAlive: 'keep-alive',
+      lastCall: 'last-call',
     };
     const apart = ['shutdown', 'random', 'overflow', 'noDelay', 'transport', 'scheduler', 'events', 'ahead'];
     // `--tls-cert` and others, and `--proxy-from`.
     apart.push('tls', 'startTls', 'proxy.trusted', 'proxy.mode', 'proxy.deadline');
-    const without = ['farewell', 'budget'];
+    const without = ['farewell', 'lastCall', 'budget'];
     for (const { name, preset } of await libraryOptions()) {
       if (apart.includes(name)) continue;
       if (name === 'halfOpen') {
