@@ -95,6 +95,18 @@ export type {
   ServerEvent,
   Via,
 } from './events.ts';
+export type {
+  ClosedChange,
+  ConnectionRow,
+  ConnectionState,
+  ConnectionTable,
+  DrainingChange,
+  OpenedChange,
+  Rehearsal,
+  RehearsalOptions,
+  TableChange,
+  TableSnapshot,
+} from './table.ts';
 
 // Errors.
 export {

@@ -53,6 +53,12 @@ export const limit: Check = number(
 /** A time in milliseconds; `Infinity` for no limit. */
 export const milliseconds: Check = number('milliseconds, 0 or more', (value) => value >= 0);
 
+/** A time in milliseconds that has an end. */
+export const finiteMilliseconds: Check = number(
+  'milliseconds, 0 or more and not Infinity',
+  (value) => value >= 0 && value < Number.POSITIVE_INFINITY,
+);
+
 /** A time of more than 0 milliseconds; `Infinity` for no limit. */
 export const timeLimit: Check = number('more than 0 milliseconds, or Infinity for no limit', (value) => value > 0);
 
@@ -99,6 +105,9 @@ export const isData = (value: unknown): value is string | Uint8Array => typeof v
 /** A value that can be sent. */
 export const data: Check = (value) =>
   isData(value) ? undefined : `must be a string or a Uint8Array, not ${describe(value)}`;
+
+/** A value that can be sent, or `undefined`. */
+export const dataOrNothing: Check = (value) => (value === undefined ? undefined : data(value));
 
 /** A string that is not empty. */
 export const text: Check = (value) =>

@@ -3,7 +3,7 @@ import type { Connection } from './connection/connection.ts';
 import type { SocketConnection } from './connection/socketConnection.ts';
 import type { Deadlines } from './connection/watchdog.ts';
 import type { Data } from './connection/writeQueue.ts';
-import type { ServerEvent } from './events.ts';
+import type { ConnectionView, ServerEvent } from './events.ts';
 import { onDemand } from './flow/reply.ts';
 import { defaultLimits } from './listen/limits.ts';
 import { Lingering } from './listen/lingering.ts';
@@ -12,7 +12,17 @@ import { type ListenOptions, listenChecks } from './listen/listenOptions.ts';
 import { type Live, type LiveOptions, live } from './listen/live.ts';
 import { Registry } from './listen/registry.ts';
 import { whereToListen } from './listen/whereToListen.ts';
-import { callable, check, checkArgument, describe, fraction, milliseconds, timeLimit, whole } from './options.ts';
+import {
+  callable,
+  check,
+  checkArgument,
+  describe,
+  finiteMilliseconds,
+  fraction,
+  milliseconds,
+  timeLimit,
+  whole,
+} from './options.ts';
 import { Drain } from './shutdown/drain.ts';
 import { LiveDeadlines } from './shutdown/liveDeadlines.ts';
 import { serveConnection } from './shutdown/serveConnection.ts';
@@ -49,6 +59,18 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
   readonly announce?: number | undefined;
   /** How long connections have to finish once the port is closed; then they are aborted. @default 10000 */
   readonly grace?: number | undefined;
+  /**
+   * The time over which connections are asked to finish in a drain, one by one and evenly, so that their clients do not all connect
+   * elsewhere at once. Until its turn a connection is served as before. At most nine tenths of `grace` count, because the last
+   * ones need time, too. @default 0
+   */
+  readonly spread?: number | undefined;
+  /**
+   * What a connection is sent before our FIN when it has finished because it was asked to: in a drain, by `drain()`, or at the
+   * end of its `lifetime`. It is behind the last reply. Nothing is sent if the function returns `undefined`, or if it throws; then
+   * there is a `failed` event, too. @default nothing
+   */
+  readonly lastCall?: ((connection: ConnectionView) => Data | undefined) | undefined;
   /**
    * How long a connection may neither receive nor send anything. Time in which its handler works on a request, as far as the
    * library can see that, or in which its input is paused, does not count: see {@link idle}.
@@ -103,23 +125,24 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
   const place = whereToListen('serve', where);
   checkArgument('serve', 'the handler', handler, callable);
   const given = check('serve', options, serveChecks);
-  const { concurrency = defaultLimits().concurrency, shutdown = EMPTY, announce = 0, grace = 10_000, ...more } = given;
+  const { concurrency = defaultLimits().concurrency, shutdown = EMPTY, ...timed } = given;
+  const { announce = 0, grace = 10_000, spread = 0, lastCall, ...more } = timed;
   const { idle = 30_000, greeting = 10_000, frame = 10_000, reply: replying = 60_000, ...others } = more;
   const { lifetime = Number.POSITIVE_INFINITY, jitter = 0.1, random = Math.random, ...listening } = others;
   const times = { idle, greeting, frame, reply: replying };
   // An Observable is obeyed where connections are handed out.
   const limit = typeof concurrency === 'number' ? concurrency : Number.POSITIVE_INFINITY;
-
+  const plan = { announce, grace, spread };
   return new Observable((events) => {
     const { scheduler: clock = defaultClock() } = given;
-    const registry = new Registry();
+    const registry = new Registry(plan);
     const lingering = new Lingering();
     const emit = (event: ServerEvent) => events.next(event);
     let deadlines: Deadlines;
     const addTo = (options: LiveOptions) => {
       deadlines = new LiveDeadlines(times, grace, options, registry.connections, clock);
     };
-    const drain = new Drain({ announce, grace, clock, registry, lingering, emit });
+    const drain = new Drain({ ...plan, clock, registry, lingering, lastCall, emit });
 
     const reply = (connection: SocketConnection) => {
       // The deadlines are armed before any code of the user is called.
@@ -130,7 +153,11 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     };
 
     const options = { ...listening, scheduler: clock, events: drain };
-    const server = openPort(place, options, registry, lingering, { concurrency, random, addTo }).pipe(
+    const server = openPort(place, options, registry, lingering, {
+      concurrency,
+      random: () => chance(random()),
+      addTo,
+    }).pipe(
       takeUntil(drain.closePort),
       mergeMap((connection) => serveConnection(connection, drain, reply), limit),
       takeUntil(drain.overdue),
@@ -176,6 +203,8 @@ const serveChecks = (() => {
     },
     announce: milliseconds,
     grace: milliseconds,
+    spread: finiteMilliseconds,
+    lastCall: callable,
     idle: live(timeLimit),
     greeting: live(timeLimit),
     frame: live(timeLimit),

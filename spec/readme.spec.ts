@@ -12,6 +12,7 @@ const guides = [
   'lib/deadline/DEADLINES.md',
   'lib/flow/BACKPRESSURE.md',
   'lib/framing/DECODERS.md',
+  'lib/listen/TABLE.md',
   'lib/shutdown/DRAINING.md',
   'lib/testing/TESTING.md',
   'lib/tls/TLS.md',

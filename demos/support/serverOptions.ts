@@ -37,6 +37,8 @@ export interface ServerLimits {
   budget?: number;
   announce: number;
   grace: number;
+  spread: number;
+  lastCall?: string;
   linger: number;
   halfOpen: boolean;
 }
@@ -127,6 +129,13 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
   command.optionsGroup('Shutdown and close, in milliseconds:');
   time('announce', 'during which the port stays open after the signal', 0);
   time('grace', 'for connections to finish; then they are aborted', 10_000);
+  add('--spread <ms>', 'over which connections are asked to finish, one by one', {
+    min: 0,
+    max: much,
+    default: 0,
+    whole: false,
+  });
+  command.option('--last-call <line>', 'line that a connection is sent when it has finished');
   time('linger', 'during which input is read after our FIN', 1000);
   command.option('--no-half-open', "close a connection after the peer's FIN, once its requests are answered");
   return command;
@@ -136,7 +145,7 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
 export function serverLimits(given: ServerLimits & PortOptions): ServeOptions {
   const { tlsCert, tlsKey, tlsCa, tlsSelfSigned, proxyFrom, ...limits } = given;
   const { waiting, wait, order, perAddress, accepts, burst, acceptsPerAddress, ramp, ...others } = limits;
-  const { farewell, highWater, keepAlive, paceIn, paceOut, paceGrace, ...same } = others;
+  const { farewell, lastCall, highWater, keepAlive, paceIn, paceOut, paceGrace, ...same } = others;
   return {
     ...same,
     waiting: { max: waiting, timeout: wait, order },
@@ -151,5 +160,6 @@ export function serverLimits(given: ServerLimits & PortOptions): ServeOptions {
     highWaterMark: highWater,
     keepAlive: keepAlive === Number.POSITIVE_INFINITY ? false : keepAlive,
     ...(farewell === undefined ? {} : { farewell: `${farewell}\n` }),
+    ...(lastCall === undefined ? {} : { lastCall: () => `${lastCall}\n` }),
   };
 }

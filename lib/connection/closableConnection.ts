@@ -46,6 +46,9 @@ export abstract class ClosableConnection extends ObservedConnection {
   /** It is detached: releases what it holds, and ends what it has begun. */
   protected abstract release(): void;
 
+  /** It was asked to finish. */
+  protected abstract reportDraining(): void;
+
   /** It is closed, and recorded. */
   protected abstract reportClosed(closed: Closed): void;
 
@@ -99,9 +102,11 @@ export abstract class ClosableConnection extends ObservedConnection {
     this.output.end();
   }
 
-  drain(): void {
+  drain(detail?: string): void {
+    checkDetail('drain', detail);
     if (this.isDraining || this.over) return;
-    if (!hasStack('drain')) return onEmptyStack(() => this.drain());
+    if (!hasStack('drain')) return onEmptyStack(() => this.drain(detail));
+    if (detail !== undefined) this.closing.explain(detail);
     this.setDraining();
     this.inContext(this.#finishInput);
   }
@@ -138,11 +143,15 @@ export abstract class ClosableConnection extends ObservedConnection {
   }
 
   #finishInput(): void {
+    this.reportDraining();
     this.notifyObservers();
     this.input.drain();
   }
 
   #finishOutput(): void {
+    if (this.isDraining) this.#sendLastCall();
+    // That may have aborted it.
+    if (this.isDetached) return;
     // The FIN is queued, and the stall deadline before it armed, before user code runs.
     this.output.end();
     if (this.output.queue.finished) {
@@ -152,6 +161,14 @@ export abstract class ClosableConnection extends ObservedConnection {
     this.input.complete();
     this.usage.sender?.stop();
     if (!this.isDetached) this.input.discard();
+  }
+
+  /** Nothing is written from now on, so this is behind all replies. It is not sent if more is unsent than may be. */
+  #sendLastCall(): void {
+    const { queue } = this.output;
+    if (queue.ended || queue.failed || !this.closing.hasFinished) return;
+    const last = this.usage.sender?.lastCall?.();
+    if (last !== undefined && !this.isDetached) queue.push(last);
   }
 
   /** All is sent, our FIN included: waits for the peer's. */
@@ -244,6 +261,7 @@ export abstract class ClosableConnection extends ObservedConnection {
    * Whatever the error: one of another connection, or one that only looks like an error of this input, is the handler's fault.
    */
   closeAsFailed(error: unknown): void {
+    this.closing.hasFailed = true;
     this.closing.set('failed', error);
   }
 

@@ -69,6 +69,8 @@ export class Closing {
   inputError: unknown;
   /** What read the input when the connection was detached, and is to receive an error. */
   lastReader: Pick<ByteSink, 'error'> | undefined;
+  /** The handler failed, whatever the close reason: a reply may be incomplete. */
+  hasFailed = false;
   /** The connection is detached, and not all that take part have been notified. */
   mustNotify = false;
   /** The figures when the connection was detached: once the socket is closed, it has none. */
@@ -100,6 +102,14 @@ export class Closing {
     if (this.#reason !== undefined && !isBroken) return;
     this.#reason = reason;
     this.#error = error;
+  }
+
+  /** Whether a connection that was asked to finish has done so: all replies are complete. */
+  get hasFinished(): boolean {
+    if (this.hasFailed) return false;
+    if (this.#reason === 'drained') return true;
+    const { inputError } = this;
+    return this.#reason === 'deadline' && isA(inputError, DeadlineError) && inputError.deadline === 'lifetime';
   }
 
   /** What the server gave as its own words for the close. */

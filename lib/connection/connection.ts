@@ -120,8 +120,11 @@ export abstract class Connection extends Bytes {
   /**
    * Asks the connection to finish: its input completes at the next frame boundary, as if the peer had sent a FIN. Requests in
    * progress are answered, and no further one begins.
+   *
+   * @param detail Why, in your own words: it is reported in `closed`. A second call changes nothing.
+   * @throws TypeError if that is not a string, or empty.
    */
-  abstract drain(): void;
+  abstract drain(detail?: string): void;
 
   /**
    * Begins TLS in the middle of a conversation, as STARTTLS does. On a connection of `connect` our side is the client.

@@ -134,6 +134,10 @@ export abstract class ObservedConnection extends Connection {
     return this.watchdog.waited;
   }
 
+  get currentPhase(): Phase {
+    return this.phase;
+  }
+
   /** Whether our side has ended or aborted it. */
   get over(): boolean {
     return this.phase >= Phase.ending;

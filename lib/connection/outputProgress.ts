@@ -3,6 +3,9 @@ import { Credit, type Pace, unseen } from './pace.ts';
 
 const NEVER = Number.POSITIVE_INFINITY;
 
+/** A peer that has taken nothing for so many milliseconds may never take anything. */
+const STILL = 1000;
+
 /** What bounds how slowly a peer may read. */
 export interface ProgressLimits {
   /** Milliseconds in which the peer may take nothing of what is written. */
@@ -24,6 +27,9 @@ export class OutputProgress {
   #movedAt: number | undefined;
   /** What had been sent then, in bytes. */
   #bytesOut = 0;
+  /** The same when it became pending, and when that was. */
+  #firstBytesOut = 0;
+  #beganAt = 0;
 
   constructor(socket: TransportSocket, limits: ProgressLimits) {
     this.#socket = socket;
@@ -63,8 +69,8 @@ export class OutputProgress {
 
   /** The network did not take all of a write. */
   begin(now: number, bytesOut: number): void {
-    this.#movedAt = now;
-    this.#bytesOut = bytesOut;
+    this.#movedAt = this.#beganAt = now;
+    this.#bytesOut = this.#firstBytesOut = bytesOut;
     this.#credit.begin(now, this.#unseen);
   }
 
@@ -77,6 +83,19 @@ export class OutputProgress {
     this.#credit.earn(now, bytesOut - this.#bytesOut);
     this.#movedAt = now;
     this.#bytesOut = bytesOut;
+  }
+
+  /**
+   * Milliseconds that the peer may take for so many pending bytes, at its rate so far. Until it has taken something, as long as
+   * they have been pending, and after a second of that for ever.
+   *
+   * @param bytesOut Bytes that have been sent by now.
+   */
+  timeFor(bytes: number, now: number, bytesOut: number): number {
+    const time = now - this.#beganAt;
+    const taken = bytesOut - this.#firstBytesOut;
+    if (taken > 0) return (bytes * time) / taken;
+    return time < STILL ? Math.max(1, time) : NEVER;
   }
 
   /** Nothing is pending any more. */

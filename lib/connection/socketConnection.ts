@@ -2,12 +2,10 @@ import type { OperatorFunction, Unsubscribable } from 'rxjs';
 import { type DeadlineError, isA, TlsError } from '../errors.ts';
 import type { Closed, Security } from '../events.ts';
 import type { Linked, LinkedSet } from '../linkedSet.ts';
-import { describe } from '../options.ts';
 import type { TlsClientOptions, TlsOptions } from '../tls/tlsSide.ts';
 import type { SocketHandler, TransportSocket } from '../transport/transport.ts';
 import { BudgetAccount, type BudgetAccountOwner } from './budgetAccount.ts';
 import { ClosableConnection, resetByPeer } from './closableConnection.ts';
-import type { Connection } from './connection.ts';
 import { Control, type ControlOwner } from './control.ts';
 import { Input, type InputOwner } from './input.ts';
 import { Output, type OutputOwner } from './output.ts';
@@ -29,6 +27,8 @@ export interface ConnectionOwner {
   missed(connection: SocketConnection): void;
   /** User code refuses it, before anything has subscribed to it. */
   refuse(connection: SocketConnection, reason: string): void;
+  /** It was asked to finish. */
+  drains?(connection: SocketConnection): void;
   /** Its socket is closed. */
   closed(connection: SocketConnection, closed: Closed): void;
 }
@@ -190,6 +190,10 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
     this.#upgrade?.cancel(this.closedError());
   }
 
+  protected reportDraining(): void {
+    this.#owner.drains?.(this);
+  }
+
   protected reportClosed(closed: Closed): void {
     this.#owner.closed(this, closed);
   }
@@ -336,15 +340,4 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
   retain(): () => void {
     return this.usage.retain();
   }
-}
-
-/**
- * The library's side of a connection that the user hands in.
- *
- * @param what Completes the sentence "Cannot …" of the error.
- * @throws TypeError if it is not a connection of `listen`, `serve` or `connect`.
- */
-export function internals(connection: Connection, what: string): SocketConnection {
-  if (connection instanceof SocketConnection) return connection;
-  throw new TypeError(`Cannot ${what}: ${describe(connection)} is not a connection of listen, serve or connect`);
 }

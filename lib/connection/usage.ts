@@ -6,6 +6,7 @@ import type { Output } from './output.ts';
 import { LOCAL_CAUSES } from './pauses.ts';
 import type { ByteSink } from './source.ts';
 import type { Watchdog } from './watchdog.ts';
+import type { Data } from './writeQueue.ts';
 
 /** What writes to a connection and ends it: `send()`, or the handler of `serve`. */
 export interface Sender {
@@ -17,6 +18,8 @@ export interface Sender {
   freed(): void;
   /** User code threw where only the connection could catch it. */
   fail(error: unknown): void;
+  /** The connection has finished as it was asked to. @returns What to send before our FIN. It does not throw. */
+  lastCall?(): Data | undefined;
 }
 
 /** What the usage reads from its connection, and calls on it. */

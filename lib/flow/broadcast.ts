@@ -1,6 +1,6 @@
 import { Observable, type Observer } from 'rxjs';
 import type { Connection } from '../connection/connection.ts';
-import { internals } from '../connection/socketConnection.ts';
+import { internals } from '../connection/internals.ts';
 import { type Data, type Overrun, overruns } from '../connection/writeQueue.ts';
 import { bytes, check, checkArgument, data, oneOf } from '../options.ts';
 import { Queue } from '../queue.ts';

@@ -1,7 +1,7 @@
 import type { Observable, OperatorFunction } from 'rxjs';
 import { derive } from '../connection/bytes.ts';
 import type { Connection } from '../connection/connection.ts';
-import { internals } from '../connection/socketConnection.ts';
+import { internals } from '../connection/internals.ts';
 import type { Data } from '../connection/writeQueue.ts';
 import { callable, check, checkArgument, flag, timeLimit, whole } from '../options.ts';
 import { Exchanger } from './exchanger.ts';

@@ -1,8 +1,9 @@
 import { Observable, type Subscriber, Subscription, type Unsubscribable } from 'rxjs';
 import { closeReasonOf } from '../connection/closing.ts';
 import type { Connection } from '../connection/connection.ts';
+import { internals } from '../connection/internals.ts';
 import { PauseCause } from '../connection/pauses.ts';
-import { internals, type SocketConnection } from '../connection/socketConnection.ts';
+import type { SocketConnection } from '../connection/socketConnection.ts';
 import type { ByteSink } from '../connection/source.ts';
 import { ConnectionClosedError, isA } from '../errors.ts';
 import type { Closed } from '../events.ts';

@@ -113,7 +113,7 @@ export class Listener implements PortHandler, ConnectionOwner {
   listening(address: Address, transport?: string): void {
     this.#listening = true;
     const { limits } = this.#options;
-    const { counters, refusals, connections } = this.#registry;
+    const { counters, refusals, table: connections } = this.#registry;
     this.#emit({ type: 'listening', address, transport, counters, refusals, limits, connections });
     this.#checkDescriptors();
     if (this.port) this.#parking?.opened(this.port);
@@ -162,6 +162,10 @@ export class Listener implements PortHandler, ConnectionOwner {
     this.#parking?.update();
   }
 
+  drains(connection: SocketConnection): void {
+    this.#registry.table.drains(connection);
+  }
+
   closed(connection: SocketConnection, closed: Closed): void {
     connection.arrival?.leave();
     if (connection.isCountedAsWaiting) {
@@ -169,8 +173,9 @@ export class Listener implements PortHandler, ConnectionOwner {
       this.#waitingRoom.leave(connection, false);
       this.#refusal.closed(connection);
     } else if (connection.taken) {
-      this.#registry.close(connection);
-      this.#emit(closedEvent(connection, closed));
+      const event = closedEvent(connection, closed);
+      this.#registry.close(connection, event);
+      this.#emit(event);
     } else {
       this.#options.lingering.delete(connection);
     }
@@ -195,6 +200,7 @@ export class Listener implements PortHandler, ConnectionOwner {
     this.#refusal.flush();
     this.#arrivals?.close();
     this.#waitingRoom.close();
+    this.#registry.table.portClosed();
   }
 
   /** An event of the port, and not of a connection. */

@@ -1,6 +1,7 @@
 import type { SocketConnection } from '../connection/socketConnection.ts';
-import type { Counters, LiveSet, RefusalReason } from '../events.ts';
-import { LinkedSet } from '../linkedSet.ts';
+import type { ClosedEvent, Counters, LiveSet, RefusalReason } from '../events.ts';
+import { LiveConnections } from './liveConnections.ts';
+import type { DrainPlan } from './rehearse.ts';
 
 /** Reasons that are counted apart. Any more, which only a user's function can give, are counted as `other`. */
 const REASONS = 100;
@@ -13,12 +14,18 @@ const REASONS = 100;
 export class Registry {
   readonly #counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
   readonly #refusals = new Map<RefusalReason, number>();
-  readonly #connections = new LinkedSet<SocketConnection>();
+  /** The connections that were taken and whose socket is not closed yet, as users see them. */
+  readonly table: LiveConnections;
   /** Handshakes of TLS that have begun, or have their turn later. Such connections wait. */
   handshakes = 0;
 
-  /** Whether and how the port stops accepting, if it may. */
+  /** Stops and goes on accepting, where `overflow` says so. */
   parking: { end(): void } | undefined;
+
+  /** @param plan How the server drains. */
+  constructor(plan?: DrainPlan) {
+    this.table = new LiveConnections(plan);
+  }
 
   /** Live: the object stays the same, and its numbers change. */
   get counters(): Counters {
@@ -30,9 +37,8 @@ export class Registry {
     return this.#refusals;
   }
 
-  /** The connections that were taken and whose socket is not closed yet. */
   get connections(): LiveSet<SocketConnection> {
-    return this.#connections;
+    return this.table.all;
   }
 
   /** Connections whose socket is open and that were not refused: those that wait and those that were taken. */
@@ -50,7 +56,7 @@ export class Registry {
   take(connection: SocketConnection): void {
     this.#stopWaiting(connection);
     this.#counters.active++;
-    this.#connections.add(connection);
+    this.table.add(connection);
   }
 
   /** A connection that waited will not be served. */
@@ -66,10 +72,10 @@ export class Registry {
   }
 
   /** The socket of a connection that was taken is closed. */
-  close(connection: SocketConnection): void {
-    this.#connections.delete(connection);
+  close(connection: SocketConnection, closed: ClosedEvent): void {
     this.#counters.active--;
     this.#counters.closed++;
+    this.table.delete(connection, closed);
   }
 
   #countRefusal(reason: RefusalReason): void {

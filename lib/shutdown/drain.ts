@@ -1,34 +1,30 @@
 import { type Observable, type SchedulerLike, Subject, Subscription } from 'rxjs';
 import { closeReasons } from '../connection/closing.ts';
 import type { SocketConnection } from '../connection/socketConnection.ts';
-import type { ListenEvent, ServerEvent } from '../events.ts';
+import type { Data } from '../connection/writeQueue.ts';
+import type { ConnectionView, ListenEvent, ServerEvent } from '../events.ts';
 import type { Lingering } from '../listen/lingering.ts';
 import type { Registry } from '../listen/registry.ts';
-import { afterPoll, nextIteration } from '../time/eventLoop.ts';
-import { IterationQuota } from '../time/iterationQuota.ts';
+import { type DrainPlan, isToBeAsked, LAST_ACCEPTS, LAST_CLOSES, spreadWithin } from '../listen/rehearse.ts';
+import { checkArgument, dataOrNothing } from '../options.ts';
+import { afterPoll } from '../time/eventLoop.ts';
+import { inSlices } from '../time/inSlices.ts';
 import { afterDelay } from './delay.ts';
 import { DrainTally } from './drainTally.ts';
 import type { ConnectionServer } from './serveConnection.ts';
+import { Spread } from './spread.ts';
 
-export interface DrainOptions {
-  /** Milliseconds to go on accepting after the signal. */
-  readonly announce: number;
-  /** Milliseconds that connections have to finish, from when the port is closed. */
-  readonly grace: number;
+export interface DrainOptions extends DrainPlan {
   readonly clock: SchedulerLike;
-  /** The connections of the port. */
+  /** The connections of the port, and how many there are and were. */
   readonly registry: Registry;
   /** Refused connections whose sockets are not closed. */
   readonly lingering: Lingering;
+  /** What a connection that has finished is sent before our FIN. */
+  readonly lastCall: ((connection: ConnectionView) => Data | undefined) | undefined;
   /** Where events go. */
   readonly emit: (event: ServerEvent) => void;
 }
-
-/** Milliseconds after the grace in which the sockets of aborted connections may still close. Then the drain ends without them. */
-const LAST_CALL = 100;
-
-/** Milliseconds for which the port stays open at most because connections keep arriving, if the grace is not shorter. */
-const LAST_ACCEPTS = 1000;
 
 /** Milliseconds between two looks at whether handshakes are complete. */
 const HANDSHAKE_POLL = 5;
@@ -49,7 +45,8 @@ const LONG_ITERATION = 100;
  * 1. The first signal emits `draining`. The port stays open for `announce`, and then until the connections that the kernel has
  *    completed are accepted, for a second at most.
  * 2. `closePort` emits. The port is closed, and connections that wait are refused as `draining`. Each connection is asked to
- *    finish: idle ones end at once, others when their replies have left.
+ *    finish: idle ones end at once, others when their replies have left. With `spread`, one after the other, evenly over
+ *    that time.
  * 3. After `grace`, or on the second signal, the connections that are left are aborted. If their sockets are not closed within
  *    100 ms, `overdue` emits.
  * 4. When all sockets are closed, or when `overdue` emits, `serve` calls `end`, which emits the report, and completes.
@@ -68,6 +65,7 @@ export class Drain implements ConnectionServer {
   #begun: number | undefined;
   #isAccepting = true;
   #aborting = false;
+  #spread: Spread<SocketConnection> | undefined;
 
   constructor(options: DrainOptions) {
     this.#options = options;
@@ -112,6 +110,19 @@ export class Drain implements ConnectionServer {
     emit({ type: 'failed', id: connection.id, peer: connection.peer, error });
   }
 
+  lastCall(connection: SocketConnection): Data | undefined {
+    const { lastCall, emit } = this.#options;
+    if (lastCall === undefined) return undefined;
+    try {
+      const value = lastCall(connection);
+      checkArgument('send the last call', 'what lastCall returns', value, dataOrNothing);
+      return value;
+    } catch (error) {
+      emit({ type: 'failed', id: connection.id, peer: connection.peer, error });
+      return undefined;
+    }
+  }
+
   /** All connections are closed: reports. Only after a signal, because a server that ended without one has not drained. */
   end(): void {
     const { registry, clock, emit } = this.#options;
@@ -128,8 +139,10 @@ export class Drain implements ConnectionServer {
    */
   unsubscribe(): void {
     this.#timers.unsubscribe();
-    for (const connection of this.#options.registry.connections) connection.abort();
-    this.#options.lingering.close();
+    const { registry, lingering } = this.#options;
+    for (const connection of registry.connections) connection.abort();
+    lingering.close();
+    registry.table.end();
   }
 
   #begin(): void {
@@ -164,14 +177,26 @@ export class Drain implements ConnectionServer {
     this.#isAccepting = false;
     this.#after(this.#options.grace, () => this.#abort());
     this.#closePort.next();
-    this.#each((connection) => connection.drain());
+    this.#ask();
+  }
+
+  /** Asks the connections to finish: at once, or each at its turn. Until then it is served as before. */
+  #ask(): void {
+    const time = spreadWithin(this.#options);
+    if (time === 0) return this.#each((connection) => connection.drain());
+    const { clock, registry } = this.#options;
+    const connections = [...registry.connections].filter(isToBeAsked);
+    const limit = spreadWithin({ ...this.#options, spread: Number.POSITIVE_INFINITY });
+    this.#spread = new Spread({ clock, time, limit }, connections, (connection) => connection.drain());
+    this.#timers.add(() => this.#spread?.cancel());
   }
 
   #abort(): void {
     if (this.#aborting) return;
     this.#stopAccepting();
     this.#aborting = true;
-    this.#after(LAST_CALL, () => this.#overdue.next());
+    this.#spread?.cancel();
+    this.#after(LAST_CLOSES, () => this.#overdue.next());
     this.#options.lingering.close();
     this.#each((connection) => connection.abort());
   }
@@ -179,15 +204,7 @@ export class Drain implements ConnectionServer {
   /** A few in each iteration of the event loop: fifty thousand at once would delay connections that have something to finish. */
   #each(work: (connection: SocketConnection) => void): void {
     const { clock, registry } = this.#options;
-    const connections = registry.connections[Symbol.iterator]();
-    const quota = new IterationQuota(clock);
-    const go = () => {
-      for (let next = connections.next(); !next.done; next = connections.next()) {
-        work(next.value);
-        if (quota.spend()) return nextIteration(clock, go);
-      }
-    };
-    go();
+    inSlices(clock, registry.connections, work);
   }
 
   #after(delay: number, work: () => void): void {

@@ -10,6 +10,8 @@ export interface ConnectionServer {
   readonly isAccepting: boolean;
   /** The handler of a connection failed. */
   failed(connection: SocketConnection, error: unknown): void;
+  /** A connection has finished as it was asked to. @returns What to send before our FIN. */
+  lastCall(connection: SocketConnection): Data | undefined;
 }
 
 /**
@@ -57,6 +59,10 @@ class Served extends OutputSubscriber<SocketConnection> {
 
   failed(error: unknown): void {
     this.#server.failed(this.connection, error);
+  }
+
+  lastCall(): Data | undefined {
+    return this.#server.lastCall(this.connection);
   }
 
   override freed(): void {

@@ -237,13 +237,14 @@ describe('echo', () => {
       highWaterMark: 'high-water',
       maxOutbound: 'max-outbound',
       keepAlive: 'keep-alive',
+      lastCall: 'last-call',
     };
     const apart = ['shutdown', 'random', 'noDelay', 'transport', 'scheduler', 'events', 'ahead'];
     // `--tls-cert` and others, and `--proxy-from`.
     apart.push('tls', 'startTls', 'proxy.trusted', 'proxy.mode', 'proxy.deadline');
     apart.push('admit', 'perAddress.prefix');
     // The help says what the default is in other words.
-    const without = ['farewell', 'budget', 'allow', 'deny', 'perAddress.connections', 'accepts.burst'];
+    const without = ['farewell', 'lastCall', 'budget', 'allow', 'deny', 'perAddress.connections', 'accepts.burst'];
     without.push('accepts.perAddress');
     for (const { name, preset } of await libraryOptions()) {
       if (apart.includes(name)) continue;

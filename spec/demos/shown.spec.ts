@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { type StatusLine, shown, Traffic } from '../../demos/support/index.ts';
-import type { Closed, CloseReason, Connection, ServerEvent } from '../../lib/index.ts';
+import type { Closed, CloseReason, Connection, ConnectionTable, ConnectionView, ServerEvent } from '../../lib/index.ts';
 import { marbles } from '../support/marbles.ts';
 
 /** A terminal that records what is shown on it. */
@@ -22,7 +22,9 @@ class Terminal implements StatusLine {
 
 const end = { address: '127.0.0.1', port: 1 };
 const counters = { accepted: 1234, waiting: 1, active: 1000, closed: 230, refused: 3 };
-const connections = new Set([{ bytesIn: 1000, bytesOut: 24 } as Connection]);
+const connections = new Set<ConnectionView>([
+  { bytesIn: 1000, bytesOut: 24 } as Connection,
+]) as unknown as ConnectionTable;
 const figures: Closed = {
   ...{ reason: 'ended', bytesIn: 24, bytesOut: 1000, unsent: 0, dropped: 0, duration: 1 },
   paused: { peer: 0, handler: 0, budget: 0 },

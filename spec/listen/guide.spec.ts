@@ -41,7 +41,9 @@ describe('the guide on overload', () => {
   it('has a row for each reason of a refusal at accept', async () => {
     const admission = await readFile(join(home, 'lib/listen/admission.ts'), 'utf8');
     const rates = await readFile(join(home, 'lib/listen/acceptRates.ts'), 'utf8');
-    const reasons = [...`${admission}${rates}`.matchAll(/(?:\? |(?<!type): |return )'([a-z-]+)'/g)].map(([, reason]) => reason);
+    const reasons = [...`${admission}${rates}`.matchAll(/(?:\? |(?<!type): |return )'([a-z-]+)'/g)].map(
+      ([, reason]) => reason,
+    );
     expect(new Set(reasons).size).toBeGreaterThan(5);
     for (const reason of new Set(reasons)) expect(guide).toContain(`| \`${reason}\` |`);
   });

@@ -31,6 +31,7 @@ interface Settings {
   grace: number;
   announce: number;
   linger: number;
+  spread: number;
 }
 
 const build = async (settings: Settings): Promise<World> => {
@@ -71,6 +72,7 @@ const build = async (settings: Settings): Promise<World> => {
     greeting: 300,
     frame: 200,
     stall: 250,
+    lastCall: () => 'bye\n',
   });
   return Object.assign(world, { server, signalled: undefined });
 };
@@ -150,7 +152,9 @@ const steps: fc.WeightedArbitrary<Step>[] = [
     arbitrary: fc.constantFrom(undefined, 3).map(
       (window) =>
         new Step(`arrive ${window ?? ''}`, ({ server, clients }) => {
-          clients.push(server.network.connect(window === undefined ? {} : { window }));
+          // The port is the place among the clients.
+          const address = { address: '127.0.0.1', port: clients.length + 1 };
+          clients.push(server.network.connect(window === undefined ? { address } : { address, window }));
         }),
     ),
   },
@@ -183,6 +187,7 @@ const settings = fc.record({
   grace: fc.nat(400),
   announce: fc.constantFrom(0, 0, 50),
   linger: fc.nat(100),
+  spread: fc.constantFrom(0, 0, 30, 500),
 });
 
 it('a server keeps its laws for any commands of its clients, and whenever the signals come', async () => {
@@ -216,6 +221,13 @@ it('a server keeps its laws for any commands of its clients, and whenever the si
         // These close reasons promise that all output has left.
         for (const { reason, unsent: left } of log.of('closed'))
           if (reason === 'drained' || reason === 'completed' || reason === 'ended') expect(left).toBe(0);
+        // The last call is behind all replies, and each connection has it that has finished as it was asked to.
+        for (const { text } of clients) expect([-1, text.length - 4]).toContain(text.indexOf('bye\n'));
+        for (const { reason, peer } of log.of('closed')) {
+          const { text = '', ended = false } = clients[(peer.port ?? 0) - 1] ?? {};
+          if (reason === 'drained' && ended) expect(text.endsWith('bye\n')).toBe(true);
+          if (reason === 'ended' || reason === 'completed' || reason === 'failed') expect(text).not.toContain('bye');
+        }
         expect(log.events.at(-1)?.type).toBe('drained');
         await clock.advance(1000);
         expect(network.sockets.size).toBe(0);

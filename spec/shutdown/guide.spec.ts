@@ -18,7 +18,7 @@ afterAll(() => code.remove());
 
 describe('the guide on draining', () => {
   it('has programs that the compiler accepts', async () => {
-    expect(code.programs).toHaveLength(3);
+    expect(code.programs).toHaveLength(4);
     expect(await code.compile()).toEqual({ code: 0, output: '' });
   });
 
@@ -36,7 +36,7 @@ describe('the guide on draining', () => {
   });
 
   it('has programs whose assertions hold', async () => {
-    expect(await code.run(1, 2)).toEqual({ code: 0, output: '' });
+    expect(await code.run(2, 3)).toEqual({ code: 0, output: '' });
   });
 
   it('names files that exist', async () => {
