@@ -19,13 +19,13 @@ import { shape } from './shape.ts';
  * 23. A handle that watches nothing does not keep the process alive.
  * 24. A `net.Socket` connects its handle by `connect(request, address, port)`: within the call, if the address is known.
  *
- * The handle of a unix socket has no such `connect`: a failure would be reported later. In a worker of a cluster the handle is an
- * object of JavaScript, without `readStart`.
+ * The handle of a unix socket has no such `connect`: a failure would be reported later. In a worker of a cluster to which the
+ * primary distributes connections, the handle is an object of JavaScript, without `readStart`.
  */
 
 type OnConnection = (this: object, status: number, handle: object | undefined) => void;
 
-/** The handle of a listening server. In a worker of a cluster it has none of these members. */
+/** The handle of a listening server. In a worker of a cluster it may have none of these members. */
 export type ListeningHandle = Partial<Pick<Handle, 'readStart' | 'readStop' | 'setNoDelay' | 'setKeepAlive'>>;
 
 /**

@@ -254,7 +254,7 @@ describe.runIf(canPause)('a port of TCP that is paused', () => {
     vi.spyOn(Accepting.prototype, 'resume').mockReturnValueOnce(-9);
     at.port.resume?.();
     expect(errors).toEqual([]);
-    await vi.waitFor(() => expect(errors).toMatchObject([{ code: 'EBADF', syscall: 'accept' }]));
+    await vi.waitFor(() => expect(errors).toMatchObject([{ code: 'EBADF', syscall: 'accept' }]), PATIENCE);
     at.port.resume?.();
     await areServed([client]);
     at.port.close();
