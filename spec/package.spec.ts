@@ -54,6 +54,7 @@ describe('the package', () => {
       'lib/deadline/DEADLINES.md',
       'lib/flow/BACKPRESSURE.md',
       'lib/framing/DECODERS.md',
+      'lib/listen/OVERLOAD.md',
       'lib/listen/TABLE.md',
       'lib/shutdown/DRAINING.md',
       'lib/testing/TESTING.md',

@@ -121,7 +121,8 @@ describe('a spread', () => {
 
 /** A server with idle clients that answer its FIN. */
 async function idleServer(count: number, options: ServeOptions) {
-  const limits = { concurrency: count, waiting: { max: count }, idle: 60_000, greeting: 60_000 };
+  const perAddress = { connections: Number.POSITIVE_INFINITY };
+  const limits = { concurrency: count, waiting: { max: count }, perAddress, idle: 60_000, greeting: 60_000 };
   const server = new TestServer(echo, { ...limits, ...options });
   server.clock.jump(0);
   for (let i = 0; i < count; i++) server.network.connect();
