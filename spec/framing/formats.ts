@@ -5,6 +5,7 @@ import { encodeJson, json } from '../../lib/framing/json.ts';
 import { encodeLengthPrefixed } from '../../lib/framing/lengthPrefix.ts';
 import { lengthPrefixed } from '../../lib/framing/lengthPrefixed.ts';
 import { encodeLine, lines } from '../../lib/framing/lines.ts';
+import { SkippedFrame } from '../../lib/framing/skippedFrame.ts';
 
 /** A format, with frames as they are sent and as they are expected to be decoded. */
 export interface Example {
@@ -66,4 +67,54 @@ export const examples: Arbitrary<Example> = fc.oneof(
   prefixes.chain((prefix) =>
     example('lengthPrefixed', lengthPrefixed(prefix), many(body), encodeLengthPrefixed(prefix)),
   ),
+);
+
+/** The `maxLength` of {@link skippingExamples}. */
+export const LIMIT = 10;
+const skip = { maxLength: LIMIT, tooLong: 'skip' } as const;
+
+/** The last frame may be as long as the limit, or one byte longer. */
+const near = fc.integer({ min: LIMIT - 2, max: LIMIT + 3 });
+const size = (frame: string | Uint8Array): number => Buffer.byteLength(frame);
+const orSkipped = <T>(frame: T, length: number) => (length > LIMIT ? new SkippedFrame(length, LIMIT) : frame);
+
+/** Frames of any format, of which many are longer than the limit: these are expected to be skipped. */
+export const skippingExamples: Arbitrary<Example> = fc.oneof(
+  fc.constantFrom('\n', '\r\n').chain((end) => {
+    const any = fc.oneof(
+      text,
+      near.map((n) => 'x'.repeat(n)),
+      body.map((bytes) => bytes.toString('latin1')),
+    );
+    return example('lines', lines(skip), many(any.filter(encodes(encodeLine))), (line) => line + end).map((it) => ({
+      ...it,
+      frames: (it.frames as string[]).map((frame) => orSkipped(frame, size(frame))),
+    }));
+  }),
+  example('json', json(skip), many(fc.jsonValue()), encodeJson).map((it) => ({
+    ...it,
+    frames: it.frames.map((frame) => {
+      const line = JSON.stringify(frame);
+      return orSkipped(JSON.parse(line), size(line));
+    }),
+  })),
+  delimiters.chain((delimiter) => {
+    const encode = encodeDelimited(delimiter);
+    const frames = many(fc.oneof(nearly, body).filter(encodes(encode)));
+    return example('delimited', delimited(delimiter, skip), frames, encode).map((it) => ({
+      ...it,
+      frames: (it.frames as Buffer[]).map((frame) => orSkipped(frame, frame.length)),
+    }));
+  }),
+  prefixes.chain((prefix) => {
+    const frames = many(
+      fc.oneof(
+        body,
+        near.map((n) => Buffer.alloc(n, 'x')),
+      ),
+    );
+    return example('lengthPrefixed', lengthPrefixed({ ...prefix, ...skip }), frames, encodeLengthPrefixed(prefix)).map(
+      (it) => ({ ...it, frames: (it.frames as Buffer[]).map((frame) => orSkipped(frame, frame.length)) }),
+    );
+  }),
 );
