@@ -168,7 +168,7 @@ export class LineDecoder<Skipped extends SkippedFrame = never> implements Decode
     const last = end > at ? bytes[end - 1] : carry.last;
     // A \r at the end does not count: it is part of the delimiter, or may turn out to be.
     const length = this.#skipped + carry.length + end - at - (last === CR ? 1 : 0);
-    // A line that is too long stays so, whatever follows: while it is skipped, no other state says that it is.
+    // A line that is too long stays so, whatever follows. So no flag is needed while it is skipped.
     if (length > this.#maxLength) return this.#exceed(input, end, found < 0 ? undefined : length);
     if (found < 0) {
       input.at = end;
