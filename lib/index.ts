@@ -36,6 +36,7 @@ export { encodeJson, type JsonOptions, json } from './framing/json.ts';
 export { encodeLengthPrefixed, type LengthPrefix } from './framing/lengthPrefix.ts';
 export { type LengthPrefixedOptions, lengthPrefixed } from './framing/lengthPrefixed.ts';
 export { encodeLine, type LinesOptions, lines } from './framing/lines.ts';
+export { SkippedFrame } from './framing/skippedFrame.ts';
 
 // Flow.
 export { type Broadcast, broadcast, type MemberOptions } from './flow/broadcast.ts';

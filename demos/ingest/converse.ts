@@ -15,7 +15,7 @@ import {
   throwError,
   timer,
 } from 'rxjs';
-import { exchange, type Handler, lines } from '../../lib/index.ts';
+import { exchange, type Handler, lines, SkippedFrame } from '../../lib/index.ts';
 import { reason } from '../support/reason.ts';
 import { BadReadingError, parseReading, type Reading } from './reading.ts';
 
@@ -53,9 +53,9 @@ export interface ConverseOptions {
  * readings are being stored, and input pauses until one of them is stored: then TCP backpressure blocks the device's writes.
  * Readings that are being stored are stored even if the device disconnects; it sends them again, and they are acknowledged.
  *
- * A line that is not JSON is answered by an `error`, and the conversation continues. A device repeats its readings until they
- * are acknowledged, so if this closed the connection, the device would reconnect and send the same line forever. A line that
- * is too long, or ends without its newline, closes the connection.
+ * A line that is not JSON, or is too long, is answered by an `error`, and the conversation continues. A device repeats its readings
+ * until they are acknowledged, so if this closed the connection, the device would reconnect and send the same line forever. A
+ * line that ends without its newline closes the connection.
  */
 export function converse(sink: Sink, options: ConverseOptions = {}): Handler {
   const { inFlight = 64, maxLine = 1024 } = options;
@@ -63,14 +63,19 @@ export function converse(sink: Sink, options: ConverseOptions = {}): Handler {
     let pending = 0;
     const over = new Subject<void>();
 
-    const take = (line: string): string | Observable<string> => {
+    const refuse = (error: BadReadingError): string => {
+      sink.refused(error);
+      return `error ${error.seq ?? '-'} ${error.message}\n`;
+    };
+    const take = (line: string | SkippedFrame): string | Observable<string> => {
+      if (line instanceof SkippedFrame)
+        return refuse(new BadReadingError(`the line has ${line.length} bytes, at most ${line.limit} allowed`));
       let reading: Reading;
       try {
         reading = parseReading(line);
       } catch (error) {
-        if (!(error instanceof BadReadingError)) throw error;
-        sink.refused(error);
-        return `error ${error.seq ?? '-'} ${error.message}\n`;
+        if (error instanceof BadReadingError) return refuse(error);
+        throw error;
       }
       pending++;
       const stored = `ack ${reading.seq}\n`;
@@ -79,7 +84,7 @@ export function converse(sink: Sink, options: ConverseOptions = {}): Handler {
         finalize(() => pending--),
       );
     };
-    const answers = exchange(lines({ maxLength: maxLine }), take, {
+    const answers = exchange(lines({ maxLength: maxLine, tooLong: 'skip' }), take, {
       concurrency: inFlight,
       // No deadline for a reply: however slow the store is, the device receives `wait` lines.
       timeout: Number.POSITIVE_INFINITY,

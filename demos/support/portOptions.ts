@@ -74,7 +74,7 @@ export async function portSettings(
 }
 
 /** An address alone is the subnet of one address; `unix` stands for all peers of a unix socket. @returns `undefined` for all else. */
-function subnet(text: string): string | undefined {
+export function subnet(text: string): string | undefined {
   if (text === 'unix') return text;
   const [, address = '', digits] = /^([\d.]+|[\da-f:.]+)(?:\/(\d{1,3}))?$/i.exec(text) ?? [];
   const version = isIP(address);

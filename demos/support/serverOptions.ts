@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { Overrun, ServeOptions } from '../../lib/index.ts';
-import type { PortOptions } from './portOptions.ts';
+import { type PortOptions, subnet } from './portOptions.ts';
 import { type NumberRange, numberOption } from './program.ts';
 
 /** The options that {@link serverOptions} adds to a demo's command line. Times are in milliseconds, sizes in bytes. */
@@ -76,9 +76,15 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
     min: 1,
     max: Number.POSITIVE_INFINITY,
   });
-  command
-    .addOption(new Option('--allow <networks...>', 'addresses and networks to serve, and no others'))
-    .addOption(new Option('--deny <networks...>', 'addresses and networks to refuse'));
+  const networks = (name: string, description: string) =>
+    command.addOption(
+      new Option(`--${name} <networks...>`, description).argParser((text, before: readonly string[] = []) => [
+        ...before,
+        subnet(text) ?? command.error(`--${name} must be addresses such as 10.0.0.0/8 or ::1, and not '${text}'`),
+      ]),
+    );
+  networks('allow', 'addresses and networks to serve, and no others');
+  networks('deny', 'addresses and networks to refuse');
   add('--accepts <count>', 'accepted in a second', {
     min: 0,
     max: Number.POSITIVE_INFINITY,

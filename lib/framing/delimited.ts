@@ -5,7 +5,8 @@ import { checkArgument, data } from '../options.ts';
 import { Carry, copyOf } from './carry.ts';
 import { type Decoder, type Input, PENDING } from './decoder.ts';
 import { framesOf } from './frames.ts';
-import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
+import { checkFraming, type FrameOptions, frameChecks, type NoSkip } from './options.ts';
+import { SkippedFrame } from './skippedFrame.ts';
 
 const checks = frameChecks(constants.MAX_LENGTH);
 
@@ -30,23 +31,32 @@ export interface DelimitedOptions extends FrameOptions {
  * there is an empty frame. A frame is a Buffer that the subscriber may keep.
  *
  * It completes with its source, and errors
- * - with {@link FrameTooLongError} at the first byte above `maxLength`;
+ * - with {@link FrameTooLongError} at the first byte above `maxLength`, unless `tooLong` is `'skip'`: then a
+ *   {@link SkippedFrame} takes the place of the frame;
  * - with {@link FrameTruncatedError} when the input ends in the middle of a frame;
  * - with {@link DeadlineError} when a frame takes longer than `timeout` ms from its first byte to its end.
  *
  * @param delimiter One byte or more; a string is encoded as UTF-8.
- * @param options `maxLength` in bytes, `timeout` in milliseconds, `scheduler`.
+ * @param options `maxLength` in bytes, `tooLong`, `timeout` in milliseconds, `scheduler`.
  * @returns An operator from chunks of bytes, of any size, to frames without their delimiter.
  * @throws TypeError or RangeError for an empty delimiter, and for an option that does not exist or has an invalid value.
  */
 export function delimited(
   delimiter: string | Uint8Array,
+  options?: DelimitedOptions & NoSkip,
+): OperatorFunction<Uint8Array, Buffer>;
+export function delimited(
+  delimiter: string | Uint8Array,
+  options?: DelimitedOptions,
+): OperatorFunction<Uint8Array, Buffer | SkippedFrame>;
+export function delimited(
+  delimiter: string | Uint8Array,
   options: DelimitedOptions = {},
-): OperatorFunction<Uint8Array, Buffer> {
+): OperatorFunction<Uint8Array, Buffer | SkippedFrame> {
   const given = checkFraming(options, checks);
-  const { maxLength = 64 * 1024 } = given;
+  const { maxLength = 64 * 1024, tooLong = 'fail' } = given;
   const mark = delimiterOf(delimiter);
-  return framesOf(() => new DelimitedDecoder(mark, maxLength), given);
+  return framesOf(() => new DelimitedDecoder(mark, maxLength, tooLong === 'skip'), given);
 }
 
 /**
@@ -78,46 +88,56 @@ function delimiterOf(delimiter: string | Uint8Array): Buffer {
   return mark;
 }
 
-class DelimitedDecoder implements Decoder<Buffer> {
+/** Of a frame that is skipped only as many bytes are carried as may begin the delimiter. */
+class DelimitedDecoder implements Decoder<Buffer | SkippedFrame> {
   readonly #mark: Buffer;
   /** The delimiter, for a search: a single byte is found several times faster as a number. */
   readonly #needle: Buffer | number;
   readonly #maxLength: number;
+  readonly #skips: boolean;
   readonly #carry = new Carry();
+  /** Bytes of the frame that were discarded before those that are carried. */
+  #skipped = 0;
 
-  constructor(mark: Buffer, maxLength: number) {
+  constructor(mark: Buffer, maxLength: number, skips: boolean) {
     this.#mark = mark;
     this.#needle = mark.length === 1 ? mark.readUInt8(0) : mark;
     this.#maxLength = maxLength;
+    this.#skips = skips;
   }
 
   get buffered(): number {
+    return this.#skipped + this.#carry.length;
+  }
+
+  get memory(): number {
     return this.#carry.length;
   }
 
-  decode(input: Input): Buffer | typeof PENDING {
+  decode(input: Input): Buffer | SkippedFrame | typeof PENDING {
     const { bytes, at } = input;
     if (at === bytes.length) return PENDING;
-    const before = this.#carry.length;
+    const before = this.buffered;
     if (before > 0 && this.#mark.length > 1) {
       const frame = this.#decodeAcross(input);
       if (frame !== undefined) return frame;
     }
     const end = bytes.indexOf(this.#needle, at);
     if (end < 0) return this.#keep(input, before);
-    this.#check(before + end - at);
     input.at = end + this.#mark.length;
+    const length = before + end - at;
+    if (length > this.#maxLength) return this.#skipWhole(length);
     if (before === 0) return copyOf(bytes, at, end);
     this.#add(bytes, at + this.#carry.length - before, end);
-    return this.#carry.take(before + end - at);
+    return this.#carry.take(length);
   }
 
   decodeEof(): Buffer {
-    throw new FrameTruncatedError(this.#carry.length);
+    throw new FrameTruncatedError(this.buffered);
   }
 
   /** Decodes a frame whose delimiter is split between chunks: carries as much of this chunk as shows the end of the delimiter. */
-  #decodeAcross(input: Input): Buffer | undefined {
+  #decodeAcross(input: Input): Buffer | SkippedFrame | undefined {
     const { bytes, at } = input;
     const carry = this.#carry;
     const before = carry.length;
@@ -125,19 +145,19 @@ class DelimitedDecoder implements Decoder<Buffer> {
     this.#add(bytes, at, Math.min(bytes.length, at + reach));
     const end = carry.view.indexOf(this.#mark, Math.max(0, before - reach));
     if (end < 0) return undefined;
-    this.#check(end);
     input.at = at + end + this.#mark.length - before;
-    return carry.take(end);
+    const length = this.#skipped + end;
+    return length > this.#maxLength ? this.#skipWhole(length) : carry.take(end);
   }
 
-  /** There is no delimiter in the chunk. `before` is the number of bytes that were carried before it. */
+  /** There is no delimiter in the chunk. `before` is the number of bytes of the frame that had arrived before it. */
   #keep(input: Input, before: number): typeof PENDING {
     const { bytes, at } = input;
     const length = before + bytes.length - at;
     // A delimiter that begins within the limit would be complete by now.
-    if (length >= this.#maxLength + this.#mark.length) this.#check(length);
+    if (this.#skipped > 0 || length >= this.#maxLength + this.#mark.length) return this.#skipPart(input, length);
     this.#add(bytes, at + this.#carry.length - before, bytes.length);
-    if (length > this.#maxLength && !this.#mayEnd(this.#carry.view)) this.#check(length);
+    if (length > this.#maxLength && !this.#mayEnd(this.#carry.view)) return this.#skipPart(input, length);
     input.at = bytes.length;
     return PENDING;
   }
@@ -155,7 +175,31 @@ class DelimitedDecoder implements Decoder<Buffer> {
     if (end > start) this.#carry.add(bytes, start, end, this.#maxLength + this.#mark.length - 1);
   }
 
-  #check(length: number): void {
-    if (length > this.#maxLength) throw new FrameTooLongError(this.#maxLength, this.#maxLength + 1);
+  /** The frame is too long, and has ended. */
+  #skipWhole(length: number): SkippedFrame {
+    this.#checkSkips();
+    this.#skipped = 0;
+    this.#carry.clear();
+    return new SkippedFrame(length, this.#maxLength);
+  }
+
+  /**
+   * The frame is too long, and does not end in the chunk, with which `length` bytes of it have arrived. If the chunk has fewer of
+   * them than may begin a delimiter, these are carried by now, behind those that came before.
+   */
+  #skipPart(input: Input, length: number): typeof PENDING {
+    this.#checkSkips();
+    const { bytes, at } = input;
+    const reach = Math.min(length, this.#mark.length - 1);
+    const tail = bytes.length - at < reach ? this.#carry.view : bytes;
+    input.at = bytes.length;
+    this.#carry.clear();
+    this.#add(tail, tail.length - reach, tail.length);
+    this.#skipped = length - reach;
+    return PENDING;
+  }
+
+  #checkSkips(): void {
+    if (!this.#skips) throw new FrameTooLongError(this.#maxLength, this.#maxLength + 1);
   }
 }

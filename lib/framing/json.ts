@@ -1,8 +1,10 @@
 import type { OperatorFunction } from 'rxjs';
 import { FrameInvalidError } from '../errors.ts';
-import { BLANK, type Decoder, type Input, PENDING } from './decoder.ts';
+import { BLANK, type Decoder, type Input, type PENDING } from './decoder.ts';
 import { framesOf } from './frames.ts';
 import { type LineDecoder, type LinesOptions, lineFormat } from './lines.ts';
+import type { NoSkip } from './options.ts';
+import type { SkippedFrame } from './skippedFrame.ts';
 
 /** The options of {@link json}. */
 export interface JsonOptions extends LinesOptions {}
@@ -20,13 +22,15 @@ export interface JsonOptions extends LinesOptions {}
  * It ends as {@link lines} does. For a line that is not JSON it errors with {@link FrameInvalidError}, whose `cause` is the
  * `SyntaxError`.
  *
- * @param options As for {@link lines}: `maxLength` in bytes, `timeout` in milliseconds, `unterminated`, `scheduler`.
+ * @param options As for {@link lines}: `maxLength` in bytes, `tooLong`, `timeout` in milliseconds, `unterminated`, `scheduler`.
  * @returns An operator from chunks of bytes, of any size, to values.
  * @throws TypeError or RangeError for an option that does not exist or has an invalid value.
  */
-export function json<T = unknown>(options: JsonOptions = {}): OperatorFunction<Uint8Array, T> {
+export function json<T = unknown>(options?: JsonOptions & NoSkip): OperatorFunction<Uint8Array, T>;
+export function json<T = unknown>(options?: JsonOptions): OperatorFunction<Uint8Array, T | SkippedFrame>;
+export function json<T = unknown>(options: JsonOptions = {}): OperatorFunction<Uint8Array, T | SkippedFrame> {
   const { decoder, given } = lineFormat(options);
-  return framesOf<T>(() => new JsonDecoder<T>(decoder()), given);
+  return framesOf(() => new JsonDecoder<T>(decoder()), given);
 }
 
 /**
@@ -45,10 +49,10 @@ export function encodeJson(value: unknown): string {
   return `${text}\n`;
 }
 
-class JsonDecoder<T> implements Decoder<T> {
-  readonly #lines: LineDecoder;
+class JsonDecoder<T> implements Decoder<T | SkippedFrame> {
+  readonly #lines: LineDecoder<SkippedFrame>;
 
-  constructor(lines: LineDecoder) {
+  constructor(lines: LineDecoder<SkippedFrame>) {
     this.#lines = lines;
   }
 
@@ -60,13 +64,14 @@ class JsonDecoder<T> implements Decoder<T> {
     return this.#lines.memory;
   }
 
-  decode(input: Input): T | typeof PENDING | typeof BLANK {
+  decode(input: Input): T | SkippedFrame | typeof PENDING | typeof BLANK {
     const line = this.#lines.decode(input);
-    return line === PENDING ? PENDING : parse(line);
+    return typeof line === 'string' ? parse(line) : line;
   }
 
-  decodeEof(): T | typeof BLANK {
-    return parse(this.#lines.decodeEof());
+  decodeEof(): T | SkippedFrame | typeof BLANK {
+    const line = this.#lines.decodeEof();
+    return typeof line === 'string' ? parse(line) : line;
   }
 }
 

@@ -5,7 +5,8 @@ import { describe, oneOf } from '../options.ts';
 import { Carry } from './carry.ts';
 import { type Decoder, type Input, PENDING } from './decoder.ts';
 import { framesOf } from './frames.ts';
-import { checkFraming, type FrameOptions, frameChecks } from './options.ts';
+import { checkFraming, type FrameOptions, frameChecks, type NoSkip } from './options.ts';
+import { SkippedFrame } from './skippedFrame.ts';
 
 /** The options of {@link lines}. */
 export interface LinesOptions extends FrameOptions {
@@ -47,15 +48,18 @@ const WINDOW = 4096;
  * ```
  *
  * It completes with its source, and errors
- * - with {@link FrameTooLongError} at the first byte above `maxLength`;
+ * - with {@link FrameTooLongError} at the first byte above `maxLength`, unless `tooLong` is `'skip'`: then a
+ *   {@link SkippedFrame} takes the place of the line;
  * - with {@link FrameTruncatedError} when the input ends in the middle of a line, unless `unterminated` is `'emit'`;
  * - with {@link DeadlineError} when a line takes longer than `timeout` ms from its first byte to its end.
  *
- * @param options `maxLength` in bytes, `timeout` in milliseconds, `unterminated`, `scheduler`.
+ * @param options `maxLength` in bytes, `tooLong`, `timeout` in milliseconds, `unterminated`, `scheduler`.
  * @returns An operator from chunks of bytes, of any size, to lines without their delimiter.
  * @throws TypeError or RangeError for an option that does not exist or has an invalid value.
  */
-export function lines(options: LinesOptions = {}): OperatorFunction<Uint8Array, string> {
+export function lines(options?: LinesOptions & NoSkip): OperatorFunction<Uint8Array, string>;
+export function lines(options?: LinesOptions): OperatorFunction<Uint8Array, string | SkippedFrame>;
+export function lines(options: LinesOptions = {}): OperatorFunction<Uint8Array, string | SkippedFrame> {
   const { decoder, given } = lineFormat(options);
   return framesOf(decoder, given);
 }
@@ -66,8 +70,9 @@ const lineChecks = { ...frameChecks(constants.MAX_STRING_LENGTH), unterminated: 
 /** Validates the options of a format made of lines, and returns what decodes its lines. */
 export function lineFormat(options: LinesOptions) {
   const given = checkFraming(options, lineChecks);
-  const { maxLength = 64 * 1024, unterminated = 'error' } = given;
-  return { decoder: () => new LineDecoder(maxLength, unterminated === 'emit'), given };
+  const { maxLength = 64 * 1024, tooLong = 'fail', unterminated = 'error' } = given;
+  const decoder = () => new LineDecoder<SkippedFrame>(maxLength, unterminated === 'emit', tooLong === 'skip');
+  return { decoder, given };
 }
 
 /**
@@ -91,22 +96,28 @@ const NOTHING = new Carry();
 /**
  * Decodes whole lines, a window at a time, and cuts the text into lines. A line that does not end within the window, or that
  * began in an earlier chunk, is cut in bytes and then decoded.
+ *
+ * Of a line that is skipped only the last byte is carried: it may be the `\r` of its end. `Skipped` is `never` if none is.
  */
-export class LineDecoder implements Decoder<string> {
+export class LineDecoder<Skipped extends SkippedFrame = never> implements Decoder<string | Skipped> {
   readonly #maxLength: number;
   readonly #emitLast: boolean;
+  readonly #skips: boolean;
   #carry = NOTHING;
+  /** Bytes of the line that were discarded before those that are carried. */
+  #skipped = 0;
   /** Whole lines with their delimiters, emitted up to `#at`; empty when all are emitted. */
   #text = '';
   #at = 0;
 
-  constructor(maxLength: number, emitLast: boolean) {
+  constructor(maxLength: number, emitLast: boolean, skips = false) {
     this.#maxLength = maxLength;
     this.#emitLast = emitLast;
+    this.#skips = skips;
   }
 
   get buffered(): number {
-    return this.#carry.length;
+    return this.#skipped + this.#carry.length;
   }
 
   /** The text counts as a whole until its last line is emitted, because each line is a slice of it. */
@@ -114,7 +125,7 @@ export class LineDecoder implements Decoder<string> {
     return this.#carry.length + this.#text.length;
   }
 
-  decode(input: Input): string | typeof PENDING {
+  decode(input: Input): string | Skipped | typeof PENDING {
     if (this.#text !== '') return this.#cutText();
     if (this.#carry.length > 0) return this.#cutBytes(input);
     const { bytes, at } = input;
@@ -130,10 +141,11 @@ export class LineDecoder implements Decoder<string> {
     return this.#cutText();
   }
 
-  decodeEof(): string {
-    const length = this.#carry.length;
-    if (!this.#emitLast) throw new FrameTruncatedError(length);
-    return this.#carry.takeText(this.#carry.last === CR ? length - 1 : length);
+  decodeEof(): string | Skipped {
+    const received = this.buffered;
+    if (!this.#emitLast) throw new FrameTruncatedError(received);
+    const length = this.#carry.last === CR ? received - 1 : received;
+    return length > this.#maxLength ? this.#endSkipped(length) : this.#carry.takeText(length);
   }
 
   #cutText(): string {
@@ -148,15 +160,16 @@ export class LineDecoder implements Decoder<string> {
     return text.slice(at, text.charCodeAt(end - 1) === CR ? end - 1 : end);
   }
 
-  #cutBytes(input: Input): string | typeof PENDING {
+  #cutBytes(input: Input): string | Skipped | typeof PENDING {
     const { bytes, at } = input;
     const carry = this.#carry;
     const found = bytes.indexOf(LF, at);
     const end = found < 0 ? bytes.length : found;
     const last = end > at ? bytes[end - 1] : carry.last;
     // A \r at the end does not count: it is part of the delimiter, or may turn out to be.
-    const length = carry.length + end - at - (last === CR ? 1 : 0);
-    if (length > this.#maxLength) throw new FrameTooLongError(this.#maxLength, this.#maxLength + 1);
+    const length = this.#skipped + carry.length + end - at - (last === CR ? 1 : 0);
+    // A line that is too long stays so, whatever follows. So no flag is needed while it is skipped.
+    if (length > this.#maxLength) return this.#exceed(input, end, found < 0 ? undefined : length);
     if (found < 0) {
       input.at = end;
       if (end > at) this.#own().add(bytes, at, end, this.#maxLength + 1);
@@ -166,6 +179,28 @@ export class LineDecoder implements Decoder<string> {
     if (carry.length === 0) return bytes.toString('utf8', at, at + length);
     carry.add(bytes, at, end, this.#maxLength + 1);
     return carry.takeText(length);
+  }
+
+  /** The line is too long. Its bytes up to `end` are skipped, if they may be; its `length` is known if it ends there. */
+  #exceed(input: Input, end: number, length: number | undefined): Skipped | typeof PENDING {
+    if (!this.#skips) throw new FrameTooLongError(this.#maxLength, this.#maxLength + 1);
+    const { bytes, at } = input;
+    if (length !== undefined) {
+      input.at = end + 1;
+      return this.#endSkipped(length);
+    }
+    input.at = end;
+    if (end === at) return PENDING;
+    this.#skipped += this.#carry.length + end - at - 1;
+    this.#carry.clear();
+    this.#own().add(bytes, end - 1, end, 1);
+    return PENDING;
+  }
+
+  #endSkipped(length: number): Skipped {
+    this.#skipped = 0;
+    this.#carry.clear();
+    return new SkippedFrame(length, this.#maxLength) as Skipped;
   }
 
   #own(): Carry {

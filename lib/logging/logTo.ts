@@ -146,6 +146,12 @@ const whyRefused = ({ deadline, error, limit, peer }: RefusedEvent) =>
 
 /** The name of the alert of TLS, or Node's code. */
 const faultOfTls = (error: unknown) => (isA(error, TlsError) ? (error.alert ?? error.code) : undefined);
+/** What failed that belongs to no connection. */
+function faultOfPort(error: unknown): string {
+  if (isA(error, TlsError)) return 'the certificate was not renewed';
+  return isA(error, Error) && error.message.startsWith('Cannot ') ? error.message : 'an accept failed';
+}
+
 const lost = (unsent: number) => (unsent === 0 ? '' : `, ${unsent} bytes unsent`);
 const inBrackets = (text: string | undefined) => (text === undefined ? '' : ` (${text})`);
 
@@ -161,7 +167,7 @@ function sentence(event: ServerEvent): string {
       return `connection ${event.id} refused: ${event.reason}${inBrackets(whyRefused(event))}`;
     case 'failed':
       if (event.id !== undefined) return `connection ${event.id}: its handler failed`;
-      return isA(event.error, TlsError) ? 'the certificate was not renewed' : 'an accept failed';
+      return faultOfPort(event.error);
     case 'exhausted':
       return `out of descriptors: the process may have ${event.limit}`;
     case 'recovered':

@@ -5,6 +5,7 @@ import { encodeJson, json } from '../../lib/framing/json.ts';
 import { encodeLengthPrefixed } from '../../lib/framing/lengthPrefix.ts';
 import { lengthPrefixed } from '../../lib/framing/lengthPrefixed.ts';
 import { encodeLine, lines } from '../../lib/framing/lines.ts';
+import { SkippedFrame } from '../../lib/framing/skippedFrame.ts';
 
 /** A format, with frames as they are sent and as they are expected to be decoded. */
 export interface Example {
@@ -66,4 +67,44 @@ export const examples: Arbitrary<Example> = fc.oneof(
   prefixes.chain((prefix) =>
     example('lengthPrefixed', lengthPrefixed(prefix), many(body), encodeLengthPrefixed(prefix)),
   ),
+);
+
+/** The `maxLength` of {@link skippingExamples}. */
+export const LIMIT = 10;
+const skip = { maxLength: LIMIT, tooLong: 'skip' } as const;
+
+/** Lengths near the limit, and far above it. */
+const lengths = fc.oneof(fc.integer({ min: LIMIT - 2, max: LIMIT + 3 }), fc.integer({ min: LIMIT, max: 400 }));
+/** A frame of such a length: a short one again and again, so that it is full of beginnings of a delimiter. */
+const large = fc
+  .tuple(lengths, nearly)
+  .map(([length, bytes]) => Buffer.alloc(length, bytes.length > 0 ? bytes : Buffer.of(2)));
+const any = fc.oneof(nearly, large);
+
+const sizeOf = (frame: unknown): number => Buffer.byteLength(Buffer.isBuffer(frame) ? frame : String(frame));
+
+/** Expects the frames above the limit to be skipped. */
+const skipping = (all: Arbitrary<Example>, size = sizeOf): Arbitrary<Example> =>
+  all.map((it) => ({
+    ...it,
+    frames: it.frames.map((frame) => (size(frame) > LIMIT ? new SkippedFrame(size(frame), LIMIT) : frame)),
+  }));
+
+/** Frames of any format, of which many are longer than the limit. */
+export const skippingExamples: Arbitrary<Example> = fc.oneof(
+  fc.constantFrom('\n', '\r\n').chain((end) => {
+    const texts = fc.oneof(text.filter(encodes(encodeLine)), any.map(String));
+    return skipping(example('lines', lines(skip), many(texts), (line) => line + end));
+  }),
+  skipping(example('json', json(skip), many(fc.oneof(fc.nat(), text, any.map(String))), encodeJson), (frame) =>
+    sizeOf(JSON.stringify(frame)),
+  ),
+  delimiters.chain((delimiter) => {
+    const encode = encodeDelimited(delimiter);
+    return skipping(example('delimited', delimited(delimiter, skip), many(any.filter(encodes(encode))), encode));
+  }),
+  prefixes.chain((prefix) => {
+    const decode = lengthPrefixed({ ...prefix, ...skip });
+    return skipping(example('lengthPrefixed', decode, many(any), encodeLengthPrefixed(prefix)));
+  }),
 );

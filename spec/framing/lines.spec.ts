@@ -141,7 +141,7 @@ describe('lines', () => {
   it('throws for invalid options', () => {
     expect(() => lines({ maxlength: 1 } as LinesOptions)).toThrow(
       new TypeError(
-        "Cannot frame input: options: there is no option 'maxlength'; the options are maxLength, timeout, scheduler, unterminated",
+        "Cannot frame input: options: there is no option 'maxlength'; the options are maxLength, tooLong, timeout, scheduler, unterminated",
       ),
     );
     for (const maxLength of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {

@@ -45,11 +45,16 @@ const KIB = 1024;
 const ascii = (text: string): Buffer => Buffer.from(text, 'latin1');
 const long = 'a'.repeat(60 * KIB);
 
+const skip = { maxLength: 8, tooLong: 'skip' } as const;
+
 const cases: [string, OperatorFunction<Uint8Array, unknown>, Buffer, Buffer][] = [
   ['lines', lines(), ascii(`${long}\n`), ascii('a\n')],
   ['json', json(), ascii(`"${long}"\n`), ascii('1\n')],
   ['delimited by one byte', delimited(';'), ascii(`${long};`), ascii('a;')],
   ['delimited by more', delimited('ab'), ascii(`${long}ab`), ascii('ab')],
+  ['lines that are skipped', lines(skip), ascii(`${long}\n`), ascii('a\n')],
+  ['delimited by one byte, skipped', delimited(';', skip), ascii(`${long};`), ascii('a;')],
+  ['delimited by more, skipped', delimited('ab', skip), ascii(`${long}ab`), ascii('ab')],
   ['lengthPrefixed', lengthPrefixed(), encodeLengthPrefixed()(long), encodeLengthPrefixed()('a')],
 ];
 

@@ -266,7 +266,11 @@ describe('operations on the connections of a table', () => {
   });
 
   it('work on some in each iteration of the event loop', async () => {
-    const server = await TestServer.open(neverEnding, { concurrency: 3000, waiting: { max: 3000 }, perAddress: { connections: 3000 } });
+    const server = await TestServer.open(neverEnding, {
+      concurrency: 3000,
+      waiting: { max: 3000 },
+      perAddress: { connections: 3000 },
+    });
     await server.connectAll(3000);
     const table = tableOf(server);
     const draining = () => table.rows().filter(({ state }) => state === 'draining').length;
@@ -472,7 +476,11 @@ describe('a rehearsal', () => {
   });
 
   it('agrees with the drain that follows', async () => {
-    const server = await TestServer.open(echo, { concurrency: 500, waiting: { max: 500 }, perAddress: { connections: 500 } });
+    const server = await TestServer.open(echo, {
+      concurrency: 500,
+      waiting: { max: 500 },
+      perAddress: { connections: 500 },
+    });
     for (let i = 0; i < 500; i++) server.network.connect();
     await server.clock.settle();
     const { idle, busy, aborted, duration } = tableOf(server).rehearse();
