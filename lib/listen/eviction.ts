@@ -1,14 +1,18 @@
 import type { SchedulerLike } from 'rxjs';
 import type { SocketConnection } from '../connection/socketConnection.ts';
 import type { ConnectionView } from '../events.ts';
+import { describe } from '../options.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import type { Registry } from './registry.ts';
 
 /** Compares what two connections are worth: negative if the first is to be closed before the second, as in `Array.sort`. */
 export type Worth = (a: ConnectionView, b: ConnectionView) => number;
 
-/** Milliseconds after which a connection to evict is looked for again, while others wait. */
+/** Milliseconds after which a connection to evict is looked for again, while others wait and there was none. */
 const RETRY = 50;
+
+/** How many are chosen in one look at all connections, so that a flood of newcomers costs few looks. */
+const CHOSEN = 32;
 
 export interface EvictionOptions {
   readonly clock: SchedulerLike;
@@ -35,7 +39,12 @@ export class Eviction implements DeadlineOwner {
   readonly #timer: DeadlineTimer;
   /** Those that were evicted and are not closed yet. */
   readonly #leaving = new Set<SocketConnection>();
-  #retryAt = Number.POSITIVE_INFINITY;
+  /** Those that were worth least at the last look, the best of them first. */
+  #chosen: Candidate[] = [];
+  /** When to look whether connections wait still. */
+  #lookAt = NEVER;
+  /** There was none to evict: in a flood, not each newcomer causes a look at all connections. */
+  #noneUntil = 0;
 
   constructor(options: EvictionOptions) {
     this.#options = options;
@@ -45,44 +54,74 @@ export class Eviction implements DeadlineOwner {
   /** Connections may wait for places: evicts as many as are needed. */
   makeRoom(): void {
     const { clock, waiting, isFull } = this.#options;
-    while (this.#leaving.size < waiting() && isFull()) {
+    const now = clock.now();
+    while (this.#leaving.size < waiting() && isFull() && now >= this.#noneUntil) {
       const connection = this.#leastWorth();
-      if (connection === undefined) break;
+      if (connection === undefined) {
+        this.#noneUntil = now + RETRY;
+        break;
+      }
       this.#leaving.add(connection);
       connection.evict();
     }
-    this.#retryAt = waiting() > 0 ? clock.now() + RETRY : Number.POSITIVE_INFINITY;
+    this.#lookAt = waiting() > 0 ? now + RETRY : NEVER;
     this.#timer.set();
   }
 
   closed(connection: SocketConnection): void {
     this.#leaving.delete(connection);
+    if (this.#chosen.length > 0) this.#chosen = this.#chosen.filter((one) => one.connection !== connection);
   }
 
   /** The port is closed. */
   close(): void {
-    this.#retryAt = Number.POSITIVE_INFINITY;
+    this.#lookAt = NEVER;
     this.#timer.clear();
   }
 
   #leastWorth(): SocketConnection | undefined {
+    for (let isSecondLook = false; ; isSecondLook = true) {
+      for (let next = this.#chosen.pop(); next !== undefined; next = this.#chosen.pop()) {
+        if (this.#isStill(next)) return next.connection;
+      }
+      if (isSecondLook) return undefined;
+      this.#look();
+    }
+  }
+
+  /** Whether what was chosen may be evicted now: it may have become active since. */
+  #isStill({ connection, activeAt }: Candidate): boolean {
+    return this.#isEvictable(connection) && (this.#options.worth !== undefined || activeOf(connection) === activeAt);
+  }
+
+  #isEvictable(connection: SocketConnection): boolean {
     const { registry, worth } = this.#options;
-    let least: SocketConnection | undefined;
+    if (connection.over || connection.isDraining || !registry.connections.has(connection)) return false;
+    return worth !== undefined || connection.isAtRest;
+  }
+
+  /** Chooses those that are worth least. */
+  #look(): void {
+    const { registry, worth, failed } = this.#options;
+    const chosen: Candidate[] = [];
     try {
       for (const connection of registry.connections) {
-        if (connection.over || connection.isDraining) continue;
-        if (worth === undefined && !connection.isAtRest) continue;
-        if (least === undefined || compare(worth, connection, least) < 0) least = connection;
+        if (!this.#isEvictable(connection)) continue;
+        const candidate = { connection, activeAt: activeOf(connection) };
+        let at = chosen.length;
+        while (at > 0 && compare(worth, chosen[at - 1] as Candidate, candidate) < 0) at--;
+        if (at === 0 && chosen.length === CHOSEN) continue;
+        chosen.splice(at, 0, candidate);
+        if (chosen.length > CHOSEN) chosen.shift();
       }
+      this.#chosen = chosen;
     } catch (error) {
-      this.#options.failed(error);
-      return undefined;
+      failed(error);
     }
-    return least;
   }
 
   due(): number {
-    return this.#retryAt;
+    return this.#lookAt;
   }
 
   expire(): void {
@@ -90,9 +129,19 @@ export class Eviction implements DeadlineOwner {
   }
 }
 
-function compare(worth: Worth | undefined, a: SocketConnection, b: SocketConnection): number {
-  if (worth === undefined) return a.watchdog.lastActivity - b.watchdog.lastActivity;
-  const difference: unknown = worth(a, b);
+interface Candidate {
+  readonly connection: SocketConnection;
+  /** When a byte last came or went. */
+  readonly activeAt: number;
+}
+
+const activeOf = ({ watchdog }: SocketConnection): number => watchdog.lastActivity;
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+function compare(worth: Worth | undefined, a: Candidate, b: Candidate): number {
+  if (worth === undefined) return a.activeAt - b.activeAt;
+  const difference: unknown = worth(a.connection, b.connection);
   if (typeof difference === 'number' && !Number.isNaN(difference)) return difference;
-  throw new TypeError(`Cannot evict: the comparator must return a number, not ${String(difference)}`);
+  throw new TypeError(`Cannot evict: the comparator must return a number, not ${describe(difference)}`);
 }
