@@ -5,6 +5,7 @@
  *     printf 'hello\nworld\n' | nc -q1 127.0.0.1 7000      gets both lines back
  *     npm run load                                         keeps it busy, and checks every byte of every reply
  *     npm start -- --concurrency 3 --waiting 2             serves three clients, lets two wait, refuses the rest
+ *     npm start -- --per-address 20 --accepts 200 --overflow park     limits an address and the rate; others wait in the kernel
  *     npm start -- --idle 2000 --frame 500                 has short deadlines: try `nc 127.0.0.1 7000`, and send nothing
  *     npm start -- --tls-self-signed                       serves TLS: try `openssl s_client -quiet -connect 127.0.0.1:7000`
  *     npm start -- --help                                  lists every limit and deadline
