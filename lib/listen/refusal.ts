@@ -7,7 +7,8 @@ import { data } from '../options.ts';
 import { Queue } from '../queue.ts';
 import { nextIteration } from '../time/eventLoop.ts';
 import { IterationQuota } from '../time/iterationQuota.ts';
-import type { Address, SocketHandler, TransportSocket } from '../transport/transport.ts';
+import { NO_HANDLER } from '../transport/noHandler.ts';
+import type { Address, TransportSocket } from '../transport/transport.ts';
 import type { Lingering } from './lingering.ts';
 import type { Registry } from './registry.ts';
 
@@ -66,7 +67,7 @@ export class Refusal {
   /** Refuses a socket when it is accepted, and closes it at once. The registry counts it as waiting. */
   refuseAtAccept(id: number, socket: TransportSocket, reason: RefusalReason): void {
     this.#options.registry.refuseAtAccept(reason);
-    socket.handler = IGNORED;
+    socket.handler = NO_HANDLER;
     const { peer } = socket;
     socket.destroy();
     this.#emitRefused({ id, peer, waited: 0 }, reason);
@@ -168,14 +169,3 @@ export class Refusal {
 
 type Refused = Pick<RefusedEvent, 'id' | 'peer' | 'waited'>;
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
-
-/** Of a socket that was closed when it was accepted, nothing is heard. */
-const IGNORED: SocketHandler = {
-  received() {},
-  peerEnded() {},
-  writable() {},
-  finished() {},
-  writeFailed() {},
-  failed() {},
-  freed() {},
-};

@@ -1,6 +1,6 @@
 import type { SocketHandler } from './transport.ts';
 
-/** Ignores everything that happens to a socket: the handler of one that has no handler yet. */
+/** Ignores everything that happens to a socket: the handler of one that has none yet, or that is closed as soon as it is accepted. */
 export const NO_HANDLER: SocketHandler = {
   received() {},
   peerEnded() {},
