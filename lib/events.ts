@@ -159,6 +159,22 @@ export interface CertificateEvent {
   /** Whether a fifth of its validity is left, or less. */
   readonly isExpiring: boolean;
 }
+/** A connection has lasted for another interval of the option `report`. */
+export interface ProgressEvent {
+  readonly type: 'progress';
+  readonly id: number;
+  readonly peer: Address;
+  /** Bytes received so far. */
+  readonly bytesIn: number;
+  /** Bytes sent so far. */
+  readonly bytesOut: number;
+  /** Bytes that were written and have not been sent yet. */
+  readonly unsent: number;
+  /** Milliseconds since the accept. */
+  readonly duration: number;
+  /** How much of that is new since its last report. */
+  readonly change: Pick<ProgressEvent, 'bytesIn' | 'bytesOut' | 'duration'>;
+}
 /** The shutdown has begun: a readiness probe should fail from now on. */
 export interface DrainingEvent {
   readonly type: 'draining';
@@ -184,4 +200,4 @@ export type ListenEvent =
   | FailedEvent;
 
 /** The events of `serve`. */
-export type ServerEvent = ListenEvent | DrainingEvent | DrainedEvent;
+export type ServerEvent = ListenEvent | ProgressEvent | DrainingEvent | DrainedEvent;

@@ -80,6 +80,7 @@ export type {
   LiveSet,
   OpenedEvent,
   Paused,
+  ProgressEvent,
   RecoveredEvent,
   RefusalReason,
   RefusedEvent,

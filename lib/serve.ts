@@ -7,6 +7,7 @@ import type { ConnectionView, ServerEvent } from './events.ts';
 import { onDemand } from './flow/reply.ts';
 import { Lingering } from './listen/lingering.ts';
 import { type ListenOptions, listenChecks, openPort } from './listen/listen.ts';
+import { ProgressReports } from './listen/progressReports.ts';
 import { Registry } from './listen/registry.ts';
 import { whereToListen } from './listen/whereToListen.ts';
 import {
@@ -76,6 +77,11 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
   readonly reply?: number | undefined;
   /** How long a connection lasts before it is asked to finish, as in a drain. @default Infinity */
   readonly lifetime?: number | undefined;
+  /**
+   * How often to report the figures of a connection that lasts, as an event `progress`: each time it has lasted for so long since
+   * its last report. @default Infinity
+   */
+  readonly report?: number | undefined;
   /** The share of `lifetime` that is random, so that connections do not all end at the same time. @default 0.1 */
   readonly jitter?: number | undefined;
   /** The source of randomness: returns numbers from 0 to 1. @default Math.random */
@@ -110,7 +116,8 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
   const given = check('serve', options, serveChecks);
   const { concurrency = 1000, shutdown = EMPTY, announce = 0, grace = 10_000, spread = 0, lastCall, ...more } = given;
   const { idle = 30_000, greeting = 10_000, frame = 10_000, reply: replying = 60_000, ...others } = more;
-  const { lifetime = Number.POSITIVE_INFINITY, jitter = 0.1, random = Math.random, ...listening } = others;
+  const { lifetime = Number.POSITIVE_INFINITY, jitter = 0.1, random = Math.random, ...rest } = others;
+  const { report: every = Number.POSITIVE_INFINITY, ...listening } = rest;
   const deadlines: Deadlines = { idle, greeting, frame, reply: replying, grace };
 
   const plan = { announce, grace, spread };
@@ -121,12 +128,14 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     const lingering = new Lingering();
     const emit = (event: ServerEvent) => events.next(event);
     const drain = new Drain({ ...plan, clock, registry, lingering, lastCall, emit });
+    const reports = every === Number.POSITIVE_INFINITY ? undefined : new ProgressReports({ clock, every, emit });
 
     const reply = (connection: SocketConnection) => {
       // The deadlines are armed before any code of the user is called.
       connection.watchdog.guard(deadlines);
       if (lifetime !== Number.POSITIVE_INFINITY)
         connection.watchdog.expireAfter(lifetime * (1 - jitter * chance(random())));
+      reports?.add(connection);
       return onDemand(handler(connection) as Data | ObservableInput<Data | undefined>, connection);
     };
 
@@ -150,6 +159,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     // Before the drain, because teardowns run in this order: when the drain aborts the connections, no other may take a slot.
     events.add(subscriber);
     events.add(drain);
+    if (reports) events.add(reports);
     server.subscribe(subscriber);
     if (!events.closed)
       events.add(from(shutdown).subscribe({ next: () => drain.signal(), error: (error) => events.error(error) }));
@@ -183,6 +193,7 @@ const serveChecks = (() => {
     frame: timeLimit,
     reply: timeLimit,
     lifetime: timeLimit,
+    report: timeLimit,
     jitter: fraction,
     random: callable,
   };

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import type { NextObserver } from 'rxjs';
 import { isA, TlsError } from '../errors.ts';
-import type { CertificateInfo, OpenedEvent, ServerEvent } from '../events.ts';
+import type { CertificateInfo, OpenedEvent, ProgressEvent, ServerEvent } from '../events.ts';
 import { type Check, checkArgument, describe } from '../options.ts';
 import { pinoLogger } from './pino.ts';
 import { plain, sentenceOf } from './plain.ts';
@@ -18,6 +18,7 @@ const LEVELS = {
   exhausted: 'error',
   recovered: 'info',
   certificate: 'info',
+  progress: 'info',
   draining: 'info',
   drained: 'info',
 } as const satisfies Record<ServerEvent['type'], Level>;
@@ -35,7 +36,7 @@ export type EventLogger = {
  * Each event is one line: its type, its fields, and a sentence. The levels:
  *
  * - `debug`: `opened`, and `refused` as `gone`, as a health check is that only connects
- * - `info`: `listening`, `closed`, which makes an access log, `recovered`, `draining` and `drained`
+ * - `info`: `listening`, `closed`, which makes an access log, `progress`, `recovered`, `draining` and `drained`
  * - `warn`: `refused`, and `certificate` if one of them ends soon; otherwise that is `info`
  * - `error`: `failed` and `exhausted`
  *
@@ -134,6 +135,9 @@ function shortened({ via, security, ...others }: OpenedEvent): Fields {
 const validity = ({ hosts, validTo }: CertificateInfo) =>
   `the certificate of ${hosts.join(', ')} ${validTo > Date.now() ? 'is' : 'was'} valid until ${new Date(validTo).toISOString()}`;
 
+const progress = ({ id, duration, change }: ProgressEvent) =>
+  `connection ${id} open for ${Math.round(duration / 1000)} s: ${change.bytesIn} bytes in, ${change.bytesOut} out in the last ${Math.round(change.duration / 1000)} s`;
+
 const heldBytes = (held: number | undefined) => (held === undefined ? undefined : `it held ${held} bytes`);
 /** The cause of an error of TLS names lines of OpenSSL's source. */
 const inShort = (error: unknown) => sentenceOf(error, !isA(error, TlsError));
@@ -162,6 +166,8 @@ function sentence(event: ServerEvent): string {
       return `descriptors are free again: ${event.refused} refused meanwhile`;
     case 'certificate':
       return event.certificates.map(validity).join('; ') || 'certificates that cannot be read';
+    case 'progress':
+      return progress(event);
     case 'draining':
       return `draining: ${event.active} active, ${event.waiting} waiting`;
     case 'drained':
