@@ -159,6 +159,20 @@ export interface CertificateEvent {
   /** Whether a fifth of its validity is left, or less. */
   readonly isExpiring: boolean;
 }
+/**
+ * A handler keeps frames in an operator without a bound, such as `concatMap`, `delay` or `mergeMap`, because its peer sends faster
+ * than it works: use `exchange`, which reads no more than it can work on. Emitted once, and again when it has caught up and falls
+ * behind a second time.
+ */
+export interface HoardingEvent {
+  readonly type: 'hoarding';
+  readonly id: number;
+  readonly peer: Address;
+  /** Frames that the handler has received and not answered. */
+  readonly frames: number;
+  /** About how many bytes of input they are. */
+  readonly bytes: number;
+}
 /** A connection has lasted for another interval of the option `report`. */
 export interface ProgressEvent {
   readonly type: 'progress';
@@ -197,6 +211,7 @@ export type ListenEvent =
   | ExhaustedEvent
   | RecoveredEvent
   | CertificateEvent
+  | HoardingEvent
   | FailedEvent;
 
 /** The events of `serve`. */

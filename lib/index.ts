@@ -75,6 +75,7 @@ export type {
   DrainReport,
   ExhaustedEvent,
   FailedEvent,
+  HoardingEvent,
   ListenEvent,
   ListeningEvent,
   LiveSet,

@@ -18,6 +18,7 @@ const LEVELS = {
   exhausted: 'error',
   recovered: 'info',
   certificate: 'info',
+  hoarding: 'warn',
   progress: 'info',
   draining: 'info',
   drained: 'info',
@@ -37,7 +38,7 @@ export type EventLogger = {
  *
  * - `debug`: `opened`, and `refused` as `gone`, as a health check is that only connects
  * - `info`: `listening`, `closed`, which makes an access log, `progress`, `recovered`, `draining` and `drained`
- * - `warn`: `refused`, and `certificate` if one of them ends soon; otherwise that is `info`
+ * - `warn`: `refused`, `hoarding`, and `certificate` if one of them ends soon; otherwise that is `info`
  * - `error`: `failed` and `exhausted`
  *
  * The line of `failed` includes the stack of the error. Those of `closed` and `refused` have the
@@ -166,6 +167,8 @@ function sentence(event: ServerEvent): string {
       return `descriptors are free again: ${event.refused} refused meanwhile`;
     case 'certificate':
       return event.certificates.map(validity).join('; ') || 'certificates that cannot be read';
+    case 'hoarding':
+      return `connection ${event.id}: its handler keeps ${event.frames} requests, about ${event.bytes} bytes, in an operator such as concatMap or delay; use exchange, see lib/flow/BACKPRESSURE.md`;
     case 'progress':
       return progress(event);
     case 'draining':
