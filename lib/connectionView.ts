@@ -66,7 +66,7 @@ export interface Via extends Address {
 export interface Paused {
   /** The peer did not read what was written. */
   readonly peer: number;
-  /** The handler had as much in progress as its limits allow. */
+  /** The handler had as much in progress as its limits allow, or was tested for keeping frames (the event `hoarding`). */
   readonly handler: number;
   /** All connections together held more bytes than the server's `budget`. */
   readonly budget: number;

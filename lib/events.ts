@@ -196,6 +196,36 @@ export interface CertificateEvent {
   /** Whether a fifth of its validity is left, or less. */
   readonly isExpiring: boolean;
 }
+/**
+ * A handler keeps frames in an operator without a bound, such as `concatMap`, `delay` or `mergeMap`, because its peer sends faster
+ * than it works: use `exchange`, which reads no more than it can work on. Emitted once, and again when it has caught up and falls
+ * behind a second time.
+ */
+export interface HoardingEvent {
+  readonly type: 'hoarding';
+  readonly id: number;
+  readonly peer: Address;
+  /** Frames that the handler has received and not answered. */
+  readonly frames: number;
+  /** About how many bytes of input they are. */
+  readonly bytes: number;
+}
+/** A connection has lasted for another interval of the option `report`. */
+export interface ProgressEvent {
+  readonly type: 'progress';
+  readonly id: number;
+  readonly peer: Address;
+  /** Bytes received so far. */
+  readonly bytesIn: number;
+  /** Bytes sent so far. */
+  readonly bytesOut: number;
+  /** Bytes that were written and have not been sent yet. */
+  readonly unsent: number;
+  /** Milliseconds since the accept. */
+  readonly duration: number;
+  /** How much of that is new since its last report. */
+  readonly change: Pick<ProgressEvent, 'bytesIn' | 'bytesOut' | 'duration'>;
+}
 /** The shutdown has begun: a readiness probe should fail from now on. */
 export interface DrainingEvent {
   readonly type: 'draining';
@@ -219,7 +249,8 @@ export type ListenEvent =
   | RecoveredEvent
   | OvercommittedEvent
   | CertificateEvent
+  | HoardingEvent
   | FailedEvent;
 
 /** The events of `serve`. */
-export type ServerEvent = ListenEvent | DrainingEvent | DrainedEvent;
+export type ServerEvent = ListenEvent | ProgressEvent | DrainingEvent | DrainedEvent;

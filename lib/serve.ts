@@ -10,6 +10,7 @@ import { Lingering } from './listen/lingering.ts';
 import { openPort } from './listen/listen.ts';
 import { type ListenOptions, listenChecks } from './listen/listenOptions.ts';
 import { type Live, type LiveOptions, live } from './listen/live.ts';
+import { ProgressReports } from './listen/progressReports.ts';
 import { Registry } from './listen/registry.ts';
 import { whereToListen } from './listen/whereToListen.ts';
 import {
@@ -93,6 +94,11 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
   readonly reply?: Live<number> | undefined;
   /** How long a connection lasts before it is asked to finish, as in a drain. @default Infinity */
   readonly lifetime?: number | undefined;
+  /**
+   * How often to report the figures of a connection that lasts, as an event `progress`: each time it has lasted for so long since
+   * its last report. @default Infinity
+   */
+  readonly report?: number | undefined;
   /** The share of `lifetime` that is random, so that connections do not all end at the same time. @default 0.1 */
   readonly jitter?: number | undefined;
   /** The source of randomness: returns numbers from 0 to 1. @default Math.random */
@@ -128,7 +134,8 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
   const { concurrency = defaultLimits().concurrency, shutdown = EMPTY, ...timed } = given;
   const { announce = 0, grace = 10_000, spread = 0, lastCall, ...more } = timed;
   const { idle = 30_000, greeting = 10_000, frame = 10_000, reply: replying = 60_000, ...others } = more;
-  const { lifetime = Number.POSITIVE_INFINITY, jitter = 0.1, random = Math.random, ...listening } = others;
+  const { lifetime = Number.POSITIVE_INFINITY, jitter = 0.1, random = Math.random, ...rest } = others;
+  const { report: every = Number.POSITIVE_INFINITY, ...listening } = rest;
   const times = { idle, greeting, frame, reply: replying };
   // An Observable is obeyed where connections are handed out.
   const limit = typeof concurrency === 'number' ? concurrency : Number.POSITIVE_INFINITY;
@@ -139,25 +146,27 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     const lingering = new Lingering();
     const emit = (event: ServerEvent) => events.next(event);
     let deadlines: Deadlines;
-    const addTo = (options: LiveOptions) => {
-      deadlines = new LiveDeadlines(times, grace, options, registry.connections, clock);
+    const served = {
+      concurrency,
+      random: () => chance(random()),
+      addTo(options: LiveOptions) {
+        deadlines = new LiveDeadlines(times, grace, options, registry.connections, clock);
+      },
     };
     const drain = new Drain({ ...plan, clock, registry, lingering, lastCall, emit });
+    const reports = every === Number.POSITIVE_INFINITY ? undefined : new ProgressReports({ clock, every, emit });
 
     const reply = (connection: SocketConnection) => {
       // The deadlines are armed before any code of the user is called.
       connection.watchdog.guard(deadlines);
       if (lifetime !== Number.POSITIVE_INFINITY)
         connection.watchdog.expireAfter(lifetime * (1 - jitter * chance(random())));
+      reports?.add(connection);
       return onDemand(handler(connection) as Data | ObservableInput<Data | undefined>, connection);
     };
 
     const options = { ...listening, scheduler: clock, events: drain };
-    const server = openPort(place, options, registry, lingering, {
-      concurrency,
-      random: () => chance(random()),
-      addTo,
-    }).pipe(
+    const server = openPort(place, options, registry, lingering, served).pipe(
       takeUntil(drain.closePort),
       mergeMap((connection) => serveConnection(connection, drain, reply), limit),
       takeUntil(drain.overdue),
@@ -177,6 +186,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     // Before the drain, because teardowns run in this order: when the drain aborts the connections, no other may take a slot.
     events.add(subscriber);
     events.add(drain);
+    if (reports) events.add(reports);
     server.subscribe(subscriber);
     if (!events.closed)
       events.add(from(shutdown).subscribe({ next: () => drain.signal(), error: (error) => events.error(error) }));
@@ -210,6 +220,7 @@ const serveChecks = (() => {
     frame: live(timeLimit),
     reply: live(timeLimit),
     lifetime: timeLimit,
+    report: timeLimit,
     jitter: fraction,
     random: callable,
   };

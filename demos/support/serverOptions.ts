@@ -30,6 +30,7 @@ export interface ServerLimits {
   paceGrace: number;
   lifetime: number;
   jitter: number;
+  report: number;
   keepAlive: number;
   highWater: number;
   maxOutbound: number;
@@ -108,6 +109,7 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
   time('pace-grace', 'during which a peer may be slower than the pace', 10_000, 1);
   time('lifetime', 'for a whole connection', Number.POSITIVE_INFINITY, 1);
   add('--jitter <share>', 'random share of the lifetime', { min: 0, max: 1, default: 0.1, whole: false });
+  time('report', 'after which a connection that lasts is reported, each time', Number.POSITIVE_INFINITY, 1);
   time('keep-alive', 'before the kernel probes the peer', 60_000);
 
   command.optionsGroup('Minimum pace, in bytes a second, or 0 for none:');

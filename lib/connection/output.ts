@@ -73,6 +73,9 @@ const EARLY = 64 * 1024;
  */
 export class Output {
   readonly queue: WriteQueue;
+  /** Values that the handler has written, and those among them that it wrote later than in a call of the input's sink. */
+  replies = 0;
+  lateReplies = 0;
   /** How slowly the peer reads, from its first stall on. */
   progress: OutputProgress | undefined;
   #socket: TransportSocket;
@@ -134,6 +137,8 @@ export class Output {
     if (this.#owner.over || data === undefined) return;
     if (!isData(data)) return this.#owner.crashed(notData(data));
     const { queue } = this;
+    this.replies++;
+    if (!this.#isCorked) this.lateReplies++;
     // Before the value is queued, because no stack may be left for the call: then nothing waits for a flush that never comes.
     if (queue.waiting === 0 && !this.#isCorked && !queue.isWriteInFlight) flushLater(this, this.#owner.settings.clock);
     if (!queue.push(data)) {

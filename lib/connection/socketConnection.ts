@@ -27,6 +27,8 @@ export interface ConnectionOwner {
   missed(connection: SocketConnection): void;
   /** User code refuses it, before anything has subscribed to it. */
   refuse(connection: SocketConnection, reason: string): void;
+  /** Its handler keeps frames. */
+  hoards?(connection: SocketConnection, frames: number, bytes: number): void;
   /** It was asked to finish. */
   drains?(connection: SocketConnection): void;
   /** Its socket is closed. */
@@ -331,6 +333,10 @@ export class SocketConnection extends ClosableConnection implements Roles, Linke
   #memoryFreed(): void {
     this.input.resume(PauseCause.budget);
     if (!this.output.congested) this.output.roomMade();
+  }
+
+  hoards(frames: number, bytes: number): void {
+    this.inContext(() => this.#owner.hoards?.(this, frames, bytes));
   }
 
   whenRested(callback: () => void): void {

@@ -50,6 +50,8 @@ export interface SourceControl {
   readonly borrowed: boolean;
   /** Whether a framing loop has to stop here: it asks after each frame, and keeps the rest of the chunk until `resume`. */
   mustStop(): boolean;
+  /** A framing operator has emitted so many frames of a chunk. */
+  passed(frames: number): void;
   /**
    * Reports that an operator keeps more bytes, or fewer, from one call to the next: of an unfinished frame, or held back by a
    * pause. It is a change and not a sum, because several operators may keep bytes.

@@ -77,6 +77,8 @@ class Work {
 export class Usage {
   sender: Sender | undefined;
   isSubscribed = false;
+  /** What is written says nothing about the frames that the handler keeps: see `Hoarding`. */
+  isUnmeasured = false;
   readonly #connection: UsageOwner;
   /** There was one subscription or sender too many. */
   #isMisused = false;
@@ -96,6 +98,11 @@ export class Usage {
     if ((work !== undefined && work.pieces.size > 0) || input.pausedBy(LOCAL_CAUSES)) return true;
     // While the input is open, a generator or a loop may be waiting for just that.
     return !input.open && (work?.isAsked === true || this.#loops > 0);
+  }
+
+  /** Whether work for the peer has been seen: something bounds it. */
+  get hasSeenWork(): boolean {
+    return this.#work !== undefined;
   }
 
   /** Subscribes in place. */

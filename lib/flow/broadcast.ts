@@ -63,6 +63,7 @@ export class Broadcast implements Observer<Data> {
     return new Observable((subscriber) => {
       if (this.#failure) return subscriber.error(this.#failure.error);
       if (this.#isOver) return subscriber.complete();
+      internal.usage.isUnmeasured = true;
       const member = new BroadcastMember(internal, maxOutbound, overrun, subscriber);
       this.#members.add(member);
       // It completes when the connection is closed, too, because a handler that uses `write()` may not unsubscribe then.

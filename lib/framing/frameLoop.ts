@@ -147,6 +147,7 @@ export class FrameLoop<T> implements ByteSink, Input, Unsubscribable {
     const decoder = this.#decoder;
     const deadline = this.#deadline;
     if (control !== undefined && this.#sliceBegan === NEVER) this.#beginSlice(control.clock.now());
+    const left = this.#left;
     this.#isRunning = true;
     for (;;) {
       // Read before the frame is emitted: a drain that is requested within `next` takes effect after this frame.
@@ -187,7 +188,9 @@ export class FrameLoop<T> implements ByteSink, Input, Unsubscribable {
       }
     }
     this.#isRunning = false;
-    if (control !== undefined) this.#report(control);
+    if (control === undefined) return;
+    this.#report(control);
+    control.passed(left - this.#left);
   }
 
   #beginSlice(now: number): void {

@@ -162,6 +162,10 @@ export class Listener implements PortHandler, ConnectionOwner {
     this.#parking?.update();
   }
 
+  hoards({ id, peer }: SocketConnection, frames: number, bytes: number): void {
+    this.#emit({ type: 'hoarding', id, peer, frames, bytes });
+  }
+
   drains(connection: SocketConnection): void {
     this.#registry.table.drains(connection);
   }

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import type { NextObserver } from 'rxjs';
 import { isA, TlsError } from '../errors.ts';
-import type { CertificateInfo, OpenedEvent, RefusedEvent, ServerEvent } from '../events.ts';
+import type { CertificateInfo, OpenedEvent, ProgressEvent, RefusedEvent, ServerEvent } from '../events.ts';
 import { type Check, checkArgument, describe } from '../options.ts';
 import { pinoLogger } from './pino.ts';
 import { plain, sentenceOf } from './plain.ts';
@@ -19,6 +19,8 @@ const LEVELS = {
   recovered: 'info',
   overcommitted: 'warn',
   certificate: 'info',
+  hoarding: 'warn',
+  progress: 'info',
   draining: 'info',
   drained: 'info',
 } as const satisfies Record<ServerEvent['type'], Level>;
@@ -36,8 +38,8 @@ export type EventLogger = {
  * Each event is one line: its type, its fields, and a sentence. The levels:
  *
  * - `debug`: `opened`, and `refused` as `gone`, as a health check is that only connects
- * - `info`: `listening`, `closed`, which makes an access log, `recovered`, `draining` and `drained`
- * - `warn`: `refused`, `overcommitted`, and `certificate` if one of them ends soon; otherwise that is `info`
+ * - `info`: `listening`, `closed`, which makes an access log, `progress`, `recovered`, `draining` and `drained`
+ * - `warn`: `refused`, `overcommitted`, `hoarding`, and `certificate` if one of them ends soon; otherwise that is `info`
  * - `error`: `failed` and `exhausted`
  *
  * The line of `failed` includes the stack of the error. Those of `closed` and `refused` have the
@@ -135,6 +137,9 @@ function shortened({ via, security, ...others }: OpenedEvent): Fields {
 const validity = ({ hosts, validTo }: CertificateInfo) =>
   `the certificate of ${hosts.join(', ')} ${validTo > Date.now() ? 'is' : 'was'} valid until ${new Date(validTo).toISOString()}`;
 
+const progress = ({ id, duration, change }: ProgressEvent) =>
+  `connection ${id} open for ${Math.round(duration / 1000)} s: ${change.bytesIn} bytes in, ${change.bytesOut} out in the last ${Math.round(change.duration / 1000)} s`;
+
 const heldBytes = (held: number | undefined) => (held === undefined ? undefined : `it held ${held} bytes`);
 /** The cause of an error of TLS names lines of OpenSSL's source. */
 const inShort = (error: unknown) => sentenceOf(error, !isA(error, TlsError));
@@ -176,6 +181,10 @@ function sentence(event: ServerEvent): string {
       return `concurrency ${event.concurrency} and ${event.waiting} waiting need more descriptors than the process may have: ${event.limit}`;
     case 'certificate':
       return event.certificates.map(validity).join('; ') || 'certificates that cannot be read';
+    case 'hoarding':
+      return `connection ${event.id}: its handler keeps ${event.frames} requests, about ${event.bytes} bytes, in an operator such as concatMap or delay; use exchange, see lib/flow/BACKPRESSURE.md`;
+    case 'progress':
+      return progress(event);
     case 'draining':
       return `draining: ${event.active} active, ${event.waiting} waiting`;
     case 'drained':

@@ -133,6 +133,7 @@ describe('a broadcast', () => {
       connectionWith({
         draining: NEVER,
         output: { ...roomy, congested },
+        usage: {},
         holdElsewhere: (bytes: number) => budgeted.push(bytes),
       });
     const connection = member(true);
@@ -371,7 +372,7 @@ describe('a broadcast', () => {
 
   it('takes processor time for a join and a leave that does not depend on the number of members', () => {
     const room = broadcast();
-    const connection = connectionWith({ draining: NEVER, output: roomy });
+    const connection = connectionWith({ draining: NEVER, output: roomy, usage: {} });
     const time = (count: number) => {
       const begun = process.cpuUsage();
       const all = Array.from({ length: count }, () => room.to(connection).subscribe());

@@ -93,6 +93,19 @@ describe('logTo', () => {
     [{ type: 'failed', error: new Error('no') }, 50, 'an accept failed'],
     [{ type: 'failed', error: unknownCa }, 50, 'the certificate was not renewed'],
     [{ type: 'exhausted', limit: 1024 }, 50, 'out of descriptors: the process may have 1024'],
+    [
+      { type: 'hoarding', id: 7, peer, frames: 1500, bytes: 15_000 },
+      40,
+      'connection 7: its handler keeps 1500 requests, about 15000 bytes, in an operator such as concatMap or delay; use exchange, see lib/flow/BACKPRESSURE.md',
+    ],
+    [
+      {
+        ...{ type: 'progress', id: 7, peer, bytesIn: 500, bytesOut: 80, unsent: 0, duration: 7_200_000 },
+        change: { bytesIn: 12, bytesOut: 3, duration: 3_600_000 },
+      },
+      30,
+      'connection 7 open for 7200 s: 12 bytes in, 3 out in the last 3600 s',
+    ],
     [{ type: 'draining', active: 3, waiting: 1 }, 30, 'draining: 3 active, 1 waiting'],
     [
       { type: 'drained', drained: 2, aborted: 1, refused: 4, unsent: 5, duration: 6 },

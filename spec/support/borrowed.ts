@@ -31,6 +31,8 @@ export class ManualControl implements SourceControl {
   /** Operators that do not read in place. */
   readonly followers = new Set<Follower>();
 
+  passed(): void {}
+
   mustStop(): boolean {
     return this.isPaused;
   }
