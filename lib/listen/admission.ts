@@ -103,6 +103,11 @@ export class Admission {
     this.keyOf = perAddress || accepts?.perAddress ? addressKeys(prefix) : () => undefined;
   }
 
+  /** The port is open: the rates begin. */
+  opened(): void {
+    this.#rates?.open();
+  }
+
   /** Why an accepted socket is refused, whatever its peer; `undefined` if it comes in. The registry counts it already. */
   refusal(socket: TransportSocket): RefusalReason | undefined {
     for (const check of this.#checks) {

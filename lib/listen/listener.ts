@@ -112,6 +112,7 @@ export class Listener implements PortHandler, ConnectionOwner {
 
   listening(address: Address, transport?: string): void {
     this.#listening = true;
+    this.#admission.opened();
     const { limits } = this.#options;
     const { counters, refusals, connections } = this.#registry;
     this.#emit({ type: 'listening', address, transport, counters, refusals, limits, connections });
@@ -183,6 +184,7 @@ export class Listener implements PortHandler, ConnectionOwner {
 
   /** The limits have changed: what they allow now is done at once. */
   limitsChanged(): void {
+    if (!this.#listening) return;
     this.#waitingRoom.update();
     this.#parking?.update();
     this.#checkDescriptors();
