@@ -175,17 +175,17 @@ export class Listener implements PortHandler, ConnectionOwner {
     } else {
       this.#options.lingering.delete(connection);
     }
-    this.#admission.closed(connection);
+    const isWithinShare = this.#admission.closed(connection);
     this.#eviction?.closed(connection);
     this.#parking?.update();
-    if (this.#options.holdsConcurrency) this.#waitingRoom.update();
-    else this.#waitingRoom.updateYielding();
+    if (this.#options.holdsConcurrency) this.#waitingRoom.update(isWithinShare);
+    else this.#waitingRoom.updateYielding(isWithinShare);
   }
 
   /** The limits have changed: what they allow now is done at once. */
   limitsChanged(): void {
     if (!this.#listening) return;
-    this.#waitingRoom.update();
+    this.#waitingRoom.update(true);
     this.#parking?.update();
     this.#checkDescriptors();
   }
