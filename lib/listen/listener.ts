@@ -89,7 +89,10 @@ export class Listener implements PortHandler, ConnectionOwner {
         { ...arrivals, clock },
         {
           ready: (connection) => this.#waitingRoom.arrive(connection),
-          refuse: (connection, reason, error) => this.#refusal.refuseArrival(connection, reason, error),
+          refuse: (connection, reason, error) => {
+            this.#refusal.refuseArrival(connection, reason, error);
+            this.#parking?.update();
+          },
           admit: (connection) => this.#admit(connection),
           handshakes: (change) => {
             registry.handshakes += change;
@@ -99,8 +102,11 @@ export class Listener implements PortHandler, ConnectionOwner {
     }
     this.#waitingRoom = new WaitingRoom(waitingRoom, {
       hand,
-      refuse: (connection, reason, yielded) =>
-        this.#refusal.refuse(connection, yielded && reason !== 'draining' ? 'per-address' : reason),
+      refuse: (connection, reason, yielded) => {
+        this.#refusal.refuse(connection, yielded && reason !== 'draining' ? 'per-address' : reason);
+        // Its place is free before its socket is closed, because it may linger.
+        this.#parking?.update();
+      },
       yields: (connection) => this.#admission.yields(connection, registry.counters.active),
       waits: (connection) => this.#waits(connection),
       isAbandoned: (connection) => this.#isAbandoned(connection),

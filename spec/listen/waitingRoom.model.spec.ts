@@ -200,7 +200,8 @@ class Real extends Circumstances {
 function agree(model: Model, real: Real): void {
   if (real.log.length !== model.log.length || real.log.at(-1) !== model.log.at(-1)) expect(real.log).toEqual(model.log);
   if (real.waitingRoom.size !== model.waiting) expect(real.waitingRoom.size).toBe(model.waiting);
-  if (real.waitingRoom.yielding !== model.yielding.length) expect(real.waitingRoom.yielding).toBe(model.yielding.length);
+  if (real.waitingRoom.yielding !== model.yielding.length)
+    expect(real.waitingRoom.yielding).toBe(model.yielding.length);
 }
 
 /** The end of the callback: the real one hands out the connections for which there are slots now. */
