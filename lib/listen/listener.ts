@@ -152,7 +152,7 @@ export class Listener implements PortHandler, ConnectionOwner {
 
   taken(connection: SocketConnection): void {
     this.#registry.take(connection);
-    this.#pace?.taken();
+    this.#pace?.update(this.#isFull);
     const { id, peer, waited, via, security } = connection;
     this.#emit({ type: 'opened', id, peer, waited, ...(via && { via }), ...(security && { security }) });
     this.#waitingRoom.taken(connection);
@@ -177,6 +177,7 @@ export class Listener implements PortHandler, ConnectionOwner {
       this.#refusal.closed(connection);
     } else if (connection.taken) {
       this.#registry.close(connection);
+      this.#pace?.freed(this.#isFull);
       this.#emit(closedEvent(connection, closed));
     } else {
       this.#options.lingering.delete(connection);
@@ -191,6 +192,7 @@ export class Listener implements PortHandler, ConnectionOwner {
   /** The limits have changed: what they allow now is done at once. */
   limitsChanged(): void {
     if (!this.#listening) return;
+    this.#pace?.update(this.#isFull);
     this.#waitingRoom.update(true);
     this.#parking?.update();
     this.#checkDescriptors();
