@@ -48,6 +48,8 @@ export class Eviction implements DeadlineOwner {
     while (this.#leaving.size < waiting() && isFull()) {
       const connection = this.#leastWorth();
       if (connection === undefined) break;
+      // The comparator, which is code of the user, may have closed it.
+      if (connection.over || connection.isDraining) continue;
       this.#leaving.add(connection);
       connection.evict();
     }
