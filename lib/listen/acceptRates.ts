@@ -15,6 +15,9 @@ export interface AcceptRatesOptions {
   readonly ramp: number;
 }
 
+/** As many as in a second: one at least, or none could ever come in, but none at a rate of 0. */
+const usualBurst = (perSecond: number): number => (perSecond > 0 ? Math.max(1, perSecond) : 0);
+
 /** How many peers are remembered: some megabytes at most. */
 const PEERS = 16_384;
 
@@ -27,15 +30,23 @@ const PEERS = 16_384;
  */
 export class AcceptRates {
   readonly #options: AcceptRatesOptions;
-  readonly #start: number;
-  readonly #all: TokenBucket;
+  /** When the port was opened. */
+  #start = 0;
+  #all: TokenBucket | undefined;
   /** By the name of the peer, the one that was used least recently first. */
   readonly #peers = new Map<string, TokenBucket>();
 
   constructor(options: AcceptRatesOptions) {
     this.#options = options;
-    this.#start = options.clock.now();
-    this.#all = new TokenBucket(options.ramp > 0 ? 1 : this.#rate.burst, 0);
+  }
+
+  /** The port is open. Until then a rate that is an Observable may have no value. @returns The tokens of all. */
+  open(): TokenBucket {
+    const { clock, ramp } = this.#options;
+    const { burst } = this.#rate;
+    this.#start = clock.now();
+    this.#all = new TokenBucket(ramp > 0 ? Math.min(1, burst) : burst, 0);
+    return this.#all;
   }
 
   /** How many peers are remembered. */
@@ -45,39 +56,41 @@ export class AcceptRates {
 
   /** Takes a token of the peer and one of all, if there are both. @returns Otherwise, why not. */
   take(peer: string | undefined): RefusalReason | undefined {
+    const all = this.#all ?? this.open();
     const now = this.#options.clock.now() - this.#start;
     const own = peer === undefined ? undefined : this.#bucketOf(peer, now);
     // The tokens of all are not for a peer that has none of its own, or it would take them from the others.
     if (own?.isEmpty) return 'rate-per-address';
-    this.#all.fill(this.#worked(now), this.#ramped(now));
-    if (this.#all.isEmpty) return 'rate';
-    this.#all.take();
+    all.fill(this.#worked(now), this.#ramped(now));
+    if (all.isEmpty) return 'rate';
+    all.take();
     own?.take();
     return undefined;
   }
 
   /** Milliseconds until one more connection can be accepted; `undefined` for a reason that is not a rate. */
   wait(reason: RefusalReason, peer: string | undefined): number | undefined {
-    if (reason === 'rate') return this.#all.wait(this.#rate);
+    if (reason === 'rate') return this.#all?.wait(this.#rate);
     const own = reason === 'rate-per-address' && peer !== undefined ? this.#peers.get(peer) : undefined;
     return own?.wait(this.#ratePerAddress);
   }
 
   get #rate() {
     const { perSecond, burst } = this.#options;
-    return { perSecond: perSecond.value, burst: burst ?? Math.max(1, perSecond.value) };
+    return { perSecond: perSecond.value, burst: burst ?? usualBurst(perSecond.value) };
   }
 
   get #ratePerAddress() {
     const perSecond = this.#options.perAddress?.perSecond.value ?? Number.POSITIVE_INFINITY;
-    return { perSecond, burst: this.#options.perAddress?.burst ?? Math.max(1, perSecond) };
+    return { perSecond, burst: this.#options.perAddress?.burst ?? usualBurst(perSecond) };
   }
 
   /** The rate of all, with the burst that it has so far. */
   #ramped(now: number) {
     const { ramp } = this.#options;
-    const { perSecond, burst } = this.#rate;
-    return { perSecond, burst: now >= ramp ? burst : Math.max(1, (burst * now) / ramp) };
+    const rate = this.#rate;
+    if (now >= ramp || rate.perSecond === Number.POSITIVE_INFINITY) return rate;
+    return { ...rate, burst: Math.min(rate.burst, Math.max(1, (rate.burst * now) / ramp)) };
   }
 
   /** The time for which the whole rate would give as many tokens as the rate that grows from zero has given. */

@@ -104,6 +104,11 @@ export class Admission {
     this.keyOf = perAddress || accepts?.perAddress ? addressKeys(prefix) : () => undefined;
   }
 
+  /** The port is open: the rates begin. */
+  opened(): void {
+    this.#rates?.open();
+  }
+
   /** Why an accepted socket is refused, whatever its peer; `undefined` if it comes in. The registry counts it already. */
   refusal(socket: TransportSocket): RefusalReason | undefined {
     for (const check of this.#checks) {
@@ -129,12 +134,17 @@ export class Admission {
     this.#perAddress.enter(key);
   }
 
-  /** A connection has closed, and with it its descriptor. The registry does not count it any more. */
-  closed(connection?: Counted): void {
+  /**
+   * A connection has closed, and with it its descriptor. The registry does not count it any more.
+   *
+   * @returns Whether its peer had more than its share until now.
+   */
+  closed(connection?: Counted): boolean {
     this.#shortage.closed(this.#context.registry.open);
-    if (connection?.addressKey === undefined) return;
-    this.#perAddress?.leave(connection.addressKey);
+    if (connection?.addressKey === undefined || this.#perAddress === undefined) return false;
+    const isWithinShare = this.#perAddress.leave(connection.addressKey);
     connection.addressKey = undefined;
+    return isWithinShare;
   }
 
   /** Whether a connection that has come in gives way to those of other peers now. @param busy How many places are taken. */

@@ -22,20 +22,24 @@ const INTERVAL = 100;
 export class HandOutOrder {
   readonly #order: Order;
   readonly #clock: SchedulerLike;
-  /** When the longest wait was last below the target. */
-  #calmAt: number;
+  /** When the longest wait was last below the target, or none waited. */
+  #calmAt = 0;
 
   constructor(order: Order, clock: SchedulerLike) {
     this.#order = order;
     this.#clock = clock;
-    this.#calmAt = clock.now();
   }
 
-  /** @param since When the one that has waited longest arrived; `undefined` if none waits. */
-  isNewestFirst(since: number | undefined): boolean {
+  /** None has waited until now. */
+  emptied(): void {
+    if (this.#order === 'adaptive') this.#calmAt = this.#clock.now();
+  }
+
+  /** @param since When the one that has waited longest arrived. */
+  isNewestFirst(since: number): boolean {
     if (this.#order !== 'adaptive') return this.#order === 'newest';
     const now = this.#clock.now();
-    if (since === undefined || now - since < TARGET) this.#calmAt = now;
+    if (now - since < TARGET) this.#calmAt = now;
     return now - this.#calmAt >= INTERVAL;
   }
 }

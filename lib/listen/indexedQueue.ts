@@ -50,6 +50,11 @@ export class IndexedQueue<T> {
     return longest;
   }
 
+  /** All entries, in the order in which they were added. */
+  *[Symbol.iterator](): Generator<Entry<T>> {
+    for (const entry of this.#entries) if (entry !== undefined) yield entry;
+  }
+
   add(item: T, since: number): void {
     // Cut here as well: `first` may never be asked for while many items are added and removed.
     this.#skipRemoved();

@@ -89,7 +89,10 @@ export class Listener implements PortHandler, ConnectionOwner {
         { ...arrivals, clock },
         {
           ready: (connection) => this.#waitingRoom.arrive(connection),
-          refuse: (connection, reason, error) => this.#refusal.refuseArrival(connection, reason, error),
+          refuse: (connection, reason, error) => {
+            this.#refusal.refuseArrival(connection, reason, error);
+            this.#parking?.update();
+          },
           admit: (connection) => this.#admit(connection),
           handshakes: (change) => {
             registry.handshakes += change;
@@ -99,8 +102,11 @@ export class Listener implements PortHandler, ConnectionOwner {
     }
     this.#waitingRoom = new WaitingRoom(waitingRoom, {
       hand,
-      refuse: (connection, reason, yielded) =>
-        this.#refusal.refuse(connection, yielded && reason !== 'draining' ? 'per-address' : reason),
+      refuse: (connection, reason, yielded) => {
+        this.#refusal.refuse(connection, yielded && reason !== 'draining' ? 'per-address' : reason);
+        // Its place is free before its socket is closed, because it may linger.
+        this.#parking?.update();
+      },
       yields: (connection) => this.#admission.yields(connection, registry.counters.active),
       waits: (connection) => this.#waits(connection),
       isAbandoned: (connection) => this.#isAbandoned(connection),
@@ -112,6 +118,7 @@ export class Listener implements PortHandler, ConnectionOwner {
 
   listening(address: Address, transport?: string): void {
     this.#listening = true;
+    this.#admission.opened();
     const { limits } = this.#options;
     const { counters, refusals, table: connections } = this.#registry;
     this.#emit({ type: 'listening', address, transport, counters, refusals, limits, connections });
@@ -145,7 +152,7 @@ export class Listener implements PortHandler, ConnectionOwner {
 
   taken(connection: SocketConnection): void {
     this.#registry.take(connection);
-    this.#pace?.taken();
+    this.#pace?.update(this.#isFull);
     const { id, peer, waited, via, security } = connection;
     this.#emit({ type: 'opened', id, peer, waited, ...(via && { via }), ...(security && { security }) });
     this.#waitingRoom.taken(connection);
@@ -179,20 +186,23 @@ export class Listener implements PortHandler, ConnectionOwner {
     } else if (connection.taken) {
       const event = closedEvent(connection, closed);
       this.#registry.close(connection, event);
+      this.#pace?.freed(this.#isFull);
       this.#emit(event);
     } else {
       this.#options.lingering.delete(connection);
     }
-    this.#admission.closed(connection);
+    const isWithinShare = this.#admission.closed(connection);
     this.#eviction?.closed(connection);
     this.#parking?.update();
-    if (this.#options.holdsConcurrency) this.#waitingRoom.update();
-    else this.#waitingRoom.updateYielding();
+    if (this.#options.holdsConcurrency) this.#waitingRoom.update(isWithinShare);
+    else this.#waitingRoom.updateYielding(isWithinShare);
   }
 
   /** The limits have changed: what they allow now is done at once. */
   limitsChanged(): void {
-    this.#waitingRoom.update();
+    if (!this.#listening) return;
+    this.#pace?.update(this.#isFull);
+    this.#waitingRoom.update(true);
     this.#parking?.update();
     this.#checkDescriptors();
   }

@@ -27,7 +27,7 @@ export interface Reading<V, T> {
   readonly allowed: Check;
   /** What is made of each value. @default the value itself */
   readonly read?: (value: V) => T;
-  /** Called with each value after the first one. */
+  /** Called with each value after the first one, once all options have a value. */
   readonly changed?: (value: T) => void;
 }
 
@@ -112,8 +112,9 @@ export class LiveOptions {
       else this.#fail(error);
       return;
     }
-    if (hasValue) reading.changed?.(option.value);
-    else if (--this.#missing === 0) this.#handler.ready();
+    if (!hasValue && --this.#missing === 0) this.#handler.ready();
+    // Before all of them have a value, there is nothing that could change.
+    else if (hasValue && this.#missing === 0) reading.changed?.(option.value);
   }
 
   #fail(error: unknown): void {

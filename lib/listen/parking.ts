@@ -23,6 +23,7 @@ export class Parking {
   readonly #options: ParkingOptions;
   #port: Port | undefined;
   #isParked = false;
+  #isOver = false;
 
   constructor(options: ParkingOptions) {
     this.#options = options;
@@ -34,6 +35,8 @@ export class Parking {
 
   /** The port is open. */
   opened(port: Port): void {
+    // An observer of `listening` has closed the port.
+    if (this.#isOver) return;
     // Seen now, and not at the first overload: an operator can still do something about it.
     if (port.pause?.() === true) {
       port.resume?.();
@@ -62,6 +65,7 @@ export class Parking {
   end(): void {
     const port = this.#port;
     this.#port = undefined;
+    this.#isOver = true;
     if (this.#isParked) port?.resume?.();
     this.#isParked = false;
   }

@@ -57,16 +57,18 @@ export class PerAddress {
   /** The number of connections that a peer may have, or that are within its share. */
   get share(): number {
     const { connections, concurrency } = this.#options;
-    return connections?.value ?? Math.max(ALWAYS, SHARE * (concurrency?.value ?? 0));
+    return connections?.value ?? Math.max(ALWAYS, Math.floor(SHARE * (concurrency?.value ?? 0)));
   }
 
   enter(key: string): void {
     this.#open.set(key, this.count(key) + 1);
   }
 
-  leave(key: string): void {
+  /** @returns Whether the peer had more than its share until now. */
+  leave(key: string): boolean {
     const left = this.count(key) - 1;
     if (left > 0) this.#open.set(key, left);
     else this.#open.delete(key);
+    return left === this.share;
   }
 }

@@ -24,9 +24,9 @@ export class TokenBucket {
 
   /** Adds what has come since the last call. */
   fill(now: number, { perSecond, burst }: Rate): void {
-    // Nothing is taken away if the rate is lowered or the clock goes back.
-    const come = (Math.max(0, now - this.#at) * perSecond) / 1000;
-    this.#tokens = Math.min(burst, this.#tokens + (Number.isNaN(come) ? 0 : come));
+    // Nothing is taken away if the clock goes back. At an infinite rate tokens come in no time, too.
+    const come = perSecond === Number.POSITIVE_INFINITY ? perSecond : (Math.max(0, now - this.#at) * perSecond) / 1000;
+    this.#tokens = Math.min(burst, this.#tokens + come);
     this.#at = now;
   }
 

@@ -63,6 +63,8 @@ export class WaitingRoom<T> implements DeadlineOwner {
   /** The connection that is being handed out in this call, until it is taken. */
   #handing: T | undefined;
   #releasing = false;
+  /** One of those that give way may not do so any more, although the first of them does. */
+  #mayPass = false;
   #open = true;
 
   constructor(options: WaitingRoomOptions, handler: WaitingRoomHandler<T>) {
@@ -86,12 +88,17 @@ export class WaitingRoom<T> implements DeadlineOwner {
   arrive(item: T): void {
     if (!this.#open) return this.#handler.refuse(item, 'draining', false);
     if (this.#handler.yields?.(item)) this.#yielding.add(item, this.#now);
-    else if (this.#releasing || this.#queue.size > 0 || !this.#hasSlot()) this.#queue.add(item, this.#now);
+    else if (this.#releasing || this.#queue.size > 0 || !this.#hasSlot()) this.#enqueue(item);
     else this.#hand(item);
     this.#release();
     if (this.size > this.#options.max) this.#makeRoom(item);
     if (this.#waits(item)) this.#handler.waits?.(item);
     this.#timer.set();
+  }
+
+  #enqueue(item: T): void {
+    if (this.#queue.size === 0) this.#order.emptied();
+    this.#queue.add(item, this.#now);
   }
 
   #waits(item: T): boolean {
@@ -114,13 +121,18 @@ export class WaitingRoom<T> implements DeadlineOwner {
   }
 
   /** Places may be free for those that give way. */
-  updateYielding(): void {
-    if (this.#yielding.size > 0) this.update();
+  updateYielding(mayPass: boolean): void {
+    if (this.#yielding.size > 0) this.update(mayPass);
   }
 
-  /** The limits have changed, or a place is free: refuses those that have waited too long by now, and hands out the next ones. */
-  update(): void {
+  /**
+   * The limits have changed, or a place is free: refuses those that have waited too long by now, and hands out the next ones.
+   *
+   * @param mayPass Whether some may not give way any more, although the first of them does: those of another peer.
+   */
+  update(mayPass = false): void {
     if (!this.#open) return;
+    this.#mayPass ||= mayPass;
     this.#timer.set();
     endOfCallback(this.#options.clock, () => this.#release());
   }
@@ -161,10 +173,13 @@ export class WaitingRoom<T> implements DeadlineOwner {
   due(): number {
     const handedOut = this.#firstHandedOut?.[1] ?? Number.POSITIVE_INFINITY;
     const since = Math.min(this.#queue.since, this.#yielding.since, handedOut);
-    // A slot that expires matters only to a connection in a queue.
-    return (
-      (this.#queue.size + this.#yielding.size > 0 ? Math.min(since, this.#slots.since) : since) + this.#options.timeout
-    );
+    return (this.#needsSlot ? Math.min(since, this.#slots.since) : since) + this.#options.timeout;
+  }
+
+  /** Whether a connection in a queue would be handed out if a slot expired. */
+  get #needsSlot(): boolean {
+    if (this.#queue.size + this.#yielding.size === 0 || this.#slots.size < this.#options.ahead) return false;
+    return this.#handler.hasPlace?.() !== false;
   }
 
   expire(): void {
@@ -241,11 +256,18 @@ export class WaitingRoom<T> implements DeadlineOwner {
 
   #next(): Entry<T> | undefined {
     const { first } = this.#queue;
-    if (first === undefined) {
-      const one = this.#yielding.first;
-      return one && !this.#handler.yields?.(one[0]) ? one : undefined;
-    }
-    return this.#order.isNewestFirst(first?.[1]) ? this.#queue.last : first;
+    if (first === undefined) return this.#nextYielding();
+    return this.#order.isNewestFirst(first[1]) ? this.#queue.last : first;
+  }
+
+  /** The first one that does not give way any more. All are asked only after a change, because that takes as long as the queue. */
+  #nextYielding(): Entry<T> | undefined {
+    const { first } = this.#yielding;
+    if (first === undefined || !this.#handler.yields?.(first[0])) return first;
+    if (!this.#mayPass) return undefined;
+    for (const entry of this.#yielding) if (!this.#handler.yields(entry[0])) return entry;
+    this.#mayPass = false;
+    return undefined;
   }
 
   /** Whether a slot is free, or the oldest one has expired; that one is freed. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import type { Order } from '../../lib/listen/handOutOrder.ts';
 import { WaitingRoom } from '../../lib/listen/waitingRoom.ts';
 import { Clock } from '../support/clock.ts';
 
@@ -7,64 +8,119 @@ interface Settings {
   max: number;
   timeout: number;
   ahead: number;
+  order: Order;
+  /** One in so many connections gives way to others at first; 0 if none ever does. */
+  every: number;
 }
 
-interface HandedOut {
+interface Waiting {
   id: number;
-  until: number;
-  expiresAt: number;
+  since: number;
+}
+
+interface HandedOut extends Waiting {
+  slotSince: number;
   alive: boolean;
 }
 
+/** What the handler of the waiting room says, in both. */
+class Circumstances {
+  hasPlace = true;
+  /** One in so many connections gives way: by `id % every`. 0 for none. */
+  every = 0;
+  readonly abandoned = new Set<number>();
+
+  yields(id: number): boolean {
+    return this.every > 0 && id % this.every === 0;
+  }
+}
+
 /** The waiting room in its simplest form: lists, and a clock that advances millisecond by millisecond. */
-class Model {
+class Model extends Circumstances {
   now = 0;
   next = 0;
   open = true;
   /** How many connections the operator takes in the call that hands them out. */
   slots = 0;
-  readonly queue: { id: number; until: number }[] = [];
+  /** Those that give way, and the others. */
+  readonly yielding: Waiting[] = [];
+  readonly queue: Waiting[] = [];
   handedOut: HandedOut[] = [];
   readonly log: string[] = [];
-  readonly settings: Settings;
+  settings: Settings;
+  /** When the queue was last found empty by one that came, and each time at which the first in it had waited for less than 5 ms. */
+  #emptyAt = 0;
+  #calm: number[] = [];
 
   constructor(settings: Settings) {
+    super();
     this.settings = settings;
+    this.every = settings.every;
   }
 
   get waiting(): number {
-    return this.queue.length + this.handedOut.filter(({ alive }) => alive).length;
+    return this.queue.length + this.yielding.length + this.handedOut.filter(({ alive }) => alive).length;
   }
 
-  refuse(item: HandedOut | { id: number }, reason: string): void {
-    this.log.push(`${item.id} refused: ${reason}`);
-    if ('alive' in item) item.alive = false;
+  refuse(item: { id: number }, reason: string): void {
+    const yielded = this.yielding.some(({ id }) => id === item.id);
+    this.log.push(`${item.id} refused: ${reason}${yielded ? ', yielded' : ''}`);
+    this.leave(item.id);
   }
 
   arrive(): void {
     const id = this.next++;
     if (!this.open) return this.refuse({ id }, 'draining');
-    this.queue.push({ id, until: this.now + this.settings.timeout });
+    if (this.yields(id)) this.yielding.push({ id, since: this.now });
+    else {
+      if (this.queue.length === 0) this.#emptyAt = this.now;
+      this.queue.push({ id, since: this.now });
+    }
     this.release();
     if (this.waiting <= this.settings.max) return;
-    const handedOut = this.handedOut.find((one) => one.id === id && one.alive);
-    if (handedOut) return this.refuse(handedOut, 'full');
-    const waits = this.queue.findIndex((one) => one.id === id);
-    if (waits >= 0) for (const one of this.queue.splice(waits, 1)) this.refuse(one, 'full');
+    const last = this.yielding.at(-1);
+    const longest = this.queue[0];
+    if (last) this.refuse(last, 'full');
+    else if (longest && this.isNewestFirst()) this.refuse(longest, 'full');
+    else if (this.has(id)) this.refuse({ id }, 'full');
+  }
+
+  has(id: number): boolean {
+    return [...this.queue, ...this.handedOut.filter(({ alive }) => alive)].some((one) => one.id === id);
+  }
+
+  /** The rule of CoDel: the wait of the first one was above 5 ms each time it was looked at for 100 ms. */
+  isNewestFirst(): boolean {
+    const { order } = this.settings;
+    const first = this.queue[0];
+    if (order !== 'adaptive' || !first) return order === 'newest';
+    if (this.now - first.since < 5) this.#calm.push(this.now);
+    this.#calm = this.#calm.filter((at) => this.now - at < 100);
+    return this.#calm.length === 0 && this.now - this.#emptyAt >= 100;
   }
 
   release(): void {
-    while (this.open && this.queue.length > 0) {
+    while (this.open && this.hasPlace && this.queue.length + this.yielding.length > 0) {
       const [oldest] = this.handedOut;
-      const expired = oldest && !oldest.alive && oldest.expiresAt <= this.now;
+      const expired = oldest && !oldest.alive && oldest.slotSince + this.settings.timeout <= this.now;
       if (this.handedOut.length >= this.settings.ahead && expired) this.handedOut.shift();
       if (this.handedOut.length >= this.settings.ahead) break;
-      const first = this.queue.shift();
-      if (!first) break;
-      this.log.push(`${first.id} handed`);
+      const next = this.#takeNext();
+      if (!next) break;
+      if (this.abandoned.has(next.id)) {
+        this.log.push(`${next.id} abandoned`);
+        continue;
+      }
+      this.log.push(`${next.id} handed`);
       if (this.slots > 0) this.slots--;
-      else this.handedOut.push({ ...first, expiresAt: this.now + this.settings.timeout, alive: true });
+      else this.handedOut.push({ ...next, slotSince: this.now, alive: true });
     }
+  }
+
+  #takeNext(): Waiting | undefined {
+    if (this.queue.length > 0) return this.isNewestFirst() ? this.queue.pop() : this.queue.shift();
+    const at = this.yielding.findIndex(({ id }) => !this.yields(id));
+    return at < 0 ? undefined : this.yielding.splice(at, 1)[0];
   }
 
   taken(id: number): void {
@@ -74,17 +130,23 @@ class Model {
   }
 
   leave(id: number): void {
-    const at = this.queue.findIndex((one) => one.id === id);
-    if (at >= 0) this.queue.splice(at, 1);
+    for (const list of [this.queue, this.yielding]) {
+      const at = list.findIndex((one) => one.id === id);
+      if (at >= 0) list.splice(at, 1);
+    }
     for (const one of this.handedOut) if (one.id === id) one.alive = false;
+  }
+
+  /** All that wait, in the order in which they are refused together. */
+  #all(): Waiting[] {
+    const handedOut = this.handedOut.filter(({ alive }) => alive).toSorted((a, b) => a.since - b.since);
+    return [...handedOut, ...this.queue, ...this.yielding];
   }
 
   advance(ms: number): void {
     const end = this.now + ms;
     for (; this.now <= end; this.now++) {
-      for (const one of this.handedOut) if (one.alive && one.until <= this.now) this.refuse(one, 'timeout');
-      while (this.queue[0] && this.queue[0].until <= this.now)
-        for (const one of this.queue.splice(0, 1)) this.refuse(one, 'timeout');
+      for (const one of this.#all()) if (one.since + this.settings.timeout <= this.now) this.refuse(one, 'timeout');
       this.release();
     }
     this.now = end;
@@ -92,46 +154,54 @@ class Model {
 
   close(): void {
     this.open = false;
-    for (const one of this.handedOut) if (one.alive) this.refuse(one, 'draining');
-    for (const one of this.queue.splice(0)) this.refuse(one, 'draining');
+    for (const one of this.#all()) this.refuse(one, 'draining');
     this.handedOut = [];
   }
 }
 
 /** The real one, with an operator behind it that buffers the connections it cannot take, as `mergeMap` does. */
-class Real {
+class Real extends Circumstances {
   readonly clock = new Clock();
   readonly log: string[] = [];
   /** Connections that were handed to the operator and that it has not subscribed to. */
   readonly buffer: number[] = [];
   slots = 0;
   next = 0;
+  readonly settings: Settings;
   readonly waitingRoom: WaitingRoom<number>;
 
-  constructor({ max, timeout, ahead }: Settings) {
-    this.waitingRoom = new WaitingRoom<number>(
-      { max, timeout, ahead, clock: this.clock },
-      {
-        hand: (id) => {
-          this.log.push(`${id} handed`);
-          if (this.slots > 0) {
-            this.slots--;
-            this.waitingRoom.taken(id);
-          } else {
-            this.buffer.push(id);
-          }
-        },
-        refuse: (id, reason) => this.log.push(`${id} refused: ${reason}`),
+  constructor(settings: Settings) {
+    super();
+    this.settings = settings;
+    this.every = settings.every;
+    this.waitingRoom = new WaitingRoom<number>(Object.assign(this.settings, { clock: this.clock }), {
+      hand: (id) => {
+        this.log.push(`${id} handed`);
+        if (this.slots > 0) {
+          this.slots--;
+          this.waitingRoom.taken(id);
+        } else {
+          this.buffer.push(id);
+        }
       },
-    );
+      refuse: (id, reason, yielded) => this.log.push(`${id} refused: ${reason}${yielded ? ', yielded' : ''}`),
+      hasPlace: () => this.hasPlace,
+      yields: (id) => this.yields(id),
+      isAbandoned: (id) => {
+        if (!this.abandoned.has(id)) return false;
+        this.log.push(`${id} abandoned`);
+        return true;
+      },
+    });
   }
 }
 
 /** Compares both. Cheap where they agree, because it is called a hundred thousand times. */
 function agree(model: Model, real: Real): void {
-  if (real.log.join() !== model.log.join()) expect(real.log).toEqual(model.log);
+  if (real.log.length !== model.log.length || real.log.at(-1) !== model.log.at(-1)) expect(real.log).toEqual(model.log);
   if (real.waitingRoom.size !== model.waiting) expect(real.waitingRoom.size).toBe(model.waiting);
-  if (model.waiting > model.settings.max) expect(model.waiting).toBeLessThanOrEqual(model.settings.max);
+  if (real.waitingRoom.yielding !== model.yielding.length)
+    expect(real.waitingRoom.yielding).toBe(model.yielding.length);
 }
 
 /** The end of the callback: the real one hands out the connections for which there are slots now. */
@@ -217,11 +287,38 @@ const steps = [
         }
       }),
   ),
-  fc.nat(12).map(
+  fc.oneof(fc.nat(12), fc.nat(60)).map(
     (ms) =>
       new Step(`${ms} ms`, (model, real) => {
         model.advance(ms);
         real.clock.jump(ms);
+      }),
+  ),
+  fc.nat(5).map(
+    (back) =>
+      new Step(`the peer of the ${back}th last leaves`, (model, real) => {
+        for (const one of [model, real]) one.abandoned.add(real.next - 1 - back);
+      }),
+  ),
+  fc.boolean().map(
+    (hasPlace) =>
+      new Step(hasPlace ? 'places are free' : 'no place is free', (model, real) => {
+        model.hasPlace = real.hasPlace = hasPlace;
+        real.waitingRoom.update();
+      }),
+  ),
+  fc.nat(4).map(
+    (every) =>
+      new Step(`one in ${every} gives way`, (model, real) => {
+        if (model.settings.every > 0) model.every = real.every = every;
+        real.waitingRoom.update(true);
+      }),
+  ),
+  fc.tuple(fc.nat(6), fc.nat(400)).map(
+    ([max, timeout]) =>
+      new Step(`max ${max}, timeout ${timeout}`, (model, real) => {
+        for (const one of [model, real]) Object.assign(one.settings, { max, timeout });
+        real.waitingRoom.update();
       }),
   ),
 ];
@@ -233,36 +330,58 @@ const close = fc.constant(
   }),
 );
 
-const settings = fc.record({ max: fc.nat(6), timeout: fc.nat(15), ahead: fc.integer({ min: 1, max: 3 }) });
+const settings = fc
+  .record({
+    max: fc.nat(6),
+    timeout: fc.oneof(fc.nat(15), fc.nat(400)),
+    ahead: fc.integer({ min: 1, max: 3 }),
+    order: fc.constantFrom<Order[]>('fifo', 'newest', 'adaptive'),
+    every: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 3 })),
+  })
+  // Only `serve` has peers that give way, and it hands out one connection at a time.
+  .map((chosen) => (chosen.every > 0 ? { ...chosen, ahead: 1 } : chosen));
 
 const weighted = fc.oneof(
-  ...steps.map((arbitrary, index) => ({ arbitrary: arbitrary as fc.Arbitrary<Step>, weight: index === 0 ? 12 : 4 })),
+  ...steps.map((arbitrary, index) => ({
+    arbitrary: arbitrary as fc.Arbitrary<Step>,
+    weight: index === 0 ? 12 : index < 7 ? 4 : 2,
+  })),
   { arbitrary: close as fc.Arbitrary<Step>, weight: 1 },
 );
 
 it('agrees with a model of lists for any commands in any order', () => {
   let runs = 0;
   let lines = 0;
+  const seen = new Map<string, number>();
   fc.assert(
     fc.property(settings, fc.commands([weighted], { maxCommands: 60, size: '+1' }), (chosen, commands) => {
-      const model = new Model(chosen);
-      const real = new Real(chosen);
+      const model = new Model({ ...chosen });
+      const real = new Real({ ...chosen });
       fc.modelRun(() => ({ model, real }), commands);
-      // In the end each connection was handed out or refused. None was refused twice, and they were handed out in order.
+      // In the end each connection was handed out, refused or abandoned. None was refused twice.
       model.close();
       real.waitingRoom.close();
       agree(model, real);
+      expect(real.log).toEqual(model.log);
       const handed = real.log.flatMap((line) => (line.endsWith('handed') ? [Number.parseInt(line, 10)] : []));
-      expect(handed).toEqual([...handed].sort((a, b) => a - b));
+      const inOrder = handed.every((id, index) => index === 0 || id > (handed[index - 1] ?? 0));
+      if (chosen.order === 'fifo' && chosen.every === 0) expect(inOrder).toBe(true);
       const refused = real.log.filter((line) => line.includes('refused'));
       expect(new Set(refused.map((line) => Number.parseInt(line, 10))).size).toBe(refused.length);
       real.clock.jump(1000);
       expect(real.clock.actions).toEqual([]);
       runs++;
       lines += real.log.length;
+      for (const line of refused) {
+        const reason = line.slice(line.indexOf(':') + 2);
+        seen.set(reason, (seen.get(reason) ?? 0) + 1);
+      }
+      if (!inOrder) seen.set(chosen.order, (seen.get(chosen.order) ?? 0) + 1);
     }),
-    { numRuns: 4000 },
+    { numRuns: 5000 },
   );
   // Two logs that are nearly empty would agree as well.
   expect(lines / runs).toBeGreaterThan(5);
+  for (const what of ['full', 'timeout', 'full, yielded', 'timeout, yielded', 'fifo', 'newest', 'adaptive'])
+    expect(seen.get(what) ?? 0, what).toBeGreaterThan(10);
 });

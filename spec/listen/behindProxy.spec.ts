@@ -1,0 +1,128 @@
+import { networkInterfaces } from 'node:os';
+import { afterEach, describe, expect, it } from 'vitest';
+import { encodeProxyHeader } from '../../lib/proxyProtocol/encode.ts';
+import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
+import { netTransport, nodeTransport } from '../../lib/transport/node.ts';
+import { client, closeClients } from '../support/client.ts';
+import { Log } from '../support/log.ts';
+import { TestServer } from '../support/testServer.ts';
+
+const PROXY = { address: '10.0.0.1', port: 4444 };
+const HERE = { address: '198.51.100.1', port: 25 };
+const echo: Handler = (connection) => connection;
+
+afterEach(closeClients);
+
+/** A server behind a proxy that connects for clients. */
+async function proxied(options: ServeOptions = {}) {
+  const server = await TestServer.open(echo, { proxy: { trusted: ['10.0.0.0/8'] }, ...options });
+  const from = async (address: string, version: 1 | 2 = 2) => {
+    const one = await server.connect({ address: PROXY });
+    const destination = address.includes(':') ? { address: '2001:db8::99', port: 25 } : HERE;
+    one.write(encodeProxyHeader({ source: { address, port: 1 }, destination, version }));
+    await server.clock.settle();
+    return one;
+  };
+  /** Why the clients at some addresses are refused. */
+  const verdicts = async (...addresses: string[]) => {
+    const all: (string | undefined)[] = [];
+    for (const address of addresses) {
+      const before = server.log.refusals.length;
+      await from(address);
+      all.push(server.log.refusals[before]);
+    }
+    return all;
+  };
+  return { server, from, verdicts };
+}
+
+describe('behind a proxy, the client is looked at, and not the proxy', () => {
+  it('by the lists', async () => {
+    const { verdicts, server } = await proxied({ allow: ['192.0.2.0/24'], deny: ['192.0.2.9'] });
+    expect(await verdicts('192.0.2.1', '192.0.2.9', '203.0.113.1')).toEqual([undefined, 'denied', 'denied']);
+    const peers = server.log.of('refused').map(({ peer }) => peer.address);
+    expect(peers).toEqual(['192.0.2.9', '203.0.113.1']);
+  });
+
+  it('by the limit for each address, which is free again when its connection is closed', async () => {
+    const { server, verdicts, from } = await proxied({ perAddress: { connections: 1 } });
+    const first = await from('192.0.2.1');
+    expect(await verdicts('192.0.2.1', '192.0.2.2', '192.0.2.2')).toEqual(['per-address', undefined, 'per-address']);
+    first.end();
+    await server.clock.settle();
+    expect(await verdicts('192.0.2.1', '192.0.2.1')).toEqual([undefined, 'per-address']);
+    // Those that have not sent their header count for nobody.
+    for (let i = 0; i < 5; i++) await server.connect({ address: PROXY });
+    expect(server.log.counters).toMatchObject({ waiting: 5, active: 2, refused: 3 });
+    await server.clock.advance(5000);
+    expect(server.log.counters).toMatchObject({ waiting: 0, refused: 8 });
+  });
+
+  it('by the rates', async () => {
+    const accepts = { perSecond: 1, burst: 3, perAddress: { perSecond: 1, burst: 1 } };
+    const { verdicts } = await proxied({ accepts });
+    const addresses = ['192.0.2.1', '192.0.2.1', '192.0.2.2', '192.0.2.3', '192.0.2.4'];
+    expect(await verdicts(...addresses)).toEqual([undefined, 'rate-per-address', undefined, undefined, 'rate']);
+  });
+
+  it('by `admit`', async () => {
+    const asked: unknown[] = [];
+    const { verdicts } = await proxied({
+      admit: (peer) => {
+        asked.push(peer);
+        return peer.address === '192.0.2.1' || 'unknown';
+      },
+    });
+    expect(await verdicts('192.0.2.1', '192.0.2.2')).toEqual([undefined, 'unknown']);
+    expect(asked).toEqual(['192.0.2.1', '192.0.2.2'].map((address) => ({ address, port: 1 })));
+  });
+
+  it('once, although a header comes in pieces, and not at all if it is wrong', async () => {
+    let asked = 0;
+    const { server } = await proxied({ admit: () => ++asked > 0 || '' });
+    const header = encodeProxyHeader({ source: { address: '192.0.2.1', port: 1 }, destination: HERE });
+    const one = await server.connect({ address: PROXY });
+    for (const byte of header) one.write(Uint8Array.of(byte));
+    const other = await server.connect({ address: PROXY });
+    other.write('GET / HTTP/1.1\r\n\r\n');
+    await server.clock.settle();
+    expect([asked, server.log.refusals, server.log.counters.active]).toEqual([1, ['proxy'], 1]);
+  });
+
+  it('as the proxy itself, where the header names no client, and where it may be missing', async () => {
+    const { server } = await proxied({
+      proxy: { trusted: ['10.0.0.0/8'], mode: 'optional', deadline: 50 },
+      perAddress: { connections: 1 },
+    });
+    for (let i = 0; i < 2; i++) (await server.connect({ address: PROXY })).write('hello');
+    await server.connect({ address: { address: '192.0.2.1', port: 1 } });
+    await server.clock.advance(50);
+    expect([server.log.refusals, server.log.counters.active]).toEqual([['per-address'], 2]);
+  });
+});
+
+describe('the address of a client that is mapped into IPv6', () => {
+  it.each([1, 2] as const)('is its IPv4 address behind a proxy: version %i', async (version) => {
+    const { server, from, verdicts } = await proxied({ perAddress: { connections: 1 } });
+    await from('::ffff:192.0.2.1', version);
+    expect(server.log.of('opened')).toMatchObject([{ peer: { address: '192.0.2.1', port: 1 } }]);
+    expect(await verdicts('192.0.2.1')).toEqual(['per-address']);
+    expect(server.log.of('opened')[0]?.via?.header.source?.address).toMatch(/192\.0\.2\.1$/);
+  });
+
+  const hasIpv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ family }) => family === 'IPv6'));
+  it.skipIf(!hasIpv6).each([
+    ['nodeTransport', nodeTransport],
+    ['netTransport', netTransport],
+  ])('is its IPv4 address at a port for both families: %s', async (_name, transport) => {
+    const log = Log.follow(
+      serve({ port: 0, host: '::' }, ({ peer }) => `${peer.address}\n`, { transport, deny: ['::/0'] }),
+    );
+    const port = await log.whenListening();
+    await client(port).whenRead('127.0.0.1\n');
+    await log.whenEmitted('closed');
+    expect(log.of('opened').map(({ peer }) => peer.address)).toEqual(['127.0.0.1']);
+    expect(log.of('closed').map(({ peer }) => peer.address)).toEqual(['127.0.0.1']);
+    log.subscription?.unsubscribe();
+  });
+});

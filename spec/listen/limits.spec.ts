@@ -1,0 +1,71 @@
+import { BehaviorSubject } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import { descriptorLimit } from '../../lib/listen/descriptorLimit.ts';
+import { CurrentLimits, defaultLimits } from '../../lib/listen/limits.ts';
+import { TestServer } from '../support/testServer.ts';
+
+describe('the limits of a server by default', () => {
+  it.each([
+    [Number.POSITIVE_INFINITY, 1000],
+    [1_048_576, 1000],
+    [2064, 1000],
+    [2063, 999],
+    [1024, 480],
+    [256, 96],
+    [65, 1],
+    [64, 1],
+    [10, 1],
+  ])('with %d descriptors are %d connections that are served, and as many that wait', (descriptors, places) => {
+    expect(defaultLimits(descriptors)).toEqual({ concurrency: places, waiting: places });
+  });
+
+  it.each([64, 100, 256, 1000, 1024, 4096, 65_536])('with %d descriptors are not overcommitted', (descriptors) => {
+    const { concurrency, waiting } = defaultLimits(descriptors);
+    const limits = new CurrentLimits({ value: concurrency }, { value: waiting }, descriptors);
+    expect(limits.overcommitted()).toBeUndefined();
+  });
+});
+
+describe('limits that allow more connections than there are descriptors', () => {
+  it('are told once, and again after they were lowered', () => {
+    const [concurrency, waiting] = [{ value: 500 }, { value: 468 }];
+    const limits = new CurrentLimits(concurrency, waiting, 1000);
+    expect(limits.overcommitted()).toBeUndefined();
+    waiting.value = 469;
+    expect(limits.overcommitted()).toEqual({ type: 'overcommitted', concurrency: 500, waiting: 469, limit: 1000 });
+    concurrency.value = 600;
+    expect(limits.overcommitted()).toBeUndefined();
+    concurrency.value = 1;
+    expect(limits.overcommitted()).toBeUndefined();
+    concurrency.value = 2000;
+    expect(limits.overcommitted()).toMatchObject({ concurrency: 2000 });
+  });
+
+  it('are not known with `listen`, where operators decide how many are served', () => {
+    expect(new CurrentLimits(undefined, { value: 5000 }, 1000).overcommitted()).toBeUndefined();
+  });
+
+  it.skipIf(descriptorLimit() === Number.POSITIVE_INFINITY)('are an event of a server', async () => {
+    const concurrency = new BehaviorSubject(1);
+    const server = await TestServer.open((connection) => connection, { concurrency, waiting: { max: 1 } });
+    for (const value of [descriptorLimit(), descriptorLimit() + 1, 1, descriptorLimit()]) concurrency.next(value);
+    const event = { type: 'overcommitted', concurrency: descriptorLimit(), waiting: 1, limit: descriptorLimit() };
+    expect(server.log.events.slice(1)).toEqual([event, event]);
+    server.log.subscription?.unsubscribe();
+  });
+});
+
+it('the limits of the event `listening` are those that hold', async () => {
+  const [concurrency, max] = [new BehaviorSubject(1), new BehaviorSubject(2)];
+  const server = await TestServer.open((connection) => connection, { concurrency, waiting: { max }, overflow: 'park' });
+  const { limits } = server.log.of('listening')[0] ?? {};
+  const read = () => [limits?.concurrency, limits?.waiting, limits?.isParked];
+  expect(read()).toEqual([1, 2, false]);
+  await server.connectAll(3);
+  expect(read()).toEqual([1, 2, true]);
+  concurrency.next(3);
+  max.next(5);
+  await server.clock.settle();
+  expect(read()).toEqual([3, 5, false]);
+  await server.signal();
+});

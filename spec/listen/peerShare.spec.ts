@@ -1,0 +1,144 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { PerAddress } from '../../lib/listen/perAddress.ts';
+import type { Handler, ServeOptions } from '../../lib/serve.ts';
+import type { MemoryClient } from '../../lib/testing/index.ts';
+import { TestServer } from '../support/testServer.ts';
+
+const echo: Handler = (connection) => connection;
+
+describe('the connections of each peer', () => {
+  it('are counted, and nothing is kept of a peer that has none', () => {
+    const step = fc.tuple(fc.boolean(), fc.constantFrom('a', 'b', 'c'));
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1, max: 4 }), (steps, limit) => {
+        const counted = new PerAddress({ connections: { value: limit }, concurrency: undefined });
+        const open: string[] = [];
+        for (const [enters, key] of steps) {
+          if (enters) {
+            open.push(key);
+            counted.enter(key);
+          } else if (open.includes(key)) {
+            open.splice(open.indexOf(key), 1);
+            counted.leave(key);
+          }
+          for (const one of ['a', 'b', 'c']) {
+            const count = open.filter((item) => item === one).length;
+            expect([counted.count(one), counted.isFull(one)]).toEqual([count, count >= limit]);
+          }
+          expect(counted.peers).toBe(new Set(open).size);
+        }
+      }),
+    );
+  });
+
+  it.each([
+    [10, 100],
+    [1000, 100],
+    [1009, 100],
+    [2005, 200],
+    [50_000, 5000],
+  ])('have a share by default, of %i places: %i', (concurrency, share) => {
+    const counted = new PerAddress({ connections: undefined, concurrency: { value: concurrency } });
+    expect(counted.share).toBe(share);
+    const scarce = Math.ceil(concurrency * 0.75);
+    for (let i = 0; i < share; i++) counted.enter('a');
+    expect([counted.yields('a', concurrency), counted.isFull('a')]).toEqual([false, false]);
+    counted.enter('a');
+    expect([counted.yields('a', scarce - 1), counted.yields('a', scarce), counted.isFull('a')]).toEqual([
+      false,
+      true,
+      false,
+    ]);
+    expect(counted.leave('a')).toBe(true);
+    expect([counted.yields('a', concurrency), counted.leave('a')]).toEqual([false, false]);
+  });
+});
+
+/** A server with 400 places, of which a peer that has more than 100 leaves the last 100 to others. */
+async function open(options: ServeOptions = {}) {
+  const server = await TestServer.open(echo, { concurrency: 400, greeting: 60_000, idle: 60_000, ...options });
+  const connect = async (address: string, count: number): Promise<MemoryClient[]> => {
+    const made = Array.from({ length: count }, () => server.network.connect({ address: { address, port: 1 } }));
+    await server.clock.settle();
+    return made;
+  };
+  const served = (address: string) => server.log.of('opened').filter(({ peer }) => peer.address === address).length;
+  return { server, connect, served };
+}
+
+describe('a peer that has more than its share', () => {
+  it('gets the places that are free, but not the last quarter, which others get while it waits', async () => {
+    const { server, connect, served } = await open();
+    await connect('A', 500);
+    expect([served('A'), server.log.counters.waiting, server.log.refusals]).toEqual([300, 200, []]);
+    await connect('B', 60);
+    await connect('C', 39);
+    expect([served('B'), served('C'), served('A')]).toEqual([60, 39, 300]);
+    await server.clock.advance(5000);
+    expect(server.log.refusals).toEqual(Array(200).fill('per-address'));
+    expect(server.log.of('refused')[0]).toMatchObject({ limit: 100, waited: 5000 });
+  });
+
+  it('is served when places are free again', async () => {
+    const { server, connect, served } = await open();
+    const clients = await connect('A', 302);
+    const [other] = await connect('B', 1);
+    other?.end();
+    await server.clock.settle();
+    expect(served('A')).toBe(300);
+    clients[0]?.end();
+    await server.clock.settle();
+    expect(served('A')).toBe(301);
+  });
+
+  it('is refused for another one if the waiting room is full', async () => {
+    const { server, connect, served } = await open({ waiting: { max: 5 } });
+    await connect('A', 305);
+    await connect('B', 100);
+    expect([served('B'), server.log.refusals]).toEqual([100, []]);
+    await connect('C', 3);
+    expect([server.log.refusals, server.log.counters.waiting]).toEqual([Array(3).fill('per-address'), 5]);
+    await connect('C', 3);
+    expect([server.log.refusals.slice(3), server.log.counters.waiting]).toEqual([
+      ['per-address', 'per-address', 'full'],
+      5,
+    ]);
+  });
+
+  it('does not keep another peer waiting that is within its share again', async () => {
+    const { server, connect, served } = await open();
+    await connect('A', 250);
+    const [one] = await connect('B', 100);
+    await connect('A', 1);
+    await connect('B', 1);
+    expect([served('A'), served('B'), server.log.counters.waiting]).toEqual([250, 100, 2]);
+    one?.end();
+    await server.clock.settle();
+    expect([served('A'), served('B'), server.log.counters.waiting]).toEqual([250, 101, 1]);
+  });
+
+  it('is told of a drain as all that wait are', async () => {
+    const { server, connect } = await open();
+    await connect('A', 303);
+    await server.signal();
+    expect(server.log.refusals).toEqual(Array(3).fill('draining'));
+  });
+
+  it('does not give way with `listen`, or with a limit of its own', async () => {
+    const { connect, served } = await open({ perAddress: { connections: 450 } });
+    await connect('A', 390);
+    expect(served('A')).toBe(390);
+  });
+});
+
+it('with `evict` no connection is closed for one that gives way', async () => {
+  const { server, connect, served } = await open({ overflow: 'evict' });
+  await connect('A', 300);
+  await connect('B', 100);
+  await connect('A', 10);
+  await server.clock.advance(200);
+  expect([served('A'), server.log.closes]).toEqual([300, []]);
+  await connect('C', 10);
+  expect([served('C'), server.log.closes]).toEqual([10, Array(10).fill('evicted')]);
+});
