@@ -107,9 +107,9 @@ export class Eviction implements DeadlineOwner {
     try {
       for (const connection of registry.connections) {
         if (!this.#isEvictable(connection)) continue;
-        const candidate = { connection, activeAt: activeOf(connection) };
+        const candidate = { connection, activeAt: worth === undefined ? activeOf(connection) : 0 };
         let at = chosen.length;
-        while (at > 0 && compare(worth, chosen[at - 1] as Candidate, candidate) < 0) at--;
+        while (at > 0 && compare(worth, chosen[at - 1] as Candidate, candidate) <= 0) at--;
         if (at === 0 && chosen.length === CHOSEN) continue;
         chosen.splice(at, 0, candidate);
         if (chosen.length > CHOSEN) chosen.shift();
@@ -131,7 +131,7 @@ export class Eviction implements DeadlineOwner {
 
 interface Candidate {
   readonly connection: SocketConnection;
-  /** When a byte last came or went. */
+  /** When a byte last came or went, if that decides. */
   readonly activeAt: number;
 }
 

@@ -155,7 +155,7 @@ it('does not wait for a connection that its comparator closed at once', () => {
   };
   const eviction: Eviction = new Eviction({
     clock: new Clock(),
-    registry: { connections } as unknown as Registry,
+    registry: { connections: Object.assign(connections, { has: () => true }) } as unknown as Registry,
     worth,
     waiting: () => 1,
     isFull: () => true,
