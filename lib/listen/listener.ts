@@ -86,6 +86,8 @@ export class Listener implements PortHandler, ConnectionOwner {
 
   accepted(socket: TransportSocket): void {
     const connection = new SocketConnection(this.#registry.accept(), socket, this.#settings, this);
+    // There is no observer of the event `hoarding`.
+    if (!this.#events) connection.usage.isUnmeasured = true;
     const reason = this.#admission.refusal(socket);
     if (this.#arrivals === undefined) {
       if (reason === undefined) this.#waitingRoom.arrive(connection);
