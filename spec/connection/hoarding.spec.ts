@@ -237,7 +237,7 @@ describe('a handler under a flood', () => {
     expect(server.log.of('hoarding')).toEqual([]);
   });
 
-  it('is paused for a test of 0.6 s at most, and seldom again', async () => {
+  it('is paused for a test, and seldom again', async () => {
     const server = await TestServer.open(unnamed.exhaustMap as Handler, long);
     const client = await server.connect();
     flood(server, client, { each: 2, ms: 14_000 });
@@ -247,7 +247,7 @@ describe('a handler under a flood', () => {
     await server.clock.settle();
     const { handler = 0 } = server.log.of('closed')[0]?.paused ?? {};
     expect(handler).toBeGreaterThan(0);
-    expect(handler).toBeLessThanOrEqual(3 * 600);
+    expect(handler).toBeLessThanOrEqual(3 * 350);
   });
 
   it('is not paused where it answers nothing, or in the call, or all together, or is a loop', async () => {
