@@ -126,8 +126,8 @@ export interface RefusedEvent {
   readonly error?: unknown;
 }
 /**
- * A handler failed, and its connection with it; or the function for the last message to a refused connection failed; or one
- * accept failed, or a renewal of the certificate, in which cases there is no `id`. Nothing else is affected.
+ * A handler failed, and its connection with it; or the function for the last message to a connection failed, `farewell` or
+ * `lastCall`; or one accept failed, or a renewal of the certificate, in which cases there is no `id`. Nothing else is affected.
  */
 export interface FailedEvent {
   readonly type: 'failed';

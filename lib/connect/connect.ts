@@ -163,6 +163,8 @@ class Dialling implements DialHandler, ConnectionOwner, DeadlineOwner {
     this.#timer.clear();
     this.#dial = undefined;
     const connection = new SocketConnection(this.#id, socket, this.#settings, this);
+    // There is no observer of the event `hoarding`.
+    connection.usage.isUnmeasured = true;
     if (security) connection.originates({ security });
     if (header) {
       connection.output.queue.push(header);

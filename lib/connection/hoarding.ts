@@ -30,9 +30,12 @@ const POLL = 50;
 /** For so many milliseconds a late reply is waited for. Without one there is nothing to test. */
 const WATCH = 1000;
 
-/** The input is paused for so many milliseconds at most, and for so many if no reply comes meanwhile. */
-const LONGEST_TEST = 500;
-const SILENT_TEST = 250;
+/** The input is paused for so many milliseconds at most, and for so many if no reply that counts comes meanwhile. */
+const LONGEST_TEST = 600;
+const SILENT_TEST = 300;
+
+/** Replies in so many first milliseconds of a test do not count: those of a handler that works on many frames, and keeps up. */
+const IN_PROGRESS = 100;
 
 /**
  * So many replies without a new frame are evidence. One or two are what is left of a batch, or the end of what `exhaustMap` works on.
@@ -60,7 +63,7 @@ const FIRST_RETRY = 1000;
  * |----------|-----------------------------------------------------------------------------------------------------|
  * | unwatched | twice {@link SUSPICIOUS} unanswered frames within a second ─▶ watched                              |
  * | watched  | a late reply ─▶ tested · nothing for a second ─▶ unwatched                                          |
- * | tested   | three late replies, and many frames are not answered ─▶ it hoards · the time is over ─▶ unwatched   |
+ * | tested   | three replies that count, and many frames without one ─▶ it hoards · the time is over ─▶ unwatched  |
  *
  * It exists from the first suspicion on; most connections never have one.
  */
@@ -80,8 +83,9 @@ export class Hoarding implements DeadlineOwner {
   /** When the watch, or the test, ends; `undefined` while there is none. */
   #until: number | undefined;
   #pollAt = Number.POSITIVE_INFINITY;
-  #isTesting = false;
-  /** Late replies when the watch, or the test, began. */
+  /** When the test began. */
+  #testedAt: number | undefined;
+  /** Late replies when the watch began, or when those that count did. */
   #lateBefore = 0;
 
   constructor(owner: HoardingOwner) {
@@ -115,24 +119,36 @@ export class Hoarding implements DeadlineOwner {
 
   expire(): void {
     if (this.#until === undefined) return;
-    const { clock, late, frames, replies, isUnmeasured } = this.#owner;
+    const { clock, frames, replies, isUnmeasured } = this.#owner;
     const now = clock.now();
-    const count = late - this.#lateBefore;
-    const unanswered = frames - replies;
-    if (isUnmeasured || unanswered < SUSPICIOUS) return this.#end(now);
-    if (!this.#isTesting && count > 0) {
-      this.#isTesting = true;
+    if (isUnmeasured || frames - replies < SUSPICIOUS) this.#end(now);
+    else if (this.#testedAt === undefined) this.#watch(now, this.#until);
+    else this.#test(now, this.#until, now - this.#testedAt);
+  }
+
+  #watch(now: number, until: number): void {
+    if (this.#owner.late > this.#lateBefore) {
+      this.#testedAt = now;
       this.#begin(now, LONGEST_TEST);
       this.#owner.pauseInput();
-    } else if (this.#isTesting && count >= EVIDENCE) {
+    } else if (now >= until) {
+      this.#end(now);
+    } else {
+      this.#poll(now);
+    }
+  }
+
+  /** @param time Milliseconds since the input was paused. */
+  #test(now: number, until: number, time: number): void {
+    const { late, frames, replies } = this.#owner;
+    if (time <= IN_PROGRESS) this.#lateBefore = late;
+    const count = late - this.#lateBefore;
+    if (count >= EVIDENCE) {
       this.#isNamed = true;
       this.#retry = FIRST_RETRY;
       this.#end(now);
-      this.#owner.hoards(unanswered);
-    } else if (
-      now >= this.#until ||
-      (this.#isTesting && count === 0 && now >= this.#until - LONGEST_TEST + SILENT_TEST)
-    ) {
+      this.#owner.hoards(frames - replies);
+    } else if (now >= until || (count === 0 && time >= SILENT_TEST)) {
       this.#end(now);
     } else {
       this.#poll(now);
@@ -155,8 +171,8 @@ export class Hoarding implements DeadlineOwner {
     this.#pollAt = Number.POSITIVE_INFINITY;
     this.#notBefore = now + this.#retry;
     this.#retry *= 10;
-    if (!this.#isTesting) return;
-    this.#isTesting = false;
+    if (this.#testedAt === undefined) return;
+    this.#testedAt = undefined;
     this.#owner.resumeInput();
   }
 }

@@ -138,6 +138,8 @@ export class Listener implements PortHandler, ConnectionOwner {
     }
     const connection = new SocketConnection(id, socket, this.#options.settings, this);
     if (reason !== undefined) return this.#refusal.refuse(connection, reason);
+    // There is no observer of the event `hoarding`.
+    if (!this.#events) connection.usage.isUnmeasured = true;
     this.#admission.enter(connection, key);
     if (this.#arrivals) this.#arrivals.accept(connection, socket);
     else this.#waitingRoom.arrive(connection);

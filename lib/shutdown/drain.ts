@@ -187,8 +187,9 @@ export class Drain implements ConnectionServer {
     const { clock, registry } = this.#options;
     const connections = [...registry.connections].filter(isToBeAsked);
     const limit = spreadWithin({ ...this.#options, spread: Number.POSITIVE_INFINITY });
-    this.#spread = new Spread({ clock, time, limit }, connections, (connection) => connection.drain());
-    this.#timers.add(() => this.#spread?.cancel());
+    const spread = new Spread({ clock, time, limit }, connections, (connection) => connection.drain());
+    this.#spread = spread;
+    this.#timers.add(() => spread.cancel());
   }
 
   #abort(): void {

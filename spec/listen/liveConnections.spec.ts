@@ -265,6 +265,20 @@ describe('operations on the connections of a table', () => {
     expect(() => table.rehearse({ patience: 1 } as never)).toThrow(TypeError);
   });
 
+  it('show the detail of `drain()` of one connection, unless it was asked before', async () => {
+    const server = await TestServer.open(echo);
+    const client = await server.connect();
+    const [connection] = tableOf(server);
+    expect(() => connection?.drain('')).toThrow(
+      new TypeError('Cannot drain a connection: detail must be a string that is not empty'),
+    );
+    connection?.drain('first');
+    connection?.drain('second');
+    client.end();
+    await server.clock.settle();
+    expect(server.log.of('closed').map(({ reason, detail }) => [reason, detail])).toEqual([['drained', 'first']]);
+  });
+
   it('work on some in each iteration of the event loop', async () => {
     const server = await TestServer.open(neverEnding, {
       concurrency: 3000,

@@ -215,6 +215,30 @@ describe('a drain that is spread', () => {
     }
   });
 
+  it('ends at once if the first connection gives the second signal', async () => {
+    const server = await TestServer.open(
+      (connection) => {
+        connection.draining.subscribe(() => server.shutdown.next('SIGINT'));
+        return NEVER;
+      },
+      { spread: 1000 },
+    );
+    await server.connectAll(10);
+    await server.signal();
+    await server.clock.advance(100);
+    expect(server.log.report).toMatchObject({ drained: 0, aborted: 10, duration: 0 });
+    expect(server.clock.actions).toEqual([]);
+  });
+
+  it.each<[object, string]>([
+    [{ spread: Number.POSITIVE_INFINITY }, 'spread must be milliseconds, 0 or more and not Infinity, not Infinity'],
+    [{ spread: -1 }, 'spread must be milliseconds, 0 or more and not Infinity, not -1'],
+    [{ lastCall: 'bye' }, "lastCall must be a function, not 'bye'"],
+    [{ report: 0 }, 'report must be more than 0 milliseconds, or Infinity for no limit, not 0'],
+  ])('is not begun with %o', (options, message) => {
+    expect(() => serve({ port: 0 }, echo, options)).toThrow(`Cannot serve: ${message}`);
+  });
+
   it('ends idle clients on real sockets one after the other, and none of them by a RST', async () => {
     const shutdown = new Subject<void>();
     const options = { shutdown, grace: 120_000, spread: 200, lastCall: () => 'bye\n' };
