@@ -110,6 +110,8 @@ export class Listener implements PortHandler, ConnectionOwner {
       yields: (connection) => this.#admission.yields(connection, registry.counters.active),
       waits: (connection) => this.#waits(connection),
       isAbandoned: (connection) => this.#isAbandoned(connection),
+      // Those that have to be secured were accepted already, and the limit may have been lowered since.
+      isBounded: () => this.#parking?.canPark === true,
       ...(options.holdsConcurrency && { hasPlace: () => !this.#isFull }),
     });
     this.#parking = this.#makeParking();

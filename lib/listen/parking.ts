@@ -33,6 +33,11 @@ export class Parking {
     return this.#isParked;
   }
 
+  /** Whether the port stops accepting when as many wait as may. */
+  get canPark(): boolean {
+    return this.#port !== undefined;
+  }
+
   /** The port is open. */
   opened(port: Port): void {
     // An observer of `listening` has closed the port.

@@ -32,6 +32,8 @@ export interface WaitingRoomHandler<T> {
    * @default false
    */
   yields?(item: T): boolean;
+  /** Whether the port stops accepting when as many wait as may. Then none is refused as `full`. @default false */
+  isBounded?(): boolean;
   /** Whether its peer has left. Asked before a connection that waited is handed out; if so, the handler refuses it. */
   isAbandoned?(item: T): boolean;
 }
@@ -91,7 +93,7 @@ export class WaitingRoom<T> implements DeadlineOwner {
     else if (this.#releasing || this.#queue.size > 0 || !this.#hasSlot()) this.#enqueue(item);
     else this.#hand(item);
     this.#release();
-    if (this.size > this.#options.max) this.#makeRoom(item);
+    if (this.size > this.#options.max && !this.#handler.isBounded?.()) this.#makeRoom(item);
     if (this.#waits(item)) this.#handler.waits?.(item);
     this.#timer.set();
   }

@@ -1,7 +1,9 @@
 import { networkInterfaces } from 'node:os';
+import { BehaviorSubject, type Observable } from 'rxjs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { encodeProxyHeader } from '../../lib/proxyProtocol/encode.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
+import type { MemoryClient } from '../../lib/testing/index.ts';
 import { netTransport, nodeTransport } from '../../lib/transport/node.ts';
 import { client, closeClients } from '../support/client.ts';
 import { Log } from '../support/log.ts';
@@ -124,5 +126,62 @@ describe('the address of a client that is mapped into IPv6', () => {
     expect(log.of('opened').map(({ peer }) => peer.address)).toEqual(['127.0.0.1']);
     expect(log.of('closed').map(({ peer }) => peer.address)).toEqual(['127.0.0.1']);
     log.subscription?.unsubscribe();
+  });
+});
+
+describe('a port that parks', () => {
+  const parking = async (max: Observable<number> | number) => {
+    const proxy = { trusted: ['10.0.0.0/8'], deadline: 60_000 };
+    const { server } = await proxied({ concurrency: 1, proxy, waiting: { max, timeout: 60_000 }, overflow: 'park' });
+    const send = (one: MemoryClient, address: string) => {
+      one.write(encodeProxyHeader({ source: { address, port: 1 }, destination: HERE }));
+      one.write('hello');
+    };
+    return { server, send, limits: server.log.of('listening')[0]?.limits };
+  };
+
+  it('counts those that have not sent their header, and serves all', async () => {
+    const { server, send, limits } = await parking(4);
+    const all = Array.from({ length: 12 }, () => server.network.connect({ address: PROXY }));
+    await server.clock.settle();
+    expect([server.log.counters.accepted, limits?.isParked]).toEqual([4, true]);
+    for (const one of all) {
+      send(one, '192.0.2.1');
+      await server.clock.settle();
+    }
+    expect(server.log.counters).toMatchObject({ active: 1, waiting: 4 });
+    for (const one of all) {
+      one.end();
+      await server.clock.settle();
+    }
+    expect([all.map(({ text }) => text), server.log.refusals]).toEqual([Array(12).fill('hello'), []]);
+  });
+
+  it('goes on when one of them is refused, though it lingers', async () => {
+    const { server, send, limits } = await parking(1);
+    const denied = await server.connect({ address: PROXY });
+    await server.connect({ address: PROXY });
+    expect([server.log.counters.accepted, limits?.isParked]).toEqual([1, true]);
+    denied.write('no header');
+    await server.clock.settle();
+    expect(server.log.counters).toMatchObject({ accepted: 2, refused: 1 });
+    const next = await server.connect({ address: PROXY });
+    send(next, '192.0.2.1');
+    await server.clock.settle();
+    expect(next.over).toBe(false);
+  });
+
+  it('refuses none as full if fewer may wait than have been accepted', async () => {
+    const max = new BehaviorSubject(8);
+    const { server, send, limits } = await parking(max);
+    const all = Array.from({ length: 8 }, () => server.network.connect({ address: PROXY }));
+    await server.clock.settle();
+    max.next(2);
+    for (const one of all) send(one, '192.0.2.1');
+    await server.clock.settle();
+    expect([server.log.counters, limits?.isParked]).toMatchObject([{ active: 1, waiting: 7, refused: 0 }, true]);
+    await server.signal();
+    await server.clock.advance(11_000);
+    expect([server.log.refusals, server.clock.actions]).toEqual([Array(7).fill('draining'), []]);
   });
 });

@@ -21,6 +21,39 @@ it('keeps no entries of removed items, though `first` is never read', () => {
   expect([queue.size, queue.first]).toEqual([1, [-1, 7]]);
 });
 
+it('knows the last one, the longest one and all in order, whatever is removed', () => {
+  const step = fc.oneof(
+    fc.record({ add: fc.nat(50) }),
+    fc.record({ remove: fc.nat(40) }),
+    fc.constant('last' as const),
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 80 }), (all) => {
+      const queue = new IndexedQueue<number>();
+      const list: [item: number, since: number][] = [];
+      let next = 0;
+      for (const one of all) {
+        if (one === 'last') {
+          expect(queue.last).toEqual(list.at(-1));
+        } else if ('add' in one) {
+          list.push([next, one.add]);
+          queue.add(next++, one.add);
+        } else if (list.length > 0) {
+          const [removed] = list.splice(one.remove % list.length, 1);
+          if (removed) queue.delete(removed[0]);
+        }
+        const longest = Math.min(...list.map(([, since]) => since));
+        expect([queue.longest?.[1] ?? Number.POSITIVE_INFINITY, [...queue], queue.size]).toEqual([
+          longest,
+          list,
+          list.length,
+        ]);
+        expect(queue.first).toEqual(list[0]);
+      }
+    }),
+  );
+});
+
 /** Steps that add items, or remove some from the front, and others from anywhere. */
 const steps = fc.array(
   fc.oneof(

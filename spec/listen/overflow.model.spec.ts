@@ -333,7 +333,7 @@ it('a server keeps its limits for any commands of its clients, and however its l
         expect(clock.actions).toEqual([]);
       },
     ),
-    { numRuns: 1500 },
+    { numRuns: 1000 },
   );
   // Otherwise the laws might hold only because these never happen.
   for (const what of ['full', 'timeout', 'draining', 'per-address', 'rate', 'parked', 'evicted', 'ended', 'reset'])

@@ -180,7 +180,7 @@ it('the server stays consistent and leaves nothing, whatever code of the user do
       for (const error of unhandled.splice(0)) expect(String(error)).toBe('Error: boom');
       if (world.calls > from) done.set(hook, (done.get(hook) ?? 0) + 1);
     }),
-    { numRuns: 700 },
+    { numRuns: 500 },
   );
   for (const hook of hooks) expect(done.get(hook) ?? 0, hook).toBeGreaterThan(5);
 });

@@ -378,7 +378,7 @@ it('agrees with a model of lists for any commands in any order', () => {
       }
       if (!inOrder) seen.set(chosen.order, (seen.get(chosen.order) ?? 0) + 1);
     }),
-    { numRuns: 5000 },
+    { numRuns: 4000 },
   );
   // Two logs that are nearly empty would agree as well.
   expect(lines / runs).toBeGreaterThan(5);

@@ -4,6 +4,10 @@ export const skipped: Record<string, Record<string, string>> = {
     'cancels a connect that is not answered':
       'the server never accepts, so no handshake completes before its queue is full',
   },
+  'spec/listen/overflow.spec.ts': {
+    'accepts in a drain those':
+      'clients in the queue of the kernel have a connection, but no handshake that the spec can await',
+  },
   'spec/listen/resetWhileWaiting.spec.ts': {
     '3000 closed connections': '3000 handshakes of both sides take one process longer than the spec waits',
   },
