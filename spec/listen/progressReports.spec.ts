@@ -55,7 +55,12 @@ describe('progress', () => {
   });
 
   it('is spread over several steps, and stays so', async () => {
-    const server = new TestServer(() => NEVER, { ...long, report: 10_000, concurrency: 1000, perAddress: { connections: 1000 } });
+    const server = new TestServer(() => NEVER, {
+      ...long,
+      report: 10_000,
+      concurrency: 1000,
+      perAddress: { connections: 1000 },
+    });
     server.clock.jump(0);
     for (let i = 0; i < 1000; i++) server.network.connect();
     server.clock.jump(9999);
@@ -71,7 +76,12 @@ describe('progress', () => {
   });
 
   it('keeps up where more connections are open than fit into the least steps', () => {
-    const server = new TestServer(() => NEVER, { ...long, report: 20, concurrency: 1000, perAddress: { connections: 1000 } });
+    const server = new TestServer(() => NEVER, {
+      ...long,
+      report: 20,
+      concurrency: 1000,
+      perAddress: { connections: 1000 },
+    });
     server.clock.jump(0);
     for (let i = 0; i < 1000; i++) server.network.connect();
     server.clock.jump(20);
