@@ -1,0 +1,70 @@
+/**
+ * What the server promises under overload: attackers, floods, too many clients, too few descriptors. Each row also runs its control,
+ * the same server without the option that is its subject, and fails if the control misses nothing.
+ *
+ *     npm run overload                       all of them, ten minutes
+ *     npm run overload -- --quick            the short form, a minute and a half; times may be three times as long
+ *     npm run overload -- --only park        only rows whose name contains a text
+ *     npm run overload -- --node 26          the servers run on this release of Node, or on the program with this path
+ *
+ * `--node` may be repeated: the row `park` runs on each of them, the others on the first one. By default the full form of `park` runs
+ * on the releases 20, 22, 24 and 26, which are installed once from the npm registry.
+ *
+ * Clients are bare handles, in processes on the second core; the server has the first one. Prints each figure beside that of the
+ * control and its limit, and exits with 1 if one is missed.
+ */
+import { parseArgs } from 'node:util';
+import { nodeFor, ownNode } from '../proc/node.ts';
+import { table } from '../report/table.ts';
+import { flood } from './flood.ts';
+import { greedyPeer } from './greedyPeer.ts';
+import type { Effort, Row } from './row.ts';
+import { slowloris } from './slowloris.ts';
+
+const rows: readonly Row[] = [slowloris, greedyPeer, flood];
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
+    node: { type: 'string', multiple: true, default: [] },
+  },
+});
+const { quick, only } = values;
+
+/** In the short form a time is a miss only beyond this multiple of its limit, because it runs on shared, busy machines. */
+const LATE = 3;
+
+const nodes = await Promise.all(values.node.map((name) => nodeFor(name)));
+const [node = ownNode] = nodes;
+const effort: Effort = { quick, node, nodes };
+
+const lines: string[][] = [];
+const sentences: string[] = [];
+
+async function run({ name, without, measure }: Row): Promise<void> {
+  const subject = await measure(effort, false);
+  const control = await measure(effort, true);
+  for (const [i, { what, found, allowed, met, late = Number.POSITIVE_INFINITY }] of subject.entries()) {
+    const slow = !met && quick && late <= LATE;
+    if (!met && !slow) sentences.push(`${name}: ${what}: ${found}, and allowed is ${allowed}`);
+    const verdict = allowed === '' ? '' : met ? 'ok' : slow ? 'slow' : 'MISSED';
+    lines.push([`${name}: ${what}`, found, control[i]?.found ?? '', allowed, verdict]);
+  }
+  const fails = control.some(({ met }) => !met);
+  if (!fails) sentences.push(`${name}: the control misses nothing: ${without}`);
+  lines.push([`${name}: the control misses a limit`, '', without, '', fails ? 'ok' : 'MISSED']);
+}
+
+for (const row of rows.filter(({ name }) => name.includes(only))) {
+  const begun = performance.now();
+  await run(row).catch((error) => {
+    sentences.push(`${row.name}: it failed: ${error instanceof Error ? error.stack : error}`);
+  });
+  console.error(`${row.name}: ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+}
+console.log(`Servers on Node ${node.version}.\n`);
+console.log(table(['row', 'found', 'control', 'allowed', ''], lines));
+for (const sentence of sentences) console.error(`MISSED ${sentence}`);
+// A row that failed may have left a process, which ends with this one.
+process.exit(sentences.length > 0 || lines.length === 0 ? 1 : 0);

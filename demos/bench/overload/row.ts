@@ -1,0 +1,43 @@
+import type { NodeProgram } from '../proc/node.ts';
+import { atMost, exactly, type Finding, percentiles } from '../soak/measure.ts';
+
+export { atMost, exactly, type Finding, percentiles };
+
+export interface Effort {
+  /** The short form, for CI. */
+  readonly quick: boolean;
+  /** The Node of the servers. */
+  readonly node: NodeProgram;
+  /** Those of the row `park`. */
+  readonly nodes: readonly NodeProgram[];
+}
+
+/**
+ * One promise of the library under overload, and its control: the same server without the option, measured in the same way. The
+ * control has to miss a limit; otherwise the row would not show what the option is for.
+ */
+export interface Row {
+  readonly name: string;
+  /** What the control lacks, or has instead. */
+  readonly without: string;
+  /** Measures the server, or its control. Both return the same figures in the same order. */
+  measure(effort: Effort, isControl: boolean): Promise<Finding[]>;
+}
+
+const round = (value: number) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2));
+
+/** A figure with a lower limit. */
+export const atLeast = (what: string, found: number, allowed: number, unit: string): Finding => ({
+  what,
+  found: `${round(found)} ${unit}`,
+  allowed: `≥ ${round(allowed)} ${unit}`,
+  met: found >= allowed,
+});
+
+/** A figure without a limit, which explains the others. */
+export const told = (what: string, found: number | string, unit = ''): Finding => ({
+  what,
+  found: typeof found === 'number' ? `${round(found)} ${unit}`.trim() : found,
+  allowed: '',
+  met: true,
+});
