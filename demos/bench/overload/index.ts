@@ -14,14 +14,18 @@
  * control and its limit, and exits with 1 if one is missed.
  */
 import { parseArgs } from 'node:util';
-import { nodeFor, ownNode } from '../proc/node.ts';
+import { type NodeProgram, nodeFor, ownNode } from '../proc/node.ts';
 import { table } from '../report/table.ts';
+import { descriptors } from './descriptors.ts';
 import { flood } from './flood.ts';
+import { goodput } from './goodput.ts';
 import { greedyPeer } from './greedyPeer.ts';
+import { liveLimits } from './liveLimits.ts';
+import { park } from './park.ts';
 import type { Effort, Row } from './row.ts';
 import { slowloris } from './slowloris.ts';
 
-const rows: readonly Row[] = [slowloris, greedyPeer, flood];
+const rows: readonly Row[] = [slowloris, greedyPeer, flood, park, goodput, descriptors, liveLimits];
 
 const { values } = parseArgs({
   options: {
@@ -35,9 +39,21 @@ const { quick, only } = values;
 /** In the short form a time is a miss only beyond this multiple of its limit, because it runs on shared, busy machines. */
 const LATE = 3;
 
-const nodes = await Promise.all(values.node.map((name) => nodeFor(name)));
-const [node = ownNode] = nodes;
-const effort: Effort = { quick, node, nodes };
+/** The releases on which the full form of `park` runs, if none is given. */
+const RELEASES = ['20', '22', '24', '26'];
+const given: NodeProgram[] = [];
+// One after the other, because each may be an installation.
+for (const name of values.node) given.push(await nodeFor(name));
+const [node = ownNode] = given;
+
+async function releases(): Promise<readonly NodeProgram[]> {
+  if (given.length > 0) return given;
+  const all: NodeProgram[] = [];
+  for (const release of RELEASES) all.push(await nodeFor(release));
+  return all;
+}
+
+const effort: Effort = { quick, node, releases };
 
 const lines: string[][] = [];
 const sentences: string[] = [];

@@ -69,10 +69,11 @@ export class Program<Question extends object, Answer> {
   ask(question: Question): Promise<Answer> {
     const id = ++this.#questions;
     return new Promise((resolve, reject) => {
-      this.#child.once('exit', reject);
+      const died = (code: unknown) => reject(new Error(`A process ended with ${code} while it was asked`));
+      this.#child.once('exit', died);
       this.#waiting.set(id, (answer) => {
         this.#waiting.delete(id);
-        this.#child.off('exit', reject);
+        this.#child.off('exit', died);
         resolve(answer);
       });
       this.#child.send({ ...question, id }, (error) => error && reject(error));

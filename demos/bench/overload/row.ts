@@ -8,8 +8,8 @@ export interface Effort {
   readonly quick: boolean;
   /** The Node of the servers. */
   readonly node: NodeProgram;
-  /** Those of the row `park`. */
-  readonly nodes: readonly NodeProgram[];
+  /** Those of the row `park` in its full form. */
+  releases(): Promise<readonly NodeProgram[]>;
 }
 
 /**

@@ -8,6 +8,8 @@ export interface ServerJob {
   readonly options?: object;
   /** Milliseconds of asynchronous work for each line. @default 0 */
   readonly work?: number;
+  /** Up to as many milliseconds more, at random: so that clients do not finish together. @default 0 */
+  readonly more?: number;
   /** Whether one reply is all, and the server closes first. */
   readonly isOnce?: boolean;
   /** The first value of `concurrency` as an Observable. */

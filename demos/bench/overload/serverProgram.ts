@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
+import { getHeapStatistics } from 'node:v8';
 import { BehaviorSubject, map, mergeMap, take } from 'rxjs';
 import {
   type Handler,
@@ -17,7 +18,15 @@ import { decode } from './program.ts';
 import type { Ready, ServerAnswer, ServerJob, ServerQuestion } from './server.ts';
 import { Stalls } from './stalls.ts';
 
-const { options = {}, work = 0, isOnce = false, isBlind, hasMetrics, ...job } = decode<ServerJob>(process.argv[2]);
+const {
+  options = {},
+  work = 0,
+  more = 0,
+  isOnce = false,
+  isBlind,
+  hasMetrics,
+  ...job
+} = decode<ServerJob>(process.argv[2]);
 
 const stalls = new Stalls();
 const events: Record<string, number> = {};
@@ -34,7 +43,7 @@ const handler: Handler = (requests) => {
     work === 0
       ? map((line) => `${line}\n`)
       : mergeMap(async (line) => {
-          await pause(work);
+          await pause(work + more * Math.random());
           return `${line}\n`;
         }),
   );
@@ -73,7 +82,8 @@ const transport: Transport = {
 function answer(): ServerAnswer {
   const { accepted = 0, active = 0, waiting = 0, refused = 0 } = listening?.counters ?? {};
   const refusals = Object.fromEntries(listening?.refusals ?? []);
-  const { heapUsed: heap } = process.memoryUsage();
+  // `process.memoryUsage` opens a file, which fails when the process has no descriptor left.
+  const { used_heap_size: heap } = getHeapStatistics();
   const delay = stalls.take();
   return { accepted, active, waiting, refused, refusals, events, most, beyond, pauses, heap, delay };
 }
