@@ -24,8 +24,9 @@ import { liveLimits } from './liveLimits.ts';
 import { park } from './park.ts';
 import type { Effort, Row } from './row.ts';
 import { slowloris } from './slowloris.ts';
+import { spread } from './spread.ts';
 
-const rows: readonly Row[] = [slowloris, greedyPeer, flood, park, goodput, descriptors, liveLimits];
+const rows: readonly Row[] = [slowloris, greedyPeer, flood, park, goodput, descriptors, spread, liveLimits];
 
 const { values } = parseArgs({
   options: {

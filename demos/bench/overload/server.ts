@@ -1,3 +1,4 @@
+import type { DrainReport, Rehearsal } from '../../../lib/index.ts';
 import { cores } from '../proc/pinned.ts';
 import { Program, type ProgramOptions } from './program.ts';
 import type { Delay } from './stalls.ts';
@@ -24,6 +25,8 @@ export type ServerQuestion =
   | { readonly ask: 'figures' }
   /** The heap after a garbage collection. */
   | { readonly ask: 'heap' }
+  /** What a drain would do now, and the drain itself. */
+  | { readonly ask: 'rehearse' | 'drain' }
   /** Switches `concurrency`, or, where it is fixed, only the value that is compared with. */
   | { readonly ask: 'limit'; readonly value: number };
 
@@ -46,6 +49,10 @@ export interface ServerAnswer {
   readonly heap: number;
   /** Since the last question. */
   readonly delay: Delay;
+  /** If it was asked for. */
+  readonly rehearsal?: Rehearsal;
+  /** The report of the drain, once it is over. */
+  readonly drained?: DrainReport;
 }
 
 export interface Ready {

@@ -4,8 +4,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { getHeapStatistics } from 'node:v8';
-import { BehaviorSubject, map, mergeMap, take } from 'rxjs';
+import { BehaviorSubject, map, mergeMap, Subject, take } from 'rxjs';
 import {
+  type DrainReport,
   type Handler,
   type ListeningEvent,
   lines,
@@ -34,6 +35,8 @@ let listening: ListeningEvent | undefined;
 let most = 0;
 let beyond = 0;
 let pauses = 0;
+let drained: DrainReport | undefined;
+const shutdown = new Subject<void>();
 let limit = job.concurrency ?? Number.POSITIVE_INFINITY;
 const concurrency = job.concurrency === undefined ? undefined : new BehaviorSubject(job.concurrency);
 
@@ -85,7 +88,20 @@ function answer(): ServerAnswer {
   // `process.memoryUsage` opens a file, which fails when the process has no descriptor left.
   const { used_heap_size: heap } = getHeapStatistics();
   const delay = stalls.take();
-  return { accepted, active, waiting, refused, refusals, events, most, beyond, pauses, heap, delay };
+  return {
+    accepted,
+    active,
+    waiting,
+    refused,
+    refusals,
+    events,
+    most,
+    beyond,
+    pauses,
+    heap,
+    delay,
+    ...(drained && { drained }),
+  };
 }
 
 process.on('message', (question: ServerQuestion & { id: number }) => {
@@ -95,7 +111,9 @@ process.on('message', (question: ServerQuestion & { id: number }) => {
     limit = question.value;
     concurrency?.next(limit);
   }
-  process.send?.({ id: question.id, ...answer() });
+  const rehearsal = question.ask === 'rehearse' && listening?.connections.rehearse();
+  if (question.ask === 'drain') shutdown.next();
+  process.send?.({ id: question.id, ...answer(), ...(rehearsal && { rehearsal }) });
 });
 process.on('disconnect', () => process.exit());
 
@@ -116,6 +134,7 @@ const metrics = hasMetrics ? await serveMetrics() : undefined;
 serve({ port: 0, host: '127.0.0.1' }, handler, {
   ...options,
   ...(concurrency && { concurrency }),
+  shutdown,
   transport,
 }).subscribe((event: ServerEvent) => {
   if (event.type === 'opened') {
@@ -125,6 +144,7 @@ serve({ port: 0, host: '127.0.0.1' }, handler, {
   } else if (event.type !== 'closed' && event.type !== 'refused') {
     events[event.type] = (events[event.type] ?? 0) + 1;
   }
+  if (event.type === 'drained') drained = event;
   if (event.type !== 'listening') return;
   listening = event;
   process.send?.({ port: event.address.port as number, metrics } satisfies Ready);
