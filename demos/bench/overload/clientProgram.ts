@@ -4,6 +4,7 @@ import type { ClientJob, ClientQuestion, ClientReport, Manner } from './clients.
 import { decode } from './program.ts';
 import { type ClientOwner, type Ending, RawClient } from './rawClient.ts';
 import { Stalls } from './stalls.ts';
+import { epoch, recordWaits } from './waits.ts';
 
 const never = Number.POSITIVE_INFINITY;
 const job = decode<ClientJob & { port: number }>(process.argv[2]);
@@ -14,6 +15,7 @@ const counts = { begun: 0, served: 0, refused: 0, reset: 0, failed: 0, gaveUp: 0
 let times: number[] = [];
 let closes: number[] = [];
 const stalls = new Stalls();
+const waits = job.recordsWaits ? recordWaits() : [];
 let begunAt = 0;
 let isStopped = false;
 
@@ -166,7 +168,7 @@ function hold(): void {
         if (how === 'failed') connected();
         if (held.delete(client)) {
           counts.lost++;
-          closes.push(performance.now() - begunAt);
+          closes.push(epoch());
         } else {
           counts[endings[how]]++;
           if (again !== never) setTimeout(() => isStopped || connect(() => undefined), again);
@@ -190,7 +192,7 @@ function leave(some: number): void {
 
 /** @param takes Whether the times are taken, and begin anew. */
 function report(takes: boolean): ClientReport {
-  const figures = { ...counts, there: there.size };
+  const figures = { ...counts, there: there.size, waits };
   if (!takes) return { ...figures, times: [], closes: [], delay: { p99: 0, max: 0 } };
   const taken = { ...figures, times, closes, delay: stalls.take() };
   times = [];

@@ -1,6 +1,7 @@
 import { cores } from '../proc/pinned.ts';
 import { Program } from './program.ts';
 import type { Delay } from './stalls.ts';
+import type { Wait } from './waits.ts';
 
 /**
  * What the clients of a process do.
@@ -30,6 +31,8 @@ export interface ClientJob {
   readonly again?: number;
   /** How many may be connecting at a time, of those that are held or drip. @default 100 */
   readonly atOnce?: number;
+  /** Whether the process records when it waits for a core. */
+  readonly recordsWaits?: boolean;
   /** Whether the process gives way to others on its core, so that it does not delay clients that are measured there. */
   readonly yields?: boolean;
 }
@@ -59,8 +62,10 @@ export interface ClientReport {
   readonly lost: number;
   /** Milliseconds from each SYN to its reply; or of a line to its reply on a held connection. */
   readonly times: readonly number[];
-  /** When held connections were closed by the server, in milliseconds since `begin`. */
+  /** When held connections were closed by the server, in milliseconds since 1970. */
   readonly closes: readonly number[];
+  /** When the process waited for a core, since the start. */
+  readonly waits: readonly Wait[];
   /** How late the timers of this process were: what its own stalls may add to a time. */
   readonly delay: Delay;
 }

@@ -10,9 +10,13 @@
  * `--node` may be repeated: the row `park` runs on each of them, the others on the first one. By default the full form of `park` runs
  * on the releases 20, 22, 24 and 26, which are installed once from the npm registry.
  *
+ * A full run writes its table to `demos/bench/OVERLOAD.md`; `--out file` to another file, also a part of it.
+ *
  * Clients are bare handles, in processes on the second core; the server has the first one. Prints each figure beside that of the
  * control and its limit, and exits with 1 if one is missed.
  */
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type NodeProgram, nodeFor, ownNode } from '../proc/node.ts';
 import { table } from '../report/table.ts';
@@ -21,6 +25,7 @@ import { flood } from './flood.ts';
 import { goodput } from './goodput.ts';
 import { greedyPeer } from './greedyPeer.ts';
 import { liveLimits } from './liveLimits.ts';
+import { page } from './page.ts';
 import { park } from './park.ts';
 import type { Effort, Row } from './row.ts';
 import { slowloris } from './slowloris.ts';
@@ -33,9 +38,13 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     only: { type: 'string', default: '' },
     node: { type: 'string', multiple: true, default: [] },
+    out: { type: 'string' },
   },
 });
 const { quick, only } = values;
+const home = fileURLToPath(new URL('../OVERLOAD.md', import.meta.url));
+// A partial run must not replace the published results, unless a file is given.
+const out = values.out ?? (quick || only !== '' ? undefined : home);
 
 /** In the short form a time is a miss only beyond this multiple of its limit, because it runs on shared, busy machines. */
 const LATE = 3;
@@ -80,8 +89,9 @@ for (const row of rows.filter(({ name }) => name.includes(only))) {
   });
   console.error(`${row.name}: ${((performance.now() - begun) / 1000).toFixed(1)} s`);
 }
-console.log(`Servers on Node ${node.version}.\n`);
-console.log(table(['row', 'found', 'control', 'allowed', ''], lines));
+const results = table(['row', 'found', 'control', 'allowed', ''], lines);
+console.log(results);
+if (out !== undefined) writeFileSync(out, await page(process.argv.slice(2), node, results));
 for (const sentence of sentences) console.error(`MISSED ${sentence}`);
 // A row that failed may have left a process, which ends with this one.
 process.exit(sentences.length > 0 || lines.length === 0 ? 1 : 0);

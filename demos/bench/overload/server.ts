@@ -2,6 +2,7 @@ import type { DrainReport, Rehearsal } from '../../../lib/index.ts';
 import { cores } from '../proc/pinned.ts';
 import { Program, type ProgramOptions } from './program.ts';
 import type { Delay } from './stalls.ts';
+import type { Wait } from './waits.ts';
 
 /** How the server of a row is started. */
 export interface ServerJob {
@@ -17,6 +18,8 @@ export interface ServerJob {
   readonly concurrency?: number;
   /** Whether the library cannot see the descriptors of connections. */
   readonly isBlind?: boolean;
+  /** Whether the process records when it waits for a core. */
+  readonly recordsWaits?: boolean;
   /** Whether the process serves metrics by HTTP, too. */
   readonly hasMetrics?: boolean;
 }
@@ -49,6 +52,7 @@ export interface ServerAnswer {
   readonly heap: number;
   /** Since the last question. */
   readonly delay: Delay;
+  readonly waits: readonly Wait[];
   /** If it was asked for. */
   readonly rehearsal?: Rehearsal;
   /** The report of the drain, once it is over. */

@@ -18,6 +18,7 @@ import {
 import { decode } from './program.ts';
 import type { Ready, ServerAnswer, ServerJob, ServerQuestion } from './server.ts';
 import { Stalls } from './stalls.ts';
+import { recordWaits } from './waits.ts';
 
 const {
   options = {},
@@ -25,11 +26,13 @@ const {
   more = 0,
   isOnce = false,
   isBlind,
+  recordsWaits,
   hasMetrics,
   ...job
 } = decode<ServerJob>(process.argv[2]);
 
 const stalls = new Stalls();
+const waits = recordsWaits ? recordWaits() : [];
 const events: Record<string, number> = {};
 let listening: ListeningEvent | undefined;
 let most = 0;
@@ -100,6 +103,7 @@ function answer(): ServerAnswer {
     pauses,
     heap,
     delay,
+    waits,
     ...(drained && { drained }),
   };
 }
