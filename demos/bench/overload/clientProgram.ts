@@ -4,7 +4,7 @@ import type { ClientJob, ClientQuestion, ClientReport, Manner } from './clients.
 import { decode } from './program.ts';
 import { type ClientOwner, type Ending, RawClient } from './rawClient.ts';
 import { Stalls } from './stalls.ts';
-import { epoch, recordWaits } from './waits.ts';
+import { epoch, recordWaits, waited } from './waits.ts';
 
 const never = Number.POSITIVE_INFINITY;
 const job = decode<ClientJob & { port: number }>(process.argv[2]);
@@ -13,7 +13,9 @@ const { times: repeats = never, again = never, atOnce = 100 } = job;
 
 const counts = { begun: 0, served: 0, refused: 0, reset: 0, failed: 0, gaveUp: 0, lost: 0 };
 let times: number[] = [];
+let net: number[] = [];
 let closes: number[] = [];
+const errors: Record<string, number> = {};
 const stalls = new Stalls();
 const waits = job.recordsWaits ? recordWaits() : [];
 let begunAt = 0;
@@ -23,6 +25,11 @@ let isStopped = false;
 const TICK = 20;
 
 const endings: Record<Ending, 'refused' | 'reset' | 'failed'> = { fin: 'refused', reset: 'reset', failed: 'failed' };
+
+function lose(how: Ending, code: string | undefined): void {
+  counts[endings[how]]++;
+  if (how === 'failed') errors[code ?? ''] = (errors[code ?? ''] ?? 0) + 1;
+}
 
 /** All clients that are connected or connecting, in the order of their SYNs, and what is to be called when they give up. */
 const there = new Map<RawClient, (() => void) | undefined>();
@@ -36,18 +43,21 @@ function dial(owner: ClientOwner, gaveUp?: () => void): RawClient {
 
 /** One request, one reply. @param over Called when the connection is closed, whatever the outcome. */
 function visit(over: () => void): RawClient {
+  const before = job.server === undefined ? 0 : waited(job.server);
   const owner: ClientOwner = {
     opened: (client) => client.send('ping\n'),
     received(client, isLine) {
       if (!isLine) return;
-      times.push(performance.now() - client.since);
+      const time = performance.now() - client.since;
+      times.push(time);
+      if (job.server !== undefined) net.push(time - (waited(job.server) - before));
       counts.served++;
       client.close();
       there.delete(client);
       over();
     },
-    ended(client, how) {
-      counts[endings[how]]++;
+    ended(client, how, code) {
+      lose(how, code);
       there.delete(client);
       over();
     },
@@ -128,8 +138,8 @@ function drip(): void {
         paced.set(client, performance.now());
       },
       received: () => undefined,
-      ended(client, how) {
-        counts[endings[how]]++;
+      ended(client, how, code) {
+        lose(how, code);
         there.delete(client);
         paced.delete(client);
         once();
@@ -162,7 +172,7 @@ function hold(): void {
         } else if (since > 0) times.push(now - since);
         held.set(client, 0);
       },
-      ended(client, how) {
+      ended(client, how, code) {
         there.delete(client);
         paced.delete(client);
         if (how === 'failed') connected();
@@ -170,7 +180,7 @@ function hold(): void {
           counts.lost++;
           closes.push(epoch());
         } else {
-          counts[endings[how]]++;
+          lose(how, code);
           if (again !== never) setTimeout(() => isStopped || connect(() => undefined), again);
         }
       },
@@ -192,10 +202,11 @@ function leave(some: number): void {
 
 /** @param takes Whether the times are taken, and begin anew. */
 function report(takes: boolean): ClientReport {
-  const figures = { ...counts, there: there.size, waits };
-  if (!takes) return { ...figures, times: [], closes: [], delay: { p99: 0, max: 0 } };
-  const taken = { ...figures, times, closes, delay: stalls.take() };
+  const figures = { ...counts, there: there.size, errors, waits };
+  if (!takes) return { ...figures, times: [], net: [], closes: [], delay: { p99: 0, max: 0 } };
+  const taken = { ...figures, times, net, closes, delay: stalls.take() };
   times = [];
+  net = [];
   closes = [];
   return taken;
 }

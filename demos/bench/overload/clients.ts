@@ -31,6 +31,8 @@ export interface ClientJob {
   readonly again?: number;
   /** How many may be connecting at a time, of those that are held or drip. @default 100 */
   readonly atOnce?: number;
+  /** The process of the server, for `net`. */
+  readonly server?: number;
   /** Whether the process records when it waits for a core. */
   readonly recordsWaits?: boolean;
   /** Whether the process gives way to others on its core, so that it does not delay clients that are measured there. */
@@ -42,7 +44,7 @@ export type ClientQuestion =
   | { readonly ask: 'report' | 'begin' | 'stop' }
   | { readonly ask: 'leave'; readonly count: number };
 
-/** Since the start; `times` and `delay` since the last report. */
+/** Since the start; `times`, `net`, `closes` and `delay` since the last report. */
 export interface ClientReport {
   /** SYNs that were sent. */
   readonly begun: number;
@@ -56,12 +58,16 @@ export interface ClientReport {
   readonly reset: number;
   /** Connects that failed. */
   readonly failed: number;
+  /** The same, by the code of the error. */
+  readonly errors: Record<string, number>;
   /** Clients that gave up. */
   readonly gaveUp: number;
   /** Connections that had a reply, and that the server closed. */
   readonly lost: number;
   /** Milliseconds from each SYN to its reply; or of a line to its reply on a held connection. */
   readonly times: readonly number[];
+  /** The same of visits, less the time for which the server was ready to run meanwhile, and had no core. */
+  readonly net: readonly number[];
   /** When held connections were closed by the server, in milliseconds since 1970. */
   readonly closes: readonly number[];
   /** When the process waited for a core, since the start. */
@@ -110,15 +116,17 @@ export class Clients {
   /** Polls until a condition holds, and sums up the times of all reports. */
   async until(what: (report: ClientReport) => boolean, within: number): Promise<ClientReport> {
     const times: number[] = [];
+    const net: number[] = [];
     const closes: number[] = [];
     let delay = { p99: 0, max: 0 };
     const kept = (report: ClientReport) => {
       for (const time of report.times) times.push(time);
+      for (const time of report.net) net.push(time);
       for (const close of report.closes) closes.push(close);
       delay = { p99: Math.max(delay.p99, report.delay.p99), max: Math.max(delay.max, report.delay.max) };
       return what(report);
     };
-    return { ...(await this.#program.until({ ask: 'report' }, kept, within)), times, closes, delay };
+    return { ...(await this.#program.until({ ask: 'report' }, kept, within)), times, net, closes, delay };
   }
 
   stop(): Promise<void> {

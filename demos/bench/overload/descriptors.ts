@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { addresses, Clients } from './clients.ts';
-import { atLeast, atMost, exactly, type Row, told } from './row.ts';
+import { atLeast, exactly, latency, type Row, told } from './row.ts';
 import { Server } from './server.ts';
 
 const DESCRIPTORS = 256;
@@ -33,6 +33,7 @@ export const descriptors: Row = {
       count: 1,
       times: 1,
       patience: 2000,
+      server: server.pid,
       from: addresses('127.0.1', 1, 1),
     });
     const metrics = scrape(server.metrics as number, 100);
@@ -52,7 +53,7 @@ export const descriptors: Row = {
       exactly('clients that were served, and closed by the server', lost, 0),
       exactly('metrics that could not be read', scraped.failed, 0),
       exactly('events of the shortage: exhausted, overcommitted', [events.exhausted, events.overcommitted], [1, 1]),
-      atMost('a new client after some have left, from the SYN to the reply', next.times[0] ?? 2000, 100, 'ms'),
+      ...latency('a new client after some have left, from the SYN to the reply', 'max', next.times, next.net, 100),
       atLeast('connections that are served with 256 descriptors', active, 180, ''),
       told('clients that had a reply', served, ''),
       told('refused by reason', JSON.stringify(refusals)),

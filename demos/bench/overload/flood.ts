@@ -25,19 +25,19 @@ export const flood: Row = {
     const before = await server.ask({ ask: 'heap' });
     // The collection is no part of the delay.
     await server.ask();
-    const waited = server.waited;
+    const used = server.used;
     const begun = performance.now();
     await clients.begin();
     const isOver = (report: { begun: number; there: number }) => report.begun === count && report.there === 0;
     const report = await clients.until(isOver, 60_000);
     const seconds = (performance.now() - begun) / 1000;
     const { delay } = await server.ask();
-    const busy = server.waited - waited;
+    const { waited, ran } = server.used;
     await pause(300);
     const after = await server.ask({ ask: 'heap' });
     await Promise.all([clients.stop(), server.stop()]);
     return [
-      exactly('connections that were accepted', after.accepted - before.accepted, count),
+      exactly('accepted, and clients that were connected', after.accepted - before.accepted, count - report.failed),
       exactly(
         'refused, as the server counts and as the clients do',
         after.refused - before.refused,
@@ -48,7 +48,11 @@ export const flood: Row = {
       atMost('the heap grows by', (after.heap - before.heap) / 1e6, 1, 'MB'),
       told('it took, for all clients', seconds, 's'),
       told('event-loop delay, longest', delay.max, 'ms'),
-      told('the server waited for its core, in all', busy, 'ms'),
+      told(
+        'the server ran, and waited for its core',
+        `${Math.round(ran - used.ran)}, ${Math.round(waited - used.waited)} ms`,
+      ),
+      told('connects that failed, by code', JSON.stringify(report.errors)),
       told('refused by reason', JSON.stringify(after.refusals)),
     ];
   },

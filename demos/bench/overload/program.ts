@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ownNode } from '../proc/node.ts';
@@ -87,17 +86,6 @@ export class Program<Question extends object, Answer> {
       const answer = await this.ask(question);
       if (what(answer) || performance.now() > end) return answer;
       await pause(50);
-    }
-  }
-
-  /** Milliseconds for which its threads were ready and waited for a core, in all. 0 where the kernel does not report it. */
-  get waited(): number {
-    try {
-      const threads = readdirSync(`/proc/${this.pid}/task`);
-      const waits = threads.map((id) => readFileSync(`/proc/${this.pid}/task/${id}/schedstat`, 'utf8').split(' ')[1]);
-      return waits.reduce((sum, wait) => sum + Number(wait) / 1e6, 0);
-    } catch {
-      return 0;
     }
   }
 

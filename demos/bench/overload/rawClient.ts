@@ -1,3 +1,5 @@
+import { getSystemErrorName } from 'node:util';
+
 /**
  * A TCP client on the bare handle of Node, without a `net.Socket`: thousands of them cost less than the server that they load.
  * `process.binding` is not documented; the members that are used here are the same in Node 20, 22, 24 and 26.
@@ -11,7 +13,6 @@ interface Handle {
   readStart(): number;
   writeLatin1String(request: object, text: string): number;
   close(): void;
-  reset(): number;
 }
 interface TcpBinding {
   readonly TCP: new (kind: number) => Handle;
@@ -42,8 +43,8 @@ export interface ClientOwner {
   opened(client: RawClient): void;
   /** Bytes have come. @param isLine Whether the last one ends a line. */
   received(client: RawClient, isLine: boolean): void;
-  /** The server, or the network, has ended the connection. Not called after `close` and `reset`. */
-  ended(client: RawClient, how: Ending): void;
+  /** The server, or the network, has ended the connection. Not called after `close`. @param code That of a connect that failed. */
+  ended(client: RawClient, how: Ending, code?: string): void;
 }
 
 export class RawClient {
@@ -58,7 +59,7 @@ export class RawClient {
     const request = new TCPConnectWrap();
     request.oncomplete = (status) => {
       if (this.#isClosed) return;
-      if (status !== 0) return this.#end(owner, 'failed');
+      if (status !== 0) return this.#end(owner, 'failed', status);
       handle.setNoDelay(true);
       handle.readStart();
       owner.opened(this);
@@ -71,7 +72,7 @@ export class RawClient {
       else this.#end(owner, length === EOF ? 'fin' : 'reset');
     };
     const status = handle.bind(from, 0) || handle.connect(request, '127.0.0.1', port);
-    if (status !== 0) setImmediate(() => this.#isClosed || this.#end(owner, 'failed'));
+    if (status !== 0) setImmediate(() => this.#isClosed || this.#end(owner, 'failed', status));
   }
 
   get isClosed(): boolean {
@@ -93,8 +94,8 @@ export class RawClient {
     this.#handle.close();
   }
 
-  #end(owner: ClientOwner, how: Ending): void {
+  #end(owner: ClientOwner, how: Ending, status = 0): void {
     this.close();
-    owner.ended(this, how);
+    owner.ended(this, how, status < 0 ? getSystemErrorName(status) : undefined);
   }
 }

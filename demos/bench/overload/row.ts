@@ -1,7 +1,12 @@
 import type { NodeProgram } from '../proc/node.ts';
-import { atMost, exactly, type Finding, percentiles } from '../soak/measure.ts';
+import { atMost, exactly, type Finding as Measured, percentiles } from '../soak/measure.ts';
 
-export { atMost, exactly, type Finding, percentiles };
+export { atMost, exactly, percentiles };
+
+export interface Finding extends Measured {
+  /** Whether a limit was missed only because of the machine: it is met in the time in which the server had its core. */
+  readonly isMachine?: boolean;
+}
 
 export interface Effort {
   /** The short form, for CI. */
@@ -33,6 +38,25 @@ export const atLeast = (what: string, found: number, allowed: number, unit: stri
   allowed: `≥ ${round(allowed)} ${unit}`,
   met: found >= allowed,
 });
+
+/**
+ * A share of times, which has an upper limit.
+ *
+ * @param net The same times, each less that for which the server was ready to run meanwhile and another process had its core.
+ */
+export function latency(
+  what: string,
+  share: 'p99' | 'max',
+  times: readonly number[],
+  net: readonly number[],
+  limit: number,
+): Finding[] {
+  // No reply at all is no short latency.
+  const of = (all: readonly number[]) => (all.length === 0 ? Number.POSITIVE_INFINITY : percentiles(all)[share]);
+  const found = atMost(`${what}, ${share}`, of(times), limit, 'ms');
+  const isMachine = !found.met && of(net) <= limit;
+  return [{ ...found, isMachine }, told('the same, in the time in which the server had its core', of(net), 'ms')];
+}
 
 /** A figure without a limit, which explains the others. */
 export const told = (what: string, found: number | string, unit = ''): Finding => ({

@@ -1,8 +1,9 @@
 import type { DrainReport, Rehearsal } from '../../../lib/index.ts';
+import { readCpu } from '../proc/cpu.ts';
 import { cores } from '../proc/pinned.ts';
 import { Program, type ProgramOptions } from './program.ts';
 import type { Delay } from './stalls.ts';
-import type { Wait } from './waits.ts';
+import { type Wait, waited } from './waits.ts';
 
 /** How the server of a row is started. */
 export interface ServerJob {
@@ -91,9 +92,13 @@ export class Server {
     return this.#program.until({ ask: 'figures' }, what, within);
   }
 
-  /** See `Program`. */
-  get waited(): number {
-    return this.#program.waited;
+  get pid(): number {
+    return this.#program.pid;
+  }
+
+  /** Milliseconds for which its thread was ready to run and had no core, and for which it ran, since the start. */
+  get used(): { readonly waited: number; readonly ran: number } {
+    return { waited: waited(this.pid), ran: readCpu(this.pid).total / 1000 };
   }
 
   stop(): Promise<void> {

@@ -10,10 +10,14 @@ const SHORTEST = 10;
 /** Milliseconds since 1970, by a clock that is never set back. */
 export const epoch = () => performance.timeOrigin + performance.now();
 
-/** Milliseconds for which this thread has waited for a core, in all. 0 where the kernel does not report it. */
-function waited(): number {
+/**
+ * Milliseconds for which a thread was ready to run and another had its core, in all. 0 where the kernel does not report it.
+ *
+ * @param thread That of a process by its id; the calling one by default.
+ */
+export function waited(thread: number | 'thread-self' = 'thread-self'): number {
   try {
-    return Number(readFileSync('/proc/thread-self/schedstat', 'utf8').split(' ')[1]) / 1e6;
+    return Number(readFileSync(`/proc/${thread}/schedstat`, 'utf8').split(' ')[1]) / 1e6;
   } catch {
     return 0;
   }
