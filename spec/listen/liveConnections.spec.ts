@@ -468,6 +468,8 @@ describe('a rehearsal', () => {
     expect(rehearsed(server)).toEqual({ idle: 1, busy: 2, aborted: 0, duration: 90 });
     await server.clock.advance(20);
     expect(rehearsed(server)).toEqual({ idle: 1, busy: 1, aborted: 1, duration: 100 });
+    // The work goes on while the port is still open.
+    expect(tableOf(server).rehearse({ announce: 20 })).toMatchObject({ idle: 1, busy: 2, duration: 20 + 90 });
   });
 
   it('takes unsent bytes to leave at the rate so far, and never if none leaves', async () => {
