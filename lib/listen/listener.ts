@@ -260,7 +260,8 @@ export class Listener implements PortHandler, ConnectionOwner {
     const { overflow, waitingRoom, registry } = this.#options;
     if (overflow !== 'park') return undefined;
     const parking = new Parking({
-      waiting: () => this.#waitingRoom.size + (this.#arrivals?.size ?? 0),
+      // One that gives way is refused if it is one too many. Were the port to stop for it, others could not pass by.
+      waiting: () => this.#waitingRoom.size - this.#waitingRoom.yielding + (this.#arrivals?.size ?? 0),
       max: () => waitingRoom.max,
       cannot: (error) => this.#emit({ type: 'failed', error }),
     });

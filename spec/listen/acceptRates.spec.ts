@@ -209,6 +209,12 @@ describe('a rate of each peer', () => {
 });
 
 describe('a token bucket', () => {
+  it('has a token when all parts of it have come, though their sum is a little less', () => {
+    const bucket = new TokenBucket(0, 0);
+    for (let i = 1; i <= 10; i++) bucket.fill(100 * i, { perSecond: 1, burst: 1 });
+    expect(bucket.isEmpty).toBe(false);
+  });
+
   it('takes nothing away, and gives nothing, if the clock goes back', () => {
     const bucket = new TokenBucket(2, 1000);
     bucket.fill(0, { perSecond: 1, burst: 5 });

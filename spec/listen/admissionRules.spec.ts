@@ -197,13 +197,21 @@ describe('the rates of a server', () => {
     ]);
   });
 
-  it('grow from when the port opens, not from when the server was subscribed to', async () => {
-    const perSecond = new Subject<number>();
-    const server = await open({ accepts: { perSecond, ramp: 10_000 } });
-    await server.clock.advance(60_000);
-    perSecond.next(100);
-    await server.clock.settle();
-    expect(await verdicts(server, ...Array(2).fill('10.0.0.1'))).toEqual([undefined, 'rate']);
+  it('grow from when the port opens: not from when the server was subscribed to, or when the first client came', async () => {
+    for (const [pause, expected] of [
+      [0, 1],
+      [5000, 50],
+      [10_000, 100],
+    ] as const) {
+      const perSecond = new Subject<number>();
+      const server = await open({ accepts: { perSecond, ramp: 10_000 } });
+      await server.clock.advance(60_000);
+      perSecond.next(100);
+      await server.clock.advance(pause);
+      await server.connectAll(110);
+      expect(server.log.counters.active).toBe(expected);
+      server.log.subscription?.unsubscribe();
+    }
   });
 });
 

@@ -132,7 +132,13 @@ describe('the address of a client that is mapped into IPv6', () => {
 describe('a port that parks', () => {
   const parking = async (max: Observable<number> | number) => {
     const proxy = { trusted: ['10.0.0.0/8'], deadline: 60_000 };
-    const { server } = await proxied({ concurrency: 1, proxy, waiting: { max, timeout: 60_000 }, overflow: 'park' });
+    const { server } = await proxied({
+      concurrency: 1,
+      proxy,
+      waiting: { max, timeout: 60_000 },
+      overflow: 'park',
+      deny: ['192.0.2.9'],
+    });
     const send = (one: MemoryClient, address: string) => {
       one.write(encodeProxyHeader({ source: { address, port: 1 }, destination: HERE }));
       one.write('hello');
@@ -162,9 +168,10 @@ describe('a port that parks', () => {
     const denied = await server.connect({ address: PROXY });
     await server.connect({ address: PROXY });
     expect([server.log.counters.accepted, limits?.isParked]).toEqual([1, true]);
-    denied.write('no header');
+    send(denied, '192.0.2.9');
     await server.clock.settle();
     expect(server.log.counters).toMatchObject({ accepted: 2, refused: 1 });
+    expect([server.log.refusals, server.network.sockets.size]).toEqual([['denied'], 2]);
     const next = await server.connect({ address: PROXY });
     send(next, '192.0.2.1');
     await server.clock.settle();

@@ -56,6 +56,8 @@ describe('a full server that evicts', () => {
     const next = await server.connect();
     await server.clock.advance(300);
     expect([evicted(server), server.log.counters.waiting, next.over]).toEqual([[], 1, false]);
+    const { connections = [] } = server.log.of('listening')[0] ?? {};
+    expect([...connections].map(({ isDraining }) => isDraining)).toEqual([false, false, false]);
     replies.next('reply\n');
     await server.clock.advance(50);
     clients[0]?.end();

@@ -135,8 +135,11 @@ describe('a farewell that is a function', () => {
   });
 });
 
-describe('without a farewell, a connection that is refused at accept', () => {
-  it('is counted and closed at once, and nothing is made for it', async () => {
+describe('a connection that is refused at accept and is sent nothing', () => {
+  it.each<[string, ServeOptions]>([
+    ['denied', { deny: ['10.0.0.0/8'] }],
+    ['exhausted', { admit: () => 'exhausted', farewell: 'bye' }],
+  ])('is counted and closed at once, and nothing is made for it: %s', async (reason, options) => {
     const handlers = new Set<unknown>();
     const observed = (network: Transport): Transport => ({
       listen: (where, options, handler) =>
@@ -149,12 +152,12 @@ describe('without a farewell, a connection that is refused at accept', () => {
           },
         }),
     });
-    const server = await TestServer.open(echo, { deny: ['10.0.0.0/8'], concurrency: 1 }, observed);
+    const server = await TestServer.open(echo, { ...options, concurrency: 1 }, observed);
     const clients = [];
     for (let i = 0; i < 10; i++) clients.push(await server.connect(at('10.0.0.1')));
     expect(server.log.counters).toEqual({ accepted: 10, waiting: 0, active: 0, closed: 0, refused: 10 });
     expect(server.log.of('refused').map(({ id, waited }) => [id, waited])).toEqual(clients.map((_, n) => [n + 1, 0]));
-    expect(server.log.of('listening')[0]?.refusals).toEqual(new Map([['denied', 10]]));
+    expect(server.log.of('listening')[0]?.refusals).toEqual(new Map([[reason, 10]]));
     expect([clients.every(({ over }) => over), server.network.sockets.size]).toEqual([true, 0]);
     expect(server.clock.actions).toEqual([]);
     // All of them have one handler.

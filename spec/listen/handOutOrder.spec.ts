@@ -101,3 +101,22 @@ describe('connections are handed out', () => {
     expect(log).toEqual(['h', 'i']);
   });
 });
+
+it('each waits for its own time, also where the newest was handed out first', () => {
+  const clock = new Clock();
+  const log: string[] = [];
+  const waitingRoom = new WaitingRoom<string>(
+    { max: 9, timeout: 100, ahead: 2, order: 'newest', clock },
+    { hand: (item) => log.push(item), refuse: (item, reason) => log.push(`${item}: ${reason} at ${clock.now()}`) },
+  );
+  for (const item of 'abcd') {
+    waitingRoom.arrive(item);
+    clock.jump(10);
+  }
+  for (const item of 'ab') {
+    waitingRoom.taken(item);
+    clock.jump(0);
+  }
+  clock.jump(1000);
+  expect(log).toEqual(['a', 'b', 'd', 'c', 'c: timeout at 120', 'd: timeout at 130']);
+});

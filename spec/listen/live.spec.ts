@@ -137,6 +137,13 @@ describe('several options as Observables', () => {
     }
   });
 
+  it('are not subscribed to after one has failed', async () => {
+    let subscribed = 0;
+    const concurrency = new Observable<number>(() => void subscribed++);
+    const server = await TestServer.open(echo, { waiting: { max: EMPTY }, concurrency });
+    expect([server.log.fault, subscribed]).toEqual([expect.any(TypeError), 0]);
+  });
+
   it('emit `listening` before what their further values cause', async () => {
     const concurrency = of(5, Number.MAX_SAFE_INTEGER);
     const server = await TestServer.open(echo, { concurrency, waiting: { max: of(1, Number.MAX_SAFE_INTEGER) } });

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { of } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { PerAddress } from '../../lib/listen/perAddress.ts';
 import type { Handler, ServeOptions } from '../../lib/serve.ts';
@@ -56,7 +57,7 @@ describe('the connections of each peer', () => {
 });
 
 /** A server with 400 places, of which a peer that has more than 100 leaves the last 100 to others. */
-async function open(options: ServeOptions = {}) {
+async function serving(options: ServeOptions = {}) {
   const server = await TestServer.open(echo, { concurrency: 400, greeting: 60_000, idle: 60_000, ...options });
   const connect = async (address: string, count: number): Promise<MemoryClient[]> => {
     const made = Array.from({ length: count }, () => server.network.connect({ address: { address, port: 1 } }));
@@ -67,7 +68,12 @@ async function open(options: ServeOptions = {}) {
   return { server, connect, served };
 }
 
-describe('a peer that has more than its share', () => {
+describe.each([
+  ['a number', 400],
+  ['an Observable', of(400)],
+])('a peer that has more than its share of the places, which are %s', (_what, concurrency) => {
+  const open = (options: ServeOptions = {}) => serving({ concurrency, ...options });
+
   it('gets the places that are free, but not the last quarter, which others get while it waits', async () => {
     const { server, connect, served } = await open();
     await connect('A', 500);
@@ -132,8 +138,22 @@ describe('a peer that has more than its share', () => {
   });
 });
 
+it('with `park` the port does not stop accepting for connections that give way: others pass by', async () => {
+  const { server, connect, served } = await serving({ overflow: 'park', waiting: { max: 10 } });
+  const { limits } = server.log.of('listening')[0] ?? {};
+  await connect('A', 312);
+  expect([served('A'), server.log.refusals, limits?.isParked]).toEqual([300, ['per-address', 'per-address'], false]);
+  await connect('B', 50);
+  await connect('C', 50);
+  expect([served('B'), served('C'), server.log.counters.waiting]).toEqual([50, 50, 10]);
+  // All places are taken now: for those that wait, those that give way are refused, until the room is full of others.
+  await connect('B', 30);
+  expect(server.log.refusals).toEqual(Array(12).fill('per-address'));
+  expect([server.log.counters.waiting, limits?.isParked]).toEqual([10, true]);
+});
+
 it('with `evict` no connection is closed for one that gives way', async () => {
-  const { server, connect, served } = await open({ overflow: 'evict' });
+  const { server, connect, served } = await serving({ overflow: 'evict' });
   await connect('A', 300);
   await connect('B', 100);
   await connect('A', 10);
