@@ -126,13 +126,16 @@ export interface RefusedEvent {
   readonly error?: unknown;
 }
 /**
- * A handler failed, and its connection with it; or the function for the last message to a connection failed, `farewell` or
- * `lastCall`; or one accept failed, or a renewal of the certificate, in which cases there is no `id`. Nothing else is affected.
+ * A handler failed, and its connection with it; or a function among the options failed, which `callback` names, and what it was
+ * asked for is done as if it had given no answer. Without both: an accept failed, or a renewal of the certificate; an Observable has
+ * emitted a limit that cannot be; or the port cannot park. Nothing else is affected.
  */
 export interface FailedEvent {
   readonly type: 'failed';
   readonly id?: number;
   readonly peer?: Address;
+  /** The function among the options that failed, if it was one: its name. */
+  readonly callback?: 'admit' | 'evict' | 'farewell' | 'lastCall';
   readonly error: unknown;
 }
 /** The process is about to run out of descriptors, and refuses connections until some are free. Emitted once per shortage. */

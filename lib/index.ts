@@ -7,8 +7,8 @@ export { type Handler, type ServeOptions, serve } from './serve.ts';
 export { listen } from './listen/listen.ts';
 export type { ListenOptions } from './listen/listenOptions.ts';
 export type { Admit } from './listen/admission.ts';
-export type { Worth } from './listen/eviction.ts';
-export type { Order } from './listen/handOutOrder.ts';
+export type { CompareWorth } from './listen/eviction.ts';
+export type { WaitingOrder } from './listen/handOutOrder.ts';
 export type { Overflow } from './listen/listener.ts';
 export type { Live } from './listen/live.ts';
 export type { Farewell, RefusalInfo } from './listen/refusal.ts';
@@ -89,6 +89,7 @@ export type {
   ListeningEvent,
   LiveSet,
   OpenedEvent,
+  OvercommittedEvent,
   Paused,
   ProgressEvent,
   RecoveredEvent,

@@ -1,4 +1,5 @@
 import { inspect, types } from 'node:util';
+import { isObservable } from 'rxjs';
 
 /** What is wrong with a value: the end of a sentence that begins with the option's name. `outOfRange` makes it a RangeError. */
 export type Violation = string | { readonly outOfRange: string };
@@ -176,8 +177,9 @@ function readInto(
   if (typeof options !== 'object' || options === null) return `must be an object, not ${describe(options)}`;
   // Inherited names are included. Methods and getters of a class are not, because they are not enumerable: a class may have more.
   for (const name in options) {
-    if (!Object.hasOwn(checks, name))
-      return `there is no option ${describe(name)}; the options are ${Object.keys(checks).join(', ')}`;
+    if (Object.hasOwn(checks, name)) continue;
+    if (isObservable(options)) return 'must be an object, not an Observable';
+    return `there is no option ${describe(name)}; the options are ${Object.keys(checks).join(', ')}`;
   }
   // By name, because a handler calls operators with options for each connection: entries would be an array for each.
   for (const name in checks) {

@@ -8,7 +8,7 @@ import { onDemand } from './flow/reply.ts';
 import { defaultLimits } from './listen/limits.ts';
 import { Lingering } from './listen/lingering.ts';
 import { openPort } from './listen/listen.ts';
-import { type ListenOptions, listenChecks } from './listen/listenOptions.ts';
+import { checkTogether, type ListenOptions, listenChecks } from './listen/listenOptions.ts';
 import { type Live, type LiveOptions, live } from './listen/live.ts';
 import { ProgressReports } from './listen/progressReports.ts';
 import { Registry } from './listen/registry.ts';
@@ -131,6 +131,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
   const place = whereToListen('serve', where);
   checkArgument('serve', 'the handler', handler, callable);
   const given = check('serve', options, serveChecks);
+  checkTogether('serve', given);
   const { concurrency = defaultLimits().concurrency, shutdown = EMPTY, ...timed } = given;
   const { announce = 0, grace = 10_000, spread = 0, lastCall, ...more } = timed;
   const { idle = 30_000, greeting = 10_000, frame = 10_000, reply: replying = 60_000, ...others } = more;

@@ -75,7 +75,7 @@ export function numberOption<C extends Command>(
   const name = flags.match(/--[\w-]+/)?.[0] ?? flags;
   const parse = (text: string): number => {
     const value = text.trim() === '' ? Number.NaN : Number(text);
-    if (value >= min && value <= max && (!whole || Number.isInteger(value))) return value;
+    if (value >= min && value <= max && (!whole || Number.isInteger(value) || value === max)) return value;
     const range = max === Number.POSITIVE_INFINITY ? `, ${min} or more` : ` from ${min} to ${max}`;
     return command.error(`${name} must be a ${whole ? 'whole ' : ''}number${range}, and not '${text}'`);
   };

@@ -73,7 +73,7 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
   add('--waiting <count>', 'that may wait', { min: 0, max: many, default: 1000 });
   choice('--order <order>', 'in which they are served', ['fifo', 'newest', 'adaptive'], 'fifo');
   choice('--overflow <policy>', 'for those for which there is no place', ['refuse', 'park', 'evict'], 'refuse');
-  add('--per-address <count>', 'from one address (default: gives way above a tenth)', {
+  add('--per-address <count>', 'from one address; by default it gives way above 100, and a tenth', {
     min: 1,
     max: Number.POSITIVE_INFINITY,
   });

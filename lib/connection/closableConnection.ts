@@ -111,10 +111,10 @@ export abstract class ClosableConnection extends ObservedConnection {
     this.inContext(this.#finishInput);
   }
 
-  /** Its place is for another connection: asks it to finish, within the grace of the server. */
-  evict(): void {
+  /** Its place is for another connection: asks it to finish within so many milliseconds, and within the grace of the server. */
+  evict(within: number): void {
     this.closing.set('evicted');
-    this.watchdog.destroyWithin(this.watchdog.deadlines.grace);
+    this.watchdog.destroyWithin(Math.min(within, this.watchdog.deadlines.grace));
     this.watchdog.set();
     this.drain();
   }

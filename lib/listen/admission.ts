@@ -152,9 +152,11 @@ export class Admission {
     return addressKey !== undefined && this.#perAddress?.yields(addressKey, busy) === true;
   }
 
-  /** How many connections a peer may have; `undefined` if none is refused for that. */
-  get limit(): number | undefined {
-    return this.#perAddress?.share;
+  /** How many connections a peer may have, or are its share; `undefined` if it has fewer, and was not refused for that. */
+  limit(peer: Address): number | undefined {
+    const key = this.keyOf(peer);
+    const { share } = this.#perAddress ?? {};
+    return key !== undefined && share !== undefined && (this.#perAddress?.count(key) ?? 0) >= share ? share : undefined;
   }
 
   /** Milliseconds after which a peer that is refused for a rate may come again. */
@@ -169,7 +171,7 @@ export class Admission {
       checkArgument('admit a connection', 'what admit returns', verdict, verdictCheck);
       return verdict as RefusalReason;
     } catch (error) {
-      emit({ type: 'failed', peer, error });
+      emit({ type: 'failed', peer, callback: 'admit', error });
       return 'denied';
     }
   }

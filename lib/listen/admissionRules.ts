@@ -12,7 +12,7 @@ import type { Current, Live, LiveOptions } from './live.ts';
  * @param concurrency How many connections are served at a time: with it, `perAddress` has a default.
  */
 export function admissionRules(
-  { allow, deny, perAddress, accepts, admit }: ListenOptions,
+  { allow, deny, perAddress, accepts, admit, overflow }: ListenOptions,
   live: LiveOptions,
   concurrency: Current<number> | undefined,
 ): AdmissionRules {
@@ -29,7 +29,8 @@ export function admissionRules(
     deny: list('deny', deny),
     allow: list('allow', allow),
     prefix: { 4: perAddress?.prefix?.[4] ?? PREFIX[4], 6: perAddress?.prefix?.[6] ?? PREFIX[6] },
-    perAddress: connections || concurrency ? { connections, concurrency } : undefined,
+    // Where clients wait in the queue of the kernel, others cannot pass by: there is no share.
+    perAddress: connections || (concurrency && overflow !== 'park') ? { connections, concurrency } : undefined,
     accepts: accepts && {
       perSecond: rate('accepts.perSecond', accepts.perSecond),
       burst: accepts.burst,

@@ -37,6 +37,8 @@ export interface ArrivalsHandler {
   refuse(connection: SocketConnection, reason: RefusalReason, error?: Error): void;
   /** The address of the client is known. @returns Why it is refused; `undefined` if it comes in. */
   admit(connection: SocketConnection): RefusalReason | undefined;
+  /** It does not come in. */
+  turnAway(connection: SocketConnection, reason: RefusalReason): void;
   /** So many more handshakes have begun, or so many less. */
   handshakes(change: number): void;
 }
@@ -111,8 +113,10 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
     this.#stopWaiting(arrival);
     const reason = this.#handler.admit(arrival.connection);
     // The user's code was asked, and may have closed it.
-    if (reason !== undefined && !arrival.isOver) this.#refuse(arrival, reason);
-    return !arrival.isOver;
+    if (reason === undefined || arrival.isOver) return !arrival.isOver;
+    arrival.leave();
+    this.#handler.turnAway(arrival.connection, reason);
+    return false;
   }
 
   #stopWaiting({ headerWait }: Arrival): void {

@@ -6,10 +6,13 @@ import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import type { Registry } from './registry.ts';
 
 /** Compares what two connections are worth: negative if the first is to be closed before the second, as in `Array.sort`. */
-export type Worth = (a: ConnectionView, b: ConnectionView) => number;
+export type CompareWorth = (a: ConnectionView, b: ConnectionView) => number;
 
 /** Milliseconds after which a connection to evict is looked for again, while others wait and there was none. */
 const RETRY = 50;
+
+/** The same, after the comparator has failed: each time is an event. */
+const FAILED_RETRY = 1000;
 
 /** How many are chosen in one look at all connections, so that a flood of newcomers costs few looks. */
 const CHOSEN = 32;
@@ -18,9 +21,11 @@ export interface EvictionOptions {
   readonly clock: SchedulerLike;
   readonly registry: Registry;
   /** @default the one that has been idle longest, at a frame boundary */
-  readonly worth: Worth | undefined;
+  readonly worth: CompareWorth | undefined;
   /** How many connections wait for a place. */
   readonly waiting: () => number;
+  /** Milliseconds that a connection may wait now. */
+  readonly patience: () => number;
   /** Whether no place is free. */
   readonly isFull: () => boolean;
   /** The function of the user has failed. */
@@ -53,16 +58,17 @@ export class Eviction implements DeadlineOwner {
 
   /** Connections may wait for places: evicts as many as are needed. */
   makeRoom(): void {
-    const { clock, waiting, isFull } = this.#options;
+    const { clock, waiting, patience, isFull } = this.#options;
     const now = clock.now();
     while (this.#leaving.size < waiting() && isFull() && now >= this.#noneUntil) {
       const connection = this.#leastWorth();
       if (connection === undefined) {
-        this.#noneUntil = now + RETRY;
+        this.#noneUntil = Math.max(this.#noneUntil, now + RETRY);
         break;
       }
       this.#leaving.add(connection);
-      connection.evict();
+      // It has to be gone while the other one still waits.
+      connection.evict(patience() / 2);
     }
     this.#lookAt = waiting() > 0 ? now + RETRY : NEVER;
     this.#timer.set();
@@ -116,6 +122,7 @@ export class Eviction implements DeadlineOwner {
       }
       this.#chosen = chosen;
     } catch (error) {
+      this.#noneUntil = this.#options.clock.now() + FAILED_RETRY;
       failed(error);
     }
   }
@@ -139,7 +146,7 @@ const activeOf = ({ watchdog }: SocketConnection): number => watchdog.lastActivi
 
 const NEVER = Number.POSITIVE_INFINITY;
 
-function compare(worth: Worth | undefined, a: Candidate, b: Candidate): number {
+function compare(worth: CompareWorth | undefined, a: Candidate, b: Candidate): number {
   if (worth === undefined) return a.activeAt - b.activeAt;
   const difference: unknown = worth(a.connection, b.connection);
   if (typeof difference === 'number' && !Number.isNaN(difference)) return difference;

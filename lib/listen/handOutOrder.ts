@@ -9,7 +9,7 @@ import type { SchedulerLike } from 'rxjs';
  *   before they are served, so that serving them first would serve nobody.
  */
 export const orders = ['fifo', 'newest', 'adaptive'] as const;
-export type Order = (typeof orders)[number];
+export type WaitingOrder = (typeof orders)[number];
 
 /**
  * The rule of CoDel (RFC 8289) decides when it turns: the wait was above the target for a whole interval. The values are those of
@@ -20,12 +20,12 @@ const INTERVAL = 100;
 
 /** Says whether the newest connection is next. */
 export class HandOutOrder {
-  readonly #order: Order;
+  readonly #order: WaitingOrder;
   readonly #clock: SchedulerLike;
   /** When the longest wait was last below the target, or none waited. */
   #calmAt = 0;
 
-  constructor(order: Order, clock: SchedulerLike) {
+  constructor(order: WaitingOrder, clock: SchedulerLike) {
     this.#order = order;
     this.#clock = clock;
   }

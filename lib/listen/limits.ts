@@ -22,38 +22,36 @@ export function defaultLimits(descriptors = descriptorLimit()): {
 }
 
 /** The limits of one port, as they are now. */
-export class CurrentLimits implements Limits {
-  readonly #concurrency: Current<number> | undefined;
-  readonly #waiting: Current<number>;
+export class CurrentLimits {
+  /** As users see them: what is printed of it, or stored as JSON, are the numbers. */
+  readonly view: Limits;
+  parking: { readonly isParked: boolean } | undefined;
   readonly #descriptors: number;
   #isOvercommitted = false;
-  parking: { readonly isParked: boolean } | undefined;
 
   /** @param descriptors How many the process may have. */
   constructor(concurrency: Current<number> | undefined, waiting: Current<number>, descriptors = descriptorLimit()) {
-    this.#concurrency = concurrency;
-    this.#waiting = waiting;
+    const isParked = () => this.parking?.isParked === true;
     this.#descriptors = descriptors;
-  }
-
-  get concurrency(): number | undefined {
-    return this.#concurrency?.value;
-  }
-
-  get waiting(): number {
-    return this.#waiting.value;
-  }
-
-  get isParked(): boolean {
-    return this.parking?.isParked === true;
+    this.view = {
+      get concurrency() {
+        return concurrency?.value;
+      },
+      get waiting() {
+        return waiting.value;
+      },
+      get isParked() {
+        return isParked();
+      },
+    };
   }
 
   /** @returns An event if these limits allow more connections than there are descriptors, and did not at the last call. */
   overcommitted(): OvercommittedEvent | undefined {
-    const { concurrency = 0, waiting } = this;
+    const { concurrency = 0, waiting } = this.view;
     const limit = this.#descriptors;
     const was = this.#isOvercommitted;
-    this.#isOvercommitted = concurrency > 0 && concurrency + waiting > limit - RESERVE;
+    this.#isOvercommitted = concurrency > 0 && concurrency + waiting > limit - RESERVE - IN_USE;
     return this.#isOvercommitted && !was ? { type: 'overcommitted', concurrency, waiting, limit } : undefined;
   }
 }

@@ -13,7 +13,7 @@ import { admissionRules } from './admissionRules.ts';
 import { CurrentLimits, defaultLimits } from './limits.ts';
 import { Lingering } from './lingering.ts';
 import { Listener } from './listener.ts';
-import { type ListenOptions, listenChecks } from './listenOptions.ts';
+import { checkTogether, type ListenOptions, listenChecks } from './listenOptions.ts';
 import { type Live, LiveOptions } from './live.ts';
 import { Registry } from './registry.ts';
 import { TlsSource } from './tlsSource.ts';
@@ -58,6 +58,7 @@ const ARRIVALS = 1000;
 export function listen(where: Where, options: ListenOptions = {}): Observable<Connection> {
   const place = whereToListen('listen', where);
   const given = check('listen', options, listenChecks);
+  checkTogether('listen', given);
   // Shared by all subscriptions: the limit on lingering connections holds for them together.
   const lingering = new Lingering();
   return defer(() => openPort(place, given, new Registry(), lingering));
@@ -86,8 +87,9 @@ export function openPort(
   lingering: Lingering,
   served?: ServedPort,
 ): Observable<SocketConnection> {
-  const { waiting: { max: most = defaultLimits().waiting, timeout: wait = 5000, order } = {} } = options;
   const { ahead = 1, backlog = 4096, overflow = 'refuse', farewell, events } = options;
+  const patience = overflow === 'park' ? Number.POSITIVE_INFINITY : 5000;
+  const { waiting: { max: most = defaultLimits().waiting, timeout: wait = patience, order } = {} } = options;
   const { tls, startTls = false, proxy, handshake = HANDSHAKE, scheduler = defaultClock() } = options;
   const isTrusted = proxy && trustedBy(proxy.trusted);
   const { transport, ...socket } = transportOptions(options);

@@ -5,6 +5,7 @@ import {
   type Check,
   callable,
   describe,
+  finiteMilliseconds,
   flag,
   having,
   isData,
@@ -19,7 +20,7 @@ import {
 import { networkList, networks } from '../proxyProtocol/trusted.ts';
 import { type TlsOptions, tlsOptions } from '../tls/tlsSide.ts';
 import type { Admit } from './admission.ts';
-import { type Order, orders } from './handOutOrder.ts';
+import { orders, type WaitingOrder } from './handOutOrder.ts';
 import type { Overflow } from './listener.ts';
 import { type Live, live } from './live.ts';
 import type { Farewell } from './refusal.ts';
@@ -37,7 +38,7 @@ export interface ListenOptions extends ConnectionOptions {
          * @default 1000
          */
         readonly max?: Live<number> | undefined;
-        /** How long each may wait; then it is refused as `timeout`. @default 5000 */
+        /** How long each may wait; then it is refused as `timeout`. With `overflow: 'park'` for ever by default. @default 5000 */
         readonly timeout?: Live<number> | undefined;
         /**
          * Which one is next. `fifo`: the one that has waited longest. `newest`: the one that has waited least; in a full room the one
@@ -45,7 +46,7 @@ export interface ListenOptions extends ConnectionOptions {
          * 100 ms, until none waits: under sustained overload, clients that have waited long give up before they are served.
          * @default 'fifo'
          */
-        readonly order?: Order | undefined;
+        readonly order?: WaitingOrder | undefined;
       }
     | undefined;
   /**
@@ -54,10 +55,9 @@ export interface ListenOptions extends ConnectionOptions {
    * - `refuse`: a FIN is sent at once. Their input is read and discarded for 100 ms, for 1000 of them at a time, because a close
    *   with unread input would send a RST.
    * - `park`: the port stops accepting when as many connections wait as may, and goes on when a quarter of them is gone. Clients
-   *   wait in the queue of the kernel, whose length is `backlog`. Connections in their TLS handshake count as waiting. Those that
-   *   give way to other peers do not: if the waiting room is full, they are refused as `per-address`. One may wait at least. In a
-   *   drain the queue is accepted, and served or refused. Only TCP ports on Linux and with `nodeTransport` can do it; others
-   *   refuse, and emit one `failed` event when they open.
+   *   wait in the queue of the kernel, whose length is `backlog`. Connections in their TLS handshake count as waiting. One may
+   *   wait at least. In a drain the queue is accepted, and served or refused. Only TCP ports on Linux and with `nodeTransport` can
+   *   do it; others refuse, and emit one `failed` event when they open.
    * - `evict`: the connection that is worth least is closed for a new one, in good order, as `evicted`: the one that has been idle
    *   longest, at a frame boundary; or the first one by the comparator `evict`, which may be one with a request in progress, that
    *   is finished first. If there is none, the new one waits. One may wait at least.
@@ -169,8 +169,11 @@ export interface ListenOptions extends ConnectionOptions {
 }
 
 const evictions: Check = object({ evict: callable }, 'evict');
-const overflow: Check = (value) =>
-  typeof value === 'object' && value !== null ? evictions(value) : oneOf('refuse', 'park', 'evict')(value);
+const overflow: Check = (value) => {
+  if (typeof value === 'object' && value !== null) return evictions(value);
+  const isKnown = oneOf('refuse', 'park', 'evict')(value) === undefined;
+  return isKnown ? undefined : `must be 'refuse', 'park', 'evict' or { evict: compare }, not ${describe(value)}`;
+};
 
 /** How each option is validated. */
 export const listenChecks: Record<string, Check> = {
@@ -189,7 +192,7 @@ export const listenChecks: Record<string, Check> = {
     perSecond: live(perSecond),
     burst: whole(1),
     perAddress: object({ perSecond: live(perSecond), burst: whole(1) }, 'perSecond'),
-    ramp: milliseconds,
+    ramp: finiteMilliseconds,
   }),
   admit: callable,
   ahead: whole(1),
@@ -200,3 +203,15 @@ export const listenChecks: Record<string, Check> = {
   backlog: whole(1, 0x7fffffff),
   transport: having('a Transport', 'listen'),
 };
+
+/**
+ * Refuses options that would do nothing because another one is missing.
+ *
+ * @param what Completes the sentence "Cannot …" of the error.
+ * @throws TypeError
+ */
+export function checkTogether(what: string, { accepts }: Pick<ListenOptions, 'accepts'>): void {
+  if (accepts === undefined || accepts.perSecond !== undefined) return;
+  const lone = (['burst', 'ramp'] as const).find((name) => accepts[name] !== undefined);
+  if (lone !== undefined) throw new TypeError(`Cannot ${what}: accepts.${lone} needs accepts.perSecond`);
+}

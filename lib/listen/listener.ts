@@ -6,7 +6,7 @@ import type { Address, Port, PortHandler, TransportSocket } from '../transport/t
 import { Admission, type AdmissionRules } from './admission.ts';
 import { Arrivals, type ArrivalsOptions } from './arrivals.ts';
 import { closedEvent } from './closedEvent.ts';
-import { Eviction, type Worth } from './eviction.ts';
+import { type CompareWorth, Eviction } from './eviction.ts';
 import type { CurrentLimits } from './limits.ts';
 import type { Lingering } from './lingering.ts';
 import { Pace } from './pace.ts';
@@ -16,7 +16,7 @@ import type { Registry } from './registry.ts';
 import { WaitingRoom, type WaitingRoomOptions } from './waitingRoom.ts';
 
 /** What happens to a connection for which there is no place. */
-export type Overflow = 'refuse' | 'park' | 'evict' | { readonly evict: Worth };
+export type Overflow = 'refuse' | 'park' | 'evict' | { readonly evict: CompareWorth };
 
 export interface ListenerOptions {
   /** What all its connections have in common. */
@@ -41,7 +41,7 @@ export interface ListenerOptions {
 }
 
 /** The reasons for which a place that becomes free helps. */
-const PLACES: ReadonlySet<RefusalReason> = new Set(['full', 'timeout', 'per-address']);
+const PLACES: ReadonlySet<RefusalReason> = new Set(['full', 'timeout']);
 
 /** One open port: counts the connections, lets them in or refuses them, hands them out, and emits the events. */
 export class Listener implements PortHandler, ConnectionOwner {
@@ -81,7 +81,7 @@ export class Listener implements PortHandler, ConnectionOwner {
       lingering,
       emit,
       random,
-      limit: () => this.#admission.limit,
+      limit: (peer) => this.#admission.limit(peer),
       predict: (reason, peer) => this.#predict(reason, peer),
     });
     if (arrivals) {
@@ -94,6 +94,7 @@ export class Listener implements PortHandler, ConnectionOwner {
             this.#parking?.update();
           },
           admit: (connection) => this.#admit(connection),
+          turnAway: (connection, reason) => this.#turnAway(connection, reason),
           handshakes: (change) => {
             registry.handshakes += change;
           },
@@ -102,11 +103,7 @@ export class Listener implements PortHandler, ConnectionOwner {
     }
     this.#waitingRoom = new WaitingRoom(waitingRoom, {
       hand,
-      refuse: (connection, reason, yielded) => {
-        this.#refusal.refuse(connection, yielded && reason !== 'draining' ? 'per-address' : reason);
-        // Its place is free before its socket is closed, because it may linger.
-        this.#parking?.update();
-      },
+      refuse: (connection, reason, yielded) => this.#refuseWaiting(connection, reason, yielded),
       yields: (connection) => this.#admission.yields(connection, registry.counters.active),
       waits: (connection) => this.#waits(connection),
       isAbandoned: (connection) => this.#isAbandoned(connection),
@@ -121,7 +118,7 @@ export class Listener implements PortHandler, ConnectionOwner {
   listening(address: Address, transport?: string): void {
     this.#listening = true;
     this.#admission.opened();
-    const { limits } = this.#options;
+    const { view: limits } = this.#options.limits;
     const { counters, refusals, table: connections } = this.#registry;
     this.#emit({ type: 'listening', address, transport, counters, refusals, limits, connections });
     this.#checkDescriptors();
@@ -227,8 +224,15 @@ export class Listener implements PortHandler, ConnectionOwner {
   }
 
   get #isFull(): boolean {
-    const { concurrency } = this.#options.limits;
+    const { concurrency } = this.#options.limits.view;
     return concurrency === undefined || this.#registry.counters.active >= concurrency;
+  }
+
+  #refuseWaiting(connection: SocketConnection, reason: RefusalReason, yielded: boolean): void {
+    const isDraining = reason === 'draining' || this.#parking?.isOver === true;
+    this.#refusal.refuse(connection, isDraining ? 'draining' : yielded ? 'per-address' : reason);
+    // Its place is free before its socket is closed, because it may linger.
+    this.#parking?.update();
   }
 
   /** The client behind a proxy is known. */
@@ -238,6 +242,13 @@ export class Listener implements PortHandler, ConnectionOwner {
     const reason = this.#admission.refusalOf(peer, key);
     if (reason === undefined) this.#admission.enter(connection, key);
     return reason;
+  }
+
+  /** A client behind a proxy does not come in. Over TLS nothing can be sent to it. */
+  #turnAway(connection: SocketConnection, reason: RefusalReason): void {
+    if (this.#arrivals?.hasTls) this.#refusal.refuseArrival(connection, reason);
+    else this.#refusal.refuse(connection, reason);
+    this.#parking?.update();
   }
 
   #waits(connection: SocketConnection): void {
@@ -252,7 +263,10 @@ export class Listener implements PortHandler, ConnectionOwner {
   }
 
   #predict(reason: RefusalReason, peer: Address): number | undefined {
-    if (PLACES.has(reason)) return this.#pace?.wait(this.#waitingRoom.size + 1);
+    // One that gave way waited for a place, too.
+    const helps =
+      PLACES.has(reason) || (reason === 'per-address' && this.#options.rules.perAddress?.connections === undefined);
+    if (helps) return this.#pace?.wait(this.#waitingRoom.size + 1);
     return this.#admission.wait(reason, peer);
   }
 
@@ -260,8 +274,7 @@ export class Listener implements PortHandler, ConnectionOwner {
     const { overflow, waitingRoom, registry } = this.#options;
     if (overflow !== 'park') return undefined;
     const parking = new Parking({
-      // One that gives way is refused if it is one too many. Were the port to stop for it, others could not pass by.
-      waiting: () => this.#waitingRoom.size - this.#waitingRoom.yielding + (this.#arrivals?.size ?? 0),
+      waiting: () => this.#waitingRoom.size + (this.#arrivals?.size ?? 0),
       max: () => waitingRoom.max,
       cannot: (error) => this.#emit({ type: 'failed', error }),
     });
@@ -279,8 +292,9 @@ export class Listener implements PortHandler, ConnectionOwner {
       worth: overflow === 'evict' ? undefined : overflow.evict,
       // One that gives way is not worth the place of another.
       waiting: () => this.#waitingRoom.size - this.#waitingRoom.yielding,
+      patience: () => this.#options.waitingRoom.timeout,
       isFull: () => this.#isFull,
-      failed: (error) => this.#emit({ type: 'failed', error }),
+      failed: (error) => this.#emit({ type: 'failed', callback: 'evict', error }),
     });
   }
 

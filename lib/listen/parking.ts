@@ -29,6 +29,11 @@ export class Parking {
     this.#options = options;
   }
 
+  /** The server drains, or the port is closed. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   get isParked(): boolean {
     return this.#isParked;
   }
@@ -66,7 +71,7 @@ export class Parking {
     }
   }
 
-  /** The server drains: who waits in the queue of the kernel is accepted, and served or refused like all others. */
+  /** The server drains: the clients in the queue of the kernel are accepted, and served, or refused as `draining`. */
   end(): void {
     const port = this.#port;
     this.#port = undefined;

@@ -39,7 +39,7 @@ export interface RefusalOptions {
   /** Milliseconds after which a peer that is refused may find a place; `undefined` if that is unknown. */
   readonly predict: (reason: RefusalReason, peer: Address) => number | undefined;
   /** How many connections a peer may have, for refusals as `per-address`. */
-  readonly limit: () => number | undefined;
+  readonly limit: (peer: Address) => number | undefined;
   readonly random: () => number;
 }
 
@@ -147,7 +147,7 @@ export class Refusal {
       if (wrong === undefined) return value;
       throw new TypeError(`Cannot send farewell: what the function returns ${wrong}`);
     } catch (error) {
-      emit({ type: 'failed', id, peer, error });
+      emit({ type: 'failed', id, peer, callback: 'farewell', error });
       return undefined;
     }
   }
@@ -162,7 +162,7 @@ export class Refusal {
     const event: Writable<RefusedEvent> = { type: 'refused', id, peer, reason, waited };
     if (isA(error, DeadlineError)) event.deadline = error.deadline;
     if (error !== undefined) event.error = error;
-    if (reason === 'per-address') event.limit = this.#options.limit();
+    if (reason === 'per-address') event.limit = this.#options.limit(peer);
     this.#options.emit(event);
   }
 }

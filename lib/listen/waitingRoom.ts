@@ -2,7 +2,7 @@ import type { SchedulerLike } from 'rxjs';
 import type { RefusalReason } from '../events.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
 import { endOfCallback } from '../time/eventLoop.ts';
-import { HandOutOrder, type Order } from './handOutOrder.ts';
+import { HandOutOrder, type WaitingOrder } from './handOutOrder.ts';
 import { type Entry, IndexedQueue } from './indexedQueue.ts';
 
 export interface WaitingRoomOptions {
@@ -13,7 +13,7 @@ export interface WaitingRoomOptions {
   /** Slots: how many connections may be handed out and not taken. */
   readonly ahead: number;
   /** @default 'fifo' */
-  readonly order?: Order | undefined;
+  readonly order?: WaitingOrder | undefined;
   readonly clock: SchedulerLike;
 }
 
@@ -32,7 +32,7 @@ export interface WaitingRoomHandler<T> {
    * @default false
    */
   yields?(item: T): boolean;
-  /** Whether the port stops accepting when as many wait as may. Then none of those that do not give way is refused. @default false */
+  /** Whether the port stops accepting when as many wait as may. Then none is refused as `full`. @default false */
   isBounded?(): boolean;
   /** Whether its peer has left. Asked before a connection that waited is handed out; if so, the handler refuses it. */
   isAbandoned?(item: T): boolean;
@@ -93,7 +93,7 @@ export class WaitingRoom<T> implements DeadlineOwner {
     else if (this.#releasing || this.#queue.size > 0 || !this.#hasSlot()) this.#enqueue(item);
     else this.#hand(item);
     this.#release();
-    if (this.size > this.#options.max) this.#makeRoom(item);
+    if (this.size > this.#options.max && !this.#handler.isBounded?.()) this.#makeRoom(item);
     if (this.#waits(item)) this.#handler.waits?.(item);
     this.#timer.set();
   }
@@ -112,7 +112,6 @@ export class WaitingRoom<T> implements DeadlineOwner {
    * longest if the newest is next.
    */
   #makeRoom(newest: T): void {
-    if (this.#yielding.size === 0 && this.#handler.isBounded?.()) return;
     const longest = this.#queue.first;
     const last = longest && this.#order.isNewestFirst(longest[1]) ? longest[0] : newest;
     this.#refuse(this.#yielding.last?.[0] ?? last, 'full');

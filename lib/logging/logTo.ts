@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import type { NextObserver } from 'rxjs';
 import { isA, TlsError } from '../errors.ts';
-import type { CertificateInfo, OpenedEvent, ProgressEvent, RefusedEvent, ServerEvent } from '../events.ts';
+import type { CertificateInfo, FailedEvent, OpenedEvent, ProgressEvent, RefusedEvent, ServerEvent } from '../events.ts';
 import { type Check, checkArgument, describe } from '../options.ts';
 import { pinoLogger } from './pino.ts';
 import { plain, sentenceOf } from './plain.ts';
@@ -147,12 +147,13 @@ const inShort = (error: unknown) => sentenceOf(error, !isA(error, TlsError));
 const whyRefused = ({ deadline, error, limit, peer }: RefusedEvent) =>
   limit === undefined
     ? (deadline ?? faultOfTls(error))
-    : `the limit for ${peer.address} is ${limit}; perAddress.connections sets another one`;
+    : `${peer.address} has its ${limit} connections; the option perAddress changes that`;
 
 /** The name of the alert of TLS, or Node's code. */
 const faultOfTls = (error: unknown) => (isA(error, TlsError) ? (error.alert ?? error.code) : undefined);
-/** What failed that belongs to no connection. */
-function faultOfPort(error: unknown): string {
+function whatFailed({ id, callback, error }: FailedEvent): string {
+  if (callback !== undefined) return `the function ${callback} failed`;
+  if (id !== undefined) return `connection ${id}: its handler failed`;
   if (isA(error, TlsError)) return 'the certificate was not renewed';
   return isA(error, Error) && error.message.startsWith('Cannot ') ? error.message : 'an accept failed';
 }
@@ -171,8 +172,7 @@ function sentence(event: ServerEvent): string {
     case 'refused':
       return `connection ${event.id} refused: ${event.reason}${inBrackets(whyRefused(event))}`;
     case 'failed':
-      if (event.id !== undefined) return `connection ${event.id}: its handler failed`;
-      return faultOfPort(event.error);
+      return whatFailed(event);
     case 'exhausted':
       return `out of descriptors: the process may have ${event.limit}`;
     case 'recovered':

@@ -118,7 +118,7 @@ export class Drain implements ConnectionServer {
       checkArgument('send the last call', 'what lastCall returns', value, dataOrNothing);
       return value;
     } catch (error) {
-      emit({ type: 'failed', id: connection.id, peer: connection.peer, error });
+      emit({ type: 'failed', id: connection.id, peer: connection.peer, callback: 'lastCall', error });
       return undefined;
     }
   }

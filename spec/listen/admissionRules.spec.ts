@@ -97,7 +97,9 @@ describe('the function `admit`', () => {
     const server = await open({ admit: admit as () => true });
     expect(await verdicts(server, '10.0.0.1')).toEqual(['denied']);
     const error = expect.objectContaining({ message: expect.stringContaining(message) });
-    expect(server.log.of('failed')).toEqual([{ type: 'failed', peer: { address: '10.0.0.1', port: 1 }, error }]);
+    expect(server.log.of('failed')).toEqual([
+      { type: 'failed', peer: { address: '10.0.0.1', port: 1 }, callback: 'admit', error },
+    ]);
     expect(server.log.counters).toEqual({ accepted: 1, waiting: 0, active: 0, closed: 0, refused: 1 });
   });
 

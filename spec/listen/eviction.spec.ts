@@ -160,6 +160,7 @@ it('does not wait for a connection that its comparator closed at once', () => {
     registry: { connections: Object.assign(connections, { has: () => true }) } as unknown as Registry,
     worth,
     waiting: () => 1,
+    patience: () => 5000,
     isFull: () => true,
     failed: (error) => expect.fail(String(error)),
   });
@@ -170,7 +171,14 @@ it('does not wait for a connection that its comparator closed at once', () => {
 
 it('evicts nobody while a place is free, however many wait', () => {
   const failed = (error: unknown) => expect.fail(String(error));
-  const options = { clock: new Clock(), registry: new Registry(), worth: undefined, waiting: () => 5, failed };
+  const options = {
+    clock: new Clock(),
+    registry: new Registry(),
+    worth: undefined,
+    waiting: () => 5,
+    patience: () => 5000,
+    failed,
+  };
   const registry = {
     get connections() {
       return expect.unreachable();

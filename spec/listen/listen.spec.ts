@@ -490,7 +490,12 @@ describe('listen', () => {
   describe('validates on call', () => {
     it.each([
       [HERE, { backlogg: 1 }, TypeError, "options: there is no option 'backlogg'"],
-      [HERE, { overflow: 'drop' }, TypeError, "overflow must be one of 'refuse', 'park', 'evict', not 'drop'"],
+      [
+        HERE,
+        { overflow: 'drop' },
+        TypeError,
+        "overflow must be 'refuse', 'park', 'evict' or { evict: compare }, not 'drop'",
+      ],
       [HERE, { overflow: { evict: 1 } }, TypeError, 'overflow.evict must be a function, not 1'],
       [HERE, { overflow: {} }, TypeError, 'overflow.evict must be given'],
       [

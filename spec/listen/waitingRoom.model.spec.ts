@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { Order } from '../../lib/listen/handOutOrder.ts';
+import type { WaitingOrder } from '../../lib/listen/handOutOrder.ts';
 import { Model, Real } from './waitingRoomModel.ts';
 
 /** Compares both. Cheap where they agree, because it is called a hundred thousand times. */
@@ -142,7 +142,7 @@ const settings = fc
     max: fc.nat(6),
     timeout: fc.oneof(fc.nat(15), fc.nat(400)),
     ahead: fc.integer({ min: 1, max: 3 }),
-    order: fc.constantFrom<Order[]>('fifo', 'newest', 'adaptive'),
+    order: fc.constantFrom<WaitingOrder[]>('fifo', 'newest', 'adaptive'),
     every: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 3 })),
   })
   // Only `serve` has peers that give way, and it hands out one connection at a time.

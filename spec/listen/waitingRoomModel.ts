@@ -1,4 +1,4 @@
-import type { Order } from '../../lib/listen/handOutOrder.ts';
+import type { WaitingOrder } from '../../lib/listen/handOutOrder.ts';
 import { WaitingRoom } from '../../lib/listen/waitingRoom.ts';
 import { Clock } from '../support/clock.ts';
 
@@ -7,7 +7,7 @@ export interface Settings {
   max: number;
   timeout: number;
   ahead: number;
-  order: Order;
+  order: WaitingOrder;
   /** One in so many connections gives way to others at first; 0 if none ever does. */
   every: number;
 }
