@@ -24,6 +24,9 @@ ${[new Date().toISOString(), ...machine].map((line) => `- ${line}`).join('\n')}
   beside the latencies: they contain it. So is the time for which the server was ready to run and had no core.
 - A latency begins with the SYN and ends with the reply. Clients that arrive do so at a fixed rate, whatever the server does.
 - The event-loop delay is that of a timer of 2 ms in the server's process.
+- \`machine\` is a latency beyond its limit that is within it in the time in which the server had its core: each is less the time for
+  which the server was ready to run meanwhile, and another process ran, from \`/proc/<pid>/schedstat\`.
+- In the row \`spread\`, steps in which the server or the clients had no core for 5 ms or more are left out.
 - What has no limit explains the other figures.
 
 ## Results

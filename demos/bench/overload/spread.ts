@@ -5,13 +5,17 @@ import type { Wait } from './waits.ts';
 
 /** Milliseconds in which closes are counted together. */
 const STEP = 100;
+/** Milliseconds in which what is late because of a wait is done, and seen. */
+const AFTER = 15;
+/** Milliseconds without a core in a step from which on it is left out. */
+const MOST = 5;
 /** By how many percent their number may differ from an even one. */
 const UNEVEN = 20;
 
 /**
  * A server with thousands of idle connections drains, spread over seconds. The closes are timed where the clients are, and counted from
  * the first one on. The rehearsal is asked for right before. Steps in which the server or the clients were ready, and another process
- * had their core for 10 ms or more, are left out: they are uneven because of the machine.
+ * had their core for 5 ms or more in all, are left out, as are those right after that: they are uneven because of the machine.
  */
 export const spread: Row = {
   name: 'spread',
@@ -31,8 +35,10 @@ export const spread: Row = {
     await Promise.all([clients.stop(), server.stop()]);
     const { duration = 0, ...report } = drained ?? {};
     const even = (count * STEP) / time;
-    const steps = windows(closes, time);
-    const kept = isControl ? steps : steps.filter(({ from }) => ![...waits, ...others].some(overlaps(from)));
+    const steps = windows(closes);
+    const kept = isControl
+      ? steps
+      : steps.filter(({ from }) => waited(from, waits) < MOST && waited(from, others) < MOST);
     const off = Math.max(...kept.map((step) => (100 * Math.abs(step.closes - even)) / even));
     const counts = kept.map((step) => step.closes);
     const { duration: rehearsed = 0, idle, busy, aborted } = rehearsal ?? {};
@@ -63,21 +69,24 @@ interface Step {
   readonly closes: number;
 }
 
-/** The steps of a time that begins with the first close. What is later counts for the last one. */
-function windows(closes: readonly number[], time: number): Step[] {
+/** The whole steps from the first close to the last, and at least one. */
+function windows(closes: readonly number[]): Step[] {
   const first = Math.min(...closes);
-  const steps = Array.from({ length: time / STEP }, (_, i) => ({ from: first + i * STEP, closes: 0 }));
+  const length = Math.max(1, Math.floor((Math.max(...closes) - first) / STEP));
+  const steps = Array.from({ length }, (_, i) => ({ from: first + i * STEP, closes: 0 }));
   for (const at of closes) {
-    const step = steps[Math.min(steps.length - 1, Math.floor((at - first) / STEP))];
+    const step = steps[Math.floor((at - first) / STEP)];
     if (step) step.closes++;
   }
   return steps;
 }
 
-const overlaps =
-  (step: number) =>
-  ([from, to]: Wait) =>
-    from < step + STEP && to > step;
+/** Milliseconds that a process waited for a core in a step, or right before it. */
+function waited(step: number, waits: readonly Wait[]): number {
+  let sum = 0;
+  for (const [from, to, ms] of waits) if (from < step + STEP && to + AFTER > step) sum += ms;
+  return sum;
+}
 
 /** A drain without a spread takes no time at all, of which a share means nothing. */
 function percent(what: string, one: number, other: number, isControl: boolean): Finding {

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 
-/** A time in which a process was ready to run, and another process had its core: in milliseconds since 1970. */
-export type Wait = readonly [from: number, to: number];
+/** A time in which a process was ready to run for so many milliseconds, and another had its core. In milliseconds since 1970. */
+export type Wait = readonly [from: number, to: number, ms: number];
 
 /** Milliseconds between two looks, and the shortest wait that is kept. */
 const TICK = 5;
-const SHORTEST = 10;
+const SHORTEST = 0.5;
 
 /** Milliseconds since 1970, by a clock that is never set back. */
 export const epoch = () => performance.timeOrigin + performance.now();
@@ -34,7 +34,7 @@ export function recordWaits(): readonly Wait[] {
   setInterval(() => {
     const now = epoch();
     const total = waited();
-    if (total - before >= SHORTEST) waits.push([at, now]);
+    if (total - before >= SHORTEST) waits.push([at, now, total - before]);
     at = now;
     before = total;
   }, TICK).unref();
