@@ -96,6 +96,8 @@ export interface ConnectionView {
   readonly dropped: number;
   /** How long the input has been paused, for each cause. */
   readonly paused: Paused;
+  /** Milliseconds since a byte last came or went, or work on a request last ended. */
+  readonly idle: number;
   /** Whether the connection has been asked to finish. */
   readonly isDraining: boolean;
   /** Asks the connection to finish at its next frame boundary. */

@@ -17,11 +17,9 @@ export type ConnectionState = 'open' | 'draining' | 'ending' | 'lingering' | 'cl
 export interface ConnectionRow
   extends Pick<
     ConnectionView,
-    'id' | 'peer' | 'via' | 'openedAt' | 'bytesIn' | 'bytesOut' | 'unsent' | 'dropped' | 'paused'
+    'id' | 'peer' | 'via' | 'openedAt' | 'bytesIn' | 'bytesOut' | 'unsent' | 'dropped' | 'paused' | 'idle'
   > {
   readonly state: ConnectionState;
-  /** Milliseconds since a byte last came or went, or work on a request last ended. */
-  readonly idle: number;
 }
 
 /** All connections at the moment of the subscription: the first value of `changes`. */

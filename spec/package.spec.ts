@@ -95,7 +95,7 @@ describe('the package', () => {
     [
       'connection/connection',
       'abstract class Connection extends Bytes',
-      'id peer via security openedAt local bytesIn bytesOut unsent dropped paused isDraining draining closed',
+      'id peer via security openedAt local bytesIn bytesOut unsent dropped paused idle isDraining draining closed',
       'send write upgrade end halfClose abort refuse drain holdElsewhere',
     ],
     [

@@ -45,6 +45,8 @@ export abstract class Connection extends Bytes {
   abstract readonly dropped: number;
   /** How long the input has been paused, for each cause. */
   abstract readonly paused: Paused;
+  /** Milliseconds since a byte last came or went, or work on a request last ended. */
+  abstract readonly idle: number;
   /** Whether the connection has been asked to finish. */
   abstract readonly isDraining: boolean;
 

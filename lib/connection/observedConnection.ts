@@ -124,6 +124,11 @@ export abstract class ObservedConnection extends Connection {
     return this.#closing?.final?.paused ?? this.input.paused;
   }
 
+  /** Rounded up, as the moment of the last activity is. */
+  get idle(): number {
+    return Math.max(0, Math.ceil(this.clock.now()) - this.watchdog.lastActivity);
+  }
+
   /** Whether an operator has subscribed to it. */
   get taken(): boolean {
     return this.watchdog.isTaken;

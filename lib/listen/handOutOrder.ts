@@ -6,7 +6,7 @@ import type { SchedulerLike } from 'rxjs';
  * - `fifo`: the one that has waited longest.
  * - `newest`: the one that has waited least. If the room is full, the one that has waited longest is refused for it.
  * - `adaptive`: `fifo`, and `newest` under sustained overload. The clients that have waited long have given up by then, or will have
- *   before they are served, so that serving them first would serve nobody.
+ *   before they are served, so that serving them first would be in vain.
  */
 export const orders = ['fifo', 'newest', 'adaptive'] as const;
 export type WaitingOrder = (typeof orders)[number];

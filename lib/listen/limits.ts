@@ -3,22 +3,32 @@ import { descriptorLimit } from './descriptorLimit.ts';
 import { RESERVE } from './descriptorShortage.ts';
 import type { Current } from './live.ts';
 
-/** The descriptors that a Node process has open before it serves anybody, and the port: about 25. */
+/** The descriptors that a Node process has open before its first connection: about 25. */
 const IN_USE = 32;
 
-/** How many connections are served and may wait if the user does not say. */
+/** How many connections are served, may wait, and may linger after a refusal, if the user does not say. */
 const USUAL = 1000;
+
+/** The share of the descriptors that is for connections that linger. */
+const LINGERING = 1 / 8;
+
+/** How many connections there may be at a time. */
+export interface Places {
+  readonly concurrency: number;
+  readonly waiting: number;
+  /** Refused connections whose sockets are not closed yet. */
+  readonly lingering: number;
+}
 
 /**
  * The defaults of `concurrency` and `waiting.max`: 1000 each. A process that may have fewer descriptors gets fewer places, so that
- * its limits hold before its descriptors are out: half of what is left for each.
+ * its limits hold before its descriptors are out.
  */
-export function defaultLimits(descriptors = descriptorLimit()): {
-  readonly concurrency: number;
-  readonly waiting: number;
-} {
-  const half = Math.max(1, Math.floor((descriptors - RESERVE - IN_USE) / 2));
-  return { concurrency: Math.min(USUAL, half), waiting: Math.min(USUAL, half) };
+export function defaultLimits(descriptors = descriptorLimit()): Places {
+  const free = Math.max(0, descriptors - RESERVE - IN_USE);
+  const lingering = Math.min(USUAL, Math.floor(LINGERING * free));
+  const half = Math.max(1, Math.floor((free - lingering) / 2));
+  return { concurrency: Math.min(USUAL, half), waiting: Math.min(USUAL, half), lingering };
 }
 
 /** The limits of one port, as they are now. */

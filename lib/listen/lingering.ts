@@ -1,11 +1,9 @@
 import { EMPTY, Observable } from 'rxjs';
 import type { SocketConnection } from '../connection/socketConnection.ts';
+import { defaultLimits } from './limits.ts';
 
 /** Milliseconds for which the input of a refused connection is read and discarded. */
 const LINGER = 100;
-
-/** How many connections may linger at a time. */
-const MAX = 1000;
 
 /**
  * The refused connections that linger: our FIN is sent, and their input is discarded for a short time. A close with unread
@@ -13,11 +11,17 @@ const MAX = 1000;
  */
 export class Lingering {
   readonly #connections = new Set<SocketConnection>();
+  readonly #max: number;
   #emptied: (() => void) | undefined;
+
+  /** @param max How many may linger at a time. */
+  constructor(max = defaultLimits().lingering) {
+    this.#max = max;
+  }
 
   /** Milliseconds for which one more connection may linger; 0 when too many do. */
   get time(): number {
-    return this.#connections.size < MAX ? LINGER : 0;
+    return this.#connections.size < this.#max ? LINGER : 0;
   }
 
   add(connection: SocketConnection): void {

@@ -53,7 +53,7 @@ export interface ListenOptions extends ConnectionOptions {
    * What happens to connections for which there is no place.
    *
    * - `refuse`: a FIN is sent at once. Their input is read and discarded for 100 ms, for 1000 of them at a time, because a close
-   *   with unread input would send a RST.
+   *   with unread input would send a RST. Where the process may have few descriptors, fewer linger.
    * - `park`: the port stops accepting when as many connections wait as may, and goes on when a quarter of them is gone. Clients
    *   wait in the queue of the kernel, whose length is `backlog`. Connections in their TLS handshake count as waiting. One may
    *   wait at least. In a drain the queue is accepted, and served or refused. Only TCP ports on Linux and with `nodeTransport` can

@@ -103,6 +103,11 @@ export class LiveConnections implements ConnectionTable {
     return Array.from(this.all, rowOf);
   }
 
+  /** What `JSON.stringify` makes of it. */
+  toJSON(): ConnectionRow[] {
+    return this.rows();
+  }
+
   readonly changes = new Observable<TableChange>((to) => {
     const viewer = { to, since: this.#changes };
     const snapshot: TableChange = { type: 'snapshot', rows: this.rows() };
@@ -196,9 +201,7 @@ function attempt(work: () => void): void {
 }
 
 function rowOf(connection: SocketConnection): ConnectionRow {
-  const { id, peer, via, openedAt, bytesIn, bytesOut, unsent, dropped, paused, clock } = connection;
-  // Rounded up, as the moment of the last activity is.
-  const idle = Math.max(0, Math.ceil(clock.now()) - connection.watchdog.lastActivity);
+  const { id, peer, via, openedAt, bytesIn, bytesOut, unsent, dropped, paused, idle } = connection;
   return {
     id,
     peer,

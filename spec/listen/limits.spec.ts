@@ -6,18 +6,21 @@ import { TestServer } from '../support/testServer.ts';
 
 describe('the limits of a server by default', () => {
   it.each([
-    [Number.POSITIVE_INFINITY, 1000],
-    [1_048_576, 1000],
-    [2064, 1000],
-    [2063, 999],
-    [1024, 480],
-    [256, 96],
-    [65, 1],
-    [64, 1],
-    [10, 1],
-  ])('with %d descriptors are %d connections that are served, and as many that wait', (descriptors, places) => {
-    expect(defaultLimits(descriptors)).toEqual({ concurrency: places, waiting: places });
-  });
+    [Number.POSITIVE_INFINITY, 1000, 1000],
+    [1_048_576, 1000, 1000],
+    [2349, 1000, 285],
+    [2348, 999, 285],
+    [1024, 420, 120],
+    [256, 84, 24],
+    [65, 1, 0],
+    [64, 1, 0],
+    [10, 1, 0],
+  ])(
+    'with %d descriptors are %d that are served, as many that wait, and %d that linger',
+    (descriptors, places, lingering) => {
+      expect(defaultLimits(descriptors)).toEqual({ concurrency: places, waiting: places, lingering });
+    },
+  );
 
   it.each([100, 256, 1000, 1024, 4096, 65_536])('with %d descriptors are not overcommitted', (descriptors) => {
     const { concurrency, waiting } = defaultLimits(descriptors);
