@@ -88,7 +88,8 @@ export function openPort(
   served?: ServedPort,
 ): Observable<SocketConnection> {
   const { ahead = 1, backlog = 4096, overflow = 'refuse', farewell, events } = options;
-  const patience = overflow === 'park' ? Number.POSITIVE_INFINITY : 5000;
+  // With `listen` an operator may have dropped a connection, whose slot expires with its wait.
+  const patience = overflow === 'park' && served ? Number.POSITIVE_INFINITY : 5000;
   const { waiting: { max: most = defaultLimits().waiting, timeout: wait = patience, order } = {} } = options;
   const { tls, startTls = false, proxy, handshake = HANDSHAKE, scheduler = defaultClock() } = options;
   const isTrusted = proxy && trustedBy(proxy.trusted);

@@ -38,7 +38,7 @@ export interface ListenOptions extends ConnectionOptions {
          * @default 1000
          */
         readonly max?: Live<number> | undefined;
-        /** How long each may wait; then it is refused as `timeout`. With `overflow: 'park'` for ever by default. @default 5000 */
+        /** How long each may wait; then it is refused as `timeout`. With `serve` and `overflow: 'park'` for ever by default. @default 5000 */
         readonly timeout?: Live<number> | undefined;
         /**
          * Which one is next. `fifo`: the one that has waited longest. `newest`: the one that has waited least; in a full room the one
