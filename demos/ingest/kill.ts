@@ -114,7 +114,8 @@ async function run(): Promise<KillReport> {
 async function start(port: number): Promise<{ process: ChildProcess; port: number }> {
   const store = options.nats === undefined ? ['--db', database] : ['--nats', options.nats];
   // After a kill all devices reconnect at once, so there must be a slot for each.
-  const room = ['--concurrency', String(options.devices + 100)];
+  const places = String(options.devices + 100);
+  const room = ['--concurrency', places, '--per-address', places];
   const child = script('index', ['--host', host, '--port', String(port), ...room, ...store]);
   if (child.stdout === null) throw new Error('the server has no standard output');
   return new Promise((resolve, reject) => {

@@ -152,6 +152,12 @@ export class Admission {
     return addressKey !== undefined && this.#perAddress?.yields(addressKey, busy) === true;
   }
 
+  /** Whether the peer of a connection that has come in has its share, or more. */
+  hasItsShare({ addressKey }: Counted): boolean {
+    if (addressKey === undefined || this.#perAddress === undefined) return false;
+    return this.#perAddress.count(addressKey) > this.#perAddress.share;
+  }
+
   /** How many connections a peer may have, or are its share; `undefined` if it has fewer, and was not refused for that. */
   limit(peer: Address): number | undefined {
     const key = this.keyOf(peer);

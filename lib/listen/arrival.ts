@@ -53,6 +53,8 @@ export class Arrival implements SocketHandler, Linked<Arrival> {
   readonly until: number;
   /** Its wait for the PROXY header, on a port that has one. */
   headerWait: HeaderWait | undefined;
+  /** The checks of its peer were made when it was accepted. */
+  isAdmitted = false;
   /** Its handshake has begun, or has its turn later. */
   isSecuring = false;
   readonly #owner: ArrivalOwner;

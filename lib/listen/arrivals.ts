@@ -30,6 +30,9 @@ export interface ArrivalsOptions {
     | undefined;
 }
 
+/** The share of the arrivals that may be there at a time from which few more may come. */
+const SCARCE = 0.75;
+
 /** What happens to arrivals. */
 export interface ArrivalsHandler {
   /** Can be handed out. */
@@ -70,6 +73,16 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
     return this.#all.size;
   }
 
+  /** How many there may be now. */
+  get max(): number {
+    return this.#options.max;
+  }
+
+  /** Whether so few more may arrive that one peer is not to have them all. */
+  get isScarce(): boolean {
+    return this.#all.size >= SCARCE * this.#options.max;
+  }
+
   /** Whether one more would be refused. */
   get isFull(): boolean {
     return this.#all.size >= this.#options.max;
@@ -83,13 +96,14 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
     return this.#options.tls !== undefined;
   }
 
-  /** A connection was accepted. */
-  accept(connection: SocketConnection, socket: TransportSocket): void {
+  /** A connection was accepted. @param isAdmitted Its peer has been checked, because it is the client whatever it sends. */
+  accept(connection: SocketConnection, socket: TransportSocket, isAdmitted: boolean): void {
     const { clock, proxy, handshake } = this.#options;
     if (!this.#isOpen) return this.#handler.refuse(connection, 'draining');
     if (this.isFull) return this.#handler.refuse(connection, 'full');
     const now = clock.now();
     const arrival = new Arrival(connection, socket, this, this.hasTls ? now + handshake : Number.POSITIVE_INFINITY);
+    arrival.isAdmitted = isAdmitted;
     connection.arrival = arrival;
     this.#all.add(arrival);
     if (proxy) {
@@ -111,6 +125,7 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
 
   identified(arrival: Arrival): boolean {
     this.#stopWaiting(arrival);
+    if (arrival.isAdmitted) return true;
     const reason = this.#handler.admit(arrival.connection);
     // The user's code was asked, and may have closed it.
     if (reason === undefined || arrival.isOver) return !arrival.isOver;

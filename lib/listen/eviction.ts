@@ -14,6 +14,9 @@ const RETRY = 50;
 /** The same, after the comparator has failed: each time is an event. */
 const FAILED_RETRY = 1000;
 
+/** Milliseconds for which those that were chosen are still those that are worth least. */
+const FRESH = 10;
+
 /** How many are chosen in one look at all connections, so that a flood of newcomers costs few looks. */
 const CHOSEN = 32;
 
@@ -46,6 +49,8 @@ export class Eviction implements DeadlineOwner {
   readonly #leaving = new Set<SocketConnection>();
   /** Those that were worth least at the last look, the best of them first. */
   #chosen: Candidate[] = [];
+  /** When that was. */
+  #lookedAt = 0;
   /** When to look whether connections wait still. */
   #lookAt = NEVER;
   /** There was none to evict: in a flood, not each newcomer causes a look at all connections. */
@@ -61,7 +66,7 @@ export class Eviction implements DeadlineOwner {
     const { clock, waiting, patience, isFull } = this.#options;
     const now = clock.now();
     while (this.#leaving.size < waiting() && isFull() && now >= this.#noneUntil) {
-      const connection = this.#leastWorth();
+      const connection = this.#leastWorth(now);
       if (connection === undefined) {
         this.#noneUntil = Math.max(this.#noneUntil, now + RETRY);
         break;
@@ -85,13 +90,15 @@ export class Eviction implements DeadlineOwner {
     this.#timer.clear();
   }
 
-  #leastWorth(): SocketConnection | undefined {
+  #leastWorth(now: number): SocketConnection | undefined {
+    if (now - this.#lookedAt >= FRESH) this.#chosen = [];
     for (let isSecondLook = false; ; isSecondLook = true) {
       for (let next = this.#chosen.pop(); next !== undefined; next = this.#chosen.pop()) {
         if (this.#isStill(next)) return next.connection;
       }
       if (isSecondLook) return undefined;
       this.#look();
+      this.#lookedAt = now;
     }
   }
 
@@ -114,9 +121,10 @@ export class Eviction implements DeadlineOwner {
       for (const connection of registry.connections) {
         if (!this.#isEvictable(connection)) continue;
         const candidate = { connection, activeAt: worth === undefined ? activeOf(connection) : 0 };
+        // Decided in one call for most connections, because user code may be called.
+        if (chosen.length === CHOSEN && compare(worth, chosen[0] as Candidate, candidate) <= 0) continue;
         let at = chosen.length;
         while (at > 0 && compare(worth, chosen[at - 1] as Candidate, candidate) <= 0) at--;
-        if (at === 0 && chosen.length === CHOSEN) continue;
         chosen.splice(at, 0, candidate);
         if (chosen.length > CHOSEN) chosen.shift();
       }

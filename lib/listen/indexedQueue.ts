@@ -63,6 +63,8 @@ export class IndexedQueue<T> {
       this.#offset += this.#head;
       this.#head = 0;
     }
+    // The first one stays, and very many have come and gone behind it.
+    if (this.#entries.length > 1024 && this.size * 4 < this.#entries.length - this.#head) this.#compact();
     this.#numbers.set(item, this.#offset + this.#entries.push([item, since]) - 1);
   }
 
@@ -73,6 +75,13 @@ export class IndexedQueue<T> {
     this.#numbers.delete(item);
     this.#entries[number - this.#offset] = undefined;
     return true;
+  }
+
+  #compact(): void {
+    this.#entries = this.#entries.filter((entry) => entry !== undefined);
+    this.#offset = 0;
+    this.#head = 0;
+    for (const [number, entry] of this.#entries.entries()) if (entry) this.#numbers.set(entry[0], number);
   }
 
   #skipRemoved(): void {

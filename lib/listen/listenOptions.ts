@@ -55,9 +55,9 @@ export interface ListenOptions extends ConnectionOptions {
    * - `refuse`: a FIN is sent at once. Their input is read and discarded for 100 ms, for 1000 of them at a time, because a close
    *   with unread input would send a RST. Where the process may have few descriptors, fewer linger.
    * - `park`: the port stops accepting when as many connections wait as may, and goes on when a quarter of them is gone. Clients
-   *   wait in the queue of the kernel, whose length is `backlog`. Connections in their TLS handshake count as waiting. One may
-   *   wait at least. In a drain the queue is accepted, and served or refused. Only TCP ports on Linux and with `nodeTransport` can
-   *   do it; others refuse, and emit one `failed` event when they open.
+   *   wait in the queue of the kernel, whose length is `backlog`. Those whose handshake is complete later may wait besides. One
+   *   may wait at least. In a drain the queue is accepted, and served or refused. Only TCP ports on Linux and with `nodeTransport`
+   *   can do it; others refuse, and emit one `failed` event when they open.
    * - `evict`: the connection that is worth least is closed for a new one, in good order, as `evicted`: the one that has been idle
    *   longest, at a frame boundary; or the first one by the comparator `evict`, which may be one with a request in progress, that
    *   is finished first. If there is none, the new one waits. One may wait at least.

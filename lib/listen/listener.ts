@@ -40,6 +40,9 @@ export interface ListenerOptions {
   readonly fail: (error: Error) => void;
 }
 
+/** Whether the peer has reset the connection before it was accepted. Its address is unknown then, so no list and no rate holds for it. */
+const isReset = ({ peer, alive }: TransportSocket): boolean => peer.port === undefined && alive === false;
+
 /** The reasons for which a place that becomes free helps. */
 const PLACES: ReadonlySet<RefusalReason> = new Set(['full', 'timeout']);
 
@@ -88,7 +91,10 @@ export class Listener implements PortHandler, ConnectionOwner {
       this.#arrivals = new Arrivals(
         { ...arrivals, clock },
         {
-          ready: (connection) => this.#waitingRoom.arrive(connection),
+          ready: (connection) => {
+            this.#waitingRoom.arrive(connection);
+            this.#parking?.update();
+          },
           refuse: (connection, reason, error) => {
             this.#refusal.refuseArrival(connection, reason, error);
             this.#parking?.update();
@@ -127,9 +133,10 @@ export class Listener implements PortHandler, ConnectionOwner {
 
   accepted(socket: TransportSocket): void {
     const id = this.#registry.accept();
-    const isIdentified = this.#arrivals?.proxy === undefined;
+    const isIdentified = this.#isIdentified(socket.peer);
     const key = isIdentified ? this.#admission.keyOf(socket.peer) : undefined;
     let reason = this.#admission.refusal(socket);
+    if (reason === undefined && isReset(socket)) reason = 'gone';
     if (reason === undefined && isIdentified) reason = this.#admission.refusalOf(socket.peer, key);
     if (reason !== undefined && (this.#arrivals || !this.#refusal.hasFarewell(reason))) {
       // Over TLS a farewell would have to be encrypted.
@@ -140,9 +147,22 @@ export class Listener implements PortHandler, ConnectionOwner {
     // There is no observer of the event `hoarding`.
     if (!this.#events) connection.usage.isUnmeasured = true;
     this.#admission.enter(connection, key);
-    if (this.#arrivals) this.#arrivals.accept(connection, socket);
+    if (this.#arrivals) this.#arrive(this.#arrivals, connection, socket, isIdentified);
     else this.#waitingRoom.arrive(connection);
     this.#parking?.update();
+  }
+
+  /** It has to be secured, or to send a PROXY header. A peer that has its share leaves what is left of that room to others, too. */
+  #arrive(arrivals: Arrivals, connection: SocketConnection, socket: TransportSocket, isIdentified: boolean): void {
+    if (arrivals.isScarce && this.#admission.hasItsShare(connection))
+      this.#refusal.refuseArrival(connection, 'per-address');
+    else arrivals.accept(connection, socket, isIdentified);
+  }
+
+  /** Whether the peer is the client: not on a port with a PROXY header, unless the header is optional and the peer may send none. */
+  #isIdentified(peer: Address): boolean {
+    const proxy = this.#arrivals?.proxy;
+    return proxy === undefined || (!proxy.isRequired && !proxy.isTrusted(peer));
   }
 
   error(error: Error): void {
@@ -253,7 +273,14 @@ export class Listener implements PortHandler, ConnectionOwner {
 
   #waits(connection: SocketConnection): void {
     connection.wait();
-    this.#eviction?.makeRoom();
+    if (this.#eviction === undefined) return;
+    // A peer that has left already is not worth the place of another.
+    if (connection.abandoned) {
+      this.#refusal.refuse(connection, 'gone');
+      this.#waitingRoom.leave(connection, false);
+    } else {
+      this.#eviction.makeRoom();
+    }
   }
 
   #isAbandoned(connection: SocketConnection): boolean {
@@ -274,8 +301,10 @@ export class Listener implements PortHandler, ConnectionOwner {
     const { overflow, waitingRoom, registry } = this.#options;
     if (overflow !== 'park') return undefined;
     const parking = new Parking({
-      waiting: () => this.#waitingRoom.size + (this.#arrivals?.size ?? 0),
-      max: () => waitingRoom.max,
+      rooms: [
+        { size: () => this.#waitingRoom.size, max: () => waitingRoom.max },
+        { size: () => this.#arrivals?.size ?? 0, max: () => this.#arrivals?.max ?? 1 },
+      ],
       cannot: (error) => this.#emit({ type: 'failed', error }),
     });
     this.#options.limits.parking = parking;

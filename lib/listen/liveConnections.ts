@@ -4,6 +4,7 @@ import type { SocketConnection } from '../connection/socketConnection.ts';
 import type { ConnectionView } from '../connectionView.ts';
 import { LinkedSet } from '../linkedSet.ts';
 import { callable, check, checkArgument, describe, finiteMilliseconds, milliseconds, text } from '../options.ts';
+import { Queue } from '../queue.ts';
 import type {
   ClosedChange,
   ConnectionRow,
@@ -42,7 +43,7 @@ export class LiveConnections implements ConnectionTable {
   readonly all = new LinkedSet<SocketConnection>();
   readonly #viewers = new Set<Viewer>();
   #changes = 0;
-  readonly #pending: Pending[] = [];
+  readonly #pending = new Queue<Pending>();
   #isEmitting = false;
   #isPortClosed = false;
   #isOver = false;

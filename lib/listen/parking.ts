@@ -1,12 +1,16 @@
 import type { Port } from '../transport/transport.ts';
 
 export interface ParkingOptions {
-  /** How many connections wait: those that can be handed out, and those that have to be secured or to send a PROXY header. */
-  readonly waiting: () => number;
-  /** How many may wait now. */
-  readonly max: () => number;
+  /** Where connections wait: to be handed out; to be secured or to send a PROXY header. One room that is full parks the port. */
+  readonly rooms: readonly Room[];
   /** The port cannot stop accepting, so connections are refused. */
   readonly cannot: (error: Error) => void;
+}
+
+/** How many connections wait, and how many may wait now. */
+interface Room {
+  readonly size: () => number;
+  readonly max: () => number;
 }
 
 /** The share of the waiting room that has to be free before the port accepts again. */
@@ -60,12 +64,10 @@ export class Parking {
   /** A connection has come, or has left, or the limit has changed. */
   update(): void {
     if (this.#port === undefined) return;
-    const { waiting, max } = this.#options;
-    const most = max();
+    const { rooms } = this.#options;
     if (!this.#isParked) {
-      if (waiting() < most) return;
-      this.#isParked = this.#port.pause?.() === true;
-    } else if (waiting() <= most - Math.max(1, Math.floor(most * FREE))) {
+      if (rooms.some(({ size, max }) => size() >= max())) this.#isParked = this.#port.pause?.() === true;
+    } else if (rooms.every(hasRoom)) {
       this.#isParked = false;
       this.#port.resume?.();
     }
@@ -79,4 +81,9 @@ export class Parking {
     if (this.#isParked) port?.resume?.();
     this.#isParked = false;
   }
+}
+
+function hasRoom({ size, max }: Room): boolean {
+  const most = max();
+  return size() <= most - Math.max(1, Math.floor(most * FREE));
 }
