@@ -40,8 +40,11 @@ export interface ListenerOptions {
   readonly fail: (error: Error) => void;
 }
 
-/** Whether the peer has reset the connection before it was accepted. Its address is unknown then, so no list and no rate holds for it. */
-const isReset = ({ peer, alive }: TransportSocket): boolean => peer.port === undefined && alive === false;
+/**
+ * Whether the peer has reset the connection before it was accepted. Its address is unknown then, so no list and no rate holds for it.
+ * The kernel is asked only where the address is unknown.
+ */
+const isReset = (socket: TransportSocket): boolean => socket.peer.port === undefined && socket.alive === false;
 
 /** The reasons for which a place that becomes free helps. */
 const PLACES: ReadonlySet<RefusalReason> = new Set(['full', 'timeout']);

@@ -137,6 +137,7 @@ describe('a port that parks', () => {
       proxy,
       waiting: { max, timeout: 60_000 },
       overflow: 'park',
+      idle: 120_000,
       deny: ['192.0.2.9'],
     });
     const send = (one: MemoryClient, address: string) => {
