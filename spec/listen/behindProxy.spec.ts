@@ -128,27 +128,41 @@ describe('a peer that may send no PROXY header, where the header is optional', (
   });
 
   it('is checked once, and not again when it has sent something or its deadline is over', async () => {
-    let asked = 0;
+    const asked: unknown[] = [];
     const { server, from } = await direct({
       accepts: { perSecond: 0, burst: 4, perAddress: { perSecond: 0, burst: 3 } },
       perAddress: { connections: 3 },
-      admit: () => ++asked > 0 || 'never',
+      // The proxy itself is denied. But the checks look at its clients.
+      deny: ['10.0.0.0/8'],
+      admit: ({ address }) => asked.push(address) > 0 || 'never',
     });
     const clients = [];
     for (let i = 0; i < 3; i++) clients.push(await server.connect({ address: DIRECT }));
     for (const client of clients.slice(0, 2)) client.write('hello');
     await server.clock.advance(50);
-    expect([asked, server.log.refusals, server.log.counters.active]).toEqual([3, [], 3]);
+    expect([asked.length, server.log.refusals, server.log.counters.active]).toEqual([3, [], 3]);
     // Each has taken one token of all four.
     await from('192.0.2.7');
     await from('192.0.2.8');
-    expect([asked, server.log.refusals]).toEqual([4, ['rate']]);
+    expect([asked, server.log.refusals]).toEqual([[...Array(3).fill(DIRECT.address), '192.0.2.7'], ['rate']]);
     for (const client of clients) client.end();
     await server.clock.settle();
     // Each was counted once for its address: now there is none.
     await server.connect({ address: DIRECT });
     expect(server.log.refusals).toEqual(['rate', 'rate-per-address']);
   });
+});
+
+it('a peer that may send no PROXY header, where one is required, is refused as `proxy` before any check', async () => {
+  const asked: unknown[] = [];
+  const { server, from } = await proxied({
+    deny: ['192.0.2.1'],
+    accepts: { perSecond: 0, burst: 1 },
+    admit: ({ address }) => asked.push(address) > 0 || 'never',
+  });
+  for (const address of ['192.0.2.1', '192.0.2.2']) await server.connect({ address: { address, port: 1 } });
+  await from('192.0.2.3');
+  expect([server.log.refusals, asked, server.log.counters.active]).toEqual([['proxy', 'proxy'], ['192.0.2.3'], 1]);
 });
 
 describe('the farewell to a client that the checks refuse', () => {
