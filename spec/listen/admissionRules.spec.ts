@@ -1,7 +1,9 @@
 import { BehaviorSubject, of, Subject } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Counters } from '../../lib/events.ts';
-import type { Handler, ServeOptions } from '../../lib/serve.ts';
+import { listen } from '../../lib/listen/listen.ts';
+import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
+import type { Transport } from '../../lib/transport/transport.ts';
 import { TestServer } from '../support/testServer.ts';
 
 const echo: Handler = (connection) => connection;
@@ -246,5 +248,118 @@ describe('the connections of one address', () => {
     ]);
     connections.next(Number.POSITIVE_INFINITY);
     expect(await verdicts(server, ...Array(9).fill('10.0.0.1'))).toEqual(Array(9).fill(undefined));
+  });
+});
+
+describe.each<[string, (options: ServeOptions) => unknown]>([
+  ['listen', (options) => listen({ port: 0 }, options)],
+  ['serve', (options) => serve({ port: 0 }, echo, options)],
+])('options that would do nothing are a TypeError: %s', (what, call) => {
+  it.each([
+    ['ramp', { ramp: 10 }],
+    ['burst', { burst: 3 }],
+    ['burst', { burst: 3, perAddress: { perSecond: 1 } }],
+  ])('accepts.%s without accepts.perSecond', (name, accepts) => {
+    const given = accepts as ServeOptions['accepts'];
+    expect(() => call({ accepts: given })).toThrow(
+      new TypeError(`Cannot ${what}: accepts.${name} needs accepts.perSecond`),
+    );
+  });
+
+  it.each([
+    ['waiting', of({ max: 1 })],
+    ['accepts', of({ perSecond: 1 })],
+    ['perAddress', of({ connections: 1 })],
+    ['options', of({})],
+  ])('an Observable where there has to be an object: %s', (name, observable) => {
+    const options = name === 'options' ? observable : { [name]: observable };
+    const message = `Cannot ${what}: ${name} must be an object, not an Observable`;
+    expect(() => call(options as ServeOptions)).toThrow(new TypeError(message));
+  });
+});
+
+describe('a connection that its peer has reset before it was accepted', () => {
+  /** A network of which some connections, by their number, have been reset when they are accepted: their addresses are unknown. */
+  const withResets = (isReset: (id: number) => boolean) => (network: Transport) => {
+    let accepted = 0;
+    return {
+      ...network,
+      listen: (where, options, handler) =>
+        network.listen(where, options, {
+          listening: (address) => handler.listening(address),
+          error: (error) => handler.error(error),
+          accepted: (socket) => {
+            if (isReset(++accepted)) {
+              Object.defineProperty(socket, 'peer', { value: { address: undefined, port: undefined } });
+              Object.defineProperty(socket, 'alive', { get: () => false });
+            }
+            handler.accepted(socket);
+          },
+        }),
+    } satisfies Transport;
+  };
+
+  it('is refused as `gone`, takes no token of a rate, and is handed to no handler and no function', async () => {
+    const served: number[] = [];
+    const asked: unknown[] = [];
+    const options: ServeOptions = {
+      accepts: { perSecond: 0, burst: 2, perAddress: { perSecond: 0, burst: 2 } },
+      deny: ['0.0.0.0/0'],
+      farewell: (reason) => reason,
+      admit: (peer) => asked.push(peer.address) > 0 || 'denied',
+    };
+    const handler: Handler = (connection) => {
+      served.push(connection.id);
+      return connection;
+    };
+    const server = await TestServer.open(
+      handler,
+      options,
+      withResets((id) => id > 1 && id < 100),
+    );
+    expect(await verdicts(server, '::1', ...Array(98).fill('10.0.0.1'), '10.0.0.1', '::1', '::1')).toEqual([
+      undefined,
+      ...Array(98).fill('gone'),
+      'denied',
+      undefined,
+      'rate-per-address',
+    ]);
+    expect([served, asked]).toEqual([
+      [1, 101],
+      ['::1', '::1'],
+    ]);
+    expect(server.log.counters).toEqual({ accepted: 102, waiting: 0, active: 2, closed: 0, refused: 100 });
+  });
+
+  it('evicts none', async () => {
+    const server = await TestServer.open(
+      echo,
+      { concurrency: 2, overflow: 'evict' },
+      withResets((id) => id > 2),
+    );
+    await server.connectAll(50);
+    await server.clock.advance(200);
+    expect([server.log.refusals, server.log.counters.active]).toEqual([Array(48).fill('gone'), 2]);
+    const { connections = [] } = server.log.of('listening')[0] ?? {};
+    expect([...connections].map(({ isDraining }) => isDraining)).toEqual([false, false]);
+  });
+
+  it('is not one of a unix socket, which has no port either', async () => {
+    const unix = (network: Transport): Transport => ({
+      ...network,
+      listen: (where, options, handler) =>
+        network.listen(where, options, {
+          listening: (address) => handler.listening(address),
+          error: (error) => handler.error(error),
+          accepted: (socket) => {
+            Object.defineProperty(socket, 'peer', { value: { address: undefined, port: undefined } });
+            Object.defineProperty(socket, 'alive', { get: () => true });
+            handler.accepted(socket);
+          },
+        }),
+    });
+    const server = await TestServer.open(echo, {}, unix);
+    await server.connectAll(3);
+    expect(server.log.counters).toMatchObject({ active: 3, refused: 0 });
   });
 });

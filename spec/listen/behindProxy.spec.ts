@@ -1,10 +1,11 @@
 import { networkInterfaces } from 'node:os';
 import { BehaviorSubject, type Observable } from 'rxjs';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { encodeProxyHeader } from '../../lib/proxyProtocol/encode.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import type { MemoryClient } from '../../lib/testing/index.ts';
 import { netTransport, nodeTransport } from '../../lib/transport/node.ts';
+import { authority, type Issued } from '../support/certificates.ts';
 import { client, closeClients } from '../support/client.ts';
 import { Log } from '../support/log.ts';
 import { TestServer } from '../support/testServer.ts';
@@ -13,6 +14,10 @@ const PROXY = { address: '10.0.0.1', port: 4444 };
 const HERE = { address: '198.51.100.1', port: 25 };
 const echo: Handler = (connection) => connection;
 
+let tls: Issued;
+beforeAll(async () => {
+  tls = await (await authority()).issue();
+});
 afterEach(closeClients);
 
 /** A server behind a proxy that connects for clients. */
@@ -103,6 +108,93 @@ describe('behind a proxy, the client is looked at, and not the proxy', () => {
   });
 });
 
+describe('a peer that may send no PROXY header, where the header is optional', () => {
+  const DIRECT = { address: '192.0.2.1', port: 1 };
+  const direct = (options: ServeOptions) =>
+    proxied({ proxy: { trusted: ['10.0.0.0/8'], mode: 'optional', deadline: 50 }, ...options });
+
+  it.each<[string, ServeOptions]>([
+    ['denied', { deny: ['192.0.2.0/24'] }],
+    ['denied', { allow: ['203.0.113.0/24', '10.0.0.0/8'] }],
+    ['rate', { accepts: { perSecond: 0, burst: 1 } }],
+    ['rate-per-address', { accepts: { perAddress: { perSecond: 0, burst: 1 } } }],
+    ['per-address', { perAddress: { connections: 1 } }],
+    ['not you', { admit: () => 'not you' }],
+  ])('is refused at accept, before it has sent anything: %s, by %o', async (reason, options) => {
+    const { server } = await direct(options);
+    await server.connect({ address: DIRECT });
+    await server.connect({ address: DIRECT });
+    expect(server.log.refusals.at(-1)).toBe(reason);
+  });
+
+  it('is checked once, and not again when it has sent something or its deadline is over', async () => {
+    const asked: unknown[] = [];
+    const { server, from } = await direct({
+      accepts: { perSecond: 0, burst: 4, perAddress: { perSecond: 0, burst: 3 } },
+      perAddress: { connections: 3 },
+      // The proxy itself is denied. But the checks look at its clients.
+      deny: ['10.0.0.0/8'],
+      admit: ({ address }) => asked.push(address) > 0 || 'never',
+    });
+    const clients = [];
+    for (let i = 0; i < 3; i++) clients.push(await server.connect({ address: DIRECT }));
+    for (const client of clients.slice(0, 2)) client.write('hello');
+    await server.clock.advance(50);
+    expect([asked.length, server.log.refusals, server.log.counters.active]).toEqual([3, [], 3]);
+    // Each has taken one token of all four.
+    await from('192.0.2.7');
+    await from('192.0.2.8');
+    expect([asked, server.log.refusals]).toEqual([[...Array(3).fill(DIRECT.address), '192.0.2.7'], ['rate']]);
+    for (const client of clients) client.end();
+    await server.clock.settle();
+    // Each was counted once for its address: now there is none.
+    await server.connect({ address: DIRECT });
+    expect(server.log.refusals).toEqual(['rate', 'rate-per-address']);
+  });
+});
+
+it('a peer that may send no PROXY header, where one is required, is refused as `proxy` before any check', async () => {
+  const asked: unknown[] = [];
+  const { server, from } = await proxied({
+    deny: ['192.0.2.1'],
+    accepts: { perSecond: 0, burst: 1 },
+    admit: ({ address }) => asked.push(address) > 0 || 'never',
+  });
+  for (const address of ['192.0.2.1', '192.0.2.2']) await server.connect({ address: { address, port: 1 } });
+  await from('192.0.2.3');
+  expect([server.log.refusals, asked, server.log.counters.active]).toEqual([['proxy', 'proxy'], ['192.0.2.3'], 1]);
+});
+
+describe('the farewell to a client that the checks refuse', () => {
+  const refusing: [string, ServeOptions][] = [
+    ['denied', { deny: ['192.0.2.0/24'] }],
+    ['denied', { allow: ['203.0.113.0/24'] }],
+    ['per-address', { perAddress: { connections: 1 } }],
+    ['rate', { accepts: { perSecond: 0, burst: 1 } }],
+    ['rate-per-address', { accepts: { perAddress: { perSecond: 0, burst: 1 } } }],
+    ['not you', { admit: () => 'not you' }],
+  ];
+  it.each(refusing)('is sent before a FIN without TLS: %s, by %o', async (reason, options) => {
+    const { from, server } = await proxied({ ...options, farewell: (why) => `bye: ${why}\n` });
+    await from('192.0.2.1');
+    const client = await from('192.0.2.1');
+    expect([client.text, client.ended, client.reset]).toEqual([`bye: ${reason}\n`, true, false]);
+    expect(server.log.refusals.at(-1)).toBe(reason);
+    // It lingers, as any refused connection.
+    await server.clock.advance(100);
+    expect(server.log.counters.waiting).toBe(0);
+  });
+
+  it.each(refusing)('is not sent where TLS would follow: %s, by %o', async (reason, options) => {
+    const { from, server } = await proxied({ ...options, tls, farewell: (why) => `bye: ${why}\n` });
+    await from('192.0.2.1');
+    const client = await from('192.0.2.1');
+    expect([client.text, client.ended, client.reset]).toEqual(['', true, false]);
+    expect(server.log.refusals.at(-1)).toBe(reason);
+    server.log.subscription?.unsubscribe();
+  });
+});
+
 describe('the address of a client that is mapped into IPv6', () => {
   it.each([1, 2] as const)('is its IPv4 address behind a proxy: version %i', async (version) => {
     const { server, from, verdicts } = await proxied({ perAddress: { connections: 1 } });
@@ -168,6 +260,36 @@ describe('a port that parks', () => {
     }
     expect([all.map(({ text }) => text), server.log.refusals]).toEqual([Array(13).fill('hello'), []]);
   });
+
+  it.each<[string, () => ServeOptions]>([
+    ['a PROXY header', () => ({ proxy: { trusted: ['10.0.0.0/8'], deadline: 60_000 } })],
+    ['the TLS handshake', () => ({ proxy: undefined, tls, handshake: 60_000 })],
+  ])(
+    'stops for 1000 silent connections, though not for one, and goes on when a quarter has left: %s',
+    async (_what, options) => {
+      const { server } = await proxied({ concurrency: 1, waiting: { max: 1 }, overflow: 'park', ...options() });
+      await server.log.whenListening();
+      const { limits } = server.log.of('listening')[0] ?? {};
+      const connect = async (count: number) => {
+        const made = Array.from({ length: count }, () => server.network.connect({ address: PROXY }));
+        await server.clock.settle();
+        return made;
+      };
+      const clients = await connect(1);
+      expect(limits?.isParked).toBe(false);
+      clients.push(...(await connect(998)));
+      expect([limits?.isParked, server.log.counters.waiting]).toEqual([false, 999]);
+      clients.push(...(await connect(50)));
+      expect([limits?.isParked, server.log.counters.accepted, server.log.refusals]).toEqual([true, 1000, []]);
+      for (const one of clients.slice(0, 249)) one.end();
+      await server.clock.settle();
+      expect([limits?.isParked, server.log.counters.accepted]).toEqual([true, 1000]);
+      clients[249]?.end();
+      await server.clock.settle();
+      expect([limits?.isParked, server.log.counters.accepted, server.log.counters.waiting]).toEqual([false, 1049, 799]);
+      server.log.subscription?.unsubscribe();
+    },
+  );
 
   it('goes on when one that waits is refused, though it lingers', async () => {
     const { server, send, limits } = await parking(1);

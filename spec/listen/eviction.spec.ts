@@ -1,4 +1,4 @@
-import { Subject, take } from 'rxjs';
+import { NEVER, Subject, take } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { SocketConnection } from '../../lib/connection/socketConnection.ts';
 import type { ConnectionView } from '../../lib/events.ts';
@@ -6,14 +6,15 @@ import { exchange, lines } from '../../lib/index.ts';
 import { Eviction } from '../../lib/listen/eviction.ts';
 import { Registry } from '../../lib/listen/registry.ts';
 import type { Handler, ServeOptions } from '../../lib/serve.ts';
+import type { Transport } from '../../lib/transport/transport.ts';
 import { Clock } from '../support/clock.ts';
 import { TestServer } from '../support/testServer.ts';
 
 const echo: Handler = (connection) => connection;
 
 /** A server with three places, and clients that have spoken in this order. */
-async function full(options: ServeOptions, handler: Handler = echo) {
-  const server = await TestServer.open(handler, { concurrency: 3, overflow: 'evict', ...options });
+async function full(options: ServeOptions, handler: Handler = echo, over?: (network: Transport) => Transport) {
+  const server = await TestServer.open(handler, { concurrency: 3, overflow: 'evict', ...options }, over);
   const clients = [];
   for (let i = 0; i < 3; i++) {
     clients.push(await server.connect());
@@ -80,6 +81,46 @@ describe('a full server that evicts', () => {
     expect([evicted(server), clients.map(({ text }) => text)]).toEqual([['3 evicted'], Array(3).fill('reply\n')]);
   });
 
+  it('closes one whose handler never completes within half of the wait, and serves the new one', async () => {
+    const { server, clients } = await full({ waiting: { timeout: 1000 } }, () => NEVER);
+    const next = await server.connect();
+    expect([clients[0]?.over, server.log.counters.waiting]).toEqual([false, 1]);
+    await server.clock.advance(499);
+    expect([evicted(server), server.log.counters.waiting]).toEqual([[], 1]);
+    await server.clock.advance(1);
+    clients[0]?.end();
+    await server.clock.settle();
+    expect([evicted(server), server.log.counters.waiting, next.over]).toEqual([['1 evicted'], 0, false]);
+    await server.clock.advance(1000);
+    expect(server.log.refusals).toEqual([]);
+  });
+
+  it('closes none for a new one that has left before it waits', async () => {
+    const leavers = (network: Transport): Transport => ({
+      ...network,
+      listen: (where, options, handler) =>
+        network.listen(where, options, {
+          listening: (address) => handler.listening(address),
+          error: (error) => handler.error(error),
+          accepted: (socket) => {
+            // It has sent a RST that is not read yet.
+            if (socket.peer.address === 'leaver') Object.defineProperty(socket, 'alive', { value: false });
+            handler.accepted(socket);
+          },
+        }),
+    });
+    const { server, clients } = await full({}, echo, leavers);
+    for (let i = 0; i < 20; i++) await server.connect({ address: { address: 'leaver', port: 1 } });
+    await server.clock.advance(200);
+    expect([server.log.refusals, evicted(server), clients.some(({ over }) => over)]).toEqual([
+      Array(20).fill('gone'),
+      [],
+      false,
+    ]);
+    await server.connect();
+    expect(clients.map(({ over }) => over)).toEqual([true, false, false]);
+  });
+
   it('evicts as many as wait, and one that waits at least, though none may', async () => {
     const { server, clients } = await full({ waiting: { max: 0 } });
     await server.connectAll(3);
@@ -91,6 +132,67 @@ describe('a full server that evicts', () => {
 });
 
 describe('the comparator of the user', () => {
+  it('decides by what the connections are worth now, and not at the last look', async () => {
+    const evict = (a: ConnectionView, b: ConnectionView) => a.bytesIn - b.bytesIn;
+    const { server, clients } = await full({ overflow: { evict } });
+    clients.forEach((client, n) => {
+      client.write('x'.repeat([10, 20, 300][n] ?? 0));
+    });
+    const replace = async (leaving: number) => {
+      const next = server.network.connect().write('x'.repeat(5000));
+      await server.clock.settle();
+      clients[leaving]?.end();
+      await server.clock.settle();
+      expect(next.taken).toBe(5000);
+    };
+    await replace(0);
+    expect(evicted(server)).toEqual(['1 evicted']);
+    // At the last look this one was worth least but one.
+    clients[1]?.write('x'.repeat(1000));
+    await server.clock.advance(10);
+    await replace(2);
+    expect(evicted(server)).toEqual(['1 evicted', '3 evicted']);
+  });
+
+  it('is called about once for each connection where all are worth the same', async () => {
+    let calls = 0;
+    const evict = () => {
+      calls++;
+      return 0;
+    };
+    const server = await TestServer.open(echo, {
+      concurrency: 500,
+      overflow: { evict },
+      perAddress: { connections: Number.POSITIVE_INFINITY },
+    });
+    await server.connectAll(500);
+    expect(calls).toBe(0);
+    const next = await server.connect();
+    expect(calls).toBeGreaterThan(400);
+    expect(calls).toBeLessThan(1500);
+    // Further newcomers of this moment cause no further look.
+    const before = calls;
+    await server.connectAll(10);
+    expect([calls - before, next.over]).toEqual([0, false]);
+  });
+
+  it('that fails is called again once a second while connections wait, however many come', async () => {
+    const evict = () => {
+      throw new Error('cannot compare');
+    };
+    const { server } = await full({ overflow: { evict }, waiting: { timeout: 60_000 } });
+    const failures: number[] = [];
+    for (let i = 0; i < 50; i++) {
+      await server.connect();
+      failures.push(server.log.of('failed').length);
+      await server.clock.advance(50);
+    }
+    // At 0, 1000 and 2000 ms.
+    const expected = Array.from({ length: 50 }, (_, i) => 1 + Math.floor((i * 50) / 1000));
+    expect(failures).toEqual(expected);
+    expect(server.log.counters).toMatchObject({ active: 3, waiting: 50, refused: 0 });
+  });
+
   it.each<[string, () => unknown, string]>([
     [
       'throws',
@@ -108,6 +210,7 @@ describe('the comparator of the user', () => {
     await server.connect();
     expect([evicted(server), server.log.counters.waiting]).toEqual([[], 1]);
     expect(String(server.log.of('failed')[0]?.error)).toContain(message);
+    expect(server.log.of('failed')[0]?.callback).toBe('evict');
     await server.clock.advance(200);
     expect([server.log.refusals, server.log.counters.active]).toEqual([['timeout'], 3]);
     const failures = server.log.of('failed').length;

@@ -123,7 +123,9 @@ describe('a farewell that is a function', () => {
     expect(clients.map(({ text, ended }) => [text, ended])).toEqual(
       ['', 'bye', '', '', ''].map((text) => [text, true]),
     );
-    expect(server.log.of('failed').map(({ id }) => id)).toEqual([4, 5, 6]);
+    expect(server.log.of('failed').map(({ id, callback }) => [id, callback])).toEqual(
+      [4, 5, 6].map((id) => [id, 'farewell']),
+    );
     expect(String(server.log.of('failed')[1]?.error)).toContain('must be a string or a Uint8Array, not 5');
     expect(server.log.refusals).toEqual(Array(5).fill('full'));
   });
@@ -223,4 +225,48 @@ it('the limit of an address in an event is the one that holds', async () => {
   connections.next(2);
   await server.connectAll(2);
   expect(server.log.of('refused').map(({ limit }) => limit)).toEqual([1, 2]);
+});
+
+describe('a refusal as `per-address`', () => {
+  /** A server with one place, which has become free once, after 100 ms: so the pace is known. */
+  const paced = async (options: ServeOptions) => {
+    const { server, refusals } = await telling({ concurrency: 1, waiting: { timeout: 60_000 }, ...options });
+    const first = await server.connect(at('10.0.0.9'));
+    await server.connect(at('10.0.0.8'));
+    await server.clock.advance(100);
+    first.end();
+    await server.clock.settle();
+    return { server, refusals };
+  };
+
+  it('says nothing of a place that becomes free if the address has a fixed limit', async () => {
+    const { server, refusals } = await paced({ perAddress: { connections: 1 }, waiting: { max: 1 } });
+    await server.connect(at('10.0.0.8'));
+    await server.connect(at('10.0.0.1'));
+    await server.connect(at('10.0.0.2'));
+    expect(refusals.map(({ reason, retryAfter }) => [reason, retryAfter])).toEqual([
+      ['per-address', undefined],
+      ['full', 200],
+    ]);
+    expect(server.log.of('refused').map(({ limit }) => limit)).toEqual([1, undefined]);
+  });
+
+  it('says when a place becomes free if the connection gave way', async () => {
+    const { server, refusals } = await paced({ waiting: { max: 101, timeout: 60_000 } });
+    for (let i = 0; i < 102; i++) server.network.connect(at('10.0.0.1'));
+    await server.clock.settle();
+    expect(refusals).toMatchObject([{ reason: 'per-address', retryAfter: expect.any(Number) }]);
+    expect(server.log.of('refused')).toMatchObject([{ reason: 'per-address', limit: 100 }]);
+  });
+
+  it('has no limit if `admit` gave that reason to a peer that has fewer connections', async () => {
+    const admit = ({ address }: { address?: string | undefined }) => address === '10.0.0.1' || 'per-address';
+    const server = await TestServer.open(echo, { admit, perAddress: { connections: 2 } });
+    await server.connect(at('10.0.0.2'));
+    for (let i = 0; i < 3; i++) await server.connect(at('10.0.0.1'));
+    expect(server.log.of('refused').map(({ reason, limit }) => [reason, limit])).toEqual([
+      ['per-address', undefined],
+      ['per-address', 2],
+    ]);
+  });
 });

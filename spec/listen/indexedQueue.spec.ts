@@ -97,3 +97,51 @@ it('behaves as a list from which any item can be removed, also after entries wer
     { numRuns: 60, examples: [[[{ add: 1500 }, { shift: 1200 }, { add: 10 }, { shift: 5 }, { remove: [3, 200] }]]] },
   );
 });
+
+/** Steps behind a first item that stays: many items come and go at once, and some stay. */
+const stepsBehindTheFirst = fc.array(
+  fc.oneof(
+    fc.record({ pass: fc.integer({ min: 1, max: 3000 }) }),
+    fc.record({ add: fc.integer({ min: 1, max: 5 }) }),
+    fc.record({ remove: fc.nat(100) }),
+    fc.constant('shift' as const),
+  ),
+  { maxLength: 25 },
+);
+
+it('behaves as a list while the first item stays and very many come and go behind it', () => {
+  fc.assert(
+    fc.property(stepsBehindTheFirst, (steps) => {
+      const queue = new IndexedQueue<number>();
+      const list: number[] = [];
+      let next = 0;
+      const add = () => {
+        queue.add(next, next + 7);
+        return next++;
+      };
+      list.push(add());
+      for (const step of steps) {
+        if (step === 'shift') {
+          const first = list.shift();
+          if (first !== undefined) expect(queue.delete(first)).toBe(true);
+        } else if ('pass' in step) {
+          let deleted = 0;
+          for (let i = 0; i < step.pass; i++) if (queue.delete(add())) deleted++;
+          expect(deleted).toBe(step.pass);
+        } else if ('add' in step) {
+          for (let i = 0; i < step.add; i++) list.push(add());
+        } else if (list.length > 1) {
+          const [removed] = list.splice(1 + (step.remove % (list.length - 1)), 1);
+          if (removed !== undefined) expect([queue.delete(removed), queue.has(removed)]).toEqual([true, false]);
+        }
+        const entries = list.map((item) => [item, item + 7]);
+        expect([[...queue], queue.first, queue.last]).toEqual([entries, entries[0], entries.at(-1)]);
+        expect([queue.size, queue.longest?.[0]]).toEqual([list.length, list[0]]);
+      }
+      for (const item of list) expect(queue.delete(item)).toBe(true);
+      expect([queue.size, [...queue]]).toEqual([0, []]);
+    }),
+    // Removes items from a queue whose entries have moved, and then from its front.
+    { numRuns: 60, examples: [[[{ add: 5 }, { pass: 3000 }, { add: 3 }, { remove: 5 }, 'shift', { pass: 3000 }]]] },
+  );
+});

@@ -72,3 +72,24 @@ it('the limits of the event `listening` are those that hold', async () => {
   expect(read()).toEqual([3, 5, false]);
   await server.signal();
 });
+
+it('the event `listening` has limits and connections that print as their values of now', async () => {
+  const concurrency = new BehaviorSubject(1);
+  const waiting = { max: 2 };
+  const server = await TestServer.open((connection) => connection, { concurrency, waiting, overflow: 'park' });
+  const { limits, connections } = server.log.of('listening')[0] ?? {};
+  const printed = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
+  expect([printed(limits), printed(connections)]).toEqual([{ concurrency: 1, waiting: 2, isParked: false }, []]);
+  await server.connectAll(3);
+  expect(printed(limits)).toEqual({ concurrency: 1, waiting: 2, isParked: true });
+  concurrency.next(7);
+  await server.clock.settle();
+  expect(printed(limits)).toEqual({ concurrency: 7, waiting: 2, isParked: false });
+  expect(connections?.size).toBe(3);
+  expect(printed(connections)).toEqual(printed(connections?.rows()));
+  expect(printed({ limits, connections })).toMatchObject({
+    limits: { concurrency: 7 },
+    connections: [{ id: 1 }, {}, {}],
+  });
+  server.log.subscription?.unsubscribe();
+});

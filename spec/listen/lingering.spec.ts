@@ -1,6 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { SocketConnection } from '../../lib/connection/socketConnection.ts';
+import { defaultLimits } from '../../lib/listen/limits.ts';
 import { Lingering } from '../../lib/listen/lingering.ts';
+import { withFreshModules } from '../support/freshModules.ts';
 
 function connections(count: number) {
   const closed: number[] = [];
@@ -51,9 +53,9 @@ describe('the connections that linger', () => {
     expect([closed, over]).toEqual([[0, 1, 2], true]);
   });
 
-  it('have a linger of 0 while there are 1000 of them', () => {
-    const lingering = new Lingering();
-    const { all } = connections(1000);
+  it.each([1, 7, 1000])('have a linger of 0 while there are as many as may be: %i', (max) => {
+    const lingering = new Lingering(max);
+    const { all } = connections(max);
     const last = all.pop() as SocketConnection;
     for (const one of all) lingering.add(one);
     expect(lingering.time).toBe(100);
@@ -61,5 +63,24 @@ describe('the connections that linger', () => {
     expect(lingering.time).toBe(0);
     lingering.delete(last);
     expect(lingering.time).toBe(100);
+  });
+
+  it('are none where the process may have very few descriptors', () => {
+    expect(new Lingering(0).time).toBe(0);
+  });
+
+  it.each([256, 1024])('leave descriptors to others by default, where the process may have %i', async (descriptors) => {
+    vi.doMock('../../lib/listen/descriptorLimit.ts', () => ({ descriptorLimit: () => descriptors }));
+    try {
+      await withFreshModules(async () => {
+        const { Lingering } = await import('../../lib/listen/lingering.ts');
+        const lingering = new Lingering();
+        const { all } = connections(1000);
+        while (lingering.time > 0) lingering.add(all.pop() as SocketConnection);
+        expect(1000 - all.length).toBe(defaultLimits(descriptors).lingering);
+      });
+    } finally {
+      vi.doUnmock('../../lib/listen/descriptorLimit.ts');
+    }
   });
 });

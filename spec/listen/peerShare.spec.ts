@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { of } from 'rxjs';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { PerAddress } from '../../lib/listen/perAddress.ts';
 import type { Handler, ServeOptions } from '../../lib/serve.ts';
 import type { MemoryClient } from '../../lib/testing/index.ts';
+import { authority, type Issued } from '../support/certificates.ts';
 import { TestServer } from '../support/testServer.ts';
 
 const echo: Handler = (connection) => connection;
@@ -156,4 +157,50 @@ it('with `evict` no connection is closed for one that gives way', async () => {
   expect([served('A'), server.log.closes]).toEqual([300, []]);
   await connect('C', 10);
   expect([served('C'), server.log.closes]).toEqual([10, Array(10).fill('evicted')]);
+});
+
+describe('the room for connections that have sent nothing', () => {
+  let certificate: Issued;
+  beforeAll(async () => {
+    certificate = await (await authority()).issue();
+  });
+
+  it.each<[string, () => ServeOptions]>([
+    ['their TLS handshake is awaited', () => ({ tls: certificate })],
+    [
+      'a PROXY header that is optional',
+      () => ({ proxy: { mode: 'optional', trusted: ['10.0.0.0/8'], deadline: 9000 } }),
+    ],
+  ])('is not filled by one peer: %s', async (_what, options) => {
+    const { server, connect } = await serving({ concurrency: 1000, waiting: { max: 1000 }, ...options() });
+    await server.log.whenListening();
+    await connect('A', 750);
+    expect([server.log.counters.waiting, server.log.refusals]).toEqual([750, []]);
+    await connect('A', 20);
+    expect(server.log.of('refused').map(({ reason, limit }) => [reason, limit])).toEqual(
+      Array(20).fill(['per-address', 100]),
+    );
+    // Others still arrive, each with its share.
+    await connect('B', 100);
+    await connect('C', 100);
+    expect([server.log.counters.waiting, server.log.counters.refused]).toEqual([950, 20]);
+    await connect('B', 1);
+    expect([server.log.counters.waiting, server.log.counters.refused]).toEqual([950, 21]);
+    await connect('D', 50);
+    await connect('E', 1);
+    expect([server.log.counters.waiting, server.log.refusals.at(-1)]).toEqual([1000, 'full']);
+    server.log.subscription?.unsubscribe();
+  });
+
+  it('goes on to take connections of a peer when enough of its others have left', async () => {
+    const { server, connect } = await serving({ tls: certificate, concurrency: 1000, waiting: { max: 1000 } });
+    await server.log.whenListening();
+    const clients = await connect('A', 751);
+    expect(server.log.refusals).toEqual(['per-address']);
+    clients[0]?.end();
+    await server.clock.settle();
+    await connect('A', 2);
+    expect([server.log.counters.waiting, server.log.refusals]).toEqual([750, ['per-address', 'gone', 'per-address']]);
+    server.log.subscription?.unsubscribe();
+  });
 });

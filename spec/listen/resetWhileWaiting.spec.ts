@@ -1,6 +1,8 @@
+import { execFileSync } from 'node:child_process';
 import { Subject } from 'rxjs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
+import { netTransport, nodeTransport } from '../../lib/transport/node.ts';
 import type { Transport } from '../../lib/transport/transport.ts';
 import { client, clients, closeClients } from '../support/client.ts';
 import { Log } from '../support/log.ts';
@@ -70,6 +72,42 @@ it('serves connections whose peers sent a request and a FIN while they waited', 
   expect(waiting.map(({ text, fault }) => [text, fault])).toEqual(Array(20).fill(['request', undefined]));
   expect(log.refusals).toEqual([]);
 });
+
+/** Connects from another process and sends a RST, which works while this process is busy. */
+const connectAndReset = (count: number, port: number) =>
+  execFileSync(process.execPath, [
+    '-e',
+    `for (let i = 0; i < ${count}; i++) {
+       const socket = require('net').connect(${port}, '127.0.0.1', () => socket.resetAndDestroy());
+     }`,
+  ]);
+
+// Other kernels do not hand such connections to the process.
+it.runIf(process.platform === 'linux').each([
+  ['nodeTransport', nodeTransport],
+  ['netTransport', netTransport],
+])(
+  'refuses connections as `gone` that were reset before they were accepted: they take no token: %s',
+  async (_name, transport) => {
+    const opened: number[] = [];
+    const handler: Handler = (connection) => {
+      opened.push(connection.id);
+      return connection;
+    };
+    const accepts = { perSecond: 0, burst: 1 };
+    const where = { port: 0, host: '127.0.0.1' };
+    const log = Log.follow(serve(where, handler, { transport, accepts, farewell: 'bye' }));
+    servers.push(log);
+    const port = await log.whenListening();
+    connectAndReset(5, port);
+    await log.whenEmitted('refused', 5);
+    expect(log.of('refused').map(({ reason, peer, waited }) => [reason, peer.port, waited])).toEqual(
+      Array(5).fill(['gone', undefined, 0]),
+    );
+    await client(port).write('x').whenRead('x');
+    expect([opened, log.refusals.length]).toEqual([[6], 5]);
+  },
+);
 
 describe('in memory', () => {
   /** A network whose sockets report whether their peer has reset the connection, as those of the system do. */

@@ -2,11 +2,12 @@ import { Writable } from 'node:stream';
 import { Logger } from '@nestjs/common';
 import fc from 'fast-check';
 import { pino } from 'pino';
-import { of, throwError } from 'rxjs';
+import { BehaviorSubject, of, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { DeadlineError, FrameTooLongError, TlsError } from '../../lib/errors.ts';
 import type { ServerEvent } from '../../lib/events.ts';
 import { type EventLogger, logTo } from '../../lib/logging/logTo.ts';
+import { TestServer } from '../support/testServer.ts';
 
 function logged(...events: ServerEvent[]) {
   const lines: Record<string, unknown>[] = [];
@@ -91,6 +92,16 @@ describe('logTo', () => {
     [{ type: 'certificate', certificates: [], validFor: 1, isExpiring: true }, 40, 'certificates that cannot be read'],
     [{ type: 'failed', id: 7, peer, error: new Error('no') }, 50, 'connection 7: its handler failed'],
     [{ type: 'failed', error: new Error('no') }, 50, 'an accept failed'],
+    [{ type: 'failed', peer, callback: 'admit', error: new Error('no') }, 50, 'the function admit failed'],
+    [{ type: 'failed', callback: 'evict', error: new Error('no') }, 50, 'the function evict failed'],
+    [{ type: 'failed', id: 7, peer, callback: 'farewell', error: new Error('no') }, 50, 'the function farewell failed'],
+    [{ type: 'failed', id: 7, peer, callback: 'lastCall', error: unknownCa }, 50, 'the function lastCall failed'],
+    [
+      { type: 'refused', id: 8, peer, reason: 'per-address', limit: 20, waited: 0 },
+      40,
+      'connection 8 refused: per-address (192.0.2.7 has its 20 connections; the option perAddress changes that)',
+    ],
+    [{ type: 'refused', id: 8, peer, reason: 'per-address', waited: 0 }, 40, 'connection 8 refused: per-address'],
     [{ type: 'failed', error: unknownCa }, 50, 'the certificate was not renewed'],
     [{ type: 'exhausted', limit: 1024 }, 50, 'out of descriptors: the process may have 1024'],
     [
@@ -116,6 +127,22 @@ describe('logTo', () => {
     const lines = logged(event);
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatchObject({ level, msg, type: event.type });
+  });
+
+  it('logs of a port that cannot park, and of a limit that cannot be, what the error says', async () => {
+    const concurrency = new BehaviorSubject(1);
+    const server = new TestServer((connection) => connection, { concurrency, overflow: 'park' });
+    server.network.canPause = false;
+    await server.clock.settle();
+    concurrency.next(0);
+    await server.clock.settle();
+    const errors = server.log.of('failed').map(({ error }) => (error as Error).message);
+    expect(errors).toEqual([
+      expect.stringMatching(/^Cannot park: this port cannot stop accepting/),
+      expect.stringMatching(/^Cannot use what an Observable has emitted: concurrency must be /),
+    ]);
+    expect(logged(...server.log.of('failed')).map(({ msg }) => msg)).toEqual(errors);
+    server.log.subscription?.unsubscribe();
   });
 
   it('logs the fields of an event, except the live ones', () => {

@@ -339,7 +339,7 @@ describe('the last call', () => {
     expect([client.text, client.ended]).toEqual(['', true]);
     client.end();
     await server.clock.settle();
-    expect(server.log.of('failed').map(({ id, error }) => [id, (error as Error).message])).toEqual([[1, message]]);
+    expect(server.log.of('failed')).toMatchObject([{ id: 1, callback: 'lastCall', error: { message } }]);
     expect(server.log.closes).toEqual(['drained']);
   });
 
