@@ -27,7 +27,7 @@ export interface EvictionOptions {
   readonly worth: CompareWorth | undefined;
   /** How many connections wait for a place. */
   readonly waiting: () => number;
-  /** Milliseconds that a connection may wait now. */
+  /** Milliseconds for which those that wait will still wait, at least. */
   readonly patience: () => number;
   /** Whether no place is free. */
   readonly isFull: () => boolean;

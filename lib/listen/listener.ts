@@ -157,9 +157,13 @@ export class Listener implements PortHandler, ConnectionOwner {
 
   /** It has to be secured, or to send a PROXY header. A peer that has its share leaves what is left of that room to others, too. */
   #arrive(arrivals: Arrivals, connection: SocketConnection, socket: TransportSocket, isIdentified: boolean): void {
-    if (arrivals.isScarce && this.#admission.hasItsShare(connection))
-      this.#refusal.refuseArrival(connection, 'per-address');
+    if (this.#takesTooMuch(connection)) this.#refusal.refuseArrival(connection, 'per-address');
     else arrivals.accept(connection, socket, isIdentified);
+  }
+
+  /** Whether few more may arrive, and its peer has its share. */
+  #takesTooMuch(connection: SocketConnection): boolean {
+    return this.#arrivals?.isScarce === true && this.#admission.hasItsShare(connection);
   }
 
   /** Whether the peer is the client: not on a port with a PROXY header, unless the header is optional and the peer may send none. */
@@ -263,8 +267,9 @@ export class Listener implements PortHandler, ConnectionOwner {
     const { peer } = connection;
     const key = this.#admission.keyOf(peer);
     const reason = this.#admission.refusalOf(peer, key);
-    if (reason === undefined) this.#admission.enter(connection, key);
-    return reason;
+    if (reason !== undefined) return reason;
+    this.#admission.enter(connection, key);
+    return this.#arrivals?.hasTls && this.#takesTooMuch(connection) ? 'per-address' : undefined;
   }
 
   /** A client behind a proxy does not come in. Over TLS nothing can be sent to it. */
@@ -324,7 +329,7 @@ export class Listener implements PortHandler, ConnectionOwner {
       worth: overflow === 'evict' ? undefined : overflow.evict,
       // One that gives way is not worth the place of another.
       waiting: () => this.#waitingRoom.size - this.#waitingRoom.yielding,
-      patience: () => this.#options.waitingRoom.timeout,
+      patience: () => this.#waitingRoom.timeLeft,
       isFull: () => this.#isFull,
       failed: (error) => this.#emit({ type: 'failed', callback: 'evict', error }),
     });

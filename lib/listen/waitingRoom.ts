@@ -86,6 +86,12 @@ export class WaitingRoom<T> implements DeadlineOwner {
     return this.#yielding.size;
   }
 
+  /** Milliseconds that are left of the wait of the one that has waited longest, of those that do not give way. */
+  get timeLeft(): number {
+    const since = Math.min(this.#queue.since, this.#firstHandedOut?.[1] ?? Number.POSITIVE_INFINITY);
+    return Math.max(0, since + this.#options.timeout - this.#now);
+  }
+
   /** Hands out a new connection, queues it, or refuses it. */
   arrive(item: T): void {
     if (!this.#open) return this.#handler.refuse(item, 'draining', false);

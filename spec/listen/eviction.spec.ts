@@ -95,6 +95,18 @@ describe('a full server that evicts', () => {
     expect(server.log.refusals).toEqual([]);
   });
 
+  it('closes one in the time that is left of the wait, where it is found late', async () => {
+    const replies = new Subject<string>();
+    const handler = exchange(lines(), () => replies.pipe(take(1)));
+    const { server, clients } = await full({ waiting: { timeout: 1000 }, linger: 60_000 }, handler);
+    for (const client of clients) client.write('request\n');
+    const next = await server.connect();
+    await server.clock.advance(700);
+    replies.next('reply\n');
+    await server.clock.advance(299);
+    expect([evicted(server), server.log.refusals, next.over]).toEqual([['1 evicted'], [], false]);
+  });
+
   it('closes none for a new one that has left before it waits', async () => {
     const leavers = (network: Transport): Transport => ({
       ...network,

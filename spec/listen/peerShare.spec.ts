@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { of } from 'rxjs';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { encodeProxyHeader } from '../../lib/index.ts';
 import { PerAddress } from '../../lib/listen/perAddress.ts';
 import type { Handler, ServeOptions } from '../../lib/serve.ts';
 import type { MemoryClient } from '../../lib/testing/index.ts';
@@ -189,6 +190,26 @@ describe('the room for connections that have sent nothing', () => {
     await connect('D', 50);
     await connect('E', 1);
     expect([server.log.counters.waiting, server.log.refusals.at(-1)]).toEqual([1000, 'full']);
+    server.log.subscription?.unsubscribe();
+  });
+
+  it('is not filled by one client behind a proxy', async () => {
+    const proxy = { trusted: ['10.0.0.1'] };
+    const options = { tls: certificate, proxy, concurrency: 1000, waiting: { max: 1000 }, handshake: 60_000 };
+    const { server } = await serving(options);
+    await server.log.whenListening();
+    const through = async (address: string, count: number) => {
+      const header = encodeProxyHeader({ source: { address, port: 1 }, destination: { address: '10.0.0.9', port: 1 } });
+      for (let i = 0; i < count; i++)
+        server.network.connect({ address: { address: '10.0.0.1', port: 1 } }).write(header);
+      await server.clock.settle();
+    };
+    await through('192.0.2.1', 800);
+    expect(server.log.refusals.length).toBeGreaterThan(40);
+    expect(new Set(server.log.refusals)).toEqual(new Set(['per-address']));
+    const { refused } = server.log.counters;
+    await through('192.0.2.2', 100);
+    expect(server.log.counters.refused).toBe(refused);
     server.log.subscription?.unsubscribe();
   });
 
