@@ -73,14 +73,14 @@ describe('a rate of all peers', () => {
     }
   });
 
-  it('lets nobody in while it is 0, and says that a wait does not help', () => {
+  it('lets no connection in while it is 0, and says that a wait does not help', () => {
     const { clock, rates: one } = rates({ perSecond: { value: 0 } });
     expect(one.take('a')).toBe('rate');
     clock.jump(1e9);
     expect([one.take('a'), one.wait('rate', 'a')]).toEqual(['rate', INFINITY]);
   });
 
-  it('holds as it is now: what was saved at a higher rate is lost, and nobody waits for a lower one', () => {
+  it('holds as it is now: what was saved at a higher rate is lost, and none waits for a lower one', () => {
     const perSecond = { value: 100 };
     const { clock, rates: one } = rates({ perSecond });
     const count = () => {

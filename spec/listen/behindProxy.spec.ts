@@ -58,7 +58,7 @@ describe('behind a proxy, the client is looked at, and not the proxy', () => {
     first.end();
     await server.clock.settle();
     expect(await verdicts('192.0.2.1', '192.0.2.1')).toEqual([undefined, 'per-address']);
-    // Those that have not sent their header count for nobody.
+    // Those that have not sent their header count for no peer.
     for (let i = 0; i < 5; i++) await server.connect({ address: PROXY });
     expect(server.log.counters).toMatchObject({ waiting: 5, active: 2, refused: 3 });
     await server.clock.advance(5000);

@@ -217,7 +217,7 @@ describe('the comparator of the user', () => {
     ['returns nothing', () => undefined, 'not undefined'],
     ['returns a boolean', () => true, 'not true'],
     ['returns a symbol', () => Symbol('x'), 'not Symbol(x)'],
-  ])('that %s evicts nobody, which is a `failed` event; the new one waits', async (_what, evict, message) => {
+  ])('that %s evicts none, which is a `failed` event; the new one waits', async (_what, evict, message) => {
     const { server } = await full({ overflow: { evict: evict as () => number }, waiting: { timeout: 100 } });
     await server.connect();
     expect([evicted(server), server.log.counters.waiting]).toEqual([[], 1]);
@@ -284,7 +284,7 @@ it('does not wait for a connection that its comparator closed at once', () => {
   eviction.close();
 });
 
-it('evicts nobody while a place is free, however many wait', () => {
+it('evicts none while a place is free, however many wait', () => {
   const failed = (error: unknown) => expect.fail(String(error));
   const options = {
     clock: new Clock(),

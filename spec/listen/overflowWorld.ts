@@ -183,7 +183,7 @@ export class World {
       law(reason !== 'draining', 'none is refused before the drain');
     }
     if (this.perSecond.value === 0 && this.server.log.counters.accepted > before.accepted)
-      law(refused.length >= this.server.log.counters.accepted - before.accepted, 'a rate of 0 lets nobody in');
+      law(refused.length >= this.server.log.counters.accepted - before.accepted, 'a rate of 0 lets none in');
   }
 
   #wasOpen(id: number, ms: number): boolean {

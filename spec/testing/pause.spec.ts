@@ -43,7 +43,7 @@ function withPort(test: (at: At) => void, after = (_at: At) => {}): void {
 const clientAt = (network: MemoryNetwork, port: number) => network.connect({ address: { address: '10.0.0.1', port } });
 
 describe('a port in memory that is paused', () => {
-  it('accepts nobody until it resumes, and then all in order', () => {
+  it('accepts none until it resumes, and then all in order', () => {
     withPort(({ network, port, accepted, flush }) => {
       expect([port.pause?.(), port.pause?.()]).toEqual([true, true]);
       for (const number of [1, 2, 3]) clientAt(network, number);

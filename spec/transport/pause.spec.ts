@@ -107,7 +107,7 @@ describe.runIf(canPause)('a port of TCP that is paused', () => {
   ];
   if (hasIpv6) places.push(['an address of IPv6', { port: 0, host: '::1' }]);
 
-  it.each(places)('accepts nobody until it resumes, and then all in order: %s', async (_what, where) => {
+  it.each(places)('accepts none until it resumes, and then all in order: %s', async (_what, where) => {
     const at = await openPausing(where, (port) => port.accepted.length === 1 && expect(port.pause()).toBe(true));
     const connect = 'host' in where ? at.connect : () => dialTo(at.address.port as number);
     const first = await connected(connect);
