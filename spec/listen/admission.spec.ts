@@ -5,6 +5,7 @@ import { descriptorLimit } from '../../lib/listen/descriptorLimit.ts';
 import { serve } from '../../lib/serve.ts';
 import { MemoryNetwork } from '../../lib/testing/index.ts';
 import type { Transport, TransportSocket } from '../../lib/transport/transport.ts';
+import { accepting } from '../support/accepting.ts';
 import { Clock } from '../support/clock.ts';
 import { Log } from '../support/log.ts';
 
@@ -67,16 +68,8 @@ describe('the checks at accept', () => {
 });
 
 /** A network whose sockets have the given descriptor. */
-function withDescriptor(network: Transport, descriptor: number): Transport {
-  return {
-    listen: (where, options, handler) =>
-      network.listen(where, options, {
-        listening: (address) => handler.listening(address),
-        error: (error) => handler.error(error),
-        accepted: (socket) => handler.accepted(Object.defineProperty(socket, 'descriptor', { value: descriptor })),
-      }),
-  };
-}
+const withDescriptor = (network: Transport, descriptor: number): Transport =>
+  accepting(network, (socket, accept) => accept(Object.defineProperty(socket, 'descriptor', { value: descriptor })));
 
 it.skipIf(descriptorLimit() === Number.POSITIVE_INFINITY)(
   'a server counts each refusal at accept once, sends no farewell without descriptors, and hands out none of the refused',

@@ -4,6 +4,7 @@ import type { Counters } from '../../lib/events.ts';
 import { listen } from '../../lib/listen/listen.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import type { Transport } from '../../lib/transport/transport.ts';
+import { accepting } from '../support/accepting.ts';
 import { TestServer } from '../support/testServer.ts';
 
 const echo: Handler = (connection) => connection;
@@ -282,21 +283,13 @@ describe('a connection that its peer has reset before it was accepted', () => {
   /** A network of which some connections, by their number, have been reset when they are accepted: their addresses are unknown. */
   const withResets = (isReset: (id: number) => boolean) => (network: Transport) => {
     let accepted = 0;
-    return {
-      ...network,
-      listen: (where, options, handler) =>
-        network.listen(where, options, {
-          listening: (address) => handler.listening(address),
-          error: (error) => handler.error(error),
-          accepted: (socket) => {
-            if (isReset(++accepted)) {
-              Object.defineProperty(socket, 'peer', { value: { address: undefined, port: undefined } });
-              Object.defineProperty(socket, 'alive', { get: () => false });
-            }
-            handler.accepted(socket);
-          },
-        }),
-    } satisfies Transport;
+    return accepting(network, (socket, accept) => {
+      if (isReset(++accepted)) {
+        Object.defineProperty(socket, 'peer', { value: { address: undefined, port: undefined } });
+        Object.defineProperty(socket, 'alive', { get: () => false });
+      }
+      accept(socket);
+    });
   };
 
   it('is refused as `gone`, takes no token of a rate, and is handed to no handler and no function', async () => {
@@ -345,19 +338,12 @@ describe('a connection that its peer has reset before it was accepted', () => {
   });
 
   it('is not one of a unix socket, which has no port either', async () => {
-    const unix = (network: Transport): Transport => ({
-      ...network,
-      listen: (where, options, handler) =>
-        network.listen(where, options, {
-          listening: (address) => handler.listening(address),
-          error: (error) => handler.error(error),
-          accepted: (socket) => {
-            Object.defineProperty(socket, 'peer', { value: { address: undefined, port: undefined } });
-            Object.defineProperty(socket, 'alive', { get: () => true });
-            handler.accepted(socket);
-          },
-        }),
-    });
+    const unix = (network: Transport) =>
+      accepting(network, (socket, accept) => {
+        Object.defineProperty(socket, 'peer', { value: { address: undefined, port: undefined } });
+        Object.defineProperty(socket, 'alive', { get: () => true });
+        accept(socket);
+      });
     const server = await TestServer.open(echo, {}, unix);
     await server.connectAll(3);
     expect(server.log.counters).toMatchObject({ active: 3, refused: 0 });

@@ -6,6 +6,7 @@ import { DescriptorShortage } from '../../lib/listen/descriptorShortage.ts';
 import { serve } from '../../lib/serve.ts';
 import { MemoryNetwork } from '../../lib/testing/index.ts';
 import type { Transport } from '../../lib/transport/transport.ts';
+import { accepting } from '../support/accepting.ts';
 import { Clock } from '../support/clock.ts';
 import { Log } from '../support/log.ts';
 
@@ -71,28 +72,21 @@ describe('a shortage of descriptors', () => {
 /** A network whose sockets have descriptors: each has the lowest free number from `first` on, as the system assigns them. */
 function numbered(network: Transport, first: number): Transport {
   const used = new Set<number>();
-  return {
-    listen: (where, options, handler) =>
-      network.listen(where, options, {
-        listening: (address) => handler.listening(address),
-        error: (error) => handler.error(error),
-        accepted: (socket) => {
-          let descriptor = first;
-          while (used.has(descriptor)) descriptor++;
-          used.add(descriptor);
-          Object.defineProperty(socket, 'descriptor', { value: descriptor });
-          handler.accepted(socket);
-          const { handler: given } = socket;
-          socket.handler = new Proxy(given, {
-            get(target, key) {
-              if (key === 'freed') used.delete(descriptor);
-              const value: unknown = Reflect.get(target, key, target);
-              return typeof value === 'function' ? value.bind(target) : value;
-            },
-          });
-        },
-      }),
-  };
+  return accepting(network, (socket, accept) => {
+    let descriptor = first;
+    while (used.has(descriptor)) descriptor++;
+    used.add(descriptor);
+    Object.defineProperty(socket, 'descriptor', { value: descriptor });
+    accept(socket);
+    const { handler: given } = socket;
+    socket.handler = new Proxy(given, {
+      get(target, key) {
+        if (key === 'freed') used.delete(descriptor);
+        const value: unknown = Reflect.get(target, key, target);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+  });
 }
 
 it.skipIf(descriptorLimit() === Number.POSITIVE_INFINITY)(

@@ -7,6 +7,7 @@ import { Eviction } from '../../lib/listen/eviction.ts';
 import { Registry } from '../../lib/listen/registry.ts';
 import type { Handler, ServeOptions } from '../../lib/serve.ts';
 import type { Transport } from '../../lib/transport/transport.ts';
+import { accepting } from '../support/accepting.ts';
 import { Clock } from '../support/clock.ts';
 import { TestServer } from '../support/testServer.ts';
 
@@ -108,19 +109,12 @@ describe('a full server that evicts', () => {
   });
 
   it('closes none for a new one that has left before it waits', async () => {
-    const leavers = (network: Transport): Transport => ({
-      ...network,
-      listen: (where, options, handler) =>
-        network.listen(where, options, {
-          listening: (address) => handler.listening(address),
-          error: (error) => handler.error(error),
-          accepted: (socket) => {
-            // It has sent a RST that is not read yet.
-            if (socket.peer.address === 'leaver') Object.defineProperty(socket, 'alive', { value: false });
-            handler.accepted(socket);
-          },
-        }),
-    });
+    const leavers = (network: Transport) =>
+      accepting(network, (socket, accept) => {
+        // It has sent a RST that is not read yet.
+        if (socket.peer.address === 'leaver') Object.defineProperty(socket, 'alive', { value: false });
+        accept(socket);
+      });
     const { server, clients } = await full({}, echo, leavers);
     for (let i = 0; i < 20; i++) await server.connect({ address: { address: 'leaver', port: 1 } });
     await server.clock.advance(200);

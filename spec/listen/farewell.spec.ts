@@ -5,6 +5,7 @@ import { Pace } from '../../lib/listen/pace.ts';
 import type { RefusalInfo } from '../../lib/listen/refusal.ts';
 import type { Handler, ServeOptions } from '../../lib/serve.ts';
 import type { Transport } from '../../lib/transport/transport.ts';
+import { accepting } from '../support/accepting.ts';
 import { Clock } from '../support/clock.ts';
 import { TestServer } from '../support/testServer.ts';
 
@@ -143,17 +144,11 @@ describe('a connection that is refused at accept and is sent nothing', () => {
     ['exhausted', { admit: () => 'exhausted', farewell: 'bye' }],
   ])('is counted and closed at once, and nothing is made for it: %s', async (reason, options) => {
     const handlers = new Set<unknown>();
-    const observed = (network: Transport): Transport => ({
-      listen: (where, options, handler) =>
-        network.listen(where, options, {
-          listening: (address) => handler.listening(address),
-          error: (error) => handler.error(error),
-          accepted: (socket) => {
-            handler.accepted(socket);
-            handlers.add(socket.handler);
-          },
-        }),
-    });
+    const observed = (network: Transport) =>
+      accepting(network, (socket, accept) => {
+        accept(socket);
+        handlers.add(socket.handler);
+      });
     const server = await TestServer.open(echo, { ...options, concurrency: 1 }, observed);
     const clients = [];
     for (let i = 0; i < 10; i++) clients.push(await server.connect(at('10.0.0.1')));

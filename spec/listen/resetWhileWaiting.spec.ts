@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import { netTransport, nodeTransport } from '../../lib/transport/node.ts';
 import type { Transport } from '../../lib/transport/transport.ts';
+import { accepting } from '../support/accepting.ts';
 import { client, clients, closeClients } from '../support/client.ts';
 import { Log } from '../support/log.ts';
 import { TestServer } from '../support/testServer.ts';
@@ -113,19 +114,11 @@ describe('in memory', () => {
   /** A network whose sockets report whether their peer has reset the connection, as those of the system do. */
   const withResets = (dead: ReadonlySet<number>) => (network: Transport) => {
     let accepted = 0;
-    return {
-      ...network,
-      listen: (where, options, handler) =>
-        network.listen(where, options, {
-          listening: (address) => handler.listening(address),
-          error: (error) => handler.error(error),
-          accepted: (socket) => {
-            const id = ++accepted;
-            Object.defineProperty(socket, 'alive', { get: () => !dead.has(id) });
-            handler.accepted(socket);
-          },
-        }),
-    } satisfies Transport;
+    return accepting(network, (socket, accept) => {
+      const id = ++accepted;
+      Object.defineProperty(socket, 'alive', { get: () => !dead.has(id) });
+      accept(socket);
+    });
   };
 
   it('polls a connection before it is handed out: no handler runs for 2000 reset ones, and the next is served', async () => {

@@ -4,7 +4,7 @@ import { DescriptorShortage } from '../../lib/listen/descriptorShortage.ts';
 import { listen } from '../../lib/listen/listen.ts';
 import { WaitingRoom } from '../../lib/listen/waitingRoom.ts';
 import { MemoryNetwork } from '../../lib/testing/index.ts';
-import type { Transport } from '../../lib/transport/transport.ts';
+import { accepting } from '../support/accepting.ts';
 import { Clock } from '../support/clock.ts';
 import { Log } from '../support/log.ts';
 
@@ -21,18 +21,11 @@ async function untaken(clients: number) {
   /** Connections that their peers have reset. */
   const dead = new Set<number>();
   let accepted = 0;
-  const transport: Transport = {
-    listen: (where, options, handler) =>
-      network.transport.listen(where, options, {
-        listening: (address) => handler.listening(address),
-        error: (error) => handler.error(error),
-        accepted: (socket) => {
-          const id = ++accepted;
-          Object.defineProperties(socket, { needsPolling: { value: true }, alive: { get: () => !dead.has(id) } });
-          handler.accepted(socket);
-        },
-      }),
-  };
+  const transport = accepting(network.transport, (socket, accept) => {
+    const id = ++accepted;
+    Object.defineProperties(socket, { needsPolling: { value: true }, alive: { get: () => !dead.has(id) } });
+    accept(socket);
+  });
   listen({ port: 0 }, { transport, scheduler: clock, events: log }).subscribe((one) => handed.push(one));
   await clock.settle();
   for (let count = 0; count < clients; count++) network.connect();

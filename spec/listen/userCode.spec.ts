@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { BehaviorSubject, config, map } from 'rxjs';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { BehaviorSubject, map } from 'rxjs';
+import { expect, it } from 'vitest';
 import type { ConnectionView, ServerEvent } from '../../lib/events.ts';
 import { type Connection, exchange, lines } from '../../lib/index.ts';
 import { listen } from '../../lib/listen/listen.ts';
@@ -8,19 +8,12 @@ import { MemoryNetwork } from '../../lib/testing/index.ts';
 import { Clock } from '../support/clock.ts';
 import { Log } from '../support/log.ts';
 import { TestServer } from '../support/testServer.ts';
+import { collectUnhandled } from '../support/unhandled.ts';
 
 const INFINITY = Number.POSITIVE_INFINITY;
 
 /** The errors that RxJS reports as unhandled. */
-const unhandled: unknown[] = [];
-beforeEach(() => {
-  config.onUnhandledError = (error) => unhandled.push(error);
-});
-afterEach(async () => {
-  await new Promise((resolve) => setTimeout(resolve));
-  config.onUnhandledError = null;
-  unhandled.length = 0;
-});
+const unhandled = collectUnhandled();
 
 /** Where the server calls code of the user. */
 const hooks = [

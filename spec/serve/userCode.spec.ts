@@ -3,7 +3,6 @@ import {
   catchError,
   concat,
   concatMap,
-  config,
   EMPTY,
   finalize,
   ignoreElements,
@@ -20,7 +19,7 @@ import {
   Subscription,
   tap,
 } from 'rxjs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Counters } from '../../lib/events.ts';
 import {
   BLANK,
@@ -38,18 +37,10 @@ import { type MemoryClient, MemoryNetwork } from '../../lib/testing/index.ts';
 import { Clock } from '../support/clock.ts';
 import { internalsOf } from '../support/internals.ts';
 import { TestServer } from '../support/testServer.ts';
+import { collectUnhandled } from '../support/unhandled.ts';
 
-/** The errors that RxJS reports as unhandled. */
-const unhandled: unknown[] = [];
-beforeEach(() => {
-  config.onUnhandledError = (error) => unhandled.push(error);
-});
-afterEach(async () => {
-  // RxJS reports these errors from a timer. Timers that are pending already fire before this one.
-  await new Promise((resolve) => setTimeout(resolve));
-  config.onUnhandledError = null;
-  unhandled.length = 0;
-});
+// Otherwise the errors that RxJS reports as unhandled would end the run.
+collectUnhandled();
 
 /** User code that does something wrong or unusual in the place where it is called. */
 type Fault = (connection: Connection) => unknown;

@@ -2,6 +2,7 @@ import { identity, Subject } from 'rxjs';
 import type { Transport, TransportSocket } from '../../lib/index.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
 import { type MemoryClient, type MemoryClientOptions, MemoryNetwork } from '../../lib/testing/index.ts';
+import { accepting } from './accepting.ts';
 import { Clock } from './clock.ts';
 import { Log } from './log.ts';
 
@@ -46,16 +47,8 @@ export class TestServer {
 }
 
 /** A transport whose sockets never call `freed`. */
-export function unfreed(transport: Transport): Transport {
-  return {
-    listen: (where, options, handler) =>
-      transport.listen(where, options, {
-        listening: (address) => handler.listening(address),
-        error: (error) => handler.error(error),
-        accepted: (socket) => handler.accepted(neverFree(socket)),
-      }),
-  };
-}
+export const unfreed = (transport: Transport): Transport =>
+  accepting(transport, (socket, accept) => accept(neverFree(socket)));
 
 function neverFree(socket: TransportSocket): TransportSocket {
   return new Proxy(socket, {
