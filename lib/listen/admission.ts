@@ -137,14 +137,14 @@ export class Admission {
   /**
    * A connection has closed, and with it its descriptor. The registry does not count it any more.
    *
-   * @returns Whether its peer had more than its share until now.
+   * @returns Whether its peer had more than its share until now, and has not any more.
    */
   closed(connection?: Counted): boolean {
     this.#shortage.closed(this.#context.registry.open);
     if (connection?.addressKey === undefined || this.#perAddress === undefined) return false;
-    const isWithinShare = this.#perAddress.leave(connection.addressKey);
+    const hadMore = this.#perAddress.leave(connection.addressKey);
     connection.addressKey = undefined;
-    return isWithinShare;
+    return hadMore;
   }
 
   /** Whether a connection that has come in gives way to those of other peers now. @param busy How many places are taken. */
@@ -152,10 +152,9 @@ export class Admission {
     return addressKey !== undefined && this.#perAddress?.yields(addressKey, busy) === true;
   }
 
-  /** Whether the peer of a connection that has come in has its share, or more. */
-  hasItsShare({ addressKey }: Counted): boolean {
-    if (addressKey === undefined || this.#perAddress === undefined) return false;
-    return this.#perAddress.count(addressKey) > this.#perAddress.share;
+  /** Whether the peer of a connection that has come in has more than its share, with that one. */
+  exceedsShare({ addressKey }: Counted): boolean {
+    return addressKey !== undefined && this.#perAddress?.exceeds(addressKey) === true;
   }
 
   /** How many connections a peer may have, or are its share; `undefined` if it has fewer, and was not refused for that. */

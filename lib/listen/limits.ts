@@ -36,13 +36,14 @@ export class CurrentLimits {
   /** As users see them: what is printed of it, or stored as JSON, are the numbers. */
   readonly view: Limits;
   parking: { readonly isParked: boolean } | undefined;
-  readonly #descriptors: number;
+  /** How many descriptors the process may have. */
+  readonly descriptors: number;
   #isOvercommitted = false;
 
   /** @param descriptors How many the process may have. */
   constructor(concurrency: Current<number> | undefined, waiting: Current<number>, descriptors = descriptorLimit()) {
     const isParked = () => this.parking?.isParked === true;
-    this.#descriptors = descriptors;
+    this.descriptors = descriptors;
     this.view = {
       get concurrency() {
         return concurrency?.value;
@@ -59,7 +60,7 @@ export class CurrentLimits {
   /** @returns An event if these limits allow more connections than there are descriptors, and did not at the last call. */
   overcommitted(): OvercommittedEvent | undefined {
     const { concurrency = 0, waiting } = this.view;
-    const limit = this.#descriptors;
+    const limit = this.descriptors;
     const was = this.#isOvercommitted;
     this.#isOvercommitted = concurrency > 0 && concurrency + waiting > limit - RESERVE - IN_USE;
     return this.#isOvercommitted && !was ? { type: 'overcommitted', concurrency, waiting, limit } : undefined;

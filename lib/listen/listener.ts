@@ -78,7 +78,7 @@ export class Listener implements PortHandler, ConnectionOwner {
         this.#events = to;
       }).subscribe(events);
     }
-    this.#admission = new Admission({ clock, budget, registry }, emit, rules);
+    this.#admission = new Admission({ clock, budget, registry }, emit, rules, options.limits.descriptors);
     if (typeof farewell === 'function') this.#pace = new Pace(clock);
     this.#refusal = new Refusal({
       clock,
@@ -161,9 +161,9 @@ export class Listener implements PortHandler, ConnectionOwner {
     else arrivals.accept(connection, socket, isIdentified);
   }
 
-  /** Whether few more may arrive, and its peer has its share. */
+  /** Whether few more may arrive, and its peer has more than its share. */
   #takesTooMuch(connection: SocketConnection): boolean {
-    return this.#arrivals?.isScarce === true && this.#admission.hasItsShare(connection);
+    return this.#arrivals?.isScarce === true && this.#admission.exceedsShare(connection);
   }
 
   /** Whether the peer is the client: not on a port with a PROXY header, unless the header is optional and the peer may send none. */
@@ -219,11 +219,12 @@ export class Listener implements PortHandler, ConnectionOwner {
     } else {
       this.#options.lingering.delete(connection);
     }
-    const isWithinShare = this.#admission.closed(connection);
+    // Those of that peer that gave way do not have to any more.
+    const mayPass = this.#admission.closed(connection);
     this.#eviction?.closed(connection);
     this.#parking?.update();
-    if (this.#options.holdsConcurrency) this.#waitingRoom.update(isWithinShare);
-    else this.#waitingRoom.updateYielding(isWithinShare);
+    if (this.#options.holdsConcurrency) this.#waitingRoom.update(mayPass);
+    else this.#waitingRoom.updateYielding(mayPass);
   }
 
   /** The limits have changed: what they allow now is done at once. */

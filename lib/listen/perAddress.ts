@@ -19,7 +19,7 @@ const ALWAYS = 100;
  * Counts the connections of each peer, and says whether one more may come in.
  *
  * The default is no fixed number, because many honest clients may share an address: an office, a mobile network, or a proxy that
- * sends no PROXY header. Nobody is refused for it. But a peer that has more than its share, a tenth of all places and at least 100,
+ * sends no PROXY header. No connection is refused at once for it. But a peer that has more than its share, a tenth of all places and at least 100,
  * gives way to others: once three quarters of the places are taken, its further connections wait, and the places that are left are for
  * peers that have less. So a few peers that hold on to all that they get do not shut out the rest.
  */
@@ -51,7 +51,12 @@ export class PerAddress {
   yields(key: string, busy: number): boolean {
     const { connections, concurrency } = this.#options;
     if (connections !== undefined || concurrency === undefined) return false;
-    return busy >= SCARCE * concurrency.value && this.count(key) > this.share;
+    return busy >= SCARCE * concurrency.value && this.exceeds(key);
+  }
+
+  /** Whether a peer has more than its share, or than its limit. */
+  exceeds(key: string): boolean {
+    return this.count(key) > this.share;
   }
 
   /** The number of connections that a peer may have, or that are within its share. */
@@ -64,7 +69,7 @@ export class PerAddress {
     this.#open.set(key, this.count(key) + 1);
   }
 
-  /** @returns Whether the peer had more than its share until now. */
+  /** @returns Whether the peer had more than its share until now, and has not any more. */
   leave(key: string): boolean {
     const left = this.count(key) - 1;
     if (left > 0) this.#open.set(key, left);

@@ -5,7 +5,7 @@ import type { LiveSet } from '../events.ts';
 import type { Current, Live, LiveOptions } from '../listen/live.ts';
 import { timeLimit } from '../options.ts';
 import { nextIteration } from '../time/eventLoop.ts';
-import { IterationQuota } from '../time/iterationQuota.ts';
+import { inSlices } from '../time/inSlices.ts';
 
 /** The deadlines as the user gives them: each in milliseconds, or an Observable of that. */
 export interface GivenDeadlines {
@@ -25,8 +25,6 @@ export class LiveDeadlines implements Deadlines {
   readonly #connections: LiveSet<SocketConnection>;
   readonly #clock: SchedulerLike;
   readonly #current: Readonly<Record<keyof GivenDeadlines, Current<number>>>;
-  /** Each change begins anew, because connections that were armed for the one before may have to be armed again. */
-  #changes = 0;
 
   constructor(
     given: GivenDeadlines,
@@ -61,16 +59,8 @@ export class LiveDeadlines implements Deadlines {
 
   /** A few in each iteration of the event loop, because there may be many. */
   #armAll(): void {
-    const change = ++this.#changes;
-    const connections = this.#connections[Symbol.iterator]();
-    const quota = new IterationQuota(this.#clock);
-    const arm = () => {
-      if (change !== this.#changes) return;
-      for (let next = connections.next(); !next.done; next = connections.next()) {
-        next.value.watchdog.set();
-        if (quota.spend()) return nextIteration(this.#clock, arm);
-      }
-    };
-    nextIteration(this.#clock, arm);
+    nextIteration(this.#clock, () =>
+      inSlices(this.#clock, this.#connections, (connection) => connection.watchdog.set()),
+    );
   }
 }

@@ -75,11 +75,8 @@ function learn(): Handles | undefined {
   }
 }
 
-/** Records how a `net.Socket` uses its handle. */
-class StandIn {
-  onread: unknown;
-  written: unknown;
-  shut: unknown;
+/** What every `net.Socket` calls on its handle. */
+export class StandInHandle {
   getAsyncId(): number {
     return 1;
   }
@@ -89,6 +86,13 @@ class StandIn {
   readStop(): number {
     return 0;
   }
+}
+
+/** Records how a `net.Socket` uses its handle. */
+class StandIn extends StandInHandle {
+  onread: unknown;
+  written: unknown;
+  shut: unknown;
   writeUtf8String(request: unknown): number {
     this.written = request;
     return 0;

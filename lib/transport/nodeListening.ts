@@ -1,7 +1,7 @@
 import type { Server } from 'node:net';
 import { constants } from 'node:os';
 import type { Handle } from './handle.ts';
-import { asSocket } from './nodeInternals.ts';
+import { asSocket, StandInHandle } from './nodeInternals.ts';
 import { shape } from './shape.ts';
 
 /**
@@ -123,11 +123,12 @@ function markReadable(listening: ListeningHandle): boolean {
 }
 
 /** A stand-in for the handle of a socket that connects. It connects the listening handle in its place, with the request of Node. */
-class Connecting {
+class Connecting extends StandInHandle {
   status: number | undefined;
   readonly #listening: Connectable;
 
   constructor(listening: Connectable) {
+    super();
     this.#listening = listening;
   }
 
@@ -135,16 +136,6 @@ class Connecting {
     // A request is complete later if the kernel has taken it, but then Node would look for a socket at the listening handle.
     Object.assign(request, { oncomplete: () => {} });
     this.status = this.#listening.connect(request, address, port);
-    return 0;
-  }
-
-  getAsyncId(): number {
-    return 1;
-  }
-  readStart(): number {
-    return 0;
-  }
-  readStop(): number {
     return 0;
   }
 }
