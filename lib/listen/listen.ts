@@ -126,6 +126,7 @@ export function openPort(
     const proxied = proxy &&
       isTrusted && { isTrusted, isRequired: proxy.mode !== 'optional', deadline: proxy.deadline ?? 5000 };
     const arrivals = {
+      clock: scheduler,
       get max() {
         return Math.max(max.value, ARRIVALS);
       },

@@ -23,7 +23,7 @@ export interface ListenerOptions {
   readonly settings: ConnectionSettings;
   readonly waitingRoom: WaitingRoomOptions;
   /** What a connection has to pass before it can be handed out, if anything. */
-  readonly arrivals: Omit<ArrivalsOptions, 'clock'> | undefined;
+  readonly arrivals: ArrivalsOptions | undefined;
   readonly rules: AdmissionRules;
   readonly limits: CurrentLimits;
   /** Whether the limit on connections that are served holds here, and not in the operators. */
@@ -91,24 +91,21 @@ export class Listener implements PortHandler, ConnectionOwner {
       predict: (reason, peer) => this.#predict(reason, peer),
     });
     if (arrivals) {
-      this.#arrivals = new Arrivals(
-        { ...arrivals, clock },
-        {
-          ready: (connection) => {
-            this.#waitingRoom.arrive(connection);
-            this.#parking?.update();
-          },
-          refuse: (connection, reason, error) => {
-            this.#refusal.refuseArrival(connection, reason, error);
-            this.#parking?.update();
-          },
-          admit: (connection) => this.#admit(connection),
-          turnAway: (connection, reason) => this.#turnAway(connection, reason),
-          handshakes: (change) => {
-            registry.handshakes += change;
-          },
+      this.#arrivals = new Arrivals(arrivals, {
+        ready: (connection) => {
+          this.#waitingRoom.arrive(connection);
+          this.#parking?.update();
         },
-      );
+        refuse: (connection, reason, error) => {
+          this.#refusal.refuseArrival(connection, reason, error);
+          this.#parking?.update();
+        },
+        admit: (connection) => this.#admit(connection),
+        turnAway: (connection, reason) => this.#turnAway(connection, reason),
+        handshakes: (change) => {
+          registry.handshakes += change;
+        },
+      });
     }
     this.#waitingRoom = new WaitingRoom(waitingRoom, {
       hand,

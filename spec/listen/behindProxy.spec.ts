@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os';
-import { BehaviorSubject, type Observable } from 'rxjs';
+import { BehaviorSubject, type Observable, Subject } from 'rxjs';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { encodeProxyHeader } from '../../lib/proxyProtocol/encode.ts';
 import { type Handler, type ServeOptions, serve } from '../../lib/serve.ts';
@@ -219,6 +219,23 @@ describe('the address of a client that is mapped into IPv6', () => {
     expect(log.of('closed').map(({ peer }) => peer.address)).toEqual(['127.0.0.1']);
     log.subscription?.unsubscribe();
   });
+});
+
+it('as many connections as `waiting.max` may have to send their header, also if that is an Observable', async () => {
+  const max = new Subject<number>();
+  const { server } = await proxied({ proxy: { trusted: ['10.0.0.0/8'], deadline: 60_000 }, waiting: { max } });
+  const arrive = async (count: number) => {
+    for (let i = 0; i < count; i++) server.network.connect({ address: PROXY });
+    await server.clock.settle();
+    return server.log.refusals.length;
+  };
+  max.next(10);
+  await server.clock.settle();
+  // At least 1000, although fewer may wait.
+  expect(await arrive(1003)).toBe(3);
+  max.next(1500);
+  expect(await arrive(501)).toBe(4);
+  expect(new Set(server.log.refusals)).toEqual(new Set(['full']));
 });
 
 describe('a port that parks', () => {
