@@ -1,7 +1,8 @@
 // The package's public names, by folder. A name that is not exported here is the library's own, and may change.
 
 // A whole server.
-export { type Handler, type ServeOptions, serve } from './serve.ts';
+export type { Handler } from './flow/reply.ts';
+export { type ServeOptions, serve } from './serve.ts';
 
 // The port.
 export { listen } from './listen/listen.ts';
@@ -40,6 +41,7 @@ export { SkippedFrame } from './framing/skippedFrame.ts';
 
 // Flow.
 export { type Broadcast, broadcast, type MemberOptions } from './flow/broadcast.ts';
+export { contextOf, inContextOf, withContext } from './flow/context.ts';
 export { type ExchangeOptions, exchange, type Reply } from './flow/exchange.ts';
 export { type RelayOptions, relay } from './flow/relay.ts';
 

@@ -4,7 +4,8 @@ import type { SocketConnection } from './connection/socketConnection.ts';
 import type { Deadlines } from './connection/watchdog.ts';
 import type { Data } from './connection/writeQueue.ts';
 import type { ConnectionView, ServerEvent } from './events.ts';
-import { onDemand } from './flow/reply.ts';
+import { withStore } from './flow/context.ts';
+import { type Handler, onDemand } from './flow/reply.ts';
 import { defaultLimits } from './listen/limits.ts';
 import { Lingering } from './listen/lingering.ts';
 import { openPort } from './listen/listen.ts';
@@ -31,16 +32,6 @@ import { ShardedSubscriber } from './shutdown/shardedSubscriber.ts';
 import { endOfCallback } from './time/eventLoop.ts';
 import { defaultClock } from './time/monotonic.ts';
 import type { Where } from './transport/transport.ts';
-
-/**
- * A function from a connection, an Observable of bytes, to its replies. Any operator from bytes to replies is a handler.
- *
- * When the replies complete, queued output is flushed and the connection ends. When they error, that connection ends, and no
- * other. An async generator is asked for replies only while there is room for them. An async function may write by itself; the
- * value that it returns is sent. A string or bytes are one reply.
- */
-// biome-ignore lint/suspicious/noConfusingVoidType: what an async function is that returns nothing.
-export type Handler = (connection: Connection) => Data | ObservableInput<Data | undefined> | Promise<Data | void>;
 
 /** How to serve. Times are in milliseconds; `Infinity` for no limit. */
 export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
@@ -92,6 +83,12 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
    * @default 60000
    */
   readonly reply?: Live<number> | undefined;
+  /**
+   * Makes the value that {@link contextOf} returns in every callback of the connection's handler, and after each `await` in them: a
+   * logger with the connection's id, say. Called once, before the handler. If it throws, the connection ends as `failed`.
+   * @default none
+   */
+  readonly context?: ((connection: Connection) => unknown) | undefined;
   /** How long a connection lasts before it is asked to finish, as in a drain. @default Infinity */
   readonly lifetime?: number | undefined;
   /**
@@ -136,7 +133,8 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
   const { announce = 0, grace = 10_000, spread = 0, lastCall, ...more } = timed;
   const { idle = 30_000, greeting = 10_000, frame = 10_000, reply: replying = 60_000, ...others } = more;
   const { lifetime = Number.POSITIVE_INFINITY, jitter = 0.1, random = Math.random, ...rest } = others;
-  const { report: every = Number.POSITIVE_INFINITY, ...listening } = rest;
+  const { report: every = Number.POSITIVE_INFINITY, context, ...listening } = rest;
+  const handle = context ? withStore(context, handler) : handler;
   const times = { idle, greeting, frame, reply: replying };
   // An Observable is obeyed where connections are handed out.
   const limit = typeof concurrency === 'number' ? concurrency : Number.POSITIVE_INFINITY;
@@ -163,7 +161,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
       if (lifetime !== Number.POSITIVE_INFINITY)
         connection.watchdog.expireAfter(lifetime * (1 - jitter * chance(random())));
       reports?.add(connection);
-      return onDemand(handler(connection) as Data | ObservableInput<Data | undefined>, connection);
+      return onDemand(handle(connection) as Data | ObservableInput<Data | undefined>, connection);
     };
 
     const options = { ...listening, scheduler: clock, events: drain };
@@ -216,6 +214,7 @@ const serveChecks = (() => {
     grace: milliseconds,
     spread: finiteMilliseconds,
     lastCall: callable,
+    context: callable,
     idle: live(timeLimit),
     greeting: live(timeLimit),
     frame: live(timeLimit),

@@ -73,6 +73,8 @@ export interface SourceControl {
   retain(): () => void;
   /** Yields to the other connections: pauses the input for one event-loop iteration. */
   yield(): void;
+  /** Runs work in the async context of the connection: a timer may have that of whatever armed it. */
+  inContext(work: () => void): void;
   /** Sets the close reason to what is wrong with the input, so that it stands whatever the handler replies. */
   closeAs(error: Error): void;
 }

@@ -119,7 +119,9 @@ class Relay implements DeadlineOwner {
   }
 
   expire(): void {
-    for (const direction of this.#directions) if (direction.isDraining) direction.end();
+    this.#directions[0].from.inContext(() => {
+      for (const direction of this.#directions) if (direction.isDraining) direction.end();
+    });
   }
 
   /** Aborts the connections before they are released, because a released connection would end by itself, as completed. */
