@@ -1,8 +1,7 @@
 // The package's public names, by folder. A name that is not exported here is the library's own, and may change.
 
 // A whole server.
-export type { Handler } from './flow/reply.ts';
-export { type ServeOptions, serve } from './serve.ts';
+export { type Handler, type ServeOptions, serve } from './serve.ts';
 
 // The port.
 export { listen } from './listen/listen.ts';

@@ -33,6 +33,8 @@ import { endOfCallback } from './time/eventLoop.ts';
 import { defaultClock } from './time/monotonic.ts';
 import type { Where } from './transport/transport.ts';
 
+export type { Handler } from './flow/reply.ts';
+
 /** How to serve. Times are in milliseconds; `Infinity` for no limit. */
 export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
   /**
