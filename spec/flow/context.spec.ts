@@ -32,6 +32,7 @@ import {
   inContextOf,
   lines,
   logTo,
+  operateBytes,
   type ServeOptions,
   type ServerEvent,
   serve,
@@ -278,26 +279,61 @@ describe('on virtual time', () => {
     expect([[...strays], [...checked].sort()]).toEqual([[], ['at the deadline', 'in a teardown']]);
   });
 
-  it('a handler that is paused goes on in its context, whatever ends the pause', async () => {
-    const gates = new Map<number, Subject<string>>();
-    const handler = exchange(lines(), (_line, connection) => {
-      check(connection, 'with a frame');
+  it('a request that has waited begins in its context, whatever ends the one before it', async () => {
+    const gates: Subject<string>[] = [];
+    const decode = (source: Observable<Uint8Array>) =>
+      source.pipe(
+        lines(),
+        mergeMap((line) => line.split(',')),
+      );
+    const project = (_line: string, connection: Connection) => {
+      check(connection, 'with a request');
       const gate = new Subject<string>();
-      gates.set(connection.id, gate);
+      gates.push(gate);
       return gate;
-    });
+    };
+    const onError = (_error: unknown, request: string) => {
+      checked.add(`in onError: ${contextOf<Store>()?.id} for ${request}`);
+      return 'sorry';
+    };
+    const server = await TestServer.open(exchange(decode, project, { onError }), { context });
+    const client = await server.connect();
+    client.write('a,b,c\n');
+    await server.clock.settle();
+    gates[0]?.complete();
+    gates[1]?.error(new Error('on purpose'));
+    expect(gates.length).toBe(3);
+    expect([[...strays], [...checked]]).toEqual([[], ['with a request', 'in onError: 1 for b']]);
+  });
+
+  it('an operator that was paused goes on in the context of its connection, whatever ends the pause', async () => {
+    let resume = () => {};
+    const pausing = operateBytes((sink, control) => ({
+      next(chunk) {
+        sink.next(chunk);
+        control.pause();
+        resume = () => control.resume();
+      },
+    }));
+    const handler: Handler = (connection) =>
+      connection.pipe(
+        pausing,
+        lines(),
+        map((line) => {
+          check(connection, `with ${line}`);
+          resume();
+          return line;
+        }),
+      );
     const server = await TestServer.open(handler, { context });
-    const clients = await server.connectAll(2);
-    for (const client of clients) client.write('a\nb\n');
+    const client = await server.connect();
+    client.write('a\nb\n');
     await server.clock.settle();
-    // The gate of each is completed in a callback of the other one.
-    const [first, second] = [gates.get(1), gates.get(2)];
-    first?.subscribe(() => second?.complete());
-    first?.next('x');
-    first?.complete();
+    client.write('c\n');
     await server.clock.settle();
-    expect(gates.get(2)).not.toBe(second);
-    expect([...strays]).toEqual([]);
+    resume();
+    await server.clock.settle();
+    expect([[...strays], [...checked]]).toEqual([[], ['with a', 'with b', 'with c']]);
   });
 
   it('a callback of an Observable that connections share has its own context behind inContextOf', async () => {
