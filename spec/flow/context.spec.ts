@@ -306,6 +306,31 @@ describe('on virtual time', () => {
     expect([[...strays], [...checked]]).toEqual([[], ['with a request', 'in onError: 1 for b']]);
   });
 
+  it('frames that were held back during a pause are passed on in their context, whatever ends it', async () => {
+    let connection!: Connection;
+    const gates: Subject<string>[] = [];
+    const decode = (source: Observable<Uint8Array>) =>
+      source.pipe(
+        lines(),
+        tap((line) => check(connection, `with ${line}`)),
+      );
+    const project = () => {
+      const gate = new Subject<string>();
+      gates.push(gate);
+      return gate;
+    };
+    const handler: Handler = (source) => {
+      connection = source;
+      return exchange(decode, project)(source);
+    };
+    const server = await TestServer.open(handler, { context });
+    const client = await server.connect();
+    client.write('a\nb\n');
+    await server.clock.settle();
+    gates[0]?.complete();
+    expect([[...strays], [...checked]]).toEqual([[], ['with a', 'with b']]);
+  });
+
   it('an operator that was paused goes on in the context of its connection, whatever ends the pause', async () => {
     let resume = () => {};
     const pausing = operateBytes((sink, control) => ({
