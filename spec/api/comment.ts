@@ -33,14 +33,15 @@ export function readComment(source: string): Comment {
   let isCode = false;
   for (const line of lines) {
     const isFence = /^\s*```/.test(line);
-    const found = isCode || isFence ? undefined : tagIn(line);
+    let rest = line;
+    let found = isCode || isFence ? undefined : tagIn(rest);
     if (isFence) isCode = !isCode;
-    if (found === undefined) {
-      add(`${line}\n`);
-      continue;
+    for (; found; found = tagIn(rest)) {
+      add(rest.slice(0, found.index));
+      tags.push({ tag: found[1] ?? '', text: '' });
+      rest = rest.slice(found.index + found[0].length);
     }
-    add(line.slice(0, found.index));
-    tags.push({ tag: found[1] ?? '', text: `${line.slice(found.index + found[0].length)}\n` });
+    add(`${rest}\n`);
   }
   return { text: text.trim(), tags: tags.map(({ tag, text }) => ({ tag, ...subject(tag, text.trim()) })) };
 }

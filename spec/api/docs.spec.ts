@@ -8,6 +8,7 @@ import { Declarations } from './declarations.ts';
 import { type Example, examplesOf } from './examples.ts';
 import { gapsOf } from './gaps.ts';
 import { type Name, namesOf } from './names.ts';
+import { reference } from './reference.ts';
 import type { Run } from './world.ts';
 
 let names: Map<Entry, Name[]>;
@@ -49,6 +50,7 @@ describe('the reader of doc-comments', () => {
    * \`\`\`
    * @param data Bytes,
    *   or text. @default none
+   * @param more Bytes. @default no bytes
    */`;
     expect(readComment(source)).toEqual({
       text: 'How long, in `@default` milliseconds.\n\n```ts\n@Controller() class A {}\n@param no\n```',
@@ -56,8 +58,26 @@ describe('the reader of doc-comments', () => {
         { tag: 'example', name: '', text: 'A title.\n```ts\n@returns no\n```' },
         { tag: 'param', name: 'data', text: 'Bytes,\n  or text.' },
         { tag: 'default', name: '', text: 'none' },
+        { tag: 'param', name: 'more', text: 'Bytes.' },
+        { tag: 'default', name: '', text: 'no bytes' },
       ],
     });
+  });
+});
+
+describe('the reference', () => {
+  it('has a section for each exported name, and links to sections that it has', () => {
+    const pages = reference(names);
+    const sections = new Set<string>();
+    for (const [page, text] of pages)
+      for (const [, heading = ''] of text.matchAll(/^## (\w+)$/gm)) sections.add(`${page}#${heading.toLowerCase()}`);
+    for (const [entry, all] of names)
+      for (const { name } of all) expect(sections).toContain(`${entry.name}.md#${name.toLowerCase()}`);
+    const links = [...pages.values()].flatMap((text) =>
+      [...text.matchAll(/\]\((\w+\.md#\w+)\)/g)].map(([, link = '']) => link),
+    );
+    expect(links.length).toBeGreaterThan(sections.size);
+    expect(links.filter((link) => !sections.has(link))).toEqual([]);
   });
 });
 

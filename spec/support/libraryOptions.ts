@@ -38,7 +38,7 @@ function fields(body: string): LibraryOption[] {
     const preset = comment.match(/@default ([^\n]*?)\s*$/m)?.[1] ?? '';
     if (margin.length > 8) continue;
     if (margin.length === 2) outer = name;
-    if (opens === undefined || preset !== '')
+    if (opens === undefined || margin.length > 2)
       found.push({ name: margin.length > 2 ? `${outer}.${name}` : name, preset: preset.replace(/^'(.*)'$/, '$1') });
   }
   return found;
