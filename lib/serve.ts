@@ -50,13 +50,13 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
    * @default never
    */
   readonly shutdown?: ObservableInput<unknown> | undefined;
-  /** How long to go on accepting after the signal, so that a load balancer can notice. @default 0 */
+  /** Milliseconds to go on accepting after the signal, so that a load balancer can notice. @default 0 */
   readonly announce?: number | undefined;
-  /** How long connections have to finish once the port is closed; then they are aborted. @default 10000 */
+  /** Milliseconds that connections have to finish once the port is closed; then they are aborted. @default 10000 */
   readonly grace?: number | undefined;
   /**
-   * The time over which connections are asked to finish in a drain, one by one and evenly, so that their clients do not all connect
-   * elsewhere at once. Until its turn a connection is served as before. At most nine tenths of `grace` count, because the last
+   * Milliseconds over which connections are asked to finish in a drain, one by one and evenly, so that their clients do not all
+   * connect elsewhere at once. Until its turn a connection is served as before. At most nine tenths of `grace` count, because the last
    * ones need time, too. @default 0
    */
   readonly spread?: number | undefined;
@@ -67,22 +67,22 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
    */
   readonly lastCall?: ((connection: ConnectionView) => Data | undefined) | undefined;
   /**
-   * How long a connection may neither receive nor send anything. Time in which its handler works on a request, as far as the
+   * Milliseconds for which a connection may neither receive nor send anything. Time in which its handler works on a request, as far as the
    * library can see that, or in which its input is paused, does not count: see {@link idle}.
    * @default 30000
    */
   readonly idle?: Live<number> | undefined;
-  /** How long a peer may take to send its first byte. @default 10000 */
+  /** Milliseconds that a peer may take to send its first byte. @default 10000 */
   readonly greeting?: Live<number> | undefined;
   /**
-   * How long a frame may take from its first byte to its last, for framing operators that set no `timeout`. Another value of an
+   * Milliseconds that a frame may take from its first byte to its last, for framing operators that set no `timeout`. Another value of an
    * Observable holds for connections that are taken later.
    * @default 10000
    */
   readonly frame?: Live<number> | undefined;
   /**
-   * How long the work on one request of an `exchange` may take, if that sets no `timeout`. Another value of an Observable holds for
-   * connections that are taken later.
+   * Milliseconds that the work on one request of an `exchange` may take, if that sets no `timeout`. Another value of an Observable
+   * holds for connections that are taken later.
    * @default 60000
    */
   readonly reply?: Live<number> | undefined;
@@ -92,11 +92,11 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
    * @default none
    */
   readonly context?: ((connection: Connection) => unknown) | undefined;
-  /** How long a connection lasts before it is asked to finish, as in a drain. @default Infinity */
+  /** Milliseconds that a connection lasts before it is asked to finish, as in a drain. @default Infinity */
   readonly lifetime?: number | undefined;
   /**
-   * How often to report the figures of a connection that lasts, as an event `progress`: each time it has lasted for so long since
-   * its last report. @default Infinity
+   * Milliseconds from one report of the figures of a connection that lasts to the next, as an event `progress`.
+   * @default Infinity
    */
   readonly report?: number | undefined;
   /** The share of `lifetime` that is random, so that connections do not all end at the same time. @default 0.1 */
@@ -118,8 +118,11 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
  * no code of the handler runs. Unsubscribing closes the port and aborts all connections.
  *
  * @example
- * serve({ port: 7000 }, (requests) => requests.pipe(lines(), map(encodeLine)), { shutdown: signals() })
- *   .subscribe(logTo(pino()));
+ * ```ts
+ * const echo = (client: Connection) => client.pipe(lines(), map(encodeLine));
+ *
+ * serve({ port: 7000 }, echo, { concurrency: 5000, shutdown: signals() }).subscribe(logTo());
+ * ```
  *
  * @param where A TCP port and host, the path of a unix socket, or a descriptor.
  * @param handler From a connection to its replies.

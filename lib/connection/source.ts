@@ -11,8 +11,11 @@ export interface ByteSink {
    * peer may be waiting for exactly that.
    */
   readonly uncoupled?: true | undefined;
+  /** A chunk was read. It is borrowed. */
   next(chunk: Uint8Array): void;
+  /** The connection was aborted: `error` says how. No other method is called any more. */
   error(error: unknown): void;
+  /** The input is over, by the peer's FIN or by a drain. No other method is called any more. */
   complete(): void;
   /** The input is no longer paused: continue with what was held back meanwhile. */
   resume?(): void;
