@@ -9,6 +9,7 @@ export type { ListenOptions } from './listen/listenOptions.ts';
 export type { Admit } from './listen/admission.ts';
 export type { CompareWorth } from './listen/eviction.ts';
 export type { WaitingOrder } from './listen/handOutOrder.ts';
+export { inherited } from './listen/inherited.ts';
 export type { Overflow } from './listen/listener.ts';
 export type { Live } from './listen/live.ts';
 export type { Farewell, RefusalInfo } from './listen/refusal.ts';
@@ -126,6 +127,8 @@ export {
   FrameInvalidError,
   FrameTooLongError,
   FrameTruncatedError,
+  InheritedSocketError,
+  type InheritedSocketReason,
   ProxyHeaderError,
   SlowConsumerError,
   TlsError,
