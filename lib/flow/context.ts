@@ -13,12 +13,17 @@ const contexts = new AsyncLocalStorage<unknown>();
  * after each `await` in them. In a connection that `connect` makes there, too.
  *
  * @example Log lines of a handler, and of what it calls, carry the connection's id.
- * const root = pino();
- * const log = () => contextOf<Logger>() ?? root;
- * const find = async (name: string) => log().info({ name }, 'looking it up');
+ * ```ts
+ * const root = pino({ level: 'warn' });
+ * const log = () => contextOf<typeof root>() ?? root;
+ * const find = async (name: string) => {
+ *   log().info({ name }, 'looking it up');
+ *   return database.find(name);
+ * };
  * serve({ port: 7000 }, exchange(lines(), find), {
  *   context: ({ id, peer }) => root.child({ connection: id, peer: peer.address }),
- * });
+ * }).subscribe();
+ * ```
  *
  * @returns The value; `undefined` outside of a handler, and without that option. Its type is not checked.
  */
@@ -40,8 +45,12 @@ export function withStore(store: (connection: Connection) => unknown, handler: H
  * {@link inContextOf}.
  *
  * @example
- * const tenants = new AsyncLocalStorage<string>();
- * serve({ port: 7000 }, withContext(({ peer }, run) => tenants.run(tenantOf(peer), run), handler));
+ * ```ts
+ * const peers = new AsyncLocalStorage<string>();
+ * const handler = exchange(lines(), async (line) => `${peers.getStore()} said ${line}\n`);
+ * const enter = ({ peer }: Connection, run: () => void) => peers.run(peer.address ?? 'unknown', run);
+ * serve({ port: 7000 }, withContext(enter, handler)).subscribe();
+ * ```
  *
  * @param enter Called with each connection before its handler. It has to call `run` once, before it returns. If it throws, the
  * connection ends as `failed`.
@@ -73,8 +82,14 @@ export function withContext(enter: (connection: Connection, run: () => void) => 
  * the context of whatever emits, such as the handler of another connection.
  *
  * @example
+ * ```ts
  * const news = new Subject<string>();
- * const handler = (client: Connection) => news.pipe(inContextOf(client), map((text) => format(text)));
+ * const handler = (client: Connection) => {
+ *   const own = news.pipe(inContextOf(client), map((text) => `${contextOf<string>()}: ${text}\n`));
+ *   return merge(own, client.pipe(lines(), tap((line) => news.next(line)), ignoreElements()));
+ * };
+ * serve({ port: 7000 }, handler, { context: ({ id }) => `to ${id}` }).subscribe();
+ * ```
  *
  * @param connection Of `listen`, `serve` or `connect`.
  * @returns An operator that emits, errors and completes as its source does.

@@ -28,7 +28,10 @@ export interface ConnectionTracing {
  * that is the fault of the handler or of the server, and not of the peer.
  *
  * @example
- * serve({ port: 7000 }, traceConnections(exchange(lines(), traceRequests(find)))).subscribe(logTo());
+ * ```ts
+ * const find = traceRequests((name: string) => database.find(name));
+ * serve({ port: 7000 }, traceConnections(exchange(lines(), find))).subscribe();
+ * ```
  *
  * @param handler From a connection to its replies.
  * @param options See {@link ConnectionTracing}.

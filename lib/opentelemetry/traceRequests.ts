@@ -45,8 +45,10 @@ type Project<T> = (request: T, connection: Connection) => Reply;
  * connection. A promise cannot be unsubscribed: the span of an async function ends with the function.
  *
  * @example
+ * ```ts
  * const traced = traceRequests((line: string) => database.find(line), { name: (line) => line.split(' ')[0] ?? '' });
- * serve({ port: 7000 }, exchange(lines(), traced, { concurrency: 8 }));
+ * serve({ port: 7000 }, exchange(lines(), traced, { concurrency: 8 })).subscribe();
+ * ```
  *
  * @param project From a request to its reply, as `exchange` takes it.
  * @param options See {@link RequestTracing}. What its functions throw is a failure of the request.

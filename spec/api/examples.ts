@@ -17,6 +17,7 @@ export interface Example {
 /** Names that an example takes from its surroundings, where the port is free and a client talks to each server. */
 const OURS = ['connect', 'database', 'listen', 'serve'];
 const GIVEN: Readonly<Record<string, string>> = {
+  AsyncLocalStorage: "import { AsyncLocalStorage } from 'node:async_hooks';",
   assert: "import assert from 'node:assert/strict';",
   pino: "import { pino } from 'pino';",
   TestScheduler: "import { TestScheduler } from 'rxjs/testing';",
