@@ -53,6 +53,7 @@ describe('the package', () => {
       'demos/bench/results.svg',
       'lib/deadline/DEADLINES.md',
       'lib/flow/BACKPRESSURE.md',
+      'lib/flow/CONTEXT.md',
       'lib/framing/DECODERS.md',
       'lib/listen/OVERLOAD.md',
       'lib/listen/TABLE.md',
