@@ -55,7 +55,8 @@ export function traceConnections(handler: Handler, options: ConnectionTracing = 
       startTime: connection.openedAt,
       attributes: { ...attributesOf(connection), ...attributes?.(connection) },
     });
-    connection.closed.subscribe((closed) => end(span, closed));
+    // One that is not sampled is active all the same: what is started within is not sampled either.
+    if (span.isRecording()) connection.closed.subscribe((closed) => end(span, closed));
     context.with(trace.setSpan(context.active(), span), run);
   }, handler);
 }

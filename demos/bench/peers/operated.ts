@@ -34,7 +34,6 @@ const perAddress = new BehaviorSubject(limit);
 export const options: ServeOptions = {
   concurrency,
   perAddress: { connections: perAddress },
-  context: ({ id }) => ({ id }),
 };
 
 /** The handler with a span for each connection. */
