@@ -64,6 +64,18 @@ export interface Limits {
   readonly isParked: boolean;
 }
 
+/** What the connections of a port use, and what they may. */
+export interface Resources {
+  /** Bytes that all connections hold together: read and not processed, written and not sent. */
+  readonly held: number;
+  /** How many bytes they may hold together: the option `budget`. */
+  readonly budget: number;
+  /** TLS handshakes of arriving connections that are in progress, or wait for their turn. */
+  readonly handshakes: number;
+  /** How many descriptors the process may have open. */
+  readonly descriptors: number;
+}
+
 /** The outcome of a drain. */
 export interface DrainReport {
   /** All other connections that were closed: those that finished, and those that their peer reset or that missed a deadline. */
@@ -89,6 +101,8 @@ export interface ListeningEvent {
   readonly refusals: ReadonlyMap<RefusalReason, number>;
   /** The limits that hold. Live. */
   readonly limits: Limits;
+  /** What the connections use of memory, and what they may. Live. */
+  readonly resources: Resources;
   /** The connections that are being served, or closing. */
   readonly connections: ConnectionTable;
 }
@@ -101,7 +115,9 @@ export interface OpenedEvent {
   readonly via?: Via;
   /** What the TLS handshake negotiated. */
   readonly security?: Security;
-  /** Milliseconds it had waited. */
+  /** Milliseconds that its TLS handshake took, from the accept or the end of its PROXY header. */
+  readonly handshake?: number;
+  /** Milliseconds it had waited, from the accept: a PROXY header and a handshake are part of that. */
   readonly waited: number;
 }
 /** A connection that was served is closed. */
@@ -122,6 +138,8 @@ export interface RefusedEvent {
   readonly limit?: number | undefined;
   /** Which deadline was over, if the reason is `deadline`. */
   readonly deadline?: DeadlineName;
+  /** Milliseconds that its TLS handshake took, until its end, its failure or its deadline. */
+  readonly handshake?: number;
   /** What was wrong, if the reason is `tls`, `proxy` or `deadline`. */
   readonly error?: unknown;
 }

@@ -95,10 +95,12 @@ export type {
   RecoveredEvent,
   RefusalReason,
   RefusedEvent,
+  Resources,
   Security,
   ServerEvent,
   Via,
 } from './events.ts';
+export type { ChannelMessage, ChannelServer } from './channels.ts';
 export type {
   ClosedChange,
   ConnectionRow,

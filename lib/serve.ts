@@ -1,4 +1,5 @@
 import { EMPTY, from, mergeMap, Observable, type ObservableInput, takeUntil } from 'rxjs';
+import { EventChannels } from './channels.ts';
 import type { Connection } from './connection/connection.ts';
 import type { SocketConnection } from './connection/socketConnection.ts';
 import type { Deadlines } from './connection/watchdog.ts';
@@ -145,7 +146,11 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     const { scheduler: clock = defaultClock() } = given;
     const registry = new Registry(plan);
     const lingering = new Lingering();
-    const emit = (event: ServerEvent) => events.next(event);
+    const channels = new EventChannels(place);
+    const emit = (event: ServerEvent) => {
+      channels.publish(event);
+      events.next(event);
+    };
     let deadlines: Deadlines;
     const served = {
       concurrency,

@@ -9,7 +9,7 @@ import { circlesIn, importsIn, importsOf } from './support/imports.ts';
  * decides: `transport/transport.ts` belongs to the base, because every layer uses its types; the files beside it implement them.
  */
 const table = `
-  base          | address.ts connectionView.ts errors.ts events.ts linkedSet.ts options.ts queue.ts table.ts time/ transport/transport.ts transport/noHandler.ts proxyProtocol/header.ts |
+  base          | address.ts channels.ts connectionView.ts errors.ts events.ts linkedSet.ts options.ts queue.ts table.ts time/ transport/transport.ts transport/noHandler.ts proxyProtocol/header.ts |
   transport     | transport/     | base
   proxyProtocol | proxyProtocol/ | base
   tls           | tls/           | base transport
@@ -23,6 +23,9 @@ const table = `
   listen        | listen/        | base connection proxyProtocol tls
   connect       | connect/       | base connection proxyProtocol tls
   shutdown      | shutdown/      | base connection listen
+  metrics       | metrics/       | base connection
+  prometheus    | prometheus/    | base metrics
+  opentelemetry | opentelemetry/ | base metrics
   serve         | serve.ts       | base connection listen flow shutdown
   index         | index.ts       | base transport proxyProtocol tls logging connection framing deadline flow listen connect shutdown serve
 `;

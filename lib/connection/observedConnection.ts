@@ -20,6 +20,7 @@ export interface Origin {
   readonly via?: Via | undefined;
   readonly security?: Security | undefined;
   readonly preamble?: number | undefined;
+  readonly handshake?: number | undefined;
 }
 
 /**
@@ -64,6 +65,11 @@ export abstract class ObservedConnection extends Connection {
 
   get security(): Security | undefined {
     return this.#origin?.security;
+  }
+
+  /** Milliseconds that the TLS handshake took which it arrived with, until its end or its failure. */
+  get handshake(): number | undefined {
+    return this.#origin?.handshake;
   }
 
   /** Milliseconds from the accept until the PROXY header was read and the TLS handshake was complete. */

@@ -1,4 +1,5 @@
 import { defer, isObservable, Observable } from 'rxjs';
+import { EventChannels } from '../channels.ts';
 import type { Connection } from '../connection/connection.ts';
 import { settings, transportOptions } from '../connection/settings.ts';
 import type { SocketConnection } from '../connection/socketConnection.ts';
@@ -146,6 +147,7 @@ export function openPort(
       farewell,
       random: served?.random ?? Math.random,
       events,
+      channels: served ? undefined : new EventChannels(where),
       registry,
       lingering,
       hand: (connection) => connection.inContext(hand),

@@ -158,14 +158,15 @@ export class Refusal {
       : Math.ceil(wait * (1 + JITTER * this.#options.random()));
   }
 
-  #emitRefused({ id, peer, waited }: Refused, reason: RefusalReason, error?: Error): void {
+  #emitRefused({ id, peer, waited, handshake }: Refused, reason: RefusalReason, error?: Error): void {
     const event: Writable<RefusedEvent> = { type: 'refused', id, peer, reason, waited };
     if (isA(error, DeadlineError)) event.deadline = error.deadline;
+    if (handshake !== undefined) event.handshake = handshake;
     if (error !== undefined) event.error = error;
     if (reason === 'per-address') event.limit = this.#options.limit(peer);
     this.#options.emit(event);
   }
 }
 
-type Refused = Pick<RefusedEvent, 'id' | 'peer' | 'waited'>;
+type Refused = Pick<RefusedEvent, 'id' | 'peer' | 'waited'> & { readonly handshake?: number | undefined };
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };

@@ -1,0 +1,3 @@
+// The subpath sluice/opentelemetry.
+
+export { type MetricsOptions, metrics } from './metrics.ts';
