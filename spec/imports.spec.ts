@@ -15,6 +15,7 @@ const table = `
   tls           | tls/           | base transport
   logging       | logging/       | base
   testing       | testing/       | base
+  admin         | admin/         | base
   connection    | connection/    | base transport tls
   framing       | framing/       | base connection
   deadline      | deadline/      | base connection
@@ -35,8 +36,8 @@ const layers = table
   .map((line) => line.split('|').map((cell) => cell.trim()))
   .map(([name = '', holds = '', sees = '']) => ({ name, holds: words(holds), sees: words(sees) }));
 
-/** What a demo may import of `lib`: the two entries of the package, so that the code of a demo works for a user as it is. */
-const entries = ['lib/index.ts', 'lib/testing/index.ts'];
+/** What a demo may import of `lib`: the entries of the package, so that the code of a demo works for a user as it is. */
+const entries = ['lib/index.ts', 'lib/admin/index.ts', 'lib/testing/index.ts'];
 
 const [lib, demos] = await Promise.all([importsOf('lib'), importsOf('demos')]);
 

@@ -61,6 +61,7 @@ describe('the package', () => {
     const others = files.filter((path) => !path.startsWith('package/dist/'));
     const guides = [
       'demos/bench/results.svg',
+      'lib/admin/ADMIN.md',
       'lib/deadline/DEADLINES.md',
       'lib/flow/BACKPRESSURE.md',
       'lib/flow/CONTEXT.md',
@@ -77,7 +78,9 @@ describe('the package', () => {
     );
     const built = files.filter((path) => path.startsWith('package/dist/'));
     expect(built).toContain('package/dist/index.js');
-    expect(built.filter((path) => !/\.(js|d\.ts|js\.map)$/.test(path))).toEqual([]);
+    const page = ['icon.svg', 'index.html', 'page.css', 'uplot.css'].map((name) => `package/dist/admin/page/${name}`);
+    expect(built.filter((path) => !/\.(js|d\.ts|js\.map)$/.test(path)).sort()).toEqual(page);
+    expect(built.filter((path) => path.startsWith('package/dist/admin/page/') && !/\.js$/.test(path)).sort()).toEqual(page);
   });
 
   it('contains every file that a page of it links to', async () => {

@@ -10,7 +10,7 @@ import { LivePages } from './livePages.ts';
 import { Monitor } from './monitor.ts';
 import type { AdminOptions } from './options.ts';
 import { type PageFile, readPage } from './pageFiles.ts';
-import { checking, RequestError } from './requestError.ts';
+import { RequestError } from './requestError.ts';
 import { routes } from './routes.ts';
 
 /**
@@ -158,21 +158,21 @@ export class AdminServer {
     // A client that leaves, or is cut off, is no failure.
     response.on('error', () => {});
     try {
-      // The base is never used: it makes a URL of a path.
-      const url = checking(() => new URL(request.url ?? '/', 'http://admin.invalid'));
-      const route = routes.get(url.pathname);
+      const [, path = '', query = ''] = /^([^?]*)\??(.*)$/s.exec(request.url ?? '') ?? [];
+      const route = routes.get(path);
       this.#guard.check(request.headers, route?.access ?? 'token');
-      if (route === undefined) throw new RequestError(404, 'missing', `There is no ${url.pathname.slice(0, 100)}`);
+      if (route === undefined) throw new RequestError(404, 'missing', `There is no ${path.slice(0, 100)}`);
       const { method = 'GET' } = request;
       const isAllowed = method === route.method || (method === 'HEAD' && route.method === 'GET');
       if (!isAllowed) {
         const allowed = route.method === 'GET' ? 'GET, HEAD' : route.method;
-        throw new RequestError(405, 'method', `${url.pathname} is for ${route.method}`, { Allow: allowed });
+        throw new RequestError(405, 'method', `${path} is for ${route.method}`, { Allow: allowed });
       }
       await route.answer({
         request,
         response,
-        url,
+        path,
+        query: new URLSearchParams(query),
         peer,
         given: this.#given,
         monitor: this.#monitor,

@@ -16,7 +16,8 @@ import { invalid, RequestError } from './requestError.ts';
 export interface Context {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  readonly url: URL;
+  readonly path: string;
+  readonly query: URLSearchParams;
   readonly peer: Address;
   readonly given: Pick<AdminOptions, 'metrics' | 'limits' | 'drain'>;
   readonly monitor: Monitor;
@@ -91,18 +92,18 @@ async function metrics({ response, given, emit }: Context): Promise<void> {
   response.writeHead(200, { 'Content-Type': source.contentType }).end(all);
 }
 
-function page({ response, url, files }: Context): void {
-  const file = files.get(url.pathname);
+function page({ response, path, files }: Context): void {
+  const file = files.get(path);
   if (file === undefined) throw new RequestError(404, 'missing', 'The files of the page are not beside this program');
   response.writeHead(200, { 'Content-Type': file.type, 'Content-Length': file.content.length }).end(file.content);
 }
 
-function rehearsal({ response, monitor, url }: Context): void {
-  json(response, rehearseWith(tableOf(monitor), url.searchParams));
+function rehearsal({ response, monitor, query }: Context): void {
+  json(response, rehearseWith(tableOf(monitor), query));
 }
 
-function events({ request, response, pages, url }: Context): void {
-  const query = queryOf(url.searchParams);
+function events({ request, response, pages, query: given }: Context): void {
+  const query = queryOf(given);
   if (pages.isFull) {
     const later = { 'Retry-After': '10' };
     throw new RequestError(503, 'viewers', 'As many live pages are open as may be: close one, or raise viewers', later);

@@ -1,5 +1,5 @@
 import { byId, make, setText } from './dom.js';
-import { bytes, clock, count, delay, figure } from './format.js';
+import { bytes, clock, count, delay, perSecond } from './format.js';
 
 /** The charts of the last five minutes, by uPlot. */
 
@@ -10,6 +10,10 @@ const uPlot = Reflect.get(globalThis, 'uPlot');
 const WIDTH = 300;
 const HEIGHT = 132;
 const SYNC = 'sluice';
+
+/** Steps of an axis: of bytes powers of two, of time whole minutes. */
+const POWERS = Array.from({ length: 44 }, (_, i) => 2 ** i);
+const MINUTES = [60, 120, 300];
 
 const style = () => getComputedStyle(document.documentElement);
 /** @param {string} name */
@@ -41,7 +45,7 @@ const CHARTS = [
   },
   {
     title: 'Arrivals a second',
-    format: figure,
+    format: perSecond,
     series: [
       { label: 'accepted', color: '--b', value: rate('accepted'), area: true },
       { label: 'refused', color: '--d', value: rate('refused') },
@@ -70,7 +74,7 @@ export function frameOf(format, until) {
   return {
     width: 320,
     height: HEIGHT,
-    padding: [8, 8, 0, 0],
+    padding: [8, 18, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: SYNC }, drag: { x: false, y: false }, points: { size: 6 } },
     scales: {
@@ -88,13 +92,15 @@ export function frameOf(format, until) {
         ...axis,
         grid: { show: false },
         size: 24,
-        space: 90,
+        space: 46,
+        incrs: MINUTES,
         values: (/** @type {any} */ _u, /** @type {number[]} */ at) => at.map((s) => clock(s).slice(0, 5)),
       },
       {
         ...axis,
         size: 62,
         space: 34,
+        ...(format === bytes && { incrs: POWERS }),
         values: (/** @type {any} */ _u, /** @type {number[]} */ at) => at.map((n) => (n === null ? '' : format(n))),
       },
     ],
@@ -109,8 +115,8 @@ export function frameOf(format, until) {
 export function card(title) {
   const plot = make('div', { class: 'plot', role: 'img', 'aria-label': title });
   const keys = make('p', { class: 'keys', 'aria-hidden': 'true' });
-  const head = make('div', { class: 'head' }, make('h3', {}, title), keys);
-  byId('charts', HTMLElement).append(make('div', { class: 'card chart' }, head, plot));
+
+  byId('charts', HTMLElement).append(make('div', { class: 'card chart' }, make('h3', {}, title), keys, plot));
   return { plot, keys };
 }
 
@@ -123,7 +129,7 @@ export function keyOf(name, label) {
 }
 
 /** Keeps a chart as wide as its place. @param {any} chart @param {HTMLElement} plot */
-export function fit(chart, plot) {
+export function keepWide(chart, plot) {
   new ResizeObserver(([entry]) => {
     const width = Math.floor(entry?.contentRect.width ?? 0);
     if (width > 0 && width !== chart.width) chart.setSize({ width, height: HEIGHT });
@@ -162,7 +168,7 @@ const charts = CHARTS.map(({ title, format, series }) => {
     hooks: { setCursor: [showAt], setData: [showAt] },
   };
   const chart = new uPlot(options, [[], ...series.map(() => [])], plot);
-  fit(chart, plot);
+  keepWide(chart, plot);
   return { chart, plot, title, series, format };
 });
 

@@ -1,4 +1,4 @@
-import { card, color, fit, frameOf, keyOf, until } from './charts.js';
+import { card, color, frameOf, keepWide, keyOf, until } from './charts.js';
 import { setText } from './dom.js';
 import { count } from './format.js';
 
@@ -60,7 +60,7 @@ function draw() {
   if (width > 0) chart.setSize({ width, height: chart.height });
 }
 draw();
-fit(
+keepWide(
   {
     get width() {
       return chart.width;

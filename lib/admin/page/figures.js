@@ -1,5 +1,5 @@
 import { byId, make, say, setAttribute, setText } from './dom.js';
-import { bytes, count, delay, duration, figure, place, plural } from './format.js';
+import { bytes, count, delay, duration, perSecond, place, plural } from './format.js';
 
 /** The figures at the top, the phase, and the drain. */
 
@@ -45,11 +45,11 @@ export function showFigures({ sample, refusals, isParked }, before) {
   );
   const room = waitingMax === null ? 'no limit' : `of ${count(waitingMax)}`;
   show('waiting', count(waiting), isParked ? `${room}, parked` : room, waiting > 0 && waiting >= waitingMax);
-  show('accepts', `${figure(rate('accepted'))}/s`, `${count(sample.accepted)} in all`);
+  show('accepts', `${perSecond(rate('accepted'))}/s`, `${count(sample.accepted)} in all`);
   /** @type {[string, number][]} */
   const most = [...refusals].sort(([, a], [, b]) => b - a).slice(0, 2);
   const why = most.map(([reason, n]) => `${count(n)} ${reason}`).join(', ');
-  show('refusals', `${figure(rate('refused'))}/s`, why === '' ? 'none' : why, rate('refused') > 0);
+  show('refusals', `${perSecond(rate('refused'))}/s`, why === '' ? 'none' : why, rate('refused') >= 0.1);
   show('in', `${bytes(rate('bytesIn'))}/s`, `${bytes(sample.bytesIn)} in all`);
   show('out', `${bytes(rate('bytesOut'))}/s`, `${bytes(sample.bytesOut)} in all`);
   show('delay', delay(sample.loopDelay), 'longest in a second', sample.loopDelay > 100);

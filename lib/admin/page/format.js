@@ -9,6 +9,11 @@ export const count = (n) => whole.format(n);
 /** Three significant digits, but no fraction of a thousand. @param {number} n */
 export const figure = (n) => (Math.abs(n) >= 100 ? whole.format(n) : fine.format(n));
 
+const tenth = new Intl.NumberFormat('en-US', { maximumFractionDigits: 1 });
+
+/** How often in a second. @param {number} n */
+export const perSecond = (n) => (n < 10 ? tenth.format(n) : whole.format(n));
+
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
 /** @param {number} n */
