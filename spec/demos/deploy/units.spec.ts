@@ -107,7 +107,6 @@ LimitCORE=0
     expect(pids.size).toBe(4);
     expect(await Promise.all(['Result', 'NRestarts'].map(state))).toEqual(['success', '0']);
     const count = (outcome: string) => outcomes.filter((one) => one === outcome).length;
-    console.log(count('reply'), count('FIN'));
     // A connection that is accepted in the last moment of a process may be closed before its request is read, by a FIN.
     expect(outcomes.filter((outcome) => outcome !== 'reply' && outcome !== 'FIN')).toEqual([]);
     expect(count('reply')).toBeGreaterThan(4);
