@@ -7,7 +7,7 @@ import type { Address, Port, PortHandler, TransportSocket } from '../transport/t
 import { Admission, type AdmissionRules } from './admission.ts';
 import { Arrivals, type ArrivalsOptions } from './arrivals.ts';
 import { closedEvent } from './closedEvent.ts';
-import { type CompareWorth, Eviction } from './eviction.ts';
+import { Eviction, type Overflow } from './eviction.ts';
 import type { CurrentLimits } from './limits.ts';
 import type { Lingering } from './lingering.ts';
 import { openedEvent } from './openedEvent.ts';
@@ -16,16 +16,6 @@ import { Parking } from './parking.ts';
 import { type Farewell, Refusal } from './refusal.ts';
 import type { Registry } from './registry.ts';
 import { WaitingRoom, type WaitingRoomOptions } from './waitingRoom.ts';
-
-/** What happens to a connection for which there is no place. */
-export type Overflow =
-  | 'refuse'
-  | 'park'
-  | 'evict'
-  | {
-      /** As `evict`, with an order of your own: the connection that is worth least by it is closed. */
-      readonly evict: CompareWorth;
-    };
 
 export interface ListenerOptions {
   /** What all its connections have in common. */

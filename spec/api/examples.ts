@@ -55,9 +55,11 @@ interface Exported {
 }
 
 function withImports(code: string, exported: ReadonlyMap<string, Exported>): string {
-  const text = code.replace(/\/\/.*/g, '');
+  const text = code.replace(/\/\/.*|^import .*/gm, '');
   const words = new Set([...text.matchAll(/(?<![.\w'])[A-Za-z]\w*\b(?![':])/g)].map(([word]) => word));
   for (const [, local = ''] of code.matchAll(/\b(?:const|let|class|function) (\w+)/g)) words.delete(local);
+  for (const [, names = ''] of code.matchAll(/^import \{ (.*) \} from/gm))
+    for (const name of names.split(/, | as /)) words.delete(name);
   for (const keyword of ['async', 'never']) words.delete(keyword);
   const imports = [...words].flatMap((word) => {
     if (word in GIVEN) return GIVEN[word] ?? [];
