@@ -56,6 +56,41 @@ serve({ port: 0 }, echo, options).subscribe({
 });
 `;
 
+const observed = `
+import { metrics as api } from '@opentelemetry/api';
+import { Registry } from 'prom-client';
+import { share, timer } from 'rxjs';
+import { serve } from 'sluice';
+import { metrics as openTelemetry } from 'sluice/opentelemetry';
+import { metrics } from 'sluice/prometheus';
+import { MemoryNetwork } from 'sluice/testing';
+
+const { transport } = new MemoryNetwork();
+const registry = new Registry();
+const events = serve({ port: 0 }, (client) => client, { transport, shutdown: timer(50) }).pipe(share());
+const reported = metrics(events, { registry });
+reported.add(openTelemetry(events, { meter: api.getMeter('observed') }));
+events.subscribe({
+  complete: async () => {
+    const status = (await registry.getMetricsAsJSON()).find(({ name }) => name === 'sluice_server_status');
+    const closed = status?.values.find(({ labels }) => labels['sluice_server_state'] === 'closed');
+    console.log(status?.name, closed?.value);
+    reported.unsubscribe();
+  },
+});
+`;
+
+/** Compiles a program in the strictest project. @returns What the compiler prints. */
+async function compiled(name: string, program: string): Promise<string> {
+  await writeFile(join(project, `${name}.ts`), program);
+  const options = { strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true };
+  const modules = { module: 'NodeNext', target: 'ES2022', types: ['node'], skipLibCheck: false };
+  const config = { compilerOptions: { ...options, ...modules, verbatimModuleSyntax: true }, files: [`${name}.ts`] };
+  await writeFile(join(project, 'tsconfig.json'), JSON.stringify(config));
+  const tsc = await run(join(home, 'node_modules/.bin/tsc'), ['-p', project]).catch((error) => error);
+  return tsc.stdout;
+}
+
 describe('the package', () => {
   it('contains what a user needs, and nothing else', () => {
     const others = files.filter((path) => !path.startsWith('package/dist/'));
@@ -68,6 +103,7 @@ describe('the package', () => {
       'lib/framing/DECODERS.md',
       'lib/listen/OVERLOAD.md',
       'lib/listen/TABLE.md',
+      'lib/metrics/METRICS.md',
       'lib/shutdown/DRAINING.md',
       'lib/testing/TESTING.md',
       'lib/tls/TLS.md',
@@ -185,15 +221,25 @@ describe('the package', () => {
   });
 
   it('compiles in the strictest project, and runs', async () => {
-    await writeFile(join(project, 'program.ts'), program);
-    const options = { strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true };
-    const modules = { module: 'NodeNext', target: 'ES2022', types: ['node'], skipLibCheck: false };
-    const config = { compilerOptions: { ...options, ...modules, verbatimModuleSyntax: true }, files: ['program.ts'] };
-    await writeFile(join(project, 'tsconfig.json'), JSON.stringify(config));
-    const tsc = await run(join(home, 'node_modules/.bin/tsc'), ['-p', project]).catch((error) => error);
-    expect(tsc.stdout).toBe('');
+    expect(await compiled('program', program)).toBe('');
     const { stdout } = await run(process.execPath, ['program.js'], { cwd: project });
     expect(stdout).toBe('listening draining drained true\n');
+  });
+
+  it('has subpaths that need an optional package, which nothing else does', async () => {
+    const peers = { prometheus: 'prom-client', opentelemetry: '@opentelemetry' };
+    for (const [subpath, peer] of Object.entries(peers)) {
+      const loads = run(process.execPath, ['--input-type=module', '--eval', `import 'sluice/${subpath}'`], {
+        cwd: project,
+      });
+      await expect(loads).rejects.toThrow(`Cannot find package '${peer}`);
+    }
+    const links = Object.values(peers).map((name) => join(project, 'node_modules', name));
+    await Promise.all(Object.values(peers).map((name, i) => symlink(join(home, 'node_modules', name), links[i] ?? '')));
+    expect(await compiled('observed', observed)).toBe('');
+    const { stdout } = await run(process.execPath, ['observed.js'], { cwd: project });
+    expect(stdout).toBe('sluice_server_status 1\n');
+    await Promise.all(links.map((link) => rm(link)));
   });
 
   it.each([
