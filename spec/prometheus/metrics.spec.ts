@@ -194,6 +194,19 @@ describe('metrics in a registry of prom-client', () => {
     reported.unsubscribe();
   });
 
+  it('are complete but for what an event of the user lacks', async () => {
+    const registry = new Registry();
+    const events = new Subject<ServerEvent>();
+    const reported = metrics(events, { registry });
+    const counters = { accepted: 1, waiting: 0, active: 1, closed: 0, refused: 0 };
+    events.next({ type: 'listening', address: { address: 'a', port: 1 }, counters } as ServerEvent);
+    const page = await read(registry);
+    expect(page.get('sluice_active_connections')).toBe(1);
+    expect(page.get('sluice_budget_usage_bytes')).toBeUndefined();
+    expect(page.get('nodejs_eventloop_time_seconds_total', { nodejs_eventloop_state: 'idle' })).toBeGreaterThan(0);
+    reported.unsubscribe();
+  });
+
   it('report nothing of a server that never listens, and leave its error to others', async () => {
     const registry = new Registry();
     const events = new Subject<ServerEvent>();
