@@ -4,8 +4,9 @@ import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { Registry } from 'prom-client';
 import { share } from 'rxjs';
 import { afterEach, beforeAll, expect, it } from 'vitest';
-import { type ServeOptions, serve } from '../../lib/index.ts';
+
 import { metrics } from '../../lib/prometheus/index.ts';
+import { type ServeOptions, serve } from '../../lib/serve.ts';
 import { type Authority, authority, type Issued } from '../support/certificates.ts';
 import { hello } from '../support/clientHello.ts';
 import { iteration } from '../support/clock.ts';
