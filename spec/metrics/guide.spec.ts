@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,8 @@ import type { HistogramInstrument, Instrument } from '../../lib/metrics/instrume
 import { processInstruments, refusalReasons, serverInstruments } from '../../lib/metrics/instruments.ts';
 import { prometheusName, sanitized } from '../../lib/prometheus/names.ts';
 import { home, PageCode } from '../support/page.ts';
+import { skippedWithout } from '../support/systemd/programs.ts';
+import { MeasuredServer } from './measuredServer.ts';
 
 const page = 'lib/metrics/METRICS.md';
 const instruments: readonly (Instrument<never> | HistogramInstrument)[] = [
@@ -134,19 +136,40 @@ describe('the page of events and metrics', () => {
     expect(others.filter((name) => !labels.has(name))).toEqual([]);
   });
 
-  it.skipIf(!has('promtool'))('has alerts that promtool accepts', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'sluice-rules-'));
-    const queries = block('promql')
-      .split('\n\n')
-      .map((query, i) => `      - record: query${i}\n        expr: |\n${query.replace(/^/gm, '          ')}`);
-    await writeFile(join(folder, 'alerts.yml'), block('yaml'));
-    await writeFile(join(folder, 'queries.yml'), `groups:\n  - name: queries\n    rules:\n${queries.join('\n')}\n`);
-    for (const file of ['alerts.yml', 'queries.yml'])
-      expect(execFileSync('promtool', ['check', 'rules', join(folder, file)], { encoding: 'utf8' })).toContain(
-        'SUCCESS',
-      );
-    await rm(folder, { recursive: true });
-  });
+  describe.skipIf(skippedWithout('the alerts and the metrics are', { promtool: '--version' }))(
+    'as promtool reads it',
+    () => {
+      const promtool = (args: readonly string[], input = '') => {
+        const { status, stdout, stderr } = spawnSync('promtool', args, { input, encoding: 'utf8' });
+        return { status, output: stdout + stderr };
+      };
+
+      it('has queries and alerts that it accepts', async () => {
+        const queries = block('promql')
+          .split('\n\n')
+          .map((query, i) => `  - record: query${i}\n    expr: |\n${query.replace(/^/gm, '      ')}`);
+        const folder = await mkdtemp(join(tmpdir(), 'sluice-rules-'));
+        const file = join(folder, 'rules.yml');
+        for (const rules of [block('yaml'), `groups:\n- name: queries\n  rules:\n${queries.join('\n')}\n`]) {
+          await writeFile(file, rules);
+          expect(promtool(['check', 'rules', file])).toMatchObject({
+            status: 0,
+            output: expect.stringContaining('SUCCESS'),
+          });
+        }
+        await rm(folder, { recursive: true });
+      });
+
+      it('has metrics on whose names and page it has nothing to say', async () => {
+        const server = await MeasuredServer.open((client) => client);
+        (await server.connect()).end();
+        await server.clock.settle();
+        const shown = await server.registry.metrics();
+        server.end();
+        expect(promtool(['check', 'metrics'], shown)).toEqual({ status: 0, output: '' });
+      });
+    },
+  );
 });
 
 it('the reasons of refusals that are counted from the beginning are those that the library gives', () => {
@@ -160,13 +183,4 @@ function block(language: string): string {
   const [, found = ''] = text.match(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'm')) ?? [];
   expect(found).not.toBe('');
   return found;
-}
-
-function has(command: string): boolean {
-  try {
-    execFileSync(command, ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
 }
