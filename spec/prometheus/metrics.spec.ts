@@ -194,6 +194,26 @@ describe('metrics in a registry of prom-client', () => {
     reported.unsubscribe();
   });
 
+  it('are read once for each page, at one moment', async () => {
+    const registry = new Registry();
+    const events = new Subject<ServerEvent>();
+    const reported = metrics(events, { registry });
+    const { log } = await open({ registry: new Registry() });
+    let reads = 0;
+    const connections = {
+      *[Symbol.iterator]() {
+        reads++;
+      },
+    };
+    const [listening] = log.of('listening');
+    if (listening) events.next({ ...listening, connections: connections as never });
+    await registry.metrics();
+    expect(reads).toBe(1);
+    await Promise.all([registry.metrics(), registry.getMetricsAsJSON()]);
+    expect(reads).toBe(2);
+    reported.unsubscribe();
+  });
+
   it('are complete but for what an event of the user lacks', async () => {
     const registry = new Registry();
     const events = new Subject<ServerEvent>();
