@@ -254,3 +254,18 @@ it('a server that is unsubscribed at once emits no certificate', async () => {
   unsubscribe('sluice.certificate', listener);
   expect(seen).toEqual([]);
 });
+
+it('the first certificate comes before `listening` in whatever callback the server is subscribed to', async () => {
+  const tls = await root.issue();
+  const seen = await new Promise<string[]>((resolve) => {
+    setImmediate(() => {
+      const log = Log.follow(serve({ port: 0, host: HOST }, (connection) => connection, { tls }));
+      servers.push(log);
+      log
+        .whenEmitted('certificate')
+        .then(() => log.whenListening())
+        .then(() => resolve(log.types));
+    });
+  });
+  expect(seen).toEqual(['certificate', 'listening']);
+});

@@ -132,6 +132,15 @@ describe('metrics in a registry of prom-client', () => {
     expect((await read(registry)).get('sluice_active_connections', { server_port: '7002' })).toBe(0);
   });
 
+  it('are left alone if they are no longer those of ours', async () => {
+    const registry = new Registry();
+    const { reported } = await open({ registry });
+    registry.clear();
+    const mine = new Gauge({ name: 'sluice_drain_unsent_bytes', help: 'Mine.', registers: [registry] });
+    reported.unsubscribe();
+    expect(registry.getMetricsAsArray()).toEqual([mine]);
+  });
+
   it('come back with the next server when the registry was cleared, also in the format of OpenMetrics', async () => {
     const registry = openMetrics();
     await open({ registry }, 7000);
@@ -201,8 +210,9 @@ describe('metrics in a registry of prom-client', () => {
     const { log } = await open({ registry: new Registry() });
     let reads = 0;
     const connections = {
-      *[Symbol.iterator]() {
+      [Symbol.iterator]() {
         reads++;
+        return [].values();
       },
     };
     const [listening] = log.of('listening');
