@@ -69,7 +69,9 @@ describe('the package', () => {
     expect(built).toContain('package/dist/index.js');
     const page = ['icon.svg', 'index.html', 'page.css', 'uplot.css'].map((name) => `package/dist/admin/page/${name}`);
     expect(built.filter((path) => !/\.(js|d\.ts|js\.map)$/.test(path)).sort()).toEqual(page);
-    expect(built.filter((path) => path.startsWith('package/dist/admin/page/') && !/\.js$/.test(path)).sort()).toEqual(page);
+    expect(built.filter((path) => path.startsWith('package/dist/admin/page/') && !/\.js$/.test(path)).sort()).toEqual(
+      page,
+    );
   });
 
   it('contains every file that a page of it links to', async () => {
@@ -147,6 +149,21 @@ describe('the package', () => {
     await writeFile(join(project, 'loads.js'), code);
     const { stdout } = await run(process.execPath, ['loads.js'], { cwd: project });
     expect(stdout).toBe(`${loaded}\n`);
+  });
+
+  it('has the live page of the admin port, and uPlot with its licence', async () => {
+    const code = `
+      import { NEVER } from 'rxjs';
+      import { admin } from 'sluice/admin';
+      admin(NEVER, { port: 0 }).subscribe(async ({ url }) => {
+        const paths = ['/', '/page.css', '/page.js', '/icon.svg', '/uplot.js', '/uplot.css'];
+        const texts = await Promise.all(paths.map((path) => fetch(new URL(path, url)).then((one) => one.text())));
+        console.log(texts.map((text) => text.length > 300), texts[4].includes('The MIT License'), texts[5].includes('The MIT License'));
+        process.exit();
+      });`;
+    await writeFile(join(project, 'page.js'), code);
+    const { stdout } = await run(process.execPath, ['page.js'], { cwd: project });
+    expect(stdout).toBe('[ true, true, true, true, true, true ] true true\n');
   });
 
   it('has types that do not need those of pino', async () => {

@@ -32,7 +32,11 @@ export class PageCode {
     const programs = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code = '']) => code);
     const folder = await mkdtemp(join(tmpdir(), 'sluice-page-'));
     await symlink(join(home, 'node_modules'), join(folder, 'node_modules'));
-    const paths = { sluice: [join(home, 'lib/index.ts')], 'sluice/testing': [join(home, 'lib/testing/index.ts')] };
+    const subpaths = ['admin', 'opentelemetry', 'prometheus', 'testing'];
+    const paths = {
+      sluice: [join(home, 'lib/index.ts')],
+      ...Object.fromEntries(subpaths.map((name) => [`sluice/${name}`, [join(home, `lib/${name}/index.ts`)]])),
+    };
     const options = {
       compilerOptions: { paths, rootDir: '/' },
       extends: join(home, 'tsconfig.json'),
@@ -41,7 +45,7 @@ export class PageCode {
     await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(options));
     await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
     // The port that a page names may be taken on the machine that runs the specs.
-    const onAnyPort = programs.map((code) => code.replace('port: 7000', 'port: 0'));
+    const onAnyPort = programs.map((code) => code.replace('port: 7000', 'port: 0').replace('port: 7001', 'port: 0'));
     await Promise.all(onAnyPort.map((code, i) => writeFile(join(folder, `${i}.ts`), code)));
     return new PageCode(folder, programs);
   }
