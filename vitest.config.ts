@@ -8,6 +8,7 @@ const real = [
   'spec/demos/admin.spec.ts',
   'spec/demos/bench.spec.ts',
   'spec/demos/chat.spec.ts',
+  'spec/demos/deploy/{units,activated,notifySystemd}.spec.ts',
   'spec/demos/ingest/{ingest,jetstream,kill}.spec.ts',
   'spec/demos/memcached/{server,differential,binary.differential}.spec.ts',
   'spec/demos/load.spec.ts',

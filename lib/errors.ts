@@ -167,6 +167,38 @@ export class CertificateError extends Error {
 }
 
 /**
+ * Why no socket could be inherited.
+ *
+ * - `none`: none was handed over.
+ * - `other-process`: they were handed over to another process, such as `npm`, which has started this one.
+ * - `malformed`: the variables of the environment contradict each other.
+ * - `unknown-name`: none has that name.
+ * - `ambiguous`: several have that name.
+ * - `not-a-socket`: the descriptor is closed, or is none of a socket.
+ */
+export type InheritedSocketReason =
+  | 'none'
+  | 'other-process'
+  | 'malformed'
+  | 'unknown-name'
+  | 'ambiguous'
+  | 'not-a-socket';
+
+/** A listening socket that another process should have opened for this one, as systemd does, cannot be used. */
+export class InheritedSocketError extends Error {
+  override readonly name = 'InheritedSocketError';
+  readonly reason: InheritedSocketReason;
+  /** The names of the sockets that were handed over, in the order of their descriptors; the first of these is 3. */
+  readonly names: readonly string[];
+
+  constructor(reason: InheritedSocketReason, why: string, names: readonly string[] = []) {
+    super(`Cannot inherit a socket: ${why}`);
+    this.reason = reason;
+    this.names = names;
+  }
+}
+
+/**
  * Like `instanceof`, but false where that throws: a thrown value may be a revoked proxy. For the library only: `index.ts` does
  * not export it.
  */

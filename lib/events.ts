@@ -44,13 +44,13 @@ export type RefusalReason =
 export interface Counters {
   /** All connections that the port has accepted. */
   readonly accepted: number;
-  /** Accepted, but not yet subscribed to. */
+  /** Connections that were accepted, and are not yet subscribed to. */
   readonly waiting: number;
-  /** Being served, or closing. */
+  /** Connections that are being served, or closing. */
   readonly active: number;
-  /** Served and closed. */
+  /** Connections that were served and are closed. */
   readonly closed: number;
-  /** Refused, and not served. */
+  /** Connections that were refused, and not served. */
   readonly refused: number;
 }
 
@@ -93,9 +93,11 @@ export interface DrainReport {
 /** The port is open. `counters` and `connections` are live: they are current whenever they are read. */
 export interface ListeningEvent {
   readonly type: 'listening';
+  /** The address that the port is bound to. */
   readonly address: Address;
-  /** What serves the port: `handle` or `net` on the real network. Another transport may name itself, or not. */
+  /** What serves the port: `handle` or `net` on the real network; `undefined` if a transport does not name itself. */
   readonly transport?: string | undefined;
+  /** How many connections there are and were. Live. */
   readonly counters: Counters;
   /** How many connections were refused for each reason. Live. At most 100 reasons are counted apart, and others as `other`. */
   readonly refusals: ReadonlyMap<RefusalReason, number>;
@@ -109,11 +111,13 @@ export interface ListeningEvent {
 /** A connection was subscribed to: it is being served from now on. */
 export interface OpenedEvent {
   readonly type: 'opened';
+  /** The number of the connection, as in its other events. */
   readonly id: number;
+  /** The address of the client. */
   readonly peer: Address;
   /** The proxy, if a PROXY header came first. */
   readonly via?: Via;
-  /** What the TLS handshake negotiated. */
+  /** What the TLS handshake negotiated, if there was one. */
   readonly security?: Security;
   /** Milliseconds that its TLS handshake took, from the accept or the end of its PROXY header. */
   readonly handshake?: number;
@@ -123,14 +127,19 @@ export interface OpenedEvent {
 /** A connection that was served is closed. */
 export interface ClosedEvent extends Closed {
   readonly type: 'closed';
+  /** The number of the connection, as in its other events. */
   readonly id: number;
+  /** The address of the client. */
   readonly peer: Address;
 }
 /** A connection was refused, and not served. */
 export interface RefusedEvent {
   readonly type: 'refused';
+  /** The number of the connection, as in its other events. */
   readonly id: number;
+  /** The address of the client. */
   readonly peer: Address;
+  /** Why it was refused. */
   readonly reason: RefusalReason;
   /** Milliseconds it had waited. */
   readonly waited: number;
@@ -150,10 +159,13 @@ export interface RefusedEvent {
  */
 export interface FailedEvent {
   readonly type: 'failed';
+  /** The number of the connection, if one failed. */
   readonly id?: number;
+  /** The address of its client, if one failed. */
   readonly peer?: Address;
   /** The function among the options that failed, if it was one: its name. */
   readonly callback?: 'admit' | 'evict' | 'farewell' | 'lastCall';
+  /** What was thrown, or what the promise was rejected with. */
   readonly error: unknown;
 }
 /** The process is about to run out of descriptors, and refuses connections until some are free. Emitted once per shortage. */
@@ -224,7 +236,9 @@ export interface CertificateEvent {
  */
 export interface HoardingEvent {
   readonly type: 'hoarding';
+  /** The number of the connection, as in its other events. */
   readonly id: number;
+  /** The address of the client. */
   readonly peer: Address;
   /** Frames that the handler has received and not answered. */
   readonly frames: number;
@@ -234,7 +248,9 @@ export interface HoardingEvent {
 /** A connection has lasted for another interval of the option `report`. */
 export interface ProgressEvent {
   readonly type: 'progress';
+  /** The number of the connection, as in its other events. */
   readonly id: number;
+  /** The address of the client. */
   readonly peer: Address;
   /** Bytes received so far. */
   readonly bytesIn: number;

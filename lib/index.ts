@@ -9,6 +9,7 @@ export type { ListenOptions } from './listen/listenOptions.ts';
 export type { Admit } from './listen/admission.ts';
 export type { CompareWorth } from './listen/eviction.ts';
 export type { WaitingOrder } from './listen/handOutOrder.ts';
+export { inherited } from './listen/inherited.ts';
 export type { Overflow } from './listen/listener.ts';
 export type { Live } from './listen/live.ts';
 export type { Farewell, RefusalInfo } from './listen/refusal.ts';
@@ -40,6 +41,7 @@ export { SkippedFrame } from './framing/skippedFrame.ts';
 
 // Flow.
 export { type Broadcast, broadcast, type MemberOptions } from './flow/broadcast.ts';
+export { contextOf, inContextOf, withContext } from './flow/context.ts';
 export { type ExchangeOptions, exchange, type Reply } from './flow/exchange.ts';
 export { type RelayOptions, relay } from './flow/relay.ts';
 
@@ -125,6 +127,8 @@ export {
   FrameInvalidError,
   FrameTooLongError,
   FrameTruncatedError,
+  InheritedSocketError,
+  type InheritedSocketReason,
   ProxyHeaderError,
   SlowConsumerError,
   TlsError,

@@ -25,7 +25,7 @@ const table = `
   shutdown      | shutdown/      | base connection listen
   metrics       | metrics/       | base connection
   prometheus    | prometheus/    | base metrics
-  opentelemetry | opentelemetry/ | base metrics
+  opentelemetry | opentelemetry/ | base connection flow metrics
   serve         | serve.ts       | base connection listen flow shutdown
   index         | index.ts       | base transport proxyProtocol tls logging connection framing deadline flow listen connect shutdown serve
 `;

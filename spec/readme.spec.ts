@@ -12,6 +12,7 @@ const guides = [
   'lib/admin/ADMIN.md',
   'lib/deadline/DEADLINES.md',
   'lib/flow/BACKPRESSURE.md',
+  'lib/flow/CONTEXT.md',
   'lib/framing/DECODERS.md',
   'lib/listen/TABLE.md',
   'lib/shutdown/DRAINING.md',

@@ -18,7 +18,14 @@ import type { Registry } from './registry.ts';
 import { WaitingRoom, type WaitingRoomOptions } from './waitingRoom.ts';
 
 /** What happens to a connection for which there is no place. */
-export type Overflow = 'refuse' | 'park' | 'evict' | { readonly evict: CompareWorth };
+export type Overflow =
+  | 'refuse'
+  | 'park'
+  | 'evict'
+  | {
+      /** As `evict`, with an order of your own: the connection that is worth least by it is closed. */
+      readonly evict: CompareWorth;
+    };
 
 export interface ListenerOptions {
   /** What all its connections have in common. */

@@ -14,7 +14,9 @@ import type { Registry } from './registry.ts';
 
 /** A refusal, for a farewell that says more than the reason. */
 export interface RefusalInfo {
+  /** Why it is refused. */
   readonly reason: RefusalReason;
+  /** The address of the client. */
   readonly peer: Address;
   /** Milliseconds that the connection had waited. */
   readonly waited: number;

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 
-const SAMPLE = /^([a-zA-Z_][a-zA-Z0-9_]*)(?:\{(.*)\})? (-?[0-9.e+-]+|NaN|[+-]Inf)$/;
+const SAMPLE = /^([a-zA-Z_][a-zA-Z0-9_]*)(?:\{(.*)\})? (-?[0-9.e+-]+|[Nn]a[Nn]|[+-]Inf)$/;
 const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(?:,|$)/g;
 /** The names that a family's samples may have besides its own. */
 const PARTS = { histogram: ['_bucket', '_sum', '_count'], counter: [''], gauge: [''] };

@@ -15,7 +15,7 @@ export function endPrograms(): void {
 }
 
 /** The programs whose options are those of `serve`. */
-const SERVERS = ['server', 'thread', 'worker'];
+const SERVERS = ['server', 'inherited', 'thread', 'worker'];
 
 export interface Start {
   /** Passed to the program as JSON. */
@@ -24,6 +24,8 @@ export interface Start {
   readonly descriptors?: number;
   /** Descriptors of this process that it inherits, as 3 and following. */
   readonly inherit?: readonly number[];
+  /** The names of these descriptors, which the program is told as systemd does it: in the variables `LISTEN_…`. */
+  readonly names?: readonly string[];
 }
 
 /** A program of `spec/support/programs` in a process of its own, with the events that it prints. */
@@ -34,13 +36,13 @@ export class Program extends Log {
   /** Its exit code, or the name of the signal that killed it. */
   exit: number | string | undefined;
 
-  constructor(name: string, { options: given, descriptors, inherit = [] }: Start = {}) {
+  constructor(name: string, { options: given, descriptors, inherit = [], names }: Start = {}) {
     super();
     const options = { ...(SERVERS.includes(name) && secured), ...given };
     const file = fileURLToPath(new URL(`programs/${name}.ts`, import.meta.url));
     const node = [process.execPath, '--import', 'tsx', file, JSON.stringify(options)];
     const limited = descriptors === undefined ? [] : ['bash', '-c', `ulimit -n ${descriptors}; exec "$0" "$@"`];
-    const [command = '', ...args] = [...limited, ...node];
+    const [command = '', ...args] = [...limited, ...(names === undefined ? [] : handingOver(names)), ...node];
     const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', ...inherit];
     this.child = spawn(command, args, { stdio });
     running.add(this.child);
@@ -71,4 +73,10 @@ export class Program extends Log {
   whenExited(within?: number): Promise<this> {
     return this.until(({ exit }) => exit !== undefined, 'the end of the process', within);
   }
+}
+
+/** A command that hands over descriptors to the command behind it, which is the same process. */
+function handingOver(names: readonly string[]): string[] {
+  const variables = `LISTEN_PID=$$ LISTEN_FDS=${names.length} LISTEN_FDNAMES=${names.join(':')}`;
+  return ['bash', '-c', `${variables} exec "$0" "$@"`];
 }
