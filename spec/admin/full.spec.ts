@@ -37,7 +37,8 @@ describe('the admin port gets in', () => {
 
   it('when the descriptors are exhausted, with its page, and aborts those that have them', async () => {
     const options = { concurrency: 1000, waiting: { max: 1000 } };
-    const program = new Program('administered', { descriptors: 100, options });
+    // The loader of Node opens many files at a time.
+    const program = new Program('administered', { descriptors: 250, options });
     const port = await program.whenListening();
     const opened = () =>
       program.events
@@ -46,7 +47,7 @@ describe('the admin port gets in', () => {
     await program.until(() => opened() !== undefined, 'the admin port');
     const { address, token } = opened() as { address: { port: number }; token: string };
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
-    const all = clients(300, port);
+    const all = clients(500, port);
     for (const one of all) one.write('hello\n');
     await Promise.all(all.map((one) => one.until(({ closed, text }) => closed || text === 'hello\n')));
     expect(program.of('exhausted')).not.toEqual([]);

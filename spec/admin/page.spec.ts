@@ -158,6 +158,24 @@ describe.skipIf(!hasBrowser)('the live page', () => {
     expect(await text('#connections .none')).toBe('No connection is being served.');
   });
 
+  it('names what pauses a connection, and its proxy', async () => {
+    await open({
+      serving: { stall: Number.POSITIVE_INFINITY, pace: { in: 0, out: 0 }, proxy: { trusted: ['127.0.0.1'] } },
+    });
+    const slow = await world.connect();
+    slow.write('PROXY TCP4 203.0.113.7 192.0.2.1 51234 443\r\n');
+    slow.pause();
+    const line = `${'x'.repeat(60_000)}\n`;
+    for (let i = 0; i < 400; i++) slow.write(line);
+    await soon(() => page.locator('#connections td.paused .is-now').allInnerTexts()).toEqual(['peer']);
+    expect(await page.locator('#connections td.peer bdi').innerText()).toBe('203.0.113.7:51234');
+    expect(await text('#connections td.peer .via')).toBe(`via 127.0.0.1:${slow.localPort}`);
+    expect(await text('#connections td.unsent')).toMatch(/iB$/);
+    slow.resume();
+    await soon(() => text('#connections td.paused')).toMatch(/^peer \d/);
+    expect(await page.locator('#connections td.paused .is-now').count()).toBe(0);
+  });
+
   it('drains one, aborts one after a question, and says so', async () => {
     await open();
     const [, second] = await world.connectAll(2);
