@@ -37,7 +37,7 @@ const layers = table
   .map(([name = '', holds = '', sees = '']) => ({ name, holds: words(holds), sees: words(sees) }));
 
 /** What a demo may import of `lib`: the entries of the package, so that the code of a demo works for a user as it is. */
-const entries = ['lib/index.ts', 'lib/admin/index.ts', 'lib/testing/index.ts'];
+const entries = ['lib/index.ts', 'lib/admin/index.ts', 'lib/prometheus/index.ts', 'lib/testing/index.ts'];
 
 const [lib, demos] = await Promise.all([importsOf('lib'), importsOf('demos')]);
 

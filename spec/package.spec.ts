@@ -259,6 +259,21 @@ describe('the package', () => {
     expect(stdout).toBe(`${loaded}\n`);
   });
 
+  it('has the live page of the admin port, and uPlot with its licence', async () => {
+    const code = `
+      import { NEVER } from 'rxjs';
+      import { admin } from 'sluice/admin';
+      admin(NEVER, { port: 0 }).subscribe(async ({ url }) => {
+        const paths = ['/', '/page.css', '/page.js', '/icon.svg', '/uplot.js', '/uplot.css'];
+        const texts = await Promise.all(paths.map((path) => fetch(new URL(path, url)).then((one) => one.text())));
+        console.log(texts.map((text) => text.length > 300), texts[4].includes('The MIT License'), texts[5].includes('The MIT License'));
+        process.exit();
+      });`;
+    await writeFile(join(project, 'page.js'), code);
+    const { stdout } = await run(process.execPath, ['page.js'], { cwd: project });
+    expect(stdout).toBe('[ true, true, true, true, true, true ] true true\n');
+  });
+
   it('has types that do not need those of pino', async () => {
     const folder = join(project, 'node_modules/sluice/dist');
     const types = (await readdir(folder, { recursive: true })).filter((path) => path.endsWith('.d.ts'));

@@ -9,6 +9,7 @@ import { libraryOptions } from './support/libraryOptions.ts';
 import { home, PageCode } from './support/page.ts';
 
 const guides = [
+  'lib/admin/ADMIN.md',
   'lib/deadline/DEADLINES.md',
   'lib/flow/BACKPRESSURE.md',
   'lib/flow/CONTEXT.md',

@@ -31,7 +31,7 @@ export class PageCode {
     const text = await readFile(join(home, page), 'utf8');
     const programs = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code = '']) => code);
     // The port that a page names may be taken on the machine that runs the specs.
-    const { folder } = await PageCode.from(programs.map((code) => code.replace('port: 7000', 'port: 0')));
+    const { folder } = await PageCode.from(programs.map((code) => code.replace(/port: 700[01]/g, 'port: 0')));
     return new PageCode(folder, programs);
   }
 
