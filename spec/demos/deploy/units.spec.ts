@@ -78,7 +78,7 @@ LimitCORE=0
     const { localPort } = one.socket;
     const shown = execFileSync('ss', ['-tmnH', `sport = :${port} and dport = :${localPort}`], { encoding: 'utf8' });
     // Linux doubles what it is asked for.
-    expect(shown).toContain(`rb${2 * 64 * 1024},`);
+    expect(shown).toContain(`rb${2 * 32 * 1024},`);
     expect(shown).toContain(`tb${2 * 128 * 1024},`);
   });
 
