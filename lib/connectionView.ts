@@ -59,16 +59,17 @@ export interface Security {
 
 /** The proxy through which a connection came: its own address, and what it says of the client. */
 export interface Via extends Address {
+  /** The header that the proxy sent. */
   readonly header: ProxyHeader;
 }
 
 /** How long the input of a connection was paused, in milliseconds, for each cause. Several causes may apply at once. */
 export interface Paused {
-  /** The peer did not read what was written. */
+  /** Milliseconds in which the peer did not read what was written. */
   readonly peer: number;
-  /** The handler had as much in progress as its limits allow, or was tested for keeping frames (the event `hoarding`). */
+  /** Those in which the handler had as much in progress as its limits allow, or was tested for keeping frames (the event `hoarding`). */
   readonly handler: number;
-  /** All connections together held more bytes than the server's `budget`. */
+  /** Those in which all connections together held more bytes than the server's `budget`. */
   readonly budget: number;
 }
 
@@ -100,11 +101,11 @@ export interface ConnectionView {
   readonly idle: number;
   /** Whether the connection has been asked to finish. */
   readonly isDraining: boolean;
-  /** Asks the connection to finish at its next frame boundary. */
+  /** Asks the connection to finish at its next frame boundary. `detail` says why, and is reported in `closed`. */
   drain(detail?: string): void;
-  /** Ends the connection gracefully: flushes what was written, then sends a FIN. */
+  /** Ends the connection gracefully: flushes what was written, then sends a FIN. `detail` says why, as in {@link drain}. */
   end(detail?: string): void;
-  /** Closes the connection at once with a RST: unsent bytes are dropped. */
+  /** Closes the connection at once with a RST: unsent bytes are dropped. `detail` says why, as in {@link drain}. */
   abort(detail?: string): void;
 }
 
@@ -136,6 +137,8 @@ export interface Closed {
 
 /** A set that is current whenever it is read. Items may be added and deleted while it is iterated over. */
 export interface LiveSet<T> extends Iterable<T> {
+  /** How many items it has now. */
   readonly size: number;
+  /** Whether it has the item now. */
   has(item: T): boolean;
 }

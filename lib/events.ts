@@ -44,13 +44,13 @@ export type RefusalReason =
 export interface Counters {
   /** All connections that the port has accepted. */
   readonly accepted: number;
-  /** Accepted, but not yet subscribed to. */
+  /** Connections that were accepted, and are not yet subscribed to. */
   readonly waiting: number;
-  /** Being served, or closing. */
+  /** Connections that are being served, or closing. */
   readonly active: number;
-  /** Served and closed. */
+  /** Connections that were served and are closed. */
   readonly closed: number;
-  /** Refused, and not served. */
+  /** Connections that were refused, and not served. */
   readonly refused: number;
 }
 
@@ -62,6 +62,18 @@ export interface Limits {
   readonly waiting: number;
   /** Whether the port does not accept now, and lets clients wait in the queue of the kernel (`overflow: 'park'`). */
   readonly isParked: boolean;
+}
+
+/** What the connections of a port use, and what they may. */
+export interface Resources {
+  /** Bytes that all connections hold together: read and not processed, written and not sent. */
+  readonly held: number;
+  /** How many bytes they may hold together: the option `budget`. */
+  readonly budget: number;
+  /** TLS handshakes of arriving connections that are in progress, or wait for their turn. */
+  readonly handshakes: number;
+  /** How many descriptors the process may have open. */
+  readonly descriptors: number;
 }
 
 /** The outcome of a drain. */
@@ -81,40 +93,53 @@ export interface DrainReport {
 /** The port is open. `counters` and `connections` are live: they are current whenever they are read. */
 export interface ListeningEvent {
   readonly type: 'listening';
+  /** The address that the port is bound to. */
   readonly address: Address;
-  /** What serves the port: `handle` or `net` on the real network. Another transport may name itself, or not. */
+  /** What serves the port: `handle` or `net` on the real network; `undefined` if a transport does not name itself. */
   readonly transport?: string | undefined;
+  /** How many connections there are and were. Live. */
   readonly counters: Counters;
   /** How many connections were refused for each reason. Live. At most 100 reasons are counted apart, and others as `other`. */
   readonly refusals: ReadonlyMap<RefusalReason, number>;
   /** The limits that hold. Live. */
   readonly limits: Limits;
+  /** What the connections use of memory, and what they may. Live. */
+  readonly resources: Resources;
   /** The connections that are being served, or closing. */
   readonly connections: ConnectionTable;
 }
 /** A connection was subscribed to: it is being served from now on. */
 export interface OpenedEvent {
   readonly type: 'opened';
+  /** The number of the connection, as in its other events. */
   readonly id: number;
+  /** The address of the client. */
   readonly peer: Address;
   /** The proxy, if a PROXY header came first. */
   readonly via?: Via;
-  /** What the TLS handshake negotiated. */
+  /** What the TLS handshake negotiated, if there was one. */
   readonly security?: Security;
-  /** Milliseconds it had waited. */
+  /** Milliseconds that its TLS handshake took, from the accept or the end of its PROXY header. */
+  readonly handshake?: number;
+  /** Milliseconds it had waited, from the accept: a PROXY header and a handshake are part of that. */
   readonly waited: number;
 }
 /** A connection that was served is closed. */
 export interface ClosedEvent extends Closed {
   readonly type: 'closed';
+  /** The number of the connection, as in its other events. */
   readonly id: number;
+  /** The address of the client. */
   readonly peer: Address;
 }
 /** A connection was refused, and not served. */
 export interface RefusedEvent {
   readonly type: 'refused';
+  /** The number of the connection, as in its other events. */
   readonly id: number;
+  /** The address of the client. */
   readonly peer: Address;
+  /** Why it was refused. */
   readonly reason: RefusalReason;
   /** Milliseconds it had waited. */
   readonly waited: number;
@@ -122,6 +147,8 @@ export interface RefusedEvent {
   readonly limit?: number | undefined;
   /** Which deadline was over, if the reason is `deadline`. */
   readonly deadline?: DeadlineName;
+  /** Milliseconds that its TLS handshake took, until its end, its failure or its deadline. */
+  readonly handshake?: number;
   /** What was wrong, if the reason is `tls`, `proxy` or `deadline`. */
   readonly error?: unknown;
 }
@@ -132,10 +159,13 @@ export interface RefusedEvent {
  */
 export interface FailedEvent {
   readonly type: 'failed';
+  /** The number of the connection, if one failed. */
   readonly id?: number;
+  /** The address of its client, if one failed. */
   readonly peer?: Address;
   /** The function among the options that failed, if it was one: its name. */
   readonly callback?: 'admit' | 'evict' | 'farewell' | 'lastCall';
+  /** What was thrown, or what the promise was rejected with. */
   readonly error: unknown;
 }
 /** The process is about to run out of descriptors, and refuses connections until some are free. Emitted once per shortage. */
@@ -206,7 +236,9 @@ export interface CertificateEvent {
  */
 export interface HoardingEvent {
   readonly type: 'hoarding';
+  /** The number of the connection, as in its other events. */
   readonly id: number;
+  /** The address of the client. */
   readonly peer: Address;
   /** Frames that the handler has received and not answered. */
   readonly frames: number;
@@ -216,7 +248,9 @@ export interface HoardingEvent {
 /** A connection has lasted for another interval of the option `report`. */
 export interface ProgressEvent {
   readonly type: 'progress';
+  /** The number of the connection, as in its other events. */
   readonly id: number;
+  /** The address of the client. */
   readonly peer: Address;
   /** Bytes received so far. */
   readonly bytesIn: number;

@@ -41,6 +41,7 @@ export { SkippedFrame } from './framing/skippedFrame.ts';
 
 // Flow.
 export { type Broadcast, broadcast, type MemberOptions } from './flow/broadcast.ts';
+export { contextOf, inContextOf, withContext } from './flow/context.ts';
 export { type ExchangeOptions, exchange, type Reply } from './flow/exchange.ts';
 export { type RelayOptions, relay } from './flow/relay.ts';
 
@@ -96,10 +97,12 @@ export type {
   RecoveredEvent,
   RefusalReason,
   RefusedEvent,
+  Resources,
   Security,
   ServerEvent,
   Via,
 } from './events.ts';
+export type { ChannelMessage, ChannelServer } from './channels.ts';
 export type {
   ClosedChange,
   ConnectionRow,

@@ -1,10 +1,12 @@
 import { EMPTY, from, mergeMap, Observable, type ObservableInput, takeUntil } from 'rxjs';
+import { EventChannels } from './channels.ts';
 import type { Connection } from './connection/connection.ts';
 import type { SocketConnection } from './connection/socketConnection.ts';
 import type { Deadlines } from './connection/watchdog.ts';
 import type { Data } from './connection/writeQueue.ts';
 import type { ConnectionView, ServerEvent } from './events.ts';
-import { onDemand } from './flow/reply.ts';
+import { withStore } from './flow/context.ts';
+import { type Handler, onDemand } from './flow/reply.ts';
 import { defaultLimits } from './listen/limits.ts';
 import { Lingering } from './listen/lingering.ts';
 import { openPort } from './listen/listen.ts';
@@ -32,15 +34,7 @@ import { endOfCallback } from './time/eventLoop.ts';
 import { defaultClock } from './time/monotonic.ts';
 import type { Where } from './transport/transport.ts';
 
-/**
- * A function from a connection, an Observable of bytes, to its replies. Any operator from bytes to replies is a handler.
- *
- * When the replies complete, queued output is flushed and the connection ends. When they error, that connection ends, and no
- * other. An async generator is asked for replies only while there is room for them. An async function may write by itself; the
- * value that it returns is sent. A string or bytes are one reply.
- */
-// biome-ignore lint/suspicious/noConfusingVoidType: what an async function is that returns nothing.
-export type Handler = (connection: Connection) => Data | ObservableInput<Data | undefined> | Promise<Data | void>;
+export type { Handler } from './flow/reply.ts';
 
 /** How to serve. Times are in milliseconds; `Infinity` for no limit. */
 export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
@@ -56,13 +50,13 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
    * @default never
    */
   readonly shutdown?: ObservableInput<unknown> | undefined;
-  /** How long to go on accepting after the signal, so that a load balancer can notice. @default 0 */
+  /** Milliseconds to go on accepting after the signal, so that a load balancer can notice. @default 0 */
   readonly announce?: number | undefined;
-  /** How long connections have to finish once the port is closed; then they are aborted. @default 10000 */
+  /** Milliseconds that connections have to finish once the port is closed; then they are aborted. @default 10000 */
   readonly grace?: number | undefined;
   /**
-   * The time over which connections are asked to finish in a drain, one by one and evenly, so that their clients do not all connect
-   * elsewhere at once. Until its turn a connection is served as before. At most nine tenths of `grace` count, because the last
+   * Milliseconds over which connections are asked to finish in a drain, one by one and evenly, so that their clients do not all
+   * connect elsewhere at once. Until its turn a connection is served as before. At most nine tenths of `grace` count, because the last
    * ones need time, too. @default 0
    */
   readonly spread?: number | undefined;
@@ -73,30 +67,36 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
    */
   readonly lastCall?: ((connection: ConnectionView) => Data | undefined) | undefined;
   /**
-   * How long a connection may neither receive nor send anything. Time in which its handler works on a request, as far as the
+   * Milliseconds for which a connection may neither receive nor send anything. Time in which its handler works on a request, as far as the
    * library can see that, or in which its input is paused, does not count: see {@link idle}.
    * @default 30000
    */
   readonly idle?: Live<number> | undefined;
-  /** How long a peer may take to send its first byte. @default 10000 */
+  /** Milliseconds that a peer may take to send its first byte. @default 10000 */
   readonly greeting?: Live<number> | undefined;
   /**
-   * How long a frame may take from its first byte to its last, for framing operators that set no `timeout`. Another value of an
+   * Milliseconds that a frame may take from its first byte to its last, for framing operators that set no `timeout`. Another value of an
    * Observable holds for connections that are taken later.
    * @default 10000
    */
   readonly frame?: Live<number> | undefined;
   /**
-   * How long the work on one request of an `exchange` may take, if that sets no `timeout`. Another value of an Observable holds for
-   * connections that are taken later.
+   * Milliseconds that the work on one request of an `exchange` may take, if that sets no `timeout`. Another value of an Observable
+   * holds for connections that are taken later.
    * @default 60000
    */
   readonly reply?: Live<number> | undefined;
-  /** How long a connection lasts before it is asked to finish, as in a drain. @default Infinity */
+  /**
+   * Makes the value that {@link contextOf} returns in every callback of the connection's handler, and after each `await` in them: a
+   * logger with the connection's id, say. Called once, before the handler. If it throws, the connection ends as `failed`.
+   * @default none
+   */
+  readonly context?: ((connection: Connection) => unknown) | undefined;
+  /** Milliseconds that a connection lasts before it is asked to finish, as in a drain. @default Infinity */
   readonly lifetime?: number | undefined;
   /**
-   * How often to report the figures of a connection that lasts, as an event `progress`: each time it has lasted for so long since
-   * its last report. @default Infinity
+   * Milliseconds from one report of the figures of a connection that lasts to the next, as an event `progress`.
+   * @default Infinity
    */
   readonly report?: number | undefined;
   /** The share of `lifetime` that is random, so that connections do not all end at the same time. @default 0.1 */
@@ -118,8 +118,11 @@ export interface ServeOptions extends Omit<ListenOptions, 'events' | 'ahead'> {
  * no code of the handler runs. Unsubscribing closes the port and aborts all connections.
  *
  * @example
- * serve({ port: 7000 }, (requests) => requests.pipe(lines(), map(encodeLine)), { shutdown: signals() })
- *   .subscribe(logTo(pino()));
+ * ```ts
+ * const echo = (client: Connection) => client.pipe(lines(), map(encodeLine));
+ *
+ * serve({ port: 7000 }, echo, { concurrency: 5000, shutdown: signals() }).subscribe(logTo());
+ * ```
  *
  * @param where A TCP port and host, the path of a unix socket, or a descriptor.
  * @param handler From a connection to its replies.
@@ -136,7 +139,8 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
   const { announce = 0, grace = 10_000, spread = 0, lastCall, ...more } = timed;
   const { idle = 30_000, greeting = 10_000, frame = 10_000, reply: replying = 60_000, ...others } = more;
   const { lifetime = Number.POSITIVE_INFINITY, jitter = 0.1, random = Math.random, ...rest } = others;
-  const { report: every = Number.POSITIVE_INFINITY, ...listening } = rest;
+  const { report: every = Number.POSITIVE_INFINITY, context, ...listening } = rest;
+  const handle = context ? withStore(context, handler) : handler;
   const times = { idle, greeting, frame, reply: replying };
   // An Observable is obeyed where connections are handed out.
   const limit = typeof concurrency === 'number' ? concurrency : Number.POSITIVE_INFINITY;
@@ -145,7 +149,11 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
     const { scheduler: clock = defaultClock() } = given;
     const registry = new Registry(plan);
     const lingering = new Lingering();
-    const emit = (event: ServerEvent) => events.next(event);
+    const channels = new EventChannels(place);
+    const emit = (event: ServerEvent) => {
+      channels.publish(event);
+      events.next(event);
+    };
     let deadlines: Deadlines;
     const served = {
       concurrency,
@@ -163,7 +171,7 @@ export function serve(where: Where, handler: Handler, options: ServeOptions = {}
       if (lifetime !== Number.POSITIVE_INFINITY)
         connection.watchdog.expireAfter(lifetime * (1 - jitter * chance(random())));
       reports?.add(connection);
-      return onDemand(handler(connection) as Data | ObservableInput<Data | undefined>, connection);
+      return onDemand(handle(connection) as Data | ObservableInput<Data | undefined>, connection);
     };
 
     const options = { ...listening, scheduler: clock, events: drain };
@@ -216,6 +224,7 @@ const serveChecks = (() => {
     grace: milliseconds,
     spread: finiteMilliseconds,
     lastCall: callable,
+    context: callable,
     idle: live(timeLimit),
     greeting: live(timeLimit),
     frame: live(timeLimit),

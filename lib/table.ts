@@ -19,28 +19,34 @@ export interface ConnectionRow
     ConnectionView,
     'id' | 'peer' | 'via' | 'openedAt' | 'bytesIn' | 'bytesOut' | 'unsent' | 'dropped' | 'paused' | 'idle'
   > {
+  /** How far the connection is. */
   readonly state: ConnectionState;
 }
 
 /** All connections at the moment of the subscription: the first value of `changes`. */
 export interface TableSnapshot {
   readonly type: 'snapshot';
+  /** One for each connection, in the order in which they were opened. */
   readonly rows: readonly ConnectionRow[];
 }
 /** A connection is being served from now on. */
 export interface OpenedChange {
   readonly type: 'opened';
+  /** Its figures now. */
   readonly row: ConnectionRow;
 }
 /** A connection was asked to finish: its `state` is `draining` now. */
 export interface DrainingChange {
   readonly type: 'changed';
+  /** Its figures now. */
   readonly row: ConnectionRow;
 }
 /** A connection is closed: the same as the event `closed`. */
 export interface ClosedChange extends Closed {
   readonly type: 'closed';
+  /** The number of the connection. */
   readonly id: number;
+  /** The address of the client. */
   readonly peer: Address;
 }
 
@@ -49,11 +55,11 @@ export type TableChange = TableSnapshot | OpenedChange | DrainingChange | Closed
 
 /** How to drain, for a rehearsal. Times are in milliseconds. */
 export interface RehearsalOptions {
-  /** To go on accepting after the signal. @default that of the server */
+  /** Milliseconds to go on accepting after the signal. @default that of the server */
   readonly announce?: number | undefined;
-  /** That connections have to finish; then they are aborted. @default that of the server, 10000 for `listen` */
+  /** Milliseconds that connections have to finish; then they are aborted. @default that of the server, 10000 for `listen` */
   readonly grace?: number | undefined;
-  /** Over which connections are asked to finish, one by one. @default that of the server */
+  /** Milliseconds over which connections are asked to finish, one by one. @default that of the server */
   readonly spread?: number | undefined;
 }
 
@@ -111,12 +117,16 @@ export interface ConnectionTable extends LiveSet<ConnectionView> {
   /**
    * Aborts the connections for which the predicate holds, as `connection.abort()` does. Otherwise as {@link drain}.
    *
+   * @param predicate Called once for each connection, as by {@link drain}.
+   * @param reason The `detail` of their `closed` events.
    * @returns How many are aborted: those that are not closing already.
    */
   abort(predicate: (connection: ConnectionView) => boolean, reason?: string): number;
   /**
    * Says what a drain would do if it began now, or one with other settings. Nothing is closed.
    *
+   * @param options Other settings, in milliseconds: see {@link RehearsalOptions}.
+   * @returns The estimate.
    * @throws TypeError or RangeError for options that do not exist or are not allowed.
    */
   rehearse(options?: RehearsalOptions): Rehearsal;

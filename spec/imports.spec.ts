@@ -9,12 +9,13 @@ import { circlesIn, importsIn, importsOf } from './support/imports.ts';
  * decides: `transport/transport.ts` belongs to the base, because every layer uses its types; the files beside it implement them.
  */
 const table = `
-  base          | address.ts connectionView.ts errors.ts events.ts linkedSet.ts options.ts queue.ts table.ts time/ transport/transport.ts transport/noHandler.ts proxyProtocol/header.ts |
+  base          | address.ts channels.ts connectionView.ts errors.ts events.ts linkedSet.ts options.ts queue.ts table.ts time/ transport/transport.ts transport/noHandler.ts proxyProtocol/header.ts |
   transport     | transport/     | base
   proxyProtocol | proxyProtocol/ | base
   tls           | tls/           | base transport
   logging       | logging/       | base
   testing       | testing/       | base
+  admin         | admin/         | base
   connection    | connection/    | base transport tls
   framing       | framing/       | base connection
   deadline      | deadline/      | base connection
@@ -22,6 +23,9 @@ const table = `
   listen        | listen/        | base connection proxyProtocol tls
   connect       | connect/       | base connection proxyProtocol tls
   shutdown      | shutdown/      | base connection listen
+  metrics       | metrics/       | base connection
+  prometheus    | prometheus/    | base metrics
+  opentelemetry | opentelemetry/ | base connection flow metrics
   serve         | serve.ts       | base connection listen flow shutdown
   index         | index.ts       | base transport proxyProtocol tls logging connection framing deadline flow listen connect shutdown serve
 `;
@@ -32,8 +36,8 @@ const layers = table
   .map((line) => line.split('|').map((cell) => cell.trim()))
   .map(([name = '', holds = '', sees = '']) => ({ name, holds: words(holds), sees: words(sees) }));
 
-/** What a demo may import of `lib`: the two entries of the package, so that the code of a demo works for a user as it is. */
-const entries = ['lib/index.ts', 'lib/testing/index.ts'];
+/** What a demo may import of `lib`: the entries of the package, so that the code of a demo works for a user as it is. */
+const entries = ['lib/index.ts', 'lib/admin/index.ts', 'lib/testing/index.ts'];
 
 const [lib, demos] = await Promise.all([importsOf('lib'), importsOf('demos')]);
 

@@ -1,19 +1,25 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
+import { publint } from 'publint';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readEntries } from './support/entries.ts';
 
 const run = promisify(execFile);
 const home = fileURLToPath(new URL('..', import.meta.url));
 
 /** A user's project, with the package unpacked into its `node_modules`, because nothing can be installed without a network. */
 let project: string;
+/** The file that `npm pack` makes. */
+let tarball: string;
 /** Paths in the package. */
 let files: string[];
+/** Entries of package.json that have no source. */
+let unwritten: string[];
 
 beforeAll(async () => {
   project = await mkdtemp(join(tmpdir(), 'sluice-package-'));
@@ -23,10 +29,14 @@ beforeAll(async () => {
     ['rxjs', 'pino', '@types'].map((name) => symlink(join(home, 'node_modules', name), join(modules, name))),
   );
   await run('npm', ['pack', '--silent', '--pack-destination', project], { cwd: home });
-  const [tarball = ''] = (await readdir(project)).filter((name) => name.endsWith('.tgz'));
-  files = (await run('tar', ['-tzf', join(project, tarball)])).stdout.trim().split('\n');
-  await run('tar', ['-xzf', join(project, tarball), '-C', join(modules, 'sluice'), '--strip-components=1']);
+  const [packed = ''] = (await readdir(project)).filter((name) => name.endsWith('.tgz'));
+  tarball = join(project, packed);
+  files = (await run('tar', ['-tzf', tarball])).stdout.trim().split('\n');
+  await run('tar', ['-xzf', tarball, '-C', join(modules, 'sluice'), '--strip-components=1']);
   await writeFile(join(project, 'package.json'), JSON.stringify({ type: 'module' }));
+  const { exports } = JSON.parse(await readFile(join(home, 'package.json'), 'utf8'));
+  const written = (await readEntries()).map(({ name }) => (name === 'index' ? '.' : `./${name}`));
+  unwritten = Object.keys(exports).filter((name) => name !== './package.json' && !written.includes(name));
 });
 
 afterAll(() => rm(project, { recursive: true }));
@@ -51,8 +61,10 @@ describe('the package', () => {
     const others = files.filter((path) => !path.startsWith('package/dist/'));
     const guides = [
       'demos/bench/results.svg',
+      'lib/admin/ADMIN.md',
       'lib/deadline/DEADLINES.md',
       'lib/flow/BACKPRESSURE.md',
+      'lib/flow/CONTEXT.md',
       'lib/framing/DECODERS.md',
       'lib/listen/OVERLOAD.md',
       'lib/listen/TABLE.md',
@@ -66,7 +78,9 @@ describe('the package', () => {
     );
     const built = files.filter((path) => path.startsWith('package/dist/'));
     expect(built).toContain('package/dist/index.js');
-    expect(built.filter((path) => !/\.(js|d\.ts|js\.map)$/.test(path))).toEqual([]);
+    const page = ['icon.svg', 'index.html', 'page.css', 'uplot.css'].map((name) => `package/dist/admin/page/${name}`);
+    expect(built.filter((path) => !/\.(js|d\.ts|js\.map)$/.test(path)).sort()).toEqual(page);
+    expect(built.filter((path) => path.startsWith('package/dist/admin/page/') && !/\.js$/.test(path)).sort()).toEqual(page);
   });
 
   it('contains every file that a page of it links to', async () => {
@@ -77,6 +91,57 @@ describe('the package', () => {
       const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, link = '']) => join(page, '..', link));
       expect([page, links.filter((link) => !files.includes(link))]).toEqual([page, []]);
     }
+  });
+
+  it('has no fault that publint finds', async () => {
+    const { messages } = await publint({ pkgDir: join(project, 'node_modules/sluice'), pack: false, strict: true });
+    expect(messages.filter(({ path }) => !unwritten.some((entry) => path.includes(entry)))).toEqual([]);
+  });
+
+  it('has types that each kind of resolution finds, that of Node 10 included', async () => {
+    const attw = join(home, 'node_modules/.bin/attw');
+    // A program in CommonJS requires the ES module, which Node can from 20.19 on.
+    const rules = ['--ignore-rules', 'cjs-resolves-to-esm'];
+    const others = unwritten.length > 0 ? ['--exclude-entrypoints', ...unwritten] : [];
+    const { stdout } = await run(attw, [tarball, '--format', 'json', ...rules, ...others]).catch((error) => error);
+    const { analysis } = JSON.parse(stdout);
+    const problems = analysis.problems.filter(({ kind }: { kind: string }) => kind !== 'CJSResolvesToESM');
+    expect(Object.keys(analysis.entrypoints)).toContain('./testing');
+    expect(problems).toEqual([]);
+  });
+
+  it('is small, and brings pino and what that needs', async () => {
+    const sizes = files.map((path) => stat(join(project, 'node_modules/sluice', path.replace('package/', ''))));
+    const unpacked = (await Promise.all(sizes)).reduce((sum, { size }) => sum + size, 0);
+    const { size } = await stat(tarball);
+    // In bytes. Half of it are the source maps, with the sources.
+    expect(size).toBeLessThan(900_000);
+    expect(unpacked).toBeLessThan(3_500_000);
+
+    const { packages } = JSON.parse(await readFile(join(home, 'package-lock.json'), 'utf8'));
+    const { dependencies } = JSON.parse(await readFile(join(home, 'package.json'), 'utf8'));
+    const brought = new Set<string>(Object.keys(dependencies));
+    for (const name of brought) {
+      const { dependencies = {}, optionalDependencies = {} } = packages[`node_modules/${name}`];
+      for (const more of Object.keys({ ...dependencies, ...optionalDependencies })) brought.add(more);
+    }
+    expect([...brought].sort()).toEqual([
+      '@pinojs/redact',
+      'atomic-sleep',
+      'on-exit-leak-free',
+      'pino',
+      'pino-abstract-transport',
+      'pino-std-serializers',
+      'process-warning',
+      'quick-format-unescaped',
+      'real-require',
+      'safe-stable-stringify',
+      'sonic-boom',
+      'split2',
+      'thread-stream',
+    ]);
+    const scripts = [...brought].filter((name) => packages[`node_modules/${name}`].hasInstallScript);
+    expect(scripts).toEqual([]);
   });
 
   it('is built by npm when it is installed from git, and not if TypeScript is not installed', async () => {

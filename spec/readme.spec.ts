@@ -11,6 +11,7 @@ import { home, PageCode } from './support/page.ts';
 const guides = [
   'lib/deadline/DEADLINES.md',
   'lib/flow/BACKPRESSURE.md',
+  'lib/flow/CONTEXT.md',
   'lib/framing/DECODERS.md',
   'lib/listen/TABLE.md',
   'lib/shutdown/DRAINING.md',

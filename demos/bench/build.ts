@@ -1,3 +1,4 @@
+import { cp } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,6 +21,7 @@ export async function buildAll(peers: readonly Peer[], node = ownNode): Promise<
   const manifest = createRequire(import.meta.url).resolve('typescript/package.json');
   const project = fileURLToPath(new URL('tsconfig.json', import.meta.url));
   await succeed(process.execPath, [join(dirname(manifest), 'bin/tsc'), '-p', project]);
+  await copyPage();
   const runners: Runner[] = [];
   const versions: Record<string, string> = {};
   const absent: Record<string, string> = {};
@@ -34,4 +36,17 @@ export async function buildAll(peers: readonly Peer[], node = ownNode): Promise<
     }
   }
   return { runners, versions, absent };
+}
+
+/** What `npm run build` does for the package: the files of the live page are beside the code that serves them. */
+async function copyPage(): Promise<void> {
+  const at = (path: string) => new URL(path, import.meta.url);
+  const page = at('dist/lib/admin/page/');
+  await cp(at('../../lib/admin/page/'), page, { recursive: true });
+  for (const [from, to] of [
+    ['uPlot.iife.min.js', 'uplot.js'],
+    ['uPlot.min.css', 'uplot.css'],
+  ] as const) {
+    await cp(at(`../../node_modules/uplot/dist/${from}`), new URL(to, page));
+  }
 }

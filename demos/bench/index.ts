@@ -35,7 +35,10 @@ async function main(args: readonly string[]): Promise<void> {
   const served = cases.filter((entry) => entry !== valueCase);
   await checkDescriptors(cases);
   const node = await nodeFor(options.node);
-  const builds = await buildAll(choose('peer', peers, options.peers), node);
+  const builds = await buildAll(
+    choose('peer', peers, options.peers, ({ isExtra }) => !isExtra),
+    node,
+  );
   for (const [name, why] of Object.entries(builds.absent)) console.error(`${name} is left out: ${why}`);
 
   const measurements: Measurement[] = [];

@@ -22,7 +22,8 @@ export const usage = `npm run bench -- [options]
   --case a,b       only these cases: echo, lines, async, prefixed, redis-set, redis-get, bulk-in, bulk-out, connect,
                    connect-server-first, connect-rst, tls-echo, tls-bulk, tls-handshake, burst, held, idle, value
   --peer a,b       only these servers: sluice, sluice-net, net, net-corked, net-joined, tls, rxjs, handle, go, c, nest,
-                   redis, sluice-redis
+                   redis, sluice-redis; or also sluice-operated, which needs Chromium: with metrics, the live page in two
+                   browsers, a scrape each 100 ms, and a span for each connection
   --node release   the Node that runs the servers in JavaScript: a release such as 26, which is installed once from the npm
                    registry, or the path of a program
   --starts n       how often all servers of a case are restarted
@@ -82,17 +83,18 @@ export function readOptions(args: readonly string[], home: string): Options {
   };
 }
 
-/** The named entries of `all`, or all of them. */
+/** The named entries of `all`. Without names those that the filter allows, by default all. */
 export function choose<T extends { readonly name: string }>(
   what: string,
   all: readonly T[],
   names: readonly string[] | undefined,
+  byDefault: (entry: T) => boolean = () => true,
 ): readonly T[] {
   const unknown = names?.find((name) => !all.some((entry) => entry.name === name));
   if (unknown !== undefined) {
     throw new RangeError(`There is no ${what} "${unknown}"; there are ${all.map((entry) => entry.name).join(', ')}`);
   }
-  return names === undefined ? all : all.filter((entry) => names.includes(entry.name));
+  return all.filter((entry) => names?.includes(entry.name) ?? byDefault(entry));
 }
 
 function positive(name: string, text: string | undefined): number | undefined {

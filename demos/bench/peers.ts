@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { Mode, Protocol } from './load/job.ts';
+import { type Watch, watch } from './operated/watch.ts';
 import { firstLine, succeed } from './proc/command.ts';
 import type { NodeProgram } from './proc/node.ts';
 
@@ -12,6 +13,8 @@ export interface Program {
   readonly ready?: RegExp;
   /** Environment variables that the server has besides those of the bench. */
   readonly env?: Readonly<Record<string, string>>;
+  /** What to do with the server while it is measured: watch its admin port, whose address it prints before the other line. */
+  readonly watch?: (url: string) => Promise<Watch>;
 }
 
 /** A server program that can run, or the reason why it cannot. */
@@ -27,6 +30,8 @@ export interface Peer {
   readonly protocol: Protocol;
   /** Builds the program, once a run. A server in JavaScript runs on this `node`. */
   readonly build: (node: NodeProgram) => Promise<Built>;
+  /** Whether it is measured only when `--peer` names it. @default false */
+  readonly isExtra?: boolean;
 }
 
 const every: readonly Mode[] = ['echo', 'lines', 'once', 'length-prefixed', 'discard', 'source'];
@@ -38,6 +43,11 @@ const redis: readonly Mode[] = ['redis-set', 'redis-get'];
 export const peers: readonly Peer[] = [
   node('sluice', 'Sluice', inSluice),
   node('sluice-net', 'Sluice, documented API', inSluice, { of: 'sluice', env: { SLUICE_TRANSPORT: 'net' } }),
+  node('sluice-operated', 'Sluice, watched by an operator', inSluice, {
+    of: 'sluice',
+    env: { SLUICE_OPERATED: '1' },
+    watch,
+  }),
   node('net', 'node:net, a write per reply', inNode),
   node('net-corked', 'node:net, corked by hand', ['lines', 'length-prefixed']),
   node('net-joined', 'node:net, one string a read', ['lines']),
@@ -58,16 +68,24 @@ interface Variant {
   /** The package whose version matters. */
   readonly uses?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** As in {@link Program}. Such a server is measured only when it is named, because it needs a browser. */
+  readonly watch?: Program['watch'];
 }
 
 /** A TypeScript server. It is compiled first, so that it runs in plain Node without a loader. */
-function node(name: string, title: string, modes: readonly Mode[], { of = name, uses, env = {} }: Variant = {}): Peer {
+function node(
+  name: string,
+  title: string,
+  modes: readonly Mode[],
+  { of = name, uses, env = {}, watch }: Variant = {},
+): Peer {
   const build = async (on: NodeProgram): Promise<Built> => ({
     command: [on.path, here(`dist/demos/bench/peers/${of}.js`)],
     env,
+    ...(watch && { watch }),
     version: versionOf(on, uses),
   });
-  return { name, title, modes, protocol: 'plain', build };
+  return { name, title, modes, protocol: 'plain', build, isExtra: watch !== undefined };
 }
 
 async function buildGo(): Promise<Built> {

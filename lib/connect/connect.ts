@@ -25,7 +25,7 @@ import { whereToConnect } from './whereToConnect.ts';
 
 /** How to connect. Times are in milliseconds; `Infinity` for no limit. */
 export interface ConnectOptions extends ConnectionOptions {
-  /** How long connecting may take, the look-up of the name and the TLS handshake included. @default 5000 */
+  /** Milliseconds that connecting may take, the look-up of the name and the TLS handshake included. @default 5000 */
   readonly timeout?: number | undefined;
   /**
    * TLS: what `tls.connect` takes (`ca`, `cert`, `key`, `servername`, `ALPNProtocols`, `minVersion` …), or `true` for its
@@ -65,12 +65,22 @@ const connectChecks: Record<string, Check> = {
  * `await firstValueFrom(connect(…))` is a connection to use. Call `end()` or `abort()` on a connection that you do not use.
  * A connection whose bytes are not subscribed to, and whose output is empty, does not keep the process alive.
  *
+ * @example Asks once.
+ * ```ts
+ * const server = await firstValueFrom(connect({ port: 7001 }));
+ * await server.write('hello\n');
+ * console.log(await firstValueFrom(server.pipe(lines())));
+ * // → hello
+ * ```
+ *
  * @example Reconnects, each time after twice the delay with jitter, half a minute at most.
- * connect({ port: 7000 }).pipe(
+ * ```ts
+ * connect({ port: 7001 }).pipe(
  *   mergeMap((connection) => connection.pipe(lines(), tap(console.log), ignoreElements())),
  *   retry({ delay: (_error, n) => timer(Math.min(30_000, 2 ** n * 100) * (0.5 + Math.random() / 2)), resetOnSuccess: true }),
  *   repeat({ delay: 1000 }),
  * ).subscribe();
+ * ```
  *
  * @param where A TCP port and host, or the path of a unix socket.
  * @param options See {@link ConnectOptions}.

@@ -1,4 +1,3 @@
-import { AsyncResource } from 'node:async_hooks';
 import type { ConnectionClosedError } from '../errors.ts';
 import type { Closed, CloseReason } from '../events.ts';
 import { checkArgument, text } from '../options.ts';
@@ -37,11 +36,6 @@ export const resetByPeer = () => new Error('the peer has reset the connection');
  */
 export abstract class ClosableConnection extends ObservedConnection {
   abstract readonly usage: Usage;
-  /**
-   * The async context of its accept. User code is called in it wherever the caller may belong to another connection: in a
-   * callback that several connections share, or in a call of another handler. Reads have the context of their own socket.
-   */
-  readonly #context = new AsyncResource('SluiceConnection');
 
   /** It is detached: releases what it holds, and ends what it has begun. */
   protected abstract release(): void;
@@ -55,16 +49,6 @@ export abstract class ClosableConnection extends ObservedConnection {
   /** Whether it is at a frame boundary, with nothing to do for its peer and nothing to send. */
   get isAtRest(): boolean {
     return !this.over && !this.usage.busy && this.input.weight === 0 && this.output.queue.unsent === 0;
-  }
-
-  /** Runs work in the connection's async context, with the connection as `this`. */
-  inContext<T>(work: (this: this) => T): T {
-    return this.#context.runInAsyncScope(work, this);
-  }
-
-  /** Runs work that may begin another connection: in a context that is not of this one. */
-  inNoContext(work: () => void): void {
-    this.settings.context.runInAsyncScope(() => new AsyncResource('SluiceEnd')).runInAsyncScope(work);
   }
 
   /** Calls user code, which may throw in a teardown: that is this connection's fault, and not that of what is called next. */

@@ -21,6 +21,7 @@ export interface ControlOwner {
   readonly isDetached: boolean;
   readonly busy: boolean;
   whenRested(callback: () => void): void;
+  inContext(work: () => void): void;
   closeAs(error: unknown): void;
   retain(): () => void;
   pauseForMemory(isReady: boolean): void;
@@ -160,6 +161,10 @@ export class Control implements SourceControl, HoardingOwner {
 
   yield(): void {
     this.#input.yield();
+  }
+
+  inContext(work: () => void): void {
+    this.#connection.inContext(work);
   }
 
   closeAs(error: unknown): void {

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { Observable, SchedulerLike } from 'rxjs';
 import type { Closed, Paused, Security, Via } from '../events.ts';
 import type { Address, TransportSocket } from '../transport/transport.ts';
@@ -20,6 +21,7 @@ export interface Origin {
   readonly via?: Via | undefined;
   readonly security?: Security | undefined;
   readonly preamble?: number | undefined;
+  readonly handshake?: number | undefined;
 }
 
 /**
@@ -36,12 +38,19 @@ export abstract class ObservedConnection extends Connection {
   isCountedAsWaiting = true;
   /** The name of the peer for which it counts, if its listener counts connections for peers. */
   addressKey: string | undefined;
+  /** Its code has entered an async context of its own, in which its input is passed on, too: see {@link adoptContext}. */
+  hasContext = false;
   /** The socket is closed. It may be so in any phase: the end of the input may still be retained for a paused handler. */
   isSocketClosed = false;
   protected socket: TransportSocket;
   readonly settings: ConnectionSettings;
   protected phase: Phase = Phase.waiting;
   readonly #openedAt = Math.trunc(Date.now() - LOADED_AT);
+  /**
+   * The async context of its accept. User code is called in it wherever the caller may belong to another connection: in a
+   * callback that several connections share, or in a call of another handler. Reads have the context of their own socket.
+   */
+  #context = new AsyncResource('SluiceConnection');
   #isDraining = false;
   #closing: Closing | undefined;
   #observers: StateObservers | undefined;
@@ -64,6 +73,11 @@ export abstract class ObservedConnection extends Connection {
 
   get security(): Security | undefined {
     return this.#origin?.security;
+  }
+
+  /** Milliseconds that the TLS handshake took which it arrived with, until its end or its failure. */
+  get handshake(): number | undefined {
+    return this.#origin?.handshake;
   }
 
   /** Milliseconds from the accept until the PROXY header was read and the TLS handshake was complete. */
@@ -188,6 +202,22 @@ export abstract class ObservedConnection extends Connection {
   protected get closing(): Closing {
     this.#closing ??= new Closing();
     return this.#closing;
+  }
+
+  /** Runs work in the connection's async context, with the connection as `this`. */
+  inContext<T>(work: (this: this) => T): T {
+    return this.#context.runInAsyncScope(work, this);
+  }
+
+  /** Runs work that may begin another connection: in a context that is not of this one. */
+  inNoContext(work: () => void): void {
+    this.settings.context.runInAsyncScope(() => new AsyncResource('SluiceEnd')).runInAsyncScope(work);
+  }
+
+  /** Makes the async context of the caller that of the connection. From now on all code of its handler is called in it. */
+  adoptContext(): void {
+    this.#context = new AsyncResource('SluiceContext');
+    this.hasContext = true;
   }
 
   /** An event that may lead to another phase. */

@@ -40,12 +40,19 @@ export interface OperatorSink extends ByteSink {
  * emits is ignored. An error that a method throws becomes an error of the result, as in RxJS's own operators.
  *
  * @example Counts the bytes that pass.
+ * ```ts
+ * let total = 0;
  * const counting = operateBytes((sink) => ({
  *   next(chunk) {
  *     total += chunk.length;
  *     sink.next(chunk);
  *   },
+ *   finalize: () => console.log(`${total} bytes`),
  * }));
+ *
+ * serve({ port: 7000 }, (client) => client.pipe(counting, lines(), map(encodeLine))).subscribe();
+ * // → 6 bytes
+ * ```
  *
  * @param operator Makes the operator for one subscription, from the sink that it emits to and the control of the connection. It
  * may emit in a call of `next`, `resume`, `drain`, `error` or `complete`, and at any time while the input is not paused.

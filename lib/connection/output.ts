@@ -32,6 +32,9 @@ export interface OutputOwner {
   outputHasRoom(): void;
   /** A callback waits for room while memory is short. @param isReady Whether it could write at once if memory were not short. */
   waitForMemory(isReady: boolean): void;
+  /** Whether the code of its handler has an async context of its own, in which it has to be called. */
+  readonly hasContext: boolean;
+  inContext(work: () => void): void;
   /** Calls user code, or code that may reach it, and attributes what it throws to this connection. */
   call(work: () => void): void;
   /** User code threw where RxJS does not catch it, or passed a value that cannot be sent. */
@@ -188,7 +191,8 @@ export class Output {
     const isWithin = this.#isCorked;
     this.#isCorked = true;
     try {
-      sink.next(chunk);
+      if (this.#owner.hasContext) this.#owner.inContext(() => sink.next(chunk));
+      else sink.next(chunk);
     } catch (error) {
       this.#owner.crashed(error);
     } finally {
@@ -207,7 +211,8 @@ export class Output {
     const flushes = this.gathered === 0;
     this.#isCorked = true;
     try {
-      work(on);
+      if (this.#owner.hasContext) this.#owner.inContext(() => work(on));
+      else work(on);
     } catch (error) {
       this.#owner.crashed(error);
     } finally {

@@ -44,10 +44,10 @@ export interface ConnectionOptions {
    * @default true
    */
   readonly halfOpen?: boolean | undefined;
-  /** How long input is read and discarded after our FIN, so that no RST destroys the last reply. @default 1000 */
+  /** Milliseconds in which input is read and discarded after our FIN, so that no RST destroys the last reply. @default 1000 */
   readonly linger?: number | undefined;
   /**
-   * How long a peer may take nothing of what is written; then it is closed as `slow-consumer`. If `stall` is given and `pace.out`
+   * Milliseconds for which a peer may take nothing of what is written; then it is closed as `slow-consumer`. If `stall` is given and `pace.out`
    * is not, `stall` decides alone. Otherwise it may take up to six minutes over TCP, see `pace.out`. @default 10000
    */
   readonly stall?: number | undefined;

@@ -11,8 +11,11 @@ export interface ByteSink {
    * peer may be waiting for exactly that.
    */
   readonly uncoupled?: true | undefined;
+  /** A chunk was read. It is borrowed. */
   next(chunk: Uint8Array): void;
+  /** The connection was aborted: `error` says how. No other method is called any more. */
   error(error: unknown): void;
+  /** The input is over, by the peer's FIN or by a drain. No other method is called any more. */
   complete(): void;
   /** The input is no longer paused: continue with what was held back meanwhile. */
   resume?(): void;
@@ -73,6 +76,8 @@ export interface SourceControl {
   retain(): () => void;
   /** Yields to the other connections: pauses the input for one event-loop iteration. */
   yield(): void;
+  /** Runs work in the async context of the connection: a timer may have that of whatever armed it. */
+  inContext(work: () => void): void;
   /** Sets the close reason to what is wrong with the input, so that it stands whatever the handler replies. */
   closeAs(error: Error): void;
 }

@@ -9,6 +9,11 @@ import { watched } from './watched.ts';
  * deadline(8)   -a--b--c#
  * ```
  *
+ * @example A minute for each client.
+ * ```ts
+ * serve({ port: 7000 }, (client) => client.pipe(deadline(60_000), lines(), map(encodeLine))).subscribe();
+ * ```
+ *
  * @param after Time from the subscription, in milliseconds.
  * @param scheduler The clock. @default the connection's own, or monotonic
  * @returns An operator that mirrors its source, or errors with {@link DeadlineError}, `total`.

@@ -9,6 +9,13 @@ import { watched } from './watched.ts';
  * greeting(5)  -----#             --a---------|
  * ```
  *
+ * @example
+ * ```ts
+ * const echo = (client: Connection) => client.pipe(greeting(5000), lines(), map(encodeLine), client.send());
+ *
+ * listen({ port: 7000 }).pipe(mergeMap((client) => echo(client).pipe(catchError(() => EMPTY)), 1000)).subscribe();
+ * ```
+ *
  * @param after Time from the subscription, in milliseconds.
  * @param scheduler The clock. @default the connection's own, or monotonic
  * @returns An operator that mirrors its source, or errors with {@link DeadlineError}, `greeting`.

@@ -16,6 +16,13 @@ import { watched } from './watched.ts';
  *
  * A value costs one read of the clock, not a timer.
  *
+ * @example
+ * ```ts
+ * const echo = (client: Connection) => client.pipe(idle(30_000), lines(), map(encodeLine), client.send());
+ *
+ * listen({ port: 7000 }).pipe(mergeMap((client) => echo(client).pipe(catchError(() => EMPTY)), 1000)).subscribe();
+ * ```
+ *
  * @param after The longest silence that is allowed, before the first value and between any two, in milliseconds.
  * @param scheduler The clock. @default the connection's own, or monotonic
  * @returns An operator that mirrors its source, or errors with {@link DeadlineError}, `idle`.

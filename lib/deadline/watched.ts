@@ -103,6 +103,11 @@ class Watch<T> extends Operation<T> implements DeadlineOwner, Seen {
   }
 
   expire(): void {
+    if (this.#control) this.#control.inContext(() => this.#expire());
+    else this.#expire();
+  }
+
+  #expire(): void {
     this.#control?.closeAs(this.#error);
     let error: unknown = this.#error;
     try {

@@ -101,7 +101,11 @@ export class Broadcast implements Observer<Data> {
     });
   }
 
-  /** Errors all members at once, and each one that joins later. What is queued for them is dropped. */
+  /**
+   * Errors all members at once, and each one that joins later. What is queued for them is dropped.
+   *
+   * @param error What their connections fail with.
+   */
   error(error: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -125,7 +129,22 @@ export class Broadcast implements Observer<Data> {
   }
 }
 
-/** Makes a broadcast. */
+/**
+ * Makes a broadcast.
+ *
+ * @example A chat: each line goes to all clients. `halfOpen: false` ends the membership of a client that has sent its FIN.
+ * ```ts
+ * const room = broadcast();
+ * const join = (client: Connection) => {
+ *   const said = client.pipe(lines(), tap((line) => room.next(`${line}\n`)), ignoreElements());
+ *   return merge(room.to(client), said);
+ * };
+ *
+ * serve({ port: 7000 }, join, { halfOpen: false }).subscribe();
+ * ```
+ *
+ * @returns A broadcast without members.
+ */
 export function broadcast(): Broadcast {
   return new Broadcast();
 }

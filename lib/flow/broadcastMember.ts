@@ -111,6 +111,12 @@ export class BroadcastMember {
 
   /** What a teardown throws is a failure of this member's connection, and must not keep a value from the members behind it. */
   #notify(kind: 'next' | 'error' | 'complete', value?: unknown): void {
+    // The caller is the publisher, perhaps the handler of another connection.
+    if (this.#connection.hasContext) this.#connection.inContext(() => this.#pass(kind, value));
+    else this.#pass(kind, value);
+  }
+
+  #pass(kind: 'next' | 'error' | 'complete', value: unknown): void {
     try {
       if (kind === 'next') this.#to.next(value as Uint8Array);
       else if (kind === 'error') this.#to.error(value);

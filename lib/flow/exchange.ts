@@ -47,16 +47,24 @@ export interface ExchangeOptions<T> {
  * unsubscribed, but its work can be given a signal, as below. A FIN does not abort anything: the requests before it are
  * answered. It errors with the error of the decoder, and with that of a request unless `onError` makes a reply of it.
  *
- * @example
- * serve({ port: 7000 }, exchange(lines(), (line) => database.find(line), { concurrency: 8 }));
+ * @example Eight requests of each client at once; their replies are in order.
+ * ```ts
+ * const answer = async (name: string) => `${await database.find(name)}\n`;
  *
- * @example
+ * serve({ port: 7000 }, exchange(lines(), answer, { concurrency: 8 })).subscribe();
+ * ```
+ *
+ * @example Work that ends with its connection.
+ * ```ts
  * const cancellable = <T>(work: (signal: AbortSignal) => Promise<T>) =>
  *   defer(() => {
  *     const controller = new AbortController();
  *     return from(work(controller.signal)).pipe(finalize(() => controller.abort()));
  *   });
- * serve({ port: 7000 }, exchange(lines(), (url) => cancellable((signal) => read(url, { signal }))));
+ * const answer = (name: string) => cancellable(async (signal) => `${await database.find(name, { signal })}\n`);
+ *
+ * serve({ port: 7000 }, exchange(lines(), answer)).subscribe();
+ * ```
  *
  * @param decode From bytes to requests, such as `lines()`.
  * @param project From a request to its reply.

@@ -100,11 +100,19 @@ export class Exchanger<T> {
   #begin(request: T): void {
     let reply: Reply;
     try {
-      reply = this.#project(request, this.#connection);
+      reply = this.#inContext(() => this.#project(request, this.#connection));
     } catch (error) {
       return this.#failed(error, request, this.#replies.enter());
     }
     this.#reply(reply, request, undefined);
+  }
+
+  /**
+   * A request that has waited begins in a callback of another one, and a reply may fail in one of another connection. Either may
+   * have a context of its own.
+   */
+  #inContext(work: () => Reply): Reply {
+    return this.#connection.hasContext ? this.#connection.inContext(work) : work();
   }
 
   /** @param slot The place of the request, if it has taken one. */
@@ -163,7 +171,12 @@ export class Exchanger<T> {
     if (this.#onError !== undefined && !slot.isErrorReply && !slot.isDone) {
       slot.isErrorReply = true;
       try {
-        return this.#reply(this.#onError(error, request), request, slot);
+        const onError = this.#onError;
+        return this.#reply(
+          this.#inContext(() => onError(error, request)),
+          request,
+          slot,
+        );
       } catch (worse) {
         failure = worse;
       }

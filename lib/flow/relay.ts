@@ -36,7 +36,11 @@ export interface RelayOptions {
  * that is asked to finish had ended.
  *
  * @example A proxy.
- * serve({ port: 7000 }, (client) => connect({ port: 7001 }).pipe(mergeMap((backend) => relay(client, backend))));
+ * ```ts
+ * const proxy = (client: Connection) => connect({ port: 7001 }).pipe(mergeMap((backend) => relay(client, backend)));
+ *
+ * serve({ port: 7000 }, proxy).subscribe();
+ * ```
  *
  * @param one A connection that has no subscriber.
  * @param other Another one.
@@ -119,7 +123,9 @@ class Relay implements DeadlineOwner {
   }
 
   expire(): void {
-    for (const direction of this.#directions) if (direction.isDraining) direction.end();
+    this.#directions[0].from.inContext(() => {
+      for (const direction of this.#directions) if (direction.isDraining) direction.end();
+    });
   }
 
   /** Aborts the connections before they are released, because a released connection would end by itself, as completed. */

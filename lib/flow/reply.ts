@@ -1,9 +1,20 @@
 import { types } from 'node:util';
 import { from, Observable, type ObservableInput, of } from 'rxjs';
+import type { Connection } from '../connection/connection.ts';
 import { type Data, notData } from '../connection/writeQueue.ts';
 import { isData } from '../options.ts';
 import { checkCanAwait } from '../time/virtual.ts';
 import { isPullable, pull, type ReplyTarget } from './pull.ts';
+
+/**
+ * A function from a connection, an Observable of bytes, to its replies. Any operator from bytes to replies is a handler.
+ *
+ * When the replies complete, queued output is flushed and the connection ends. When they error, that connection ends, and no
+ * other. An async generator is asked for replies only while there is room for them. An async function may write by itself; the
+ * value that it returns is sent. A string or bytes are one reply.
+ */
+// biome-ignore lint/suspicious/noConfusingVoidType: what an async function is that returns nothing.
+export type Handler = (connection: Connection) => Data | ObservableInput<Data | undefined> | Promise<Data | void>;
 
 /** The answer to one request: at once, as a string or bytes; or a promise, an Observable, a generator … of pieces. */
 export type Reply = Data | undefined | ObservableInput<Data | undefined>;

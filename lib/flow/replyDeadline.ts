@@ -14,24 +14,30 @@ export interface TimedWork {
   fail(error: unknown): void;
 }
 
+/** The connection of the work, as far as its deadline needs it. */
+export interface TimedConnection {
+  readonly clock: SchedulerLike;
+  inContext(work: () => void): void;
+}
+
 /** The deadline of the work on each request of a connection: one timer for all of them. */
 export class ReplyDeadline implements DeadlineOwner {
   /** Milliseconds that the work on one request may take. */
   readonly timeout: number;
   readonly #works: ReadonlySet<TimedWork>;
-  readonly #clock: SchedulerLike;
+  readonly #connection: TimedConnection;
   #timer: DeadlineTimer | undefined;
 
   /** @param works The work in progress. */
-  constructor(timeout: number, works: ReadonlySet<TimedWork>, clock: SchedulerLike) {
+  constructor(timeout: number, works: ReadonlySet<TimedWork>, connection: TimedConnection) {
     this.timeout = timeout;
     this.#works = works;
-    this.#clock = clock;
+    this.#connection = connection;
   }
 
   /** @param expiresAt A moment at which one of them expires, in milliseconds of the clock. */
   set(expiresAt: number): void {
-    this.#timer ??= new DeadlineTimer(this.#clock, this);
+    this.#timer ??= new DeadlineTimer(this.#connection.clock, this);
     this.#timer.set(expiresAt);
   }
 
@@ -46,12 +52,14 @@ export class ReplyDeadline implements DeadlineOwner {
   }
 
   expire(): void {
-    const now = this.#clock.now();
+    const now = this.#connection.clock.now();
     const expired = [...this.#works].filter(({ expiresAt }) => expiresAt <= now);
     // Stop these and re-arm the timer before user code is called, because the rest must stay under the deadline.
     for (const work of expired) work.working(false);
     this.#timer?.set();
     // The failure of one may have ended another one.
-    for (const work of expired) if (this.#works.has(work)) work.fail(new DeadlineError('reply', this.timeout));
+    this.#connection.inContext(() => {
+      for (const work of expired) if (this.#works.has(work)) work.fail(new DeadlineError('reply', this.timeout));
+    });
   }
 }

@@ -45,7 +45,7 @@ export class ReplyOrder {
     this.#to = to;
     this.#advanced = advanced;
     this.slots = this.#slots;
-    this.#deadline = new ReplyDeadline(timeout, this.#slots, connection.clock);
+    this.#deadline = new ReplyDeadline(timeout, this.#slots, connection);
   }
 
   /** Takes a place behind all requests in progress. */

@@ -7,6 +7,15 @@ const SMALLEST = 64;
  * The bytes of an unfinished frame, copied out of the chunks in which they arrived. Its memory grows with the bytes that have
  * arrived, never with a length that was announced. It grows by doubling, so that a frame that arrives byte by byte is copied
  * twice, not n times. Between two frames it holds no buffer.
+ *
+ * @example
+ * ```ts
+ * const carry = new Carry();
+ * carry.add(Buffer.from('hel'), 0, 3, 100);
+ * carry.add(Buffer.from('lo, world'), 0, 2, 100);
+ * console.log(carry.takeText(5));
+ * // → hello
+ * ```
  */
 export class Carry {
   #bytes: Buffer = NOTHING;
@@ -27,7 +36,7 @@ export class Carry {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** Appends a copy of `from[start, end)`. `most` is an upper bound of what can ever be held. */
+  /** Appends a copy of the bytes of `from` from `start` up to `end`. `most` is an upper bound of the bytes that can ever be held. */
   add(from: Buffer, start: number, end: number, most: number): void {
     const length = this.#length + end - start;
     if (length > this.#bytes.length) this.#grow(length, most);

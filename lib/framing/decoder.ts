@@ -5,7 +5,9 @@ export const BLANK: unique symbol = Symbol('blank');
 
 /** The input of a {@link Decoder}: `bytes` from `at` on. The bytes are borrowed; the decoder moves `at`. */
 export interface Input {
+  /** The bytes that have arrived. They are overwritten after the call. */
   readonly bytes: Buffer;
+  /** How many of them are consumed: the decoder begins there, and moves it. */
   at: number;
 }
 
@@ -35,7 +37,7 @@ export interface Decoder<T> {
    */
   decode(input: Input): T | typeof PENDING | typeof BLANK;
   /**
-   * Decodes the last frame, when the input has ended while `buffered` was above 0. Not every format can: a frame whose end is
+   * Decodes and returns the last frame, when the input has ended while `buffered` was above 0. Not every format can: a frame whose end is
    * missing may be a truncated one.
    * @throws FrameTruncatedError, if it cannot.
    */

@@ -36,6 +36,13 @@ export interface DelimitedOptions extends FrameOptions {
  * - with {@link FrameTruncatedError} when the input ends in the middle of a frame;
  * - with {@link DeadlineError} when a frame takes longer than `timeout` ms from its first byte to its end.
  *
+ * @example
+ * ```ts
+ * of(Buffer.from('hello\0wor'), Buffer.from('ld\0')).pipe(delimited('\0'), map(String)).subscribe(console.log);
+ * // → hello
+ * // → world
+ * ```
+ *
  * @param delimiter One byte or more; a string is encoded as UTF-8.
  * @param options `maxLength` in bytes, `tooLong`, `timeout` in milliseconds, `scheduler`.
  * @returns An operator from chunks of bytes, of any size, to frames without their delimiter.
@@ -64,6 +71,13 @@ export function delimited(
  *
  * That function throws {@link FrameInvalidError} for a frame in which the peer would find the delimiter too early, and a
  * TypeError for a frame that is neither a string nor bytes.
+ *
+ * @example
+ * ```ts
+ * const encode = encodeDelimited(';');
+ *
+ * serve({ port: 7000 }, (client) => client.pipe(delimited('\n'), map(encode))).subscribe();
+ * ```
  *
  * @param delimiter One byte or more; a string is encoded as UTF-8.
  * @returns A function from a frame to its bytes, followed by the delimiter.

@@ -103,7 +103,9 @@ export class FrameDeadline implements DeadlineOwner {
   expire(): void {
     const isOverTime = this.#begunAt + this.#timeout <= (this.#credit?.until ?? NEVER);
     const grace = this.#control?.pace.grace ?? 0;
-    this.#late(isOverTime ? new DeadlineError('frame', this.#timeout) : new DeadlineError('pace', grace));
+    const error = isOverTime ? new DeadlineError('frame', this.#timeout) : new DeadlineError('pace', grace);
+    if (this.#control) this.#control.inContext(() => this.#late(error));
+    else this.#late(error);
   }
 
   /** Now, on a clock that stands still while the input is paused. */

@@ -22,6 +22,32 @@ import { checkFraming, type FrameTimeOptions, timeChecks } from './options.ts';
  * It ends when its source does. It errors with the error that the decoder throws, after the frames before it, and with
  * {@link DeadlineError} when a frame that has begun does not end in time.
  *
+ * @example Records of four bytes each.
+ * ```ts
+ * class Records implements Decoder<number> {
+ *   readonly #carry = new Carry();
+ *
+ *   get buffered(): number {
+ *     return this.#carry.length;
+ *   }
+ *
+ *   decode(input: Input): number | typeof PENDING {
+ *     const start = input.at;
+ *     input.at = Math.min(input.bytes.length, start + 4 - this.#carry.length);
+ *     this.#carry.add(input.bytes, start, input.at, 4);
+ *     return this.#carry.length < 4 ? PENDING : this.#carry.take(4).readInt32BE();
+ *   }
+ *
+ *   decodeEof(): never {
+ *     throw new FrameTruncatedError(this.buffered);
+ *   }
+ * }
+ *
+ * of(Buffer.of(0, 0), Buffer.of(0, 7, 0, 0, 0, 8)).pipe(frames(() => new Records())).subscribe(console.log);
+ * // → 7
+ * // → 8
+ * ```
+ *
  * @param decoder Makes the decoder for one subscription.
  * @param options The frame deadline, in milliseconds, and its clock.
  * @returns An operator from chunks of bytes, of any size, to frames.

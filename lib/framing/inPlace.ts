@@ -13,6 +13,18 @@ import { callable, checkArgument } from '../options.ts';
  *
  * It ends as its source does, and errors with what `project` throws.
  *
+ * @example
+ * ```ts
+ * const measure = (client: Connection) =>
+ *   client.pipe(
+ *     inPlace((chunk) => chunk.length),
+ *     reduce((sum, length) => sum + length, 0),
+ *     map((sum) => `${sum} bytes\n`),
+ *   );
+ *
+ * serve({ port: 7000 }, measure).subscribe();
+ * ```
+ *
  * @param project From a chunk to a value. The chunk is valid only during the call; bytes that are kept must be copied.
  * @returns An operator from chunks of bytes, of any size, to values.
  * @throws TypeError if `project` is not a function.

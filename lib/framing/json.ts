@@ -22,6 +22,13 @@ export interface JsonOptions extends LinesOptions {}
  * It ends as {@link lines} does. For a line that is not JSON it errors with {@link FrameInvalidError}, whose `cause` is the
  * `SyntaxError`.
  *
+ * @example
+ * ```ts
+ * of(Buffer.from('{ "a":'), Buffer.from(' 1 }\n\n[2]\n')).pipe(json()).subscribe(console.log);
+ * // → { a: 1 }
+ * // → [ 2 ]
+ * ```
+ *
  * @param options As for {@link lines}: `maxLength` in bytes, `tooLong`, `timeout` in milliseconds, `unterminated`, `scheduler`.
  * @returns An operator from chunks of bytes, of any size, to values.
  * @throws TypeError or RangeError for an option that does not exist or has an invalid value.
@@ -36,6 +43,15 @@ export function json<T = unknown>(options: JsonOptions = {}): OperatorFunction<U
 /**
  * Encodes a value as one line of JSON with its `\n`, as {@link json} decodes it: `map(encodeJson)`.
  *
+ * @example
+ * ```ts
+ * const sum = (numbers: number[]) => encodeJson({ sum: numbers.reduce((a, b) => a + b, 0) });
+ *
+ * serve({ port: 7000 }, exchange(json<number[]>(), sum)).subscribe();
+ * ```
+ *
+ * @param value Anything that `JSON.stringify` has a text for.
+ * @returns The text, and a `\n`.
  * @throws FrameInvalidError for a value that has no JSON form: `undefined`, a function, a symbol, a bigint, a circular structure.
  */
 export function encodeJson(value: unknown): string {

@@ -54,6 +54,13 @@ export function headerOf(prefix: LengthPrefix): { header: Header; includesHeader
  * That function throws {@link FrameTooLongError} for a frame whose length the header cannot encode, and a TypeError for a frame
  * that is neither a string nor bytes.
  *
+ * @example
+ * ```ts
+ * const encode = encodeLengthPrefixed({ size: 2 });
+ * console.log(encode('hi').toString('hex'));
+ * // → 00026869
+ * ```
+ *
  * @param prefix See {@link LengthPrefix}.
  * @returns A function from a frame to its bytes with the length in front of them.
  * @throws TypeError for an option that does not exist or has an invalid value.

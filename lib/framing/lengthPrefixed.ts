@@ -40,6 +40,13 @@ export interface LengthPrefixedOptions extends FrameOptions, LengthPrefix {
  * - with {@link FrameTruncatedError} when the input ends in the middle of a frame;
  * - with {@link DeadlineError} when a frame takes longer than `timeout` ms from its first byte to its end.
  *
+ * @example
+ * ```ts
+ * of(Buffer.of(0, 2, 104), Buffer.of(105, 0, 1, 33)).pipe(lengthPrefixed({ size: 2 }), map(String)).subscribe(console.log);
+ * // → hi
+ * // → !
+ * ```
+ *
  * @param options `size` of the header in bytes, `endian`, `includesHeader`, `maxLength` in bytes, `tooLong`,
  * `timeout` in milliseconds, `scheduler`.
  * @returns An operator from chunks of bytes, of any size, to frames without their header.

@@ -43,15 +43,26 @@ const WINDOW = 4096;
  * A line ends with `\n`. One `\r` before it is removed too; any other `\r` is part of the line. Invalid UTF-8 becomes U+FFFD,
  * as with `TextDecoder`. A byte order mark is kept.
  *
- * ```ts
- * connection.pipe(lines({ maxLength: 1024 }), map((line) => `${line.toUpperCase()}\n`), connection.send());
- * ```
- *
  * It completes with its source, and errors
  * - with {@link FrameTooLongError} at the first byte above `maxLength`, unless `tooLong` is `'skip'`: then a
  *   {@link SkippedFrame} takes the place of the line;
  * - with {@link FrameTruncatedError} when the input ends in the middle of a line, unless `unterminated` is `'emit'`;
  * - with {@link DeadlineError} when a line takes longer than `timeout` ms from its first byte to its end.
+ *
+ * @example
+ * ```ts
+ * of(Buffer.from('hello\r\nwor'), Buffer.from('ld\n')).pipe(lines()).subscribe(console.log);
+ * // → hello
+ * // → world
+ * ```
+ *
+ * @example On a connection.
+ * ```ts
+ * const shout = (client: Connection) =>
+ *   client.pipe(lines({ maxLength: 1024 }), map((line) => `${line.toUpperCase()}\n`));
+ *
+ * serve({ port: 7000 }, shout).subscribe();
+ * ```
  *
  * @param options `maxLength` in bytes, `tooLong`, `timeout` in milliseconds, `unterminated`, `scheduler`.
  * @returns An operator from chunks of bytes, of any size, to lines without their delimiter.
@@ -77,6 +88,11 @@ export function lineFormat(options: LinesOptions) {
 
 /**
  * Appends `\n` to a text, as {@link lines} decodes it: `map(encodeLine)`.
+ *
+ * @example
+ * ```ts
+ * serve({ port: 7000 }, (client) => client.pipe(lines(), map(encodeLine))).subscribe();
+ * ```
  *
  * @param text A line without its end.
  * @returns The line with a `\n`.

@@ -18,7 +18,7 @@ export interface FrameTimeOptions {
 
 /** The options of every framing operator of the library. */
 export interface FrameOptions extends FrameTimeOptions {
-  /** The longest frame that is accepted, in bytes, without its delimiter or header. */
+  /** The longest frame that is accepted, in bytes, without its delimiter or header. @default that of the format */
   readonly maxLength?: number | undefined;
   /**
    * What to do with a frame that is longer than `maxLength`: error, or skip it. A skipped frame is read up to its end and

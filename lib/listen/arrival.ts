@@ -58,6 +58,8 @@ export class Arrival implements SocketHandler, Linked<Arrival> {
   /** Its handshake has begun, or has its turn later. */
   isSecuring = false;
   readonly #owner: ArrivalOwner;
+  /** Milliseconds from the accept until the handshake can begin. */
+  #headerTime = 0;
   readonly #bytes = new Gathered();
   #socket: TransportSocket;
   #stage: Stage;
@@ -118,6 +120,7 @@ export class Arrival implements SocketHandler, Linked<Arrival> {
   /** The PROXY header was read, or there is none. */
   goOn(): void {
     this.#stage = 'hello';
+    this.#headerTime = this.connection.watchdog.age;
     if (!this.#owner.identified(this)) return;
     if (this.#owner.hasTls) this.#readHello(this.#bytes.bytes);
     else this.#handOver();
@@ -152,7 +155,7 @@ export class Arrival implements SocketHandler, Linked<Arrival> {
     }
     // It was refused meanwhile.
     if (this.isOver) return;
-    this.connection.originates({ security: socket.security });
+    this.connection.originates({ security: socket.security, handshake: this.#handshakeTime });
     this.connection.inContext(() => this.#handOver());
   }
 
@@ -172,8 +175,18 @@ export class Arrival implements SocketHandler, Linked<Arrival> {
 
   #refuse(reason: 'proxy' | 'tls' | 'gone', error?: Error): void {
     if (this.isOver) return;
+    if (reason === 'tls') this.handshakeFailed();
     this.#leave();
     this.#owner.refuse(this, reason, error);
+  }
+
+  /** The handshake has failed, or was not complete in time. */
+  handshakeFailed(): void {
+    this.connection.originates({ handshake: this.#handshakeTime });
+  }
+
+  get #handshakeTime(): number {
+    return this.connection.watchdog.age - this.#headerTime;
   }
 
   /** From now on the connection itself handles what its socket reports. */

@@ -184,6 +184,7 @@ export class Arrivals implements ArrivalOwner, DeadlineOwner {
       else this.#refuse(arrival, 'deadline', new DeadlineError('proxy', proxy?.deadline ?? 0));
     }
     for (const arrival of overdue(this.#all, now)) {
+      arrival.handshakeFailed();
       this.#refuse(arrival, 'deadline', new DeadlineError('handshake', handshake));
     }
     this.#timer.set();

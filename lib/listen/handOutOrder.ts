@@ -9,6 +9,8 @@ import type { SchedulerLike } from 'rxjs';
  *   before they are served, so that serving them first would be in vain.
  */
 export const orders = ['fifo', 'newest', 'adaptive'] as const;
+
+/** Which connection in the waiting room is next: see the option `waiting.order`. */
 export type WaitingOrder = (typeof orders)[number];
 
 /**

@@ -1,4 +1,5 @@
 import { defer, isObservable, Observable } from 'rxjs';
+import { EventChannels } from '../channels.ts';
 import type { Connection } from '../connection/connection.ts';
 import { settings, transportOptions } from '../connection/settings.ts';
 import type { SocketConnection } from '../connection/socketConnection.ts';
@@ -39,16 +40,23 @@ const ARRIVALS = 1000;
  * calls `connection.refuse()`.
  *
  * @example
+ * ```ts
  * listen({ port: 7000 }).pipe(
- *   takeUntil(shutdown),
+ *   takeUntil(signals()),
  *   mergeMap((connection) => connection.pipe(lines(), map(encodeLine), connection.send(), catchError(() => EMPTY)), 1000),
  * ).subscribe();
+ * ```
  *
- * @example Two limits: each tenant has at most 10 connections. `ahead` lets those of others pass by one that waits.
+ * @example Two limits: each host has at most 10 connections. `ahead` lets those of others pass by one that waits.
+ * ```ts
+ * const handle = (client: Connection) =>
+ *   client.pipe(lines(), map(encodeLine), client.send(), catchError(() => EMPTY));
+ *
  * listen({ port: 7000 }, { ahead: 100 }).pipe(
- *   groupBy((connection) => tenantOf(connection.peer)),
- *   mergeMap((tenant) => tenant.pipe(mergeMap(handle, 10))),
+ *   groupBy((client) => client.peer.address),
+ *   mergeMap((host) => host.pipe(mergeMap(handle, 10))),
  * ).subscribe();
+ * ```
  *
  * @param where A TCP port and host, the path of a unix socket, or a descriptor.
  * @param options See {@link ListenOptions}.
@@ -146,6 +154,7 @@ export function openPort(
       farewell,
       random: served?.random ?? Math.random,
       events,
+      channels: served ? undefined : new EventChannels(where),
       registry,
       lingering,
       hand: (connection) => connection.inContext(hand),

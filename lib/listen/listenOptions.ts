@@ -27,7 +27,7 @@ import type { Farewell } from './refusal.ts';
 
 /** How to listen. Times are in milliseconds; `Infinity` for no limit. */
 export interface ListenOptions extends ConnectionOptions {
-  /** Where events go: a Subject, or any observer. */
+  /** Where events go: a Subject, or any observer. @default none */
   readonly events?: NextObserver<ListenEvent> | undefined;
   /** Connections that are accepted and not yet subscribed to. */
   readonly waiting?:
@@ -38,7 +38,10 @@ export interface ListenOptions extends ConnectionOptions {
          * @default 1000
          */
         readonly max?: Live<number> | undefined;
-        /** How long each may wait; then it is refused as `timeout`. With `serve` and `overflow: 'park'` for ever by default. @default 5000 */
+        /**
+         * Milliseconds that each may wait; then it is refused as `timeout`. With `serve` and `overflow: 'park'` for ever by default.
+         * @default 5000
+         */
         readonly timeout?: Live<number> | undefined;
         /**
          * Which one is next. `fifo`: the one that has waited longest. `newest`: the one that has waited least; in a full room the one
@@ -92,13 +95,20 @@ export interface ListenOptions extends ConnectionOptions {
          */
         readonly connections?: Live<number> | undefined;
         /** How many first bits of an address make a peer, of IPv4 and of IPv6. @default { 4: 32, 6: 64 } */
-        readonly prefix?: { readonly 4?: number | undefined; readonly 6?: number | undefined } | undefined;
+        readonly prefix?:
+          | {
+              /** Bits of an IPv4 address, 0 to 32. @default 32 */
+              readonly 4?: number | undefined;
+              /** Bits of an IPv6 address, 0 to 128. @default 64 */
+              readonly 6?: number | undefined;
+            }
+          | undefined;
       }
     | undefined;
   /** How many connections are accepted in a second. */
   readonly accepts?:
     | {
-        /** Of all peers; others are refused as `rate`. @default Infinity */
+        /** Connections a second of all peers; others are refused as `rate`. @default Infinity */
         readonly perSecond?: Live<number> | undefined;
         /** How many may come at once after a pause. @default as many as in a second */
         readonly burst?: number | undefined;
@@ -106,7 +116,14 @@ export interface ListenOptions extends ConnectionOptions {
          * The same for each peer: `{ perSecond, burst }`. Others are refused as `rate-per-address`. The last 16 384 peers are
          * remembered. @default no limit
          */
-        readonly perAddress?: { readonly perSecond: Live<number>; readonly burst?: number | undefined } | undefined;
+        readonly perAddress?:
+          | {
+              /** Connections a second of each peer. */
+              readonly perSecond: Live<number>;
+              /** How many of one peer may come at once after a pause. @default as many as in a second */
+              readonly burst?: number | undefined;
+            }
+          | undefined;
         /** Milliseconds after the port opens in which the rate grows from nothing. @default 0 */
         readonly ramp?: number | undefined;
       }
@@ -139,7 +156,7 @@ export interface ListenOptions extends ConnectionOptions {
    */
   readonly startTls?: boolean | undefined;
   /**
-   * How long a TLS handshake may take, from the accept; then the connection is refused as `deadline`. As many connections as
+   * Milliseconds that a TLS handshake may take, from the accept; then the connection is refused as `deadline`. As many connections as
    * `waiting.max`, and at least 1000, may be in the handshake, besides those that wait. The time also counts as part of
    * `greeting`. @default 10000
    */
@@ -160,7 +177,7 @@ export interface ListenOptions extends ConnectionOptions {
          * @default 'required'
          */
         readonly mode?: 'required' | 'optional' | undefined;
-        /** How long the header may take, from the accept. @default 5000 */
+        /** Milliseconds that the header may take, from the accept. @default 5000 */
         readonly deadline?: number | undefined;
       }
     | undefined;

@@ -1,4 +1,5 @@
 import { type NextObserver, Observable, type Subscriber } from 'rxjs';
+import { EventChannels } from '../channels.ts';
 import type { ConnectionSettings } from '../connection/settings.ts';
 import { type ConnectionOwner, SocketConnection } from '../connection/socketConnection.ts';
 import type { CertificateEvent, Closed, FailedEvent, ListenEvent, RefusalReason } from '../events.ts';
@@ -9,6 +10,7 @@ import { closedEvent } from './closedEvent.ts';
 import { type CompareWorth, Eviction } from './eviction.ts';
 import type { CurrentLimits } from './limits.ts';
 import type { Lingering } from './lingering.ts';
+import { openedEvent } from './openedEvent.ts';
 import { Pace } from './pace.ts';
 import { Parking } from './parking.ts';
 import { type Farewell, Refusal } from './refusal.ts';
@@ -16,7 +18,14 @@ import type { Registry } from './registry.ts';
 import { WaitingRoom, type WaitingRoomOptions } from './waitingRoom.ts';
 
 /** What happens to a connection for which there is no place. */
-export type Overflow = 'refuse' | 'park' | 'evict' | { readonly evict: CompareWorth };
+export type Overflow =
+  | 'refuse'
+  | 'park'
+  | 'evict'
+  | {
+      /** As `evict`, with an order of your own: the connection that is worth least by it is closed. */
+      readonly evict: CompareWorth;
+    };
 
 export interface ListenerOptions {
   /** What all its connections have in common. */
@@ -32,6 +41,8 @@ export interface ListenerOptions {
   readonly farewell: Farewell | undefined;
   readonly random: () => number;
   readonly events: NextObserver<ListenEvent> | undefined;
+  /** Where events are published, unless `serve` does that. */
+  readonly channels: EventChannels | undefined;
   readonly registry: Registry;
   readonly lingering: Lingering;
   /** Hands a connection to the operators. */
@@ -124,9 +135,9 @@ export class Listener implements PortHandler, ConnectionOwner {
   listening(address: Address, transport?: string): void {
     this.#listening = true;
     this.#admission.opened();
-    const { view: limits } = this.#options.limits;
-    const { counters, refusals, table: connections } = this.#registry;
-    this.#emit({ type: 'listening', address, transport, counters, refusals, limits, connections });
+    const { settings, limits } = this.#options;
+    const live = this.#registry.live(settings.budget, limits.descriptors);
+    this.#emit({ type: 'listening', address, transport, limits: limits.view, ...live });
     this.#checkDescriptors();
     if (this.port) this.#parking?.opened(this.port);
   }
@@ -144,8 +155,8 @@ export class Listener implements PortHandler, ConnectionOwner {
     }
     const connection = new SocketConnection(id, socket, this.#options.settings, this);
     if (reason !== undefined) return this.#refusal.refuse(connection, reason);
-    // There is no observer of the event `hoarding`.
-    if (!this.#events) connection.usage.isUnmeasured = true;
+    // Nothing observes the event `hoarding`.
+    if (!this.#events && !EventChannels.hasSubscribers('hoarding')) connection.usage.isUnmeasured = true;
     this.#admission.enter(connection, key);
     if (this.#arrivals) this.#arrive(this.#arrivals, connection, socket, isIdentified);
     else this.#waitingRoom.arrive(connection);
@@ -178,8 +189,7 @@ export class Listener implements PortHandler, ConnectionOwner {
   taken(connection: SocketConnection): void {
     this.#registry.take(connection);
     this.#pace?.update(this.#isFull);
-    const { id, peer, waited, via, security } = connection;
-    this.#emit({ type: 'opened', id, peer, waited, ...(via && { via }), ...(security && { security }) });
+    this.#emit(openedEvent(connection));
     this.#waitingRoom.taken(connection);
     this.#parking?.update();
   }
@@ -339,6 +349,7 @@ export class Listener implements PortHandler, ConnectionOwner {
   }
 
   #emit(event: ListenEvent): void {
+    this.#options.channels?.publish(event);
     this.#events?.next(event);
   }
 }

@@ -14,7 +14,9 @@ import type { Registry } from './registry.ts';
 
 /** A refusal, for a farewell that says more than the reason. */
 export interface RefusalInfo {
+  /** Why it is refused. */
   readonly reason: RefusalReason;
+  /** The address of the client. */
   readonly peer: Address;
   /** Milliseconds that the connection had waited. */
   readonly waited: number;
@@ -158,14 +160,15 @@ export class Refusal {
       : Math.ceil(wait * (1 + JITTER * this.#options.random()));
   }
 
-  #emitRefused({ id, peer, waited }: Refused, reason: RefusalReason, error?: Error): void {
+  #emitRefused({ id, peer, waited, handshake }: Refused, reason: RefusalReason, error?: Error): void {
     const event: Writable<RefusedEvent> = { type: 'refused', id, peer, reason, waited };
     if (isA(error, DeadlineError)) event.deadline = error.deadline;
+    if (handshake !== undefined) event.handshake = handshake;
     if (error !== undefined) event.error = error;
     if (reason === 'per-address') event.limit = this.#options.limit(peer);
     this.#options.emit(event);
   }
 }
 
-type Refused = Pick<RefusedEvent, 'id' | 'peer' | 'waited'>;
+type Refused = Pick<RefusedEvent, 'id' | 'peer' | 'waited'> & { readonly handshake?: number | undefined };
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };

@@ -1,5 +1,5 @@
 import type { SocketConnection } from '../connection/socketConnection.ts';
-import type { ClosedEvent, Counters, LiveSet, RefusalReason } from '../events.ts';
+import type { ClosedEvent, Counters, LiveSet, RefusalReason, Resources } from '../events.ts';
 import { LiveConnections } from './liveConnections.ts';
 import type { DrainPlan } from './rehearse.ts';
 
@@ -38,6 +38,28 @@ export class Registry {
   /** How many connections were refused for each reason. Live, too. */
   get refusals(): ReadonlyMap<RefusalReason, number> {
     return this.#refusals;
+  }
+
+  /**
+   * What the event `listening` shows of it. What is printed of the resources, or stored as JSON, are the numbers of that moment.
+   *
+   * @param budget The memory that all connections hold together.
+   * @param descriptors How many the process may have.
+   */
+  live(budget: { readonly total: number; readonly limit: number }, descriptors: number) {
+    const handshakes = () => this.handshakes;
+    const resources: Resources = {
+      get held() {
+        return budget.total;
+      },
+      budget: budget.limit,
+      get handshakes() {
+        return handshakes();
+      },
+      descriptors,
+    };
+    const { counters, refusals, table: connections } = this;
+    return { counters, refusals, resources, connections };
   }
 
   get connections(): LiveSet<SocketConnection> {

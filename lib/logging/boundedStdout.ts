@@ -20,11 +20,15 @@ let descriptor: number | undefined;
  * takes nothing delays the exit by one second, and a slow one by five seconds at most. When the reader has closed its end,
  * lines are dropped silently.
  *
- * @example
- * logTo(pino({ level: 'debug' }, boundedStdout))
+ * @example Accepts and refusals in the log, too.
+ * ```ts
+ * const logger = pino({ level: 'debug' }, boundedStdout);
+ *
+ * serve({ port: 7000 }, (client) => client.pipe(lines(), map(encodeLine))).subscribe(logTo(logger));
+ * ```
  */
 export const boundedStdout: {
-  /** Writes a line, which includes its newline. */
+  /** Writes `line`, which includes its newline. */
   write(line: string): void;
 } = { write: (line) => outlet.write(line) };
 

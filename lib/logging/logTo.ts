@@ -27,10 +27,22 @@ const LEVELS = {
 
 /** A logger for {@link logTo}: pino, `console`, Nest's `Logger`, or any other object with these methods. */
 export type EventLogger = {
+  /** Writes a line of the level `debug`. What it returns is ignored, as by the others. */
   debug(line: string): unknown;
+  /** Writes a line of the level `warn`. What it returns is ignored. */
   warn(line: string): unknown;
+  /** Writes a line of the level `error`. What it returns is ignored. */
   error(line: string): unknown;
-} & ({ info(line: string): unknown } | { log(line: string): unknown });
+} & (
+  | {
+      /** Writes a line of the level `info`. What it returns is ignored. */
+      info(line: string): unknown;
+    }
+  | {
+      /** Writes a line of the level `info`, in a logger that calls it so. What it returns is ignored. */
+      log(line: string): unknown;
+    }
+);
 
 /**
  * Logs the events of a server: an observer of `serve`.
@@ -49,6 +61,11 @@ export type EventLogger = {
  * receives one string, the sentence and the fields, with the stack of an error below: `logger.info(line)`, or
  * `logger.log(line)` if it has no `info`, as in Nest. Control characters, and characters that change the direction of text, are
  * escaped, because what is logged may come from a peer.
+ *
+ * @example
+ * ```ts
+ * serve({ port: 7000 }, (client) => client.pipe(lines(), map(encodeLine))).subscribe(logTo());
+ * ```
  *
  * @param logger Where to write. @default pino({}, boundedStdout), loaded by this call: JSON lines on standard output, which never
  * block the server and never keep the process alive

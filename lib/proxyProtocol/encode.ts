@@ -165,11 +165,7 @@ const WHAT = 'encode the PROXY header';
 
 /**
  * Encodes a header of the PROXY protocol, which tells a server the address of the client. It is sent once, before the first byte
- * of the client, in one write:
- *
- * ```ts
- * await backend.write(encodeProxyHeader({ source: client.peer, destination: client.local }));
- * ```
+ * of the client, in one write. The option `proxy` of `connect` does that.
  *
  * If one address is of IPv4 and the other one of IPv6, both are sent as IPv6; a zone is left out. Addresses that are unknown, as
  * those of a client that has already gone, are sent as UNSPEC, in version 1 as UNKNOWN. A path of a unix socket and an address that
@@ -179,6 +175,14 @@ const WHAT = 'encode the PROXY header';
  * although the specification allows it. HAProxy itself sends `'local'` for a client of a unix socket.
  *
  * The format is that of HAProxy's specification, `doc/proxy-protocol.txt` of its repository, sections 2.1 and 2.2.
+ *
+ * @example
+ * ```ts
+ * const source = { address: '192.0.2.1', port: 50_000 };
+ * const destination = { address: '192.0.2.2', port: 8000 };
+ * console.log(encodeProxyHeader({ version: 1, source, destination }).toString().trim());
+ * // → PROXY TCP4 192.0.2.1 192.0.2.2 50000 8000
+ * ```
  *
  * @param options See {@link ProxyHeaderOptions}.
  * @returns The bytes of the header.

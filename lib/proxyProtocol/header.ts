@@ -29,11 +29,11 @@ export interface ProxyHeader {
   readonly alpn?: string;
   /** The host name that the client asked for, such as the server name of TLS (section 2.2.2). */
   readonly authority?: string;
-  /** What identifies the connection across proxies, at most 128 bytes (section 2.2.5). */
+  /** What identifies the connection across proxies, at most 128 bytes, if that was sent (section 2.2.5). */
   readonly uniqueId?: Uint8Array;
-  /** What the proxy tells about TLS between the client and itself (section 2.2.6). */
+  /** What the proxy tells about TLS between the client and itself, if it does (section 2.2.6). */
   readonly ssl?: ProxySsl;
-  /** The name of the network namespace (section 2.2.7). */
+  /** The name of the network namespace, if that was sent (section 2.2.7). */
   readonly netns?: string;
   /**
    * Every field behind the addresses, in the order of the header, including those that have a name above, the checksum and padding.
@@ -44,7 +44,7 @@ export interface ProxyHeader {
 
 /** A field of a header of version 2, with its type and its value (section 2.2). */
 export interface ProxyTlv {
-  /** From 0 to 255. Those from 0xE0 to 0xEF are for applications (section 2.2.8). */
+  /** A number from 0 to 255. Those from 0xE0 to 0xEF are for applications (section 2.2.8). */
   readonly type: number;
   /** The value, in bytes. */
   readonly value: Uint8Array;
@@ -68,7 +68,7 @@ export interface ProxySsl {
   readonly verified: boolean;
   /** The version of TLS, such as `'TLSv1.3'`. */
   readonly version?: string;
-  /** The common name in the client's certificate. */
+  /** The common name in the client's certificate, if it has sent one. */
   readonly cn?: string;
   /** The cipher, such as `'ECDHE-RSA-AES128-GCM-SHA256'`. */
   readonly cipher?: string;
@@ -80,7 +80,7 @@ export interface ProxySsl {
   readonly group?: string;
   /** The algorithm that the proxy signed the handshake with, such as `'rsa_pss_rsae_sha256'`. */
   readonly sigScheme?: string;
-  /** The client's certificate, in DER. */
+  /** The client's certificate, in DER, if the proxy passes it on. */
   readonly clientCert?: Uint8Array;
 }
 

@@ -66,6 +66,8 @@ class Served extends OutputSubscriber<SocketConnection> {
   }
 
   override freed(): void {
-    this.#subscriber.complete();
+    // That begins the connection which waits for the place.
+    if (this.connection.hasContext) this.connection.inNoContext(() => this.#subscriber.complete());
+    else this.#subscriber.complete();
   }
 }

@@ -31,6 +31,13 @@ function listener(name: NodeJS.Signals): void {
  * The process has one listener for each signal, and only while there is a subscription. When the last one ends, the process
  * handles the signal as by default.
  *
+ * @example A signal of the service manager, and the usual ones.
+ * ```ts
+ * const shutdown = signals('SIGINT', 'SIGTERM', 'SIGUSR2');
+ *
+ * serve({ port: 7000 }, (client) => client.pipe(lines(), map(encodeLine)), { shutdown }).subscribe(logTo());
+ * ```
+ *
  * @param names The signals. @default SIGINT and SIGTERM
  * @returns Names of signals; it never completes.
  * @throws TypeError for what is not the name of a signal of this system.

@@ -37,7 +37,20 @@ export interface MemoryClientSettings {
   readonly allowHalfOpen: boolean;
 }
 
-/** A client of a server in memory, which a test controls. */
+/**
+ * A client of a server in memory, which a test controls.
+ *
+ * @example
+ * ```ts
+ * const network = new MemoryNetwork();
+ * serve({ port: 0 }, (client) => client.pipe(lines(), map(encodeLine)), { transport: network.transport }).subscribe();
+ *
+ * const client = network.connect().write('hello\n').end();
+ * await lastValueFrom(client.received);
+ * console.log(client.text.trim());
+ * // → hello
+ * ```
+ */
 export class MemoryClient {
   readonly #defer: Defer;
   readonly #window: number;
@@ -105,10 +118,17 @@ export class MemoryClient {
    * Plays a conversation, such as one drawn as marbles: sends what the input emits, a FIN when it completes, and a RST when it
    * errors.
    *
+   * @example
    * ```ts
+   * const clock = new TestScheduler(assert.deepEqual);
+   *
    * clock.run(({ cold, expectObservable }) => {
-   *   const input = cold('  a--b--|', { a: 'hello\n', b: 'bye\n' });
-   *   expectObservable(client.play(input)).toBe('a--b--|', { a: 'HELLO\n', b: 'BYE\n' });
+   *   const network = new MemoryNetwork(clock);
+   *   const options = { transport: network.transport, scheduler: clock };
+   *   serve({ port: 0 }, (client) => client.pipe(lines(), map(encodeLine)), options).subscribe();
+   *
+   *   const text = { a: 'hello\n', b: 'bye\n' };
+   *   expectObservable(network.connect().play(cold('a--b--|', text))).toBe('a--b--|', text);
    * });
    * ```
    *
@@ -133,7 +153,7 @@ export class MemoryClient {
     });
   }
 
-  /** Sends bytes, or text as UTF-8. */
+  /** Sends `data`: bytes, or text as UTF-8. */
   write(data: string | Uint8Array): this {
     const copy = typeof data === 'string' ? Buffer.from(data) : Uint8Array.from(data);
     if (copy.length > 0) this.#defer(() => this.#server.arrive(copy));

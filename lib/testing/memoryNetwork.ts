@@ -29,6 +29,22 @@ const PORTS = 65_536 - FIRST_PORT;
  *
  * A `TestScheduler` runs everything in one call, in which no promise is resolved. So a handler or a request that returns a
  * promise makes its run fail. Test what awaits a promise without a scheduler, on the fake timers of the test runner.
+ *
+ * @example A client that is silent for a minute, in no time.
+ * ```ts
+ * const clock = new TestScheduler(assert.deepEqual);
+ *
+ * clock.run(({ flush }) => {
+ *   const network = new MemoryNetwork(clock);
+ *   const options = { transport: network.transport, scheduler: clock, idle: 60_000 };
+ *   serve({ port: 0 }, (client) => client.pipe(lines(), map(encodeLine)), options)
+ *     .subscribe((event) => event.type === 'closed' && console.log(`${event.deadline} after ${clock.now()} ms`));
+ *
+ *   network.connect().write('hello\n');
+ *   flush();
+ * });
+ * // → idle after 60000 ms
+ * ```
  */
 export class MemoryNetwork {
   readonly #defer: Defer;
@@ -69,6 +85,8 @@ export class MemoryNetwork {
    * Connects a client. The server accepts it in a later task, or after a pause of its port. If no server listens by then, the
    * client is reset.
    *
+   * @param options See {@link MemoryClientOptions}.
+   * @returns The client, which can write at once.
    * @throws TypeError for an option that does not exist or is of the wrong type.
    * @throws RangeError for a number out of its range.
    */

@@ -3,6 +3,13 @@ import { asyncScheduler, type SchedulerLike } from 'rxjs';
 /**
  * RxJS's `asyncScheduler` with a clock that never jumps: `now()` is `performance.now()`, in milliseconds since the process began.
  * The system clock may be set back by an hour; an operator that reads it would then do nothing for an hour.
+ *
+ * @example RxJS's own operators on that clock.
+ * ```ts
+ * const ticks = interval(1000, monotonic);
+ *
+ * serve({ port: 7000 }, () => ticks.pipe(startWith(0), map((n) => `${n}\n`))).subscribe();
+ * ```
  */
 export const monotonic: SchedulerLike = {
   now: () => performance.now(),

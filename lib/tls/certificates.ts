@@ -38,12 +38,15 @@ export interface CertificatesOptions {
 export interface CertificateFiles {
   /** A list where the path is a list, as `key` and `ca`. */
   readonly cert: Buffer | Buffer[];
+  /** The keys, encrypted if the files are. */
   readonly key: Buffer | Buffer[];
+  /** The authorities of clients, if there is a path of them. */
   readonly ca?: Buffer | Buffer[];
-  /** There is a `ca`, so a client must have a certificate. */
+  /** A client must have a certificate. It is there if `ca` is. */
   readonly requestCert?: true;
+  /** What decrypts the keys, if that was given. */
   readonly passphrase?: string;
-  /** Why the files cannot be used. Then `cert` and `key` are empty, and `node:tls` refuses them. */
+  /** Why the files cannot be used, if they cannot. Then `cert` and `key` are empty, and `node:tls` refuses them. */
   readonly error?: CertificateError;
 }
 
@@ -65,11 +68,15 @@ export interface CertificateFiles {
  * even if it has not changed. Only the first reading can fail: nothing has been emitted by then. For `connection.upgrade` skip
  * those with an `error`, because it has no certificate to keep.
  *
+ * @example
  * ```ts
- * serve({ port: 8443 }, handler, { tls: certificates({ cert: '/etc/tls/tls.crt', key: '/etc/tls/tls.key' }) });
+ * const tls = certificates({ cert: 'server.pem', key: 'server.key' });
+ *
+ * serve({ port: 7000 }, (client) => client.pipe(lines(), map(encodeLine)), { tls }).subscribe(logTo());
  * ```
  *
  * @param paths The files. A relative path is resolved at the call.
+ * @param options See {@link CertificatesOptions}.
  * @returns A cold Observable, which never completes. It does not keep the process alive.
  *   It errors with {@link CertificateError} if the files cannot be used when they are read for the first time.
  * @throws TypeError or RangeError for invalid paths or options.

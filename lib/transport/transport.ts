@@ -111,7 +111,7 @@ export interface PortHandler {
   listening(address: Address, transport?: string): void;
   /** A socket was accepted. It is paused, and its `handler` must be set within this call. */
   accepted(socket: TransportSocket): void;
-  /** The port could not be opened, one accept failed, or the port cannot continue to accept after a pause. */
+  /** The port could not be opened, one accept failed, or the port cannot continue to accept after a pause: `error` says why. */
   error(error: Error): void;
 }
 
@@ -125,7 +125,7 @@ export interface Dial {
 export interface DialHandler {
   /** The connection is established. The socket is paused, and its `handler` must be set within this call. */
   connected(socket: TransportSocket): void;
-  /** The connection could not be established. */
+  /** The connection could not be established: `error` is that of the system. */
   failed(error: Error): void;
 }
 
@@ -183,7 +183,7 @@ export interface TransportSocket {
   /** Closes at once with a RST. Unsent bytes are dropped. */
   reset(): void;
   /**
-   * Gives the connection away as a `net.Socket`, on which TLS can begin. The socket here must be paused, with no write in flight.
+   * Returns the connection as a `net.Socket`, on which TLS can begin, and gives it away. The socket here must be paused, with no write in flight.
    * From then on it does nothing, and notifies its handler of nothing. A transport without this method has no TLS.
    */
   detach?(): Socket;
@@ -200,11 +200,11 @@ export interface SocketHandler {
   /** Our FIN was sent, after everything that was written. */
   finished(): void;
   /**
-   * A write failed: nothing more can be sent, and no other write may follow. What the peer sent before can still be read; then
+   * A write failed, with `error`: nothing more can be sent, and no other write may follow. What the peer sent before can still be read; then
    * `peerEnded` or `failed` follows. The handler closes the socket. Never called within `write`.
    */
   writeFailed(error: Error): void;
-  /** The peer or the network aborted the connection. `freed` follows. */
+  /** The peer or the network aborted the connection: `error` is that of the system. `freed` follows. */
   failed(error: Error): void;
   /** The socket is closed and its descriptor is free. Called once, after everything else. */
   freed(): void;

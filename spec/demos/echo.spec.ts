@@ -242,7 +242,7 @@ describe('echo', () => {
     const apart = ['shutdown', 'random', 'noDelay', 'transport', 'scheduler', 'events', 'ahead'];
     // `--tls-cert` and others, and `--proxy-from`.
     apart.push('tls', 'startTls', 'proxy.trusted', 'proxy.mode', 'proxy.deadline');
-    apart.push('admit', 'perAddress.prefix');
+    apart.push('admit', 'perAddress.prefix', 'context');
     // The help says what the default is in other words.
     const without = ['farewell', 'lastCall', 'budget', 'allow', 'deny', 'perAddress.connections', 'accepts.burst'];
     without.push('accepts.perAddress');

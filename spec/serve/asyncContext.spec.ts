@@ -1,12 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { connect, type Socket } from 'node:net';
 import {
   catchError,
   concat,
-  defer,
   EMPTY,
   finalize,
-  map,
   merge,
   mergeMap,
   Observable,
@@ -15,7 +12,7 @@ import {
   type Subscription,
   tap,
 } from 'rxjs';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   broadcast,
   type Connection,
@@ -29,18 +26,16 @@ import {
 } from '../../lib/index.ts';
 import { MemoryNetwork } from '../../lib/testing/index.ts';
 import { netTransport, nodeTransport } from '../../lib/transport/node.ts';
-import type { Transport } from '../../lib/transport/transport.ts';
-
-const MANY = 1500;
-const SLOTS = 4;
-const LIMITS = {
-  highWaterMark: 2000,
-  maxOutbound: 1_000_000,
-  budget: 150_000,
-  concurrency: SLOTS,
-  linger: 200,
-  waiting: { timeout: 60_000 },
-};
+import {
+  endings as allEndings,
+  handlers as allHandlers,
+  inMemory,
+  LIMITS,
+  MANY,
+  real,
+  SLOTS,
+  until,
+} from '../support/contexts.ts';
 
 const store = new AsyncLocalStorage<number>();
 /** Callbacks that ran in the context of another connection, as `callback: store for connection`. */
@@ -55,65 +50,8 @@ function check({ id }: Connection, what: string): void {
   if (found !== undefined && found !== id) strays.add(`${what}: ${found} for ${id}`);
 }
 
-/** Handlers of each kind. Each checks the context wherever its code is called. */
-const handlers: ((connection: Connection) => Observable<Data>)[] = [
-  (connection) =>
-    defer(async () => {
-      for (let left = MANY; left > 0; left--) {
-        await connection.write('0123456789');
-        check(connection, 'after a promise of write()');
-      }
-      return 'end';
-    }),
-  exchange(lines(), function* (_line, connection) {
-    for (let left = 10; left > 0; left--) {
-      check(connection, 'in a generator');
-      yield '0123456789';
-    }
-  }),
-  exchange(lines(), async function* (_line, connection) {
-    for (let left = 10; left > 0; left--) {
-      check(connection, 'in an async generator');
-      yield '0123456789';
-    }
-  }),
-  exchange(lines(), async (line, connection) => {
-    check(connection, 'with a frame');
-    return line.repeat(50);
-  }),
-  (connection) =>
-    connection.pipe(
-      lines(),
-      map((line) => {
-        check(connection, 'in an operator');
-        return line.repeat(50);
-      }),
-    ),
-  (connection) =>
-    defer(async () => {
-      for await (const line of connection.pipe(lines())) {
-        check(connection, 'in a loop over frames');
-        void connection.write(line.repeat(50));
-      }
-      return '';
-    }),
-];
-
-const during = (callback: () => void) =>
-  defer(() => {
-    callback();
-    return EMPTY;
-  });
-
-const endings: ((connection: Connection) => Observable<never>)[] = [
-  () => EMPTY,
-  (connection) => during(() => store.run(connection.id, () => connection.abort())),
-  (connection) => during(() => store.run(connection.id, () => connection.end())),
-  () =>
-    defer(() => {
-      throw new Error('on purpose');
-    }),
-];
+const handlers = allHandlers(check);
+const endings = allEndings((connection, work) => store.run(connection.id, work));
 
 function watched(connection: Connection, enter: boolean): Observable<Data> {
   const { id } = connection;
@@ -132,55 +70,14 @@ function watched(connection: Connection, enter: boolean): Observable<Data> {
     );
 }
 
-const sockets: { destroy(): unknown }[] = [];
 const subscriptions: Subscription[] = [];
 afterEach(() => {
   for (const one of subscriptions.splice(0)) one.unsubscribe();
-  for (const one of sockets.splice(0)) one.destroy();
 });
 beforeEach(() => {
   strays.clear();
   checked.clear();
 });
-
-const until = (done: () => boolean) => vi.waitUntil(done, { timeout: 55_000, interval: 1 });
-
-interface Clients {
-  readonly transport?: Transport;
-  /** Connects a client that sends many lines and its FIN, and begins to read 20 ms later. */
-  dial(port: number): { over(): boolean };
-}
-
-const real = (transport: Transport) => (): Clients => ({
-  transport,
-  dial(port) {
-    const socket: Socket = connect({ port, allowHalfOpen: true }).on('error', () => {});
-    sockets.push(socket);
-    let closed = false;
-    socket.on('close', () => {
-      closed = true;
-    });
-    socket.on('end', () => socket.end());
-    socket.pause();
-    socket.write('a line\n'.repeat(MANY));
-    socket.end();
-    setTimeout(() => socket.resume(), 20);
-    return { over: () => closed };
-  },
-});
-
-const inMemory = (): Clients => {
-  const network = new MemoryNetwork();
-  return {
-    transport: network.transport,
-    dial() {
-      const client = network.connect({ window: 10_000 }).pause();
-      client.write('a line\n'.repeat(MANY)).end();
-      setTimeout(() => client.resume(), 20);
-      return { over: () => client.over };
-    },
-  };
-};
 
 /** The kinds of callbacks that the connections of the first specs have before the drain. */
 const BEFORE_A_DRAIN = [

@@ -85,6 +85,10 @@ export class ManualControl implements SourceControl {
     this.isPaused = true;
   }
 
+  inContext(work: () => void): void {
+    work();
+  }
+
   closeAs(error: Error): void {
     this.closedAs.push(error);
   }

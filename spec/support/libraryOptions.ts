@@ -25,7 +25,10 @@ async function interfaceBody(file: string, name: string): Promise<string> {
   return body;
 }
 
-/** Fields are indented by two spaces, fields of fields by four. */
+/**
+ * Fields are indented by two spaces, and fields of fields by eight. What is indented by more are the parts of one value, such as the
+ * bits of an IPv4 address: that value has a default itself.
+ */
 function fields(body: string): LibraryOption[] {
   const found: LibraryOption[] = [];
   let outer = '';
@@ -33,8 +36,9 @@ function fields(body: string): LibraryOption[] {
     /\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*?\n( +)readonly (\w+)\??:( \{$|\n)?/gm,
   )) {
     const preset = comment.match(/@default ([^\n]*?)\s*$/m)?.[1] ?? '';
+    if (margin.length > 8) continue;
     if (margin.length === 2) outer = name;
-    if (opens === undefined)
+    if (opens === undefined || margin.length > 2)
       found.push({ name: margin.length > 2 ? `${outer}.${name}` : name, preset: preset.replace(/^'(.*)'$/, '$1') });
   }
   return found;

@@ -2,12 +2,12 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { home, readEntries } from './entries.ts';
 
 const run = promisify(execFile);
 
-export const home = fileURLToPath(new URL('../..', import.meta.url));
+export { home };
 
 /** What a command printed, and the code it exited with; `undefined` after a signal. */
 export interface Outcome {
@@ -30,9 +30,17 @@ export class PageCode {
   static async of(page: string): Promise<PageCode> {
     const text = await readFile(join(home, page), 'utf8');
     const programs = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code = '']) => code);
+    // The port that a page names may be taken on the machine that runs the specs.
+    const { folder } = await PageCode.from(programs.map((code) => code.replace('port: 7000', 'port: 0')));
+    return new PageCode(folder, programs);
+  }
+
+  /** @param files Further files of the project: their names, and what they contain. */
+  static async from(programs: readonly string[], files: Readonly<Record<string, string>> = {}): Promise<PageCode> {
     const folder = await mkdtemp(join(tmpdir(), 'sluice-page-'));
     await symlink(join(home, 'node_modules'), join(folder, 'node_modules'));
-    const paths = { sluice: [join(home, 'lib/index.ts')], 'sluice/testing': [join(home, 'lib/testing/index.ts')] };
+    const entries = await readEntries();
+    const paths = Object.fromEntries(entries.map(({ specifier, path }) => [specifier, [join(home, `lib/${path}.ts`)]]));
     const options = {
       compilerOptions: { paths, rootDir: '/' },
       extends: join(home, 'tsconfig.json'),
@@ -40,9 +48,8 @@ export class PageCode {
     };
     await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(options));
     await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
-    // The port that a page names may be taken on the machine that runs the specs.
-    const onAnyPort = programs.map((code) => code.replace('port: 7000', 'port: 0'));
-    await Promise.all(onAnyPort.map((code, i) => writeFile(join(folder, `${i}.ts`), code)));
+    const all = { ...files, ...Object.fromEntries(programs.map((code, i) => [`${i}.ts`, code])) };
+    await Promise.all(Object.entries(all).map(([name, code]) => writeFile(join(folder, name), code)));
     return new PageCode(folder, programs);
   }
 

@@ -1,5 +1,5 @@
 /** Sluice, with all protections of `serve` at their defaults, except a limit that is high enough for the idle case. */
-import { map, reduce, take } from 'rxjs';
+import { map, reduce, share, take } from 'rxjs';
 import {
   encodeLengthPrefixed,
   encodeLine,
@@ -47,10 +47,13 @@ function* blocks(bytes: number): Iterable<Uint8Array> {
 
 const { mode, host, port } = readArguments();
 const tls = mode === 'tls' ? { tls: readCertificate() } : {};
-serve({ host, port }, pick(handlers, mode), {
-  concurrency: limit,
-  perAddress: { connections: limit },
-  ...tls,
-}).subscribe((event) => {
+// Loaded only where it is measured.
+const operated = process.env.SLUICE_OPERATED === '1' ? await import('./operated.ts') : undefined;
+const handler = pick(handlers, mode);
+const options = { concurrency: limit, perAddress: { connections: limit }, ...tls, ...operated?.options };
+const server = serve({ host, port }, operated ? operated.traced(handler) : handler, options);
+const events = operated ? server.pipe(share()) : server;
+operated?.operate(events);
+events.subscribe((event) => {
   if (event.type === 'listening') console.log(`listening on ${event.address.address}:${event.address.port}`);
 });

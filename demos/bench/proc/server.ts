@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
-import { createInterface } from 'node:readline';
+import { createInterface, type Interface } from 'node:readline';
 import { type SelfSigned, selfSigned } from '../../support/selfSigned.ts';
 import type { Mode } from '../load/job.ts';
 import type { Program } from '../peers.ts';
@@ -8,6 +8,10 @@ import { cores, errorOutput, spawnPinned } from './pinned.ts';
 
 /** Time that a server has to listen, in milliseconds. */
 const patience = 20_000;
+
+/** What the bench's own servers print when they listen, and what one with an admin port prints besides. */
+const LISTENING = /^listening on .*:(\d+)$/;
+const ADMIN = /^admin (.*)$/;
 
 /** A server process that listens. */
 export interface Running {
@@ -19,7 +23,7 @@ export interface Running {
 
 /** Starts a server on its core, listening on all addresses, and waits until it has printed that it listens. */
 export async function startServer(program: Program, mode: Mode): Promise<Running> {
-  const { command: given, ready, env } = program;
+  const { command: given, ready = LISTENING, env, watch } = program;
   const port = typeof given === 'function' ? await freePort() : 0;
   const command = typeof given === 'function' ? given(port) : [...given, '--mode', mode, '--host', '0.0.0.0'];
   const child = await spawnPinned(cores.server, command, {
@@ -34,7 +38,15 @@ export async function startServer(program: Program, mode: Mode): Promise<Running
   const { stdout, pid } = child;
   if (stdout === null || pid === undefined) throw new Error(`Cannot start ${command[0]}`);
   try {
-    return { pid, port: await portOf(createInterface(stdout), closed, ready, port), stop };
+    const lines = createInterface(stdout);
+    const found = [lineOf(lines, ready), ...(watch ? [lineOf(lines, ADMIN)] : [])];
+    const [listening, page] = await inTime(Promise.all(found), closed);
+    const watched = await watch?.(page?.[1] ?? '');
+    const stopBoth = async () => {
+      await watched?.stop();
+      await stop();
+    };
+    return { pid, port: port || Number(listening?.[1]), stop: watched ? stopBoth : stop };
   } catch (error) {
     await stop();
     throw new Error(`${error instanceof Error ? error.message : error}: ${command.join(' ')}\n${errors()}`, {
@@ -62,13 +74,17 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Waits for the line that the server prints when it listens. @returns The given `port`, or else the one in that line. */
-async function portOf(
-  lines: AsyncIterable<string>,
-  closed: Promise<unknown>,
-  ready = /^listening on .*:(\d+)$/,
-  port = 0,
-): Promise<number> {
+/** The first line that matches. */
+const lineOf = (lines: Interface, pattern: RegExp) =>
+  new Promise<RegExpExecArray>((resolve) => {
+    lines.on('line', (line) => {
+      const found = pattern.exec(line);
+      if (found !== null) resolve(found);
+    });
+  });
+
+/** Waits for what a server prints when it listens. */
+async function inTime<T>(printed: Promise<T>, closed: Promise<unknown>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`The server does not listen after ${patience} ms`)), patience);
@@ -78,15 +94,8 @@ async function portOf(
   });
   // Handled here, because it may lose the race below and be rejected later.
   ended.catch(() => undefined);
-  const listening = (async () => {
-    for await (const line of lines) {
-      const found = ready.exec(line);
-      if (found !== null) return port || Number(found[1]);
-    }
-    return ended;
-  })();
   try {
-    return await Promise.race([listening, late, ended]);
+    return await Promise.race([printed, late, ended]);
   } finally {
     clearTimeout(timer);
   }

@@ -1,0 +1,56 @@
+import type { Address } from '../transport/transport.ts';
+import type { LimitName } from './options.ts';
+
+/** The admin port is open. */
+export interface AdminListeningEvent {
+  readonly type: 'listening';
+  readonly address: Address;
+  /** The live page, with the token in its fragment: a browser does not send that part. To be shown to the operator only. */
+  readonly url: string;
+  /** What each request for figures of connections, and each action, has to have as `Authorization: Bearer …`. */
+  readonly token: string;
+  /** Whether other machines may reach the port: it is bound to an address that is not a loopback one. */
+  readonly isExposed: boolean;
+}
+
+/** An operator did something. This is the record of it: log it. */
+export interface AdminActionEvent {
+  readonly type: 'action';
+  /**
+   * - `drain`, `abort`: `connections` of them were asked to finish, or aborted, with the detail `reason`.
+   * - `limit`: the limit `name` was moved from `was` to `value`.
+   * - `shutdown`: the drain of the whole server was asked for.
+   */
+  readonly action: 'drain' | 'abort' | 'limit' | 'shutdown';
+  /** Where the request came from. */
+  readonly peer: Address;
+  readonly connections?: number;
+  readonly reason?: string;
+  readonly name?: LimitName;
+  readonly was?: number;
+  readonly value?: number;
+}
+
+/** A request was refused. Emitted at most once a second for each reason, because anybody may send such requests at any rate. */
+export interface AdminRefusedEvent {
+  readonly type: 'refused';
+  /**
+   * - `host`: the header `Host` has a name that is not one of this port, as after DNS rebinding.
+   * - `origin`: a page of another origin sent it.
+   * - `token`: it has no token, or a wrong one.
+   * - `viewers`: as many live pages are open as may be.
+   */
+  readonly reason: 'host' | 'origin' | 'token' | 'viewers';
+  readonly peer: Address;
+  /** How many more were refused for this reason since its last event. */
+  readonly more: number;
+}
+
+/** Something failed that the admin port calls, such as the metrics; or it cannot accept. The server is not affected. */
+export interface AdminFailedEvent {
+  readonly type: 'failed';
+  readonly error: unknown;
+}
+
+/** The events of `admin`. */
+export type AdminEvent = AdminListeningEvent | AdminActionEvent | AdminRefusedEvent | AdminFailedEvent;

@@ -1,0 +1,13 @@
+// The names of `sluice/admin`: a port for those who run a server. A server without it loads none of this.
+
+export { admin } from './admin.ts';
+export type { AddressRow, ConnectionsView, JsonRow } from './connectionsView.ts';
+export type {
+  AdminActionEvent,
+  AdminEvent,
+  AdminFailedEvent,
+  AdminListeningEvent,
+  AdminRefusedEvent,
+} from './events.ts';
+export type { AdminLimits, AdminOptions, LimitName, MetricsSource } from './options.ts';
+export type { Sample } from './sample.ts';

@@ -1,0 +1,94 @@
+import { call } from './api.js';
+import { byId, make, say, setText } from './dom.js';
+import { count } from './format.js';
+
+/** The limits that can be moved. The server checks each value; its sentence is shown beside the field. */
+
+const LABELS = /** @type {Record<string, string>} */ ({
+  concurrency: 'Served at a time',
+  'waiting.max': 'That may wait',
+  'waiting.timeout': 'Longest wait',
+  'perAddress.connections': 'From one address',
+  'accepts.perSecond': 'Accepted in all',
+  'accepts.perAddress.perSecond': 'Accepted from one address',
+  idle: 'Without a byte',
+  greeting: 'To the first byte',
+  frame: 'For a whole frame',
+  reply: 'For a reply',
+});
+
+/** @typedef {{ input: HTMLInputElement, wrong: HTMLElement, value: string }} Field */
+/** @type {Map<string, Field>} */
+const fields = new Map();
+const list = byId('limits', HTMLElement);
+
+/** @param {{ name: string, value: number | 'Infinity', unit: string }} limit */
+function add({ name, unit }) {
+  const label = LABELS[name] ?? name;
+  const id = `limit-${name.replaceAll('.', '-')}`;
+  const input = make('input', {
+    id,
+    inputmode: 'numeric',
+    autocomplete: 'off',
+    'aria-describedby': `${id}-unit ${id}-wrong`,
+  });
+  const wrong = make('p', { id: `${id}-wrong`, class: 'wrong' });
+  const set = make('button', { type: 'submit', 'aria-label': `Set ${label}` }, 'Set');
+  const names = make('div', { class: 'limit-name' }, make('label', { for: id }, label), make('code', {}, name));
+  const line = make(
+    'div',
+    { class: 'limit-line' },
+    input,
+    make('span', { class: 'unit', id: `${id}-unit` }, unit),
+    set,
+  );
+  const form = make('form', { class: 'limit', novalidate: '' }, names, line, wrong);
+  /** @type {Field} */
+  const field = { input, wrong, value: '' };
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    move(name, label, field);
+  });
+  fields.set(name, field);
+  list.append(form);
+  return field;
+}
+
+/** @param {string} name @param {string} label @param {Field} field */
+async function move(name, label, field) {
+  const text = field.input.value.trim().replaceAll(',', '');
+  const value = /^(infinity|∞)$/i.test(text) ? 'Infinity' : text === '' ? null : Number(text);
+  try {
+    const { was, value: moved } = await call('/limits/move', { name, value: Number.isNaN(value) ? text : value });
+    invalid(field, '');
+    field.value = shown(moved);
+    field.input.value = field.value;
+    say(`${label}: ${shown(was)} is now ${shown(moved)}`);
+  } catch (error) {
+    invalid(field, error instanceof Error ? error.message : String(error));
+    say(field.wrong.textContent ?? '');
+  }
+}
+
+/** @param {Field} field @param {string} sentence */
+function invalid({ input, wrong }, sentence) {
+  setText(wrong, sentence.replace(/^Cannot move a limit: (options\.|the body\.)?/, ''));
+  if (sentence === '') input.removeAttribute('aria-invalid');
+  else input.setAttribute('aria-invalid', 'true');
+}
+
+/** @param {number | 'Infinity'} value */
+const shown = (value) => (typeof value === 'number' ? count(value) : value);
+
+/** @param {any[]} limits */
+export function showLimits(limits) {
+  for (const limit of limits) {
+    const field = fields.get(limit.name) ?? add(limit);
+    const value = shown(limit.value);
+    if (value === field.value) continue;
+    // One that is being edited is left alone.
+    if (field.input.value === field.value) field.input.value = value;
+    field.value = value;
+  }
+  if (limits.length === 0) setText(list, 'This server has none that can be moved while it runs.');
+}

@@ -1,0 +1,89 @@
+import { drainServer } from './actions.js';
+import { hasToken, setToken } from './api.js';
+import { redrawCharts, showCharts } from './charts.js';
+import { redrawCloses, showCloses } from './closes.js';
+import { closeFound, showTables } from './connections.js';
+import { byId, setText } from './dom.js';
+import { showDrain, showFigures, showPhase, showWhere } from './figures.js';
+import { showLimits } from './limits.js';
+import { Live } from './live.js';
+
+/** The live page: connects, and hands what it receives to its parts. */
+
+/** Samples that are kept. */
+const SAMPLES = 300;
+
+const search = byId('search', HTMLInputElement);
+const sort = byId('sort', HTMLSelectElement);
+const askToken = byId('ask-token', HTMLFormElement);
+const drainButton = byId('drain-server', HTMLButtonElement);
+
+/** @type {any[]} */
+let samples = [];
+let startedAt = 0;
+
+const live = new Live({
+  start(start) {
+    samples = start.history;
+    startedAt = start.startedAt;
+  },
+  tick(tick) {
+    if (tick.sample === undefined) return;
+    byId('shown', HTMLElement).hidden = false;
+    askToken.hidden = true;
+    const newest = samples.at(-1);
+    if (newest === undefined || tick.sample.at > newest.at) samples.push(tick.sample);
+    if (samples.length > SAMPLES) samples.shift();
+    drainButton.hidden = !tick.canDrain || tick.phase !== 'serving';
+    showPhase(tick.phase);
+    showWhere(tick, startedAt);
+    showDrain(tick);
+    showFigures(tick, samples.at(-2));
+    showCharts(samples);
+    showCloses(samples, tick.closes);
+    showLimits(tick.limits);
+    showTables(tick, search.value.trim());
+  },
+  over(why) {
+    if (why === 'token') ask('That token is not the one of this server.');
+    if (why === 'lost') showPhase('lost');
+    // The port is closed by now, and nothing can be done any more.
+    if (why === 'ended') document.body.classList.add('is-over');
+  },
+});
+
+const follow = () => live.follow({ search: search.value.trim(), sort: sort.value });
+
+/** @param {string} [sentence] */
+function ask(sentence = '') {
+  byId('shown', HTMLElement).hidden = true;
+  askToken.hidden = false;
+  setText(byId('token-wrong', HTMLElement), sentence);
+  byId('token', HTMLInputElement).focus();
+}
+
+askToken.addEventListener('submit', (event) => {
+  event.preventDefault();
+  setToken(byId('token', HTMLInputElement).value);
+  follow();
+});
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let typing;
+search.addEventListener('input', () => {
+  clearTimeout(typing);
+  typing = setTimeout(follow, 200);
+});
+sort.addEventListener('change', follow);
+byId('find', HTMLFormElement).addEventListener('submit', (event) => event.preventDefault());
+byId('drain-all', HTMLButtonElement).addEventListener('click', () => closeFound('drain', search.value.trim()));
+byId('abort-all', HTMLButtonElement).addEventListener('click', () => closeFound('abort', search.value.trim()));
+drainButton.addEventListener('click', drainServer);
+
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+  redrawCharts();
+  redrawCloses();
+});
+
+if (hasToken()) follow();
+else ask();

@@ -1,0 +1,103 @@
+import type { IntervalHistogram } from 'node:perf_hooks';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { Monitor } from './monitor.ts';
+
+/** The figures of a server at one moment. Those without "now" grow from the start on: a rate is the difference of two samples. */
+export interface Sample {
+  /** In milliseconds since 1970. It never goes back, even if the system clock is set. */
+  readonly at: number;
+  /** Connections that are being served, or closing, now. */
+  readonly active: number;
+  /** Connections that wait now. */
+  readonly waiting: number;
+  /** How many may be served at a time now; `null` if only operators decide that, or if there is no limit. */
+  readonly concurrency: number | null;
+  /** How many may wait now. */
+  readonly waitingMax: number | null;
+  readonly accepted: number;
+  readonly closed: number;
+  readonly refused: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** The longest delay of the event loop since the sample before, in milliseconds. */
+  readonly loopDelay: number;
+  /** How many connections were closed for each reason since the sample before; reasons with none are absent. */
+  readonly closes: Readonly<Record<string, number>>;
+  /** How many were refused for each reason since the sample before, likewise. */
+  readonly refusals: Readonly<Record<string, number>>;
+}
+
+/** How long samples are kept: enough for the page to have its charts at once. */
+const SAMPLES = 300;
+
+/** The timer by which the delay of the event loop is measured, in milliseconds. What it is late is the delay. */
+const RESOLUTION = 20;
+
+/** Takes samples of a server, and keeps those of the last five minutes. */
+export class Sampler {
+  readonly #monitor: Monitor;
+  readonly #now: () => number;
+  readonly #delay: IntervalHistogram = monitorEventLoopDelay({ resolution: RESOLUTION });
+  readonly #samples: Sample[] = [];
+  #closes: ReadonlyMap<string, number> = new Map();
+  #refusals: ReadonlyMap<string, number> = new Map();
+
+  constructor(monitor: Monitor, now: () => number) {
+    this.#monitor = monitor;
+    this.#now = now;
+    this.#delay.enable();
+  }
+
+  /** The oldest first. */
+  get history(): readonly Sample[] {
+    return this.#samples;
+  }
+
+  take(): Sample {
+    const { counters, closes, refusals, listening } = this.#monitor;
+    const { active, waiting, accepted, closed, refused } = counters;
+    const sample: Sample = {
+      at: Math.round(this.#now()),
+      active,
+      waiting,
+      concurrency: finite(listening?.limits.concurrency),
+      waitingMax: finite(listening?.limits.waiting),
+      accepted,
+      closed,
+      refused,
+      ...this.#monitor.bytes(),
+      loopDelay: this.#longestDelay(),
+      closes: increase(this.#closes, closes),
+      refusals: increase(this.#refusals, refusals),
+    };
+    this.#closes = new Map(closes);
+    this.#refusals = new Map(refusals);
+    this.#samples.push(sample);
+    if (this.#samples.length > SAMPLES) this.#samples.shift();
+    return sample;
+  }
+
+  stop(): void {
+    this.#delay.disable();
+  }
+
+  #longestDelay(): number {
+    const { max, count } = this.#delay;
+    this.#delay.reset();
+    return count === 0 ? 0 : Math.max(0, Math.round(max / 1e4) / 100 - RESOLUTION);
+  }
+}
+
+/** JSON has no Infinity. */
+const finite = (limit: number | undefined): number | null =>
+  limit === undefined || limit === Number.POSITIVE_INFINITY ? null : limit;
+
+function increase(before: ReadonlyMap<string, number>, now: ReadonlyMap<string, number>): Record<string, number> {
+  const grown: Record<string, number> = {};
+  for (const [reason, count] of now) {
+    const more = count - (before.get(reason) ?? 0);
+    // Defined, not assigned: a reason is any text, and `__proto__` is one.
+    if (more > 0) Object.defineProperty(grown, reason, { value: more, enumerable: true });
+  }
+  return grown;
+}

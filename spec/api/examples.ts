@@ -1,0 +1,70 @@
+import * as rxjs from 'rxjs';
+import type { Entry } from '../support/entries.ts';
+import type { Comment } from './comment.ts';
+import type { Name } from './names.ts';
+
+/** A program in a doc-comment. */
+export interface Example {
+  /** The exported name that it is an example of, or one of its members. */
+  readonly of: string;
+  /** With the imports that the comment leaves out. */
+  readonly code: string;
+  /** The lines that it has to print, as comments that begin with an arrow say. */
+  readonly prints: readonly string[];
+}
+
+/** Values that an example may use without an import. */
+/** Names that an example takes from its surroundings, where the port is free and a client talks to each server. */
+const OURS = ['connect', 'database', 'listen', 'serve'];
+const GIVEN: Readonly<Record<string, string>> = {
+  AsyncLocalStorage: "import { AsyncLocalStorage } from 'node:async_hooks';",
+  assert: "import assert from 'node:assert/strict';",
+  pino: "import { pino } from 'pino';",
+  TestScheduler: "import { TestScheduler } from 'rxjs/testing';",
+};
+
+/** All programs in the doc-comments of an entry. */
+export function examplesOf(names: ReadonlyMap<Entry, readonly Name[]>): Example[] {
+  const exported = new Map<string, Exported>();
+  for (const [{ specifier }, all] of names)
+    for (const { name, kind, isTypeOnly } of all)
+      exported.set(name, { specifier, isType: isTypeOnly || kind === 'interface' || kind === 'type' });
+  const within = (name: Name): Example[] => [
+    ...programsIn(name.comment).map((code) => ({
+      of: name.name,
+      code: withImports(code, exported),
+      prints: printsOf(code),
+    })),
+    ...name.members.flatMap(within),
+  ];
+  return [...names.values()].flat().flatMap(within);
+}
+
+function programsIn({ text, tags }: Comment): string[] {
+  const texts = [text, ...tags.map((tag) => tag.text)];
+  return texts.flatMap((one) => [...one.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code = '']) => code));
+}
+
+function printsOf(code: string): string[] {
+  return [...code.matchAll(/^\/\/ → (.*)$/gm)].map(([, line = '']) => line);
+}
+
+interface Exported {
+  readonly specifier: string;
+  readonly isType: boolean;
+}
+
+function withImports(code: string, exported: ReadonlyMap<string, Exported>): string {
+  const text = code.replace(/\/\/.*/g, '');
+  const words = new Set([...text.matchAll(/(?<![.\w'])[A-Za-z]\w*\b(?![':])/g)].map(([word]) => word));
+  for (const [, local = ''] of code.matchAll(/\b(?:const|let|class|function) (\w+)/g)) words.delete(local);
+  for (const keyword of ['async', 'never']) words.delete(keyword);
+  const imports = [...words].flatMap((word) => {
+    if (word in GIVEN) return GIVEN[word] ?? [];
+    if (OURS.includes(word)) return `import { ${word} } from './world.ts';`;
+    const found = exported.get(word);
+    if (found) return `import { ${found.isType ? 'type ' : ''}${word} } from '${found.specifier}';`;
+    return word in rxjs ? `import { ${word} } from 'rxjs';` : [];
+  });
+  return `${imports.join('\n')}\n\n${code}\nexport {};\n`;
+}
