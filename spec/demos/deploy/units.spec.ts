@@ -53,7 +53,7 @@ LimitCORE=0
     await served();
     await systemd.until(SERVICE, 'StatusText', (text) => text === 'listening');
     expect(await state('ActiveState')).toBe('active');
-    expect(await Promise.all(['/livez', '/readyz', '/other'].map(probe))).toEqual([200, 200, 404]);
+    expect(await Promise.all(['/livez', '/readyz'].map(probe))).toEqual([200, 200]);
     expect(await state('LimitNOFILE')).toBe('65536');
     expect(systemd.log).not.toContain('Warning');
   });
