@@ -19,7 +19,7 @@ const guides = [
   'lib/testing/TESTING.md',
   'lib/tls/TLS.md',
 ];
-const pages = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'demos/README.md', ...guides];
+const pages = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'demos/README.md', 'demos/deploy/README.md', ...guides];
 const readme = await readFile(join(home, 'README.md'), 'utf8');
 
 let code: PageCode;
