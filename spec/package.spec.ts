@@ -61,11 +61,15 @@ describe('the package', () => {
     const others = files.filter((path) => !path.startsWith('package/dist/'));
     const guides = [
       'demos/bench/results.svg',
+      'lib/FIRST.md',
+      'lib/FROM-NESTJS.md',
+      'lib/FROM-NET.md',
       'lib/admin/ADMIN.md',
       'lib/deadline/DEADLINES.md',
       'lib/flow/BACKPRESSURE.md',
       'lib/flow/CONTEXT.md',
       'lib/framing/DECODERS.md',
+      'lib/framing/PROTOCOL.md',
       'lib/listen/OVERLOAD.md',
       'lib/listen/TABLE.md',
       'lib/shutdown/DRAINING.md',

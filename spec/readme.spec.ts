@@ -9,10 +9,14 @@ import { libraryOptions } from './support/libraryOptions.ts';
 import { home, PageCode } from './support/page.ts';
 
 const guides = [
+  'lib/FIRST.md',
+  'lib/FROM-NESTJS.md',
+  'lib/FROM-NET.md',
   'lib/deadline/DEADLINES.md',
   'lib/flow/BACKPRESSURE.md',
   'lib/flow/CONTEXT.md',
   'lib/framing/DECODERS.md',
+  'lib/framing/PROTOCOL.md',
   'lib/listen/TABLE.md',
   'lib/shutdown/DRAINING.md',
   'lib/testing/TESTING.md',
