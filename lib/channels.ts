@@ -12,7 +12,9 @@ export interface ChannelServer {
 
 /** What is published on the channel `sluice.` and the type of the event, such as `sluice.opened`. */
 export interface ChannelMessage<Type extends ServerEvent['type'] = ServerEvent['type']> {
+  /** The event, as the subscribers of the server receive it. */
   readonly event: Extract<ServerEvent, { type: Type }>;
+  /** The server whose event it is. */
   readonly server: ChannelServer;
 }
 

@@ -84,7 +84,9 @@ describe('the package', () => {
     expect(built).toContain('package/dist/index.js');
     const page = ['icon.svg', 'index.html', 'page.css', 'uplot.css'].map((name) => `package/dist/admin/page/${name}`);
     expect(built.filter((path) => !/\.(js|d\.ts|js\.map)$/.test(path)).sort()).toEqual(page);
-    expect(built.filter((path) => path.startsWith('package/dist/admin/page/') && !/\.js$/.test(path)).sort()).toEqual(page);
+    expect(built.filter((path) => path.startsWith('package/dist/admin/page/') && !/\.js$/.test(path)).sort()).toEqual(
+      page,
+    );
   });
 
   it('contains every file that a page of it links to', async () => {

@@ -21,11 +21,16 @@ const observable = having('an Observable of the events of serve', 'subscribe');
  * other subscribers; here it is the end. Unsubscribing closes the port at once.
  *
  * @example
+ * ```ts
  * const concurrency = new BehaviorSubject(1000);
- * const events = serve({ port: 7000 }, handler, { concurrency, shutdown: signals() }).pipe(share());
+ * const echo = (client: Connection) => client.pipe(lines(), map(encodeLine));
+ * const events = serve({ port: 7000 }, echo, { concurrency, shutdown: signals() }).pipe(share());
+ *
  * admin(events, { port: 7001, limits: { concurrency } })
  *   .subscribe((event) => event.type === 'listening' && console.log(event.url));
- * events.subscribe(logTo(pino()));
+ * events.subscribe(logTo());
+ * // → http://127.0.0.1:…/#token=…
+ * ```
  *
  * @param events The events of `serve`.
  * @param options See {@link AdminOptions}.

@@ -4,6 +4,7 @@ import type { LimitName } from './options.ts';
 /** The admin port is open. */
 export interface AdminListeningEvent {
   readonly type: 'listening';
+  /** The address that the port is bound to. */
   readonly address: Address;
   /** The live page, with the token in its fragment: a browser does not send that part. To be shown to the operator only. */
   readonly url: string;
@@ -17,6 +18,8 @@ export interface AdminListeningEvent {
 export interface AdminActionEvent {
   readonly type: 'action';
   /**
+   * What was done.
+   *
    * - `drain`, `abort`: `connections` of them were asked to finish, or aborted, with the detail `reason`.
    * - `limit`: the limit `name` was moved from `was` to `value`.
    * - `shutdown`: the drain of the whole server was asked for.
@@ -24,10 +27,15 @@ export interface AdminActionEvent {
   readonly action: 'drain' | 'abort' | 'limit' | 'shutdown';
   /** Where the request came from. */
   readonly peer: Address;
+  /** How many connections were asked to finish, or aborted, if that was done. */
   readonly connections?: number;
+  /** Why, in the words of the operator, if there are any. */
   readonly reason?: string;
+  /** The limit, if one was moved. */
   readonly name?: LimitName;
+  /** The number that the limit had, if one was moved. */
   readonly was?: number;
+  /** The number that it has now, if one was moved. */
   readonly value?: number;
 }
 
@@ -35,12 +43,15 @@ export interface AdminActionEvent {
 export interface AdminRefusedEvent {
   readonly type: 'refused';
   /**
+   * Why it was refused.
+   *
    * - `host`: the header `Host` has a name that is not one of this port, as after DNS rebinding.
    * - `origin`: a page of another origin sent it.
    * - `token`: it has no token, or a wrong one.
    * - `viewers`: as many live pages are open as may be.
    */
   readonly reason: 'host' | 'origin' | 'token' | 'viewers';
+  /** Where the request came from. */
   readonly peer: Address;
   /** How many more were refused for this reason since its last event. */
   readonly more: number;
@@ -49,6 +60,7 @@ export interface AdminRefusedEvent {
 /** Something failed that the admin port calls, such as the metrics; or it cannot accept. The server is not affected. */
 export interface AdminFailedEvent {
   readonly type: 'failed';
+  /** What was thrown, or what the promise was rejected with. */
   readonly error: unknown;
 }
 

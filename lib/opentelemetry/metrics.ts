@@ -14,6 +14,7 @@ export interface MetricsOptions {
   /**
    * Further attributes of all metrics of this server. They overrule ours, `server.address` and `server.port`, which are those that
    * it listens on. Of servers with the same attributes the last one is reported.
+   * @default none
    */
   readonly attributes?: Attributes | undefined;
 }
@@ -30,9 +31,14 @@ const reporters = new WeakMap<Meter, MeterReporter>();
  * process has the result of the drain.
  *
  * @example
+ * ```ts
+ * const provider = new MeterProvider();
+ * const echo = (client: Connection) => client.pipe(lines(), map(encodeLine));
  * const events = serve({ port: 7000 }, echo, { shutdown: signals() }).pipe(share());
+ *
  * metrics(events, { meter: provider.getMeter('echo') });
- * events.subscribe(logTo(pino()));
+ * events.subscribe(logTo());
+ * ```
  *
  * @param events Those of `serve`, or a Subject that is the option `events` of `listen`. They are subscribed to: share those of
  * `serve`, or there are two servers. An error of theirs is ignored here.
