@@ -54,13 +54,15 @@ function printsOf(code: string): string[] {
   return [...code.matchAll(/^\/\/ → (.*)$/gm)].map(([, line = '']) => line);
 }
 
+/** The ports of what is not a server of this library may be taken on the machine that runs the specs. */
+export const onAnyPort = (code: string): string => code.replace(/(\badmin\([^)]*\bport: |\.listen\()\d+/g, '$10');
+
 interface Exported {
   readonly specifier: string;
   readonly isType: boolean;
 }
 
 function withImports(code: string, exported: ReadonlyMap<string, Exported>): string {
-  const onAnyPort = code.replace(/\b(7001|9464)\b/g, '0');
   const text = code.replace(/\/\/.*/g, '');
   const words = new Set([...text.matchAll(/(?<![.\w'])[A-Za-z]\w*\b(?![':])/g)].map(([word]) => word));
   for (const [, local = ''] of code.matchAll(/\b(?:const|let|class|function) (\w+)/g)) words.delete(local);
@@ -72,5 +74,5 @@ function withImports(code: string, exported: ReadonlyMap<string, Exported>): str
     if (found) return `import { ${found.isType ? 'type ' : ''}${word} } from '${found.specifier}';`;
     return word in rxjs ? `import { ${word} } from 'rxjs';` : [];
   });
-  return `${imports.join('\n')}\n\n${onAnyPort}\nexport {};\n`;
+  return `${imports.join('\n')}\n\n${onAnyPort(code)}\nexport {};\n`;
 }
