@@ -19,8 +19,11 @@ let known: readonly InheritedSocket[] | undefined;
  * closes its port closes the descriptor: a second server of the same process cannot listen on it.
  *
  * @example
+ * ```ts
  * const where = process.env.LISTEN_FDS === undefined ? { port: 7000 } : inherited('main');
- * serve(where, (client) => client, { shutdown: signals() }).subscribe(logTo());
+ *
+ * serve(where, (client) => client.pipe(lines(), map(encodeLine)), { shutdown: signals() }).subscribe(logTo());
+ * ```
  *
  * @param name `FileDescriptorName=` of the socket unit, or `--fdname` of systemd-socket-activate. Without such a setting a socket
  * unit has its own name, such as `echo.socket`. @default the only socket

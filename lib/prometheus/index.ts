@@ -41,6 +41,7 @@ const reporters = new WeakMap<AnyRegistry, Reporter>();
  * const registry = new Registry();
  * const echo = (client: Connection) => client.pipe(lines(), map(encodeLine));
  * const events = serve({ port: 7000 }, echo, { shutdown: signals() }).pipe(share());
+ *
  * metrics(events, { registry });
  * events.subscribe(logTo(console));
  * // Where Prometheus asks: `await registry.metrics()`.
