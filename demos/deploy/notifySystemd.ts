@@ -29,8 +29,8 @@ const BEATS = 3;
  * Node has no datagram sockets of the unix family. So each message is sent by `systemd-notify`, which is wherever systemd is, needs no
  * compiler, and waits until systemd has read the message. The unit needs `NotifyAccess=all`, because the sender is another process.
  *
- * Without `NOTIFY_SOCKET` in the environment it does nothing. It never throws, never keeps the process alive, and has one process
- * at a time. If a message cannot be sent, Node prints one warning.
+ * Without `NOTIFY_SOCKET` in the environment it does nothing. It never throws, and never keeps the process alive. If a message
+ * cannot be sent, Node prints one warning.
  */
 export function notifySystemd({ stopWithin }: NotifyOptions = {}): Observer<ServerEvent> {
   if (!process.env.NOTIFY_SOCKET) return { next() {}, error() {}, complete() {} };
@@ -65,27 +65,17 @@ export function watchdogInterval(env: Readonly<NodeJS.ProcessEnv>, pid: number):
   return Math.min(Number(WATCHDOG_USEC) / 1000 / BEATS, 2 ** 31 - 1);
 }
 
-/** Sends messages in order, by one process at a time. */
+/** Sends messages, each by a process of its own. */
 class Sender {
-  readonly #waiting: string[][] = [];
-  #isSending = false;
+  #running = 0;
   #hasWarned = false;
 
+  /**
+   * Sends a message at once, whatever else is on its way: the process may end in the same event-loop iteration as a drain begins. Its
+   * child goes on.
+   */
   send(...assignments: string[]): void {
-    this.#waiting.push(assignments);
-    this.#next();
-  }
-
-  /** Sends a message of the watchdog, unless another message is on its way. */
-  beat(): void {
-    if (!this.#isSending) this.send('WATCHDOG=1');
-  }
-
-  #next(): void {
-    if (this.#isSending) return;
-    const assignments = this.#waiting.shift();
-    if (assignments === undefined) return;
-    this.#isSending = true;
+    this.#running++;
     try {
       const child = spawn('systemd-notify', assignments, { stdio: 'ignore' });
       child.on('error', (error) => this.#sent(error.message));
@@ -97,12 +87,15 @@ class Sender {
     }
   }
 
+  /** Sends a message of the watchdog, unless another message is on its way: where the program hangs, there are no more of it. */
+  beat(): void {
+    if (this.#running === 0) this.send('WATCHDOG=1');
+  }
+
   #sent(failure: string | undefined): void {
-    this.#isSending = false;
-    if (failure !== undefined && !this.#hasWarned) {
-      this.#hasWarned = true;
-      process.emitWarning(`systemd cannot be notified: ${failure}`);
-    }
-    this.#next();
+    this.#running--;
+    if (failure === undefined || this.#hasWarned) return;
+    this.#hasWarned = true;
+    process.emitWarning(`systemd cannot be notified: ${failure}`);
   }
 }

@@ -11,7 +11,7 @@ host, port, *command = sys.argv[1:]
 opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
 opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 # Before listen: they decide which window a client is offered. The accepted sockets inherit all three.
-opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
 opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 131072)
 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)
 opened.bind((host, int(port)))

@@ -2,19 +2,21 @@
  * A server to deploy: it answers each line in upper case. In a container it opens its port itself; under systemd it takes over the
  * one that the socket unit has opened. Copy it, and put your own handler in the place of `shout`.
  *
- *     npx tsx demos/deploy/server.ts                       port 7000
+ *     ADMIN_PORT=7001 npx tsx demos/deploy/server.ts       port 7000, and the admin port
  *     printf 'hello\n' | nc -q1 127.0.0.1 7000             HELLO
- *     curl -i localhost:7001/readyz                        200, and 503 from the first SIGTERM on (with ADMIN_PORT=7001)
+ *     curl -i localhost:7001/readyz                        200, and 503 from the first SIGTERM on
  *
  * It is set up by its environment, as a Deployment and a unit can do it: `PORT`; `ANNOUNCE` and `GRACE`, in milliseconds;
- * `ADMIN_PORT` for the probes, and `ADMIN_HOST`. The README beside it has the Dockerfile, the Deployment and the units.
+ * `ADMIN_PORT` for the probes and the live page, `ADMIN_HOST`, and `ADMIN_TOKEN`, without which nobody knows the token of the page.
+ * The README beside it has the Dockerfile, the Deployment and the units.
  */
 import { share } from 'rxjs';
-import { encodeLine, exchange, inherited, lines, logTo, serve, signals } from '../../lib/index.ts';
+import { type AdminEvent, admin } from '../../lib/admin/index.ts';
+import { boundedStdout, encodeLine, exchange, inherited, lines, logTo, serve, signals } from '../../lib/index.ts';
 import { notifySystemd } from './notifySystemd.ts';
-import { probes } from './probes.ts';
 
-const { LISTEN_FDS, PORT = 7000, ANNOUNCE = 0, GRACE = 10_000, ADMIN_PORT, ADMIN_HOST = '127.0.0.1' } = process.env;
+const { LISTEN_FDS, PORT = 7000, ANNOUNCE = 0, GRACE = 10_000 } = process.env;
+const { ADMIN_PORT, ADMIN_HOST = '127.0.0.1', ADMIN_TOKEN } = process.env;
 const announce = Number(ANNOUNCE);
 const grace = Number(GRACE);
 
@@ -25,10 +27,20 @@ const events = serve(where, shout, { shutdown: signals(), announce, grace }).pip
 
 const log = logTo();
 if (ADMIN_PORT !== undefined) {
-  probes(events, { port: Number(ADMIN_PORT), host: ADMIN_HOST }).subscribe({ error: fail });
+  admin(events, { port: Number(ADMIN_PORT), host: ADMIN_HOST, token: ADMIN_TOKEN }).subscribe({
+    next: logAction,
+    error: fail,
+  });
 }
 events.subscribe(notifySystemd({ stopWithin: announce + grace + 2000 }));
 events.subscribe({ next: log.next, error: fail });
+
+/** What an operator does at the admin port is logged. The token is not: the event `listening` has it. */
+function logAction(event: AdminEvent): void {
+  if (event.type !== 'action') return;
+  const line = { level: 40, time: Date.now(), ...event, type: 'admin', msg: `admin: ${event.action}` };
+  boundedStdout.write(`${JSON.stringify(line)}\n`);
+}
 
 function fail(error: unknown): void {
   log.error(error);

@@ -14,10 +14,15 @@ export interface Sample {
   readonly concurrency: number | null;
   /** How many may wait now. */
   readonly waitingMax: number | null;
+  /** Connections that were accepted. */
   readonly accepted: number;
+  /** Connections that were served and are closed. */
   readonly closed: number;
+  /** Connections that were refused. */
   readonly refused: number;
+  /** Bytes that were received. */
   readonly bytesIn: number;
+  /** Bytes that were sent. */
   readonly bytesOut: number;
   /** The longest delay of the event loop since the sample before, in milliseconds. */
   readonly loopDelay: number;

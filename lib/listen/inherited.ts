@@ -9,7 +9,8 @@ let known: readonly InheritedSocket[] | undefined;
 /**
  * A listening socket that the parent of this process has opened for it, as systemd does for a socket unit: where to listen.
  *
- * While the process restarts, the socket stays open and clients wait in its queue, so that none is refused. What only the owner of
+ * While the process restarts, the socket stays open and clients wait in its queue, so that none is refused: a drain accepts no
+ * further ones, and leaves them to the next process. What only the owner of
  * a socket can set comes with it: a port below 1024 without root, and the sizes of the kernel's buffers. The accepted sockets
  * inherit the latter.
  *
@@ -18,19 +19,23 @@ let known: readonly InheritedSocket[] | undefined;
  * closes its port closes the descriptor: a second server of the same process cannot listen on it.
  *
  * @example
+ * ```ts
  * const where = process.env.LISTEN_FDS === undefined ? { port: 7000 } : inherited('main');
- * serve(where, (client) => client, { shutdown: signals() }).subscribe(logTo());
+ *
+ * serve(where, (client) => client.pipe(lines(), map(encodeLine)), { shutdown: signals() }).subscribe(logTo());
+ * ```
  *
  * @param name `FileDescriptorName=` of the socket unit, or `--fdname` of systemd-socket-activate. Without such a setting a socket
  * unit has its own name, such as `echo.socket`. @default the only socket
- * @returns Its descriptor, for `serve` and `listen`.
+ * @returns Its descriptor, for `serve` and `listen`. Without `held`, a drain still accepts the clients in the queue: for an opener
+ * that ends or becomes this process, such as systemd-socket-activate.
  * @throws InheritedSocketError where no socket was handed over to this process, or not just one with that name.
  */
-export function inherited(name?: string): { readonly fd: number } {
+export function inherited(name?: string): { readonly fd: number; readonly held: true } {
   if (name !== undefined) checkArgument('inherit a socket', 'its name', name, text);
   const { fd } = socketNamed(handedOver(), name);
   if (!isSocket(fd)) throw new InheritedSocketError('not-a-socket', `descriptor ${fd} is not an open socket`);
-  return { fd };
+  return { fd, held: true };
 }
 
 function handedOver(): readonly InheritedSocket[] {

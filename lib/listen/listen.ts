@@ -160,16 +160,24 @@ export function openPort(
       hand: (connection) => connection.inContext(hand),
       fail: failed,
     });
+    if (source) listener.opening = () => source.emitEarly();
     let isOver = false;
+    function closePort(): void {
+      const { port } = listener;
+      listener.port = undefined;
+      port?.close();
+    }
     function open(): void {
-      if (!isOver) listener.port = transport.listen(where, { backlog, ...socket }, listener);
+      if (isOver) return;
+      listener.port = transport.listen(where, { backlog, ...socket }, listener);
+      if ('fd' in where && where.held) registry.leaveQueue = closePort;
     }
     live.start();
     return () => {
       isOver = true;
       live.close();
       source?.close();
-      listener.port?.close();
+      closePort();
       listener.close();
     };
   });

@@ -22,6 +22,9 @@ export class Registry {
   /** Stops and goes on accepting, where `overflow` says so. */
   parking: { end(): void } | undefined;
 
+  /** Closes the port, where another process keeps its socket: the clients in its queue are for the next process. */
+  leaveQueue: (() => void) | undefined;
+
   /** @param plan How the server drains. */
   constructor(plan?: DrainPlan) {
     this.table = new LiveConnections(plan);

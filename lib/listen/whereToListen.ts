@@ -4,7 +4,7 @@ import type { Where } from '../transport/transport.ts';
 const KINDS: readonly (readonly [string, Checks])[] = [
   ['port', { port: whole(0, 65535), host: text, ipv6Only: flag }],
   ['path', { path: unixPath }],
-  ['fd', { fd: whole(0) }],
+  ['fd', { fd: whole(0), held: flag }],
 ];
 
 /**

@@ -156,10 +156,12 @@ export class Drain implements ConnectionServer {
   /**
    * Connections that the kernel has completed already are served, not reset. An iteration of the event loop may bring only one
    * of them, so the port stays open until an iteration brings none, and the handshakes of TLS that have begun are complete.
+   * Where another process keeps the socket, they are left to the next process instead.
    */
   #acceptTheLast(left: number): void {
     const { clock, registry } = this.#options;
     registry.parking?.end();
+    registry.leaveQueue?.();
     const { accepted } = registry.counters;
     const began = clock.now();
     const look = () => {

@@ -41,6 +41,11 @@ export type Where =
   | {
       /** The number of a descriptor that is already listening. */
       readonly fd: number;
+      /**
+       * Whether another process keeps the socket open, as systemd does. Then a drain leaves the clients that are not accepted yet to
+       * the next process, in the queue of the kernel. @default false
+       */
+      readonly held?: boolean | undefined;
     };
 
 /** Where to connect to: a TCP port or a unix socket. */

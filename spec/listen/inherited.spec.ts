@@ -68,7 +68,6 @@ describe.each(['handle', 'net'])('a server on inherited sockets (transport: %s)'
     expect(early.fault).toBeUndefined();
 
     const waiting = Array.from({ length: 20 }, () => client(main.port).write('hello\n'));
-    await Promise.all(waiting.map((one) => one.whenConnected()));
     const second = start(transport, { main });
     await Promise.all(waiting.map(replied));
     await second.whenEmitted('opened', 20);
@@ -115,5 +114,32 @@ describe.each(['handle', 'net'])('a server on inherited sockets (transport: %s)'
     expect([server.exit, existsSync(path)]).toEqual([0, true]);
     owner.close();
     rmSync(folder, { recursive: true });
+  });
+});
+
+describe('a server that parks on an inherited socket', () => {
+  it('leaves the clients in its queue to the next process when it drains', async () => {
+    const main = await hold();
+    // It serves one client, lets one wait, and parks.
+    const limits = { concurrency: 1, waiting: { max: 1 }, overflow: 'park', grace: 60_000 };
+    const first = start('handle', { main }, limits);
+    await first.whenListening();
+    const half = client(main.port).write('hel');
+    await first.whenEmitted('opened');
+    const all = Array.from({ length: 5 }, () => client(main.port).write('hello\n'));
+    await Promise.all(all.map((one) => one.whenConnected()));
+    first.kill('SIGTERM');
+    await first.whenEmitted('draining');
+    half.write('lo\n');
+    await first.whenEmitted('drained');
+    await first.whenExited();
+    // One has its place in the waiting room, and is refused. The others are not accepted.
+    expect(first.refusals.filter((reason) => reason !== 'draining')).toEqual([]);
+    expect(first.refusals.length).toBeLessThanOrEqual(1);
+    const second = start('handle', { main });
+    await Promise.all(all.map((one) => one.until(({ text, closed }) => text === 'hello\n' || closed)));
+    expect(all.filter(({ text }) => text === '')).toHaveLength(first.refusals.length);
+    expect(all.map(({ fault }) => fault).filter(Boolean)).toEqual([]);
+    expect(second.refusals).toEqual([]);
   });
 });

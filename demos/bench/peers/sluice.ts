@@ -51,7 +51,8 @@ const tls = mode === 'tls' ? { tls: readCertificate() } : {};
 const operated = process.env.SLUICE_OPERATED === '1' ? await import('./operated.ts') : undefined;
 const handler = pick(handlers, mode);
 const options = { concurrency: limit, perAddress: { connections: limit }, ...tls, ...operated?.options };
-const events = serve({ host, port }, operated ? operated.traced(handler) : handler, options).pipe(share());
+const server = serve({ host, port }, operated ? operated.traced(handler) : handler, options);
+const events = operated ? server.pipe(share()) : server;
 operated?.operate(events);
 events.subscribe((event) => {
   if (event.type === 'listening') console.log(`listening on ${event.address.address}:${event.address.port}`);

@@ -1,13 +1,13 @@
-import { execFile, spawn, spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { validate } from 'dockerfile-utils';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LAST_ACCEPTS, LAST_CLOSES } from '../../../lib/listen/rehearse.ts';
-import { deployFile, settingsOf } from '../../support/deployed.ts';
+import { DeployedServer, deployFile, endServers, settingsOf } from '../../support/deployed.ts';
+import { freePort } from '../../support/freePort.ts';
 import { type Manifest, readManifest } from '../../support/kubernetes.ts';
 import { home } from '../../support/page.ts';
 import { skippedWithout } from '../../support/systemd/programs.ts';
@@ -121,7 +121,10 @@ describe('the Dockerfile', () => {
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'sluice-image-'));
   });
-  afterAll(() => rmSync(folder, { recursive: true }));
+  afterAll(() => {
+    endServers();
+    rmSync(folder, { recursive: true });
+  });
 
   it('is valid', () => {
     expect(validate(dockerfile)).toEqual([]);
@@ -136,7 +139,7 @@ describe('the Dockerfile', () => {
     expect(last.filter((line) => /^(RUN|CMD|SHELL|ADD)/.test(line))).toEqual([]);
   });
 
-  it('copies the files that its build needs, and the build makes a server of one file that drains on SIGTERM', async () => {
+  it('copies the files that its build needs, and makes a server with its live page, which drains on SIGTERM', async () => {
     const source = join(folder, 'src');
     const ignored = deployFile('Dockerfile.dockerignore').trim().split('\n');
     expect(ignored[0]).toBe('**');
@@ -147,24 +150,36 @@ describe('the Dockerfile', () => {
     for (const path of paths) cpSync(join(home, path), join(source, path), { recursive: true });
     // In place of `npm ci`, for which there is no network.
     symlinkSync(join(home, 'node_modules'), join(source, 'node_modules'));
-    const [build = ''] = instructions.filter((line) => line.startsWith('RUN npx esbuild '));
-    const file = join(folder, 'server.mjs');
-    await run('sh', ['-c', build.replace('RUN ', '').replace('/app/server.mjs', file)], { cwd: source });
+    const within = (path: string) => path.replaceAll('/app/', `${folder}/app/`).replaceAll('/src/', `${folder}/src/`);
+    const commands = instructions.filter((line) => line.startsWith('RUN ') && !line.startsWith('RUN npm ci '));
+    expect(commands).toHaveLength(2);
+    for (const line of commands) await run('sh', ['-c', within(line.replace('RUN ', ''))], { cwd: source });
+    const image = join(folder, 'image');
+    for (const line of last.filter((line) => line.startsWith('COPY --from=build '))) {
+      const [, , from = '', to = ''] = line.split(' ');
+      cpSync(within(from), join(image, to), { recursive: true });
+    }
     rmSync(source, { recursive: true });
 
-    const server = spawn(process.execPath, [file], {
-      env: { PORT: '0', ANNOUNCE: '0', GRACE: '1000', ADMIN_PORT: '0' },
+    const admin = await freePort();
+    const server = new DeployedServer([process.execPath, join(image, 'app/server.mjs')], {
+      ...{ PORT: '0', GRACE: '1000', ADMIN_PORT: `${admin}`, PATH: '' },
     });
-    const exit = new Promise((resolve) => server.on('exit', (...outcome) => resolve(outcome)));
-    const types: unknown[] = [];
-    for await (const line of createInterface(server.stdout)) {
-      const { type } = JSON.parse(line);
-      types.push(type);
-      if (type === 'listening') server.kill('SIGTERM');
-    }
-    expect([types, await exit]).toEqual([
+    await server.whenListening();
+    /** Asks until the port is open. */
+    const ask = (path: string): Promise<string> =>
+      fetch(`http://127.0.0.1:${admin}${path}`).then(
+        (response) => response.text(),
+        () => ask(path),
+      );
+    expect(await ask('/readyz')).toBe('ready\n');
+    expect(await ask('/')).toMatch(/^<!doctype html>/i);
+    expect(await ask('/uplot.js')).toContain('uPlot');
+    server.child.kill('SIGTERM');
+    expect([await server.whenExited(), server.types, server.errors]).toEqual([
+      0,
       ['listening', 'draining', 'drained'],
-      [0, null],
+      '',
     ]);
   });
 });

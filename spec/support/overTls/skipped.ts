@@ -7,6 +7,10 @@ export const skipped: Record<string, Record<string, string>> = {
   'spec/listen/admissionRules.spec.ts': {
     'where there has to be an object: options': 'the options of the spec become part of others, to which TLS is added',
   },
+  'spec/listen/inherited.spec.ts': {
+    'leaves the clients in its queue':
+      'clients in the queue of the kernel have a connection, but no handshake that the spec can await',
+  },
   'spec/listen/overflow.spec.ts': {
     'that were reset in the queue of the kernel':
       'the port does not stop before a handshake is complete, for which a client in that queue does not wait',

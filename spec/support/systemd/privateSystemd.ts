@@ -70,9 +70,14 @@ export class PrivateSystemd {
     return manager;
   }
 
+  /** Runs a command where the units run. @returns Its output. */
+  async within(command: string, ...args: readonly string[]): Promise<string> {
+    return (await run('nsenter', ['-t', `${this.#init}`, '-m', '-p', command, ...args])).stdout;
+  }
+
   /** Runs `systemctl`. @returns Its output. */
   async systemctl(...args: readonly string[]): Promise<string> {
-    return (await run('nsenter', ['-t', `${this.init}`, '-m', '-p', 'systemctl', ...args])).stdout.trim();
+    return (await this.within('systemctl', ...args)).trim();
   }
 
   /** A property of a unit, as `systemctl show` has it. */
@@ -104,7 +109,7 @@ export class PrivateSystemd {
   }
 
   /** The number that its first process has outside. */
-  get init(): number {
+  get #init(): number {
     const { pid } = this.#process;
     return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'));
   }
