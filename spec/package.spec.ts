@@ -152,7 +152,7 @@ describe('the package', () => {
     const unpacked = (await Promise.all(sizes)).reduce((sum, { size }) => sum + size, 0);
     const { size } = await stat(tarball);
     // In bytes. Half of it are the source maps, with the sources.
-    expect(size).toBeLessThan(900_000);
+    expect(size).toBeLessThan(1_000_000);
     expect(unpacked).toBeLessThan(3_500_000);
 
     const { packages } = JSON.parse(await readFile(join(home, 'package-lock.json'), 'utf8'));
@@ -182,12 +182,12 @@ describe('the package', () => {
   });
 
   it.each([
-    ['sluice', undefined],
-    ['sluice/admin', undefined],
-    ['sluice/testing', undefined],
-    ['sluice/prometheus', 'prom-client'],
-    ['sluice/opentelemetry', '@opentelemetry/api'],
-  ])('is loaded as %s, and needs no optional package but %s', async (entry, needed) => {
+    ['sluice', 'no optional package', undefined],
+    ['sluice/admin', 'no optional package', undefined],
+    ['sluice/testing', 'no optional package', undefined],
+    ['sluice/prometheus', 'prom-client alone', 'prom-client'],
+    ['sluice/opentelemetry', '@opentelemetry/api alone', '@opentelemetry/api'],
+  ])('is loaded as %s, and needs %s', async (entry, _what, needed) => {
     const code = `
       const names = Object.keys(await import('${entry}').catch(({ message }) => ({ [message]: 0 })));
       const required = await import('node:module').then(({ createRequire }) => {
@@ -257,16 +257,12 @@ describe('the package', () => {
     expect(stdout).toBe('listening draining drained true\n');
   });
 
-  it('has subpaths that need an optional package, which nothing else does', async () => {
-    const peers = { prometheus: 'prom-client', opentelemetry: '@opentelemetry' };
-    for (const [subpath, peer] of Object.entries(peers)) {
-      const loads = run(process.execPath, ['--input-type=module', '--eval', `import 'sluice/${subpath}'`], {
-        cwd: project,
-      });
-      await expect(loads).rejects.toThrow(`Cannot find package '${peer}`);
+  it('has subpaths that compile, and report, beside their optional packages', async () => {
+    const links = ['prom-client', '@opentelemetry/api'].map((name) => join(project, 'node_modules', name));
+    for (const link of links) {
+      await mkdir(join(link, '..'), { recursive: true });
+      await symlink(link.replace(project, home), link);
     }
-    const links = Object.values(peers).map((name) => join(project, 'node_modules', name));
-    await Promise.all(Object.values(peers).map((name, i) => symlink(join(home, 'node_modules', name), links[i] ?? '')));
     expect(await compiled('observed', observed)).toBe('');
     const { stdout } = await run(process.execPath, ['observed.js'], { cwd: project });
     expect(stdout).toBe('sluice_server_status 1\n');
