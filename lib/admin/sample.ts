@@ -35,6 +35,16 @@ export interface Sample {
 /** How long samples are kept: enough for the page to have its charts at once. */
 const SAMPLES = 300;
 
+/** Milliseconds that two samples are apart at least. */
+const SHORT = 500;
+
+/** How often each reason was given. */
+interface Counted {
+  readonly closes: ReadonlyMap<string, number>;
+  readonly refusals: ReadonlyMap<string, number>;
+}
+const NOTHING: Counted = { closes: new Map(), refusals: new Map() };
+
 /** The timer by which the delay of the event loop is measured, in milliseconds. What it is late is the delay. */
 const RESOLUTION = 20;
 
@@ -44,8 +54,9 @@ export class Sampler {
   readonly #now: () => number;
   readonly #delay = measuredDelay();
   readonly #samples: Sample[] = [];
-  #closes: ReadonlyMap<string, number> = new Map();
-  #refusals: ReadonlyMap<string, number> = new Map();
+  /** What was counted at the last sample, and at the one before it. */
+  #counted = NOTHING;
+  #before = NOTHING;
 
   constructor(monitor: Monitor, now: () => number) {
     this.#monitor = monitor;
@@ -57,11 +68,17 @@ export class Sampler {
     return this.#samples;
   }
 
+  /** Takes a sample. It replaces the last one if that is of less than half a second ago, because its rates would be of no time. */
   take(): Sample {
     const { counters, closes, refusals, listening } = this.#monitor;
     const { active, waiting, accepted, closed, refused } = counters;
+    const at = Math.round(this.#now());
+    const last = this.#samples.at(-1);
+    const replaced = last !== undefined && at - last.at < SHORT ? last : undefined;
+    if (replaced === undefined) this.#before = this.#counted;
+    else this.#samples.pop();
     const sample: Sample = {
-      at: Math.round(this.#now()),
+      at,
       active,
       waiting,
       concurrency: finite(listening?.limits.concurrency),
@@ -70,12 +87,11 @@ export class Sampler {
       closed,
       refused,
       ...this.#monitor.bytes(),
-      loopDelay: this.#longestDelay(),
-      closes: increase(this.#closes, closes),
-      refusals: increase(this.#refusals, refusals),
+      loopDelay: Math.max(replaced?.loopDelay ?? 0, this.#longestDelay()),
+      closes: increase(this.#before.closes, closes),
+      refusals: increase(this.#before.refusals, refusals),
     };
-    this.#closes = new Map(closes);
-    this.#refusals = new Map(refusals);
+    this.#counted = { closes: new Map(closes), refusals: new Map(refusals) };
     this.#samples.push(sample);
     if (this.#samples.length > SAMPLES) this.#samples.shift();
     return sample;

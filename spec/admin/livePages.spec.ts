@@ -120,8 +120,27 @@ describe('/events', () => {
     expect(page.last).toMatchObject({
       phase: 'drained',
       drain: { of: 1, report: { drained: 1, aborted: 0, duration: 500 } },
-      sample: { active: 0, closes: {} },
+      // The end of the server is a moment later: its sample replaces that of the report.
+      sample: { active: 0, closes: { drained: 1 } },
     });
+  });
+
+  it('has no two samples within half a second, because rates would be of no time: the later one is for both', async () => {
+    const admin = await AdminPort.open({ serving: { ...silent, announce: 5000 } });
+    await admin.connect();
+    await admin.clock.advance(1000);
+    const page = await new Page(admin).whenTicked(1);
+    await admin.connect();
+    await admin.clock.advance(300);
+    admin.shutdown.next();
+    await admin.clock.advance(700);
+    await page.whenTicked(3);
+    const [first, drain, next] = page.ticks.map(({ sample }) => sample);
+    expect([drain.at - first.at, drain.active, next.at - first.at]).toEqual([300, 2, 1000]);
+    const again = await new Page(admin).whenTicked(1);
+    const { history } = again.received[0]?.data ?? {};
+    expect(history.slice(-2).map(({ at }: { at: number }) => at - first.at)).toEqual([300, 1000]);
+    expect(history).toHaveLength(3);
   });
 
   it('has the rows that a search finds, in the order asked for, and not more than asked for', async () => {

@@ -88,6 +88,7 @@ export function showDrain({ drain, now, sample, phase }) {
   byId('drain', HTMLElement).hidden = drain === undefined;
   if (drain === undefined) return;
   const { of, since, report } = drain;
+  byId('drain', HTMLElement).classList.toggle('is-over', report !== undefined);
   const left = sample.active;
   const all = Math.max(of, left);
   setAttribute(byId('drain-bar', HTMLProgressElement), 'value', String(report || all === 0 ? 1 : (all - left) / all));

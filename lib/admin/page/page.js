@@ -32,7 +32,9 @@ const live = new Live({
     byId('shown', HTMLElement).hidden = false;
     askToken.hidden = true;
     const newest = samples.at(-1);
-    if (newest === undefined || tick.sample.at > newest.at) samples.push(tick.sample);
+    // The server replaces one of less than half a second ago by the next one.
+    if (newest !== undefined && tick.sample.at - newest.at < 500) samples.pop();
+    samples.push(tick.sample);
     if (samples.length > SAMPLES) samples.shift();
     drainButton.hidden = !tick.canDrain || tick.phase !== 'serving';
     showPhase(tick.phase);
