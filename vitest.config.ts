@@ -3,7 +3,9 @@ import { overTls } from './spec/support/overTls/plugin.ts';
 
 /** Specs with real programs, and demos that start many processes: minutes of real time, and real parts. */
 const real = [
+  'spec/admin/page.spec.ts',
   'spec/connection/upgradeNats.spec.ts',
+  'spec/demos/admin.spec.ts',
   'spec/demos/bench.spec.ts',
   'spec/demos/chat.spec.ts',
   'spec/demos/deploy/{units,activated,notifySystemd}.spec.ts',

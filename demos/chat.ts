@@ -26,7 +26,9 @@ import { harmless } from './chat/text.ts';
 import {
   type AddressOptions,
   address,
+  administered,
   logger,
+  movable,
   numberOption,
   type PortOptions,
   portOptions,
@@ -84,7 +86,8 @@ const { host, port, nats, serverName, verbose, ttl, history, maxLine, rate, ...l
 const traffic = new Traffic();
 const status = statusLine();
 const log = logger({ status, fields: false, level: verbose ? 'debug' : 'info' });
-const settings = await portSettings(limits, [host], { fail: (sentence) => command.error(sentence), log });
+const reporting = { fail: (sentence: string) => command.error(sentence), log };
+const settings = await portSettings(limits, [host], reporting);
 const warn = (err: unknown) => log.warn({ type: 'bus', err }, `NATS: ${reason(err)}`);
 
 // A random suffix, because each run of the program is a server of its own.
@@ -117,8 +120,10 @@ const talk = converse(chat, {
   pause: timer(1000 / rate, monotonic).pipe(ignoreElements()),
 });
 
-serve({ host, port }, talk, { ...serverLimits(limits), ...settings, shutdown })
+const options = movable(limits.admin, { ...serverLimits(limits), ...settings, shutdown });
+serve({ host, port }, talk, options)
   .pipe(
+    administered(limits.admin, options, reporting),
     shown(traffic, status, verbose),
     finalize(() => {
       running.unsubscribe();

@@ -8,6 +8,7 @@
  *     npm start -- --per-address 20 --accepts 200 --overflow park     limits an address and the rate; others wait in the kernel
  *     npm start -- --idle 2000 --frame 500                 has short deadlines: try `nc 127.0.0.1 7000`, and send nothing
  *     npm start -- --tls-self-signed                       serves TLS: try `openssl s_client -quiet -connect 127.0.0.1:7000`
+ *     npm start -- --admin 7001                            prints the address of a live page, with limits that can be moved
  *     npm start -- --help                                  lists every limit and deadline
  *
  * On a terminal it shows a live status; piped, each event is a line of JSON. Ctrl-C (or SIGTERM) drains it: requests in
@@ -22,7 +23,9 @@ import { type Handler, lines, logTo, serve, signals } from '../lib/index.ts';
 import {
   type AddressOptions,
   address,
+  administered,
   logger,
+  movable,
   numberOption,
   type PortOptions,
   portOptions,
@@ -60,14 +63,16 @@ const echo: Handler = (connection) =>
 
 const status = statusLine();
 const log = logger({ status, fields: false, level: verbose ? 'debug' : 'info' });
-const settings = await portSettings(limits, [host], { fail: (sentence) => command.error(sentence), log });
+const reporting = { fail: (sentence: string) => command.error(sentence), log };
+const settings = await portSettings(limits, [host], reporting);
 const shutdown = signals();
 // Subscribed until the process exits: npm forwards a Ctrl-C that this process has already received, and the late one must not
 // kill it.
 shutdown.subscribe();
 
-serve({ host, port }, echo, { ...serverLimits(limits), ...settings, shutdown })
-  .pipe(shown(traffic, status, verbose))
+const options = movable(limits.admin, { ...serverLimits(limits), ...settings, shutdown });
+serve({ host, port }, echo, options)
+  .pipe(administered(limits.admin, options, reporting), shown(traffic, status, verbose))
   .subscribe({
     ...logTo(log),
     error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),

@@ -23,7 +23,9 @@ import { type ProxyOptions, proxyOptions } from './proxy/options.ts';
 import { backendLines } from './proxy/status.ts';
 import {
   address,
+  administered,
   logger,
+  movable,
   type PortOptions,
   portOptions,
   portSettings,
@@ -48,7 +50,8 @@ if (where.length === 0) command.error('there must be a --backend');
 
 const status = statusLine();
 const log = logger({ status, fields: false });
-const settings = await portSettings(options, [host], { fail: (sentence) => command.error(sentence), log });
+const reporting = { fail: (sentence: string) => command.error(sentence), log };
+const settings = await portSettings(options, [host], reporting);
 
 const { maxPerBackend: max, connectTimeout: timeout, fall, rise, pause, concurrency, idle, stall, grace } = options;
 const backends = where.map(({ host, port }) => new Backend(host, port, { max, timeout, stall, fall, rise }));
@@ -87,8 +90,12 @@ merge(...backends.map((backend) => watchHealth(backend, health)))
 
 // No greeting deadline: in some protocols the server sends first, and some clients connect long before they send.
 const greeting = Number.POSITIVE_INFINITY;
-serve({ host, port }, forward, { concurrency, idle, stall, grace, greeting, shutdown, ...settings })
-  .pipe(shown(new Traffic(), status, false, { requests: false, lines: () => backendLines(backends) }))
+const serving = movable(options.admin, { concurrency, idle, stall, grace, greeting, shutdown, ...settings });
+serve({ host, port }, forward, serving)
+  .pipe(
+    administered(options.admin, serving, reporting),
+    shown(new Traffic(), status, false, { requests: false, lines: () => backendLines(backends) }),
+  )
   .subscribe({
     ...logTo(log),
     error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),

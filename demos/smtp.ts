@@ -29,8 +29,10 @@ import type { Arriving } from './smtp/store.ts';
 import {
   type AddressOptions,
   address,
+  administered,
   bytes,
   logger,
+  movable,
   numberOption,
   type PortOptions,
   portOptions,
@@ -90,7 +92,8 @@ if (!isClientName(name)) command.error(`--hostname must be the name of a host, a
 const traffic = new Traffic();
 const status = statusLine();
 const log = logger({ status, fields: false, level: verbose ? 'debug' : 'info' });
-const { tls, ...settings } = await portSettings(limits, [host], { fail: (sentence) => command.error(sentence), log });
+const reporting = { fail: (sentence: string) => command.error(sentence), log };
+const { tls, ...settings } = await portSettings(limits, [host], reporting);
 if (tls === undefined && (implicitTls || requireTls)) {
   command.error('--implicit-tls and --require-tls need a certificate: --tls-cert and --tls-key, or --tls-self-signed');
 }
@@ -120,14 +123,15 @@ const mail = converse({
   failed: (error) => log.error({ type: 'store', err: error }, `a message cannot be stored: ${reason(error)}`),
 });
 const { farewell, ...others } = serverLimits(limits);
-serve({ host, port }, mail, {
+const serving = movable(limits.admin, {
   ...others,
   ...settings,
   ...(tls !== undefined ? { tls, startTls: !implicitTls } : {}),
-  farewell: (why) => refusal(name, why, limits.farewell),
+  farewell: (why: string) => refusal(name, why, limits.farewell),
   shutdown,
-})
-  .pipe(shown(traffic, status, verbose))
+});
+serve({ host, port }, mail, serving)
+  .pipe(administered(limits.admin, serving, reporting), shown(traffic, status, verbose))
   .subscribe({
     ...logTo(log),
     error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),

@@ -2,7 +2,7 @@ import { channel } from 'node:diagnostics_channel';
 import type { ServerEvent } from './events.ts';
 import type { Address, Where } from './transport/transport.ts';
 
-/** The server whose event is published. It is the same object for all events of one subscription of `listen` or `serve`. */
+/** The server whose event is published. */
 export interface ChannelServer {
   /** What was passed to `listen` or `serve`. */
   readonly where: Where;
@@ -12,7 +12,9 @@ export interface ChannelServer {
 
 /** What is published on the channel `sluice.` and the type of the event, such as `sluice.opened`. */
 export interface ChannelMessage<Type extends ServerEvent['type'] = ServerEvent['type']> {
+  /** The same object that `listen` and `serve` emit. */
   readonly event: Extract<ServerEvent, { type: Type }>;
+  /** The server whose event it is: the same object for all events of one subscription of `listen` or `serve`. */
   readonly server: ChannelServer;
 }
 

@@ -187,7 +187,7 @@ export type InheritedSocketReason =
 /** A listening socket that another process should have opened for this one, as systemd does, cannot be used. */
 export class InheritedSocketError extends Error {
   override readonly name = 'InheritedSocketError';
-  /** Why not. */
+  /** What is wrong. */
   readonly reason: InheritedSocketReason;
   /** The names of the sockets that were handed over, in the order of their descriptors; the first of these is 3. */
   readonly names: readonly string[];

@@ -119,7 +119,7 @@ export interface OpenedEvent {
   readonly via?: Via;
   /** What the TLS handshake negotiated, if there was one. */
   readonly security?: Security;
-  /** Milliseconds that its TLS handshake took, from the accept or the end of its PROXY header. */
+  /** Milliseconds that its TLS handshake took, if it arrived with one: from the accept or the end of its PROXY header. */
   readonly handshake?: number;
   /** Milliseconds it had waited, from the accept: a PROXY header and a handshake are part of that. */
   readonly waited: number;
@@ -147,7 +147,7 @@ export interface RefusedEvent {
   readonly limit?: number | undefined;
   /** Which deadline was over, if the reason is `deadline`. */
   readonly deadline?: DeadlineName;
-  /** Milliseconds that its TLS handshake took, until its end, its failure or its deadline. */
+  /** Milliseconds that its TLS handshake took, if it had begun, until its end, its failure or its deadline. */
   readonly handshake?: number;
   /** What was wrong, if the reason is `tls`, `proxy` or `deadline`. */
   readonly error?: unknown;

@@ -10,7 +10,7 @@ export type { Admit } from './listen/admission.ts';
 export type { CompareWorth } from './listen/eviction.ts';
 export type { WaitingOrder } from './listen/handOutOrder.ts';
 export { inherited } from './listen/inherited.ts';
-export type { Overflow } from './listen/listener.ts';
+export type { Overflow } from './listen/eviction.ts';
 export type { Live } from './listen/live.ts';
 export type { Farewell, RefusalInfo } from './listen/refusal.ts';
 

@@ -112,6 +112,18 @@ describe('the channels of node:diagnostics_channel', () => {
     two.log.subscription?.unsubscribe();
   });
 
+  it('come before the subscribers of the events', async () => {
+    const order: string[] = [];
+    hear('listening', () => order.push('channel'));
+    const clock = new Clock();
+    const { transport } = new MemoryNetwork(clock);
+    const server = serve({ port: 0 }, (client) => client, { transport, scheduler: clock });
+    const subscription = server.subscribe(() => order.push('subscriber'));
+    await clock.settle();
+    expect(order).toEqual(['channel', 'subscriber']);
+    subscription.unsubscribe();
+  });
+
   it('receive those of a server that is unsubscribed, so that each `opened` has a `closed`', async () => {
     const messages = hearAll();
     const { clock, network, log } = await open();

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { readEntries } from './support/entries.ts';
 import { circlesIn, importsIn, importsOf } from './support/imports.ts';
 
 /**
@@ -37,7 +38,7 @@ const layers = table
   .map(([name = '', holds = '', sees = '']) => ({ name, holds: words(holds), sees: words(sees) }));
 
 /** What a demo may import of `lib`: the entries of the package, so that the code of a demo works for a user as it is. */
-const entries = ['lib/index.ts', 'lib/admin/index.ts', 'lib/testing/index.ts'];
+const entries = (await readEntries()).map(({ path }) => `lib/${path}.ts`);
 
 const [lib, demos] = await Promise.all([importsOf('lib'), importsOf('demos')]);
 

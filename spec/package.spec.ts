@@ -7,7 +7,6 @@ import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { publint } from 'publint';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readEntries } from './support/entries.ts';
 
 const run = promisify(execFile);
 const home = fileURLToPath(new URL('..', import.meta.url));
@@ -18,8 +17,6 @@ let project: string;
 let tarball: string;
 /** Paths in the package. */
 let files: string[];
-/** Entries of package.json that have no source. */
-let unwritten: string[];
 
 beforeAll(async () => {
   project = await mkdtemp(join(tmpdir(), 'sluice-package-'));
@@ -34,9 +31,6 @@ beforeAll(async () => {
   files = (await run('tar', ['-tzf', tarball])).stdout.trim().split('\n');
   await run('tar', ['-xzf', tarball, '-C', join(modules, 'sluice'), '--strip-components=1']);
   await writeFile(join(project, 'package.json'), JSON.stringify({ type: 'module' }));
-  const { exports } = JSON.parse(await readFile(join(home, 'package.json'), 'utf8'));
-  const written = (await readEntries()).map(({ name }) => (name === 'index' ? '.' : `./${name}`));
-  unwritten = Object.keys(exports).filter((name) => name !== './package.json' && !written.includes(name));
 });
 
 afterAll(() => rm(project, { recursive: true }));
@@ -56,25 +50,67 @@ serve({ port: 0 }, echo, options).subscribe({
 });
 `;
 
+const observed = `
+import { metrics as api } from '@opentelemetry/api';
+import { Registry } from 'prom-client';
+import { share, timer } from 'rxjs';
+import { serve } from 'sluice';
+import { metrics as openTelemetry } from 'sluice/opentelemetry';
+import { metrics } from 'sluice/prometheus';
+import { MemoryNetwork } from 'sluice/testing';
+
+const { transport } = new MemoryNetwork();
+const registry = new Registry();
+const events = serve({ port: 0 }, (client) => client, { transport, shutdown: timer(50) }).pipe(share());
+const reported = metrics(events, { registry });
+reported.add(openTelemetry(events, { meter: api.getMeter('observed') }));
+events.subscribe({
+  complete: async () => {
+    const status = (await registry.getMetricsAsJSON()).find(({ name }) => name === 'sluice_server_status');
+    const closed = status?.values.find(({ labels }) => labels['sluice_server_state'] === 'closed');
+    console.log(status?.name, closed?.value);
+    reported.unsubscribe();
+  },
+});
+`;
+
+/** Compiles a program in the strictest project. @returns What the compiler prints. */
+async function compiled(name: string, program: string): Promise<string> {
+  await writeFile(join(project, `${name}.ts`), program);
+  const options = { strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true };
+  const modules = { module: 'NodeNext', target: 'ES2022', types: ['node'], skipLibCheck: false };
+  const config = { compilerOptions: { ...options, ...modules, verbatimModuleSyntax: true }, files: [`${name}.ts`] };
+  await writeFile(join(project, 'tsconfig.json'), JSON.stringify(config));
+  const tsc = await run(join(home, 'node_modules/.bin/tsc'), ['-p', project]).catch((error) => error);
+  return tsc.stdout;
+}
+
 describe('the package', () => {
   it('contains what a user needs, and nothing else', () => {
     const others = files.filter((path) => !path.startsWith('package/dist/'));
     const guides = [
       'demos/bench/results.svg',
+      'lib/FIRST.md',
+      'lib/FROM-NESTJS.md',
+      'lib/FROM-NET.md',
       'lib/admin/ADMIN.md',
       'lib/deadline/DEADLINES.md',
       'lib/flow/BACKPRESSURE.md',
       'lib/flow/CONTEXT.md',
       'lib/framing/DECODERS.md',
+      'lib/framing/PROTOCOL.md',
       'lib/listen/OVERLOAD.md',
       'lib/listen/TABLE.md',
+      'lib/metrics/METRICS.md',
       'lib/shutdown/DRAINING.md',
       'lib/testing/TESTING.md',
       'lib/tls/TLS.md',
       'lib/transport/TRANSPORTS.md',
     ];
     expect(others.sort()).toEqual(
-      ['CHANGELOG.md', 'LICENSE', 'README.md', ...guides, 'package.json'].map((name) => `package/${name}`),
+      ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', ...guides, 'package.json'].map(
+        (name) => `package/${name}`,
+      ),
     );
     const built = files.filter((path) => path.startsWith('package/dist/'));
     expect(built).toContain('package/dist/index.js');
@@ -97,18 +133,17 @@ describe('the package', () => {
 
   it('has no fault that publint finds', async () => {
     const { messages } = await publint({ pkgDir: join(project, 'node_modules/sluice'), pack: false, strict: true });
-    expect(messages.filter(({ path }) => !unwritten.some((entry) => path.includes(entry)))).toEqual([]);
+    expect(messages).toEqual([]);
   });
 
   it('has types that each kind of resolution finds, that of Node 10 included', async () => {
     const attw = join(home, 'node_modules/.bin/attw');
     // A program in CommonJS requires the ES module, which Node can from 20.19 on.
     const rules = ['--ignore-rules', 'cjs-resolves-to-esm'];
-    const others = unwritten.length > 0 ? ['--exclude-entrypoints', ...unwritten] : [];
-    const { stdout } = await run(attw, [tarball, '--format', 'json', ...rules, ...others]).catch((error) => error);
+    const { stdout } = await run(attw, [tarball, '--format', 'json', ...rules]).catch((error) => error);
     const { analysis } = JSON.parse(stdout);
     const problems = analysis.problems.filter(({ kind }: { kind: string }) => kind !== 'CJSResolvesToESM');
-    expect(Object.keys(analysis.entrypoints)).toContain('./testing');
+    expect(Object.keys(analysis.entrypoints)).toEqual(expect.arrayContaining(['.', './admin', './testing']));
     expect(problems).toEqual([]);
   });
 
@@ -117,7 +152,7 @@ describe('the package', () => {
     const unpacked = (await Promise.all(sizes)).reduce((sum, { size }) => sum + size, 0);
     const { size } = await stat(tarball);
     // In bytes. Half of it are the source maps, with the sources.
-    expect(size).toBeLessThan(900_000);
+    expect(size).toBeLessThan(1_000_000);
     expect(unpacked).toBeLessThan(3_500_000);
 
     const { packages } = JSON.parse(await readFile(join(home, 'package-lock.json'), 'utf8'));
@@ -144,6 +179,38 @@ describe('the package', () => {
     ]);
     const scripts = [...brought].filter((name) => packages[`node_modules/${name}`].hasInstallScript);
     expect(scripts).toEqual([]);
+  });
+
+  it.each([
+    ['sluice', 'no optional package', undefined],
+    ['sluice/admin', 'no optional package', undefined],
+    ['sluice/testing', 'no optional package', undefined],
+    ['sluice/prometheus', 'prom-client alone', 'prom-client'],
+    ['sluice/opentelemetry', '@opentelemetry/api alone', '@opentelemetry/api'],
+  ])('is loaded as %s, and needs %s', async (entry, _what, needed) => {
+    const code = `
+      const names = Object.keys(await import('${entry}').catch(({ message }) => ({ [message]: 0 })));
+      const required = await import('node:module').then(({ createRequire }) => {
+        try {
+          return Object.keys(createRequire(import.meta.url)('${entry}'));
+        } catch ({ message }) {
+          return [message];
+        }
+      });
+      console.log(JSON.stringify([names, required]));`;
+    await writeFile(join(project, 'entry.js'), code);
+    const load = async () => JSON.parse((await run(process.execPath, ['entry.js'], { cwd: project })).stdout);
+    const link = join(project, 'node_modules', needed ?? '');
+    if (needed !== undefined) {
+      const [imported] = await load();
+      expect(imported).toEqual([expect.stringContaining(`Cannot find package '${needed}'`)]);
+      await mkdir(join(link, '..'), { recursive: true });
+      await symlink(join(home, 'node_modules', needed), link);
+    }
+    const [imported, required] = await load();
+    if (needed !== undefined) await rm(link);
+    expect(imported).toEqual(expect.arrayContaining([expect.stringMatching(/^\w+$/)]));
+    expect(required.filter((name: string) => name !== '__esModule')).toEqual(imported);
   });
 
   it('is built by npm when it is installed from git, and not if TypeScript is not installed', async () => {
@@ -185,15 +252,21 @@ describe('the package', () => {
   });
 
   it('compiles in the strictest project, and runs', async () => {
-    await writeFile(join(project, 'program.ts'), program);
-    const options = { strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true };
-    const modules = { module: 'NodeNext', target: 'ES2022', types: ['node'], skipLibCheck: false };
-    const config = { compilerOptions: { ...options, ...modules, verbatimModuleSyntax: true }, files: ['program.ts'] };
-    await writeFile(join(project, 'tsconfig.json'), JSON.stringify(config));
-    const tsc = await run(join(home, 'node_modules/.bin/tsc'), ['-p', project]).catch((error) => error);
-    expect(tsc.stdout).toBe('');
+    expect(await compiled('program', program)).toBe('');
     const { stdout } = await run(process.execPath, ['program.js'], { cwd: project });
     expect(stdout).toBe('listening draining drained true\n');
+  });
+
+  it('has subpaths that compile, and report, beside their optional packages', async () => {
+    const links = ['prom-client', '@opentelemetry/api'].map((name) => join(project, 'node_modules', name));
+    for (const link of links) {
+      await mkdir(join(link, '..'), { recursive: true });
+      await symlink(link.replace(project, home), link);
+    }
+    expect(await compiled('observed', observed)).toBe('');
+    const { stdout } = await run(process.execPath, ['observed.js'], { cwd: project });
+    expect(stdout).toBe('sluice_server_status 1\n');
+    await Promise.all(links.map((link) => rm(link)));
   });
 
   it.each([
@@ -211,6 +284,21 @@ describe('the package', () => {
     await writeFile(join(project, 'loads.js'), code);
     const { stdout } = await run(process.execPath, ['loads.js'], { cwd: project });
     expect(stdout).toBe(`${loaded}\n`);
+  });
+
+  it('has the live page of the admin port, and uPlot with its licence', async () => {
+    const code = `
+      import { NEVER } from 'rxjs';
+      import { admin } from 'sluice/admin';
+      admin(NEVER, { port: 0 }).subscribe(async ({ url }) => {
+        const paths = ['/', '/page.css', '/page.js', '/icon.svg', '/uplot.js', '/uplot.css'];
+        const texts = await Promise.all(paths.map((path) => fetch(new URL(path, url)).then((one) => one.text())));
+        console.log(texts.map((text) => text.length > 300), texts[4].includes('The MIT License'), texts[5].includes('The MIT License'));
+        process.exit();
+      });`;
+    await writeFile(join(project, 'page.js'), code);
+    const { stdout } = await run(process.execPath, ['page.js'], { cwd: project });
+    expect(stdout).toBe('[ true, true, true, true, true, true ] true true\n');
   });
 
   it('has types that do not need those of pino', async () => {

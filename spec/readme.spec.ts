@@ -9,16 +9,29 @@ import { libraryOptions } from './support/libraryOptions.ts';
 import { home, PageCode } from './support/page.ts';
 
 const guides = [
+  'lib/FIRST.md',
+  'lib/FROM-NESTJS.md',
+  'lib/FROM-NET.md',
+  'lib/admin/ADMIN.md',
   'lib/deadline/DEADLINES.md',
   'lib/flow/BACKPRESSURE.md',
   'lib/flow/CONTEXT.md',
   'lib/framing/DECODERS.md',
+  'lib/framing/PROTOCOL.md',
   'lib/listen/TABLE.md',
   'lib/shutdown/DRAINING.md',
   'lib/testing/TESTING.md',
   'lib/tls/TLS.md',
 ];
-const pages = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'demos/README.md', 'demos/deploy/README.md', ...guides];
+const pages = [
+  'README.md',
+  'SECURITY.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  'demos/README.md',
+  'demos/deploy/README.md',
+  ...guides,
+];
 const readme = await readFile(join(home, 'README.md'), 'utf8');
 
 let code: PageCode;
@@ -77,6 +90,15 @@ describe('the README', () => {
     const files = [...readme.matchAll(/`((?:lib|demos)\/[^`]+\.\w+)`/g)].map(([, file = '']) => file);
     expect(files.length).toBeGreaterThan(25);
     expect(files.filter((file) => !existsSync(join(home, file)))).toEqual([]);
+  });
+
+  it('names the releases of Node that CI runs, and no others', async () => {
+    const ci = await readFile(join(home, '.ci/run'), 'utf8');
+    const [, others = ''] = ci.match(/^for release in 20\.19\.0 (.*); do$/m) ?? [];
+    const named = readme.match(/^\| Node\.js 20 \(from 20\.19\), ([\d, ]+) \|/m)?.[1]?.split(', ');
+    expect(named).toEqual(others.split(' '));
+    const { engines } = JSON.parse(await readFile(join(home, 'package.json'), 'utf8'));
+    expect(engines).toEqual({ node: '>=20.19' });
   });
 
   it('lists every option with its default', async () => {

@@ -22,7 +22,9 @@ import { logTo, serve, signals } from '../../lib/index.ts';
 import {
   type AddressOptions,
   address,
+  administered,
   logger,
+  movable,
   numberOption,
   type PortOptions,
   portOptions,
@@ -81,7 +83,8 @@ if (lateness > MOST_SPANS * window) command.error(`--lateness may be ${MOST_SPAN
 
 const status = statusLine();
 const log = logger({ status, fields: false });
-const settings = await portSettings(limits, [host], { fail: (sentence) => command.error(sentence), log });
+const reporting = { fail: (sentence: string) => command.error(sentence), log };
+const settings = await portSettings(limits, [host], reporting);
 const shutdown = signals();
 // Subscribed until the process exits: npm forwards a Ctrl-C that this process has already received, and the late one must not
 // kill it.
@@ -101,20 +104,19 @@ const shown = view(status, { ingest, traffic, windows: windows === true });
 log.info({ type: 'store', store: store.name }, `stores in ${store.name}`);
 
 const events = logTo(log);
-serve({ host, port }, converse(ingest, { inFlight, maxLine }), {
-  ...serverLimits(limits),
-  ...settings,
-  shutdown,
-}).subscribe({
-  next: (event) => {
-    traffic.see(event);
-    // On a terminal the view shows their numbers.
-    const oneOfMany = event.type === 'opened' || event.type === 'closed' || event.type === 'refused';
-    if (!status.live || !oneOfMany) events.next(event);
-  },
-  error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),
-  complete: () => void finish(),
-});
+const serving = movable(limits.admin, { ...serverLimits(limits), ...settings, shutdown });
+serve({ host, port }, converse(ingest, { inFlight, maxLine }), serving)
+  .pipe(administered(limits.admin, serving, reporting))
+  .subscribe({
+    next: (event) => {
+      traffic.see(event);
+      // On a terminal the view shows their numbers.
+      const oneOfMany = event.type === 'opened' || event.type === 'closed' || event.type === 'refused';
+      if (!status.live || !oneOfMany) events.next(event);
+    },
+    error: (error) => command.error(`cannot listen on ${address(host, port)}: ${reason(error)}`),
+    complete: () => void finish(),
+  });
 
 /** Imports only the selected store, so that the package of the other one need not be installed. */
 async function open(): Promise<Store> {

@@ -62,6 +62,7 @@ const FLAGS = {
   'tls-ca': { type: 'string' },
   'tls-self-signed': { type: 'boolean' },
   'proxy-from': { type: 'string', multiple: true },
+  admin: { type: 'string' },
   version: { type: 'boolean', short: 'V' },
   help: { type: 'boolean', short: 'h' },
   // The flags below configure the inside of the original, which is different here: there is one thread, and no UDP.
@@ -120,6 +121,7 @@ function portOptions(values: ReturnType<typeof parse>): PortOptions {
     ...(tlsCa === undefined ? {} : { tlsCa }),
     ...(tlsSelfSigned === undefined ? {} : { tlsSelfSigned }),
     ...(proxyFrom === undefined ? {} : { proxyFrom }),
+    ...(values.admin === undefined ? {} : { admin: whole(values.admin, '--admin', 0, 65535) }),
   };
 }
 

@@ -24,7 +24,18 @@ import {
   signals,
   type Where,
 } from '../../lib/index.ts';
-import { address, logger, oneLine, portSettings, reason, shown, statusLine, Traffic } from '../support/index.ts';
+import {
+  address,
+  administered,
+  logger,
+  movable,
+  oneLine,
+  portSettings,
+  reason,
+  shown,
+  statusLine,
+  Traffic,
+} from '../support/index.ts';
 import type { Cache } from './cache.ts';
 import { answer } from './commands.ts';
 import { ConnectionStats } from './connection-stats.ts';
@@ -105,7 +116,7 @@ async function run(settings: Settings): Promise<void> {
   // Stays subscribed to the very end: npm forwards a Ctrl-C that this process has already received, and it must not kill it.
   shutdown.subscribe();
 
-  serve(first, handler, {
+  const options = movable(settings.portOptions.admin, {
     stall: 10_000,
     concurrency: maxConnections,
     waiting: { max: settings.overflow === 'refuse' ? 0 : backlog, timeout: Number.POSITIVE_INFINITY },
@@ -123,8 +134,10 @@ async function run(settings: Settings): Promise<void> {
     }),
     shutdown: merge(shutdown, shutdownCommand),
     ...port,
-  })
+  });
+  serve(first, handler, options)
     .pipe(
+      administered(settings.portOptions.admin, options, { fail: end, log }),
       tap((event) => connectionStats.observe(event)),
       shown(traffic, status, settings.verbosity > 1, {
         reports: ({ type }) => verbosity > 0 || !CONNECTION_EVENTS.includes(type),
@@ -163,6 +176,11 @@ function named(where: Where): string {
 
 function refuse(sentence: string): never {
   throw new UsageError(sentence);
+}
+
+function end(sentence: string): never {
+  fail(sentence);
+  process.exit();
 }
 
 function fail(sentence: string): void {

@@ -23,5 +23,6 @@ export const USAGE = `Flags, as memcached has them:
   --tls-ca=<file>            clients must have a certificate of one of these authorities, in PEM
   --tls-self-signed          serve TLS with a new certificate that no client trusts, for tries
   --proxy-from=<cidr>        accept only proxies that send the PROXY protocol; can be repeated
+  --admin=<port>             live page, probes and metrics at this port; 0 for any free one
   -t, -u, -U 0               accepted and ignored
 `;

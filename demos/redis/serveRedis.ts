@@ -2,6 +2,7 @@ import { defer, finalize, interval, type Observable, type ObservableInput, tap }
 import {
   type Address,
   type Connection,
+  type Live,
   type ServeOptions,
   type ServerEvent,
   serve,
@@ -14,9 +15,9 @@ import type { RequestLimits } from './resp/request.ts';
 
 export interface RedisOptions extends RequestLimits, Pick<ServeOptions, 'proxy' | 'tls'> {
   /** Clients at once; a further client is sent an error and closed. @default 10000 */
-  readonly maxClients?: number;
+  readonly maxClients?: Live<number> | undefined;
   /** How long a request may take from its first byte to its last, in milliseconds. @default 60000 */
-  readonly frame?: number;
+  readonly frame?: Live<number> | undefined;
   /** Bytes that all clients together may hold; an option of `serve`. */
   readonly budget?: number;
   /** How long clients may take to finish when the server drains, in milliseconds. @default 10000 */

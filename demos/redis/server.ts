@@ -21,7 +21,9 @@ import { logTo, type ServerEvent, signals } from '../../lib/index.ts';
 import {
   type AddressOptions,
   address,
+  administered,
   logger,
+  movable,
   numberOption,
   type PortOptions,
   portOptions,
@@ -95,7 +97,8 @@ const held = options.held ?? (budget === undefined ? undefined : Math.floor(budg
 
 const status = statusLine();
 const log = logger({ status, fields: false });
-const settings = await portSettings(options, [host], { fail: (sentence) => command.error(sentence), log });
+const reporting = { fail: (sentence: string) => command.error(sentence), log };
+const settings = await portSettings(options, [host], reporting);
 const db = new Database({
   config: {
     port: String(port),
@@ -130,10 +133,11 @@ const shutdown = signals();
 // Stays subscribed to the very end: otherwise a second Ctrl-C would kill the process while it drains.
 shutdown.subscribe();
 
+const limits = movable(options.admin, { concurrency: maxclients, frame });
 serveRedis({ host, port }, db, {
-  maxClients: maxclients,
+  maxClients: limits.concurrency,
   maxBulk,
-  frame,
+  frame: limits.frame,
   grace,
   shutdown,
   ...settings,
@@ -145,6 +149,7 @@ serveRedis({ host, port }, db, {
       counting.unsubscribe();
       db.log?.close();
     }),
+    administered(options.admin, limits, reporting),
     shown(traffic, status, false, { reports: isLogged }),
   )
   .subscribe({

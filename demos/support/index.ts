@@ -1,4 +1,5 @@
 /** What the demos share: command line, log, status line, and the formats of numbers and errors. */
+export { administered, movable } from './administered.ts';
 export { after, every } from './after.ts';
 export { address, bytes, count, duration, paint, rate } from './format.ts';
 export { type LoggerOptions, logger } from './logger.ts';

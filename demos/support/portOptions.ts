@@ -4,15 +4,17 @@ import type { Command } from 'commander';
 import type { Logger } from 'pino';
 import { firstValueFrom, map, type Observable } from 'rxjs';
 import { CertificateError, certificates } from '../../lib/index.ts';
+import { numberOption } from './program.ts';
 import { codeOf, reason } from './reason.ts';
 
-/** How clients reach the port: over TLS, and through proxies. {@link portOptions} adds these to a demo's command line. */
+/** How clients reach the port: over TLS, and through proxies; and where its operator does. {@link portOptions} adds these to a demo's command line. */
 export interface PortOptions {
   tlsCert?: string;
   tlsKey?: string;
   tlsCa?: string;
   tlsSelfSigned?: boolean;
   proxyFrom?: readonly string[];
+  admin?: number;
 }
 
 /** The same as options of `serve`. */
@@ -21,16 +23,21 @@ export interface PortSettings {
   readonly proxy?: { readonly trusted: readonly string[]; readonly mode: 'required' };
 }
 
-/** Adds the options to a command line. They are a group of their own: call it after all others. */
+/** Adds the options to a command line. They are groups of their own: call it after all others. */
 export function portOptions(command: Command): Command {
   const add = (from: string, before: readonly string[] = []) => [...before, from];
-  return command
+  command
     .optionsGroup('TLS, and proxies in front:')
     .option('--tls-cert <file>', 'serve TLS with this certificate and its chain, in PEM; it is read again when renewed')
     .option('--tls-key <file>', 'the key of the certificate, in PEM')
     .option('--tls-ca <file>', 'clients must have a certificate of one of these authorities, in PEM')
     .option('--tls-self-signed', 'serve TLS with a new certificate that no client trusts, for tries')
-    .option('--proxy-from <cidr>', 'accept only proxies that send the PROXY protocol; can be repeated', add);
+    .option('--proxy-from <cidr>', 'accept only proxies that send the PROXY protocol; can be repeated', add)
+    .optionsGroup('For its operator:');
+  return numberOption(command, '--admin <port>', 'live page, probes and metrics at this port, 0 for any', {
+    min: 0,
+    max: 65_535,
+  });
 }
 
 /** What {@link portSettings} needs of a demo. */

@@ -151,7 +151,7 @@ export function serverOptions(command: Command, presets: Partial<ServerLimits> =
 
 /** Converts them to the library's options, without those of the port. The caller removes the demo's own options first. */
 export function serverLimits(given: ServerLimits & PortOptions): ServeOptions {
-  const { tlsCert, tlsKey, tlsCa, tlsSelfSigned, proxyFrom, ...limits } = given;
+  const { tlsCert, tlsKey, tlsCa, tlsSelfSigned, proxyFrom, admin, ...limits } = given;
   const { waiting, wait, order, perAddress, accepts, burst, acceptsPerAddress, ramp, ...others } = limits;
   const { farewell, lastCall, highWater, keepAlive, paceIn, paceOut, paceGrace, ...same } = others;
   return {

@@ -21,11 +21,14 @@ const observable = having('an Observable of the events of serve', 'subscribe');
  * other subscribers; here it is the end. Unsubscribing closes the port at once.
  *
  * @example
+ * ```ts
  * const concurrency = new BehaviorSubject(1000);
- * const events = serve({ port: 7000 }, handler, { concurrency, shutdown: signals() }).pipe(share());
- * admin(events, { port: 7001, limits: { concurrency } })
- *   .subscribe((event) => event.type === 'listening' && console.log(event.url));
- * events.subscribe(logTo(pino()));
+ * const echo = (client: Connection) => client.pipe(lines(), map(encodeLine));
+ * const events = serve({ port: 7000 }, echo, { concurrency, shutdown: signals() }).pipe(share());
+ * // Its event `listening` has the address of the live page, with the token: to be shown to the operator.
+ * admin(events, { port: 0, limits: { concurrency } }).subscribe();
+ * events.subscribe(logTo(console));
+ * ```
  *
  * @param events The events of `serve`.
  * @param options See {@link AdminOptions}.

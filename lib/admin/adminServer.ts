@@ -58,6 +58,7 @@ export class AdminServer {
   /** The samples. */
   #timers = new Subscription();
   readonly #toldAt = new Map<AdminRefusedEvent['reason'], { at: number; more: number }>();
+  #failedAt = Number.NEGATIVE_INFINITY;
   #files: ReadonlyMap<string, PageFile> = new Map();
   #phase: 'new' | 'opening' | 'open' | 'ending' | 'closed' = 'new';
 
@@ -107,7 +108,7 @@ export class AdminServer {
     const before = this.#phase;
     if (before === 'closed') return;
     this.#phase = 'ending';
-    if (before === 'new') this.#complete();
+    if (before === 'new') this.#to.complete();
     if (before === 'open') this.#closeSoon();
   }
 
@@ -136,19 +137,15 @@ export class AdminServer {
   }
 
   #closeSoon(): void {
-    this.#http.close(() => this.#complete());
+    this.#http.close(() => this.#to.complete());
     this.#http.closeIdleConnections();
     this.#timers = this.#clock.schedule(() => this.#http.closeAllConnections(), LIMITS.end);
-  }
-
-  #complete(): void {
-    this.#to.complete();
   }
 
   #failed(error: unknown): void {
     if (this.#phase === 'closed') return;
     // Afterwards it is an accept that failed, such as for want of a descriptor.
-    if (this.#http.listening) this.#to.next({ type: 'failed', error });
+    if (this.#http.listening) this.#reportFailure(error);
     else this.#to.error(error);
   }
 
@@ -179,6 +176,7 @@ export class AdminServer {
         pages: this.#pages,
         files: this.#files,
         emit: (event) => this.#to.next(event),
+        failed: (error) => this.#reportFailure(error),
       });
     } catch (error) {
       this.#refuse(response, error, peer);
@@ -193,10 +191,18 @@ export class AdminServer {
     const { status, reason, message, headers } = asRequestError(error);
     if (reason === 'host' || reason === 'origin' || reason === 'token' || reason === 'viewers')
       this.#tell(reason, peer);
-    if (status === 500) this.#to.next({ type: 'failed', error: error instanceof RequestError ? error.cause : error });
+    if (status === 500) this.#reportFailure(error);
     const text = JSON.stringify({ error: { reason, message } });
     response.writeHead(status, { 'Content-Type': 'application/json; charset=utf-8', ...headers });
     response.end(`${text}\n`);
+  }
+
+  /** At most once a second: anybody may ask for metrics that fail, at any rate. */
+  #reportFailure(error: unknown): void {
+    const now = this.#clock.now();
+    if (now - this.#failedAt < 1000) return;
+    this.#failedAt = now;
+    this.#to.next({ type: 'failed', error });
   }
 
   #tell(reason: AdminRefusedEvent['reason'], peer: Address): void {

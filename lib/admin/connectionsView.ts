@@ -4,6 +4,7 @@ import type { Address } from '../transport/transport.ts';
 
 /** A connection in JSON: its figures, and of its proxy the address alone. */
 export interface JsonRow extends Omit<ConnectionRow, 'via'> {
+  /** The address of the proxy, if a PROXY header came first. */
   readonly via: Address | undefined;
 }
 
@@ -11,9 +12,13 @@ export interface JsonRow extends Omit<ConnectionRow, 'via'> {
 export interface AddressRow {
   /** The address, or an empty text for those that have none. */
   readonly address: string;
+  /** How many connections it has. */
   readonly connections: number;
+  /** Bytes received on these. */
   readonly bytesIn: number;
+  /** Bytes sent on these. */
   readonly bytesOut: number;
+  /** Bytes that were written on these and have not been sent yet. */
   readonly unsent: number;
 }
 

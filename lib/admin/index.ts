@@ -1,7 +1,6 @@
 // The names of `sluice/admin`: a port for those who run a server. A server without it loads none of this.
 
 export { admin } from './admin.ts';
-export type { AddressRow, ConnectionsView, JsonRow } from './connectionsView.ts';
 export type {
   AdminActionEvent,
   AdminEvent,
@@ -10,4 +9,3 @@ export type {
   AdminRefusedEvent,
 } from './events.ts';
 export type { AdminLimits, AdminOptions, LimitName, MetricsSource } from './options.ts';
-export type { Sample } from './sample.ts';

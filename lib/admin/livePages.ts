@@ -46,7 +46,6 @@ export class LivePages {
     this.#viewers.add(to, query);
     const rows = this.#rows();
     to.write(frame('tick', this.#tick(rows, addressesOf(rows), query)));
-    if (this.#monitor.phase === 'drained' || this.#monitor.phase === 'ended') to.end();
   }
 
   /** Takes a sample, and shows what has changed. */

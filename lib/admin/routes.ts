@@ -24,6 +24,8 @@ export interface Context {
   readonly pages: LivePages;
   readonly files: ReadonlyMap<string, PageFile>;
   readonly emit: (event: AdminEvent) => void;
+  /** Emits an error. */
+  readonly failed: (error: unknown) => void;
 }
 
 /** What a path is for. */
@@ -77,7 +79,7 @@ const PHASES = {
   ended: 'at its end',
 } as const satisfies Record<Monitor['phase'], string>;
 
-async function metrics({ response, given, emit }: Context): Promise<void> {
+async function metrics({ response, given, failed }: Context): Promise<void> {
   const { metrics: source } = given;
   if (source === undefined)
     return text(response, 404, 'there are no metrics: the option metrics of admin is not given');
@@ -86,7 +88,7 @@ async function metrics({ response, given, emit }: Context): Promise<void> {
     all = await source.metrics();
     if (typeof all !== 'string') throw new TypeError('Cannot answer /metrics: metrics() must resolve to a string');
   } catch (error) {
-    emit({ type: 'failed', error });
+    failed(error);
     return text(response, 500, 'the metrics cannot be collected: the event failed of the admin port has the error');
   }
   response.writeHead(200, { 'Content-Type': source.contentType }).end(all);
@@ -108,7 +110,7 @@ function events({ request, response, pages, query: given }: Context): void {
     const later = { 'Retry-After': '10' };
     throw new RequestError(503, 'viewers', 'As many live pages are open as may be: close one, or raise viewers', later);
   }
-  response.writeHead(200, { 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' });
+  response.writeHead(200, { 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no', Connection: 'close' });
   if (request.method === 'HEAD') response.end();
   else pages.show(response, query);
 }

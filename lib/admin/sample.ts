@@ -14,10 +14,15 @@ export interface Sample {
   readonly concurrency: number | null;
   /** How many may wait now. */
   readonly waitingMax: number | null;
+  /** Connections that were accepted. */
   readonly accepted: number;
+  /** Connections that were served and are closed. */
   readonly closed: number;
+  /** Connections that were refused. */
   readonly refused: number;
+  /** Bytes that were received. */
   readonly bytesIn: number;
+  /** Bytes that were sent. */
   readonly bytesOut: number;
   /** The longest delay of the event loop since the sample before, in milliseconds. */
   readonly loopDelay: number;
@@ -37,7 +42,7 @@ const RESOLUTION = 20;
 export class Sampler {
   readonly #monitor: Monitor;
   readonly #now: () => number;
-  readonly #delay: IntervalHistogram = monitorEventLoopDelay({ resolution: RESOLUTION });
+  readonly #delay = measuredDelay();
   readonly #samples: Sample[] = [];
   #closes: ReadonlyMap<string, number> = new Map();
   #refusals: ReadonlyMap<string, number> = new Map();
@@ -45,7 +50,6 @@ export class Sampler {
   constructor(monitor: Monitor, now: () => number) {
     this.#monitor = monitor;
     this.#now = now;
-    this.#delay.enable();
   }
 
   /** The oldest first. */
@@ -78,13 +82,24 @@ export class Sampler {
   }
 
   stop(): void {
-    this.#delay.disable();
+    this.#delay?.disable();
   }
 
   #longestDelay(): number {
-    const { max, count } = this.#delay;
-    this.#delay.reset();
-    return count === 0 ? 0 : Math.max(0, Math.round(max / 1e4) / 100 - RESOLUTION);
+    const { max = 0, count = 0 } = this.#delay ?? {};
+    this.#delay?.reset();
+    return count === 0 ? 0 : Math.round(Math.max(0, max / 1e6 - RESOLUTION) * 100) / 100;
+  }
+}
+
+/** Engines other than Node may not have it. */
+function measuredDelay(): IntervalHistogram | undefined {
+  try {
+    const delay = monitorEventLoopDelay({ resolution: RESOLUTION });
+    delay.enable();
+    return delay;
+  } catch {
+    return undefined;
   }
 }
 

@@ -52,6 +52,9 @@ export function delimited(
   delimiter: string | Uint8Array,
   options?: DelimitedOptions & NoSkip,
 ): OperatorFunction<Uint8Array, Buffer>;
+/**
+ * The same with `tooLong: 'skip'`: a {@link SkippedFrame} takes the place of a frame that is longer than `maxLength`.
+ */
 export function delimited(
   delimiter: string | Uint8Array,
   options?: DelimitedOptions,

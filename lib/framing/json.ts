@@ -34,6 +34,9 @@ export interface JsonOptions extends LinesOptions {}
  * @throws TypeError or RangeError for an option that does not exist or has an invalid value.
  */
 export function json<T = unknown>(options?: JsonOptions & NoSkip): OperatorFunction<Uint8Array, T>;
+/**
+ * The same with `tooLong: 'skip'`: a {@link SkippedFrame} takes the place of a line that is longer than `maxLength`.
+ */
 export function json<T = unknown>(options?: JsonOptions): OperatorFunction<Uint8Array, T | SkippedFrame>;
 export function json<T = unknown>(options: JsonOptions = {}): OperatorFunction<Uint8Array, T | SkippedFrame> {
   const { decoder, given } = lineFormat(options);

@@ -53,6 +53,9 @@ export interface LengthPrefixedOptions extends FrameOptions, LengthPrefix {
  * @throws TypeError or RangeError for an option that does not exist or has an invalid value.
  */
 export function lengthPrefixed(options?: LengthPrefixedOptions & NoSkip): OperatorFunction<Uint8Array, Buffer>;
+/**
+ * The same with `tooLong: 'skip'`: a {@link SkippedFrame} takes the place of a frame that is longer than `maxLength`.
+ */
 export function lengthPrefixed(options?: LengthPrefixedOptions): OperatorFunction<Uint8Array, Buffer | SkippedFrame>;
 export function lengthPrefixed(
   options: LengthPrefixedOptions = {},

@@ -69,6 +69,9 @@ const WINDOW = 4096;
  * @throws TypeError or RangeError for an option that does not exist or has an invalid value.
  */
 export function lines(options?: LinesOptions & NoSkip): OperatorFunction<Uint8Array, string>;
+/**
+ * The same with `tooLong: 'skip'`: a {@link SkippedFrame} takes the place of a line that is longer than `maxLength`.
+ */
 export function lines(options?: LinesOptions): OperatorFunction<Uint8Array, string | SkippedFrame>;
 export function lines(options: LinesOptions = {}): OperatorFunction<Uint8Array, string | SkippedFrame> {
   const { decoder, given } = lineFormat(options);

@@ -8,6 +8,16 @@ import type { Registry } from './registry.ts';
 /** Compares what two connections are worth: negative if the first is to be closed before the second, as in `Array.sort`. */
 export type CompareWorth = (a: ConnectionView, b: ConnectionView) => number;
 
+/** What happens to a connection for which there is no place. */
+export type Overflow =
+  | 'refuse'
+  | 'park'
+  | 'evict'
+  | {
+      /** As `evict`, with an order of your own: the connection that is worth least by it is closed. */
+      readonly evict: CompareWorth;
+    };
+
 /** Milliseconds after which a connection to evict is looked for again, while others wait and there was none. */
 const RETRY = 50;
 

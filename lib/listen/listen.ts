@@ -160,6 +160,7 @@ export function openPort(
       hand: (connection) => connection.inContext(hand),
       fail: failed,
     });
+    if (source) listener.opening = () => source.emitEarly();
     let isOver = false;
     function closePort(): void {
       const { port } = listener;

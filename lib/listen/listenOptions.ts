@@ -20,8 +20,8 @@ import {
 import { networkList, networks } from '../proxyProtocol/trusted.ts';
 import { type TlsOptions, tlsOptions } from '../tls/tlsSide.ts';
 import type { Admit } from './admission.ts';
+import type { Overflow } from './eviction.ts';
 import { orders, type WaitingOrder } from './handOutOrder.ts';
-import type { Overflow } from './listener.ts';
 import { type Live, live } from './live.ts';
 import type { Farewell } from './refusal.ts';
 

@@ -2,12 +2,12 @@ import { type NextObserver, Observable, type Subscriber } from 'rxjs';
 import { EventChannels } from '../channels.ts';
 import type { ConnectionSettings } from '../connection/settings.ts';
 import { type ConnectionOwner, SocketConnection } from '../connection/socketConnection.ts';
-import type { CertificateEvent, Closed, FailedEvent, ListenEvent, RefusalReason } from '../events.ts';
+import type { Closed, ListenEvent, RefusalReason } from '../events.ts';
 import type { Address, Port, PortHandler, TransportSocket } from '../transport/transport.ts';
 import { Admission, type AdmissionRules } from './admission.ts';
 import { Arrivals, type ArrivalsOptions } from './arrivals.ts';
 import { closedEvent } from './closedEvent.ts';
-import { type CompareWorth, Eviction } from './eviction.ts';
+import { Eviction, type Overflow } from './eviction.ts';
 import type { CurrentLimits } from './limits.ts';
 import type { Lingering } from './lingering.ts';
 import { openedEvent } from './openedEvent.ts';
@@ -16,16 +16,6 @@ import { Parking } from './parking.ts';
 import { type Farewell, Refusal } from './refusal.ts';
 import type { Registry } from './registry.ts';
 import { WaitingRoom, type WaitingRoomOptions } from './waitingRoom.ts';
-
-/** What happens to a connection for which there is no place. */
-export type Overflow =
-  | 'refuse'
-  | 'park'
-  | 'evict'
-  | {
-      /** As `evict`, with an order of your own: the connection that is worth least by it is closed. */
-      readonly evict: CompareWorth;
-    };
 
 export interface ListenerOptions {
   /** What all its connections have in common. */
@@ -64,6 +54,8 @@ const PLACES: ReadonlySet<RefusalReason> = new Set(['full', 'timeout']);
 export class Listener implements PortHandler, ConnectionOwner {
   /** Set when the port is being opened. */
   port: Port | undefined;
+  /** Called when the port is open, before the event of that. */
+  opening: (() => void) | undefined;
   readonly #options: ListenerOptions;
   readonly #registry: Registry;
   readonly #admission: Admission;
@@ -81,7 +73,7 @@ export class Listener implements PortHandler, ConnectionOwner {
   constructor(options: ListenerOptions) {
     const { settings, waitingRoom, arrivals, rules, farewell, random, events, registry, lingering, hand } = options;
     const { clock, budget } = settings;
-    const emit = (event: ListenEvent) => this.#emit(event);
+    const emit = (event: ListenEvent) => this.emit(event);
     this.#options = options;
     this.#registry = registry;
     if (events) {
@@ -135,9 +127,10 @@ export class Listener implements PortHandler, ConnectionOwner {
   listening(address: Address, transport?: string): void {
     this.#listening = true;
     this.#admission.opened();
+    this.opening?.();
     const { settings, limits } = this.#options;
     const live = this.#registry.live(settings.budget, limits.descriptors);
-    this.#emit({ type: 'listening', address, transport, limits: limits.view, ...live });
+    this.emit({ type: 'listening', address, transport, limits: limits.view, ...live });
     this.#checkDescriptors();
     if (this.port) this.#parking?.opened(this.port);
   }
@@ -182,14 +175,14 @@ export class Listener implements PortHandler, ConnectionOwner {
 
   error(error: Error): void {
     // A server does not end because one accept failed: the client may have given up, or memory was short.
-    if (this.#listening) this.#emit({ type: 'failed', error });
+    if (this.#listening) this.emit({ type: 'failed', error });
     else this.#options.fail(error);
   }
 
   taken(connection: SocketConnection): void {
     this.#registry.take(connection);
     this.#pace?.update(this.#isFull);
-    this.#emit(openedEvent(connection));
+    this.emit(openedEvent(connection));
     this.#waitingRoom.taken(connection);
     this.#parking?.update();
   }
@@ -205,7 +198,7 @@ export class Listener implements PortHandler, ConnectionOwner {
   }
 
   hoards({ id, peer }: SocketConnection, frames: number, bytes: number): void {
-    this.#emit({ type: 'hoarding', id, peer, frames, bytes });
+    this.emit({ type: 'hoarding', id, peer, frames, bytes });
   }
 
   drains(connection: SocketConnection): void {
@@ -222,7 +215,7 @@ export class Listener implements PortHandler, ConnectionOwner {
       const event = closedEvent(connection, closed);
       this.#registry.close(connection, event);
       this.#pace?.freed(this.#isFull);
-      this.#emit(event);
+      this.emit(event);
     } else {
       this.#options.lingering.delete(connection);
     }
@@ -251,11 +244,6 @@ export class Listener implements PortHandler, ConnectionOwner {
     this.#arrivals?.close();
     this.#waitingRoom.close();
     this.#registry.table.portClosed();
-  }
-
-  /** An event of the port, and not of a connection. */
-  emit(event: CertificateEvent | FailedEvent): void {
-    this.#emit(event);
   }
 
   get #isFull(): boolean {
@@ -321,7 +309,7 @@ export class Listener implements PortHandler, ConnectionOwner {
         { size: () => this.#waitingRoom.size, max: () => waitingRoom.max },
         { size: () => this.#arrivals?.size ?? 0, max: () => this.#arrivals?.max ?? 1 },
       ],
-      cannot: (error) => this.#emit({ type: 'failed', error }),
+      cannot: (error) => this.emit({ type: 'failed', error }),
     });
     this.#options.limits.parking = parking;
     registry.parking = parking;
@@ -339,16 +327,16 @@ export class Listener implements PortHandler, ConnectionOwner {
       waiting: () => this.#waitingRoom.size - this.#waitingRoom.yielding,
       patience: () => this.#waitingRoom.timeLeft,
       isFull: () => this.#isFull,
-      failed: (error) => this.#emit({ type: 'failed', callback: 'evict', error }),
+      failed: (error) => this.emit({ type: 'failed', callback: 'evict', error }),
     });
   }
 
   #checkDescriptors(): void {
     const event = this.#options.limits.overcommitted();
-    if (event) this.#emit(event);
+    if (event) this.emit(event);
   }
 
-  #emit(event: ListenEvent): void {
+  emit(event: ListenEvent): void {
     this.#options.channels?.publish(event);
     this.#events?.next(event);
   }

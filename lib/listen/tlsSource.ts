@@ -5,6 +5,7 @@ import { TlsError } from '../errors.ts';
 import type { CertificateEvent, FailedEvent } from '../events.ts';
 import { describe } from '../options.ts';
 import { type DeadlineOwner, DeadlineTimer } from '../time/deadlineTimer.ts';
+import { endOfCallback } from '../time/eventLoop.ts';
 import { certificateInfo } from '../tls/certificateInfo.ts';
 import { type TlsOptions, type TlsSide, tlsServer } from '../tls/tlsSide.ts';
 
@@ -39,6 +40,12 @@ export class TlsSource implements DeadlineOwner {
   /** The wall clock at the begin of the clock: certificates are valid by the former, and timers run by the latter. */
   readonly #epoch: number;
   #warnings: number[] = [];
+  /**
+   * Events of the call that subscribes to the server. They are emitted at its end, because of several subscribers that share the
+   * events only the first one has subscribed before.
+   */
+  #early: (CertificateEvent | FailedEvent)[] | undefined = [];
+  #isClosed = false;
 
   constructor(options: TlsOptions | Observable<TlsOptions>, clock: SchedulerLike, handler: TlsSourceHandler) {
     this.#options = isObservable(options) ? options : of(options);
@@ -54,6 +61,7 @@ export class TlsSource implements DeadlineOwner {
   }
 
   start(): void {
+    endOfCallback(this.#clock, () => this.emitEarly());
     this.#subscription = this.#options.subscribe({
       next: (options) => this.#renew(options),
       error: (error) => this.#fail(error),
@@ -62,7 +70,15 @@ export class TlsSource implements DeadlineOwner {
     });
   }
 
+  /** Emits the events of the first certificates, if that has not been done. */
+  emitEarly(): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const event of early) if (!this.#isClosed) this.#handler.emit(event);
+  }
+
   close(): void {
+    this.#isClosed = true;
     this.#subscription?.unsubscribe();
     // An observer of a certificate event may have closed the port: then the timer is not armed again.
     this.#warnings = [];
@@ -99,13 +115,18 @@ export class TlsSource implements DeadlineOwner {
     if (this.#side === undefined) return this.#handler.failed(error);
     const { code = 'ERR_TLS_OPTIONS' } = (error ?? {}) as NodeJS.ErrnoException;
     const what = `a renewal of its certificate is not accepted, and the one before stays: ${messageOf(error)}`;
-    this.#handler.emit({ type: 'failed', error: new TlsError(what, { code, cause: error }) });
+    this.#emit({ type: 'failed', error: new TlsError(what, { code, cause: error }) });
   }
 
   #report(): void {
     const validFor = Math.round(this.#endsAt - this.#now);
     const isExpiring = validFor <= Math.max(...WARNINGS) * this.#validity;
-    this.#handler.emit({ type: 'certificate', certificates: this.#certificates, validFor, isExpiring });
+    this.#emit({ type: 'certificate', certificates: this.#certificates, validFor, isExpiring });
+  }
+
+  #emit(event: CertificateEvent | FailedEvent): void {
+    if (this.#early) this.#early.push(event);
+    else this.#handler.emit(event);
   }
 
   get #now(): number {

@@ -1,4 +1,4 @@
-import { type IntervalHistogram, monitorEventLoopDelay, performance } from 'node:perf_hooks';
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 
 /** Milliseconds between two looks at the delay. */
 const RESOLUTION = 20;
@@ -21,12 +21,18 @@ export interface LoopTime {
  * process. It does not keep the process alive.
  */
 export class EventLoopDelay {
-  #monitor: IntervalHistogram | undefined;
+  readonly #make: typeof monitorEventLoopDelay;
+  #monitor: ReturnType<typeof monitorEventLoopDelay> | undefined;
+
+  /** @param make Makes what measures. */
+  constructor(make: typeof monitorEventLoopDelay = monitorEventLoopDelay) {
+    this.#make = make;
+  }
 
   start(): void {
     if (this.#monitor) return;
     try {
-      this.#monitor = monitorEventLoopDelay({ resolution: RESOLUTION });
+      this.#monitor = this.#make({ resolution: RESOLUTION });
       this.#monitor.enable();
     } catch {
       // Engines other than Node may not have it.

@@ -21,6 +21,15 @@ export interface Instrument<Source> extends Described {
   read(source: Source, report: Report): void;
 }
 
+/** Reads an instrument. What cannot be read is not reported: a collection without one value is better than none. */
+export function readTo<Source>(report: Report, instrument: Instrument<Source>, source: Source): void {
+  try {
+    instrument.read(source, report);
+  } catch {
+    // An event that a user has made may lack what those of the library have.
+  }
+}
+
 /** An instrument whose values are recorded one by one. */
 export interface HistogramInstrument extends Described {
   readonly kind: 'histogram';

@@ -79,7 +79,7 @@ export const serverInstruments: readonly Instrument<Sample>[] = [
     unit: '{connection}',
     description: 'Connections that are being served, or closing.',
     attributes: [],
-    read: ({ figures }, report) => each(figures.listening?.counters.active, report),
+    read: ({ figures }, report) => reportIf(figures.listening?.counters.active, report),
   },
   {
     name: 'sluice.queued_connections',
@@ -87,7 +87,7 @@ export const serverInstruments: readonly Instrument<Sample>[] = [
     unit: '{connection}',
     description: 'Connections that were accepted and wait to be served.',
     attributes: [],
-    read: ({ figures }, report) => each(figures.listening?.counters.waiting, report),
+    read: ({ figures }, report) => reportIf(figures.listening?.counters.waiting, report),
   },
   {
     name: 'sluice.accepted_connections',
@@ -95,7 +95,7 @@ export const serverInstruments: readonly Instrument<Sample>[] = [
     unit: '{connection}',
     description: 'Connections that the port has accepted.',
     attributes: [],
-    read: ({ figures }, report) => each(figures.listening?.counters.accepted, report),
+    read: ({ figures }, report) => reportIf(figures.listening?.counters.accepted, report),
   },
   {
     name: 'sluice.closed_connections',
@@ -123,7 +123,7 @@ export const serverInstruments: readonly Instrument<Sample>[] = [
     unit: '{connection}',
     description: 'Connections that may be served at a time.',
     attributes: [],
-    read: ({ figures }, report) => each(figures.listening?.limits.concurrency, report),
+    read: ({ figures }, report) => reportIf(figures.listening?.limits.concurrency, report),
   },
   {
     name: 'sluice.connection.queue.limit',
@@ -131,7 +131,7 @@ export const serverInstruments: readonly Instrument<Sample>[] = [
     unit: '{connection}',
     description: 'Connections that may wait.',
     attributes: [],
-    read: ({ figures }, report) => each(figures.listening?.limits.waiting, report),
+    read: ({ figures }, report) => reportIf(figures.listening?.limits.waiting, report),
   },
   {
     name: 'sluice.network.io',
@@ -206,7 +206,7 @@ export const serverInstruments: readonly Instrument<Sample>[] = [
     unit: 'By',
     description: 'Bytes that all connections hold together: read and not processed, written and not sent.',
     attributes: [],
-    read: ({ figures }, report) => each(figures.listening?.resources.held, report),
+    read: ({ figures }, report) => reportIf(figures.listening?.resources.held, report),
   },
   {
     name: 'sluice.budget.limit',
@@ -214,7 +214,7 @@ export const serverInstruments: readonly Instrument<Sample>[] = [
     unit: 'By',
     description: 'Bytes that all connections may hold together.',
     attributes: [],
-    read: ({ figures }, report) => each(figures.listening?.resources.budget, report),
+    read: ({ figures }, report) => reportIf(figures.listening?.resources.budget, report),
   },
   {
     name: 'sluice.active_tls_handshakes',
@@ -222,7 +222,7 @@ export const serverInstruments: readonly Instrument<Sample>[] = [
     unit: '{handshake}',
     description: 'TLS handshakes of arriving connections that are in progress, or wait for their turn.',
     attributes: [],
-    read: ({ figures }, report) => each(figures.listening?.resources.handshakes, report),
+    read: ({ figures }, report) => reportIf(figures.listening?.resources.handshakes, report),
   },
   {
     name: 'sluice.certificate.expiry_timestamp',
@@ -230,7 +230,7 @@ export const serverInstruments: readonly Instrument<Sample>[] = [
     unit: 's',
     description: 'When the first of the certificates in use ends, in seconds since 1970.',
     attributes: [],
-    read: ({ figures: { certificateEnds } }, report) => each(certificateEnds && certificateEnds / 1e3, report),
+    read: ({ figures: { certificateEnds } }, report) => reportIf(certificateEnds && certificateEnds / 1e3, report),
   },
   {
     name: 'sluice.descriptor.limit',
@@ -238,7 +238,7 @@ export const serverInstruments: readonly Instrument<Sample>[] = [
     unit: '{file_descriptor}',
     description: 'Descriptors that the process may have open.',
     attributes: [],
-    read: ({ figures }, report) => each(figures.listening?.resources.descriptors, report),
+    read: ({ figures }, report) => reportIf(figures.listening?.resources.descriptors, report),
   },
   {
     name: 'sluice.descriptor.shortages',
@@ -273,7 +273,7 @@ export const serverInstruments: readonly Instrument<Sample>[] = [
     unit: 's',
     description: 'How long the drain took. There is none before it is over.',
     attributes: [],
-    read: ({ figures: { report: drain } }, report) => each(drain && drain.duration / 1e3, report),
+    read: ({ figures: { report: drain } }, report) => reportIf(drain && drain.duration / 1e3, report),
   },
   {
     name: 'sluice.drain.connections',
@@ -294,7 +294,7 @@ export const serverInstruments: readonly Instrument<Sample>[] = [
     unit: 'By',
     description: 'Bytes that handlers wrote and that were not sent in the drain.',
     attributes: [],
-    read: ({ figures: { report: drain } }, report) => each(drain?.unsent, report),
+    read: ({ figures: { report: drain } }, report) => reportIf(drain?.unsent, report),
   },
 ];
 
@@ -309,7 +309,7 @@ export const processInstruments: readonly Instrument<Loop>[] = [
       unit: 's',
       description: `How late the event loop was since the last collection: the ${DELAYS[which]}.`,
       attributes: [],
-      read: ({ delays }, report) => each(delays?.[which], report),
+      read: ({ delays }, report) => reportIf(delays?.[which], report),
     }),
   ),
   {
@@ -338,6 +338,6 @@ function counts(
 }
 
 /** Reports a value if there is one, and it has an end: a limit of `Infinity` is none. */
-function each(value: number | undefined, report: Report): void {
+function reportIf(value: number | undefined, report: Report): void {
   if (value !== undefined && value !== Number.POSITIVE_INFINITY) report(value);
 }

@@ -7,7 +7,7 @@ import {
   ValueType,
 } from '@opentelemetry/api';
 import { EventLoopDelay } from '../metrics/eventLoopDelay.ts';
-import type { Attributes, HistogramInstrument, Instrument } from '../metrics/instrument.ts';
+import { type Attributes, type HistogramInstrument, type Instrument, readTo } from '../metrics/instrument.ts';
 import { processInstruments, serverInstruments } from '../metrics/instruments.ts';
 import type { ObservedServer } from '../metrics/observedServer.ts';
 import type { Recording } from '../metrics/serverFigures.ts';
@@ -86,6 +86,6 @@ function readAll<Source>(
   common: Attributes | undefined,
 ): void {
   for (const [instrument, observable] of pairs) {
-    instrument.read(source, (value, attributes) => result.observe(observable, value, { ...common, ...attributes }));
+    readTo((value, attributes) => result.observe(observable, value, { ...common, ...attributes }), instrument, source);
   }
 }

@@ -14,6 +14,7 @@ export interface MetricsOptions {
   /**
    * Further attributes of all metrics of this server. They overrule ours, `server.address` and `server.port`, which are those that
    * it listens on. Of servers with the same attributes the last one is reported.
+   * @default none
    */
   readonly attributes?: Attributes | undefined;
 }
@@ -27,12 +28,17 @@ const reporters = new WeakMap<Meter, MeterReporter>();
  * before the server is listening: in the same call that subscribes to its events. The names are in `lib/metrics/METRICS.md`.
  *
  * When the events are over, the last figures stay until the returned subscription is unsubscribed, so that the last export of a
- * process has the result of the drain.
+ * process has the result of the drain. Then nothing is read any more; what the SDK has collected once it goes on to export.
  *
  * @example
+ * ```ts
+ * import { metrics } from 'sluice/opentelemetry';
+ *
+ * const echo = (client: Connection) => client.pipe(lines(), map(encodeLine));
  * const events = serve({ port: 7000 }, echo, { shutdown: signals() }).pipe(share());
- * metrics(events, { meter: provider.getMeter('echo') });
- * events.subscribe(logTo(pino()));
+ * metrics(events);
+ * events.subscribe(logTo(console));
+ * ```
  *
  * @param events Those of `serve`, or a Subject that is the option `events` of `listen`. They are subscribed to: share those of
  * `serve`, or there are two servers. An error of theirs is ignored here.

@@ -17,6 +17,7 @@ export interface MetricsOptions {
   /**
    * Further labels of all metrics of this server. They overrule ours, `server_address` and `server_port`, which are those that it
    * listens on. Of servers with the same labels the last one is reported.
+   * @default none
    */
   readonly attributes?: Attributes | undefined;
 }
@@ -33,10 +34,18 @@ const reporters = new WeakMap<AnyRegistry, Reporter>();
  * the registry, unless other servers report there.
  *
  * @example
+ * ```ts
+ * import { Registry } from 'prom-client';
+ * import { metrics } from 'sluice/prometheus';
+ *
+ * const registry = new Registry();
+ * const echo = (client: Connection) => client.pipe(lines(), map(encodeLine));
  * const events = serve({ port: 7000 }, echo, { shutdown: signals() }).pipe(share());
+ *
  * metrics(events, { registry });
- * events.subscribe(logTo(pino()));
- * createServer(async (_, response) => response.end(await registry.metrics())).listen(9464);
+ * events.subscribe(logTo(console));
+ * // Where Prometheus asks: `await registry.metrics()`.
+ * ```
  *
  * @param events Those of `serve`, or a Subject that is the option `events` of `listen`. They are subscribed to: share those of
  * `serve`, or there are two servers. An error of theirs is ignored here.

@@ -2,10 +2,17 @@ import { type Aggregator, Counter, Gauge, type MetricType, type Registry, type R
 import { EventLoopDelay } from '../metrics/eventLoopDelay.ts';
 import type { Histogram } from '../metrics/histogram.ts';
 import { histograms } from '../metrics/histograms.ts';
-import type { Attributes, HistogramInstrument, Instrument } from '../metrics/instrument.ts';
+import {
+  type Attributes,
+  type HistogramInstrument,
+  type Instrument,
+  type Report,
+  readTo,
+} from '../metrics/instrument.ts';
 import { processInstruments, serverInstruments } from '../metrics/instruments.ts';
 import type { ObservedServer } from '../metrics/observedServer.ts';
-import { prometheusName, sanitized } from './names.ts';
+import { microtask } from '../time/eventLoop.ts';
+import { labelsOf, prometheusName, sanitized } from './names.ts';
 
 /** A value as prom-client prints it. `metricName` is that of a part of a histogram. */
 interface Value {
@@ -27,8 +34,15 @@ export interface Reported {
   readonly recorded: readonly Recorded[];
 }
 
-const allInstruments = [...serverInstruments, ...Object.values(histograms), ...processInstruments];
-type Any = (typeof allInstruments)[number];
+type Any = Instrument<never> | HistogramInstrument;
+const allInstruments: readonly Any[] = [...serverInstruments, ...Object.values(histograms), ...processInstruments];
+
+// Computed once, because a scrape needs each of them many times.
+const names = new Map(allInstruments.map((one) => [one, prometheusName(one)]));
+const nameOf = (one: Any): string => names.get(one) ?? '';
+const labelNames = new Map(
+  allInstruments.flatMap(({ attributes }) => attributes.map((name) => [name, sanitized(name)])),
+);
 
 /** A metric whose values are read when they are asked for. */
 class ReadGauge extends Gauge {
@@ -102,17 +116,17 @@ export class Reporter {
 
   #register(): void {
     const missing = allInstruments.filter((one) => {
-      const name = prometheusName(one);
+      const name = nameOf(one);
       const registered = this.#registry.getSingleMetric(name);
       if (registered !== undefined && registered !== this.#metrics.get(name))
         throw new TypeError(`Cannot report metrics: the registry has another metric with the name ${name}`);
       return registered === undefined;
     });
-    for (const instrument of missing) this.#metrics.set(prometheusName(instrument), this.#make(instrument));
+    for (const instrument of missing) this.#metrics.set(nameOf(instrument), this.#make(instrument));
   }
 
   #make(instrument: Any): ReadGauge | ReadCounter {
-    const name = prometheusName(instrument);
+    const name = nameOf(instrument);
     const registers = [this.#registry as Registry];
     const config = { name, help: instrument.description, registers, aggregator: aggregatorOf(instrument) };
     const read = () => this.#read().get(name) ?? [];
@@ -124,7 +138,7 @@ export class Reporter {
   #read(): Map<string, Value[]> {
     if (this.#collected === undefined) {
       this.#collected = this.#collect();
-      queueMicrotask(() => {
+      microtask(() => {
         this.#collected = undefined;
       });
     }
@@ -132,18 +146,24 @@ export class Reporter {
   }
 
   #collect(): Map<string, Value[]> {
-    const values = new Map<string, Value[]>(allInstruments.map((one) => [prometheusName(one), []]));
-    const reportTo =
-      (instrument: Instrument<never>, common: Attributes | undefined) => (value: number, attributes?: Attributes) =>
-        void values.get(prometheusName(instrument))?.push({ value, labels: labelsOf({ ...common, ...attributes }) });
+    const values = new Map<string, Value[]>(allInstruments.map((one) => [nameOf(one), []]));
+    const reportTo = (instrument: Instrument<never>, common: Value['labels']): Report => {
+      const to = values.get(nameOf(instrument));
+      return (value, attributes) => {
+        const labels = { ...common };
+        for (const name in attributes) labels[labelNames.get(name) ?? name] = attributes[name] ?? '';
+        to?.push({ value, labels });
+      };
+    };
     for (const { server, recorded } of this.#distinct()) {
       const sample = server.sample();
       if (sample === undefined) continue;
-      for (const one of serverInstruments) one.read(sample, reportTo(one, server.attributes));
-      for (const one of recorded) values.get(prometheusName(one.instrument))?.push(...partsOf(one));
+      const labels = labelsOf(server.attributes ?? {});
+      for (const one of serverInstruments) readTo(reportTo(one, labels), one, sample);
+      for (const one of recorded) values.get(nameOf(one.instrument))?.push(...partsOf(one));
     }
     const loop = { delays: this.#loop.take(), time: this.#loop.time };
-    for (const one of processInstruments) one.read(loop, reportTo(one, undefined));
+    for (const one of processInstruments) readTo(reportTo(one, {}), one, loop);
     return values;
   }
 
@@ -159,15 +179,9 @@ export class Reporter {
   }
 }
 
-function labelsOf(attributes: Attributes): Record<string, string | number> {
-  const labels: Record<string, string | number> = {};
-  for (const name in attributes) labels[sanitized(name)] = attributes[name] as string | number;
-  return labels;
-}
-
 /** A histogram as Prometheus has it: each bucket counts those below it, too. */
 function partsOf({ instrument, attributes, histogram: { bounds, counts, sum, count } }: Recorded): Value[] {
-  const name = prometheusName(instrument);
+  const name = nameOf(instrument);
   const labels = labelsOf(attributes);
   let below = 0;
   const buckets = bounds.map((bound, i) => {

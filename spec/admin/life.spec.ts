@@ -68,13 +68,6 @@ describe('admin', () => {
     expect(log.completed).toBe(false);
   });
 
-  it('opens nothing if it is unsubscribed while the port is being opened', async () => {
-    const { log, subscription } = AdminLog.follow(admin(NEVER, { port: 0 }));
-    subscription.unsubscribe();
-    await new Promise((resolve) => setImmediate(resolve));
-    expect([log.events, log.fault]).toEqual([[], undefined]);
-  });
-
   it('errors with Node’s own error if the port is taken', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => other.once('listening', resolve));

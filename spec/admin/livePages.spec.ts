@@ -1,5 +1,4 @@
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
-import { connect } from 'node:net';
 import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -236,12 +235,14 @@ describe('the view of the connections', () => {
   });
 });
 
-describe('the port itself', () => {
-  it('closes a client that does not send its request in time', async () => {
-    const admin = await AdminPort.open();
-    const slow = connect(admin.port, '127.0.0.1');
-    slow.on('error', () => {}).resume();
-    slow.write('GET /livez HTTP/1.1\r\n');
-    await new Promise((resolve) => slow.on('close', resolve));
+it('counts an IPv4 address and the same one mapped into IPv6 as one', () => {
+  const of = (address: string) => ({ peer: { address, port: 1 }, bytesIn: 1, bytesOut: 2, unsent: 0 }) as ConnectionRow;
+  const rows = ['::ffff:192.0.2.1', '2001:db8::1', '192.0.2.1'].map(of);
+  expect(addressesOf(rows)).toEqual({
+    distinct: 2,
+    addresses: [
+      { address: '192.0.2.1', connections: 2, bytesIn: 2, bytesOut: 4, unsent: 0 },
+      { address: '2001:db8::1', connections: 1, bytesIn: 1, bytesOut: 2, unsent: 0 },
+    ],
   });
 });

@@ -21,6 +21,7 @@ export async function gapsOf(name: Name): Promise<string[]> {
   const gaps = inAll(name);
   if (needsExample(name) && !name.comment.tags.some(isExample)) gaps.push(lacks('@example with a program'));
   if (name.kind === 'function') {
+    if (!name.isEachCommented) gaps.push(lacks('sentence on each overload'));
     const checks = await checksArguments(name);
     if (checks && name.comment.tags.every(({ tag }) => tag !== 'throws')) gaps.push(lacks('@throws'));
     if (name.comment.tags.every(({ tag }) => tag !== 'returns') && name.returns !== 'void')

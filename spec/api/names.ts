@@ -18,7 +18,10 @@ export interface Name {
   readonly kind: 'function' | 'class' | 'interface' | 'type' | 'constant' | 'property' | 'method' | 'constructor';
   /** Its declarations, without comments; overloads are several. */
   readonly signatures: readonly string[];
+  /** The first one that is not empty, if there are several declarations. */
   readonly comment: Comment;
+  /** Whether each declaration has a comment, and so each overload: an editor shows that of the one that is called. */
+  readonly isEachCommented: boolean;
   /** The type of a property or a constant, as it is written. */
   readonly type: string;
   readonly isOptional: boolean;
@@ -72,6 +75,7 @@ function read(name: string, nodes: readonly ts.Declaration[], folder: string): N
     kind: kindOf(node),
     signatures: nodes.map(signatureOf),
     comment: nodes.map(commentOf).find(({ text }) => text !== '') ?? commentOf(node),
+    isEachCommented: nodes.every((one) => commentOf(one).text !== ''),
     type: type?.getText() ?? '',
     isOptional: 'questionToken' in node && node.questionToken !== undefined,
     parameters: calls.flatMap(({ parameters }) => parameters.map(parameterOf)),

@@ -20,15 +20,19 @@ const TITLES = {
 
 /** The reference as Markdown: the pages by their names. */
 export function reference(names: ReadonlyMap<Entry, readonly Name[]>): Map<string, string> {
-  const pages = new Map<Entry, string>([...names.keys()].map((entry) => [entry, `${entry.name}.md`]));
-  const links = new Map(
-    [...names].flatMap(([entry, all]) => all.map(({ name }) => [name, `${pages.get(entry)}#${anchor(name)}`])),
-  );
-  const written = new Map(
-    [...names].map(([entry, all]) => [pages.get(entry) ?? '', new Page(links).write(entry, all)]),
-  );
-  const contents = [...names].map(([entry, all]) => `## \`${entry.specifier}\`\n\n${tables(all, links)}`);
-  return written.set('README.md', `# Reference\n\n${NOTE}\n\n${contents.join('\n')}`);
+  const pageOf = ({ name }: Entry): string => `${name}.md`;
+  const linksOf = (entry: Entry, all: readonly Name[]) =>
+    all.map(({ name }) => [name, `${pageOf(entry)}#${anchor(name)}`] as const);
+  const links = [...names].flatMap(([entry, all]) => linksOf(entry, all));
+  const pages = new Map<string, string>();
+  const contents: string[] = [];
+  for (const [entry, all] of names) {
+    // A name that several entries export is that of the same page.
+    const own = new Map([...links, ...linksOf(entry, all)]);
+    pages.set(pageOf(entry), new Page(own).write(entry, all));
+    contents.push(`## \`${entry.specifier}\`\n\n${tables(all, own)}`);
+  }
+  return pages.set('README.md', `# Reference\n\n${NOTE}\n\n${contents.join('\n')}`);
 }
 
 const anchor = (name: string): string => name.toLowerCase().replace(/[^\w]/g, '');

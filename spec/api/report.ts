@@ -63,8 +63,8 @@ async function report(declarations: Declarations, entry: Entry): Promise<string>
   if (failures.length > 0) throw new Error(failures.join('\n'));
   const text = await readFile(join(reportFolder, `${entry.name}.api.md`), 'utf8');
   return `${text
-    .replaceAll('// (undocumented)\n', '')
-    .replace(/\n {4}\n/g, '\n')
+    .replace(/^ *\/\/ \(undocumented\)\n/gm, '')
+    .replaceAll(' (undocumented)', '')
     .trimEnd()}\n`;
 }
 

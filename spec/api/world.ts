@@ -1,8 +1,10 @@
-// Where the programs in doc-comments run: their port is free, a client talks to each server, and what they print is kept.
+// Where the programs in doc-comments and guides run: their port is free, a client talks to each server, and what they print is kept.
 import { connect as dial } from 'node:net';
 import { format } from 'node:util';
 import { defer, Subject, takeUntil, tap } from 'rxjs';
 import * as library from '../../lib/index.ts';
+
+export * from '../../lib/index.ts';
 
 /** What became of a program. */
 export interface Run {
@@ -30,10 +32,12 @@ function observe(event: library.ServerEvent, isReached: (port: number) => void):
   if (event.type === 'failed') fail(event.error);
 }
 
-const isReal = (where: object): boolean => 'port' in where && where.port === 7000;
+/** The ports that examples name. */
+const PORTS: readonly unknown[] = [7000, 7001, 7002];
+const isNamed = (where: object): boolean => 'port' in where && PORTS.includes(where.port);
 
 export const serve: typeof library.serve = (where, handler, options) => {
-  if (!isReal(where)) return library.serve(where, handler, options).pipe(takeUntil(over));
+  if (!isNamed(where)) return library.serve(where, handler, options).pipe(takeUntil(over));
   return defer(() => {
     const reached = promised();
     const server = library.serve({ port: 0, host: '127.0.0.1' }, handler, options);
@@ -51,9 +55,10 @@ export const listen: typeof library.listen = (_where, options) =>
     return library.listen({ port: 0, host: '127.0.0.1' }, { ...options, events }).pipe(takeUntil(over));
   });
 
-/** Connects to an echo server. */
-export const connect: typeof library.connect = (_where, options) =>
-  defer(() => {
+/** Connects to an echo server, unless it is to a server of the example. */
+export const connect: typeof library.connect = (where, options) => {
+  if (!isNamed(where)) return library.connect(where, options);
+  return defer(() => {
     const isMade = new Promise<void>((resolve) => {
       made = resolve;
     });
@@ -63,6 +68,7 @@ export const connect: typeof library.connect = (_where, options) =>
       tap(() => made()),
     );
   });
+};
 let made = () => {};
 let echoPort = 0;
 

@@ -1,11 +1,14 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { connect, type TLSSocket } from 'node:tls';
-import { Subject } from 'rxjs';
+import { Subject, share } from 'rxjs';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { logTo } from '../../lib/logging/logTo.ts';
 import { serve } from '../../lib/serve.ts';
+import { MemoryNetwork } from '../../lib/testing/index.ts';
 import type { TlsOptions } from '../../lib/tls/tlsSide.ts';
 import { type Authority, authority, inDays } from '../support/certificates.ts';
+import { Clock } from '../support/clock.ts';
 import { Log } from '../support/log.ts';
 import { TestServer } from '../support/testServer.ts';
 
@@ -224,4 +227,45 @@ describe('the event `certificate`', () => {
     expect(server.log.of('certificate')).toMatchObject([{ isExpiring: true }]);
     server.log.subscription?.unsubscribe();
   });
+});
+
+it('subscribers that share the events of a server all receive its first certificate, before `listening`', async () => {
+  const clock = new Clock();
+  const { transport } = new MemoryNetwork(clock);
+  const tls = await root.issue();
+  const events = serve({ port: 0 }, (connection) => connection, { transport, scheduler: clock, tls }).pipe(share());
+  const logs = [Log.follow(events), Log.follow(events)];
+  await clock.settle();
+  for (const log of logs) expect(log.types).toEqual(['certificate', 'listening']);
+  for (const log of logs) log.subscription?.unsubscribe();
+});
+
+it('a server that is unsubscribed at once emits no certificate', async () => {
+  const clock = new Clock();
+  const { transport } = new MemoryNetwork(clock);
+  const tls = await root.issue();
+  const seen: unknown[] = [];
+  const listener = (message: unknown) => seen.push(message);
+  subscribe('sluice.certificate', listener);
+  serve({ port: 0 }, (connection) => connection, { transport, scheduler: clock, tls })
+    .subscribe()
+    .unsubscribe();
+  await clock.settle();
+  unsubscribe('sluice.certificate', listener);
+  expect(seen).toEqual([]);
+});
+
+it('the first certificate comes before `listening` in whatever callback the server is subscribed to', async () => {
+  const tls = await root.issue();
+  const seen = await new Promise<string[]>((resolve) => {
+    setImmediate(() => {
+      const log = Log.follow(serve({ port: 0, host: HOST }, (connection) => connection, { tls }));
+      servers.push(log);
+      log
+        .whenEmitted('certificate')
+        .then(() => log.whenListening())
+        .then(() => resolve(log.types));
+    });
+  });
+  expect(seen).toEqual(['certificate', 'listening']);
 });

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import type { monitorEventLoopDelay } from 'node:perf_hooks';
 import { expect, it } from 'vitest';
 import { EventLoopDelay } from '../../lib/metrics/eventLoopDelay.ts';
 
@@ -42,8 +43,28 @@ it('measures by how much the event loop is late, since the last look', () => {
   expect(time.idle).toBeGreaterThan(0);
 });
 
-it('reports nothing where the engine cannot measure it', () => {
-  const loop = new EventLoopDelay();
-  expect(loop.take()).toBeUndefined();
+/** What measures, with these intervals between two looks, in milliseconds. */
+const measured = (p50: number, p99: number, max: number, count = 1) =>
+  (() => ({
+    ...{ enable: () => true, disable: () => true, reset: () => undefined, count, max: max * 1e6 },
+    percentile: (share: number) => (share === 50 ? p50 : p99) * 1e6,
+  })) as unknown as typeof monitorEventLoopDelay;
+
+it('subtracts the time between two looks, in which nothing is late', () => {
+  const loop = new EventLoopDelay(measured(19.5, 25, 520));
+  loop.start();
+  expect(loop.take()).toEqual({ p50: 0, p99: 0.005, max: 0.5 });
   loop.stop();
+});
+
+it('reports nothing where nothing was measured, or the engine cannot', () => {
+  const early = new EventLoopDelay(measured(0, 0, 0, 0));
+  early.start();
+  expect(early.take()).toBeUndefined();
+  const never = new EventLoopDelay(() => {
+    throw new Error('not implemented');
+  });
+  never.start();
+  expect(never.take()).toBeUndefined();
+  never.stop();
 });

@@ -1,4 +1,4 @@
-import { concatMap, ignoreElements, map, NEVER, Subject, throwError } from 'rxjs';
+import { concatMap, ignoreElements, map, mergeMap, NEVER, range, Subject, throwError } from 'rxjs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { encodeLine } from '../../lib/framing/lines.ts';
 import { exchange, lines, type ServerEvent } from '../../lib/index.ts';
@@ -133,6 +133,27 @@ describe('the metrics of a server', () => {
     client.pause().write('go\n');
     await server.clock.settle();
     expect(await value('sluice_budget_usage_bytes')).toBeGreaterThan(200_000);
+  });
+
+  it('count the bytes that were not sent, and the values that were dropped', async () => {
+    const handler: Handler = (connection) =>
+      connection.pipe(
+        lines(),
+        mergeMap(() => range(0, 10)),
+        map(() => 'x'.repeat(50_000)),
+      );
+    await open(handler, { overrun: 'drop-newest', maxOutbound: 200_000 });
+    const client = await server.connect();
+    client.pause().write('go\n');
+    await server.clock.settle();
+    expect(await value('sluice_dropped_values_total')).toBeGreaterThan(0);
+    expect(await value('sluice_connection_unsent_bytes_total')).toBe(0);
+    client.break();
+    await server.clock.settle();
+    const [closed] = server.log.of('closed');
+    expect(closed?.unsent).toBeGreaterThan(100_000);
+    expect(await value('sluice_connection_unsent_bytes_total')).toBe(closed?.unsent);
+    expect(await value('sluice_dropped_values_total')).toBe(closed?.dropped);
   });
 
   it('have no limit where there is none', async () => {

@@ -132,6 +132,15 @@ describe('metrics in a registry of prom-client', () => {
     expect((await read(registry)).get('sluice_active_connections', { server_port: '7002' })).toBe(0);
   });
 
+  it('are left alone if they are no longer those of ours', async () => {
+    const registry = new Registry();
+    const { reported } = await open({ registry });
+    registry.clear();
+    const mine = new Gauge({ name: 'sluice_drain_unsent_bytes', help: 'Mine.', registers: [registry] });
+    reported.unsubscribe();
+    expect(registry.getMetricsAsArray()).toEqual([mine]);
+  });
+
   it('come back with the next server when the registry was cleared, also in the format of OpenMetrics', async () => {
     const registry = openMetrics();
     await open({ registry }, 7000);
@@ -191,6 +200,40 @@ describe('metrics in a registry of prom-client', () => {
       throw new Error('no');
     };
     expect(await received()).toBe(5);
+    reported.unsubscribe();
+  });
+
+  it('are read once for each page, at one moment', async () => {
+    const registry = new Registry();
+    const events = new Subject<ServerEvent>();
+    const reported = metrics(events, { registry });
+    const { log } = await open({ registry: new Registry() });
+    let reads = 0;
+    const connections = {
+      [Symbol.iterator]() {
+        reads++;
+        return [].values();
+      },
+    };
+    const [listening] = log.of('listening');
+    if (listening) events.next({ ...listening, connections: connections as never });
+    await registry.metrics();
+    expect(reads).toBe(1);
+    await Promise.all([registry.metrics(), registry.getMetricsAsJSON()]);
+    expect(reads).toBe(2);
+    reported.unsubscribe();
+  });
+
+  it('are complete but for what an event of the user lacks', async () => {
+    const registry = new Registry();
+    const events = new Subject<ServerEvent>();
+    const reported = metrics(events, { registry });
+    const counters = { accepted: 1, waiting: 0, active: 1, closed: 0, refused: 0 };
+    events.next({ type: 'listening', address: { address: 'a', port: 1 }, counters } as ServerEvent);
+    const page = await read(registry);
+    expect(page.get('sluice_active_connections')).toBe(1);
+    expect(page.get('sluice_budget_usage_bytes')).toBeUndefined();
+    expect(page.get('nodejs_eventloop_time_seconds_total', { nodejs_eventloop_state: 'idle' })).toBeGreaterThan(0);
     reported.unsubscribe();
   });
 

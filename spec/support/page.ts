@@ -20,10 +20,13 @@ export class PageCode {
   readonly folder: string;
   /** The programs of the page, in their order; `run` takes indexes of this list. */
   readonly programs: readonly string[];
+  /** The names of the files of the page: programs whose fence names one, as in three backticks and `ts server.ts`. */
+  readonly files: readonly string[];
 
-  private constructor(folder: string, programs: readonly string[]) {
+  private constructor(folder: string, programs: readonly string[], files: readonly string[]) {
     this.folder = folder;
     this.programs = programs;
+    this.files = files;
   }
 
   /** @param page Its path from the root of the repository. */
@@ -31,8 +34,16 @@ export class PageCode {
     const text = await readFile(join(home, page), 'utf8');
     const programs = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code = '']) => code);
     // The port that a page names may be taken on the machine that runs the specs.
-    const { folder } = await PageCode.from(programs.map((code) => code.replace('port: 7000', 'port: 0')));
-    return new PageCode(folder, programs);
+    const onAnyPort = programs.map((code) => code.replace(/port: 700[01]/g, 'port: 0'));
+    const named = [...text.matchAll(/^```ts (\S+\.ts)\n([\s\S]*?)^```$/gm)].map(([, name = '', code = '']) => [
+      name,
+      code,
+    ]);
+    const files = Object.fromEntries(
+      named.map(([name, code = '']) => [name, code.replace(/\b7000\b/, 'Number(process.env.PORT)')]),
+    );
+    const { folder } = await PageCode.from(onAnyPort, files);
+    return new PageCode(folder, programs, Object.keys(files));
   }
 
   /** @param files Further files of the project: their names, and what they contain. */
@@ -42,7 +53,8 @@ export class PageCode {
     const entries = await readEntries();
     const paths = Object.fromEntries(entries.map(({ specifier, path }) => [specifier, [join(home, `lib/${path}.ts`)]]));
     const options = {
-      compilerOptions: { paths, rootDir: '/' },
+      // The decorators are for pages with other frameworks.
+      compilerOptions: { paths, rootDir: '/', experimentalDecorators: true, emitDecoratorMetadata: true },
       extends: join(home, 'tsconfig.json'),
       include: ['*.ts'],
     };
@@ -50,7 +62,7 @@ export class PageCode {
     await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
     const all = { ...files, ...Object.fromEntries(programs.map((code, i) => [`${i}.ts`, code])) };
     await Promise.all(Object.entries(all).map(([name, code]) => writeFile(join(folder, name), code)));
-    return new PageCode(folder, programs);
+    return new PageCode(folder, programs, Object.keys(files));
   }
 
   /** Compiles all programs. */
@@ -63,6 +75,11 @@ export class PageCode {
     const imports = indexes.map((index) => `await import('./${index}.ts');`).join('\n');
     const args = ['--import', 'tsx', '--input-type=module', '--eval', imports];
     return outcome(process.execPath, args, this.folder);
+  }
+
+  /** Runs a file to its end. */
+  runFile(name: string): Promise<Outcome> {
+    return outcome(process.execPath, ['--import', 'tsx', name], this.folder);
   }
 
   remove(): Promise<void> {

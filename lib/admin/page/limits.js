@@ -32,7 +32,7 @@ function add({ name, unit }) {
     autocomplete: 'off',
     'aria-describedby': `${id}-unit ${id}-wrong`,
   });
-  const wrong = make('p', { id: `${id}-wrong`, class: 'wrong' });
+  const wrong = make('p', { id: `${id}-wrong`, class: 'wrong', role: 'alert' });
   const set = make('button', { type: 'submit', 'aria-label': `Set ${label}` }, 'Set');
   const names = make('div', { class: 'limit-name' }, make('label', { for: id }, label), make('code', {}, name));
   const line = make(
@@ -66,7 +66,6 @@ async function move(name, label, field) {
     say(`${label}: ${shown(was)} is now ${shown(moved)}`);
   } catch (error) {
     invalid(field, error instanceof Error ? error.message : String(error));
-    say(field.wrong.textContent ?? '');
   }
 }
 

@@ -1,0 +1,74 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { ask } from '../support/adminPort.ts';
+import { type Demo, spawnDemo } from '../support/spawnDemo.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sluice-admin-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const running = new Set<Demo>();
+afterEach(async () => {
+  for (const demo of running) demo.process.kill('SIGKILL');
+  await Promise.all([...running].map(({ done }) => done));
+  running.clear();
+});
+
+function start(name: string, args: readonly string[]): Demo {
+  const demo = spawnDemo(name, ['--port', '0', ...args]);
+  running.add(demo);
+  return demo;
+}
+
+/** The first line of the log that has such a type. */
+async function line(demo: Demo, type: string): Promise<Record<string, string>> {
+  if (demo.process.stdout === null) throw new Error('There is no output');
+  for await (const text of createInterface(demo.process.stdout)) {
+    const found = JSON.parse(text);
+    if (found.type === type) return found;
+  }
+  throw new Error((await demo.done).stderr);
+}
+
+describe.each<[name: string, file: string, args: () => readonly string[], limits: readonly string[]]>([
+  ['echo', 'echo', () => ['--per-address', '50'], ['concurrency', 'perAddress.connections', 'idle']],
+  ['chat', 'chat', () => [], ['concurrency', 'waiting.max', 'idle']],
+  ['smtp', 'smtp', () => [], ['concurrency', 'waiting.max', 'idle']],
+  ['proxy', 'proxy', () => ['--backend', '127.0.0.1:1'], ['concurrency', 'idle']],
+  ['ingest', 'ingest/index', () => ['--db', join(folder, 'readings.db')], ['concurrency', 'waiting.max', 'idle']],
+  ['redis', 'redis/server', () => [], ['concurrency', 'frame']],
+  ['memcached', 'memcached/server', () => ['--listen', '127.0.0.1'], ['concurrency', 'waiting.max', 'idle']],
+])('%s with --admin', (name, file, args, limits) => {
+  it('prints the address of the page, is ready, has metrics and limits that can be moved, and can be drained', async () => {
+    const demo = start(file, ['--admin', '0', ...args()]);
+    const { url = '', token = '' } = await line(demo, 'admin');
+    const port = Number(new URL(url).port);
+    expect(url).toBe(`http://127.0.0.1:${port}/#token=${token}`);
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const post = (path: string, body: object) =>
+      ask(port, path, { method: 'POST', headers, body: JSON.stringify(body) });
+    expect(await ask(port, '/readyz')).toMatchObject({ status: 200 });
+    expect((await ask(port, '/metrics')).text).toMatch(/^sluice_active_connections\{.*\} 0$/m);
+    const { text } = await ask(port, '/limits', { headers });
+    expect(JSON.parse(text).map((limit: { name: string }) => limit.name)).toEqual(expect.arrayContaining([...limits]));
+    expect(await post('/limits/move', { name: 'concurrency', value: 7 })).toMatchObject({ status: 200 });
+    expect(await post('/drain', {})).toMatchObject({ status: 202 });
+    expect(await demo.done).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it('prints one sentence if that port is taken', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => other.once('listening', resolve));
+    const { port } = other.address() as { port: number };
+    const { code, stderr } = await start(file, ['--admin', String(port), ...args()]).done;
+    other.close();
+    const sentence = `cannot listen on 127.0.0.1:${port} for --admin: the port is already taken (EADDRINUSE)`;
+    expect({ code, stderr }).toEqual({ code: 1, stderr: `${name}: ${sentence}\n` });
+  });
+});
