@@ -36,15 +36,16 @@ async function start(code: PageCode, file: string): Promise<{ port: number; chil
 }
 
 /** Resolves with `undefined` once a program listens, and with what it printed if it ends before. */
-function whenListening({ stdout, stderr }: ChildProcess): Promise<string | undefined> {
+function whenListening(child: ChildProcess): Promise<string | undefined> {
   return new Promise((resolve) => {
     let output = '';
     const read = (text: Buffer) => {
       output += text;
       if (output.includes('listening')) resolve(undefined);
     };
-    stdout?.on('data', read).on('close', () => resolve(output));
-    stderr?.on('data', read);
+    child.stdout?.on('data', read);
+    child.stderr?.on('data', read);
+    child.on('close', () => resolve(output));
   });
 }
 
