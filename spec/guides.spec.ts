@@ -19,25 +19,34 @@ afterEach(() => {
 });
 
 /** Runs a server of a page, and waits until it listens. */
-async function start({ folder }: PageCode, file: string): Promise<{ port: number; child: ChildProcess }> {
-  const port = await freePort();
-  const child = spawn(process.execPath, ['--import', 'tsx', file], {
-    cwd: folder,
-    env: { ...process.env, PORT: String(port) },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  running.add(child);
-  let output = '';
-  await new Promise<void>((resolve, reject) => {
+async function start(code: PageCode, file: string): Promise<{ port: number; child: ChildProcess }> {
+  for (;;) {
+    const port = await freePort();
+    const child = spawn(process.execPath, ['--import', 'tsx', file], {
+      cwd: code.folder,
+      env: { ...process.env, PORT: String(port) },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    running.add(child);
+    const output = await whenListening(child);
+    if (output === undefined) return { port, child };
+    // Another process has taken the port meanwhile.
+    if (!output.includes('EADDRINUSE')) throw new Error(output);
+  }
+}
+
+/** Resolves with `undefined` once a program listens, and with what it printed if it ends before. */
+function whenListening(child: ChildProcess): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    let output = '';
     const read = (text: Buffer) => {
       output += text;
-      if (output.includes('listening')) resolve();
+      if (output.includes('listening')) resolve(undefined);
     };
-    child.stdout.on('data', read);
-    child.stderr.on('data', read);
-    child.on('close', () => reject(new Error(output)));
+    child.stdout?.on('data', read);
+    child.stderr?.on('data', read);
+    child.on('close', () => resolve(output));
   });
-  return { port, child };
 }
 
 /** What a server replies to bytes that are followed by a FIN. */

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as library from '../lib/index.ts';
 import { client, closeClients } from './support/client.ts';
 import { libraryOptions } from './support/libraryOptions.ts';
 import { home, PageCode } from './support/page.ts';
@@ -112,6 +113,16 @@ describe('the README', () => {
     }
     expect([...rows.keys()].filter((name) => !options.some((option) => option.name === name))).toEqual([]);
   });
+});
+
+it('the promises in SECURITY.md name options and functions that exist', async () => {
+  const text = await readFile(join(home, 'SECURITY.md'), 'utf8');
+  const table = text.slice(text.indexOf('| a peer cannot'), text.indexOf('A handler that awaits'));
+  const names = [...table.matchAll(/`([\w.]+)`/g)].map(([, name = '']) => name);
+  const options = (await libraryOptions()).flatMap(({ name }) => [name, name.split('.')[0]]);
+  const known = new Set([...options, ...Object.keys(library), 'maxLength', 'exhausted']);
+  expect(names.length).toBeGreaterThan(20);
+  expect(names.filter((name) => !known.has(name))).toEqual([]);
 });
 
 it.each(pages)('every link of %s leads to a file, and to a heading where it names one', async (page) => {

@@ -15,14 +15,15 @@ import { type AdminEvent, admin } from '../../lib/admin/index.ts';
 import { boundedStdout, encodeLine, exchange, inherited, lines, logTo, serve, signals } from '../../lib/index.ts';
 import { notifySystemd } from './notifySystemd.ts';
 
-const { LISTEN_FDS, PORT = 7000, ANNOUNCE = 0, GRACE = 10_000 } = process.env;
+const { PORT = 7000, ANNOUNCE = 0, GRACE = 10_000 } = process.env;
 const { ADMIN_PORT, ADMIN_HOST = '127.0.0.1', ADMIN_TOKEN } = process.env;
 const announce = Number(ANNOUNCE);
 const grace = Number(GRACE);
 
 const shout = exchange(lines(), async (line) => encodeLine(line.toUpperCase()));
 
-const where = LISTEN_FDS === undefined ? { port: Number(PORT) } : inherited('main');
+// The socket of a socket unit, or a port of its own where there is none.
+const where = inherited('main', { port: Number(PORT) });
 const events = serve(where, shout, { shutdown: signals(), announce, grace }).pipe(share());
 
 const log = logTo();

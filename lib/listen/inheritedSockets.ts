@@ -46,7 +46,7 @@ export function inheritedSockets(env: Readonly<NodeJS.ProcessEnv>, pid: number):
   if (Number(target) !== pid) {
     throw new InheritedSocketError(
       'other-process',
-      `the sockets are for process ${target}, and this is process ${pid}. The command that is started must be node itself: node --import tsx in place of tsx, no npm or npx, and exec node in a shell. A thread or a child process can be told the descriptor, and listen on { fd }`,
+      `the sockets are for process ${target}, and this is process ${pid}. The command that is started must be node itself: node --import tsx in place of tsx, no npm or npx, and exec node in a shell. A thread, or the worker of a cluster, is told the descriptor instead, and listens on { fd }`,
     );
   }
   const listed = names?.split(':') ?? Array<string>(Number(count)).fill(UNNAMED);

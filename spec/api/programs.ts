@@ -39,9 +39,9 @@ await runAll(${JSON.stringify(all)}.map(({ file, prints }) => ({ file: new URL(f
   /** Runs them in their order, in one process. */
   async run(): Promise<Run[]> {
     const { output } = await this.#code.run(this.#count);
-    const last = output.trim().split('\n').at(-1) ?? '';
-    if (!last.startsWith('[')) throw new Error(output);
-    return JSON.parse(last);
+    const runs = output.split('\n').findLast((line) => line.startsWith('[{'));
+    if (runs === undefined) throw new Error(output);
+    return JSON.parse(runs);
   }
 
   remove(): Promise<void> {

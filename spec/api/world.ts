@@ -1,7 +1,7 @@
 // Where the programs in doc-comments and guides run: their port is free, a client talks to each server, and what they print is kept.
 import { connect as dial } from 'node:net';
 import { format } from 'node:util';
-import { defer, Subject, takeUntil, tap } from 'rxjs';
+import { defer, finalize, Subject, takeUntil, tap } from 'rxjs';
 import * as library from '../../lib/index.ts';
 
 export * from '../../lib/index.ts';
@@ -27,8 +27,8 @@ let current: Run = { printed: [], failures: [] };
 const fail = (error: unknown) => void current.failures.push(format(error));
 
 /** What happens to a server of an example. */
-function observe(event: library.ServerEvent, isReached: (port: number) => void): void {
-  if (event.type === 'listening' && event.address.port) isReached(event.address.port);
+function observe(event: library.ServerEvent, reached: Reached): void {
+  if (event.type === 'listening' && event.address.port) reached(event.address.port);
   if (event.type === 'failed') fail(event.error);
 }
 
@@ -44,6 +44,7 @@ export const serve: typeof library.serve = (where, handler, options) => {
     return server.pipe(
       takeUntil(over),
       tap((event) => observe(event, reached)),
+      finalize(() => reached(undefined)),
     );
   });
 };
@@ -51,8 +52,15 @@ export const serve: typeof library.serve = (where, handler, options) => {
 export const listen: typeof library.listen = (_where, options) =>
   defer(() => {
     const reached = promised();
-    const events = { next: (event: library.ServerEvent) => observe(event, reached) };
-    return library.listen({ port: 0, host: '127.0.0.1' }, { ...options, events }).pipe(takeUntil(over));
+    const next = (event: library.ListenEvent) => {
+      observe(event, reached);
+      options?.events?.next(event);
+    };
+    const port = library.listen({ port: 0, host: '127.0.0.1' }, { ...options, events: { next } });
+    return port.pipe(
+      takeUntil(over),
+      finalize(() => reached(undefined)),
+    );
   });
 
 /** Connects to an echo server, unless it is to a server of the example. */
@@ -72,16 +80,18 @@ export const connect: typeof library.connect = (where, options) => {
 let made = () => {};
 let echoPort = 0;
 
-/** Waits for a server to open, and then for an answer from it. */
-function promised(): (port: number) => void {
-  let isReached = (_port: number) => {};
-  begun.push(
-    new Promise<number>((resolve) => {
-      isReached = resolve;
-    }).then(talk),
-  );
-  return (port) => isReached(port);
+/** Waits for a server to open, and then for an answer from it; or for its end. */
+function promised(): Reached {
+  let isReached: Reached = () => {};
+  const port = new Promise<number | undefined>((resolve) => {
+    isReached = resolve;
+  });
+  begun.push(port.then((open) => (open === undefined ? undefined : talk(open))));
+  return (open) => isReached(open);
 }
+
+/** Called with the port of a server when it is open, and with `undefined` when the server is over. */
+type Reached = (port: number | undefined) => void;
 
 /** Sends a line and a FIN, and waits for anything from the server, or the end. */
 function talk(port: number): Promise<void> {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { InheritedSocketError } from '../../lib/errors.ts';
-import { inherited } from '../../lib/listen/inherited.ts';
 import { inheritedSockets, socketNamed } from '../../lib/listen/inheritedSockets.ts';
+import { withFreshModules } from '../support/freshModules.ts';
 
 const PID = 4711;
 const handedOver = { LISTEN_PID: `${PID}`, LISTEN_FDS: '2', LISTEN_FDNAMES: 'main:admin' };
@@ -12,7 +12,8 @@ function failure(work: () => unknown): Pick<InheritedSocketError, 'reason' | 'me
   try {
     work();
   } catch (error) {
-    if (error instanceof InheritedSocketError) return error;
+    // By its name, because its class may be of another instance of the library.
+    if ((error as Error).name === 'InheritedSocketError') return error as InheritedSocketError;
     throw error;
   }
   throw new Error('It has thrown nothing');
@@ -107,11 +108,33 @@ describe('a socket of a name', () => {
 });
 
 describe('inherited', () => {
+  let inherited: typeof import('../../lib/listen/inherited.ts').inherited;
+
+  // It keeps what was handed over to the process.
+  beforeEach(async () => {
+    ({ inherited } = await withFreshModules(() => import('../../lib/listen/inherited.ts')));
+  });
   afterEach(() => vi.unstubAllEnvs());
 
   it('throws before a port is opened where nothing was handed over', () => {
     vi.stubEnv('LISTEN_FDS', undefined);
     expect(failure(() => inherited('main'))).toMatchObject({ reason: 'none', names: [] });
+  });
+
+  it('is the given place where nothing was handed over, and only there', () => {
+    const otherwise = { port: 0 };
+    vi.stubEnv('LISTEN_FDS', undefined);
+    expect(inherited('main', otherwise)).toBe(otherwise);
+    for (const [name, value] of Object.entries(handedOver)) vi.stubEnv(name, value);
+    expect(failure(() => inherited('main', otherwise)).reason).toBe('other-process');
+    vi.stubEnv('LISTEN_PID', `${process.pid}`);
+    expect(failure(() => inherited('other', otherwise)).reason).toBe('unknown-name');
+    // The variables are removed by now, and the sockets are still known.
+    expect(process.env.LISTEN_FDS).toBeUndefined();
+    expect(failure(() => inherited('other', otherwise))).toMatchObject({
+      reason: 'unknown-name',
+      names: ['main', 'admin'],
+    });
   });
 
   it('keeps the variables that are meant for another process', () => {

@@ -204,7 +204,7 @@ describe('the units', () => {
 
   it('name the socket as the server asks for it', () => {
     const [name = ''] = settingsOf(socket, 'Socket').get('FileDescriptorName') ?? [];
-    expect(deployFile('server.ts')).toContain(`inherited('${name}')`);
+    expect(deployFile('server.ts')).toContain(`inherited('${name}', `);
   });
 
   describe.skipIf(skippedWithout('the units are', { 'systemd-analyze': '--version' }))(
