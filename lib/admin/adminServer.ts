@@ -55,7 +55,7 @@ export class AdminServer {
   readonly #monitor: Monitor;
   readonly #pages: LivePages;
   readonly #http: Server;
-  /** The samples. */
+  /** The samples, and at the end the time that connections have left. */
   #timers = new Subscription();
   readonly #toldAt = new Map<AdminRefusedEvent['reason'], { at: number; more: number }>();
   #failedAt = Number.NEGATIVE_INFINITY;

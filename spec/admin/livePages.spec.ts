@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { addressesOf, matching, type Query, sortings, viewOf } from '../../lib/admin/connectionsView.ts';
 import { Viewers } from '../../lib/admin/viewers.ts';
 import type { ConnectionRow } from '../../lib/index.ts';
-import { AdminPort, closeAdminPorts } from '../support/adminPort.ts';
+import { AdminPort, ask, closeAdminPorts } from '../support/adminPort.ts';
 import { Waitable } from '../support/waitable.ts';
 
 const pages = new Set<Page>();
@@ -190,6 +190,24 @@ describe('/events', () => {
 });
 
 describe('a page that does not read', () => {
+  it('is cut off when its socket takes no more, and its place is free', async () => {
+    const admin = await AdminPort.open({ options: { viewers: 1 }, serving: silent });
+    for (let i = 0; i < 200; i++) admin.network.connect();
+    await admin.clock.settle();
+    const page = await new Page(admin).whenTicked(1);
+    page.response?.pause();
+    const cut = new Promise((resolve) => page.response?.on('close', resolve));
+    // The kernel takes some megabytes first.
+    const isFull = async () => {
+      const headers = { authorization: `Bearer ${admin.token}` };
+      return (await ask(admin.port, '/events', { method: 'HEAD', headers })).status === 503;
+    };
+    while (await isFull()) await admin.clock.advance(10_000);
+    page.response?.resume();
+    await cut;
+    expect(page.ended).toBe(false);
+  });
+
   class Stalled extends PassThrough {
     get isDestroyed() {
       return this.destroyed;
