@@ -118,9 +118,11 @@ export class WaitingRoom<T> implements DeadlineOwner {
    * longest if the newest is next.
    */
   #makeRoom(newest: T): void {
+    const yielding = this.#yielding.last;
+    if (yielding) return this.#refuse(yielding[0], 'full');
+    // Asked only where the answer matters, because asking is an observation of the wait.
     const longest = this.#queue.first;
-    const last = longest && this.#order.isNewestFirst(longest[1]) ? longest[0] : newest;
-    this.#refuse(this.#yielding.last?.[0] ?? last, 'full');
+    this.#refuse(longest && this.#order.isNewestFirst(longest[1]) ? longest[0] : newest, 'full');
   }
 
   #refuse(item: T, reason: RefusalReason): void {

@@ -192,3 +192,43 @@ it('agrees with a model of lists for any commands in any order', () => {
   for (const what of ['full', 'timeout', 'full, yielded', 'timeout, yielded', 'fifo', 'newest', 'adaptive'])
     expect(seen.get(what) ?? 0, what).toBeGreaterThan(2);
 });
+
+it('does not look at the wait when a connection that gives way is refused instead', () => {
+  const chosen = { max: 1, timeout: 101, ahead: 1, order: 'adaptive' as const, every: 2 };
+  const [model, real] = [new Model({ ...chosen }), new Real({ ...chosen })];
+  const step = (run: (one: Model | Real) => void, then = (_room: Real['waitingRoom']) => {}) => {
+    for (const one of [model, real]) run(one);
+    then(real.waitingRoom);
+    endCallback(model, real);
+    agree(model, real);
+  };
+  const arrive = () =>
+    step(
+      () => {},
+      (room) => {
+        model.arrive();
+        room.arrive(real.next++);
+      },
+    );
+  const wait = (ms: number) => step((one) => (one === model ? model.advance(ms) : real.clock.jump(ms)));
+  arrive();
+  step(
+    (one) => {
+      one.hasPlace = false;
+    },
+    (room) => room.update(),
+  );
+  arrive();
+  step(
+    (one) => {
+      one.every = 3;
+    },
+    (room) => room.update(true),
+  );
+  wait(100);
+  arrive();
+  arrive();
+  wait(5);
+  arrive();
+  expect(real.log.at(-1)).toBe('2 refused: full');
+});
