@@ -339,7 +339,7 @@ describe.skipIf(!hasBrowser)('the live page', () => {
     expect(await focused()).toBe('drain-all');
   });
 
-  it('shows connections that come and go truly, and its memory is flat', async () => {
+  it('shows a thousand connections that come and go for a minute truly, and its memory is flat', async () => {
     await open();
     world.concurrency.next(2000);
     const used = async () => {
@@ -367,12 +367,12 @@ describe.skipIf(!hasBrowser)('the live page', () => {
     // As many as it shows at most: it has its full size from the begin.
     await soon(() => page.locator('#connections tbody tr').count()).toBe(200);
     const [memory = 0, elements = 0] = await used();
+    // For a minute: the page receives its figures once a second.
     for (let round = 0; round < 60; round++) {
       const [tick] = await page.locator('#where').allInnerTexts();
       await end(all.splice(0, 250));
       all.push(...(await more(250)));
-      // The page has shown some of these, or another second is over.
-      if (round % 4 === 3) await soon(() => text('#where')).not.toBe(tick);
+      await soon(() => text('#where')).not.toBe(tick);
     }
     await end(all.splice(0, 850));
     await becomes('#connections-count', '150');
