@@ -7,12 +7,14 @@
  *     curl -i localhost:7001/readyz                        200, and 503 from the first SIGTERM on
  *
  * It is set up by its environment, as a Deployment and a unit can do it: `PORT`; `ANNOUNCE` and `GRACE`, in milliseconds;
- * `ADMIN_PORT` for the probes and the live page, `ADMIN_HOST`, and `ADMIN_TOKEN`, without which nobody knows the token of the page.
+ * `ADMIN_PORT` for the probes, the metrics and the live page, `ADMIN_HOST`, and `ADMIN_TOKEN`, without which nobody knows the token of the page.
  * The README beside it has the Dockerfile, the Deployment and the units.
  */
+import { Registry } from 'prom-client';
 import { share } from 'rxjs';
 import { type AdminEvent, admin } from '../../lib/admin/index.ts';
 import { boundedStdout, encodeLine, exchange, inherited, lines, logTo, serve, signals } from '../../lib/index.ts';
+import { metrics } from '../../lib/prometheus/index.ts';
 import { notifySystemd } from './notifySystemd.ts';
 
 const { PORT = 7000, ANNOUNCE = 0, GRACE = 10_000 } = process.env;
@@ -28,7 +30,9 @@ const events = serve(where, shout, { shutdown: signals(), announce, grace }).pip
 
 const log = logTo();
 if (ADMIN_PORT !== undefined) {
-  admin(events, { port: Number(ADMIN_PORT), host: ADMIN_HOST, token: ADMIN_TOKEN }).subscribe({
+  const registry = new Registry();
+  metrics(events, { registry });
+  admin(events, { port: Number(ADMIN_PORT), host: ADMIN_HOST, token: ADMIN_TOKEN, metrics: registry }).subscribe({
     next: logAction,
     error: fail,
   });

@@ -16,7 +16,15 @@ export const deployPath = (path: string): string => fileURLToPath(new URL(path, 
 /** `demos/deploy/server.ts` with all that it needs, in one file, as the Dockerfile makes it. */
 export async function bundledServer(): Promise<string> {
   const entryPoints = [deployPath('server.ts')];
-  const options = { bundle: true, platform: 'node', format: 'esm', write: false, logLevel: 'silent' } as const;
+  const [, js = ''] = /"--banner:js=(.*)"/.exec(deployFile('Dockerfile')) ?? [];
+  const options = {
+    banner: { js },
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    write: false,
+    logLevel: 'silent',
+  } as const;
   const { outputFiles } = await build({ entryPoints, ...options });
   return outputFiles[0]?.text ?? '';
 }

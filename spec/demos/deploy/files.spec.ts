@@ -173,6 +173,7 @@ describe('the Dockerfile', () => {
         () => ask(path),
       );
     expect(await ask('/readyz')).toBe('ready\n');
+    expect(await ask('/metrics')).toMatch(/^sluice_active_connections\{.*\} 0$/m);
     expect(await ask('/')).toMatch(/^<!doctype html>/i);
     expect(await ask('/uplot.js')).toContain('uPlot');
     server.child.kill('SIGTERM');
