@@ -12,6 +12,7 @@ export type { WaitingOrder } from './listen/handOutOrder.ts';
 export { inherited } from './listen/inherited.ts';
 export type { Overflow } from './listen/eviction.ts';
 export type { Live } from './listen/live.ts';
+export type { PerAddressLimit } from './options.ts';
 export type { Farewell, RefusalInfo } from './listen/refusal.ts';
 
 // The client's side.

@@ -51,6 +51,15 @@ export const limit: Check = number(
   (value) => value >= 1 && (Number.isInteger(value) || value === Number.POSITIVE_INFINITY),
 );
 
+/** A number of connections, or `share`: the default, by which a peer that has more than its share gives way. */
+export type PerAddressLimit = number | 'share';
+
+/** The check of a {@link PerAddressLimit}. */
+export const perAddressLimit: Check = (value) => {
+  if (value === 'share') return undefined;
+  return typeof value === 'string' ? `must be a number, or 'share', not ${describe(value)}` : limit(value);
+};
+
 /** A time in milliseconds; `Infinity` for no limit. */
 export const milliseconds: Check = number('milliseconds, 0 or more', (value) => value >= 0);
 

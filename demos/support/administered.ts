@@ -12,7 +12,7 @@ import {
   tap,
 } from 'rxjs';
 import { type AdminEvent, type AdminLimits, admin } from '../../lib/admin/index.ts';
-import type { ServeOptions, ServerEvent } from '../../lib/index.ts';
+import type { PerAddressLimit, ServeOptions, ServerEvent } from '../../lib/index.ts';
 import { metrics } from '../../lib/prometheus/index.ts';
 import { address, count } from './format.ts';
 import { codeOf, reason } from './reason.ts';
@@ -26,7 +26,7 @@ interface Reporting {
 
 /**
  * Replaces the limits among the options by subjects, so that an operator can move them while the demo runs. Those that are not
- * given stay as they are by default.
+ * given stay as they are by default, but the limit of an address can be moved always: that is what an operator needs most.
  *
  * @param port That of `--admin`: without it, the options are returned as they are.
  */
@@ -37,7 +37,11 @@ export function movable(port: number | undefined, options: ServeOptions): ServeO
     ...options,
     ...subjects(options, 'concurrency', 'idle', 'greeting', 'frame', 'reply'),
     ...(waiting && { waiting: { ...waiting, ...subjects(waiting, 'max', 'timeout') } }),
-    ...(perAddress && { perAddress: { ...perAddress, ...subjects(perAddress, 'connections') } }),
+    perAddress: {
+      connections: new BehaviorSubject<PerAddressLimit>('share'),
+      ...perAddress,
+      ...subjects(perAddress ?? {}, 'connections'),
+    },
     ...(accepts && {
       accepts: {
         ...accepts,

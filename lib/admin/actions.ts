@@ -1,5 +1,14 @@
 import type { BehaviorSubject } from 'rxjs';
-import { type Check, type Checks, check, describe, milliseconds, oneOf, whole } from '../options.ts';
+import {
+  type Check,
+  type Checks,
+  check,
+  describe,
+  milliseconds,
+  oneOf,
+  type PerAddressLimit,
+  whole,
+} from '../options.ts';
 import type { ConnectionRow, ConnectionTable, Rehearsal } from '../table.ts';
 import { addressOf, matching } from './connectionsView.ts';
 import { type AdminLimits, type LimitKind, type LimitName, limitKinds } from './options.ts';
@@ -86,7 +95,7 @@ function selected({ ids, address, search }: Selection): (row: ConnectionRow) => 
 export interface LimitRow {
   readonly name: LimitName;
   /** JSON has no Infinity. */
-  readonly value: number | 'Infinity';
+  readonly value: PerAddressLimit | 'Infinity';
   readonly unit: LimitKind['unit'];
 }
 
@@ -101,8 +110,8 @@ export function limitRows(limits: AdminLimits): LimitRow[] {
 /** A limit that was moved. */
 export interface Moved {
   readonly name: LimitName;
-  readonly was: number;
-  readonly value: number;
+  readonly was: PerAddressLimit;
+  readonly value: PerAddressLimit;
 }
 
 /**
@@ -122,16 +131,17 @@ export function moveLimit(limits: AdminLimits, body: unknown): Moved {
   if (name === undefined) throw invalid(`Cannot ${what}: name must be given`);
   const value = given.value === 'Infinity' ? Number.POSITIVE_INFINITY : given.value;
   const allowed = { value: limitKinds[name].allowed };
-  const { value: moved } = checking(() => check(what, { value } as { value: number }, allowed));
+  const { value: moved } = checking(() => check(what, { value } as { value: PerAddressLimit }, allowed));
   if (moved === undefined) throw invalid(`Cannot ${what}: value must be given`);
-  const subject = limits[name] as BehaviorSubject<number>;
+  const subject = limits[name] as BehaviorSubject<PerAddressLimit>;
   const was = subject.getValue();
   subject.next(moved);
   return { name, was, value: moved };
 }
 
 /** `Infinity` is a text in JSON. */
-export const inJson = (value: number): number | 'Infinity' => (value === Number.POSITIVE_INFINITY ? 'Infinity' : value);
+export const inJson = (value: PerAddressLimit): PerAddressLimit | 'Infinity' =>
+  value === Number.POSITIVE_INFINITY ? 'Infinity' : value;
 
 /** Says what a drain would do, with the settings in a query. @throws RequestError for settings that cannot be. */
 export function rehearseWith(table: ConnectionTable, query: URLSearchParams): Rehearsal {
@@ -140,7 +150,7 @@ export function rehearseWith(table: ConnectionTable, query: URLSearchParams): Re
   return checking(() => table.rehearse(check('rehearse a drain', settings, allowed, 'the query')));
 }
 
-function currentOf(subject: BehaviorSubject<number> | undefined): number | undefined {
+function currentOf(subject: AdminLimits[LimitName]): PerAddressLimit | undefined {
   try {
     return subject?.getValue();
   } catch {

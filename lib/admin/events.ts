@@ -1,3 +1,4 @@
+import type { PerAddressLimit } from '../options.ts';
 import type { Address } from '../transport/transport.ts';
 import type { LimitName } from './options.ts';
 
@@ -34,9 +35,9 @@ export interface AdminActionEvent {
   /** The limit that was moved, if one was. */
   readonly name?: LimitName;
   /** The number that the limit was before, in the unit of the option of `serve`, if one was moved. */
-  readonly was?: number;
+  readonly was?: PerAddressLimit;
   /** The number that it is now, if one was moved. */
-  readonly value?: number;
+  readonly value?: PerAddressLimit;
 }
 
 /** A request was refused. Emitted at most once a second for each reason, because anybody may send such requests at any rate. */

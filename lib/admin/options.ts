@@ -5,9 +5,10 @@ import {
   callable,
   describe,
   having,
-  limit,
   milliseconds,
   object,
+  type PerAddressLimit,
+  perAddressLimit,
   perSecond,
   schedulerLike,
   text,
@@ -19,7 +20,12 @@ import {
  * The limits that an operator can move, by the names of the options of `serve`. Each is the `BehaviorSubject` that `serve` was
  * given for that option: it has the current value, and receives the next one.
  */
-export type AdminLimits = { readonly [Name in LimitName]?: BehaviorSubject<number> | undefined };
+export type AdminLimits = {
+  readonly [Name in LimitName]?:
+    | BehaviorSubject<number>
+    | (Name extends 'perAddress.connections' ? BehaviorSubject<PerAddressLimit> : never)
+    | undefined;
+};
 
 /** The name of a limit that can be moved. */
 export type LimitName = keyof typeof limitKinds;
@@ -66,7 +72,7 @@ export const limitKinds = {
   concurrency: kind('connections', whole(1)),
   'waiting.max': kind('connections', whole(0)),
   'waiting.timeout': kind('ms', milliseconds),
-  'perAddress.connections': kind('connections', limit),
+  'perAddress.connections': kind('connections', perAddressLimit),
   'accepts.perSecond': kind('a second', perSecond),
   'accepts.perAddress.perSecond': kind('a second', perSecond),
   idle: kind('ms', timeLimit),

@@ -90,8 +90,7 @@ export class Admission {
       const counted = new PerAddress(perAddress);
       this.#perAddress = counted;
       // Before the rates: a peer that has too many takes none of the tokens.
-      if (perAddress.connections)
-        checks.push((_peer, key) => (key !== undefined && counted.isFull(key) ? 'per-address' : undefined));
+      checks.push((_peer, key) => (key !== undefined && counted.isFull(key) ? 'per-address' : undefined));
     }
     if (accepts) {
       const rates = new AcceptRates({ ...accepts, clock });

@@ -147,7 +147,7 @@ export function openPort(
       settings: settings({ ...options, scheduler }, upgrades),
       waitingRoom,
       arrivals: secured || proxied ? arrivals : undefined,
-      rules: admissionRules(options, live, concurrency),
+      rules: admissionRules(options, live, concurrency, changed),
       limits: new CurrentLimits(concurrency, max),
       holdsConcurrency: isObservable(served?.concurrency),
       overflow,

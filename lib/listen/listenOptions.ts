@@ -9,10 +9,11 @@ import {
   flag,
   having,
   isData,
-  limit,
   milliseconds,
   object,
   oneOf,
+  type PerAddressLimit,
+  perAddressLimit,
   perSecond,
   timeLimit,
   whole,
@@ -90,10 +91,11 @@ export interface ListenOptions extends ConnectionOptions {
          * The default is no fixed number, because many honest clients may share an address: with `serve`, a peer that has more than
          * its share, a tenth of `concurrency` and at least 100 connections, gives way. Once three quarters of the places are taken
          * its further connections wait, and others pass by. Those that wait too long, or for which the waiting room is too full,
-         * are refused as `per-address`. With `listen` there is no limit.
-         * @default a share, beyond which peers give way
+         * are refused as `per-address`. With `listen`, and where the port parks, there is no limit. `'share'` stands for this default,
+         * as a value of an Observable.
+         * @default 'share'
          */
-        readonly connections?: Live<number> | undefined;
+        readonly connections?: Live<PerAddressLimit> | undefined;
         /** How many first bits of an address make a peer, of IPv4 and of IPv6. @default { 4: 32, 6: 64 } */
         readonly prefix?:
           | {
@@ -204,7 +206,7 @@ export const listenChecks: Record<string, Check> = {
       : `must be a string, a Uint8Array or a function, not ${describe(value)}`,
   allow: live(networkList),
   deny: live(networkList),
-  perAddress: object({ connections: live(limit), prefix: object({ 4: whole(1, 32), 6: whole(1, 128) }) }),
+  perAddress: object({ connections: live(perAddressLimit), prefix: object({ 4: whole(1, 32), 6: whole(1, 128) }) }),
   accepts: object({
     perSecond: live(perSecond),
     burst: whole(1),

@@ -296,7 +296,7 @@ export class Listener implements PortHandler, ConnectionOwner {
   #predict(reason: RefusalReason, peer: Address): number | undefined {
     // One that gave way waited for a place, too.
     const helps =
-      PLACES.has(reason) || (reason === 'per-address' && this.#options.rules.perAddress?.connections === undefined);
+      PLACES.has(reason) || (reason === 'per-address' && this.#options.rules.perAddress?.connections.value === 'share');
     if (helps) return this.#pace?.wait(this.#waitingRoom.size + 1);
     return this.#admission.wait(reason, peer);
   }

@@ -1,10 +1,11 @@
+import type { PerAddressLimit } from '../options.ts';
 import type { Current } from './live.ts';
 
 /** How many connections of one peer are open at a time. */
 export interface PerAddressOptions {
-  /** The limit, beyond which connections are refused; `undefined` for the default, by which they give way. */
-  readonly connections: Current<number> | undefined;
-  /** How many connections are served at a time, which the default needs. */
+  /** The limit, beyond which connections are refused; or `share`, beyond which they give way. */
+  readonly connections: Current<PerAddressLimit>;
+  /** How many connections are served at a time, of which a peer has its share; `undefined` where there is no share. */
   readonly concurrency: Current<number> | undefined;
 }
 
@@ -43,14 +44,14 @@ export class PerAddress {
 
   /** Whether a peer has as many connections as it may have. */
   isFull(key: string): boolean {
-    const { connections } = this.#options;
-    return connections !== undefined && this.count(key) >= connections.value;
+    const { value } = this.#options.connections;
+    return value !== 'share' && this.count(key) >= value;
   }
 
   /** Whether a peer has to give way to others now. @param busy How many places are taken. */
   yields(key: string, busy: number): boolean {
     const { connections, concurrency } = this.#options;
-    if (connections !== undefined || concurrency === undefined) return false;
+    if (connections.value !== 'share' || concurrency === undefined) return false;
     return busy >= SCARCE * concurrency.value && this.exceeds(key);
   }
 
@@ -62,7 +63,9 @@ export class PerAddress {
   /** The number of connections that a peer may have, or that are within its share. */
   get share(): number {
     const { connections, concurrency } = this.#options;
-    return connections?.value ?? Math.max(ALWAYS, Math.floor(SHARE * (concurrency?.value ?? 0)));
+    if (connections.value !== 'share') return connections.value;
+    if (concurrency === undefined) return Number.POSITIVE_INFINITY;
+    return Math.max(ALWAYS, Math.floor(SHARE * concurrency.value));
   }
 
   enter(key: string): void {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { of } from 'rxjs';
+import { BehaviorSubject, of } from 'rxjs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { encodeProxyHeader } from '../../lib/index.ts';
+import { encodeProxyHeader, type PerAddressLimit } from '../../lib/index.ts';
 import { PerAddress } from '../../lib/listen/perAddress.ts';
 import type { Handler, ServeOptions } from '../../lib/serve.ts';
 import type { MemoryClient } from '../../lib/testing/index.ts';
@@ -42,7 +42,7 @@ describe('the connections of each peer', () => {
     [2005, 200],
     [50_000, 5000],
   ])('have a share by default, of %i places: %i', (concurrency, share) => {
-    const counted = new PerAddress({ connections: undefined, concurrency: { value: concurrency } });
+    const counted = new PerAddress({ connections: { value: 'share' }, concurrency: { value: concurrency } });
     expect(counted.share).toBe(share);
     const scarce = Math.ceil(concurrency * 0.75);
     for (let i = 0; i < share; i++) counted.enter('a');
@@ -124,6 +124,27 @@ describe.each([
     one?.end();
     await server.clock.settle();
     expect([served('A'), served('B'), server.log.counters.waiting]).toEqual([250, 101, 1]);
+  });
+
+  it('has a limit instead while an Observable says so, and its share again afterwards', async () => {
+    const connections = new BehaviorSubject<PerAddressLimit>('share');
+    const { server, connect, served } = await open({ perAddress: { connections } });
+    await connect('A', 302);
+    expect([served('A'), server.log.counters.waiting]).toEqual([300, 2]);
+    // Those that have given way come in, because they do not exceed the limit.
+    connections.next(302);
+    await server.clock.settle();
+    expect([served('A'), server.log.counters.waiting]).toEqual([302, 0]);
+    await connect('A', 1);
+    expect(server.log.refusals).toEqual(['per-address']);
+    connections.next('share');
+    await connect('A', 1);
+    expect([served('A'), server.log.counters.waiting, server.log.refusals.length]).toEqual([302, 1, 1]);
+    connections.next('none' as never);
+    expect(server.log.of('failed')[0]?.error).toMatchObject({
+      message:
+        "Cannot use what an Observable has emitted: perAddress.connections must be a number, or 'share', not 'none'",
+    });
   });
 
   it('is told of a drain as all that wait are', async () => {
