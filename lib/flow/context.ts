@@ -63,12 +63,16 @@ export function withContext(enter: (connection: Connection, run: () => void) => 
   checkArgument('set a context', 'the handler', handler, callable);
   return (source) => {
     const connection = internals(source, 'set a context');
-    let hasRun = false;
+    let calls = 0;
+    let hasReturned = false;
     enter(source, () => {
-      hasRun = true;
+      // Later, or again, it would move the connection into the context of whatever calls then.
+      if (hasReturned || calls > 0) throw new TypeError('Cannot set a context: run was called again, or too late');
+      calls++;
       connection.adoptContext();
     });
-    if (!hasRun) throw new TypeError('Cannot set a context: enter did not call run before it returned');
+    hasReturned = true;
+    if (calls === 0) throw new TypeError('Cannot set a context: enter did not call run before it returned');
     return new Observable<Data | undefined>((to) => {
       connection.inContext(() => {
         to.add(onDemand(handler(source) as Data | ObservableInput<Data | undefined>, connection).subscribe(to));

@@ -6,6 +6,7 @@ import type { Closed } from '../events.ts';
 import { withContext } from '../flow/context.ts';
 import type { Handler } from '../flow/reply.ts';
 import { callable, check, checkArgument, having, text } from '../options.ts';
+import { recordFailure } from './recordFailure.ts';
 
 /** How to trace connections. */
 export interface ConnectionTracing {
@@ -87,8 +88,8 @@ function end(span: Span, { reason, bytesIn, bytesOut, error }: Closed): void {
   });
   const { fault } = closeReasons[reason];
   if (fault !== 'none') span.setAttribute('error.type', reason);
-  if (fault === 'handler' || fault === 'server') span.setStatus({ code: SpanStatusCode.ERROR, message: reason });
-  if (fault === 'handler' && error !== undefined) span.recordException(error instanceof Error ? error : String(error));
+  if (fault === 'handler') recordFailure(span, error);
+  else if (fault === 'server') span.setStatus({ code: SpanStatusCode.ERROR, message: reason });
   span.end();
 }
 

@@ -5,16 +5,16 @@ import {
   ROOT_CONTEXT,
   type Span,
   SpanKind,
-  SpanStatusCode,
   type Tracer,
   trace,
 } from '@opentelemetry/api';
-import { from, Observable, type ObservableInput } from 'rxjs';
+import { from, Observable, type ObservableInput, Subscriber } from 'rxjs';
 import type { Connection } from '../connection/connection.ts';
 import type { Data } from '../connection/writeQueue.ts';
 import { isPullable, type Pullable } from '../flow/pull.ts';
 import type { Reply } from '../flow/reply.ts';
 import { callable, check, checkArgument, describe, having, isData } from '../options.ts';
+import { recordFailure, typeOfError } from './recordFailure.ts';
 
 /** How to trace requests. */
 export interface RequestTracing<T> {
@@ -105,12 +105,20 @@ class TracedRequest {
       this.#fail(error);
       throw error;
     }
-    if (reply === undefined || isData(reply)) {
-      this.#end();
+    if (typeof reply !== 'object' || reply === null || ArrayBuffer.isView(reply)) {
+      // Data; or what is no reply, and fails the request for that.
+      if (reply === undefined || isData(reply)) this.#end();
+      else this.#fail(new TypeError('the reply is neither data nor a source of data'));
       return reply;
     }
     if (isPullable(reply)) return this.#pullable(reply);
-    return isPromise(reply) ? this.#promise(reply) : this.#observable(reply);
+    if (isPromise(reply)) return this.#promise(reply);
+    try {
+      return this.#observable(from(reply));
+    } catch (error) {
+      this.#fail(error);
+      throw error;
+    }
   }
 
   #promise(reply: PromiseLike<Data | undefined>): PromiseLike<Data | undefined> {
@@ -126,22 +134,24 @@ class TracedRequest {
     );
   }
 
-  #observable(reply: ObservableInput<Data | undefined>): Observable<Data | undefined> {
+  #observable(source: Observable<Data | undefined>): Observable<Data | undefined> {
     return new Observable((to) => {
       to.add(() => this.#cancel());
-      this.#run(() =>
-        from(reply).subscribe({
-          next: (value) => to.next(value),
-          error: (error: unknown) => {
-            this.#fail(error);
-            to.error(error);
-          },
-          complete: () => {
-            this.#end();
-            to.complete();
-          },
-        }),
-      );
+      // Its own subscriber, which is added to the other one before the source is subscribed: a source that emits without end within
+      // the call stops when it is unsubscribed.
+      const own = new Subscriber<Data | undefined>({
+        next: (value) => to.next(value),
+        error: (error: unknown) => {
+          this.#fail(error);
+          to.error(error);
+        },
+        complete: () => {
+          this.#end();
+          to.complete();
+        },
+      });
+      to.add(own);
+      this.#run(() => source.subscribe(own));
     });
   }
 
@@ -184,11 +194,9 @@ class TracedRequest {
         }
       },
       return: async () => {
-        try {
-          return (await this.#run(() => values.return?.())) ?? { done: true, value: undefined };
-        } finally {
-          this.#cancel();
-        }
+        // At once: an async generator that waits for something returns only after that.
+        this.#cancel();
+        return (await this.#run(() => values.return?.())) ?? { done: true, value: undefined };
       },
     };
   }
@@ -208,13 +216,8 @@ class TracedRequest {
 
   #fail(error: unknown): void {
     if (!this.#span.isRecording()) return;
-    const name = error instanceof Error ? error.name : typeof error;
-    this.#span.setAttribute('error.type', name);
-    this.#span.recordException(error instanceof Error ? error : String(error));
-    this.#span.setStatus({
-      code: SpanStatusCode.ERROR,
-      message: error instanceof Error ? error.message : String(error),
-    });
+    this.#span.setAttribute('error.type', typeOfError(error));
+    recordFailure(this.#span, error);
     this.#span.end();
   }
 

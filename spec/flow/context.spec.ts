@@ -540,6 +540,26 @@ describe('withContext', () => {
     expect(server.log.events.filter(({ type }) => type === 'failed')).toMatchObject([{ error: { message } }]);
   });
 
+  it('refuses a `run` that is called again, or later: no other context can be entered', async () => {
+    const calls: unknown[] = [];
+    let again = () => {};
+    const own = new AsyncLocalStorage<string>();
+    const enter = (_connection: Connection, run: () => void) => {
+      again = run;
+      own.run('own', run);
+    };
+    const handler = exchange(lines(), () => {
+      calls.push(own.getStore());
+      return 'x';
+    });
+    const server = await TestServer.open(withContext(enter, handler));
+    const client = await server.connect();
+    expect(() => own.run('other', again)).toThrow('Cannot set a context: run was called again, or too late');
+    client.write('a\n');
+    await server.clock.settle();
+    expect(calls).toEqual(['own']);
+  });
+
   it('rejects what is not a function', () => {
     expect(() => withContext(1 as never, () => 'x')).toThrow('Cannot set a context: enter must be a function, not 1');
     expect(() => withContext(() => {}, 'x' as never)).toThrow('the handler must be a function');

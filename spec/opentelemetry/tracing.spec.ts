@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { context, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode, type Tracer, trace } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base';
-import { concat, delay, map, mergeMap, NEVER, type Observable, of, tap, throwError } from 'rxjs';
+import { concat, delay, map, mergeMap, NEVER, Observable, of, tap, throwError } from 'rxjs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import {
   type Connection,
@@ -276,6 +276,151 @@ describe('the span of a request', () => {
       outcome === 'failed' ? { code: SpanStatusCode.ERROR, message: 'on purpose' } : { code: SpanStatusCode.UNSET },
     );
     expect(span?.events.map(({ name }) => name)).toEqual(outcome === 'failed' ? ['exception'] : []);
+  });
+
+  it('ends an Observable with its reply: what is behind it is unsubscribed', async () => {
+    let teardowns = 0;
+    const endless = () =>
+      new Observable<string>((to) => {
+        const timer = setInterval(() => to.next('x'), 1);
+        return () => {
+          clearInterval(timer);
+          teardowns++;
+        };
+      });
+    const network = await start(exchange(lines(), traceRequests(endless, { tracer })));
+    const client = network.connect();
+    client.write('a\n');
+    await until(() => client.text.length > 0);
+    client.break();
+    await until(() => teardowns === 1);
+    await until(() => spans('request').length === 1);
+  });
+
+  it('ends an Observable that emits without end within the call, when it is unsubscribed', async () => {
+    let emitted = 0;
+    const endless = () =>
+      new Observable<string>((to) => {
+        while (!to.closed) {
+          emitted++;
+          to.next('x'.repeat(1000));
+        }
+      });
+    const options = { maxOutbound: 10_000, highWaterMark: 1000 };
+    const network = await start(exchange(lines(), traceRequests(endless, { tracer })), options);
+    network.connect({ window: 1 }).pause().write('a\n');
+    await until(() => spans('request').length === 1);
+    expect(emitted).toBeLessThan(100);
+  });
+
+  it('of an async generator that never goes on ends at the deadline', async () => {
+    const server = await TestServer.open(
+      exchange(
+        lines(),
+        traceRequests(() => new Observable((to) => to.add(() => {})), { tracer, name: 'observable' }),
+      ),
+      { reply: 50 },
+    );
+    const client = await server.connect();
+    client.write('a\n');
+    await server.clock.settle();
+    await server.clock.advance(100);
+    expect(spans('observable').length).toBe(1);
+    const network = await start(
+      exchange(
+        lines(),
+        traceRequests(
+          async function* () {
+            await new Promise(() => {});
+          },
+          { tracer },
+        ),
+        { timeout: 20 },
+      ),
+    );
+    network.connect().write('a\n');
+    await until(() => spans('request').length === 1);
+    expect(spans('request')[0]?.attributes['sluice.request.cancelled']).toBe(true);
+  });
+
+  const indescribable = [
+    ['without a prototype', Object.create(null)],
+    [
+      'whose getters throw',
+      Object.defineProperties(new Error(), {
+        name: {
+          get(): never {
+            throw new Error('on purpose');
+          },
+        },
+        message: {
+          get(): never {
+            throw new Error('on purpose');
+          },
+        },
+      }),
+    ],
+    ['that is undefined', undefined],
+  ] as const;
+  it.each(
+    indescribable.flatMap(([what, error]) => [
+      [
+        `${what}, thrown`,
+        error,
+        (): never => {
+          throw error;
+        },
+      ] as const,
+      [
+        `${what}, of a promise`,
+        error,
+        async (): Promise<never> => {
+          throw error;
+        },
+      ] as const,
+      [`${what}, of an Observable`, error, () => throwError(() => error)] as const,
+      [
+        `${what}, of a generator`,
+        error,
+        function* (): Iterable<string> {
+          yield 'x';
+          throw error;
+        },
+      ] as const,
+    ]),
+  )('ends with an error %s, and onError receives that', async (_what, error, project) => {
+    const received: unknown[] = [];
+    const onError = (one: unknown) => {
+      received.push(one);
+      return 'sorry';
+    };
+    const network = await start(exchange(lines(), traceRequests(project as () => Reply, { tracer }), { onError }));
+    const client = network.connect();
+    client.write('a\n');
+    await until(() => client.text.endsWith('sorry'));
+    expect(received[0]).toBe(error);
+    expect(spans('request').map(({ status }) => status.code)).toEqual([SpanStatusCode.ERROR]);
+  });
+
+  it.each([
+    ['null', null],
+    ['a number', 1],
+    ['an array of 16 bits', new Uint16Array(2)],
+    ['an object', {}],
+  ])('ends with an error for %s, which is no reply, as without tracing', async (_what, value) => {
+    const errors: unknown[] = [];
+    for (const project of [() => value, traceRequests(() => value as never, { tracer })]) {
+      const onError = (error: unknown) => {
+        errors.push(error);
+        return 'sorry';
+      };
+      const network = await start(exchange(lines(), project as never, { onError }));
+      const client = network.connect();
+      client.write('a\n');
+      await until(() => client.text === 'sorry');
+    }
+    expect(errors[1]).toEqual(errors[0]);
+    expect(spans('request').map(({ status }) => status.code)).toEqual([SpanStatusCode.ERROR]);
   });
 
   it.each<[string, (found: () => void) => (request: string) => Reply]>([
