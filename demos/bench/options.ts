@@ -22,8 +22,8 @@ export const usage = `npm run bench -- [options]
   --case a,b       only these cases: echo, lines, async, prefixed, redis-set, redis-get, bulk-in, bulk-out, connect,
                    connect-server-first, connect-rst, tls-echo, tls-bulk, tls-handshake, burst, held, idle, value
   --peer a,b       only these servers: sluice, sluice-net, net, net-corked, net-joined, tls, rxjs, handle, go, c, nest,
-                   redis, sluice-redis; or also sluice-operated, which needs Chromium: with metrics, the live page in two
-                   browsers, a scrape each 100 ms, and a span for each connection
+                   redis, sluice-redis, sluice-operated, of which the last one runs only if it is named, with Chromium: it
+                   has metrics, a scrape each 100 ms, the live page in two browsers, and a span for each connection
   --node release   the Node that runs the servers in JavaScript: a release such as 26, which is installed once from the npm
                    registry, or the path of a program
   --starts n       how often all servers of a case are restarted
