@@ -54,7 +54,7 @@ export function traceConnections(handler: Handler, options: ConnectionTracing = 
     const span = tracer.startSpan(name, {
       kind: SpanKind.SERVER,
       startTime: connection.openedAt,
-      attributes: { ...attributesOf(connection), ...attributes?.(connection) },
+      attributes: Object.assign(attributesOf(connection), attributes?.(connection)),
     });
     // One that is not sampled is active all the same: what is started within is not sampled either.
     if (span.isRecording()) connection.closed.subscribe((closed) => end(span, closed));
@@ -65,19 +65,21 @@ export function traceConnections(handler: Handler, options: ConnectionTracing = 
 function attributesOf({ id, peer, via, local, security }: Connection): Attributes {
   const direct = via ?? peer;
   const version = isIP(direct.address ?? '');
-  return defined({
+  // Assigned one by one, because this runs for each connection, also for those that are not sampled: a sampler may ask for them.
+  const attributes: Attributes = {
     'sluice.connection.id': id,
     'network.transport': direct.port === undefined && version === 0 ? 'unix' : 'tcp',
-    'network.type': version === 0 ? undefined : `ipv${version}`,
-    'network.peer.address': direct.address,
-    'network.peer.port': direct.port,
-    'client.address': via && peer.address,
-    'client.port': via && peer.port,
-    'server.address': local.address,
-    'server.port': local.port,
-    'tls.protocol.version': security?.protocol?.replace(/^TLSv/, ''),
-    'tls.cipher': security?.cipher,
-  });
+  };
+  if (version !== 0) attributes['network.type'] = version === 4 ? 'ipv4' : 'ipv6';
+  if (direct.address !== undefined) attributes['network.peer.address'] = direct.address;
+  if (direct.port !== undefined) attributes['network.peer.port'] = direct.port;
+  if (via && peer.address !== undefined) attributes['client.address'] = peer.address;
+  if (via && peer.port !== undefined) attributes['client.port'] = peer.port;
+  if (local.address !== undefined) attributes['server.address'] = local.address;
+  if (local.port !== undefined) attributes['server.port'] = local.port;
+  if (security?.protocol !== undefined) attributes['tls.protocol.version'] = security.protocol.replace(/^TLSv/, '');
+  if (security !== undefined) attributes['tls.cipher'] = security.cipher;
+  return attributes;
 }
 
 function end(span: Span, { reason, bytesIn, bytesOut, error }: Closed): void {
@@ -91,9 +93,4 @@ function end(span: Span, { reason, bytesIn, bytesOut, error }: Closed): void {
   if (fault === 'handler') recordFailure(span, error);
   else if (fault === 'server') span.setStatus({ code: SpanStatusCode.ERROR, message: reason });
   span.end();
-}
-
-/** Without those that are not known. */
-function defined(attributes: Record<string, string | number | undefined>): Attributes {
-  return Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined));
 }
