@@ -57,12 +57,18 @@ export function traceConnections(handler: Handler, options: ConnectionTracing = 
       attributes: Object.assign(attributesOf(connection), attributes?.(connection)),
     });
     // One that is not sampled is active all the same: what is started within is not sampled either.
-    if (span.isRecording()) connection.closed.subscribe((closed) => end(span, closed));
+    if (span.isRecording()) {
+      // A system call: not for those that are not sampled.
+      const { address, port } = connection.local;
+      if (address !== undefined) span.setAttribute('server.address', address);
+      if (port !== undefined) span.setAttribute('server.port', port);
+      connection.closed.subscribe((closed) => end(span, closed));
+    }
     context.with(trace.setSpan(context.active(), span), run);
   }, handler);
 }
 
-function attributesOf({ id, peer, via, local, security }: Connection): Attributes {
+function attributesOf({ id, peer, via, security }: Connection): Attributes {
   const direct = via ?? peer;
   const version = isIP(direct.address ?? '');
   // Assigned one by one, because this runs for each connection, also for those that are not sampled: a sampler may ask for them.
@@ -75,8 +81,6 @@ function attributesOf({ id, peer, via, local, security }: Connection): Attribute
   if (direct.port !== undefined) attributes['network.peer.port'] = direct.port;
   if (via && peer.address !== undefined) attributes['client.address'] = peer.address;
   if (via && peer.port !== undefined) attributes['client.port'] = peer.port;
-  if (local.address !== undefined) attributes['server.address'] = local.address;
-  if (local.port !== undefined) attributes['server.port'] = local.port;
   if (security?.protocol !== undefined) attributes['tls.protocol.version'] = security.protocol.replace(/^TLSv/, '');
   if (security !== undefined) attributes['tls.cipher'] = security.cipher;
   return attributes;
