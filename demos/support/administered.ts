@@ -4,11 +4,13 @@ import {
   BehaviorSubject,
   filter,
   finalize,
+  from,
   identity,
   ignoreElements,
   type MonoTypeOperatorFunction,
   merge,
   type Observable,
+  type ObservableInput,
   share,
   tap,
 } from 'rxjs';
@@ -64,8 +66,8 @@ let isDrainedFromPage = false;
  * sparing(shutdown)   -page---------------SIGTERM--
  * ```
  */
-function sparing(shutdown: Observable<unknown>): Observable<unknown> {
-  return shutdown.pipe(filter((_, index) => !(isDrainedFromPage && index === 1)));
+function sparing(shutdown: ObservableInput<unknown>): Observable<unknown> {
+  return from(shutdown).pipe(filter((_, index) => !(isDrainedFromPage && index === 1)));
 }
 
 function subjects<T extends object>(options: T, ...names: (keyof T)[]): Partial<T> {
