@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { connect, type Socket } from 'node:net';
 import type { Browser, Page } from 'playwright-core';
-import { BehaviorSubject, map, Subject, share } from 'rxjs';
+import { BehaviorSubject, map, Subject, type Subscription, share } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type AdminOptions, admin } from '../../lib/admin/index.ts';
 import { encodeLine, lines, type ServeOptions, serve } from '../../lib/index.ts';
@@ -27,6 +27,7 @@ class World {
   readonly perAddress = new BehaviorSubject(Number.POSITIVE_INFINITY);
   readonly shutdown = new Subject<void>();
   readonly admin: AdminLog;
+  readonly administering: Subscription;
   readonly server: Log;
   readonly sockets = new Set<Socket>();
   port = 0;
@@ -39,7 +40,9 @@ class World {
     const echo = serve({ port: 0, host: '127.0.0.1' }, (one) => one.pipe(lines(), map(encodeLine)), all);
     const events = echo.pipe(share());
     const limits = { concurrency, 'perAddress.connections': perAddress };
-    this.admin = AdminLog.follow(admin(events, { port: 0, limits, drain: () => shutdown.next(), ...options })).log;
+    const following = AdminLog.follow(admin(events, { port: 0, limits, drain: () => shutdown.next(), ...options }));
+    this.admin = following.log;
+    this.administering = following.subscription;
     this.server = Log.follow(events);
   }
 
@@ -381,14 +384,13 @@ describe.skipIf(!hasBrowser)('the live page', () => {
     await soon(() => text('#phase')).toMatch(/^no figures for [67] s$/);
     await isSaid('The server sends no figures: it is blocked, or cannot be reached. What is shown is of before.');
     expect(await attribute('body', 'class')).toBe('is-stale');
-    const held = Promise.withResolvers<void>();
-    await page.route('**/connections/drain', async (route) => {
-      await held.promise;
-      await route.continue();
+    let go = () => {};
+    await page.route('**/connections/drain', (route) => {
+      go = () => void route.continue();
     });
     await row(1).getByRole('button', { name: 'Drain' }).click();
     await isSaid('The server does not answer yet. This waits, and is done as soon as it does.');
-    held.resolve();
+    go();
     await world.server.whenEmitted('closed');
     await becomes('#phase', 'serving');
     expect(await attribute('body', 'class')).toBe('');
@@ -409,8 +411,8 @@ describe.skipIf(!hasBrowser)('the live page', () => {
     await open({ administering: { scheduler }, before: withClock });
     await becomes('#figure-active', '0');
     let tries = 0;
-    await page.route('**/events?*', (route) => {
-      if (++tries === 3) return route.continue();
+    await page.route('**/events?*', async (route) => {
+      if (++tries === 3) await route.continue();
     });
     await world.connectAll(1);
     for (let i = 1; i <= 3; i++) {
@@ -418,7 +420,7 @@ describe.skipIf(!hasBrowser)('the live page', () => {
       await expect.poll(() => tries, { timeout: PATIENCE }).toBe(i);
       if (i < 3) await soon(() => text('#phase')).toMatch(/^no figures for \d+ s$/);
     }
-    await becomes('#figure-active', '1');
+    await becomes('#connections-count', '1');
     await becomes('#phase', 'serving');
   });
 
@@ -459,7 +461,7 @@ describe.skipIf(!hasBrowser)('the live page', () => {
     await becomes('#figure-active', '2');
     const { port = 0 } = world.admin.of('listening')[0]?.address ?? {};
     // All that it was is gone at once: no drain is shown.
-    world.admin.subscription?.unsubscribe();
+    world.administering.unsubscribe();
     await becomes('#phase', 'not reachable');
     for (const socket of world.sockets) socket.destroy();
     world.shutdown.next();
@@ -576,7 +578,7 @@ describe.skipIf(!hasBrowser)('the live page', () => {
       .locator('#connections tbody tr')
       .evaluateAll((rows) => rows.map((one) => one.getBoundingClientRect().height));
     expect(heights).toHaveLength(20);
-    for (const height of heights) expect(height).toBeLessThan(75);
+    for (const height of heights) expect(height).toBeLessThan(65);
     await page.locator('#more').click();
     await becomes('#connections-count', '97, the first 60 shown');
     await page.locator('#more').click();

@@ -26,8 +26,8 @@ function table(id, caption, columns) {
     make(
       'tr',
       { role: 'row' },
-      ...columns.map(([name, label, kind = '']) =>
-        make('td', { role: 'cell', class: `${kind} ${name}`, 'data-label': label }, filled[name] ?? ''),
+      ...columns.map(([name, , kind = '']) =>
+        make('td', { role: 'cell', class: `${kind} ${name}`, 'data-short': name }, filled[name] ?? ''),
       ),
     );
   return { made, body, none, row };
