@@ -111,6 +111,11 @@ async function open(
 
 /** With a clock of the page that can be put forward. */
 const withClock = () => page.clock.install();
+/** With one that moves only when it is put forward. */
+const withStoppedClock = async () => {
+  await page.clock.install();
+  await page.clock.pauseAt(Date.now() + 1000);
+};
 /** Forgets that the browser reports a port that is closed. */
 const closedPorts = () => {
   faults = faults.filter((fault) => !/ERR_(CONNECTION_REFUSED|CONNECTION_RESET|INCOMPLETE_CHUNKED)/.test(fault));
@@ -376,12 +381,12 @@ describe.skipIf(!hasBrowser)('the live page', () => {
 
   it('says that there are no figures when the server is silent, and that a click waits', async () => {
     const scheduler = new Clock();
-    await open({ administering: { scheduler }, before: withClock });
+    await open({ administering: { scheduler }, before: withStoppedClock });
     await world.connectAll(1);
     await scheduler.advance(1000);
     await becomes('#figure-active', '1');
     await page.clock.fastForward(6000);
-    await soon(() => text('#phase')).toMatch(/^no figures for [67] s$/);
+    await soon(() => text('#phase')).toMatch(/^no figures for [56] s$/);
     await isSaid('The server sends no figures: it is blocked, or cannot be reached. What is shown is of before.');
     expect(await attribute('body', 'class')).toBe('is-stale');
     let go = () => {};
@@ -397,7 +402,7 @@ describe.skipIf(!hasBrowser)('the live page', () => {
   });
 
   it('says that a click waits if no answer comes', async () => {
-    await open({ before: withClock });
+    await open({ before: withStoppedClock });
     await world.connectAll(1);
     await becomes('#figure-active', '1');
     await page.route('**/connections/drain', () => {});
@@ -408,7 +413,7 @@ describe.skipIf(!hasBrowser)('the live page', () => {
 
   it('connects again when the stream is dead, again and again', async () => {
     const scheduler = new Clock();
-    await open({ administering: { scheduler }, before: withClock });
+    await open({ administering: { scheduler }, before: withStoppedClock });
     await becomes('#figure-active', '0');
     let tries = 0;
     await page.route('**/events?*', async (route) => {
