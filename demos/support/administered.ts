@@ -2,12 +2,15 @@ import type { Logger } from 'pino';
 import { Registry } from 'prom-client';
 import {
   BehaviorSubject,
+  filter,
   finalize,
+  from,
   identity,
   ignoreElements,
   type MonoTypeOperatorFunction,
   merge,
   type Observable,
+  type ObservableInput,
   share,
   tap,
 } from 'rxjs';
@@ -26,15 +29,17 @@ interface Reporting {
 
 /**
  * Replaces the limits among the options by subjects, so that an operator can move them while the demo runs. Those that are not
- * given stay as they are by default, but the limit of an address can be moved always: that is what an operator needs most.
+ * given stay as they are by default, but the limit of an address can be moved always: that is what an operator needs most. The option
+ * `shutdown` is replaced by {@link sparing} that.
  *
  * @param port That of `--admin`: without it, the options are returned as they are.
  */
 export function movable(port: number | undefined, options: ServeOptions): ServeOptions {
   if (port === undefined) return options;
-  const { waiting, perAddress, accepts } = options;
+  const { waiting, perAddress, accepts, shutdown } = options;
   return {
     ...options,
+    ...(shutdown && { shutdown: sparing(shutdown) }),
     ...subjects(options, 'concurrency', 'idle', 'greeting', 'frame', 'reply'),
     ...(waiting && { waiting: { ...waiting, ...subjects(waiting, 'max', 'timeout') } }),
     perAddress: {
@@ -52,6 +57,22 @@ export function movable(port: number | undefined, options: ServeOptions): ServeO
       },
     }),
   };
+}
+
+/** Whether the drain was begun from the admin page: the first value of `shutdown` is that of {@link administered}. */
+let isDrainedFromPage = false;
+
+/**
+ * A supervisor, or another operator, may send SIGTERM after the page has begun the drain. Its first signal is meant to drain as well, so
+ * it does not end the grace: the one after it does.
+ *
+ * ```text
+ * shutdown            -page----SIGTERM----SIGTERM--
+ * sparing(shutdown)   -page---------------SIGTERM--
+ * ```
+ */
+function sparing(shutdown: ObservableInput<unknown>): Observable<unknown> {
+  return from(shutdown).pipe(filter((_, index) => !(isDrainedFromPage && index === 1)));
 }
 
 function subjects<T extends object>(options: T, ...names: (keyof T)[]): Partial<T> {
@@ -101,8 +122,11 @@ export function administered(
   return (events) => {
     const shared = events.pipe(share());
     const registry = new Registry();
-    // The same as a signal to the demo: it has its own ways to end.
-    const drain = () => void process.emit('SIGTERM', 'SIGTERM');
+    // As a signal to the demo, which has its own ways to end. `admin` calls this once at most, and not after a signal.
+    const drain = () => {
+      isDrainedFromPage = true;
+      process.emit('SIGTERM', 'SIGTERM');
+    };
     const opened = admin(shared, { port, limits: limitsOf(options), metrics: registry, drain }).pipe(
       tap({
         next: (event) => report(event, log),
@@ -129,8 +153,24 @@ function report(event: AdminEvent, log: Logger): void {
   }
 }
 
-function done({ action, connections = 0, name, was, value }: Extract<AdminEvent, { type: 'action' }>): string {
+type Action = Extract<AdminEvent, { type: 'action' }>;
+
+function done(event: Action): string {
+  const { action, connections = 0, name, was, value } = event;
   if (action === 'limit') return `${name} is now ${value}, and was ${was}`;
   if (action === 'shutdown') return 'the drain of the server';
-  return `${action} of ${count(connections)} connections`;
+  return `${action} of ${count(connections)} ${connections === 1 ? 'connection' : 'connections'}, ${selection(event)}`;
 }
+
+/** Which connections an action was for, in words. */
+function selection({ address: from, search, ids = [], keep }: Action): string {
+  const others = keep === undefined ? '' : `, but the oldest ${count(keep)}`;
+  if (from !== undefined) return `all of ${from}${others}`;
+  if (search !== undefined) return `all that match '${search}'${others}`;
+  if (ids.length === 0) return `of all${others}`;
+  const [shown, more] = [ids.slice(0, NUMBERS).map((id) => `#${id}`), ids.length - NUMBERS];
+  return `${shown.join(', ')}${more > 0 ? ` and ${count(more)} more` : ''}${others}`;
+}
+
+/** Numbers of connections in a sentence, at most. The line has all. */
+const NUMBERS = 10;

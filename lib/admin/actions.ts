@@ -10,7 +10,7 @@ import {
   whole,
 } from '../options.ts';
 import type { ConnectionRow, ConnectionTable, Rehearsal } from '../table.ts';
-import { addressOf, matching } from './connectionsView.ts';
+import { addressOf, exactly } from './connectionsView.ts';
 import { type AdminLimits, type LimitKind, type LimitName, limitKinds } from './options.ts';
 import { checking, invalid, RequestError } from './requestError.ts';
 
@@ -20,15 +20,13 @@ const MOST = 1000;
 export const LONGEST = 200;
 
 /** Which connections an action is for: exactly one of `ids`, `address`, `search` and `all`. */
-interface Selection {
+export interface Selection {
   readonly ids?: readonly number[];
   readonly address?: string;
   readonly search?: string;
   readonly all?: true;
   /** How many of them are spared: those that are open for longest. */
   readonly keep?: number;
-  /** The `detail` of their `closed` events. */
-  readonly reason?: string;
 }
 
 const shortText: Check = (value) =>
@@ -51,44 +49,54 @@ const selectionChecks: Checks = {
 };
 const SELECTIONS = ['ids', 'address', 'search', 'all'] as const;
 
-/** What was done. */
-export interface Closing {
+/** What was done, and to which connections. */
+export interface Closing extends Selection {
+  /** How many connections it hit. */
   readonly connections: number;
+  /** The `detail` of their `closed` events. */
   readonly reason: string;
 }
 
 /**
  * Drains or aborts some connections.
  *
- * @param body A {@link Selection} as JSON.
+ * @param body A {@link Selection} as JSON, and `reason`.
  * @throws RequestError if it is not.
  */
 export function closeSome(table: ConnectionTable, action: 'drain' | 'abort', body: unknown): Closing {
   const what = `${action} connections`;
-  const selection = checking(() => check(what, body as Selection, selectionChecks, 'the body'));
+  const selection = checking(() => check(what, body as Selection & { reason?: string }, selectionChecks, 'the body'));
   const given = SELECTIONS.filter((name) => name in selection);
   if (given.length !== 1) {
     throw invalid(`Cannot ${what}: the body must have exactly one of ${SELECTIONS.join(', ')}`);
   }
-  const { keep = 0, reason = 'admin' } = selection;
-  const isSelected = selected(selection);
+  const { reason = 'admin', ...by } = selection;
+  const isSelected = selected(what, by);
   // A connection that is asked to finish already is none that is spared.
   const open = table.rows().filter((row) => isOpenFor(action, row) && isSelected(row));
-  const chosen = new Set(open.slice(keep).map(({ id }) => id));
-  return { connections: table[action](({ id }) => chosen.has(id), reason), reason };
+  const chosen = new Set(open.slice(by.keep ?? 0).map(({ id }) => id));
+  return { ...by, connections: table[action](({ id }) => chosen.has(id), reason), reason };
 }
 
 function isOpenFor(action: 'drain' | 'abort', { state }: ConnectionRow): boolean {
   return action === 'drain' ? state === 'open' : state !== 'closing';
 }
 
-function selected({ ids, address, search }: Selection): (row: ConnectionRow) => boolean {
+function selected(what: string, { ids, address, search }: Selection): (row: ConnectionRow) => boolean {
   if (ids !== undefined) {
     const wanted = new Set(ids);
     return ({ id }) => wanted.has(id);
   }
   if (address !== undefined) return ({ peer }) => addressOf(peer) === address;
-  return search === undefined ? () => true : matching(search);
+  if (search === undefined) return () => true;
+  const isFound = exactly(search);
+  // A part of an address is for looking: `10.0.0.1` is a part of `10.0.0.12` as well.
+  if (isFound === undefined) {
+    throw invalid(
+      `Cannot ${what}: search must be an address, with or without its port, a network such as 10.0.0.0/8, or # and a number, not ${describe(search)}. GET /connections?search=… finds other texts: send the ids of what it finds`,
+    );
+  }
+  return isFound;
 }
 
 /** A limit as JSON has it. */

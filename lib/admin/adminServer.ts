@@ -11,7 +11,7 @@ import { Monitor } from './monitor.ts';
 import type { AdminOptions } from './options.ts';
 import { type PageFile, readPage } from './pageFiles.ts';
 import { RequestError } from './requestError.ts';
-import { routes } from './routes.ts';
+import { type Drain, routes } from './routes.ts';
 
 /**
  * The limits of the port. It has few users, and must not be a way to exhaust the process. A client that does not send its request in
@@ -54,6 +54,7 @@ export class AdminServer {
   readonly #guard: Guard;
   readonly #monitor: Monitor;
   readonly #pages: LivePages;
+  readonly #drain: Drain = { isAsked: false };
   readonly #http: Server;
   /** The samples, and at the end the time that connections have left. */
   #timers = new Subscription();
@@ -175,6 +176,7 @@ export class AdminServer {
         monitor: this.#monitor,
         pages: this.#pages,
         files: this.#files,
+        drain: this.#drain,
         emit: (event) => this.#to.next(event),
         failed: (error) => this.#reportFailure(error),
       });

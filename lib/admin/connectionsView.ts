@@ -1,3 +1,4 @@
+import { BlockList, isIP } from 'node:net';
 import { plainAddress } from '../address.ts';
 import type { ConnectionRow } from '../table.ts';
 import type { Address } from '../transport/transport.ts';
@@ -27,7 +28,7 @@ export type Sorting = keyof typeof comparers;
 
 /** Which connections are listed. */
 export interface Query {
-  /** A part of an address with its port, or `#` and a number. Empty for all. */
+  /** See {@link matching}. Empty for all. */
   readonly search: string;
   readonly sort: Sorting;
   /** How many at most. */
@@ -40,6 +41,8 @@ export interface ConnectionsView {
   readonly total: number;
   /** How many of them the query finds. */
   readonly matching: number;
+  /** Whether the query names them exactly, so that an action may be for all that it finds. */
+  readonly isExact: boolean;
   /** The first of those. */
   readonly rows: readonly JsonRow[];
   /** How many addresses there are. */
@@ -62,15 +65,22 @@ const comparers = {
 
 export const sortings = Object.keys(comparers) as readonly Sorting[];
 
-/** @param rows All rows, in the order in which the connections were opened. */
-export function viewOf(rows: readonly ConnectionRow[], addresses: Addresses, query: Query): ConnectionsView {
-  const { search, sort, first } = query;
+/** The connections that a query finds, in its order. @param rows All rows, in the order in which the connections were opened. */
+export function foundBy(rows: readonly ConnectionRow[], { search, sort }: Omit<Query, 'first'>): ConnectionRow[] {
   const found = search === '' ? [...rows] : rows.filter(matching(search));
   const compare = comparers[sort];
   if (compare) found.sort(compare);
+  return found;
+}
+
+/** @param rows All rows, in the order in which the connections were opened. */
+export function viewOf(rows: readonly ConnectionRow[], addresses: Addresses, query: Query): ConnectionsView {
+  const { search, first } = query;
+  const found = foundBy(rows, query);
   return {
     total: rows.length,
     matching: found.length,
+    isExact: exactly(search) !== undefined,
     rows: found.slice(0, first).map(jsonRow),
     ...addresses,
   };
@@ -97,12 +107,52 @@ export function addressesOf(rows: readonly ConnectionRow[], most = ADDRESSES): A
   return { distinct: all.size, addresses };
 }
 
-/** @returns A predicate: whether a connection is one that is searched for. */
-export function matching(search: string): (row: Pick<ConnectionRow, 'id' | 'peer' | 'via'>) => boolean {
+type Searched = Pick<ConnectionRow, 'id' | 'peer' | 'via'>;
+
+/**
+ * Searches for connections.
+ *
+ * @param search What {@link exactly} knows; any other text is a part of the address, with its port, of the peer or of its proxy.
+ * @returns A predicate: whether a connection is one that is searched for.
+ */
+export function matching(search: string): (row: Searched) => boolean {
+  const wanted = search.trim().toLowerCase();
+  return exactly(search) ?? ofEither((end) => shown(end).includes(wanted));
+}
+
+/**
+ * Searches for connections whose number is `#17`; or whose peer or proxy has that address, such as `10.0.0.1`, `10.0.0.1:5000`,
+ * `2001:db8::7` or `[2001:db8::7]:5000`, or an address of that network, such as `10.0.0.0/8`.
+ *
+ * @returns A predicate, or `undefined` for any other text.
+ */
+export function exactly(search: string): ((row: Searched) => boolean) | undefined {
   const wanted = search.trim().toLowerCase();
   if (/^#\d+$/.test(wanted)) return ({ id }) => `#${id}` === wanted;
-  return ({ peer, via }) => shown(peer).includes(wanted) || (via !== undefined && shown(via).includes(wanted));
+  const [, bracketed, plain = '', port, prefix] =
+    /^(?:\[([\da-f:.]+)\]|([\d.]+|[\da-f:.]+))(?::(\d{1,5})|\/(\d{1,3}))?$/.exec(wanted) ?? [];
+  const address = plainAddress(bracketed ?? plain);
+  const version = isIP(address);
+  if (version === 0 || (bracketed !== undefined && version !== 6)) return undefined;
+  const most = version === 6 ? 128 : 32;
+  const bits = Number(prefix ?? most);
+  if (bits > most) return undefined;
+  const network = new BlockList();
+  const family = version === 6 ? 'ipv6' : 'ipv4';
+  network.addSubnet(address, bits, family);
+  return ofEither((end) => {
+    const [own = ''] = addressOf(end).split('%');
+    if (port !== undefined && end.port !== Number(port)) return false;
+    // The version first: Node finds an IPv4 address in an IPv6 network that has those mapped into it.
+    return isIP(own) === version && network.check(own, family);
+  });
 }
+
+/** Whether it holds for the peer or for its proxy. */
+const ofEither =
+  (holds: (end: Address) => boolean) =>
+  ({ peer, via }: Searched): boolean =>
+    holds(peer) || (via !== undefined && holds(via));
 
 /** The plain address of a peer; an empty text if it has none. */
 export const addressOf = ({ address }: Address): string => plainAddress(address) ?? '';

@@ -28,6 +28,16 @@ export interface AdminActionEvent {
   readonly action: 'drain' | 'abort' | 'limit' | 'shutdown';
   /** Where the request came from. */
   readonly peer: Address;
+  /** The numbers of the connections that were selected, if they were selected by these. */
+  readonly ids?: readonly number[];
+  /** The address whose connections were selected, if they were selected by it. */
+  readonly address?: string;
+  /** The search that selected connections, if they were selected by one. */
+  readonly search?: string;
+  /** Given if all connections were selected. */
+  readonly all?: true;
+  /** How many of those selected were to be spared, if any were. */
+  readonly keep?: number;
   /** How many connections were asked to finish, or aborted, if that was the action. */
   readonly connections?: number;
   /** The `detail` of their `closed` events, if connections were closed. */

@@ -52,7 +52,12 @@ export interface AdminOptions {
   readonly metrics?: MetricsSource | undefined;
   /** The limits that can be moved. @default none */
   readonly limits?: AdminLimits | undefined;
-  /** Begins the drain of the whole server: emits on the Observable that `serve` has as `shutdown`. @default that cannot be asked for */
+  /**
+   * Begins the drain of the whole server: emits on the Observable that `serve` has as `shutdown`. It is called once at most, unless it
+   * throws, and not once the server drains, because a second value would abort. ADMIN.md shows how to have signals beside it.
+   *
+   * @default that cannot be asked for
+   */
   readonly drain?: (() => void) | undefined;
   /** How many live pages may be open at a time. @default 8 */
   readonly viewers?: number | undefined;

@@ -6,7 +6,15 @@ export class RequestError extends Error {
   /** The status code of HTTP. */
   readonly status: number;
   /** In one word: what a program decides by. */
-  readonly reason: AdminRefusedEvent['reason'] | 'invalid' | 'missing' | 'method' | 'too-large' | 'failed' | 'starting';
+  readonly reason:
+    | AdminRefusedEvent['reason']
+    | 'invalid'
+    | 'missing'
+    | 'method'
+    | 'too-large'
+    | 'failed'
+    | 'starting'
+    | 'draining';
   /** Further headers of the answer. */
   readonly headers: Readonly<Record<string, string>>;
 

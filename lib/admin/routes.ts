@@ -1,9 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { describe } from '../options.ts';
 import type { ConnectionTable } from '../table.ts';
 import type { Address } from '../transport/transport.ts';
 import { closeSome, inJson, LONGEST, limitRows, moveLimit, rehearseWith } from './actions.ts';
 import { readJson } from './body.ts';
-import { addressesOf, jsonRow, type Query, type Sorting, sortings } from './connectionsView.ts';
+import { addressesOf, foundBy, jsonRow, type Query, type Sorting, sortings } from './connectionsView.ts';
 import type { AdminEvent } from './events.ts';
 import type { Access } from './guard.ts';
 import type { LivePages } from './livePages.ts';
@@ -23,9 +24,15 @@ export interface Context {
   readonly monitor: Monitor;
   readonly pages: LivePages;
   readonly files: ReadonlyMap<string, PageFile>;
+  readonly drain: Drain;
   readonly emit: (event: AdminEvent) => void;
   /** Emits an error. */
   readonly failed: (error: unknown) => void;
+}
+
+/** The option `drain`, and whether it was called. */
+export interface Drain {
+  isAsked: boolean;
 }
 
 /** What a path is for. */
@@ -47,9 +54,9 @@ export const routes: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/readyz', get('open', readiness)],
   ['/metrics', get('open', metrics)],
   ...pagePaths.map((path): [string, Route] => [path, get('page', page)]),
-  ['/connections', get('token', ({ response, monitor }) => json(response, tableOf(monitor).rows().map(jsonRow)))],
-  ['/addresses', get('token', ({ response, monitor }) => json(response, addressesOf(tableOf(monitor).rows(), 1000)))],
-  ['/limits', get('token', ({ response, given }) => json(response, limitRows(given.limits ?? {})))],
+  ['/connections', get('token', connections)],
+  ['/addresses', get('token', addresses)],
+  ['/limits', get('token', limits)],
   ['/rehearsal', get('token', rehearsal)],
   ['/events', get('token', events)],
   ['/connections/drain', post((context) => close(context, 'drain'))],
@@ -100,12 +107,27 @@ function page({ response, path, files }: Context): void {
   response.writeHead(200, { 'Content-Type': file.type, 'Content-Length': file.content.length }).end(file.content);
 }
 
+function connections({ response, monitor, query }: Context): void {
+  const { first, ...asked } = queryOf(query, Number.POSITIVE_INFINITY);
+  json(response, foundBy(tableOf(monitor).rows(), asked).slice(0, first).map(jsonRow));
+}
+
+function addresses({ response, monitor, query }: Context): void {
+  refuseOthers('list addresses', query);
+  json(response, addressesOf(tableOf(monitor).rows(), 1000));
+}
+
+function limits({ response, given, query }: Context): void {
+  refuseOthers('list limits', query);
+  json(response, limitRows(given.limits ?? {}));
+}
+
 function rehearsal({ response, monitor, query }: Context): void {
   json(response, rehearseWith(tableOf(monitor), query));
 }
 
 function events({ request, response, pages, query: given }: Context): void {
-  const query = queryOf(given);
+  const query = queryOf(given, ROWS, MOST_ROWS);
   if (pages.isFull) {
     const later = { 'Retry-After': '10' };
     throw new RequestError(503, 'viewers', 'As many live pages are open as may be: close one, or raise viewers', later);
@@ -115,23 +137,36 @@ function events({ request, response, pages, query: given }: Context): void {
   else pages.show(response, query);
 }
 
-function queryOf(query: URLSearchParams): Query {
+/** @param first How many are listed unless that is asked for. @param most How many may be asked for. */
+function queryOf(query: URLSearchParams, first: number, most = Number.POSITIVE_INFINITY): Query {
+  refuseOthers('list connections', query, 'search', 'sort', 'first');
   const search = (query.get('search') ?? '').trim();
   if (search.length > LONGEST) throw invalid(`Cannot list connections: search must have ${LONGEST} characters at most`);
   const sort = (query.get('sort') ?? 'oldest') as Sorting;
   if (!sortings.includes(sort)) throw invalid(`Cannot list connections: sort must be one of ${sortings.join(', ')}`);
-  const first = Number(query.get('first') ?? ROWS);
-  if (!Number.isInteger(first) || first < 1 || first > MOST_ROWS) {
-    throw invalid(`Cannot list connections: first must be a whole number from 1 to ${MOST_ROWS}`);
+  const asked = query.get('first');
+  if (asked === null) return { search, sort, first };
+  const count = Number(asked);
+  if (!/^\d{1,9}$/.test(asked) || count < 1 || count > most) {
+    const range = most === Number.POSITIVE_INFINITY ? 'of 1 or more' : `from 1 to ${most}`;
+    throw invalid(`Cannot list connections: first must be a whole number ${range}`);
   }
-  return { search, sort, first };
+  return { search, sort, first: count };
+}
+
+/** A name that is misspelt would otherwise list what was not asked for. */
+function refuseOthers(what: string, query: URLSearchParams, ...known: readonly string[]): void {
+  const unknown = [...query.keys()].find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  const names = known.length === 0 ? 'the query must be empty' : `the query may have ${known.join(', ')}`;
+  throw invalid(`Cannot ${what}: ${names}, not ${describe(unknown)}`);
 }
 
 async function close(context: Context, action: 'drain' | 'abort'): Promise<void> {
   const { request, response, monitor, pages, peer, emit } = context;
-  const { connections, reason } = closeSome(tableOf(monitor), action, await readJson(request));
-  emit({ type: 'action', action, peer, connections, reason });
-  json(response, { connections });
+  const done = closeSome(tableOf(monitor), action, await readJson(request));
+  emit({ type: 'action', action, peer, ...done });
+  json(response, { connections: done.connections });
   pages.refresh();
 }
 
@@ -142,15 +177,26 @@ async function move({ request, response, given, pages, peer, emit }: Context): P
   pages.refresh();
 }
 
-async function drain({ request, response, given, peer, emit }: Context): Promise<void> {
+async function drain({ request, response, given, monitor, drain, peer, emit }: Context): Promise<void> {
   const body = await readJson(request);
   const isEmpty = typeof body === 'object' && body !== null && Object.keys(body).length === 0;
   if (!isEmpty) throw invalid('Cannot drain the server: the body must be {}');
   if (given.drain === undefined) {
     throw new RequestError(404, 'missing', 'The server cannot be drained from here: the option drain is not given');
   }
+  // A second value of the option `shutdown` would abort the requests in progress. Nothing is awaited from here on.
+  if (drain.isAsked || (monitor.phase !== 'starting' && monitor.phase !== 'serving')) {
+    throw new RequestError(409, 'draining', 'The server is draining already');
+  }
+  drain.isAsked = true;
   emit({ type: 'action', action: 'shutdown', peer });
-  given.drain();
+  try {
+    given.drain();
+  } catch (error) {
+    // It may be asked for again, unless the drain has begun all the same.
+    drain.isAsked = false;
+    throw error;
+  }
   json(response, {}, 202);
 }
 

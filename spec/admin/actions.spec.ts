@@ -1,5 +1,5 @@
 import { BehaviorSubject } from 'rxjs';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type LimitName, limitKinds } from '../../lib/admin/options.ts';
 import { AdminPort, ask, closeAdminPorts } from '../support/adminPort.ts';
 
@@ -26,7 +26,9 @@ describe.each([
     ['some by their numbers, of which one does not exist', { ids: [1, 3, 99] }, [1, 3]],
     ['all of an address', { address: '192.0.2.1' }, [1, 2]],
     ['all but the oldest of an address', { address: '192.0.2.1', keep: 1 }, [2]],
-    ['those that a search finds', { search: '51.100' }, [3]],
+    ['those of an address that a search names', { search: ' 192.0.2.1 ' }, [1, 2]],
+    ['those of a network that a search names', { search: '198.51.100.0/24' }, [3]],
+    ['one that a search finds by its address and port', { search: '192.0.2.1:1002' }, [2]],
     ['one that a search finds by its number', { search: '#1' }, [1]],
     ['all', { all: true }, [1, 2, 3]],
     ['none of an address that has none', { address: '203.0.113.9' }, []],
@@ -40,6 +42,7 @@ describe.each([
         type: 'action',
         action,
         peer: { address: '127.0.0.1', port: expect.any(Number) },
+        ...body,
         connections: ids.length,
         reason: 'admin',
       },
@@ -64,6 +67,12 @@ describe.each([
     ['too many numbers', { ids: Array(1001).fill(1) }, 'ids must be an array of 1 to 1000 whole numbers'],
     ['a negative `keep`', { all: true, keep: -1 }, 'keep must be a whole number of 0 or more, not -1'],
     ['an empty search, which would be all', { search: ' ' }, 'search must be a text of 1 to 200 characters'],
+    [
+      'a search that is a part of an address',
+      { search: '192.0.2' },
+      "network such as 10.0.0.0/8, or # and a number, not '192.0.2'",
+    ],
+    ['a search of a network that cannot be', { search: '192.0.2.0/33' }, "not '192.0.2.0/33'"],
     ['a long reason', { all: true, reason: 'x'.repeat(201) }, 'reason must be a text of 1 to 200 characters'],
     ['a list', [], 'the body must have exactly one of'],
     ['a number', '7', 'the body must be an object, not 7'],
@@ -209,6 +218,39 @@ describe('POST /drain', () => {
     expect(admin.log.of('action')).toMatchObject([{ action: 'shutdown' }]);
   });
 
+  it('calls `drain` once at most, because a second value of `shutdown` aborts: afterwards it is 409', async () => {
+    const drain = vi.fn(() => made.admin?.shutdown.next());
+    const made: { admin?: AdminPort } = {};
+    const admin = await AdminPort.open({ options: { drain }, serving: silent });
+    made.admin = admin;
+    const client = await admin.connect();
+    client.write('half a line');
+    await admin.clock.settle();
+    const answers = [await admin.post('/drain', {}), await admin.post('/drain', {})];
+    const error = { reason: 'draining', message: 'The server is draining already' };
+    expect(answers).toEqual([{ status: 202 }, { status: 409, error }]);
+    expect([drain.mock.calls.length, admin.log.of('action').length, closes(admin)]).toEqual([1, 1, []]);
+    client.write(' and the rest\n');
+    await admin.clock.settle();
+    expect(closes(admin)).toEqual([[1, 'drained', undefined]]);
+  });
+
+  it('is 409 once the server drains because of a signal, and does not call `drain`', async () => {
+    const drain = vi.fn();
+    const admin = await AdminPort.open({ options: { drain }, serving: { ...silent, announce: 1000 } });
+    admin.shutdown.next();
+    expect(await admin.post('/drain', {})).toMatchObject({ status: 409, error: { reason: 'draining' } });
+    expect([drain.mock.calls, admin.log.of('action')]).toEqual([[], []]);
+  });
+
+  it('is 409 for the second one even if `drain` is slow to begin', async () => {
+    const drain = vi.fn();
+    const admin = await AdminPort.open({ options: { drain } });
+    const answers = await Promise.all([1, 2, 3].map(() => admin.post('/drain', {})));
+    expect(answers.map(({ status }) => status).sort()).toEqual([202, 409, 409]);
+    expect(drain).toHaveBeenCalledTimes(1);
+  });
+
   it('is 404 without `drain`, and 400 for a body that is not empty', async () => {
     const admin = await AdminPort.open();
     expect(await admin.post('/drain', {})).toMatchObject({ status: 404 });
@@ -223,6 +265,35 @@ describe('POST /drain', () => {
     const admin = await AdminPort.open({ options: { drain } });
     expect(await admin.post('/drain', {})).toMatchObject({ status: 500, error: { reason: 'failed' } });
     expect(admin.log.of('failed')).toEqual([{ type: 'failed', error }]);
+    // It has not begun: it may be asked for again.
+    expect(await admin.post('/drain', {})).toMatchObject({ status: 500 });
+  });
+});
+
+describe('GET /connections', () => {
+  const found = async (admin: AdminPort, query: string) =>
+    (await admin.json(`/connections?${query}`)).map(({ id }: { id: number }) => id);
+
+  it('has those that a search finds, in the order asked for, and all without one', async () => {
+    const admin = await withThree();
+    expect(await found(admin, '')).toEqual([1, 2, 3]);
+    expect(await found(admin, 'search=192.0.2.1&sort=newest')).toEqual([2, 1]);
+    expect(await found(admin, 'search=51.100')).toEqual([3]);
+    expect(await found(admin, 'first=2')).toEqual([1, 2]);
+  });
+
+  it.each([
+    ['/connections?serach=192.0.2.1', "the query may have search, sort, first, not 'serach'"],
+    ['/connections?address=192.0.2.1', "not 'address'"],
+    ['/connections?sort=best', 'sort must be one of'],
+    ['/connections?first=1e2', 'first must be a whole number of 1 or more'],
+    ['/events?serach=1', "not 'serach'"],
+    ['/addresses?search=1', "the query must be empty, not 'search'"],
+    ['/limits?name=idle', "the query must be empty, not 'name'"],
+  ])('and the others refuse a query that they do not know: %s', async (path, sentence) => {
+    const admin = await AdminPort.open();
+    const { status, text } = await admin.get(path);
+    expect([status, JSON.parse(text).error.message]).toEqual([400, expect.stringContaining(sentence)]);
   });
 });
 

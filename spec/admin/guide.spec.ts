@@ -9,6 +9,7 @@ import { limitKinds } from '../../lib/admin/options.ts';
 import { pagePaths } from '../../lib/admin/pageFiles.ts';
 import { routes } from '../../lib/admin/routes.ts';
 import { ask } from '../support/adminPort.ts';
+import { drainedFromPage } from '../support/drainedFromPage.ts';
 import { home, PageCode } from '../support/page.ts';
 
 const page = 'lib/admin/ADMIN.md';
@@ -40,6 +41,22 @@ describe('the guide on the admin port', () => {
     }
     expect(types.sort()).toEqual(['action', 'drained', 'draining', 'listening', 'listening']);
     expect(await exit).toEqual([0, null]);
+  });
+
+  it('goes on draining at a signal after a drain from the page, which a supervisor may send', async () => {
+    const server = spawn(process.execPath, ['--import', 'tsx', '0.ts'], { cwd: code.folder });
+    expect(await drainedFromPage(server, 'finish')).toMatchObject({
+      received: 'half a line and the rest\n',
+      report: { drained: 1, aborted: 0 },
+    });
+  });
+
+  it('aborts at the second signal after a drain from the page', async () => {
+    const server = spawn(process.execPath, ['--import', 'tsx', '0.ts'], { cwd: code.folder });
+    expect(await drainedFromPage(server, 'more signals')).toMatchObject({
+      received: '',
+      report: { drained: 0, aborted: 1 },
+    });
   });
 
   it('lists every path, and whether it needs the token', () => {

@@ -2,7 +2,7 @@ import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { addressesOf, matching, type Query, sortings, viewOf } from '../../lib/admin/connectionsView.ts';
+import { addressesOf, exactly, matching, type Query, sortings, viewOf } from '../../lib/admin/connectionsView.ts';
 import { Viewers } from '../../lib/admin/viewers.ts';
 import type { ConnectionRow } from '../../lib/index.ts';
 import { AdminPort, ask, closeAdminPorts } from '../support/adminPort.ts';
@@ -150,6 +150,7 @@ describe('/events', () => {
     expect(page.last.connections).toMatchObject({
       total: 5,
       matching: 2,
+      isExact: false,
       rows: [{ id: 4 }],
       distinct: 2,
       addresses: [
@@ -270,6 +271,68 @@ describe('the view of the connections', () => {
       }),
     );
   });
+});
+
+describe('a search', () => {
+  const of = (address: string | undefined, port = 5000, via?: string) =>
+    ({ id: 17, peer: { address, port }, ...(via && { via: { address: via, port: 1 } }) }) as ConnectionRow;
+  const isExactFor = (search: string, row: ConnectionRow) => [exactly(search)?.(row), matching(search)(row)];
+
+  it('that is an address finds that one, and no longer one; that of a proxy as well', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), fc.oneof(fc.ipV4(), fc.ipV6()), (address, other) => {
+        expect(isExactFor(address, of(address))).toEqual([true, true]);
+        expect(isExactFor(address, of(undefined, 1, address))).toEqual([true, true]);
+        fc.pre(canonical(address) !== canonical(other));
+        expect(isExactFor(address, of(other))).toEqual([false, false]);
+      }),
+      {
+        examples: [
+          ['127.0.1.1', '127.0.1.10'],
+          ['27.0.1.1', '127.0.1.1'],
+          ['::1', '::10'],
+          ['::1', '1.2.3.4'],
+        ],
+      },
+    );
+  });
+  const canonical = (address: string) =>
+    address.includes(':') ? new URL(`http://[${address}]`).hostname.replace(/^\[::ffff:.*/, '') : address;
+
+  it.each([
+    ['#17', 'itself', of('192.0.2.1'), true],
+    ['#1', 'no longer number', of('192.0.2.1'), false],
+    ['192.0.2.1', 'the same one mapped into IPv6', of('::ffff:192.0.2.1'), true],
+    ['::ffff:192.0.2.1', 'the plain one', of('192.0.2.1'), true],
+    ['2001:DB8:0::7', 'the same one in another form', of('2001:db8::7'), true],
+    ['[2001:db8::7]', 'the one in brackets', of('2001:db8::7'), true],
+    ['[2001:db8::7]:5000', 'that port', of('2001:db8::7'), true],
+    ['[2001:db8::7]:500', 'no longer port', of('2001:db8::7'), false],
+    ['192.0.2.1:5000', 'that port', of('192.0.2.1'), true],
+    ['192.0.2.1:500', 'no longer port', of('192.0.2.1'), false],
+    ['10.0.0.0/8', 'an address of the network', of('10.255.0.1'), true],
+    ['10.0.0.0/8', 'no address besides it', of('11.0.0.1'), false],
+    ['0.0.0.0/0', 'no IPv6 address', of('::1'), false],
+    ['::/0', 'no IPv4 address', of('1.2.3.4'), false],
+    ['fe80::/10', 'an address with a zone', of('fe80::1%eth0'), true],
+    ['::/0', 'no peer of a unix socket', of(undefined), false],
+  ])('for %s finds %s', (search, _what, row, isFound) => {
+    expect(isExactFor(search, row)).toEqual([isFound, isFound]);
+  });
+
+  it.each([
+    '',
+    '10.0.0.',
+    '10.0.0',
+    '#',
+    '#x',
+    '10.0.0.0/33',
+    '10.0.0.0/',
+    '::/129',
+    'host',
+    '[10.0.0.1',
+    '1.2.3.4:70000000',
+  ])('for %j is not exact', (search) => expect(exactly(search)).toBeUndefined());
 });
 
 it('counts an IPv4 address and the same one mapped into IPv6 as one', () => {

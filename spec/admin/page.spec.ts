@@ -2,12 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { connect, type Socket } from 'node:net';
 import type { Browser, Page } from 'playwright-core';
-import { BehaviorSubject, map, Subject, share } from 'rxjs';
+import { BehaviorSubject, map, Subject, type Subscription, share } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { admin } from '../../lib/admin/index.ts';
+import { type AdminOptions, admin } from '../../lib/admin/index.ts';
 import { encodeLine, lines, type ServeOptions, serve } from '../../lib/index.ts';
 import { AdminLog, ask } from '../support/adminPort.ts';
 import { hasBrowser, startBrowser } from '../support/browser.ts';
+import { Clock } from '../support/clock.ts';
 import { Log } from '../support/log.ts';
 import { PATIENCE } from '../support/waitable.ts';
 
@@ -26,20 +27,22 @@ class World {
   readonly perAddress = new BehaviorSubject(Number.POSITIVE_INFINITY);
   readonly shutdown = new Subject<void>();
   readonly admin: AdminLog;
+  readonly administering: Subscription;
   readonly server: Log;
   readonly sockets = new Set<Socket>();
   port = 0;
 
-  constructor(serving: ServeOptions = {}) {
+  constructor(serving: ServeOptions = {}, options: Partial<AdminOptions> = {}) {
     const { concurrency, perAddress, shutdown } = this;
     const given = { concurrency, perAddress: { connections: perAddress }, shutdown, grace: 30_000, linger: 100 };
     const silent = { greeting: Number.POSITIVE_INFINITY, idle: Number.POSITIVE_INFINITY };
-    const options = { ...given, ...silent, frame: Number.POSITIVE_INFINITY, pace: { in: 0 }, ...serving };
-    const events = serve({ port: 0, host: '127.0.0.1' }, (one) => one.pipe(lines(), map(encodeLine)), options).pipe(
-      share(),
-    );
+    const all = { ...given, ...silent, frame: Number.POSITIVE_INFINITY, pace: { in: 0 }, ...serving };
+    const echo = serve({ port: 0, host: '127.0.0.1' }, (one) => one.pipe(lines(), map(encodeLine)), all);
+    const events = echo.pipe(share());
     const limits = { concurrency, 'perAddress.connections': perAddress };
-    this.admin = AdminLog.follow(admin(events, { port: 0, limits, drain: () => shutdown.next() })).log;
+    const following = AdminLog.follow(admin(events, { port: 0, limits, drain: () => shutdown.next(), ...options }));
+    this.admin = following.log;
+    this.administering = following.subscription;
     this.server = Log.follow(events);
   }
 
@@ -85,18 +88,38 @@ let page: Page;
 let faults: string[];
 
 async function open(
-  options: { serving?: ServeOptions; dark?: boolean; width?: number; url?: (of: World) => string } = {},
+  options: {
+    serving?: ServeOptions;
+    administering?: Partial<AdminOptions>;
+    dark?: boolean;
+    width?: number;
+    url?: (of: World) => string;
+    before?: () => Promise<unknown>;
+  } = {},
 ) {
-  const { serving, dark = false, width = 1280, url = (of) => of.url } = options;
-  world = await new World(serving).open();
+  const { serving, administering, dark = false, width = 1280, url = (of) => of.url, before } = options;
+  world = await new World(serving, administering).open();
   const colorScheme = dark ? 'dark' : 'light';
   page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme, reducedMotion: 'reduce' });
   page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
   page.on('pageerror', (error) => faults.push(error.message));
   const { host } = new URL(world.url);
   page.on('request', (request) => new URL(request.url()).host !== host && faults.push(request.url()));
+  await before?.();
   await page.goto(url(world));
 }
+
+/** With a clock of the page that can be put forward. */
+const withClock = () => page.clock.install();
+/** With one that moves only when it is put forward. */
+const withStoppedClock = async () => {
+  await page.clock.install();
+  await page.clock.pauseAt(Date.now() + 1000);
+};
+/** Forgets that the browser reports a port that is closed. */
+const closedPorts = () => {
+  faults = faults.filter((fault) => !/ERR_(CONNECTION_REFUSED|CONNECTION_RESET|INCOMPLETE_CHUNKED)/.test(fault));
+};
 
 beforeEach(() => {
   faults = [];
@@ -244,7 +267,7 @@ describe.skipIf(!hasBrowser)('the live page', () => {
     for (const socket of [first, second]) socket?.write('half a line');
     await soon(() => page.locator('#connections td.in').allInnerTexts()).toEqual(['11 B', '11 B']);
     await page.locator('#drain-server').click();
-    await soon(() => text('#ask-text')).toContain('2 finish their work');
+    await soon(() => text('#ask-text')).toContain('0 idle connections end when asked to finish, 2 finish their work');
     await confirm();
     await becomes('#phase', 'draining');
     await soon(() => page.locator('#connections td.state').allInnerTexts()).toEqual(['draining', 'draining']);
@@ -284,8 +307,8 @@ describe.skipIf(!hasBrowser)('the live page', () => {
     await open({ serving: { admit: ({ address }) => (address === '127.0.0.6' ? evil : true) } });
     const client = await world.connect('127.0.0.6');
     await new Promise((resolve) => client.on('close', resolve));
-    await soon(() => text('#figures')).toContain(`1 ${evil}`);
-    expect(await page.locator('#figures img').count()).toBe(0);
+    await soon(() => text('#refusals')).toContain(`1 ${evil}`);
+    expect(await page.locator('#refusals img').count()).toBe(0);
   });
 
   it('keeps the focus on a button while its row is updated, and moves it to the heading when the row is gone', async () => {
@@ -337,6 +360,236 @@ describe.skipIf(!hasBrowser)('the live page', () => {
     await page.keyboard.press('Escape');
     expect(await page.locator('html').evaluate(({ scrollWidth }) => scrollWidth)).toBeLessThanOrEqual(width);
     expect(await focused()).toBe('drain-all');
+  });
+
+  it('says that the server drains already if it does when a drain is confirmed', async () => {
+    await open();
+    const [client] = await world.connectAll(1);
+    client?.write('half a line');
+    await becomes('#connections td.in', '11 B');
+    await page.locator('#drain-server').click();
+    world.shutdown.next();
+    await becomes('#phase', 'draining');
+    await confirm();
+    await isSaid('The server is draining already');
+    refusals(409);
+    expect(world.server.of('closed')).toEqual([]);
+    client?.write('\n');
+    await becomes('#phase', 'drained');
+    expect(world.server.of('closed')).toMatchObject([{ reason: 'drained' }]);
+  });
+
+  it('says that there are no figures when the server is silent, and that a click waits', async () => {
+    const scheduler = new Clock();
+    await open({ administering: { scheduler }, before: withStoppedClock });
+    await world.connectAll(1);
+    await scheduler.advance(1000);
+    await becomes('#figure-active', '1');
+    await page.clock.fastForward(6000);
+    await soon(() => text('#phase')).toMatch(/^no figures for [56] s$/);
+    await isSaid('The server sends no figures: it is blocked, or cannot be reached. What is shown is of before.');
+    expect(await attribute('body', 'class')).toBe('is-stale');
+    let go = () => {};
+    await page.route('**/connections/drain', (route) => {
+      go = () => void route.continue();
+    });
+    await row(1).getByRole('button', { name: 'Drain' }).click();
+    await isSaid('The server does not answer yet. This waits, and is done as soon as it does.');
+    go();
+    await world.server.whenEmitted('closed');
+    await becomes('#phase', 'serving');
+    expect(await attribute('body', 'class')).toBe('');
+  });
+
+  it('says that a click waits if no answer comes', async () => {
+    await open({ before: withStoppedClock });
+    await world.connectAll(1);
+    await becomes('#figure-active', '1');
+    await page.route('**/connections/drain', () => {});
+    await row(1).getByRole('button', { name: 'Drain' }).click();
+    await page.clock.fastForward(3000);
+    await isSaid('The server does not answer yet. This waits, and is done as soon as it does.');
+  });
+
+  it('connects again when the stream is dead, again and again', async () => {
+    const scheduler = new Clock();
+    await open({ administering: { scheduler }, before: withStoppedClock });
+    await becomes('#figure-active', '0');
+    let tries = 0;
+    await page.route('**/events?*', async (route) => {
+      if (++tries === 3) await route.continue();
+    });
+    await world.connectAll(1);
+    for (let i = 1; i <= 3; i++) {
+      await page.clock.fastForward(11_000);
+      await expect.poll(() => tries, { timeout: PATIENCE }).toBe(i);
+      if (i < 3) await soon(() => text('#phase')).toMatch(/^no figures for \d+ s$/);
+    }
+    await becomes('#connections-count', '1');
+    await becomes('#phase', 'serving');
+  });
+
+  it('asks for the token of a server that was started after the drain, and starts afresh when it is opened in the same tab', async () => {
+    await open({ before: withClock });
+    await world.connectAll(2);
+    await becomes('#figure-active', '2');
+    const { port = 0 } = world.admin.of('listening')[0]?.address ?? {};
+    await world.close();
+    await becomes('#phase', 'drained');
+    await soon(() => attribute('body', 'class')).toBe('is-over');
+    await page.clock.fastForward(4000);
+    expect(await text('#phase')).toBe('drained');
+    world = await new World({}, { port }).open();
+    await world.connectAll(1);
+    await page.clock.fastForward(4000);
+    await becomes(
+      '#token-wrong',
+      'The server was restarted, and has another token. Open the address that it has printed, or paste its token.',
+    );
+    expect(await text('#phase')).toBe('token needed');
+    await page.goto(world.url);
+    await becomes('#phase', 'serving');
+    await becomes('#figure-active', '1');
+    expect(await attribute('body', 'class')).toBe(null);
+    expect(await page.locator('#connections td.peer bdi').allInnerTexts()).toEqual([
+      `127.0.0.1:${world.server.of('opened')[0]?.peer.port}`,
+    ]);
+    expect(page.url()).not.toContain('token');
+    closedPorts();
+    refusals(401);
+  });
+
+  it('starts afresh by itself with a server that has the same token, also if the one before was killed', async () => {
+    const token = 'the-same-token-for-both';
+    await open({ administering: { token }, before: withClock });
+    await world.connectAll(2);
+    await becomes('#figure-active', '2');
+    const { port = 0 } = world.admin.of('listening')[0]?.address ?? {};
+    // All that it was is gone at once: no drain is shown.
+    world.administering.unsubscribe();
+    await becomes('#phase', 'not reachable');
+    for (const socket of world.sockets) socket.destroy();
+    world.shutdown.next();
+    world = await new World({}, { port, token }).open();
+    await world.connectAll(1, '127.0.0.4');
+    await page.clock.fastForward(2000);
+    await becomes('#figure-active', '1');
+    expect(await page.locator('#connections td.peer bdi').allInnerTexts()).toEqual([
+      `127.0.0.4:${world.server.of('opened')[0]?.peer.port}`,
+    ]);
+    closedPorts();
+  });
+
+  it('takes the token from an address that is opened in the tab that shows the page already', async () => {
+    await open({ url: ({ url }) => url.replace(/#.*/, '') });
+    await becomes('#phase', 'token needed');
+    await page.goto(world.url);
+    await becomes('#phase', 'serving');
+    expect(page.url()).not.toContain('token');
+  });
+
+  it('says that too many pages are open, and is served when one is closed', async () => {
+    await open({ administering: { viewers: 1 } });
+    await becomes('#phase', 'serving');
+    const first = page;
+    const second = await browser.newPage();
+    await second.goto(world.url);
+    page = second;
+    await becomes('#phase', 'too many pages');
+    await isSaid('As many live pages are open as may be. Close one: this page goes on trying.');
+    await first.close();
+    await becomes('#phase', 'serving');
+  });
+
+  it('refuses a limit that can be read in two ways, and takes what it shows itself', async () => {
+    const perSecond = new BehaviorSubject(0.5);
+    await open({ serving: { accepts: { perSecond } }, administering: { limits: { 'accepts.perSecond': perSecond } } });
+    const field = page.getByLabel('Accepted in all', { exact: true });
+    await soon(() => field.inputValue()).toBe('0.5');
+    for (const typed of ['1.000', '1,5', '1e2', '0x10', '10,00', '1 000', '.5', '-1', '1,000.5', 'ten', '']) {
+      await field.fill(typed);
+      await field.press('Enter');
+      const sentence =
+        typed === ''
+          ? 'Type a number.'
+          : `“${typed}” is not clear. Write digits only, such as 1000, or with a point, such as 0.5.`;
+      await becomes('#limit-accepts-perSecond-wrong', sentence);
+    }
+    expect(perSecond.value).toBe(0.5);
+    for (const [typed, value, shown] of [
+      ['1,000', 1000, '1,000'],
+      ['2.25', 2.25, '2.25'],
+      ['Infinity', Number.POSITIVE_INFINITY, 'Infinity'],
+      ['1234567', 1_234_567, '1,234,567'],
+    ] as const) {
+      await field.fill(typed);
+      await field.press('Enter');
+      await expect.poll(() => perSecond.value, { timeout: PATIENCE }).toBe(value);
+      await soon(() => field.inputValue()).toBe(shown);
+    }
+  });
+
+  it('drains all that a search for a part of an address finds when that is asked, and no other', async () => {
+    await open();
+    await world.connectAll(1, '127.0.1.1');
+    await world.connectAll(1, '127.0.1.10');
+    await page.locator('#search').fill('127.0.1.1');
+    await becomes('#connections-count', '1 of 2');
+    await page.locator('#search').fill('127.0.1.');
+    await becomes('#connections-count', '2 of 2');
+    await page.locator('#drain-all').click();
+    await soon(() => text('#ask-title')).toBe('Drain all that match “127.0.1.” now?');
+    await world.connectAll(1, '127.0.1.2');
+    await confirm();
+    await world.server.whenEmitted('closed', 2);
+    await isSaid('all that match “127.0.1.” now: 2 connections are asked to finish');
+    expect(world.admin.of('action')).toMatchObject([{ action: 'drain', ids: [1, 2], connections: 2 }]);
+    await becomes('#connections-count', '1 of 1');
+  });
+
+  it('has no number twice on an axis of counts', async () => {
+    await open({
+      before: () =>
+        page.addInitScript(() => {
+          // @ts-expect-error: the code is that of a page.
+          const { prototype } = CanvasRenderingContext2D;
+          const { fillText, clearRect } = prototype;
+          prototype.clearRect = function (...area: unknown[]) {
+            this.canvas.drawn = [];
+            clearRect.apply(this, area);
+          };
+          prototype.fillText = function (drawn: string, ...at: unknown[]) {
+            this.canvas.drawn?.push(drawn);
+            fillText.call(this, drawn, ...at);
+          };
+        }),
+    });
+    await becomes('#figure-active', '0');
+    const numbers = () =>
+      page.locator('.chart:last-child canvas').evaluate((canvas) => {
+        const { drawn } = canvas as unknown as { drawn: string[] };
+        return drawn.filter((one) => /^[\d,]+$/.test(one));
+      });
+    await soon(numbers).toEqual(['0', '1']);
+  });
+
+  it('is short on a phone: two lines a connection, and the first ones until more are asked for', async () => {
+    await open({ width: 390 });
+    world.concurrency.next(200);
+    await world.connectAll(97);
+    await becomes('#figure-active', '97');
+    await becomes('#connections-count', '97, the first 20 shown');
+    const heights = await page
+      .locator('#connections tbody tr')
+      .evaluateAll((rows) => rows.map((one) => one.getBoundingClientRect().height));
+    expect(heights).toHaveLength(20);
+    for (const height of heights) expect(height).toBeLessThan(65);
+    await page.locator('#more').click();
+    await becomes('#connections-count', '97, the first 60 shown');
+    await page.locator('#more').click();
+    await becomes('#connections-count', '97');
+    expect(await page.locator('#more').isHidden()).toBe(true);
+    expect(await page.locator('html').evaluate(({ scrollWidth }) => scrollWidth)).toBeLessThanOrEqual(390);
   });
 
   it('shows a thousand connections that come and go for a minute truly, and its memory is flat', async () => {

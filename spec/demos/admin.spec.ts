@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ask } from '../support/adminPort.ts';
+import { drainedFromPage } from '../support/drainedFromPage.ts';
 import { type Demo, spawnDemo } from '../support/spawnDemo.ts';
 
 let folder: string;
@@ -70,5 +71,23 @@ describe.each<[name: string, file: string, args: () => readonly string[], limits
     other.close();
     const sentence = `cannot listen on 127.0.0.1:${port} for --admin: the port is already taken (EADDRINUSE)`;
     expect({ code, stderr }).toEqual({ code: 1, stderr: `${name}: ${sentence}\n` });
+  });
+});
+
+describe('a demo with --admin', () => {
+  it('goes on draining at a signal after a drain from the page, which a supervisor may send', async () => {
+    const demo = start('echo', ['--admin', '0', '--grace', '600000', '--frame', '600000']);
+    expect(await drainedFromPage(demo.process, 'finish')).toMatchObject({
+      received: 'half a line and the rest\n',
+      report: { drained: 1, aborted: 0 },
+    });
+  });
+
+  it('aborts at the second signal after a drain from the page', async () => {
+    const demo = start('echo', ['--admin', '0', '--grace', '600000', '--frame', '600000']);
+    expect(await drainedFromPage(demo.process, 'more signals')).toMatchObject({
+      received: '',
+      report: { drained: 0, aborted: 1 },
+    });
   });
 });

@@ -2,11 +2,17 @@
 
 const KEY = 'sluice-token';
 
-/** The token came in the fragment of the address: a browser does not send that part. It is taken out of the history. */
-const given = new URLSearchParams(location.hash.slice(1)).get('token');
-if (given !== null) {
-  sessionStorage.setItem(KEY, given);
+/**
+ * The token comes in the fragment of the address: a browser does not send that part. It is taken out of the history.
+ *
+ * @returns Whether there was one.
+ */
+export function takeToken() {
+  const given = new URLSearchParams(location.hash.slice(1)).get('token');
+  if (given === null) return false;
+  setToken(given);
   history.replaceState(null, '', location.pathname);
+  return true;
 }
 
 export const hasToken = () => sessionStorage.getItem(KEY) !== null;

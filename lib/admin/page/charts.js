@@ -14,6 +14,8 @@ const SYNC = 'sluice';
 /** Steps of an axis: of bytes powers of two, of time whole minutes. */
 const POWERS = Array.from({ length: 44 }, (_, i) => 2 ** i);
 const MINUTES = [60, 120, 300];
+/** Of counts whole numbers. */
+const WHOLE = Array.from({ length: 12 }, (_, i) => [1, 2, 5].map((n) => n * 10 ** i)).flat();
 
 const style = () => getComputedStyle(document.documentElement);
 /** @param {string} name */
@@ -101,6 +103,7 @@ export function frameOf(format, until) {
         size: 62,
         space: 34,
         ...(format === bytes && { incrs: POWERS }),
+        ...(format === count && { incrs: WHOLE }),
         values: (/** @type {any} */ _u, /** @type {number[]} */ at) => at.map((n) => (n === null ? '' : format(n))),
       },
     ],

@@ -1,4 +1,4 @@
-import { abortOne, closeMany, drainOne } from './actions.js';
+import { abortOne, closeFoundNow, closeMany, drainOne } from './actions.js';
 import { arrange, byId, make, setAttribute, setText } from './dom.js';
 import { bytes, count, duration, place, plural } from './format.js';
 
@@ -26,8 +26,8 @@ function table(id, caption, columns) {
     make(
       'tr',
       { role: 'row' },
-      ...columns.map(([name, label, kind = '']) =>
-        make('td', { role: 'cell', class: `${kind} ${name}`, 'data-label': label }, filled[name] ?? ''),
+      ...columns.map(([name, , kind = '']) =>
+        make('td', { role: 'cell', class: `${kind} ${name}`, 'data-short': name }, filled[name] ?? ''),
       ),
     );
   return { made, body, none, row };
@@ -97,10 +97,13 @@ function update(one, now) {
   put('in', bytes(one.bytesIn));
   put('out', bytes(one.bytesOut));
   put('unsent', one.unsent === 0 ? '–' : bytes(one.unsent));
+  // On a narrow screen what is nothing is not shown.
+  cells.unsent?.classList.toggle('is-nothing', one.unsent === 0);
   put('idle', duration(one.idle));
   const { text, isNow } = pausedBy(one.paused, line.paused);
   put('paused', text);
   cells.paused?.classList.toggle('is-now', isNow);
+  cells.paused?.classList.toggle('is-nothing', text === '–');
   line.paused = one.paused;
   if (cells.state) setAttribute(cells.state, 'class', `state ${one.state}`);
   // A disabled button would lose the focus.
@@ -119,7 +122,19 @@ function showConnections({ total, matching, rows }, now, search) {
   setText(connections.none, total === 0 ? 'No connection is being served.' : 'None is like that.');
   const all = search === '' ? count(total) : `${count(matching)} of ${count(total)}`;
   const part = rows.length < matching ? `, the first ${count(rows.length)} shown` : '';
+  byId('more', HTMLElement).hidden = rows.length >= matching || rows.length >= MOST;
   setText(byId('connections-count', HTMLElement), `${all}${part}`);
+}
+
+/** Rows that the server sends at most. */
+const MOST = 500;
+/** On a narrow screen a row takes two lines. */
+let asked = matchMedia('(max-width: 46rem)').matches ? 20 : 200;
+
+/** @param {boolean} [more] Whether to ask for more from now on. @returns {number} How many rows are asked for. */
+export function rowsAsked(more = false) {
+  if (more) asked = Math.min(MOST, asked * 3);
+  return asked;
 }
 
 // Addresses ----------------------------------------------------------------------------------------------------------
@@ -177,18 +192,20 @@ function showAddresses({ addresses: rows, distinct, total }) {
   setText(byId('addresses-count', HTMLElement), `${plural(distinct, 'address', 'addresses')}${part}`);
 }
 
-/** How many connections the search finds. */
-let found = 0;
+/** What the search finds. */
+let found = { matching: 0, isExact: false };
 
 /** @param {any} tick @param {string} search */
 export function showTables({ connections: view, now }, search) {
-  found = view.matching;
+  found = view;
   showConnections(view, now, search);
   showAddresses(view);
 }
 
 /** @param {'drain' | 'abort'} action @param {string} search */
 export function closeFound(action, search) {
-  const selection = search === '' ? { all: true } : { search };
-  return closeMany(action, selection, search === '' ? 'all connections' : `all that match “${search}”`, found);
+  const { matching, isExact } = found;
+  if (search === '') return closeMany(action, { all: true }, 'all connections', matching);
+  if (isExact) return closeMany(action, { search }, `all that match “${search}”`, matching);
+  return closeFoundNow(action, search);
 }

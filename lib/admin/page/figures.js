@@ -32,7 +32,7 @@ function show(name, value, note, isFull = false) {
 }
 
 /** @param {any} tick @param {any} before The sample before. */
-export function showFigures({ sample, refusals, isParked }, before) {
+export function showFigures({ sample, isParked }, before) {
   const { active, concurrency, waiting, waitingMax } = sample;
   const seconds = before ? (sample.at - before.at) / 1000 : 0;
   /** @param {'accepted' | 'refused' | 'bytesIn' | 'bytesOut'} what */
@@ -46,13 +46,19 @@ export function showFigures({ sample, refusals, isParked }, before) {
   const room = waitingMax === null ? 'no limit' : `of ${count(waitingMax)}`;
   show('waiting', count(waiting), isParked ? `${room}, parked` : room, waiting > 0 && waiting >= waitingMax);
   show('accepts', `${perSecond(rate('accepted'))}/s`, `${count(sample.accepted)} in all`);
-  /** @type {[string, number][]} */
-  const most = [...refusals].sort(([, a], [, b]) => b - a).slice(0, 2);
-  const why = most.map(([reason, n]) => `${count(n)} ${reason}`).join(', ');
-  show('refusals', `${perSecond(rate('refused'))}/s`, why === '' ? 'none' : why, rate('refused') >= 0.1);
+  show('refusals', `${perSecond(rate('refused'))}/s`, `${count(sample.refused)} in all`, rate('refused') >= 0.1);
   show('in', `${bytes(rate('bytesIn'))}/s`, `${bytes(sample.bytesIn)} in all`);
   show('out', `${bytes(rate('bytesOut'))}/s`, `${bytes(sample.bytesOut)} in all`);
   show('delay', delay(sample.loopDelay), 'longest in a second', sample.loopDelay > 100);
+}
+
+/** Why connections were refused, most often first. @param {any} tick */
+export function showRefusals({ refusals }) {
+  const shown = byId('refusals', HTMLElement);
+  shown.hidden = refusals.length === 0;
+  /** @type {[string, number][]} */
+  const most = [...refusals].sort(([, a], [, b]) => b - a);
+  setText(shown, `Refused since the start: ${most.map(([reason, n]) => `${count(n)} ${reason}`).join(', ')}`);
 }
 
 const phaseShown = byId('phase', HTMLElement);
@@ -63,17 +69,40 @@ const PHASES = /** @type {Record<string, string>} */ ({
   drained: 'drained',
   ended: 'ended',
   lost: 'not reachable',
+  token: 'token needed',
+  viewers: 'too many pages',
 });
+const SENTENCES = /** @type {Record<string, string>} */ ({
+  lost: 'The server is not reachable. Trying again.',
+  viewers: 'As many live pages are open as may be. Close one: this page goes on trying.',
+});
+/** Whether what is shown is not of now. @param {boolean} is */
+const setStale = (is) => document.body.classList.toggle('is-stale', is);
 
 /** @param {string} phase */
 export function showPhase(phase) {
   const before = phaseShown.dataset.phase;
   if (before === phase) return;
+  setStale(phase === 'lost' || phase === 'viewers');
   phaseShown.dataset.phase = phase;
   setText(phaseShown, PHASES[phase] ?? phase);
-  if (before === 'connecting' && phase === 'serving') return;
-  say(phase === 'lost' ? 'The server is not reachable. Trying again.' : `The server is ${PHASES[phase]}`);
+  // The form says it.
+  if (phase === 'token') return;
+  if ((before === 'connecting' || before === 'token') && phase === 'serving') return;
+  say(SENTENCES[phase] ?? `The server is ${PHASES[phase]}`);
 }
+
+/** The server is silent. @param {number} seconds */
+export function showSilence(seconds) {
+  setText(phaseShown, `no figures for ${seconds} s`);
+  if (phaseShown.dataset.phase === 'silent') return;
+  phaseShown.dataset.phase = 'silent';
+  setStale(true);
+  say('The server sends no figures: it is blocked, or cannot be reached. What is shown is of before.');
+}
+
+/** Whether the server is known to answer nothing. */
+export const isSilent = () => phaseShown.dataset.phase === 'silent';
 
 /** @param {any} tick @param {number} startedAt */
 export function showWhere({ address, now }, startedAt) {

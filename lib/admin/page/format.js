@@ -6,6 +6,36 @@ const fine = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 });
 /** @param {number} n */
 export const count = (n) => whole.format(n);
 
+const all = new Intl.NumberFormat('en-US', { maximumFractionDigits: 20 });
+
+/** All digits. @param {number} n */
+export const exact = (n) => all.format(n);
+
+/**
+ * Reads a number that was typed. People write `1.000` for a thousand and for one, and `1,5` for one and a half: what can be read in
+ * two ways is refused.
+ *
+ * @param {string} typed
+ * @param {boolean} isRate Whether it may have decimals.
+ * @returns {number | 'Infinity'}
+ */
+export function readNumber(typed, isRate) {
+  const text = typed.trim();
+  if (/^(infinity|∞)$/i.test(text)) return 'Infinity';
+  const isWhole = /^(\d+|[1-9]\d{0,2}(,\d{3})+)$/.test(text);
+  const hasDecimals = /^\d+\.\d+$/.test(text);
+  // A zero in front, or another number of digits behind, is no grouping of thousands.
+  const isClear = !/^[1-9]\d{0,2}\.\d{3}$/.test(text);
+  if (isWhole || (isRate && hasDecimals && isClear)) {
+    const value = Number(text.replaceAll(',', ''));
+    if (value <= Number.MAX_SAFE_INTEGER) return value;
+    throw new Error('That is too large. Infinity is for no limit.');
+  }
+  if (text === '') throw new Error('Type a number.');
+  const how = isRate ? 'digits only, such as 1000, or with a point, such as 0.5' : 'digits only, such as 1000';
+  throw new Error(`“${text}” is not clear. Write ${how}.`);
+}
+
 /** Three significant digits, but no fraction of a thousand. @param {number} n */
 export const figure = (n) => (Math.abs(n) >= 100 ? whole.format(n) : fine.format(n));
 

@@ -1,6 +1,7 @@
+import { waitFor } from './actions.js';
 import { call } from './api.js';
 import { byId, make, say, setText } from './dom.js';
-import { count } from './format.js';
+import { exact, readNumber } from './format.js';
 
 /** The limits that can be moved. The server checks each value; its sentence is shown beside the field. */
 
@@ -17,7 +18,7 @@ const LABELS = /** @type {Record<string, string>} */ ({
   reply: 'For a reply',
 });
 
-/** @typedef {{ input: HTMLInputElement, wrong: HTMLElement, value: string }} Field */
+/** @typedef {{ input: HTMLInputElement, wrong: HTMLElement, value: string, isRate: boolean }} Field */
 /** @type {Map<string, Field>} */
 const fields = new Map();
 const list = byId('limits', HTMLElement);
@@ -28,7 +29,7 @@ function add({ name, unit }) {
   const id = `limit-${name.replaceAll('.', '-')}`;
   const input = make('input', {
     id,
-    inputmode: 'numeric',
+    inputmode: unit === 'a second' ? 'decimal' : 'numeric',
     autocomplete: 'off',
     'aria-describedby': `${id}-unit ${id}-wrong`,
   });
@@ -44,7 +45,7 @@ function add({ name, unit }) {
   );
   const form = make('form', { class: 'limit', novalidate: '' }, names, line, wrong);
   /** @type {Field} */
-  const field = { input, wrong, value: '' };
+  const field = { input, wrong, value: '', isRate: unit === 'a second' };
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     move(name, label, field);
@@ -56,10 +57,9 @@ function add({ name, unit }) {
 
 /** @param {string} name @param {string} label @param {Field} field */
 async function move(name, label, field) {
-  const text = field.input.value.trim().replaceAll(',', '');
-  const value = /^(infinity|∞)$/i.test(text) ? 'Infinity' : text === '' ? null : Number(text);
   try {
-    const { was, value: moved } = await call('/limits/move', { name, value: Number.isNaN(value) ? text : value });
+    const value = readNumber(field.input.value, field.isRate);
+    const { was, value: moved } = await waitFor(call('/limits/move', { name, value }));
     invalid(field, '');
     field.value = shown(moved);
     field.input.value = field.value;
@@ -77,7 +77,7 @@ function invalid({ input, wrong }, sentence) {
 }
 
 /** @param {number | 'Infinity'} value */
-const shown = (value) => (typeof value === 'number' ? count(value) : value);
+const shown = (value) => (typeof value === 'number' ? exact(value) : value);
 
 /** @param {any[]} limits */
 export function showLimits(limits) {
