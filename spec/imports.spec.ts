@@ -10,7 +10,7 @@ import { circlesIn, importsIn, importsOf } from './support/imports.ts';
  * decides: `transport/transport.ts` belongs to the base, because every layer uses its types; the files beside it implement them.
  */
 const table = `
-  base          | address.ts channels.ts connectionView.ts errors.ts events.ts linkedSet.ts options.ts queue.ts table.ts time/ transport/transport.ts transport/noHandler.ts proxyProtocol/header.ts |
+  base          | address.ts channels.ts connectionView.ts errors.ts events.ts linkedSet.ts options.ts queue.ts serverRuns.ts table.ts time/ transport/transport.ts transport/noHandler.ts proxyProtocol/header.ts |
   transport     | transport/     | base
   proxyProtocol | proxyProtocol/ | base
   tls           | tls/           | base transport

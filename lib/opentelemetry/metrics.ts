@@ -54,7 +54,9 @@ export function metrics(events: Observable<ServerEvent>, options: MetricsOptions
   });
   const reporter = reporters.get(meter) ?? new MeterReporter(meter);
   reporters.set(meter, reporter);
-  const server = new ObservedServer(given, (instrument, all) => reporter.recording(instrument, all));
+  const server = new ObservedServer(given, (instrument, own, ofServer) =>
+    reporter.recording(instrument, { ...ofServer, ...own }),
+  );
   reporter.add(server);
   const observed = server.observe(events);
   observed.add(() => reporter.delete(server));

@@ -63,10 +63,12 @@ export function metrics(events: Observable<ServerEvent>, options: MetricsOptions
   const shared = registry as AnyRegistry;
   const reporter = reporters.get(shared) ?? new Reporter(shared);
   reporters.set(shared, reporter);
-  const recorded: Recorded[] = [];
-  const server = new ObservedServer(given, (instrument, withAttributes) => {
-    const histogram = new Histogram(instrument.bounds);
-    recorded.push({ instrument, attributes: withAttributes, histogram });
+  const recorded = new Map<string, Recorded>();
+  const server = new ObservedServer(given, (instrument, own) => {
+    // A server that begins anew goes on with its histograms. Its labels are added when they are read.
+    const key = `${instrument.name} ${JSON.stringify(own)}`;
+    const { histogram } = recorded.get(key) ?? { histogram: new Histogram(instrument.bounds) };
+    recorded.set(key, { instrument, attributes: own, histogram });
     return histogram;
   });
   const reported = { server, recorded };
