@@ -62,6 +62,8 @@ export interface Limits {
   readonly waiting: number;
   /** Whether the port does not accept now, and lets clients wait in the queue of the kernel (`overflow: 'park'`). */
   readonly isParked: boolean;
+  /** Whether the port is closed, and accepts no more: in a drain, or because the subscription has ended or failed. */
+  readonly isClosed: boolean;
 }
 
 /** What the connections of a port use, and what they may. */

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { readEntries } from './support/entries.ts';
@@ -10,7 +10,7 @@ import { circlesIn, importsIn, importsOf } from './support/imports.ts';
  * decides: `transport/transport.ts` belongs to the base, because every layer uses its types; the files beside it implement them.
  */
 const table = `
-  base          | address.ts channels.ts connectionView.ts errors.ts events.ts linkedSet.ts options.ts queue.ts table.ts time/ transport/transport.ts transport/noHandler.ts proxyProtocol/header.ts |
+  base          | address.ts channels.ts connectionView.ts errors.ts events.ts linkedSet.ts options.ts queue.ts serverRuns.ts table.ts time/ transport/transport.ts transport/noHandler.ts proxyProtocol/header.ts |
   transport     | transport/     | base
   proxyProtocol | proxyProtocol/ | base
   tls           | tls/           | base transport
@@ -105,6 +105,35 @@ describe('the table of layers', () => {
     const places = layers.flatMap(({ holds }) => holds);
     expect(places.filter((place) => !files.some((file) => file.startsWith(`lib/${place}`)))).toEqual([]);
   });
+});
+
+describe('CONTRIBUTING.md', () => {
+  const text = readFileSync(fileURLToPath(new URL('../CONTRIBUTING.md', import.meta.url)), 'utf8');
+  const [, drawing = ''] = /From the top down:\n\n```text\n(.*?)```/s.exec(text) ?? [];
+  const rows: string[][] = drawing.split('\n').map((line) => line.match(/(?<!\S)[\w/]+(?:\.ts|\/)(?!\S)/g) ?? []);
+
+  it('draws each layer, with all its files', () => {
+    expect(rows.flat().sort()).toEqual(layers.flatMap(({ holds }) => holds).sort());
+  });
+
+  it('draws each layer above those that it imports from', () => {
+    const rowOf = ({ holds }: (typeof layers)[number]) => rows.findIndex((row) => row.includes(holds[0] ?? ''));
+    for (const layer of layers) {
+      const seen = layers.filter(({ name }) => layer.sees.includes(name));
+      expect([layer.name, seen.filter((one) => rowOf(one) <= rowOf(layer))]).toEqual([layer.name, []]);
+    }
+  });
+});
+
+it('an optional peer is imported in the folder that is for it, and nowhere else', async () => {
+  const folders = { 'prom-client': 'lib/prometheus/', '@opentelemetry/api': 'lib/opentelemetry/' };
+  for (const [peer, folder] of Object.entries(folders)) {
+    const users = [...lib.keys()].filter((file) =>
+      readFileSync(fileURLToPath(new URL(`../${file}`, import.meta.url)), 'utf8').includes(`from '${peer}'`),
+    );
+    expect([peer, users.filter((file) => !file.startsWith(folder))]).toEqual([peer, []]);
+    expect(users).not.toEqual([]);
+  }
 });
 
 it('no import of lib leads to a layer above or beside its own', () => {

@@ -42,6 +42,8 @@ export function notifySystemd({ stopWithin }: NotifyOptions = {}): Observer<Serv
       if (event.type === 'listening') {
         sender.send('READY=1', 'STATUS=listening');
         const interval = watchdogInterval(process.env, process.pid);
+        // A stream that is repeated or retried begins anew, with a second `listening`.
+        end();
         if (interval !== undefined) watchdog = setInterval(() => sender.beat(), interval).unref();
       }
       if (event.type === 'draining') {

@@ -7,48 +7,91 @@
  *     curl -i localhost:7001/readyz                        200, and 503 from the first SIGTERM on
  *
  * It is set up by its environment, as a Deployment and a unit can do it: `PORT`; `ANNOUNCE` and `GRACE`, in milliseconds;
- * `ADMIN_PORT` for the probes, the metrics and the live page, `ADMIN_HOST`, and `ADMIN_TOKEN`, without which nobody knows the token of the page.
+ * `ADMIN_PORT` for the probes, the metrics and the live page, `ADMIN_HOST`, and `ADMIN_TOKEN`, without which nobody knows the token of the
+ * page. A variable that is empty is as if it were not set. On the page the limits can be moved, and the drain begun.
  * The README beside it has the Dockerfile, the Deployment and the units.
  */
 import { Registry } from 'prom-client';
-import { share } from 'rxjs';
-import { type AdminEvent, admin } from '../../lib/admin/index.ts';
-import { boundedStdout, encodeLine, exchange, inherited, lines, logTo, serve, signals } from '../../lib/index.ts';
+import { BehaviorSubject, merge, Subject, share, skip, take } from 'rxjs';
+import { admin } from '../../lib/admin/index.ts';
+import {
+  boundedStdout,
+  encodeLine,
+  exchange,
+  inherited,
+  lines,
+  logTo,
+  type PerAddressLimit,
+  serve,
+  signals,
+} from '../../lib/index.ts';
 import { metrics } from '../../lib/prometheus/index.ts';
 import { notifySystemd } from './notifySystemd.ts';
 
-const { PORT = 7000, ANNOUNCE = 0, GRACE = 10_000 } = process.env;
-const { ADMIN_PORT, ADMIN_HOST = '127.0.0.1', ADMIN_TOKEN } = process.env;
-const announce = Number(ANNOUNCE);
-const grace = Number(GRACE);
+const announce = numberOf('ANNOUNCE') ?? 0;
+const grace = numberOf('GRACE') ?? 10_000;
+const adminPort = numberOf('ADMIN_PORT');
+const { ADMIN_HOST: host = '127.0.0.1', ADMIN_TOKEN: token } = process.env;
 
 const shout = exchange(lines(), async (line) => encodeLine(line.toUpperCase()));
 
+// An operator can move these while the server runs.
+const concurrency = new BehaviorSubject(1000);
+const max = new BehaviorSubject(1000);
+const connections = new BehaviorSubject<PerAddressLimit>('share');
+const stop = new Subject<void>();
+// A drain that the page has begun is not cut short by the SIGTERM of a supervisor, but by the one after it.
+const shutdown = merge(merge(stop, signals()).pipe(take(1)), signals().pipe(skip(1)));
+
 // The socket of a socket unit, or a port of its own where there is none.
-const where = inherited('main', { port: Number(PORT) });
-const events = serve(where, shout, { shutdown: signals(), announce, grace }).pipe(share());
+const where = inherited('main', { port: numberOf('PORT') ?? 7000 });
+const options = { concurrency, waiting: { max }, perAddress: { connections }, shutdown, announce, grace };
+const events = serve(where, shout, options).pipe(share());
 
 const log = logTo();
-if (ADMIN_PORT !== undefined) {
+if (adminPort !== undefined) {
   const registry = new Registry();
   metrics(events, { registry });
-  admin(events, { port: Number(ADMIN_PORT), host: ADMIN_HOST, token: ADMIN_TOKEN, metrics: registry }).subscribe({
-    next: logAction,
-    error: fail,
+  const limits = { concurrency, 'waiting.max': max, 'perAddress.connections': connections };
+  const drain = () => stop.next();
+  admin(events, {
+    port: adminPort,
+    host: host || '127.0.0.1',
+    token: token || undefined,
+    metrics: registry,
+    limits,
+    drain,
+  }).subscribe({
+    // What an operator does is logged. The token is not: the event `listening` has it.
+    next: (event) => event.type === 'action' && logAdmin(40, event, event.action),
+    error: (error) => {
+      logAdmin(50, {}, `the port cannot be opened, so the server drains and ends: ${error.message}`);
+      end();
+    },
   });
 }
 events.subscribe(notifySystemd({ stopWithin: announce + grace + 2000 }));
-events.subscribe({ next: log.next, error: fail });
+events.subscribe({
+  next: log.next,
+  error: (error) => {
+    log.error(error);
+    end();
+  },
+});
 
-/** What an operator does at the admin port is logged. The token is not: the event `listening` has it. */
-function logAction(event: AdminEvent): void {
-  if (event.type !== 'action') return;
-  const line = { level: 40, time: Date.now(), ...event, type: 'admin', msg: `admin: ${event.action}` };
+/** The number in a variable of the environment; `undefined` if it is not set or empty. */
+function numberOf(name: string): number | undefined {
+  const { [name]: text = '' } = process.env;
+  return text === '' ? undefined : Number(text);
+}
+
+function logAdmin(level: number, fields: object, sentence: string): void {
+  const line = { level, time: Date.now(), ...fields, type: 'admin', msg: `admin: ${sentence}` };
   boundedStdout.write(`${JSON.stringify(line)}\n`);
 }
 
-function fail(error: unknown): void {
-  log.error(error);
-  // The supervisor starts it again.
+/** Without its port, or without its probes, the server is of no use. The supervisor starts it again. */
+function end(): void {
   process.exitCode = 1;
+  stop.next();
 }

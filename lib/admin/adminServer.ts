@@ -6,6 +6,7 @@ import type { ServerEvent } from '../events.ts';
 import type { Address } from '../transport/transport.ts';
 import type { AdminEvent, AdminRefusedEvent } from './events.ts';
 import { Guard } from './guard.ts';
+import { Guests } from './guests.ts';
 import { LivePages } from './livePages.ts';
 import { Monitor } from './monitor.ts';
 import type { AdminOptions } from './options.ts';
@@ -18,7 +19,8 @@ import { type Drain, routes } from './routes.ts';
  * time, or does not read the answer, is closed.
  */
 const LIMITS = {
-  connections: 64,
+  /** Connections that have not shown the token. Those with it are not counted: live pages cannot keep out a probe either. */
+  guests: 64,
   /** Bytes of all headers of a request. */
   headers: 8192,
   /** Milliseconds that a request may take from its first byte to its last. */
@@ -56,6 +58,7 @@ export class AdminServer {
   readonly #pages: LivePages;
   readonly #drain: Drain = { isAsked: false };
   readonly #http: Server;
+  readonly #guests = new Guests(LIMITS.guests);
   /** The samples, and at the end the time that connections have left. */
   #timers = new Subscription();
   readonly #toldAt = new Map<AdminRefusedEvent['reason'], { at: number; more: number }>();
@@ -73,11 +76,11 @@ export class AdminServer {
     const ahead = Date.now() - clock.now();
     const now = () => ahead + clock.now();
     this.#monitor = new Monitor(now);
-    this.#pages = new LivePages(this.#monitor, given, viewers, now);
+    this.#pages = new LivePages(this.#monitor, given, viewers, now, (error) => this.#reportFailure(error));
     const { headers: maxHeaderSize, request } = LIMITS;
     const times = { requestTimeout: request, headersTimeout: request, connectionsCheckingInterval: 1000 };
     this.#http = createServer({ maxHeaderSize, ...times }, (request, response) => void this.#answer(request, response));
-    this.#http.maxConnections = LIMITS.connections;
+    this.#http.on('connection', (socket) => this.#guests.add(socket));
     this.#http.timeout = LIMITS.silence;
   }
 
@@ -158,7 +161,14 @@ export class AdminServer {
     try {
       const [, path = '', query = ''] = /^([^?]*)\??(.*)$/s.exec(request.url ?? '') ?? [];
       const route = routes.get(path);
-      this.#guard.check(request.headers, route?.access ?? 'token');
+      const access = route?.access ?? 'token';
+      // Anyone may send such requests: a connection is not kept for a further one.
+      response.setHeader('Connection', 'close');
+      this.#guard.check(request.headers, access);
+      if (access === 'token') {
+        response.removeHeader('Connection');
+        response.on('close', this.#guests.trust(request.socket));
+      }
       if (route === undefined) throw new RequestError(404, 'missing', `There is no ${path.slice(0, 100)}`);
       const { method = 'GET' } = request;
       const isAllowed = method === route.method || (method === 'HEAD' && route.method === 'GET');
@@ -186,14 +196,14 @@ export class AdminServer {
   }
 
   #refuse(response: ServerResponse, error: unknown, peer: Address): void {
+    const { status, reason, message, headers } = asRequestError(error);
+    if (status === 500) this.#reportFailure(error);
     if (response.headersSent) {
       response.destroy();
       return;
     }
-    const { status, reason, message, headers } = asRequestError(error);
     if (reason === 'host' || reason === 'origin' || reason === 'token' || reason === 'viewers')
       this.#tell(reason, peer);
-    if (status === 500) this.#reportFailure(error);
     const text = JSON.stringify({ error: { reason, message } });
     response.writeHead(status, { 'Content-Type': 'application/json; charset=utf-8', ...headers });
     response.end(`${text}\n`);

@@ -15,19 +15,30 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
   if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) {
     throw new RequestError(415, 'invalid', 'The body must have the Content-Type application/json');
   }
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > LONGEST) {
-      // The rest is not read: the connection cannot be used again.
-      throw new RequestError(413, 'too-large', `The body has more than ${LONGEST} bytes`, { Connection: 'close' });
-    }
-    chunks.push(chunk);
-  }
+  const text = await bodyOf(request);
   try {
-    return JSON.parse(Buffer.concat(chunks).toString());
+    return JSON.parse(text);
   } catch {
     throw new RequestError(400, 'invalid', 'The body is not JSON');
   }
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > LONGEST) break;
+      chunks.push(chunk);
+    }
+  } catch {
+    // The client has left, or was closed because it took too long: it gets no answer, and nothing has failed.
+    throw new RequestError(400, 'invalid', 'The body has no end');
+  }
+  // The rest is not read: the connection cannot be used again.
+  if (length > LONGEST) {
+    throw new RequestError(413, 'too-large', `The body has more than ${LONGEST} bytes`, { Connection: 'close' });
+  }
+  return Buffer.concat(chunks).toString();
 }

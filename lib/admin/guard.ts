@@ -26,7 +26,7 @@ export class Guard {
 
   /** @param names By which the port is reached, besides `localhost` and addresses. */
   constructor(names: readonly string[], token: string) {
-    this.#names = new Set(['localhost', ...names.map((name) => name.toLowerCase())]);
+    this.#names = new Set(['localhost', ...names.map(absolute)]);
     this.#token = digest(token);
   }
 
@@ -48,8 +48,7 @@ export class Guard {
   #isOwnHost(header: string | undefined): boolean {
     const [, bracketed, plain = ''] = /^(?:\[([\da-f:.]+)\]|([^:[\]]+))(?::\d{1,5})?$/i.exec(header ?? '') ?? [];
     if (bracketed !== undefined) return isIP(bracketed) === 6;
-    // A dot at the end makes a name absolute; it is the same name.
-    return isIP(plain) === 4 || this.#names.has(plain.toLowerCase().replace(/\.$/, ''));
+    return isIP(plain) === 4 || (plain !== '' && this.#names.has(absolute(plain)));
   }
 
   #hasToken(header: string | undefined): boolean {
@@ -65,5 +64,8 @@ function isSameOrigin({ origin, host, 'sec-fetch-site': site }: IncomingHttpHead
   // Without the scheme: a proxy in front of the port may speak HTTPS.
   return /^https?:\/\//.test(origin) && origin.replace(/^https?:\/\//, '').toLowerCase() === host?.toLowerCase();
 }
+
+/** A dot at the end makes a name absolute; it is the same name. */
+const absolute = (name: string): string => name.toLowerCase().replace(/\.$/, '');
 
 const digest = (token: string): Buffer => createHash('sha256').update(token).digest();

@@ -18,15 +18,27 @@ export class LivePages {
   readonly #viewers: Viewers<Query>;
   readonly #sampler: Sampler;
   readonly #now: () => number;
+  readonly #failed: (error: unknown) => void;
   readonly #startedAt: number;
 
-  /** @param most How many pages may be open. @param now The time, in milliseconds since 1970. */
-  constructor(monitor: Monitor, given: Pick<AdminOptions, 'limits' | 'drain'>, most: number, now: () => number) {
+  /**
+   * @param most How many pages may be open.
+   * @param now The time, in milliseconds since 1970.
+   * @param failed Called with what the figures of a user's transport threw: they are read each second, by a timer.
+   */
+  constructor(
+    monitor: Monitor,
+    given: Pick<AdminOptions, 'limits' | 'drain'>,
+    most: number,
+    now: () => number,
+    failed: (error: unknown) => void,
+  ) {
     this.#monitor = monitor;
     this.#given = given;
-    this.#viewers = new Viewers(most);
+    this.#viewers = new Viewers(most, now);
     this.#sampler = new Sampler(monitor, now);
     this.#now = now;
+    this.#failed = failed;
     this.#startedAt = Math.round(now());
   }
 
@@ -50,16 +62,18 @@ export class LivePages {
 
   /** Takes a sample, and shows what has changed. */
   tick(): void {
-    this.#sampler.take();
+    this.#attempt(() => this.#sampler.take());
     this.refresh();
   }
 
   /** Shows what has changed, without a new sample. */
   refresh(): void {
     if (this.#viewers.size === 0) return;
-    const rows = this.#rows();
-    const addresses = addressesOf(rows);
-    this.#viewers.send('tick', (query) => this.#tick(rows, addresses, query));
+    this.#attempt(() => {
+      const rows = this.#rows();
+      const addresses = addressesOf(rows);
+      this.#viewers.send('tick', (query) => this.#tick(rows, addresses, query));
+    });
   }
 
   /** The server has ended: the last figures, and the end of all streams. */
@@ -71,6 +85,14 @@ export class LivePages {
 
   stop(): void {
     this.#sampler.stop();
+  }
+
+  #attempt(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#failed(error);
+    }
   }
 
   #rows(): readonly ConnectionRow[] {

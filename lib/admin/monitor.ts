@@ -1,9 +1,10 @@
 import type { Observable } from 'rxjs';
 import type { CloseReason, Counters, DrainReport, ListeningEvent, RefusalReason, ServerEvent } from '../events.ts';
+import { ServerRuns } from '../serverRuns.ts';
 import type { ConnectionTable } from '../table.ts';
 
 /** How far the server is: whether it is ready depends on nothing else. */
-export type ServerPhase = 'starting' | 'serving' | 'draining' | 'drained' | 'ended';
+export type ServerPhase = 'starting' | 'serving' | 'draining' | 'drained' | 'closed' | 'ended';
 
 /** A drain that has begun. */
 export interface DrainProgress {
@@ -15,17 +16,13 @@ export interface DrainProgress {
   readonly report: DrainReport | undefined;
 }
 
-const NONE: Counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
-
 /** What the events of a server say about it. */
 export class Monitor {
-  phase: ServerPhase = 'starting';
-  listening: ListeningEvent | undefined;
+  #phase: ServerPhase = 'starting';
   drain: DrainProgress | undefined;
   /** How many connections were closed for each reason. */
   readonly closes = new Map<CloseReason, number>();
-  /** Bytes of connections that are closed. */
-  readonly #closed = { bytesIn: 0, bytesOut: 0 };
+  readonly #runs = new ServerRuns();
   readonly #now: () => number;
 
   /** @param now The time, in milliseconds since 1970. */
@@ -33,12 +30,23 @@ export class Monitor {
     this.#now = now;
   }
 
+  get listening(): ListeningEvent | undefined {
+    return this.#runs.latest;
+  }
+
+  get phase(): ServerPhase {
+    // It has failed, or was unsubscribed, and may be subscribed to again: its events are not over.
+    if (this.#phase === 'serving' && this.listening?.limits.isClosed) return 'closed';
+    return this.#phase;
+  }
+
+  /** Sums over all servers, if one has begun after another: they never decrease. */
   get counters(): Counters {
-    return this.listening?.counters ?? NONE;
+    return this.#runs.counters;
   }
 
   get refusals(): ReadonlyMap<RefusalReason, number> {
-    return this.listening?.refusals ?? new Map();
+    return this.#runs.refusals;
   }
 
   get connections(): ConnectionTable | undefined {
@@ -52,33 +60,30 @@ export class Monitor {
 
   /** Bytes received and sent since the start. Reads the figures of all connections. */
   bytes(): { readonly bytesIn: number; readonly bytesOut: number } {
-    let { bytesIn, bytesOut } = this.#closed;
-    for (const connection of this.connections ?? []) {
-      bytesIn += connection.bytesIn;
-      bytesOut += connection.bytesOut;
-    }
+    const { bytesIn, bytesOut } = this.#runs.totals();
     return { bytesIn, bytesOut };
   }
 
   see(event: ServerEvent): void {
     switch (event.type) {
       case 'listening':
-        this.listening = event;
-        this.phase = 'serving';
+        this.#runs.begin(event);
+        this.#phase = 'serving';
+        // It may begin anew: the drain was that of the server before.
+        this.drain = undefined;
         return;
       case 'closed':
         this.closes.set(event.reason, (this.closes.get(event.reason) ?? 0) + 1);
-        this.#closed.bytesIn += event.bytesIn;
-        this.#closed.bytesOut += event.bytesOut;
+        this.#runs.close(event);
         return;
       case 'draining':
-        this.phase = 'draining';
+        this.#phase = 'draining';
         this.drain = { of: event.active, since: this.#now(), report: undefined };
         return;
       case 'drained': {
         const { type: _, ...report } = event;
         const { of, since } = this.drain ?? { of: 0, since: this.#now() };
-        this.phase = 'drained';
+        this.#phase = 'drained';
         this.drain = { of, since, report };
       }
     }
@@ -86,7 +91,7 @@ export class Monitor {
 
   /** The server has ended, with or without a drain. */
   end(): void {
-    if (this.phase !== 'drained') this.phase = 'ended';
+    if (this.#phase !== 'drained') this.#phase = 'ended';
   }
 }
 

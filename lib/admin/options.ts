@@ -91,7 +91,7 @@ const behaviorSubject = having('a BehaviorSubject', 'next', 'subscribe', 'getVal
 const limitChecks: Checks = Object.fromEntries(Object.keys(limitKinds).map((name) => [name, behaviorSubject]));
 
 const hostNames: Check = (value) => {
-  const isList = Array.isArray(value) && value.every((name) => typeof name === 'string' && /^[\w.-]+$/.test(name));
+  const isList = Array.isArray(value) && value.every((name) => typeof name === 'string' && /^[\w-][\w.-]*$/.test(name));
   return isList ? undefined : `must be an array of host names, not ${describe(value)}`;
 };
 

@@ -83,6 +83,7 @@ const PHASES = {
   serving: 'serving',
   draining: 'draining',
   drained: 'drained',
+  closed: 'closed',
   ended: 'at its end',
 } as const satisfies Record<Monitor['phase'], string>;
 

@@ -68,10 +68,17 @@ export class Sampler {
     return this.#samples;
   }
 
-  /** Takes a sample. It replaces the last one if that is of less than half a second ago, because its rates would be of no time. */
+  /**
+   * Takes a sample. It replaces the last one if that is of less than half a second ago, because its rates
+   * would be of no time.
+   *
+   * @throws What a socket of the user's transport throws.
+   */
   take(): Sample {
     const { counters, closes, refusals, listening } = this.#monitor;
     const { active, waiting, accepted, closed, refused } = counters;
+    // The only part that may throw, with a user's transport: nothing is changed before.
+    const bytes = this.#monitor.bytes();
     const at = Math.round(this.#now());
     const last = this.#samples.at(-1);
     const replaced = last !== undefined && at - last.at < SHORT ? last : undefined;
@@ -86,7 +93,7 @@ export class Sampler {
       accepted,
       closed,
       refused,
-      ...this.#monitor.bytes(),
+      ...bytes,
       loopDelay: Math.max(replaced?.loopDelay ?? 0, this.#longestDelay()),
       closes: increase(this.#before.closes, closes),
       refusals: increase(this.#before.refusals, refusals),

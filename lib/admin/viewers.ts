@@ -1,14 +1,14 @@
 import type { ServerResponse } from 'node:http';
 
-/** Ticks after which a viewer that has not read what it was sent is cut off. */
-const PATIENCE = 10;
+/** Milliseconds after which a viewer that has not read what it was sent is cut off. Not events: an action is one, too. */
+const PATIENCE = 10_000;
 
 /** A live page that is open. */
 interface Viewer<Query> {
   readonly to: ServerResponse;
   readonly query: Query;
-  /** For how many ticks it has not read what it was sent. */
-  behind: number;
+  /** Since when it has not read what it was sent. */
+  behindSince: number | undefined;
 }
 
 /**
@@ -20,9 +20,12 @@ interface Viewer<Query> {
 export class Viewers<Query> {
   readonly #all = new Set<Viewer<Query>>();
   readonly #most: number;
+  readonly #now: () => number;
 
-  constructor(most: number) {
+  /** @param most How many may be open. @param now The time in milliseconds. */
+  constructor(most: number, now: () => number) {
     this.#most = most;
+    this.#now = now;
   }
 
   get size(): number {
@@ -34,19 +37,21 @@ export class Viewers<Query> {
   }
 
   add(to: ServerResponse, query: Query): void {
-    const viewer: Viewer<Query> = { to, query, behind: 0 };
+    const viewer: Viewer<Query> = { to, query, behindSince: undefined };
     this.#all.add(viewer);
     to.on('close', () => this.#all.delete(viewer));
   }
 
   /** Sends an event to each viewer that has read the last one. @param dataFor The data for a query, as JSON. */
   send(event: string, dataFor: (query: Query) => string): void {
+    const now = this.#now();
     for (const viewer of this.#all) {
       if (viewer.to.writableNeedDrain) {
-        if (++viewer.behind >= PATIENCE) viewer.to.destroy();
+        viewer.behindSince ??= now;
+        if (now - viewer.behindSince >= PATIENCE) viewer.to.destroy();
         continue;
       }
-      viewer.behind = 0;
+      viewer.behindSince = undefined;
       viewer.to.write(frame(event, dataFor(viewer.query)));
     }
   }

@@ -11,11 +11,17 @@ export interface InheritedSocket {
 /** The first descriptor behind standard input, output and error. */
 const FIRST = 3;
 
+/** How many a message lists. */
+const SHOWN = 20;
+
 /** The name that systemd's own functions give to a socket that was handed over without one. */
 const UNNAMED = 'unknown';
 
 /** The variables of the protocol. Only newer releases of systemd set `LISTEN_PIDFDID`. */
 export const LISTEN_VARIABLES = ['LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PID', 'LISTEN_PIDFDID'] as const;
+
+/** Descriptors that are believed. A count is a text of another program, and each descriptor costs memory here. */
+const MOST = 65_536;
 
 const isCount = (text: string) => /^[1-9]\d{0,8}$/.test(text);
 
@@ -39,7 +45,9 @@ export function inheritedSockets(env: Readonly<NodeJS.ProcessEnv>, pid: number):
       'LISTEN_FDS is not set. The process has to be started by a socket unit of systemd, by systemd-socket-activate, or by another program that hands over sockets in the same way',
     );
   }
-  if (!isCount(count)) throw malformed(`LISTEN_FDS must be a number of descriptors, not ${describe(count)}`);
+  if (!isCount(count) || Number(count) > MOST) {
+    throw malformed(`LISTEN_FDS must be a number of descriptors from 1 to ${MOST}, not ${describe(count)}`);
+  }
   if (target === undefined || !isCount(target)) {
     throw malformed(`LISTEN_PID must be the number of a process, not ${describe(target)}`);
   }
@@ -80,5 +88,8 @@ export function socketNamed(sockets: readonly InheritedSocket[], name: string | 
   throw new InheritedSocketError('ambiguous', why, names);
 }
 
-const list = (sockets: readonly InheritedSocket[]) =>
-  sockets.map(({ name, fd }) => `${describe(name)} (descriptor ${fd})`).join(', ');
+function list(sockets: readonly InheritedSocket[]): string {
+  const shown = sockets.slice(0, SHOWN).map(({ name, fd }) => `${describe(name)} (descriptor ${fd})`);
+  const more = sockets.length - shown.length;
+  return `${shown.join(', ')}${more > 0 ? `, and ${more} more` : ''}`;
+}

@@ -36,6 +36,8 @@ export class CurrentLimits {
   /** As users see them: what is printed of it, or stored as JSON, are the numbers. */
   readonly view: Limits;
   parking: { readonly isParked: boolean } | undefined;
+  /** Whether the port was closed. */
+  isClosed = false;
   /** How many descriptors the process may have. */
   readonly descriptors: number;
   #isOvercommitted = false;
@@ -43,6 +45,7 @@ export class CurrentLimits {
   /** @param descriptors How many the process may have. */
   constructor(concurrency: Current<number> | undefined, waiting: Current<number>, descriptors = descriptorLimit()) {
     const isParked = () => this.parking?.isParked === true;
+    const isClosed = () => this.isClosed;
     this.descriptors = descriptors;
     this.view = {
       get concurrency() {
@@ -53,6 +56,9 @@ export class CurrentLimits {
       },
       get isParked() {
         return isParked();
+      },
+      get isClosed() {
+        return isClosed();
       },
     };
   }

@@ -143,12 +143,13 @@ export function openPort(
       tls: secured,
       proxy: proxied,
     };
+    const limits = new CurrentLimits(concurrency, max);
     const listener = new Listener({
       settings: settings({ ...options, scheduler }, upgrades),
       waitingRoom,
       arrivals: secured || proxied ? arrivals : undefined,
       rules: admissionRules(options, live, concurrency, changed),
-      limits: new CurrentLimits(concurrency, max),
+      limits,
       holdsConcurrency: isObservable(served?.concurrency),
       overflow,
       farewell,
@@ -164,6 +165,7 @@ export function openPort(
     let isOver = false;
     function closePort(): void {
       const { port } = listener;
+      limits.isClosed = true;
       listener.port = undefined;
       port?.close();
     }

@@ -1,9 +1,10 @@
 import { closeReasons } from '../connection/closing.ts';
 import type { DeadlineName } from '../errors.ts';
 import type { CloseReason, FailedEvent } from '../events.ts';
+import type { Totals } from '../serverRuns.ts';
 import type { Delays, LoopTime } from './eventLoopDelay.ts';
 import type { Instrument, Report } from './instrument.ts';
-import type { ServerFigures, ServerState, Totals } from './serverFigures.ts';
+import type { ServerFigures, ServerState } from './serverFigures.ts';
 
 /** What the instruments of a server are read from. */
 export interface Sample {
@@ -79,7 +80,7 @@ export const serverInstruments: readonly Instrument<Sample>[] = [
     unit: '{connection}',
     description: 'Connections that are being served, or closing.',
     attributes: [],
-    read: ({ figures }, report) => reportIf(figures.listening?.counters.active, report),
+    read: ({ figures }, report) => reportIf(figures.counters.active, report),
   },
   {
     name: 'sluice.queued_connections',
@@ -87,7 +88,7 @@ export const serverInstruments: readonly Instrument<Sample>[] = [
     unit: '{connection}',
     description: 'Connections that were accepted and wait to be served.',
     attributes: [],
-    read: ({ figures }, report) => reportIf(figures.listening?.counters.waiting, report),
+    read: ({ figures }, report) => reportIf(figures.counters.waiting, report),
   },
   {
     name: 'sluice.accepted_connections',
@@ -95,7 +96,7 @@ export const serverInstruments: readonly Instrument<Sample>[] = [
     unit: '{connection}',
     description: 'Connections that the port has accepted.',
     attributes: [],
-    read: ({ figures }, report) => reportIf(figures.listening?.counters.accepted, report),
+    read: ({ figures }, report) => reportIf(figures.counters.accepted, report),
   },
   {
     name: 'sluice.closed_connections',
@@ -114,7 +115,7 @@ export const serverInstruments: readonly Instrument<Sample>[] = [
     description: 'Connections that were refused and not served; error.type is the reason.',
     attributes: ['error.type'],
     read({ figures }, report) {
-      counts(figures.listening?.refusals, refusalReasons, 'error.type', report);
+      counts(figures.refusals, refusalReasons, 'error.type', report);
     },
   },
   {

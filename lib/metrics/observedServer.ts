@@ -1,8 +1,11 @@
 import { type Observable, Subscription } from 'rxjs';
 import type { ServerEvent } from '../events.ts';
-import type { Attributes } from './instrument.ts';
+import type { Attributes, HistogramInstrument } from './instrument.ts';
 import type { Sample } from './instruments.ts';
-import { type Recorder, type Recording, ServerFigures } from './serverFigures.ts';
+import { type Recording, ServerFigures } from './serverFigures.ts';
+
+/** @returns Where to record values with the attributes of the instrument, and those of the server. */
+export type ServerRecorder = (instrument: HistogramInstrument, own: Attributes, ofServer: Attributes) => Recording;
 
 /** A server whose events are observed, with the attributes that tell it apart from others. */
 export class ObservedServer {
@@ -13,13 +16,11 @@ export class ObservedServer {
 
   /**
    * @param given Attributes of the user, which overrule ours.
-   * @param recorder Called with all attributes, those of the server included.
+   * @param recorder Called again for the same attributes when the server begins anew: it may have another address then.
    */
-  constructor(given: Attributes, recorder: Recorder) {
+  constructor(given: Attributes, recorder: ServerRecorder) {
     this.#given = given;
-    this.#figures = new ServerFigures(
-      (instrument, attributes): Recording => recorder(instrument, { ...this.#attributes, ...attributes }),
-    );
+    this.#figures = new ServerFigures((instrument, own) => recorder(instrument, own, this.#attributes ?? {}));
   }
 
   /** Its attributes; `undefined` until it is listening, when there is nothing to report either. */

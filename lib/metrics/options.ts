@@ -1,4 +1,11 @@
 import { type Check, checkArgument, describe, having } from '../options.ts';
+import { histograms } from './histograms.ts';
+import { processInstruments, serverInstruments } from './instruments.ts';
+
+/** The attributes that tell values of one instrument apart. */
+export const ownAttributes: ReadonlySet<string> = new Set(
+  [...serverInstruments, ...Object.values(histograms), ...processInstruments].flatMap((one) => one.attributes),
+);
 
 /** An attribute of the user. */
 const isAttribute = (value: unknown) =>
@@ -8,7 +15,10 @@ const isAttribute = (value: unknown) =>
 export const attributes: Check = (value) => {
   if (typeof value !== 'object' || value === null) return `must be an object, not ${describe(value)}`;
   const wrong = Object.entries(value).find(([name, one]) => name === '' || !isAttribute(one));
-  return wrong && `must have strings and numbers by name, not ${describe(Object.fromEntries([wrong]))}`;
+  if (wrong) return `must have strings and numbers by name, not ${describe(Object.fromEntries([wrong]))}`;
+  // Otherwise two values of one instrument could have the same attributes.
+  const taken = Object.keys(value).find((name) => ownAttributes.has(name));
+  return taken && `must not have ${describe(taken)}, which metrics have themselves`;
 };
 
 /** @throws TypeError if it is no Observable. */

@@ -3,14 +3,16 @@ import type { DeadlineName } from '../errors.ts';
 import type {
   ClosedEvent,
   CloseReason,
+  Counters,
   DrainReport,
   FailedEvent,
   ListeningEvent,
   OpenedEvent,
-  Paused,
+  RefusalReason,
   RefusedEvent,
   ServerEvent,
 } from '../events.ts';
+import { ServerRuns, type Totals } from '../serverRuns.ts';
 import { histograms } from './histograms.ts';
 import type { Attributes, HistogramInstrument } from './instrument.ts';
 
@@ -19,43 +21,26 @@ export interface Recording {
   record(value: number): void;
 }
 
-/** @returns Where to record values with these attributes. It is called once for each set of attributes. */
+/** @returns Where to record values with these attributes, besides those of the server: the same each time for the same attributes. */
 export type Recorder = (instrument: HistogramInstrument, attributes: Attributes) => Recording;
 
 /** What a server is: it accepts connections, it leaves them to the kernel's queue, it drains, or it has ended. */
 export type ServerState = 'accepting' | 'parked' | 'draining' | 'closed';
 
-/** Sums over all connections that a server has had. None of them ever decreases. */
-export interface Totals {
-  /** Bytes received. */
-  readonly bytesIn: number;
-  /** Bytes sent. */
-  readonly bytesOut: number;
-  /** Values that were dropped because the peer read too slowly. */
-  readonly dropped: number;
-  /** Milliseconds for which inputs were paused. */
-  readonly paused: Paused;
-}
-
-type Sums = { bytesIn: number; bytesOut: number; dropped: number; peer: number; handler: number; budget: number };
-
-const zero = (): Sums => ({ bytesIn: 0, bytesOut: 0, dropped: 0, peer: 0, handler: 0, budget: 0 });
-
 /** How often a connection was closed for one reason, and for how long such connections were open. */
 interface Closes {
   count: number;
-  readonly durations: Recording | undefined;
+  durations: Recording | undefined;
 }
 
 /**
  * The figures of one server, from its events.
  *
- * What the server itself counts is read when a figure is asked for. Of an event only that is kept which is nowhere else then: a
+ * What the server itself counts is read when a figure is asked for. The counters of a stream that is retried or repeated are sums over
+ * all its servers; everything else is of the last one. Of an event only that is kept which is nowhere else then: a
  * connection costs one record of a histogram when it is opened, and one when it is closed.
  */
 export class ServerFigures {
-  /** The counters, limits and connections of the server, once it is listening. */
-  listening: ListeningEvent | undefined;
   /** How the shutdown ended. */
   report: DrainReport | undefined;
   /** When the first of the certificates in use ends, in milliseconds since 1970. */
@@ -73,9 +58,7 @@ export class ServerFigures {
   #isDraining = false;
   #isOver = false;
   readonly #recorder: Recorder;
-  /** Of connections whose `closed` was received. */
-  readonly #closed = zero();
-  #totals: Sums = zero();
+  readonly #runs = new ServerRuns();
   #waits: Recording | undefined;
   /** Of connections that ended without an error. */
   #durations: Recording | undefined;
@@ -88,10 +71,7 @@ export class ServerFigures {
   next(event: ServerEvent): void {
     switch (event.type) {
       case 'listening':
-        this.listening = event;
-        this.#waits = this.#recorder(histograms.queueDuration, {});
-        this.#durations = this.#recorder(histograms.duration, {});
-        return;
+        return this.#begin(event);
       case 'opened':
         return this.#opened(event);
       case 'closed':
@@ -126,24 +106,43 @@ export class ServerFigures {
     this.#isOver = true;
   }
 
+  /** The limits and resources of the server, once it is listening. */
+  get listening(): ListeningEvent | undefined {
+    return this.#runs.latest;
+  }
+
+  get counters(): Counters {
+    return this.#runs.counters;
+  }
+
+  get refusals(): ReadonlyMap<RefusalReason, number> {
+    return this.#runs.refusals;
+  }
+
   get state(): ServerState {
     if (this.#isOver || this.report) return 'closed';
     if (this.#isDraining) return 'draining';
+    // A server that has failed, or was unsubscribed, and is subscribed to again later: its events are not over.
+    if (this.listening?.limits.isClosed) return 'closed';
     return this.listening?.limits.isParked ? 'parked' : 'accepting';
   }
 
   /** Sums up to now. The only part whose time grows with the number of connections: read it once for all figures. */
   totals(): Totals {
-    const now = { ...this.#closed };
-    for (const { bytesIn, bytesOut, dropped, paused } of this.listening?.connections ?? []) {
-      addTo(now, bytesIn, bytesOut, dropped, paused);
-    }
-    const before = this.#totals;
-    // Between its removal from the table and its event a connection is in neither. It was in the sums before.
-    for (const name in now) now[name as keyof Sums] = Math.max(now[name as keyof Sums], before[name as keyof Sums]);
-    this.#totals = now;
-    const { bytesIn, bytesOut, dropped, ...paused } = now;
-    return { bytesIn, bytesOut, dropped, paused };
+    return this.#runs.totals();
+  }
+
+  /** The server begins, perhaps anew: after a drain or a failure, the events may be repeated or retried. Counters go on. */
+  #begin(event: ListeningEvent): void {
+    this.#runs.begin(event);
+    this.report = undefined;
+    this.#isDraining = false;
+    this.isShort = false;
+    // Its address may be another one, and that is part of where values are recorded.
+    this.#waits = this.#recorder(histograms.queueDuration, {});
+    this.#durations = this.#recorder(histograms.duration, {});
+    this.#handshakes.clear();
+    for (const [reason, closes] of this.closes) closes.durations = this.#durationsOf(reason);
   }
 
   #opened({ waited, handshake, security }: OpenedEvent): void {
@@ -151,7 +150,8 @@ export class ServerFigures {
     if (handshake !== undefined) this.#secured(handshake, security?.protocol, undefined);
   }
 
-  #closedOne({ reason, deadline, unsent, bytesIn, bytesOut, dropped, paused, duration }: ClosedEvent): void {
+  #closedOne(event: ClosedEvent): void {
+    const { reason, deadline, unsent, duration } = event;
     let closes = this.closes.get(reason);
     if (closes === undefined) {
       closes = { count: 0, durations: this.#durationsOf(reason) };
@@ -159,7 +159,7 @@ export class ServerFigures {
     }
     closes.count++;
     closes.durations?.record(duration / 1e3);
-    addTo(this.#closed, bytesIn, bytesOut, dropped, paused);
+    this.#runs.close(event);
     this.unsent += unsent;
     if (deadline !== undefined) add(this.missedDeadlines, deadline);
   }
@@ -185,15 +185,6 @@ export class ServerFigures {
     if (closeReasons[reason].fault !== 'none') return this.#recorder(histograms.duration, { 'error.type': reason });
     return this.#durations;
   }
-}
-
-function addTo(sums: Sums, bytesIn: number, bytesOut: number, dropped: number, paused: Paused): void {
-  sums.bytesIn += bytesIn;
-  sums.bytesOut += bytesOut;
-  sums.dropped += dropped;
-  sums.peer += paused.peer;
-  sums.handler += paused.handler;
-  sums.budget += paused.budget;
 }
 
 function add<Key>(counts: Map<Key, number>, key: Key): void {

@@ -13,7 +13,8 @@ export interface MetricsOptions {
   readonly meter?: Meter | undefined;
   /**
    * Further attributes of all metrics of this server. They overrule ours, `server.address` and `server.port`, which are those that
-   * it listens on. Of servers with the same attributes the last one is reported.
+   * it listens on. Of servers with the same attributes the last one is reported. Those that tell the values of a metric apart are
+   * refused.
    * @default none
    */
   readonly attributes?: Attributes | undefined;
@@ -54,7 +55,9 @@ export function metrics(events: Observable<ServerEvent>, options: MetricsOptions
   });
   const reporter = reporters.get(meter) ?? new MeterReporter(meter);
   reporters.set(meter, reporter);
-  const server = new ObservedServer(given, (instrument, all) => reporter.recording(instrument, all));
+  const server = new ObservedServer(given, (instrument, own, ofServer) =>
+    reporter.recording(instrument, { ...ofServer, ...own }),
+  );
   reporter.add(server);
   const observed = server.observe(events);
   observed.add(() => reporter.delete(server));

@@ -6,8 +6,9 @@ import type { ServerEvent } from '../events.ts';
 import { Histogram } from '../metrics/histogram.ts';
 import type { Attributes } from '../metrics/instrument.ts';
 import { ObservedServer } from '../metrics/observedServer.ts';
-import { attributes, checkEvents } from '../metrics/options.ts';
+import { checkEvents } from '../metrics/options.ts';
 import { check, having } from '../options.ts';
+import { labels } from './labels.ts';
 import { type AnyRegistry, type Recorded, Reporter } from './reporter.ts';
 
 /** How to report metrics. */
@@ -16,7 +17,8 @@ export interface MetricsOptions {
   readonly registry?: Registry<PrometheusContentType> | Registry<OpenMetricsContentType> | undefined;
   /**
    * Further labels of all metrics of this server. They overrule ours, `server_address` and `server_port`, which are those that it
-   * listens on. Of servers with the same labels the last one is reported.
+   * listens on. Of servers with the same labels the last one is reported. Labels that Prometheus reserves are refused, and so are
+   * those that tell the values of a metric apart.
    * @default none
    */
   readonly attributes?: Attributes | undefined;
@@ -58,15 +60,17 @@ export function metrics(events: Observable<ServerEvent>, options: MetricsOptions
   checkEvents(events);
   const { registry = register, attributes: given = {} } = check('report metrics', options, {
     registry: having('a Registry of prom-client', 'registerMetric', 'getSingleMetric', 'removeSingleMetric'),
-    attributes,
+    attributes: labels,
   });
   const shared = registry as AnyRegistry;
   const reporter = reporters.get(shared) ?? new Reporter(shared);
   reporters.set(shared, reporter);
-  const recorded: Recorded[] = [];
-  const server = new ObservedServer(given, (instrument, withAttributes) => {
-    const histogram = new Histogram(instrument.bounds);
-    recorded.push({ instrument, attributes: withAttributes, histogram });
+  const recorded = new Map<string, Recorded>();
+  const server = new ObservedServer(given, (instrument, own) => {
+    // A server that begins anew goes on with its histograms. Its labels are added when they are read.
+    const key = `${instrument.name} ${JSON.stringify(own)}`;
+    const { histogram } = recorded.get(key) ?? { histogram: new Histogram(instrument.bounds) };
+    recorded.set(key, { instrument, attributes: own, histogram });
     return histogram;
   });
   const reported = { server, recorded };

@@ -24,6 +24,7 @@ interface Value {
 /** The values of a server's histogram. */
 export interface Recorded {
   readonly instrument: HistogramInstrument;
+  /** Without those of the server. */
   readonly attributes: Attributes;
   readonly histogram: Histogram;
 }
@@ -31,7 +32,7 @@ export interface Recorded {
 /** A server, and its histograms. */
 export interface Reported {
   readonly server: ObservedServer;
-  readonly recorded: readonly Recorded[];
+  readonly recorded: ReadonlyMap<string, Recorded>;
 }
 
 type Any = Instrument<never> | HistogramInstrument;
@@ -160,7 +161,7 @@ export class Reporter {
       if (sample === undefined) continue;
       const labels = labelsOf(server.attributes ?? {});
       for (const one of serverInstruments) readTo(reportTo(one, labels), one, sample);
-      for (const one of recorded) values.get(nameOf(one.instrument))?.push(...partsOf(one));
+      for (const one of recorded.values()) values.get(nameOf(one.instrument))?.push(...partsOf(one, labels));
     }
     const loop = { delays: this.#loop.take(), time: this.#loop.time };
     for (const one of processInstruments) readTo(reportTo(one, {}), one, loop);
@@ -180,9 +181,10 @@ export class Reporter {
 }
 
 /** A histogram as Prometheus has it: each bucket counts those below it, too. */
-function partsOf({ instrument, attributes, histogram: { bounds, counts, sum, count } }: Recorded): Value[] {
+function partsOf({ instrument, attributes, histogram }: Recorded, common: Value['labels']): Value[] {
+  const { bounds, counts, sum, count } = histogram;
   const name = nameOf(instrument);
-  const labels = labelsOf(attributes);
+  const labels = { ...common, ...labelsOf(attributes) };
   let below = 0;
   const buckets = bounds.map((bound, i) => {
     below += counts[i] ?? 0;

@@ -14,8 +14,8 @@ afterEach(() => {
 });
 
 /** A client that sends what it is given, and nothing more. */
-function raw(port: number, text: string): { socket: Socket; closed: Promise<string> } {
-  const socket = connect(port, '127.0.0.1');
+function raw(port: number, text: string, localAddress = '127.0.0.1'): { socket: Socket; closed: Promise<string> } {
+  const socket = connect({ port, host: '127.0.0.1', localAddress });
   sockets.add(socket);
   let received = '';
   socket.setEncoding('utf8').on('data', (part: string) => {
@@ -25,6 +25,8 @@ function raw(port: number, text: string): { socket: Socket; closed: Promise<stri
   socket.write(text);
   return { socket, closed: new Promise((resolve) => socket.on('close', () => resolve(received))) };
 }
+
+const probe = 'GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n';
 
 describe('the admin port', () => {
   it('closes a client that does not send its request in time, its body included', async () => {
@@ -39,20 +41,62 @@ describe('the admin port', () => {
     await Promise.all(slow.map(({ closed }) => closed));
   });
 
-  it('has 64 connections at most, and serves again when some have left', async () => {
+  it('has 64 connections at most, and a further one closes the oldest', async () => {
     const { port } = await AdminPort.open();
-    const request = 'GET /livez HTTP/1.1\r\nHost: localhost\r\n';
-    const held = Array.from({ length: 64 }, () => raw(port, request));
-    await Promise.all(held.map(({ socket }) => new Promise((resolve) => socket.on('connect', resolve))));
-    const next = raw(port, `${request}\r\n`);
-    expect(await next.closed).toBe('');
-    const [one] = held;
-    one?.socket.end(`Connection: close\r\n\r\n`);
-    expect(await one?.closed).toMatch(/^HTTP\/1.1 200/);
-    let last = '';
-    do last = await raw(port, `${request}Connection: close\r\n\r\n`).closed;
-    while (last === '');
-    expect(last).toMatch(/^HTTP\/1.1 200/);
+    const held: ReturnType<typeof raw>[] = [];
+    for (let i = 0; i < 64; i++) {
+      held.push(raw(port, 'GET /livez HTTP/1.1\r\nHost: localhost\r\n'));
+      // One after the other: the order of the accepts is that of the connects.
+      await new Promise((resolve) => held[i]?.socket.on('connect', resolve));
+    }
+    const [oldest, ...others] = held;
+    expect(await raw(port, probe).closed).toMatch(/^HTTP\/1.1 200/);
+    expect(await oldest?.closed).toBe('');
+    for (const { socket } of others) socket.write('\r\n');
+    expect(await Promise.all(others.map(({ closed }) => closed))).toEqual(
+      Array(63).fill(expect.stringMatching(/^HTTP\/1.1 200/)),
+    );
+  });
+
+  it('closes one of the address that has most connections', async () => {
+    const { port } = await AdminPort.open();
+    const one = raw(port, 'GET /livez HTTP/1.1\r\nHost: localhost\r\n', '127.0.0.2');
+    await new Promise((resolve) => one.socket.on('connect', resolve));
+    const held = Array.from({ length: 200 }, () => raw(port, 'GET /livez HTTP/1.1\r\n'));
+    await Promise.all(held.slice(0, 100).map(({ closed }) => closed));
+    one.socket.write('\r\n');
+    expect(await one.closed).toMatch(/^HTTP\/1.1 200/);
+  });
+
+  it('keeps no connection for a second request without the token', async () => {
+    const { port, token } = await AdminPort.open();
+    expect(await raw(port, `${probe}${probe}`).closed).toMatch(/^HTTP\/1.1 200 OK(?!.*HTTP)/s);
+    const wrong = raw(port, `GET /limits HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    expect(await wrong.closed).toMatch(/^HTTP\/1.1 401/);
+    const request = `GET /limits HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`;
+    expect((await raw(port, `${request}${request}${probe}`).closed).match(/HTTP\/1.1 200/g)).toHaveLength(3);
+  });
+
+  it('keeps live pages open, whatever comes', async () => {
+    const admin = await AdminPort.open({ options: { viewers: 70 } });
+    const request = `GET /events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${admin.token}\r\n\r\n`;
+    const pages = Array.from({ length: 70 }, () => raw(admin.port, request));
+    await Promise.all(pages.map(({ socket }) => new Promise((resolve) => socket.once('data', resolve))));
+    const others = Array.from({ length: 200 }, () => raw(admin.port, probe));
+    const answers = await Promise.all(others.map(({ closed }) => closed));
+    expect(answers.at(-1)).toMatch(/^HTTP\/1.1 200/);
+    expect(pages.map(({ socket }) => socket.readyState)).toEqual(Array(70).fill('open'));
+  });
+
+  it('reports no failure of a client that leaves, or takes too long, in the middle of a body', async () => {
+    const { port, token, log } = await AdminPort.open();
+    const type = 'Content-Type: application/json\r\nContent-Length: 9\r\n';
+    const text = `POST /connections/drain HTTP/1.1\r\nHost: localhost\r\n${type}Authorization: Bearer ${token}\r\n\r\n{`;
+    const [left, slow] = [raw(port, text), raw(port, text)];
+    left.socket.end();
+    await left.closed;
+    expect(await slow.closed).toMatch(/^HTTP\/1.1 408/);
+    expect(log.of('failed')).toEqual([]);
   });
 
   it('answers a body that is far too long, without reading it to its end', async () => {

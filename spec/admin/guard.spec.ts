@@ -69,7 +69,7 @@ describe.each(paths('token'))('%s', (path, method) => {
   });
 
   it('is not refused with the token, from the page itself, a script, or under a name of the port', async () => {
-    const admin = await AdminPort.open({ options: { names: ['admin.internal'] } });
+    const admin = await AdminPort.open({ options: { names: ['admin.internal', 'Admin.Example.'] } });
     const authorization = `Bearer ${admin.token}`;
     const good: Record<string, string>[] = [
       {},
@@ -78,6 +78,8 @@ describe.each(paths('token'))('%s', (path, method) => {
       { host: 'LOCALHOST.' },
       { host: '[::1]:7001' },
       { host: '192.0.2.1' },
+      { host: 'admin.example' },
+      { host: 'ADMIN.example.:7001' },
       { host: 'admin.internal', origin: 'https://admin.internal' },
     ];
     for (const headers of good) {

@@ -215,23 +215,32 @@ describe('a page that does not read', () => {
     }
   }
 
-  it('keeps one event at most, and is cut off after ten', () => {
-    const viewers = new Viewers<string>(1);
+  it('keeps one event at most, and is cut off after ten seconds, however many events there were', () => {
+    let now = 0;
+    const viewers = new Viewers<string>(1, () => now);
     const to = new Stalled({ highWaterMark: 10 });
     viewers.add(to as never, 'query');
     const large = 'x'.repeat(1000);
-    for (let i = 0; i < 10; i++) viewers.send('tick', () => large);
+    for (let i = 0; i < 100; i++) viewers.send('tick', () => large);
     expect([to.writableLength + to.readableLength < 2100, to.destroyed]).toEqual([true, false]);
+    now = 9999;
+    viewers.send('tick', () => large);
+    expect(to.destroyed).toBe(false);
+    now = 10_000;
     viewers.send('tick', () => large);
     expect(to.destroyed).toBe(true);
   });
 
   it('receives the next event once it has read, and has all its patience again', () => {
-    const viewers = new Viewers<string>(1);
+    let now = 0;
+    const viewers = new Viewers<string>(1, () => now);
     const to = new Stalled({ highWaterMark: 10 });
     viewers.add(to as never, 'query');
     for (let round = 0; round < 20; round++) {
-      for (let i = 0; i < 8; i++) viewers.send('tick', () => `"${round} ${'x'.repeat(100)}"`);
+      for (let i = 0; i < 8; i++) {
+        viewers.send('tick', () => `"${round} ${'x'.repeat(100)}"`);
+        now += 1000;
+      }
       while (to.read() !== null);
     }
     expect(to.destroyed).toBe(false);

@@ -35,7 +35,7 @@ const refusals = new Map([
   ['full', 1],
   ['a reason that somebody has made long', 2],
 ]);
-const limits = { concurrency: 5000, waiting: 1000, isParked: false };
+const limits = { concurrency: 5000, waiting: 1000, isParked: false, isClosed: false };
 const resources = { held: 0, budget: 1_000_000, handshakes: 0, descriptors: 10_000 };
 const l: ServerEvent = { type: 'listening', address: end, counters, refusals, limits, resources, connections };
 const o: ServerEvent = { type: 'opened', id: 1, peer: end, waited: 0 };

@@ -48,7 +48,7 @@ describe('the sockets that were handed over', () => {
     ['malformed', { ...handedOver, LISTEN_PID: undefined }, 'LISTEN_PID must be the number of a process'],
     ['malformed', { ...handedOver, LISTEN_PID: '' }, "not ''"],
     ['malformed', { ...handedOver, LISTEN_FDS: '3' }, 'LISTEN_FDNAMES has 2 names, and LISTEN_FDS is 3'],
-    ...['', '0', '-1', '1.5', '0x2', ' 2', '2 ', '1e3', '99999999999999999999'].map(
+    ...['', '0', '-1', '1.5', '0x2', ' 2', '2 ', '1e3', '65537', '50000000', '99999999999999999999'].map(
       (count) => ['malformed', { ...handedOver, LISTEN_FDS: count }, 'LISTEN_FDS must be'] as const,
     ),
   ] as const)('are refused as %s with the variables %j', (reason, env, says) => {
@@ -77,6 +77,13 @@ describe('the sockets that were handed over', () => {
 });
 
 describe('a socket of a name', () => {
+  it('is not found among very many with a short message', () => {
+    const many = inheritedSockets({ LISTEN_PID: `${PID}`, LISTEN_FDS: '65536' }, PID);
+    const { message } = failure(() => socketNamed(many, undefined));
+    expect(message).toContain("'unknown' (descriptor 22), and 65516 more");
+    expect(message.length).toBeLessThan(1000);
+  });
+
   it('is found if just one has it; otherwise the error has all names', () => {
     fc.assert(
       fc.property(
@@ -146,7 +153,7 @@ describe('inherited', () => {
 
   it('refuses a descriptor that is no socket', () => {
     // Far above the descriptors that are open.
-    const many = 100_000;
+    const many = 65_536;
     const names = [...Array(many - 1).fill('other'), 'main'].join(':');
     const variables = { LISTEN_PID: `${process.pid}`, LISTEN_FDS: `${many}`, LISTEN_FDNAMES: names };
     // Not stubbed, because a variable of this length cannot be passed to a process.

@@ -70,7 +70,9 @@ it('the limits of the event `listening` are those that hold', async () => {
   max.next(5);
   await server.clock.settle();
   expect(read()).toEqual([3, 5, false]);
+  expect(limits?.isClosed).toBe(false);
   await server.signal();
+  expect([limits?.isClosed, limits?.concurrency]).toEqual([true, 3]);
 });
 
 it('the event `listening` has limits and connections that print as their values of now', async () => {
@@ -79,12 +81,15 @@ it('the event `listening` has limits and connections that print as their values 
   const server = await TestServer.open((connection) => connection, { concurrency, waiting, overflow: 'park' });
   const { limits, connections } = server.log.of('listening')[0] ?? {};
   const printed = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
-  expect([printed(limits), printed(connections)]).toEqual([{ concurrency: 1, waiting: 2, isParked: false }, []]);
+  expect([printed(limits), printed(connections)]).toEqual([
+    { concurrency: 1, waiting: 2, isParked: false, isClosed: false },
+    [],
+  ]);
   await server.connectAll(3);
-  expect(printed(limits)).toEqual({ concurrency: 1, waiting: 2, isParked: true });
+  expect(printed(limits)).toEqual({ concurrency: 1, waiting: 2, isParked: true, isClosed: false });
   concurrency.next(7);
   await server.clock.settle();
-  expect(printed(limits)).toEqual({ concurrency: 7, waiting: 2, isParked: false });
+  expect(printed(limits)).toEqual({ concurrency: 7, waiting: 2, isParked: false, isClosed: false });
   expect(connections?.size).toBe(3);
   expect(printed(connections)).toEqual(printed(connections?.rows()));
   expect(printed({ limits, connections })).toMatchObject({

@@ -137,6 +137,12 @@ describe('metrics of OpenTelemetry', () => {
     ['no Observable', 1, {}, 'events must be an Observable of events, such as serve(…).pipe(share()), not 1'],
     ['no meter', new Subject(), { meter: {} }, 'meter must be a Meter of OpenTelemetry, not {}'],
     [
+      'an attribute of ours',
+      new Subject(),
+      { attributes: { 'error.type': 'x' } },
+      "attributes must not have 'error.type', which metrics have themselves",
+    ],
+    [
       'attributes that are not finite',
       new Subject(),
       { attributes: { a: Number.NaN } },

@@ -268,6 +268,30 @@ describe('metrics of prom-client refuse', () => {
       { attributes: { a: {} } },
       'attributes must have strings and numbers by name, not { a: {} }',
     ],
+    ...['__name__', '..a', 'le', 'quantile', '\u{1f4a9}'].map((name): [string, unknown, unknown, string] => [
+      `the attribute ${name}, whose label is reserved`,
+      events,
+      { attributes: { [name]: 'x' } },
+      `attributes must not have '${name}': Prometheus reserves the label `,
+    ]),
+    [
+      'an attribute that would be one of ours',
+      events,
+      { attributes: { error_type: 'x' } },
+      "attributes must not have 'error_type': metrics have the label error_type themselves",
+    ],
+    [
+      'an attribute of ours',
+      events,
+      { attributes: { 'sluice.close.reason': 'x' } },
+      "attributes must not have 'sluice.close.reason', which metrics have themselves",
+    ],
+    [
+      'two attributes that are one label',
+      events,
+      { attributes: { 'a.b': 1, a_b: 2 } },
+      "attributes must not have both 'a.b' and 'a_b', which are one label",
+    ],
     ['attributes that are none', events, { attributes: 'a' }, "attributes must be an object, not 'a'"],
   ])('%s', (_what, given, options, sentence) => {
     const call = () => metrics(given as typeof events, options as MetricsOptions);

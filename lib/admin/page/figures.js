@@ -67,6 +67,7 @@ const PHASES = /** @type {Record<string, string>} */ ({
   serving: 'serving',
   draining: 'draining',
   drained: 'drained',
+  closed: 'closed',
   ended: 'ended',
   lost: 'not reachable',
   token: 'token needed',

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { validate } from 'dockerfile-utils';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { LAST_ACCEPTS, LAST_CLOSES } from '../../../lib/listen/rehearse.ts';
 import { DeployedServer, deployFile, endServers, settingsOf } from '../../support/deployed.ts';
 import { freePort } from '../../support/freePort.ts';
@@ -85,6 +86,31 @@ describe('the Deployment', () => {
     expect(manifest.Service.spec?.ports).toEqual([{ name: 'echo', port: 7000, targetPort: 'echo' }]);
     // An address that the kubelet reaches.
     expect(env.ADMIN_HOST).toBe('0.0.0.0');
+  });
+
+  it('is scraped where the server has its metrics, with annotations or by the PodMonitor of the README', () => {
+    const { metadata } = manifest.Deployment.spec?.template ?? {};
+    expect(metadata?.annotations).toEqual({
+      'prometheus.io/scrape': 'true',
+      'prometheus.io/path': '/metrics',
+      'prometheus.io/port': env.ADMIN_PORT,
+    });
+    const [, monitor = ''] = /```yaml\n(.*?)```/s.exec(deployFile('README.md')) ?? [];
+    const { spec } = parse(monitor);
+    expect(spec).toEqual({
+      selector: { matchLabels: metadata?.labels },
+      podMetricsEndpoints: [{ port: 'admin', path: '/metrics' }],
+    });
+  });
+
+  it('runs the image that the README builds and brings to the nodes, which nothing pulls from a registry', () => {
+    const [, image = ''] =
+      /docker build -f demos\/deploy\/Dockerfile -t (\S+:\S+) \./.exec(deployFile('README.md')) ?? [];
+    expect(container).toMatchObject({ image, imagePullPolicy: 'IfNotPresent' });
+    const commands = deployFile('README.md').split('\n');
+    const at = (start: string) => commands.findIndex((line) => line.startsWith(start));
+    expect(commands).toContainEqual(expect.stringMatching(`^kind load docker-image ${image} `));
+    expect(at('kubectl create secret')).toBeLessThan(at('kubectl apply'));
   });
 
   it('is selected by its Service and its budget of disruptions', () => {

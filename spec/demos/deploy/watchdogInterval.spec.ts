@@ -1,8 +1,15 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { notifySystemd, watchdogInterval } from '../../../demos/deploy/notifySystemd.ts';
+import type { ServerEvent } from '../../../lib/index.ts';
 
 const PID = 4711;
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
+});
 
 describe('the messages of the watchdog', () => {
   it('are three in the time after which systemd ends the service, and never a day apart by mistake', () => {
@@ -29,6 +36,28 @@ describe('the messages of the watchdog', () => {
   it('are sent where the process is not named', () => {
     expect(watchdogInterval({ WATCHDOG_USEC: '30000000' }, PID)).toBe(10_000);
   });
+});
+
+it('the messages have one timer, also of a server that begins anew, and none after its end', async () => {
+  // There is no program that sends them.
+  for (const [name, value] of Object.entries({
+    NOTIFY_SOCKET: '/nowhere',
+    WATCHDOG_USEC: '30000000',
+    PATH: '/nowhere',
+  })) {
+    vi.stubEnv(name, value);
+  }
+  const warn = vi.spyOn(process, 'emitWarning').mockReturnValue(undefined);
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  const observer = notifySystemd();
+  const listening = { type: 'listening' } as ServerEvent;
+  observer.next(listening);
+  observer.next(listening);
+  expect(vi.getTimerCount()).toBe(1);
+  observer.complete();
+  expect(vi.getTimerCount()).toBe(0);
+  vi.useRealTimers();
+  await expect.poll(() => warn.mock.calls.length).toBe(1);
 });
 
 it('without systemd the observer does nothing', () => {
