@@ -5,7 +5,7 @@ import type { Browser, Page } from 'playwright-core';
 import { BehaviorSubject, map, Subject, type Subscription, share } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type AdminOptions, admin } from '../../lib/admin/index.ts';
-import { encodeLine, lines, type ServeOptions, serve } from '../../lib/index.ts';
+import { encodeLine, lines, type PerAddressLimit, type ServeOptions, serve } from '../../lib/index.ts';
 import { AdminLog, ask } from '../support/adminPort.ts';
 import { hasBrowser, startBrowser } from '../support/browser.ts';
 import { Clock } from '../support/clock.ts';
@@ -24,7 +24,7 @@ afterAll(() => browser?.close());
 /** A server with real sockets, its admin port, and its clients. */
 class World {
   readonly concurrency = new BehaviorSubject(50);
-  readonly perAddress = new BehaviorSubject(Number.POSITIVE_INFINITY);
+  readonly perAddress = new BehaviorSubject<PerAddressLimit>(Number.POSITIVE_INFINITY);
   readonly shutdown = new Subject<void>();
   readonly admin: AdminLog;
   readonly administering: Subscription;
@@ -499,6 +499,21 @@ describe.skipIf(!hasBrowser)('the live page', () => {
     await isSaid('As many live pages are open as may be. Close one: this page goes on trying.');
     await first.close();
     await becomes('#phase', 'serving');
+  });
+
+  it('takes the share of an address in place of a number, and no word for another limit', async () => {
+    await open();
+    const field = page.getByLabel('From one address', { exact: true });
+    await soon(() => field.inputValue()).toBe('Infinity');
+    await field.fill('share');
+    await field.press('Enter');
+    await isSaid('From one address: Infinity is now share');
+    expect(world.perAddress.value).toBe('share');
+    const other = page.getByLabel('Served at a time', { exact: true });
+    await other.fill('share');
+    await other.press('Enter');
+    await becomes('#limit-concurrency-wrong', "value must be a whole number of 1 or more, not 'share'");
+    refusals(400);
   });
 
   it('refuses a limit that can be read in two ways, and takes what it shows itself', async () => {

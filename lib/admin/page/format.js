@@ -17,11 +17,13 @@ export const exact = (n) => all.format(n);
  *
  * @param {string} typed
  * @param {boolean} isRate Whether it may have decimals.
- * @returns {number | 'Infinity'}
+ * @returns {number | 'Infinity' | 'share'}
  */
 export function readNumber(typed, isRate) {
   const text = typed.trim();
   if (/^(infinity|∞)$/i.test(text)) return 'Infinity';
+  // Of the limit of an address. For another one the server says that it must be a number.
+  if (/^share$/i.test(text)) return 'share';
   const isWhole = /^(\d+|[1-9]\d{0,2}(,\d{3})+)$/.test(text);
   const hasDecimals = /^\d+\.\d+$/.test(text);
   // A zero in front, or another number of digits behind, is no grouping of thousands.

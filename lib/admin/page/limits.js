@@ -76,7 +76,7 @@ function invalid({ input, wrong }, sentence) {
   else input.setAttribute('aria-invalid', 'true');
 }
 
-/** @param {number | 'Infinity'} value */
+/** @param {number | 'Infinity' | 'share'} value */
 const shown = (value) => (typeof value === 'number' ? exact(value) : value);
 
 /** @param {any[]} limits */
