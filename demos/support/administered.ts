@@ -163,11 +163,11 @@ function done(event: Action): string {
 }
 
 /** Which connections an action was for, in words. */
-function selection({ address: from, search, ids = [], keep }: Action): string {
+function selection({ address: of, search, ids = [], keep }: Action): string {
   const others = keep === undefined ? '' : `, but the oldest ${count(keep)}`;
-  if (from !== undefined) return `all of ${from}${others}`;
+  if (of !== undefined) return `all of ${of}${others}`;
   if (search !== undefined) return `all that match '${search}'${others}`;
-  if (ids.length === 0) return `of all${others}`;
+  if (ids.length === 0) return `all${others}`;
   const [shown, more] = [ids.slice(0, NUMBERS).map((id) => `#${id}`), ids.length - NUMBERS];
   return `${shown.join(', ')}${more > 0 ? ` and ${count(more)} more` : ''}${others}`;
 }

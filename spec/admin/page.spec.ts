@@ -521,7 +521,7 @@ describe.skipIf(!hasBrowser)('the live page', () => {
     await open({ serving: { accepts: { perSecond } }, administering: { limits: { 'accepts.perSecond': perSecond } } });
     const field = page.getByLabel('Accepted in all', { exact: true });
     await soon(() => field.inputValue()).toBe('0.5');
-    for (const typed of ['1.000', '1,5', '1e2', '0x10', '10,00', '1 000', '.5', '-1', '1,000.5', 'ten', '']) {
+    for (const typed of ['1.000', '1,5', '1e2', '0x10', '10,00', '1 000', '.5', '-1', '1.125', 'ten', '']) {
       await field.fill(typed);
       await field.press('Enter');
       const sentence =
@@ -534,6 +534,7 @@ describe.skipIf(!hasBrowser)('the live page', () => {
     for (const [typed, value, shown] of [
       ['1,000', 1000, '1,000'],
       ['2.25', 2.25, '2.25'],
+      ['1,000.5', 1000.5, '1,000.5'],
       ['Infinity', Number.POSITIVE_INFINITY, 'Infinity'],
       ['1234567', 1_234_567, '1,234,567'],
     ] as const) {
@@ -542,6 +543,16 @@ describe.skipIf(!hasBrowser)('the live page', () => {
       await expect.poll(() => perSecond.value, { timeout: PATIENCE }).toBe(value);
       await soon(() => field.inputValue()).toBe(shown);
     }
+  });
+
+  it('takes a limit as it shows it itself, also if that could be read in two ways', async () => {
+    const perSecond = new BehaviorSubject(1.125);
+    await open({ serving: { accepts: { perSecond } }, administering: { limits: { 'accepts.perSecond': perSecond } } });
+    const field = page.getByLabel('Accepted in all', { exact: true });
+    await soon(() => field.inputValue()).toBe('1.125');
+    await field.press('Enter');
+    await isSaid('Accepted in all: 1.125 is now 1.125');
+    expect(perSecond.value).toBe(1.125);
   });
 
   it('drains all that a search for a part of an address finds when that is asked, and no other', async () => {

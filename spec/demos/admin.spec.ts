@@ -1,5 +1,5 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ask } from '../support/adminPort.ts';
 import { drainedFromPage } from '../support/drainedFromPage.ts';
 import { type Demo, spawnDemo } from '../support/spawnDemo.ts';
+import { PATIENCE } from '../support/waitable.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -27,12 +28,17 @@ function start(name: string, args: readonly string[]): Demo {
   return demo;
 }
 
-/** The first line of the log that has such a type. */
-async function line(demo: Demo, type: string): Promise<Record<string, string>> {
+/** The fields of the first lines of the log that have these types. */
+// biome-ignore lint/suspicious/noExplicitAny: it is what a demo has printed.
+async function lines(demo: Demo, ...types: readonly string[]): Promise<Record<string, any>> {
   if (demo.process.stdout === null) throw new Error('There is no output');
+  const missing = new Set(types);
+  let found = {};
   for await (const text of createInterface(demo.process.stdout)) {
-    const found = JSON.parse(text);
-    if (found.type === type) return found;
+    const one = JSON.parse(text);
+    if (!missing.delete(one.type)) continue;
+    found = { ...found, ...one };
+    if (missing.size === 0) return found;
   }
   throw new Error((await demo.done).stderr);
 }
@@ -48,7 +54,7 @@ describe.each<[name: string, file: string, args: () => readonly string[], limits
 ])('%s with --admin', (name, file, args, limits) => {
   it('prints the address of the page, is ready, has metrics and limits that can be moved, and can be drained', async () => {
     const demo = start(file, ['--admin', '0', ...args()]);
-    const { url = '', token = '' } = await line(demo, 'admin');
+    const { url = '', token = '' } = await lines(demo, 'admin');
     const port = Number(new URL(url).port);
     expect(url).toBe(`http://127.0.0.1:${port}/#token=${token}`);
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
@@ -75,6 +81,34 @@ describe.each<[name: string, file: string, args: () => readonly string[], limits
 });
 
 describe('a demo with --admin', () => {
+  it('logs whom an action hit', async () => {
+    const demo = start('echo', ['--admin', '0']);
+    const { url, token, address } = await lines(demo, 'admin', 'listening');
+    const adminPort = Number(new URL(url).port);
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const post = (path: string, body: object) =>
+      ask(adminPort, path, { method: 'POST', headers, body: JSON.stringify(body) });
+    const client = connect(address.port, '127.0.0.1');
+    const rows = async () => JSON.parse((await ask(adminPort, '/connections', { headers })).text);
+    await expect.poll(rows, { timeout: PATIENCE }).toHaveLength(1);
+    await post('/connections/drain', { ids: [1] });
+    client.end();
+    await post('/connections/drain', { address: '127.0.0.9', keep: 2 });
+    await post('/connections/abort', { search: '10.0.0.0/8' });
+    await post('/connections/drain', { ids: [1, 2, 3] });
+    await post('/connections/abort', { all: true });
+    await post('/drain', {});
+    const { stdout } = await demo.done;
+    expect([...stdout.matchAll(/"msg":"admin: (.*?)"/g)].map(([, msg]) => msg)).toEqual([
+      'drain of 1 connection, #1',
+      'drain of 0 connections, all of 127.0.0.9, but the oldest 2',
+      "abort of 0 connections, all that match '10.0.0.0/8'",
+      'drain of 0 connections, #1, #2, #3',
+      'abort of 0 connections, all',
+      'the drain of the server',
+    ]);
+  });
+
   it('goes on draining at a signal after a drain from the page, which a supervisor may send', async () => {
     const demo = start('echo', ['--admin', '0', '--grace', '600000', '--frame', '600000']);
     expect(await drainedFromPage(demo.process, 'finish')).toMatchObject({

@@ -24,11 +24,10 @@ export function readNumber(typed, isRate) {
   if (/^(infinity|∞)$/i.test(text)) return 'Infinity';
   // Of the limit of an address. For another one the server says that it must be a number.
   if (/^share$/i.test(text)) return 'share';
-  const isWhole = /^(\d+|[1-9]\d{0,2}(,\d{3})+)$/.test(text);
-  const hasDecimals = /^\d+\.\d+$/.test(text);
-  // A zero in front, or another number of digits behind, is no grouping of thousands.
+  const [, whole, decimals] = /^(\d+|[1-9]\d{0,2}(?:,\d{3})+)(\.\d+)?$/.exec(text) ?? [];
+  // A zero or a comma in front, or another number of digits behind: then the point groups no thousands.
   const isClear = !/^[1-9]\d{0,2}\.\d{3}$/.test(text);
-  if (isWhole || (isRate && hasDecimals && isClear)) {
+  if (whole !== undefined && (decimals === undefined || (isRate && isClear))) {
     const value = Number(text.replaceAll(',', ''));
     if (value <= Number.MAX_SAFE_INTEGER) return value;
     throw new Error('That is too large. Infinity is for no limit.');

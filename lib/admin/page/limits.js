@@ -18,7 +18,7 @@ const LABELS = /** @type {Record<string, string>} */ ({
   reply: 'For a reply',
 });
 
-/** @typedef {{ input: HTMLInputElement, wrong: HTMLElement, value: string, isRate: boolean }} Field */
+/** @typedef {{ input: HTMLInputElement, wrong: HTMLElement, value: string, current: number | 'Infinity', isRate: boolean }} Field */
 /** @type {Map<string, Field>} */
 const fields = new Map();
 const list = byId('limits', HTMLElement);
@@ -45,7 +45,7 @@ function add({ name, unit }) {
   );
   const form = make('form', { class: 'limit', novalidate: '' }, names, line, wrong);
   /** @type {Field} */
-  const field = { input, wrong, value: '', isRate: unit === 'a second' };
+  const field = { input, wrong, value: '', current: 'Infinity', isRate: unit === 'a second' };
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     move(name, label, field);
@@ -58,9 +58,12 @@ function add({ name, unit }) {
 /** @param {string} name @param {string} label @param {Field} field */
 async function move(name, label, field) {
   try {
-    const value = readNumber(field.input.value, field.isRate);
+    // What the page shows itself is clear, whatever it is.
+    const isAsShown = field.input.value === field.value;
+    const value = isAsShown ? field.current : readNumber(field.input.value, field.isRate);
     const { was, value: moved } = await waitFor(call('/limits/move', { name, value }));
     invalid(field, '');
+    field.current = moved;
     field.value = shown(moved);
     field.input.value = field.value;
     say(`${label}: ${shown(was)} is now ${shown(moved)}`);
@@ -84,6 +87,7 @@ export function showLimits(limits) {
   for (const limit of limits) {
     const field = fields.get(limit.name) ?? add(limit);
     const value = shown(limit.value);
+    field.current = limit.value;
     if (value === field.value) continue;
     // One that is being edited is left alone.
     if (field.input.value === field.value) field.input.value = value;
