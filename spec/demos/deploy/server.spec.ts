@@ -57,6 +57,7 @@ describe('the server to deploy', () => {
     const half = client(port).write('one\nhel');
     await half.whenRead('ONE\n');
     await client(port).whenClosed();
+    await server.whenEmitted('refused');
     expect(server.of('refused')).toMatchObject([{ reason: 'per-address', limit: 1 }]);
     expect((await ask('/drain', {})).status).toBe(202);
     await server.whenEmitted('draining');
