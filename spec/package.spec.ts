@@ -94,6 +94,7 @@ describe('the package', () => {
       'lib/FROM-NESTJS.md',
       'lib/FROM-NET.md',
       'lib/admin/ADMIN.md',
+      'lib/admin/livePage.webp',
       'lib/deadline/DEADLINES.md',
       'lib/flow/BACKPRESSURE.md',
       'lib/flow/CONTEXT.md',
