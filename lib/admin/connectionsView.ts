@@ -143,7 +143,7 @@ export function exactly(search: string): ((row: Searched) => boolean) | undefine
   return ofEither((end) => {
     const [own = ''] = addressOf(end).split('%');
     if (port !== undefined && end.port !== Number(port)) return false;
-    // The version first: Node finds an IPv4 address in an IPv6 network that has those mapped into it.
+    // `check` takes an address of that family: what it does with another one depends on the release of Node.
     return isIP(own) === version && network.check(own, family);
   });
 }
