@@ -23,7 +23,7 @@ export interface RedisOptions extends RequestLimits, Pick<ServeOptions, 'proxy' 
   /** How long clients may take to finish when the server drains, in milliseconds. @default 10000 */
   readonly grace?: number;
   /** Starts the drain; an option of `serve`. @default never */
-  readonly shutdown?: ObservableInput<unknown>;
+  readonly shutdown?: ObservableInput<unknown> | undefined;
 }
 
 /** Milliseconds between two runs of the periodic work: expired keys, and clients that exceed a limit. */

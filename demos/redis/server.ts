@@ -133,13 +133,13 @@ const shutdown = signals();
 // Stays subscribed to the very end: otherwise a second Ctrl-C would kill the process while it drains.
 shutdown.subscribe();
 
-const limits = movable(options.admin, { concurrency: maxclients, frame });
+const limits = movable(options.admin, { concurrency: maxclients, frame, shutdown });
 serveRedis({ host, port }, db, {
   maxClients: limits.concurrency,
   maxBulk,
   frame: limits.frame,
   grace,
-  shutdown,
+  shutdown: limits.shutdown,
   ...settings,
   ...(budget === undefined ? {} : { budget }),
 })

@@ -1,4 +1,4 @@
-import type { BehaviorSubject } from 'rxjs';
+import type { BehaviorSubject, Observable } from 'rxjs';
 import {
   type Check,
   type Checks,
@@ -34,6 +34,9 @@ const shortText: Check = (value) =>
     ? undefined
     : `must be a text of 1 to ${LONGEST} characters, not ${describe(value)}`;
 
+/** The empty text is the address of all peers of a unix socket. */
+const anyAddress: Check = (value) => (value === '' ? undefined : shortText(value));
+
 const ids: Check = (value) =>
   Array.isArray(value) && value.length > 0 && value.length <= MOST && value.every((id) => Number.isSafeInteger(id))
     ? undefined
@@ -41,7 +44,7 @@ const ids: Check = (value) =>
 
 const selectionChecks: Checks = {
   ids,
-  address: shortText,
+  address: anyAddress,
   search: shortText,
   all: oneOf(true),
   keep: whole(0),
@@ -159,10 +162,20 @@ export function rehearseWith(table: ConnectionTable, query: URLSearchParams): Re
 }
 
 function currentOf(subject: AdminLimits[LimitName]): PerAddressLimit | undefined {
-  try {
-    return subject?.getValue();
-  } catch {
-    // It has failed, and will have no other value.
-    return undefined;
-  }
+  let value: PerAddressLimit | undefined;
+  let isOver = false;
+  const over = () => {
+    isOver = true;
+  };
+  // One that has completed still takes values, but has no subscriber. It says so, or that it has failed, when it is subscribed to.
+  const current = subject as Observable<PerAddressLimit> | undefined;
+  const subscription = current?.subscribe({
+    next: (one) => {
+      value = one;
+    },
+    error: over,
+    complete: over,
+  });
+  subscription?.unsubscribe();
+  return isOver ? undefined : value;
 }

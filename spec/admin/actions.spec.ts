@@ -32,6 +32,7 @@ describe.each([
     ['one that a search finds by its number', { search: '#1' }, [1]],
     ['all', { all: true }, [1, 2, 3]],
     ['none of an address that has none', { address: '203.0.113.9' }, []],
+    ['none of a unix socket, whose peers have no address', { address: '' }, []],
   ])('closes %s', async (_what, body, ids) => {
     const admin = await withThree();
     expect(await admin.post(`/connections/${action}`, body)).toEqual({ status: 200, connections: ids.length });
@@ -200,11 +201,20 @@ describe('POST /limits/move', () => {
     expect(await without.post('/limits/move', { name: 'idle', value: 5 })).toMatchObject({ status: 404 });
   });
 
-  it('has no limit whose subject has failed', async () => {
+  it.each([
+    ['failed', (subject: BehaviorSubject<number>) => subject.error(new Error('gone'))],
+    ['completed', (subject: BehaviorSubject<number>) => subject.complete()],
+  ])('has no limit whose subject has %s: nothing would receive another value', async (_how, end) => {
     const idle = new BehaviorSubject(1);
-    const admin = await AdminPort.open({ options: { limits: { idle } } });
-    idle.error(new Error('gone'));
-    expect(await admin.json('/limits')).toEqual([]);
+    const frame = new BehaviorSubject(1);
+    const admin = await AdminPort.open({ options: { limits: { idle, frame } } });
+    end(idle);
+    expect(await admin.json('/limits')).toMatchObject([{ name: 'frame' }]);
+    expect(await admin.post('/limits/move', { name: 'idle', value: 5 })).toMatchObject({ status: 400 });
+    expect([await admin.post('/limits/move', { name: 'frame', value: 5 }), frame.value]).toMatchObject([
+      { status: 200 },
+      5,
+    ]);
   });
 });
 
