@@ -7,8 +7,8 @@
  *     curl -i localhost:7001/readyz                        200, and 503 from the first SIGTERM on
  *
  * It is set up by its environment, as a Deployment and a unit can do it: `PORT`; `ANNOUNCE` and `GRACE`, in milliseconds;
- * `ADMIN_PORT` for the probes, the metrics and the live page, `ADMIN_HOST`, and `ADMIN_TOKEN`, without which nobody knows the token of the
- * page. A variable that is empty is as if it were not set. On the page the limits can be moved, and the drain begun.
+ * `ADMIN_PORT` for the probes, the metrics and the live page, `ADMIN_HOST`, and `ADMIN_TOKEN`, without which the page
+ * cannot be used. A variable that is empty is as if it were not set. On the page the limits can be moved, and the drain begun.
  * The README beside it has the Dockerfile, the Deployment and the units.
  */
 import { Registry } from 'prom-client';

@@ -209,7 +209,7 @@ export class AdminServer {
     response.end(`${text}\n`);
   }
 
-  /** At most once a second: anybody may ask for metrics that fail, at any rate. */
+  /** At most once a second: a client without the token may ask for metrics that fail, at any rate. */
   #reportFailure(error: unknown): void {
     const now = this.#clock.now();
     if (now - this.#failedAt < 1000) return;

@@ -50,7 +50,7 @@ export interface AdminActionEvent {
   readonly value?: PerAddressLimit;
 }
 
-/** A request was refused. Emitted at most once a second for each reason, because anybody may send such requests at any rate. */
+/** A request was refused. Emitted at most once a second for each reason, because a client without the token may send them at any rate. */
 export interface AdminRefusedEvent {
   readonly type: 'refused';
   /**

@@ -86,7 +86,7 @@ describe('/metrics', () => {
       text: 'the metrics cannot be collected: the event failed of the admin port has the error\n',
     });
     expect(admin.log.of('failed')).toEqual([{ type: 'failed', error }]);
-    // Anybody may ask, at any rate.
+    // Any client may ask, at any rate.
     await ask(admin.port, '/metrics');
     expect(admin.log.of('failed')).toHaveLength(1);
     await admin.clock.advance(1000);

@@ -81,7 +81,7 @@ describe.each<[name: string, file: string, args: () => readonly string[], limits
 });
 
 describe('a demo with --admin', () => {
-  it('logs whom an action hit', async () => {
+  it('logs which connections an action hit', async () => {
     const demo = start('echo', ['--admin', '0']);
     const { url, token, address } = await lines(demo, 'admin', 'listening');
     const adminPort = Number(new URL(url).port);
