@@ -191,7 +191,7 @@ export class Output {
     const isWithin = this.#isCorked;
     this.#isCorked = true;
     try {
-      if (this.#owner.hasContext) this.#owner.inContext(() => sink.next(chunk));
+      if (this.#owner.hasContext) this.#receiveInContext(sink, chunk);
       else sink.next(chunk);
     } catch (error) {
       this.#owner.crashed(error);
@@ -211,13 +211,22 @@ export class Output {
     const flushes = this.gathered === 0;
     this.#isCorked = true;
     try {
-      if (this.#owner.hasContext) this.#owner.inContext(() => work(on));
+      if (this.#owner.hasContext) this.#workInContext(work, on);
       else work(on);
     } catch (error) {
       this.#owner.crashed(error);
     } finally {
       if (!isWithin) this.#uncork(flushes);
     }
+  }
+
+  // Apart: a function that has a closure in it allocates what that refers to in each call, also where it does not make the closure.
+  #receiveInContext(sink: Pick<ByteSink, 'next'>, chunk: Uint8Array): void {
+    this.#owner.inContext(() => sink.next(chunk));
+  }
+
+  #workInContext<T>(work: (on: T) => void, on: T): void {
+    this.#owner.inContext(() => work(on));
   }
 
   /** The flush counts as part of the read, so it comes first. */

@@ -100,7 +100,7 @@ export class Exchanger<T> {
   #begin(request: T): void {
     let reply: Reply;
     try {
-      reply = this.#inContext(() => this.#project(request, this.#connection));
+      reply = this.#connection.hasContext ? this.#projectInContext(request) : this.#project(request, this.#connection);
     } catch (error) {
       return this.#failed(error, request, this.#replies.enter());
     }
