@@ -112,8 +112,13 @@ export class BroadcastMember {
   /** What a teardown throws is a failure of this member's connection, and must not keep a value from the members behind it. */
   #notify(kind: 'next' | 'error' | 'complete', value?: unknown): void {
     // The caller is the publisher, perhaps the handler of another connection.
-    if (this.#connection.hasContext) this.#connection.inContext(() => this.#pass(kind, value));
+    if (this.#connection.hasContext) this.#passInContext(kind, value);
     else this.#pass(kind, value);
+  }
+
+  /** Apart from the function above, whose calls without a context then make no object. */
+  #passInContext(kind: 'next' | 'error' | 'complete', value: unknown): void {
+    this.#connection.inContext(() => this.#pass(kind, value));
   }
 
   #pass(kind: 'next' | 'error' | 'complete', value: unknown): void {

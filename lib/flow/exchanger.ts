@@ -107,10 +107,14 @@ export class Exchanger<T> {
     this.#reply(reply, request, undefined);
   }
 
-  /**
-   * A request that has waited begins in a callback of another one, and a reply may fail in one of another connection. Either may
-   * have a context of its own.
-   */
+  // A request that has waited begins in a callback of another one, and a reply may fail in one of another connection. Either may have
+  // a context of its own.
+
+  /** Apart from the function that begins each request: its closure would cost each of them an object. */
+  #projectInContext(request: T): Reply {
+    return this.#connection.inContext(() => this.#project(request, this.#connection));
+  }
+
   #inContext(work: () => Reply): Reply {
     return this.#connection.hasContext ? this.#connection.inContext(work) : work();
   }
