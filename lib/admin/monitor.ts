@@ -1,4 +1,3 @@
-import type { Observable } from 'rxjs';
 import type { CloseReason, Counters, DrainReport, ListeningEvent, RefusalReason, ServerEvent } from '../events.ts';
 import { ServerRuns } from '../serverRuns.ts';
 import type { ConnectionTable } from '../table.ts';
@@ -94,6 +93,3 @@ export class Monitor {
     if (this.#phase !== 'drained') this.#phase = 'ended';
   }
 }
-
-/** The events of a server, as `serve` has them. */
-export type ServerEvents = Observable<ServerEvent>;

@@ -1,5 +1,4 @@
-import type { IntervalHistogram } from 'node:perf_hooks';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { EventLoopDelay } from '../time/eventLoopDelay.ts';
 import type { Monitor } from './monitor.ts';
 
 /** The figures of a server at one moment. Those without "now" grow from the start on: a rate is the difference of two samples. */
@@ -45,14 +44,11 @@ interface Counted {
 }
 const NOTHING: Counted = { closes: new Map(), refusals: new Map() };
 
-/** The timer by which the delay of the event loop is measured, in milliseconds. What it is late is the delay. */
-const RESOLUTION = 20;
-
 /** Takes samples of a server, and keeps those of the last five minutes. */
 export class Sampler {
   readonly #monitor: Monitor;
   readonly #now: () => number;
-  readonly #delay = measuredDelay();
+  readonly #delay = new EventLoopDelay();
   readonly #samples: Sample[] = [];
   /** What was counted at the last sample, and at the one before it. */
   #counted = NOTHING;
@@ -61,6 +57,7 @@ export class Sampler {
   constructor(monitor: Monitor, now: () => number) {
     this.#monitor = monitor;
     this.#now = now;
+    this.#delay.start();
   }
 
   /** The oldest first. */
@@ -105,24 +102,13 @@ export class Sampler {
   }
 
   stop(): void {
-    this.#delay?.disable();
+    this.#delay.stop();
   }
 
+  /** In milliseconds, with two decimals. */
   #longestDelay(): number {
-    const { max = 0, count = 0 } = this.#delay ?? {};
-    this.#delay?.reset();
-    return count === 0 ? 0 : Math.round(Math.max(0, max / 1e6 - RESOLUTION) * 100) / 100;
-  }
-}
-
-/** Engines other than Node may not have it. */
-function measuredDelay(): IntervalHistogram | undefined {
-  try {
-    const delay = monitorEventLoopDelay({ resolution: RESOLUTION });
-    delay.enable();
-    return delay;
-  } catch {
-    return undefined;
+    const { max } = this.#delay.take() ?? { max: 0 };
+    return Math.round(max * 1e5) / 100;
   }
 }
 

@@ -2,7 +2,7 @@ import { closeReasons } from '../connection/closing.ts';
 import type { DeadlineName } from '../errors.ts';
 import type { CloseReason, FailedEvent } from '../events.ts';
 import type { Totals } from '../serverRuns.ts';
-import type { Delays, LoopTime } from './eventLoopDelay.ts';
+import type { Delays, LoopTime } from '../time/eventLoopDelay.ts';
 import type { Instrument, Report } from './instrument.ts';
 import type { ServerFigures, ServerState } from './serverFigures.ts';
 

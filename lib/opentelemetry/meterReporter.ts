@@ -6,11 +6,11 @@ import {
   type Observable,
   ValueType,
 } from '@opentelemetry/api';
-import { EventLoopDelay } from '../metrics/eventLoopDelay.ts';
 import { type Attributes, type HistogramInstrument, type Instrument, readTo } from '../metrics/instrument.ts';
 import { processInstruments, serverInstruments } from '../metrics/instruments.ts';
 import type { ObservedServer } from '../metrics/observedServer.ts';
 import type { Recording } from '../metrics/serverFigures.ts';
+import { EventLoopDelay } from '../time/eventLoopDelay.ts';
 
 /** An instrument, and the same as the meter has it. */
 type Pairs<Source> = readonly (readonly [Instrument<Source>, Observable])[];

@@ -1,5 +1,4 @@
 import { type Aggregator, Counter, Gauge, type MetricType, type Registry, type RegistryContentType } from 'prom-client';
-import { EventLoopDelay } from '../metrics/eventLoopDelay.ts';
 import type { Histogram } from '../metrics/histogram.ts';
 import { histograms } from '../metrics/histograms.ts';
 import {
@@ -12,6 +11,7 @@ import {
 import { processInstruments, serverInstruments } from '../metrics/instruments.ts';
 import type { ObservedServer } from '../metrics/observedServer.ts';
 import { microtask } from '../time/eventLoop.ts';
+import { EventLoopDelay } from '../time/eventLoopDelay.ts';
 import { labelsOf, prometheusName, sanitized } from './names.ts';
 
 /** A value as prom-client prints it. `metricName` is that of a part of a histogram. */

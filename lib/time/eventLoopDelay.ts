@@ -17,8 +17,8 @@ export interface LoopTime {
 }
 
 /**
- * Measures how late the event loop is. One for each registry or meter, and not for each server, because it costs a timer in the
- * process. It does not keep the process alive.
+ * Measures how late the event loop is. One for each registry, meter or admin port, and not for each server, because it costs a timer in
+ * the process. It does not keep the process alive.
  */
 export class EventLoopDelay {
   readonly #make: typeof monitorEventLoopDelay;

@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import type { monitorEventLoopDelay } from 'node:perf_hooks';
 import { expect, it } from 'vitest';
-import { EventLoopDelay } from '../../lib/metrics/eventLoopDelay.ts';
+import { EventLoopDelay } from '../../lib/time/eventLoopDelay.ts';
 
 /** Blocks the event loop, in a process of its own. */
 const program = `
-import { EventLoopDelay } from ${JSON.stringify(new URL('../../lib/metrics/eventLoopDelay.ts', import.meta.url).href)};
+import { EventLoopDelay } from ${JSON.stringify(new URL('../../lib/time/eventLoopDelay.ts', import.meta.url).href)};
 const loop = new EventLoopDelay();
 const before = loop.take();
 loop.start();
