@@ -4,8 +4,8 @@ import { type AdminEvent, type AdminOptions, admin } from '../../lib/admin/index
 import { encodeLine, type Handler, lines, type ServeOptions, serve } from '../../lib/index.ts';
 import { type MemoryClient, MemoryNetwork } from '../../lib/testing/index.ts';
 import { Clock } from './clock.ts';
+import { EventLog } from './eventLog.ts';
 import { Log } from './log.ts';
-import { Waitable } from './waitable.ts';
 
 /** The answer to a request. */
 export interface Answer {
@@ -50,31 +50,10 @@ export function closeAdminPorts(): void {
 }
 
 /** What an admin port says. */
-export class AdminLog extends Waitable {
-  readonly events: AdminEvent[] = [];
-  completed = false;
-  fault: unknown;
-
+export class AdminLog extends EventLog<AdminEvent> {
   static follow(events: Observable<AdminEvent>): { log: AdminLog; subscription: Subscription } {
     const log = new AdminLog();
     return { log, subscription: events.subscribe(log) };
-  }
-
-  readonly next = (event: AdminEvent): void => {
-    this.events.push(event);
-    this.changed();
-  };
-  readonly error = (error: unknown): void => {
-    this.fault = error;
-    this.changed();
-  };
-  readonly complete = (): void => {
-    this.completed = true;
-    this.changed();
-  };
-
-  of<Type extends AdminEvent['type']>(type: Type): Extract<AdminEvent, { type: Type }>[] {
-    return this.events.filter((event): event is Extract<AdminEvent, { type: Type }> => event.type === type);
   }
 
   /** Waits until the port is open. @returns Its number. */

@@ -1,17 +1,15 @@
 import type { Observable, Subscription } from 'rxjs';
 import { expect } from 'vitest';
 import type { Counters, ServerEvent } from '../../lib/events.ts';
-import { PATIENCE, Waitable } from './waitable.ts';
+import { EventLog } from './eventLog.ts';
+import { PATIENCE } from './waitable.ts';
 
 type Of<Type extends ServerEvent['type']> = Extract<ServerEvent, { type: Type }>;
 
 /** Records the events of a server. Asserts at each of them that the counters add up, and that a connection ends once. */
-export class Log extends Waitable {
-  readonly events: ServerEvent[] = [];
+export class Log extends EventLog<ServerEvent> {
   readonly #ended = new Set<number>();
   counters: Counters = { accepted: 0, waiting: 0, active: 0, closed: 0, refused: 0 };
-  fault: unknown;
-  completed = false;
   /** Set by `follow`. */
   subscription: Subscription | undefined;
 
@@ -22,31 +20,14 @@ export class Log extends Waitable {
     return log;
   }
 
-  readonly next = (event: ServerEvent): void => {
+  protected override seen(event: ServerEvent): void {
     if (event.type === 'listening') this.counters = event.counters;
-    this.events.push(event);
     const { accepted, waiting, active, closed, refused } = this.counters;
     expect(waiting + active + closed + refused, `counters at ${event.type}`).toBe(accepted);
     if (event.type === 'closed' || event.type === 'refused') {
       expect(this.#ended.has(event.id), `connection ${event.id} ends once`).toBe(false);
       this.#ended.add(event.id);
     }
-    this.changed();
-  };
-
-  readonly error = (error: unknown): void => {
-    this.fault = error;
-    this.changed();
-  };
-
-  readonly complete = (): void => {
-    this.completed = true;
-    this.changed();
-  };
-
-  /** All events of a type. */
-  of<Type extends ServerEvent['type']>(type: Type): Of<Type>[] {
-    return this.events.filter((event): event is Of<Type> => event.type === type);
   }
 
   /** The types of all events, in their order. */
